@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import copy
 import io
+import itertools
 import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 import pytest
+import respx
 import stepflow_api
 from stepflow_api import Client
 from stepflow_api.api.blob import get_blob, store_blob
 from stepflow_api.api.flow import get_flow, store_flow
 from stepflow_api.api.health import health_check
 from stepflow_api.api.run import create_run, get_run, get_run_events, get_run_items, list_runs
-from stepflow_api.errors import UnexpectedBody, UnexpectedStatus
+from stepflow_api.errors import ApiError, UnexpectedBody, UnexpectedStatus
 from stepflow_api.models import (
     Blob,
     CreateRunRequest,
@@ -37,6 +39,8 @@ from stepflow_api.models import (
 )
 from stepflow_api.types import UNSET, File, Response
 
+from examples import bindings
+
 RUN_ID = "01a20ffc-147c-7bf0-95e9-28e76e97722e"
 SUMMARY = {
     "runId": RUN_ID,
@@ -48,25 +52,23 @@ SUMMARY = {
     "createdAtSeqno": 0,
 }
 Call = Callable[..., Response[Any]]
+URL = "http://test/api/v1"
 
 
-def with_transport(handler: Callable[[httpx.Request], httpx.Response]) -> Client:
-    return Client("http://test/api/v1", httpx_args={"transport": httpx.MockTransport(handler)})
-
-
-def again(answer: httpx.Response) -> httpx.Response:
-    return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+@pytest.fixture
+def server() -> Iterator[respx.MockRouter]:
+    """The server of the tests; each sets its responses."""
+    with respx.mock(base_url=URL, assert_all_called=False) as router:
+        yield router
 
 
 @pytest.fixture(params=["sync", "asyncio"])
-def call(request: pytest.FixtureRequest) -> Call:
-    """Call an operation's `..._detailed` function, the sync or the async one, on answers of the test's choice."""
+def call(request: pytest.FixtureRequest, server: respx.MockRouter) -> Call:
+    """Call an operation's `..._detailed` function, the sync or the async one, on a response of the test's choice."""
 
-    def run(operation: Any, answer: Any, *arguments: Any, strict: bool = False, **options: Any) -> Response[Any]:
-        # A new response each time: httpx binds one to the client that received it.
-        handler = answer if callable(answer) else lambda _: again(answer)
-        client = with_transport(handler)
-        client.raise_on_unexpected_status = strict
+    def run(operation: Any, answer: httpx.Response, *arguments: Any, strict: bool = False, **options: Any) -> Any:
+        server.route().return_value = answer
+        client = Client(URL, raise_on_unexpected_status=strict)
         if request.param == "sync":
             with client:
                 return operation.sync_detailed(*arguments, client=client, **options)
@@ -91,6 +93,7 @@ def test_documented_answer(call: Call) -> None:
     assert response.parsed.summary.created_at == "2026-11-24T23:42:38.669175219Z"
     assert response.parsed.summary.flow_name is UNSET
     assert response.parsed.to_dict() == {"summary": SUMMARY, "steps": []}
+    assert response.unwrap() is response.parsed
     assert repr(response) == "<Response [200]>"
 
 
@@ -126,6 +129,9 @@ def test_an_unparsable_body_costs_only_the_parsed_value(call: Call, answer: http
     for _ in range(2):
         with pytest.raises(UnexpectedBody, match=str(answer.status_code)) as caught:
             _ = response.parsed
+        expected = "GetRunResponse" if answer.status_code == 200 else "an error response"
+        text = answer.content[:20].decode(errors="replace") or "an empty body"
+        assert str(caught.value).startswith(f"status {answer.status_code}: expected {expected}, received: {text}")
         assert caught.value.status_code == answer.status_code
         assert caught.value.content == answer.content
 
@@ -137,6 +143,8 @@ def test_undocumented_status(call: Call, status: int) -> None:
     assert response.status_code == status
     assert f"{response.status_code:d}" == str(status)
     assert (response.content, response.parsed) == (b"busy", None)
+    with pytest.raises(ApiError, match=f"status {status}: busy"):
+        response.unwrap()
     with pytest.raises(UnexpectedStatus, match=f"{status}: busy"):
         call(get_run, answer, RUN_ID, strict=True)
 
@@ -146,6 +154,9 @@ def test_error_in_json(call: Call) -> None:
     response = call(get_run, httpx.Response(404, json={"error": detail}), RUN_ID)
     assert isinstance(response.parsed, ErrorEnvelope)
     assert response.parsed.error.message == "run 'x' not found"
+    with pytest.raises(ApiError, match=r"status 404: .*run 'x' not found") as caught:
+        response.unwrap()
+    assert (caught.value.status_code, caught.value.content) == (404, response.content)
 
 
 def test_error_in_text_beside_json(call: Call) -> None:
@@ -177,10 +188,86 @@ def test_unknown_properties_are_kept(call: Call) -> None:
     assert parsed.to_dict() == body
 
 
-def test_an_event_of_a_kind_that_came_later() -> None:
-    event = RunEvent.from_dict({"sequenceNumber": 1, "timestamp": "t", "event": {"Later": {"x": 1}}})
-    assert event.event["Later"] == {"x": 1}
-    assert not event.event.run_created
+# -- events --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def follow(request: pytest.FixtureRequest, server: respx.MockRouter) -> Callable[[httpx.Response], list[RunEvent]]:
+    """Return the events of a run that come in a response."""
+
+    def run(answer: httpx.Response) -> list[RunEvent]:
+        server.get(f"/runs/{RUN_ID}/events", params={"runId": RUN_ID}).return_value = answer
+        with Client(URL) as client:
+            if request.param == "sync":
+                return list(get_run_events.sync(RUN_ID, client=client))
+
+        async def run_async() -> list[RunEvent]:
+            async with Client(URL) as client:
+                return [event async for event in get_run_events.asyncio(RUN_ID, client=client)]
+
+        return asyncio.run(run_async())
+
+    return run
+
+
+def stream(*chunks: bytes) -> httpx.Response:
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Chunks(chunks))
+
+
+class Chunks(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that arrives in pieces."""
+
+    def __init__(self, chunks: tuple[bytes, ...]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+def frame(number: int, **event: Any) -> bytes:
+    body = {"sequenceNumber": number, "timestamp": "t", "event": event}
+    return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
+
+
+CREATED = {"runId": RUN_ID, "flowId": "f" * 64, "itemCount": 1}
+# JSON may hold line separators that are no line ends of a stream.
+FRAMES = frame(1, RunCreated={**CREATED, "note": "a\u2028b"}) + b": keep-alive\n\n" + frame(2, Later={"x": 1})
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_events_are_parsed_wherever_the_chunks_are_split(follow: Any, size: int) -> None:
+    first, second = follow(stream(*(FRAMES[at : at + size] for at in range(0, len(FRAMES), size))))
+    assert (first.sequence_number, first.event.run_created["note"]) == (1, "a\u2028b")
+    assert second.event["Later"] == {"x": 1}
+    assert not second.event.run_created
+
+
+def test_an_error_in_place_of_events_is_raised(follow: Any) -> None:
+    with pytest.raises(ApiError, match=r"status 404: .*not found") as caught:
+        follow(httpx.Response(404, json={"error": {"code": 404, "message": "not found"}}))
+    assert caught.value.status_code == 404
+
+
+@pytest.mark.parametrize("data", [b"data: {}\n\n", b"data: [1]\n\n", b"data: no\n\n"])
+def test_an_event_of_another_shape_is_named(follow: Any, data: bytes) -> None:
+    with pytest.raises(UnexpectedBody, match="expected RunEvent, received: data: "):
+        follow(stream(data))
+
+
+def test_events_arrive_before_the_stream_ends(server: respx.MockRouter) -> None:
+    def endless() -> Iterator[bytes]:
+        for number in itertools.count():
+            yield frame(number, RunCreated=CREATED)
+
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=endless())
+    server.route().return_value = answer
+    with Client(URL) as client:
+        events = itertools.islice(get_run_events.sync(RUN_ID, client=client), 3)
+        assert [event.sequence_number for event in events] == [0, 1, 2]
 
 
 # -- enums ---------------------------------------------------------------------------------------------
@@ -222,18 +309,13 @@ def test_unknown_word() -> None:
 
 
 @pytest.fixture
-def sent(call: Call) -> Callable[..., httpx.Request]:
+def sent(call: Call, server: respx.MockRouter) -> Callable[..., httpx.Request]:
     """Return the request that an operation sends."""
 
     def send(operation: Any, *arguments: Any, **options: Any) -> httpx.Request:
-        requests: list[httpx.Request] = []
-
-        def handler(request: httpx.Request) -> httpx.Response:
-            requests.append(request)
-            return httpx.Response(204)
-
-        call(operation, handler, *arguments, **options)
-        return requests[0]
+        call(operation, httpx.Response(204), *arguments, **options)
+        request: httpx.Request = server.calls.last.request
+        return request
 
     return send
 
@@ -244,9 +326,9 @@ def test_query_parameters(sent: Callable[..., httpx.Request]) -> None:
     assert url.query == b"status=3&rootsOnly=true&limit=0"
     assert sent(list_runs, status=RunStatus(99)).url.query == b"status=99"
     assert sent(get_run, RUN_ID, wait=False).url.query == b"wait=false"
-    events = sent(get_run_events, RUN_ID, run_id=RUN_ID, since=4).url
-    assert events.path == f"/api/v1/runs/{RUN_ID}/events"
-    assert dict(events.params) == {"runId": RUN_ID, "since": "4"}
+    events = get_run_events.build_request(RUN_ID, since=4)
+    assert events["url"] == f"/runs/{RUN_ID}/events"
+    assert events["params"] == {"runId": RUN_ID, "since": 4}
 
 
 def test_path_parameters_are_quoted(sent: Callable[..., httpx.Request]) -> None:
@@ -258,7 +340,8 @@ def test_unset_differs_from_none(sent: Callable[..., httpx.Request]) -> None:
     assert json.loads(request.content) == {"flowId": "f", "input": [None]}
     request = sent(store_flow, body=StoreFlowRequest(flow={"steps": []}, dry_run=False))
     assert json.loads(request.content) == {"flow": {"steps": []}, "dryRun": False}
-    assert json.loads(sent(store_blob, body=StoreBlobRequest(data=None)).content) == {"data": None}
+    for blob in (StoreBlobRequest(data=None), {"data": None}):
+        assert json.loads(sent(store_blob, body=blob).content) == {"data": None}
 
 
 def test_copies_stay_unset() -> None:
@@ -285,6 +368,7 @@ def test_bytes_are_sent_by_both_kinds_of_client(
 
 def test_package_names() -> None:
     assert stepflow_api.__all__ == ("AuthenticatedClient", "Client")
+    assert set(stepflow_api.__all__) <= set(dir(stepflow_api))
     client = stepflow_api.AuthenticatedClient("http://test", token="t")
     with client:
         assert client.get_httpx_client().headers["authorization"] == "Bearer t"
@@ -298,11 +382,13 @@ def test_an_operation_imports_its_own_models_when_it_reads_a_response() -> None:
         "told = sorted(name for name in sys.modules if name.startswith('stepflow_api.models.'))\n"
         "print(told, 'attrs' in sys.modules)\n"
         "import httpx\n"
-        "health_check._parse_response(httpx.Response(404))\n"
+        "body = {'status': '', 'timestamp': '', 'build': {}}\n"
+        "try: health_check._parse_response(client=None, response=httpx.Response(200, json=body))\n"
+        "except KeyError: pass\n"
         "print(*sorted(name for name in sys.modules if name.startswith('stepflow_api.models.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["[] False", "stepflow_api.models.health"]
+    assert done.stdout.splitlines() == ["[] False", "stepflow_api.models.build_info stepflow_api.models.health"]
 
 
 def test_all_models_can_be_imported_from_one_place() -> None:
@@ -315,14 +401,30 @@ def test_all_models_can_be_imported_from_one_place() -> None:
         _ = models.Nothing
 
 
-def test_short_functions() -> None:
-    answer = httpx.Response(200, json={"error": 1})
-    with with_transport(lambda _: answer) as client, pytest.raises(UnexpectedBody):
+def test_short_functions(server: respx.MockRouter) -> None:
+    server.get("/health").respond(json={"error": 1})
+    with Client(URL) as client, pytest.raises(UnexpectedBody):
         health_check.sync(client=client)
 
     async def run() -> Any:
-        body = {"results": []}
-        async with with_transport(lambda _: httpx.Response(200, json=body)) as client:
+        server.get(f"/runs/{RUN_ID}/items").respond(json={"results": []})
+        async with Client(URL) as client:
             return await get_run_items.asyncio(RUN_ID, client=client)
 
     assert asyncio.run(run()) == GetRunItemsResponse(results=[])
+
+
+def test_an_application_on_the_bindings_alone(server: respx.MockRouter, capsys: pytest.CaptureFixture[str]) -> None:
+    diagnostics = {"diagnostics": [], "numFatal": 0, "numError": 0, "numWarning": 0}
+    stored = server.post("/flows").respond(json={"flowId": "f" * 64, "stored": True, "diagnostics": diagnostics})
+    created = server.post("/runs").respond(json={"summary": SUMMARY, "results": []})
+    step = {"runId": RUN_ID, "itemIndex": 0, "stepIndex": 0, "stepId": "greet", "status": 2}
+    events = server.get(f"/runs/{RUN_ID}/events", params={"runId": RUN_ID})
+    events.return_value = stream(frame(1, StepCompleted=step))
+    results = [{"itemIndex": 0, "status": 2, "output": "Hello"}]
+    server.get(f"/runs/{RUN_ID}/items").respond(json={"results": results})
+    with Client(URL) as client:
+        assert bindings.greet(client, "Ada") == "Hello"
+    assert json.loads(stored.calls.last.request.content) == {"flow": bindings.FLOW}
+    assert json.loads(created.calls.last.request.content)["input"] == [{"name": "Ada"}]
+    assert capsys.readouterr().out == "completed: greet\n"

@@ -108,7 +108,7 @@ def test_a_stream_that_breaks_names_its_server() -> None:
     with client(servers) as both:
         both.list_runs()
         servers.broken.add("b")
-        request = operations.get_run_events(RUN, run_id=RUN)
+        request = operations.get_run_events(RUN)
         events = event_stream(both._connection, request, silence=5.0)
         with pytest.raises(ServerConnectionError, match="the connection to http://b broke"):
             next(events)

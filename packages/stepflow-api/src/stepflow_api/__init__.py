@@ -1,9 +1,9 @@
 # Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
 """Low-level bindings for the HTTP API of Stepflow servers.
 
-Every operation is a module with four functions, for example ``stepflow_api.api.run.get_run``:
-``sync`` and ``asyncio`` return what the body holds, ``sync_detailed`` and ``asyncio_detailed`` return
-a ``Response`` with the status, the headers and the raw content as well.
+Every operation is a module, for example ``stepflow_api.api.run.get_run``. Its functions ``sync`` and ``asyncio`` return
+the body of the response, ``sync_detailed`` and ``asyncio_detailed`` a ``Response`` with the status, the headers and the
+raw content as well, and ``build_request`` the request.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,3 +24,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

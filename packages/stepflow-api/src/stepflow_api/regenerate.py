@@ -257,6 +257,10 @@ def _describe_parameters(description: dict[str, Any]) -> None:
 
 
 def _run_generator(document: Path, package: Path, spec: str | Path, sources: Path) -> None:
+    # Our templates include those that they change.
+    templates = shutil.copytree(sources / "templates", document.parent / "templates")
+    origin = find_spec("openapi_python_client").origin  # type: ignore[union-attr]
+    shutil.copytree(Path(str(origin)).parent / "templates", templates / "generator")
     command = [
         *(
             sys.executable,
@@ -269,7 +273,7 @@ def _run_generator(document: Path, package: Path, spec: str | Path, sources: Pat
             str(package),
         ),
         *("--meta", "none", "--overwrite", "--fail-on-warning", "--config", str(sources / "codegen.yaml")),
-        *("--custom-template-path", str(sources / "templates")),
+        *("--custom-template-path", str(templates)),
     ]
     try:
         _run(*command, cwd=document.parent)
@@ -319,10 +323,18 @@ def _defer_imports(text: str) -> str:
     """
     if "\nimport httpx\n" not in text:
         return text
-    deferred = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import httpx\n"
-    for line in re.findall(r"^from \.\.\.(?:client|models\.\w+) import .*\n", text, flags=re.MULTILINE):
-        text = text.replace(f"\n{line}", "\n", 1)
-        deferred += f"    {line}"
+    deferred = "from typing import TYPE_CHECKING\n\nfrom ... import models\n\nif TYPE_CHECKING:\n    import httpx\n"
+    for module, name in re.findall(r"^from \.\.\.(client|models\.\w+) import (.*)\n", text, flags=re.MULTILINE):
+        text = text.replace(f"\nfrom ...{module} import {name}\n", "\n", 1)
+        if module == "client":
+            deferred += f"    from ...client import {name}\n"
+            continue
+        # The package of the models imports them on first use. Docstrings keep the bare name.
+        code = text.split('"""')
+        code[::2] = [re.sub(rf'(?<![\w."]){name}\b', f"models.{name}", each) for each in code[::2]]
+        text = '"""'.join(code)
+    # The generator indents the second paragraph of a docstring by a blank too many.
+    text = re.sub(r"^     (?=\S)", "    ", text, flags=re.MULTILINE)
     text = text.replace("\nimport httpx\n", f"\n{deferred}", 1)
     text = re.sub(r"^( +)(self\._(?:async_)?client = httpx\.)", r"\1import httpx\n\n\1\2", text, flags=re.MULTILINE)
     return f"from __future__ import annotations\n\n{text}"

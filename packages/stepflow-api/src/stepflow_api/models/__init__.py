@@ -1,8 +1,5 @@
 # Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
-"""The values that requests and answers hold.
-
-A model is imported when it is first used: one operation needs few of them.
-"""
+"""The models of requests and responses, imported on first use."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -55,55 +52,6 @@ if TYPE_CHECKING:
     from .store_flow_response import StoreFlowResponse
     from .sub_run_created import SubRunCreated
 
-_MODULES = {
-    "Blob": ".blob",
-    "BuildInfo": ".build_info",
-    "CancelRunResponse": ".cancel_run_response",
-    "Component": ".component",
-    "CreateRunRequest": ".create_run_request",
-    "CreateRunResponse": ".create_run_response",
-    "Diagnostic": ".diagnostic",
-    "DiagnosticLevel": ".diagnostic_level",
-    "Empty": ".empty",
-    "ErrorCode": ".error_code",
-    "ErrorDetail": ".error_detail",
-    "ErrorEnvelope": ".error_envelope",
-    "FailedPlugin": ".failed_plugin",
-    "Diagnostics": ".flow_diagnostics",
-    "FlowExample": ".flow_example",
-    "FlowVariable": ".flow_variable",
-    "FlowVariablesResponse": ".flow_variables_response",
-    "FlowVariablesResponseVariables": ".flow_variables_response_variables",
-    "GetBlobAccept": ".get_blob_accept",
-    "GetFlowResponse": ".get_flow_response",
-    "GetRunFlowResponse": ".get_run_flow_response",
-    "GetRunItemsResponse": ".get_run_items_response",
-    "GetRunResponse": ".get_run_response",
-    "GetRunStepResponse": ".get_run_step_response",
-    "GetRunStepsResponse": ".get_run_steps_response",
-    "Health": ".health",
-    "ItemCounts": ".item_counts",
-    "ItemResult": ".item_result",
-    "ListComponentsResponse": ".list_components_response",
-    "ListRunsResponse": ".list_runs_response",
-    "RunCompleted": ".run_completed",
-    "RunCreated": ".run_created",
-    "RunEvent": ".run_event",
-    "RunEventBody": ".run_event_body",
-    "RunStatus": ".run_status",
-    "RunSummary": ".run_summary",
-    "StepCompleted": ".step_completed",
-    "StepReady": ".step_ready",
-    "StepRun": ".step_run",
-    "StepStarted": ".step_started",
-    "StepsNeeded": ".steps_needed",
-    "StoreBlobRequest": ".store_blob_request",
-    "StoreBlobResponse": ".store_blob_response",
-    "StoreFlowRequest": ".store_flow_request",
-    "StoreFlowResponse": ".store_flow_response",
-    "SubRunCreated": ".sub_run_created",
-}
-
 __all__ = (
     "Blob",
     "BuildInfo",
@@ -153,15 +101,61 @@ __all__ = (
     "SubRunCreated",
 )
 
-# Hidden from type checkers, which would otherwise take every name to exist here.
+# Hidden from type checkers, which would otherwise accept any name.
 if not TYPE_CHECKING:
+    _MODULES = {
+        "Blob": ".blob",
+        "BuildInfo": ".build_info",
+        "CancelRunResponse": ".cancel_run_response",
+        "Component": ".component",
+        "CreateRunRequest": ".create_run_request",
+        "CreateRunResponse": ".create_run_response",
+        "Diagnostic": ".diagnostic",
+        "DiagnosticLevel": ".diagnostic_level",
+        "Empty": ".empty",
+        "ErrorCode": ".error_code",
+        "ErrorDetail": ".error_detail",
+        "ErrorEnvelope": ".error_envelope",
+        "FailedPlugin": ".failed_plugin",
+        "Diagnostics": ".flow_diagnostics",
+        "FlowExample": ".flow_example",
+        "FlowVariable": ".flow_variable",
+        "FlowVariablesResponse": ".flow_variables_response",
+        "FlowVariablesResponseVariables": ".flow_variables_response_variables",
+        "GetBlobAccept": ".get_blob_accept",
+        "GetFlowResponse": ".get_flow_response",
+        "GetRunFlowResponse": ".get_run_flow_response",
+        "GetRunItemsResponse": ".get_run_items_response",
+        "GetRunResponse": ".get_run_response",
+        "GetRunStepResponse": ".get_run_step_response",
+        "GetRunStepsResponse": ".get_run_steps_response",
+        "Health": ".health",
+        "ItemCounts": ".item_counts",
+        "ItemResult": ".item_result",
+        "ListComponentsResponse": ".list_components_response",
+        "ListRunsResponse": ".list_runs_response",
+        "RunCompleted": ".run_completed",
+        "RunCreated": ".run_created",
+        "RunEvent": ".run_event",
+        "RunEventBody": ".run_event_body",
+        "RunStatus": ".run_status",
+        "RunSummary": ".run_summary",
+        "StepCompleted": ".step_completed",
+        "StepReady": ".step_ready",
+        "StepRun": ".step_run",
+        "StepStarted": ".step_started",
+        "StepsNeeded": ".steps_needed",
+        "StoreBlobRequest": ".store_blob_request",
+        "StoreBlobResponse": ".store_blob_response",
+        "StoreFlowRequest": ".store_flow_request",
+        "StoreFlowResponse": ".store_flow_response",
+        "SubRunCreated": ".sub_run_created",
+    }
 
     def __getattr__(name):
-        module = _MODULES.get(name)
-        if module is None:
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        model = getattr(import_module(module, __name__), name)
-        globals()[name] = model
+        globals()[name] = model = getattr(import_module(_MODULES[name], __name__), name)
         return model
 
     def __dir__():

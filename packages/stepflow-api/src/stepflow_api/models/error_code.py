@@ -1,17 +1,14 @@
 # Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
 from enum import IntEnum
 
-_unknown: "dict[int, ErrorCode]" = {}
+from ..types import OpenEnum
 
 
-class ErrorCode(IntEnum):
+class ErrorCode(OpenEnum, IntEnum):
     """Why an item or step failed - 1 timeout, 2 invalid input, 3 the component failed, 4 cancelled, 5 the
     component could not be reached, 6 no such component, 7 a resource is not available, 8 an expression
     could not be evaluated, 9 the server itself, such as no route to the component, 10 the worker.
-    Absent unless it failed.
-
-    A number that is not listed here becomes a member named ``UNKNOWN_<number>``.
-    """
+    Absent unless it failed."""
 
     TIMEOUT = 1
     INVALID_INPUT = 2
@@ -23,17 +20,3 @@ class ErrorCode(IntEnum):
     EXPRESSION_FAILURE = 8
     ORCHESTRATOR = 9
     WORKER = 10
-
-    @classmethod
-    def _missing_(cls, value: object) -> "ErrorCode | None":
-        # A newer server's number must not cost the caller the whole answer.
-        if not isinstance(value, int):
-            return None
-        member = int.__new__(cls, value)
-        member._name_ = f"UNKNOWN_{value}".replace("-", "NEGATIVE_")
-        member._value_ = value
-        # Kept, so that the same number is always the same object.
-        return _unknown.setdefault(value, member)
-
-    def __str__(self) -> str:
-        return str(self.value)

@@ -180,7 +180,6 @@ class StreamedRun:
         asked, contact, run_id = self._asked, self._contact, self._asked.run_id
         request = api.get_run_events(
             run_id,
-            run_id=run_id,
             since=position.number or None,
             include_results=asked.include_results or None,
             include_sub_runs=asked.include_sub_runs or None,

@@ -5,13 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.blob import Blob
-    from ...models.get_blob_accept import GetBlobAccept
-
 
 from ... import errors
 from ...types import UNSET, Response, Unset
@@ -19,18 +19,15 @@ from ...types import UNSET, Response, Unset
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/blobs/{blob_id}"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     blob_id: str,
     *,
-    accept: GetBlobAccept | Unset = UNSET,
+    accept: models.GetBlobAccept | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
     headers: dict[str, Any] = {}
     if not isinstance(accept, Unset):
         headers["Accept"] = str(accept)
@@ -41,42 +38,45 @@ def build_request(
             blob_id=quote(str(blob_id), safe=""),
         ),
     }
+
     _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> Blob | bytes | None:
-    from ...models.blob import Blob
-
-    status = response.status_code
-    if status == 200:
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.Blob | bytes | Failure | None:
+    if response.status_code == 200:
         if response.headers.get("content-type", "").startswith("application/octet-stream"):
             return response.content
-
-        response_200 = Blob.from_dict(response.json())
+        response_200 = models.Blob.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
-        return None
+    if response.status_code == 400:
+        response_400 = None
+        return response_400
 
-    if status == 404:
-        return None
+    if response.status_code == 404:
+        response_404 = None
+        return response_404
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[Blob | bytes]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.Blob | bytes]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="Blob | bytes",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -84,8 +84,8 @@ def sync_detailed(
     blob_id: str,
     *,
     client: AuthenticatedClient | Client,
-    accept: GetBlobAccept | Unset = UNSET,
-) -> Response[Blob | bytes]:
+    accept: models.GetBlobAccept | Unset = UNSET,
+) -> Response[models.Blob | bytes]:
     """Read a blob as JSON or as raw bytes.
 
     The Accept header selects. If it names `application/octet-stream`, in small letters and at any
@@ -99,6 +99,7 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
@@ -109,7 +110,11 @@ def sync_detailed(
         blob_id=blob_id,
         accept=accept,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -117,8 +122,8 @@ def sync(
     blob_id: str,
     *,
     client: AuthenticatedClient | Client,
-    accept: GetBlobAccept | Unset = UNSET,
-) -> Blob | bytes | None:
+    accept: models.GetBlobAccept | Unset = UNSET,
+) -> models.Blob | bytes | Failure | None:
     """Read a blob as JSON or as raw bytes.
 
     The Accept header selects. If it names `application/octet-stream`, in small letters and at any
@@ -132,19 +137,17 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Blob | bytes
+        Blob | bytes | Failure | None
     """
 
-    return (
-        sync_detailed(
-            blob_id=blob_id,
-            client=client,
-            accept=accept,
-        )
+    return sync_detailed(
+        blob_id=blob_id,
+        client=client,
+        accept=accept,
     ).parsed
 
 
@@ -152,8 +155,8 @@ async def asyncio_detailed(
     blob_id: str,
     *,
     client: AuthenticatedClient | Client,
-    accept: GetBlobAccept | Unset = UNSET,
-) -> Response[Blob | bytes]:
+    accept: models.GetBlobAccept | Unset = UNSET,
+) -> Response[models.Blob | bytes]:
     """Read a blob as JSON or as raw bytes.
 
     The Accept header selects. If it names `application/octet-stream`, in small letters and at any
@@ -167,6 +170,7 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
@@ -177,7 +181,9 @@ async def asyncio_detailed(
         blob_id=blob_id,
         accept=accept,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -185,8 +191,8 @@ async def asyncio(
     blob_id: str,
     *,
     client: AuthenticatedClient | Client,
-    accept: GetBlobAccept | Unset = UNSET,
-) -> Blob | bytes | None:
+    accept: models.GetBlobAccept | Unset = UNSET,
+) -> models.Blob | bytes | Failure | None:
     """Read a blob as JSON or as raw bytes.
 
     The Accept header selects. If it names `application/octet-stream`, in small letters and at any
@@ -200,11 +206,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Blob | bytes
+        Blob | bytes | Failure | None
     """
 
     return (

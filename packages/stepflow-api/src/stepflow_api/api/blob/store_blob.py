@@ -4,12 +4,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.store_blob_request import StoreBlobRequest
-    from ...models.store_blob_response import StoreBlobResponse
 
 
 from ... import errors
@@ -18,18 +19,15 @@ from ...types import UNSET, File, Response, Unset
 METHOD = "POST"
 """The HTTP method."""
 PATH = "/blobs"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     *,
-    body: StoreBlobRequest | dict[str, Any] | File,
+    body: models.StoreBlobRequest | dict[str, Any] | File,
     x_blob_filename: str | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`. A JSON body may also be a dict, with field names as on the wire.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
     headers: dict[str, Any] = {}
     if not isinstance(x_blob_filename, Unset):
         headers["X-Blob-Filename"] = x_blob_filename
@@ -39,54 +37,55 @@ def build_request(
         "url": PATH,
     }
 
-    if isinstance(body, File):
-        _kwargs["content"] = body.read()
-        headers["Content-Type"] = "application/octet-stream"
-
-    else:
+    if isinstance(body, dict) or isinstance(body, models.StoreBlobRequest):
         _kwargs["json"] = body if isinstance(body, dict) else body.to_dict()
 
         headers["Content-Type"] = "application/json"
+    if isinstance(body, File):
+        _kwargs["content"] = body.read()
+        headers["Content-Type"] = "application/octet-stream"
 
     _kwargs["headers"] = headers
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> StoreBlobResponse | None:
-    from ...models.store_blob_response import StoreBlobResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = StoreBlobResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.StoreBlobResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.StoreBlobResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
-        return None
+    if response.status_code == 400:
+        response_400 = None
+        return response_400
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[StoreBlobResponse]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.StoreBlobResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="StoreBlobResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreBlobRequest | File,
+    body: models.StoreBlobRequest | dict[str, Any] | File,
     x_blob_filename: str | Unset = UNSET,
-) -> Response[StoreBlobResponse]:
+) -> Response[models.StoreBlobResponse]:
     """Store data under the hash of its content.
 
     Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
@@ -100,6 +99,7 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
@@ -110,16 +110,20 @@ def sync_detailed(
         body=body,
         x_blob_filename=x_blob_filename,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreBlobRequest | File,
+    body: models.StoreBlobRequest | dict[str, Any] | File,
     x_blob_filename: str | Unset = UNSET,
-) -> StoreBlobResponse | None:
+) -> models.StoreBlobResponse | Failure | None:
     """Store data under the hash of its content.
 
     Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
@@ -133,28 +137,26 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        StoreBlobResponse
+        StoreBlobResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            client=client,
-            body=body,
-            x_blob_filename=x_blob_filename,
-        )
+    return sync_detailed(
+        client=client,
+        body=body,
+        x_blob_filename=x_blob_filename,
     ).parsed
 
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreBlobRequest | File,
+    body: models.StoreBlobRequest | dict[str, Any] | File,
     x_blob_filename: str | Unset = UNSET,
-) -> Response[StoreBlobResponse]:
+) -> Response[models.StoreBlobResponse]:
     """Store data under the hash of its content.
 
     Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
@@ -168,6 +170,7 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
@@ -178,16 +181,18 @@ async def asyncio_detailed(
         body=body,
         x_blob_filename=x_blob_filename,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreBlobRequest | File,
+    body: models.StoreBlobRequest | dict[str, Any] | File,
     x_blob_filename: str | Unset = UNSET,
-) -> StoreBlobResponse | None:
+) -> models.StoreBlobResponse | Failure | None:
     """Store data under the hash of its content.
 
     Storing the same content again gives the same id. JSON data keeps its integers. All errors have an
@@ -201,11 +206,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        StoreBlobResponse
+        StoreBlobResponse | Failure | None
     """
 
     return (

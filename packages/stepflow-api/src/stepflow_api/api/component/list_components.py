@@ -4,12 +4,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.list_components_response import ListComponentsResponse
-
 
 from ... import errors
 from ...types import UNSET, Response, Unset
@@ -17,17 +18,14 @@ from ...types import UNSET, Response, Unset
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/components"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     *,
     exclude_schemas: bool | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     params: dict[str, Any] = {}
 
@@ -40,36 +38,38 @@ def build_request(
         "url": PATH,
         "params": params,
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ListComponentsResponse | str | None:
-    from ...models.list_components_response import ListComponentsResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = ListComponentsResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.ListComponentsResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.ListComponentsResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
+    if response.status_code == 400:
         response_400 = response.text
         return response_400
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ListComponentsResponse | str]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.ListComponentsResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="ListComponentsResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -77,7 +77,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     exclude_schemas: bool | Unset = UNSET,
-) -> Response[ListComponentsResponse | str]:
+) -> Response[models.ListComponentsResponse]:
     """List the components that steps can use.
 
     Asks every plugin. A plugin that does not answer is named in the result and costs about five
@@ -89,16 +89,21 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ListComponentsResponse | str]
+        Response[ListComponentsResponse]
     """
 
     kwargs = build_request(
         exclude_schemas=exclude_schemas,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -106,7 +111,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     exclude_schemas: bool | Unset = UNSET,
-) -> ListComponentsResponse | str | None:
+) -> models.ListComponentsResponse | Failure | None:
     """List the components that steps can use.
 
     Asks every plugin. A plugin that does not answer is named in the result and costs about five
@@ -118,18 +123,16 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ListComponentsResponse | str
+        ListComponentsResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            client=client,
-            exclude_schemas=exclude_schemas,
-        )
+    return sync_detailed(
+        client=client,
+        exclude_schemas=exclude_schemas,
     ).parsed
 
 
@@ -137,7 +140,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     exclude_schemas: bool | Unset = UNSET,
-) -> Response[ListComponentsResponse | str]:
+) -> Response[models.ListComponentsResponse]:
     """List the components that steps can use.
 
     Asks every plugin. A plugin that does not answer is named in the result and costs about five
@@ -149,16 +152,19 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ListComponentsResponse | str]
+        Response[ListComponentsResponse]
     """
 
     kwargs = build_request(
         exclude_schemas=exclude_schemas,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -166,7 +172,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     exclude_schemas: bool | Unset = UNSET,
-) -> ListComponentsResponse | str | None:
+) -> models.ListComponentsResponse | Failure | None:
     """List the components that steps can use.
 
     Asks every plugin. A plugin that does not answer is named in the result and costs about five
@@ -178,11 +184,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ListComponentsResponse | str
+        ListComponentsResponse | Failure | None
     """
 
     return (

@@ -5,12 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.empty import Empty
-
 
 from ... import errors
 from ...types import Response
@@ -18,16 +19,13 @@ from ...types import Response
 METHOD = "DELETE"
 """The HTTP method."""
 PATH = "/flows/{flow_id}"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     flow_id: str,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     _kwargs: dict[str, Any] = {
         "method": METHOD,
@@ -35,30 +33,34 @@ def build_request(
             flow_id=quote(str(flow_id), safe=""),
         ),
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> Empty | None:
-    from ...models.empty import Empty
-
-    status = response.status_code
-    if status == 200:
-        response_200 = Empty.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.Empty | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.Empty.from_dict(response.json())
 
         return response_200
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Empty]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200):
-        raise errors.UnexpectedStatus(status, response.content)
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[models.Empty]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="Empty",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -66,7 +68,7 @@ def sync_detailed(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Empty]:
+) -> Response[models.Empty]:
     """Ask for a flow to be deleted.
 
     Answers 200 for any id, malformed and unknown ones too, and the server deletes nothing.
@@ -76,6 +78,7 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
@@ -85,7 +88,11 @@ def sync_detailed(
     kwargs = build_request(
         flow_id=flow_id,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -93,7 +100,7 @@ def sync(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Empty | None:
+) -> models.Empty | Failure | None:
     """Ask for a flow to be deleted.
 
     Answers 200 for any id, malformed and unknown ones too, and the server deletes nothing.
@@ -103,18 +110,16 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Empty
+        Empty | Failure | None
     """
 
-    return (
-        sync_detailed(
-            flow_id=flow_id,
-            client=client,
-        )
+    return sync_detailed(
+        flow_id=flow_id,
+        client=client,
     ).parsed
 
 
@@ -122,7 +127,7 @@ async def asyncio_detailed(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Empty]:
+) -> Response[models.Empty]:
     """Ask for a flow to be deleted.
 
     Answers 200 for any id, malformed and unknown ones too, and the server deletes nothing.
@@ -132,6 +137,7 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
@@ -141,7 +147,9 @@ async def asyncio_detailed(
     kwargs = build_request(
         flow_id=flow_id,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -149,7 +157,7 @@ async def asyncio(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Empty | None:
+) -> models.Empty | Failure | None:
     """Ask for a flow to be deleted.
 
     Answers 200 for any id, malformed and unknown ones too, and the server deletes nothing.
@@ -159,11 +167,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Empty
+        Empty | Failure | None
     """
 
     return (

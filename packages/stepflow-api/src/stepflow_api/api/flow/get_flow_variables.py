@@ -5,13 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.flow_variables_response import FlowVariablesResponse
-
 
 from ... import errors
 from ...types import Response
@@ -19,16 +19,13 @@ from ...types import Response
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/flows/{flow_id}/variables"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     flow_id: str,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     _kwargs: dict[str, Any] = {
         "method": METHOD,
@@ -36,50 +33,49 @@ def build_request(
             flow_id=quote(str(flow_id), safe=""),
         ),
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ErrorEnvelope | FlowVariablesResponse | None:
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.flow_variables_response import FlowVariablesResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = FlowVariablesResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.FlowVariablesResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.FlowVariablesResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
-        response_400 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 400:
+        response_400 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_400
 
-    if status == 404:
-        response_404 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 404:
+        response_404 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_404
 
-    if status == 500:
-        response_500 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 500:
+        response_500 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_500
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorEnvelope | FlowVariablesResponse]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (
-        status == 200 or status == 400 or status == 404 or status == 500
-    ):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.FlowVariablesResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="FlowVariablesResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -87,7 +83,7 @@ def sync_detailed(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorEnvelope | FlowVariablesResponse]:
+) -> Response[models.FlowVariablesResponse]:
     """List the variables a flow declares.
 
     Taken from the schema of the flow's variables.
@@ -97,16 +93,21 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | FlowVariablesResponse]
+        Response[FlowVariablesResponse]
     """
 
     kwargs = build_request(
         flow_id=flow_id,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -114,7 +115,7 @@ def sync(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorEnvelope | FlowVariablesResponse | None:
+) -> models.FlowVariablesResponse | Failure | None:
     """List the variables a flow declares.
 
     Taken from the schema of the flow's variables.
@@ -124,18 +125,16 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | FlowVariablesResponse
+        FlowVariablesResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            flow_id=flow_id,
-            client=client,
-        )
+    return sync_detailed(
+        flow_id=flow_id,
+        client=client,
     ).parsed
 
 
@@ -143,7 +142,7 @@ async def asyncio_detailed(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorEnvelope | FlowVariablesResponse]:
+) -> Response[models.FlowVariablesResponse]:
     """List the variables a flow declares.
 
     Taken from the schema of the flow's variables.
@@ -153,16 +152,19 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | FlowVariablesResponse]
+        Response[FlowVariablesResponse]
     """
 
     kwargs = build_request(
         flow_id=flow_id,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -170,7 +172,7 @@ async def asyncio(
     flow_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorEnvelope | FlowVariablesResponse | None:
+) -> models.FlowVariablesResponse | Failure | None:
     """List the variables a flow declares.
 
     Taken from the schema of the flow's variables.
@@ -180,11 +182,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | FlowVariablesResponse
+        FlowVariablesResponse | Failure | None
     """
 
     return (

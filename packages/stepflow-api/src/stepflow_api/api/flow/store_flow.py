@@ -4,14 +4,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.store_flow_request import StoreFlowRequest
-    from ...models.store_flow_response import StoreFlowResponse
-
 
 from ... import errors
 from ...types import Response
@@ -19,23 +18,21 @@ from ...types import Response
 METHOD = "POST"
 """The HTTP method."""
 PATH = "/flows"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     *,
-    body: StoreFlowRequest | dict[str, Any],
+    body: models.StoreFlowRequest | dict[str, Any],
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`. A JSON body may also be a dict, with field names as on the wire.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
     headers: dict[str, Any] = {}
 
     _kwargs: dict[str, Any] = {
         "method": METHOD,
         "url": PATH,
     }
+
     _kwargs["json"] = body if isinstance(body, dict) else body.to_dict()
 
     headers["Content-Type"] = "application/json"
@@ -44,56 +41,53 @@ def build_request(
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ErrorEnvelope | StoreFlowResponse | str | None:
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.store_flow_response import StoreFlowResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = StoreFlowResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.StoreFlowResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.StoreFlowResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
+    if response.status_code == 400:
         if response.headers.get("content-type", "").startswith("text/plain"):
             return response.text
-
-        response_400 = ErrorEnvelope.from_dict(response.json())
+        response_400 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_400
 
-    if status == 415:
+    if response.status_code == 415:
         response_415 = response.text
         return response_415
 
-    if status == 422:
+    if response.status_code == 422:
         response_422 = response.text
         return response_422
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorEnvelope | StoreFlowResponse | str]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (
-        status == 200 or status == 400 or status == 415 or status == 422
-    ):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.StoreFlowResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="StoreFlowResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreFlowRequest,
-) -> Response[ErrorEnvelope | StoreFlowResponse | str]:
+    body: models.StoreFlowRequest | dict[str, Any],
+) -> Response[models.StoreFlowResponse]:
     """Check a flow and store it.
 
     A flow with a fatal diagnostic is not stored, but the answer is still 200. Integers in the flow
@@ -104,24 +98,29 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | StoreFlowResponse | str]
+        Response[StoreFlowResponse]
     """
 
     kwargs = build_request(
         body=body,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
 def sync(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreFlowRequest,
-) -> ErrorEnvelope | StoreFlowResponse | str | None:
+    body: models.StoreFlowRequest | dict[str, Any],
+) -> models.StoreFlowResponse | Failure | None:
     """Check a flow and store it.
 
     A flow with a fatal diagnostic is not stored, but the answer is still 200. Integers in the flow
@@ -132,26 +131,24 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | StoreFlowResponse | str
+        StoreFlowResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            client=client,
-            body=body,
-        )
+    return sync_detailed(
+        client=client,
+        body=body,
     ).parsed
 
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreFlowRequest,
-) -> Response[ErrorEnvelope | StoreFlowResponse | str]:
+    body: models.StoreFlowRequest | dict[str, Any],
+) -> Response[models.StoreFlowResponse]:
     """Check a flow and store it.
 
     A flow with a fatal diagnostic is not stored, but the answer is still 200. Integers in the flow
@@ -162,24 +159,27 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | StoreFlowResponse | str]
+        Response[StoreFlowResponse]
     """
 
     kwargs = build_request(
         body=body,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
-    body: StoreFlowRequest,
-) -> ErrorEnvelope | StoreFlowResponse | str | None:
+    body: models.StoreFlowRequest | dict[str, Any],
+) -> models.StoreFlowResponse | Failure | None:
     """Check a flow and store it.
 
     A flow with a fatal diagnostic is not stored, but the answer is still 200. Integers in the flow
@@ -190,11 +190,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | StoreFlowResponse | str
+        StoreFlowResponse | Failure | None
     """
 
     return (

@@ -5,13 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.cancel_run_response import CancelRunResponse
-    from ...models.error_envelope import ErrorEnvelope
-
 
 from ... import errors
 from ...types import Response
@@ -19,16 +19,13 @@ from ...types import Response
 METHOD = "POST"
 """The HTTP method."""
 PATH = "/runs/{run_id}/cancel"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     run_id: str,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     _kwargs: dict[str, Any] = {
         "method": METHOD,
@@ -36,43 +33,44 @@ def build_request(
             run_id=quote(str(run_id), safe=""),
         ),
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> CancelRunResponse | ErrorEnvelope | None:
-    from ...models.cancel_run_response import CancelRunResponse
-    from ...models.error_envelope import ErrorEnvelope
-
-    status = response.status_code
-    if status == 200:
-        response_200 = CancelRunResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.CancelRunResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.CancelRunResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
-        response_400 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 400:
+        response_400 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_400
 
-    if status == 404:
-        response_404 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 404:
+        response_404 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_404
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[CancelRunResponse | ErrorEnvelope]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.CancelRunResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="CancelRunResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -80,7 +78,7 @@ def sync_detailed(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[CancelRunResponse | ErrorEnvelope]:
+) -> Response[models.CancelRunResponse]:
     """Mark a run as cancelled.
 
     Only the status is written: steps go on, and at the end the status becomes completed or failed
@@ -91,16 +89,21 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[CancelRunResponse | ErrorEnvelope]
+        Response[CancelRunResponse]
     """
 
     kwargs = build_request(
         run_id=run_id,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -108,7 +111,7 @@ def sync(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> CancelRunResponse | ErrorEnvelope | None:
+) -> models.CancelRunResponse | Failure | None:
     """Mark a run as cancelled.
 
     Only the status is written: steps go on, and at the end the status becomes completed or failed
@@ -119,18 +122,16 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        CancelRunResponse | ErrorEnvelope
+        CancelRunResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            run_id=run_id,
-            client=client,
-        )
+    return sync_detailed(
+        run_id=run_id,
+        client=client,
     ).parsed
 
 
@@ -138,7 +139,7 @@ async def asyncio_detailed(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[CancelRunResponse | ErrorEnvelope]:
+) -> Response[models.CancelRunResponse]:
     """Mark a run as cancelled.
 
     Only the status is written: steps go on, and at the end the status becomes completed or failed
@@ -149,16 +150,19 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[CancelRunResponse | ErrorEnvelope]
+        Response[CancelRunResponse]
     """
 
     kwargs = build_request(
         run_id=run_id,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -166,7 +170,7 @@ async def asyncio(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> CancelRunResponse | ErrorEnvelope | None:
+) -> models.CancelRunResponse | Failure | None:
     """Mark a run as cancelled.
 
     Only the status is written: steps go on, and at the end the status becomes completed or failed
@@ -177,11 +181,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        CancelRunResponse | ErrorEnvelope
+        CancelRunResponse | Failure | None
     """
 
     return (

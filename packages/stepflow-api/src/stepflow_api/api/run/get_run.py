@@ -5,13 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_response import GetRunResponse
-
 
 from ... import errors
 from ...types import UNSET, Response, Unset
@@ -19,7 +19,7 @@ from ...types import UNSET, Response, Unset
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/runs/{run_id}"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
@@ -28,10 +28,7 @@ def build_request(
     wait: bool | Unset = UNSET,
     timeout_secs: int | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     params: dict[str, Any] = {}
 
@@ -48,46 +45,46 @@ def build_request(
         ),
         "params": params,
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunResponse | str | None:
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_response import GetRunResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = GetRunResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.GetRunResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.GetRunResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
+    if response.status_code == 400:
         if response.headers.get("content-type", "").startswith("text/plain"):
             return response.text
-
-        response_400 = ErrorEnvelope.from_dict(response.json())
+        response_400 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_400
 
-    if status == 404:
-        response_404 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 404:
+        response_404 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_404
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorEnvelope | GetRunResponse | str]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.GetRunResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="GetRunResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -97,7 +94,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     wait: bool | Unset = UNSET,
     timeout_secs: int | Unset = UNSET,
-) -> Response[ErrorEnvelope | GetRunResponse | str]:
+) -> Response[models.GetRunResponse]:
     """Read a run, or wait until it ends.
 
     The steps of all items are in the answer, which for a large batch makes it large.
@@ -110,10 +107,11 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunResponse | str]
+        Response[GetRunResponse]
     """
 
     kwargs = build_request(
@@ -121,7 +119,11 @@ def sync_detailed(
         wait=wait,
         timeout_secs=timeout_secs,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -131,7 +133,7 @@ def sync(
     client: AuthenticatedClient | Client,
     wait: bool | Unset = UNSET,
     timeout_secs: int | Unset = UNSET,
-) -> ErrorEnvelope | GetRunResponse | str | None:
+) -> models.GetRunResponse | Failure | None:
     """Read a run, or wait until it ends.
 
     The steps of all items are in the answer, which for a large batch makes it large.
@@ -144,20 +146,18 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunResponse | str
+        GetRunResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            run_id=run_id,
-            client=client,
-            wait=wait,
-            timeout_secs=timeout_secs,
-        )
+    return sync_detailed(
+        run_id=run_id,
+        client=client,
+        wait=wait,
+        timeout_secs=timeout_secs,
     ).parsed
 
 
@@ -167,7 +167,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     wait: bool | Unset = UNSET,
     timeout_secs: int | Unset = UNSET,
-) -> Response[ErrorEnvelope | GetRunResponse | str]:
+) -> Response[models.GetRunResponse]:
     """Read a run, or wait until it ends.
 
     The steps of all items are in the answer, which for a large batch makes it large.
@@ -180,10 +180,11 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunResponse | str]
+        Response[GetRunResponse]
     """
 
     kwargs = build_request(
@@ -191,7 +192,9 @@ async def asyncio_detailed(
         wait=wait,
         timeout_secs=timeout_secs,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -201,7 +204,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     wait: bool | Unset = UNSET,
     timeout_secs: int | Unset = UNSET,
-) -> ErrorEnvelope | GetRunResponse | str | None:
+) -> models.GetRunResponse | Failure | None:
     """Read a run, or wait until it ends.
 
     The steps of all items are in the answer, which for a large batch makes it large.
@@ -214,11 +217,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunResponse | str
+        GetRunResponse | Failure | None
     """
 
     return (

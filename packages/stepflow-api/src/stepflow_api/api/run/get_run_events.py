@@ -1,42 +1,35 @@
 # Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...types import EventReader
+
 if TYPE_CHECKING:
-    import httpx
-
     from ...client import AuthenticatedClient, Client
-    from ...models.error_envelope import ErrorEnvelope
-
 
 from ... import errors
-from ...types import UNSET, Response, Unset
+from ...types import UNSET, Unset
 
 METHOD = "GET"
 """The HTTP method."""
-PATH = "/runs/{path_run_id}/events"
-"""The path below the API's root, with the names of its parameters in braces."""
+PATH = "/runs/{run_id}/events"
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
-    path_run_id: str,
-    *,
     run_id: str,
+    *,
     since: int | Unset = UNSET,
     include_sub_runs: bool | Unset = UNSET,
     include_results: bool | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     params: dict[str, Any] = {}
-
-    params["runId"] = run_id
 
     params["since"] = since
 
@@ -44,111 +37,29 @@ def build_request(
 
     params["includeResults"] = include_results
 
+    params["runId"] = run_id
+
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": METHOD,
         "url": PATH.format(
-            path_run_id=quote(str(path_run_id), safe=""),
+            run_id=quote(str(run_id), safe=""),
         ),
         "params": params,
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ErrorEnvelope | str | None:
-    from ...models.error_envelope import ErrorEnvelope
-
-    status = response.status_code
-    if status == 200:
-        response_200 = response.text
-        return response_200
-
-    if status == 400:
-        if response.headers.get("content-type", "").startswith("text/plain"):
-            return response.text
-
-        response_400 = ErrorEnvelope.from_dict(response.json())
-
-        return response_400
-
-    if status == 404:
-        response_404 = ErrorEnvelope.from_dict(response.json())
-
-        return response_404
-
-    return None
-
-
-def _build_response(
-    *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorEnvelope | str]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
-        raise errors.UnexpectedStatus(status, response.content)
-    return Response(
-        status_code=response.status_code,
-        content=response.content,
-        headers=response.headers,
-        parse=partial(_parse_response, response),
-    )
-
-
-def sync_detailed(
-    path_run_id: str,
-    *,
-    client: AuthenticatedClient | Client,
-    run_id: str,
-    since: int | Unset = UNSET,
-    include_sub_runs: bool | Unset = UNSET,
-    include_results: bool | Unset = UNSET,
-) -> Response[ErrorEnvelope | str]:
-    """Follow a run's events as a stream.
-
-    Server-sent events, replayed from the first or from `since`, then live; the stream ends after the
-    run's RunCompleted. Every event is one `data:` line holding a RunEvent as JSON and an empty line;
-    there are no `id:`, `event:` or `retry:` lines. A comment line keeps the stream alive after 15
-    seconds of silence. Cancelling a run sends no event.
-
-    Args:
-        path_run_id (str): Not read by the server; give the run's id here too.
-        run_id (str): The id of the run to follow.
-        since (int | Unset): Start with this sequence number, itself included. A number past the
-            last event of a finished run makes the stream wait for ever. Default is the first event.
-        include_sub_runs (bool | Unset): Send the events of sub-runs too. Their step ids are
-            looked up in the flow of the followed run and are therefore wrong or missing. Default
-            false.
-        include_results (bool | Unset): Put the output into the StepCompleted events of steps that
-            succeeded. Default false.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[ErrorEnvelope | str]
-    """
-
-    kwargs = build_request(
-        path_run_id=path_run_id,
-        run_id=run_id,
-        since=since,
-        include_sub_runs=include_sub_runs,
-        include_results=include_results,
-    )
-    response = client.get_httpx_client().request(**kwargs)
-    return _build_response(client=client, response=response)
-
-
 def sync(
-    path_run_id: str,
+    run_id: str,
     *,
     client: AuthenticatedClient | Client,
-    run_id: str,
     since: int | Unset = UNSET,
     include_sub_runs: bool | Unset = UNSET,
     include_results: bool | Unset = UNSET,
-) -> ErrorEnvelope | str | None:
+) -> Iterator[models.RunEvent]:
     """Follow a run's events as a stream.
 
     Server-sent events, replayed from the first or from `since`, then live; the stream ends after the
@@ -157,7 +68,6 @@ def sync(
     seconds of silence. Cancelling a run sends no event.
 
     Args:
-        path_run_id (str): Not read by the server; give the run's id here too.
         run_id (str): The id of the run to follow.
         since (int | Unset): Start with this sequence number, itself included. A number past the
             last event of a finished run makes the stream wait for ever. Default is the first event.
@@ -168,81 +78,38 @@ def sync(
             succeeded. Default false.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.ApiError: If the server responds with an error.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | str
+        Iterator[RunEvent]
     """
 
-    return (
-        sync_detailed(
-            path_run_id=path_run_id,
-            client=client,
+    reader = EventReader(models.RunEvent)
+    with client.get_httpx_client().stream(
+        **build_request(
             run_id=run_id,
             since=since,
             include_sub_runs=include_sub_runs,
             include_results=include_results,
         )
-    ).parsed
-
-
-async def asyncio_detailed(
-    path_run_id: str,
-    *,
-    client: AuthenticatedClient | Client,
-    run_id: str,
-    since: int | Unset = UNSET,
-    include_sub_runs: bool | Unset = UNSET,
-    include_results: bool | Unset = UNSET,
-) -> Response[ErrorEnvelope | str]:
-    """Follow a run's events as a stream.
-
-    Server-sent events, replayed from the first or from `since`, then live; the stream ends after the
-    run's RunCompleted. Every event is one `data:` line holding a RunEvent as JSON and an empty line;
-    there are no `id:`, `event:` or `retry:` lines. A comment line keeps the stream alive after 15
-    seconds of silence. Cancelling a run sends no event.
-
-    Args:
-        path_run_id (str): Not read by the server; give the run's id here too.
-        run_id (str): The id of the run to follow.
-        since (int | Unset): Start with this sequence number, itself included. A number past the
-            last event of a finished run makes the stream wait for ever. Default is the first event.
-        include_sub_runs (bool | Unset): Send the events of sub-runs too. Their step ids are
-            looked up in the flow of the followed run and are therefore wrong or missing. Default
-            false.
-        include_results (bool | Unset): Put the output into the StepCompleted events of steps that
-            succeeded. Default false.
-
-    Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        httpx.TimeoutException: If the request takes longer than Client.timeout.
-
-    Returns:
-        Response[ErrorEnvelope | str]
-    """
-
-    kwargs = build_request(
-        path_run_id=path_run_id,
-        run_id=run_id,
-        since=since,
-        include_sub_runs=include_sub_runs,
-        include_results=include_results,
-    )
-    response = await client.get_async_httpx_client().request(**kwargs)
-    return _build_response(client=client, response=response)
+    ) as response:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            raise errors.ApiError(response.status_code, response.read())
+        for chunk in response.iter_bytes():
+            for event in reader.feed(chunk):
+                yield event
 
 
 async def asyncio(
-    path_run_id: str,
+    run_id: str,
     *,
     client: AuthenticatedClient | Client,
-    run_id: str,
     since: int | Unset = UNSET,
     include_sub_runs: bool | Unset = UNSET,
     include_results: bool | Unset = UNSET,
-) -> ErrorEnvelope | str | None:
+) -> AsyncIterator[models.RunEvent]:
     """Follow a run's events as a stream.
 
     Server-sent events, replayed from the first or from `since`, then live; the stream ends after the
@@ -251,7 +118,6 @@ async def asyncio(
     seconds of silence. Cancelling a run sends no event.
 
     Args:
-        path_run_id (str): Not read by the server; give the run's id here too.
         run_id (str): The id of the run to follow.
         since (int | Unset): Start with this sequence number, itself included. A number past the
             last event of a finished run makes the stream wait for ever. Default is the first event.
@@ -262,21 +128,25 @@ async def asyncio(
             succeeded. Default false.
 
     Raises:
-        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.ApiError: If the server responds with an error.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | str
+        AsyncIterator[RunEvent]
     """
 
-    return (
-        await asyncio_detailed(
-            path_run_id=path_run_id,
-            client=client,
+    reader = EventReader(models.RunEvent)
+    async with client.get_async_httpx_client().stream(
+        **build_request(
             run_id=run_id,
             since=since,
             include_sub_runs=include_sub_runs,
             include_results=include_results,
         )
-    ).parsed
+    ) as response:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            raise errors.ApiError(response.status_code, await response.aread())
+        async for chunk in response.aiter_bytes():
+            for event in reader.feed(chunk):
+                yield event

@@ -5,13 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_items_response import GetRunItemsResponse
-
 
 from ... import errors
 from ...types import Response
@@ -19,16 +19,13 @@ from ...types import Response
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/runs/{run_id}/items"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     run_id: str,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     _kwargs: dict[str, Any] = {
         "method": METHOD,
@@ -36,38 +33,39 @@ def build_request(
             run_id=quote(str(run_id), safe=""),
         ),
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunItemsResponse | None:
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_items_response import GetRunItemsResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = GetRunItemsResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.GetRunItemsResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.GetRunItemsResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
-        response_400 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 400:
+        response_400 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_400
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorEnvelope | GetRunItemsResponse]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.GetRunItemsResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="GetRunItemsResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -75,7 +73,7 @@ def sync_detailed(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorEnvelope | GetRunItemsResponse]:
+) -> Response[models.GetRunItemsResponse]:
     """Read the results of a run's items.
 
     All items in one answer, in the order of the inputs. An unknown run has an empty list.
@@ -85,16 +83,21 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunItemsResponse]
+        Response[GetRunItemsResponse]
     """
 
     kwargs = build_request(
         run_id=run_id,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -102,7 +105,7 @@ def sync(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorEnvelope | GetRunItemsResponse | None:
+) -> models.GetRunItemsResponse | Failure | None:
     """Read the results of a run's items.
 
     All items in one answer, in the order of the inputs. An unknown run has an empty list.
@@ -112,18 +115,16 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunItemsResponse
+        GetRunItemsResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            run_id=run_id,
-            client=client,
-        )
+    return sync_detailed(
+        run_id=run_id,
+        client=client,
     ).parsed
 
 
@@ -131,7 +132,7 @@ async def asyncio_detailed(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[ErrorEnvelope | GetRunItemsResponse]:
+) -> Response[models.GetRunItemsResponse]:
     """Read the results of a run's items.
 
     All items in one answer, in the order of the inputs. An unknown run has an empty list.
@@ -141,16 +142,19 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunItemsResponse]
+        Response[GetRunItemsResponse]
     """
 
     kwargs = build_request(
         run_id=run_id,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -158,7 +162,7 @@ async def asyncio(
     run_id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> ErrorEnvelope | GetRunItemsResponse | None:
+) -> models.GetRunItemsResponse | Failure | None:
     """Read the results of a run's items.
 
     All items in one answer, in the order of the inputs. An unknown run has an empty list.
@@ -168,11 +172,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunItemsResponse
+        GetRunItemsResponse | Failure | None
     """
 
     return (

@@ -5,13 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_step_response import GetRunStepResponse
-
 
 from ... import errors
 from ...types import UNSET, Response, Unset
@@ -19,7 +19,7 @@ from ...types import UNSET, Response, Unset
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/runs/{run_id}/steps/{step_id}"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
@@ -28,10 +28,7 @@ def build_request(
     *,
     item_index: int | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     params: dict[str, Any] = {}
 
@@ -47,46 +44,46 @@ def build_request(
         ),
         "params": params,
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunStepResponse | str | None:
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_step_response import GetRunStepResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = GetRunStepResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.GetRunStepResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.GetRunStepResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
+    if response.status_code == 400:
         if response.headers.get("content-type", "").startswith("text/plain"):
             return response.text
-
-        response_400 = ErrorEnvelope.from_dict(response.json())
+        response_400 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_400
 
-    if status == 404:
-        response_404 = ErrorEnvelope.from_dict(response.json())
+    if response.status_code == 404:
+        response_404 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_404
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorEnvelope | GetRunStepResponse | str]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400 or status == 404):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.GetRunStepResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="GetRunStepResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -96,7 +93,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> Response[ErrorEnvelope | GetRunStepResponse | str]:
+) -> Response[models.GetRunStepResponse]:
     """Read one step of one item of a run.
 
     A step that has not started is not found.
@@ -108,10 +105,11 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunStepResponse | str]
+        Response[GetRunStepResponse]
     """
 
     kwargs = build_request(
@@ -119,7 +117,11 @@ def sync_detailed(
         step_id=step_id,
         item_index=item_index,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -129,7 +131,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> ErrorEnvelope | GetRunStepResponse | str | None:
+) -> models.GetRunStepResponse | Failure | None:
     """Read one step of one item of a run.
 
     A step that has not started is not found.
@@ -141,20 +143,18 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunStepResponse | str
+        GetRunStepResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            run_id=run_id,
-            step_id=step_id,
-            client=client,
-            item_index=item_index,
-        )
+    return sync_detailed(
+        run_id=run_id,
+        step_id=step_id,
+        client=client,
+        item_index=item_index,
     ).parsed
 
 
@@ -164,7 +164,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> Response[ErrorEnvelope | GetRunStepResponse | str]:
+) -> Response[models.GetRunStepResponse]:
     """Read one step of one item of a run.
 
     A step that has not started is not found.
@@ -176,10 +176,11 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunStepResponse | str]
+        Response[GetRunStepResponse]
     """
 
     kwargs = build_request(
@@ -187,7 +188,9 @@ async def asyncio_detailed(
         step_id=step_id,
         item_index=item_index,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -197,7 +200,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> ErrorEnvelope | GetRunStepResponse | str | None:
+) -> models.GetRunStepResponse | Failure | None:
     """Read one step of one item of a run.
 
     A step that has not started is not found.
@@ -209,11 +212,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunStepResponse | str
+        GetRunStepResponse | Failure | None
     """
 
     return (

@@ -5,13 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_steps_response import GetRunStepsResponse
-
 
 from ... import errors
 from ...types import UNSET, Response, Unset
@@ -19,7 +19,7 @@ from ...types import UNSET, Response, Unset
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/runs/{run_id}/steps"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
@@ -27,10 +27,7 @@ def build_request(
     *,
     item_index: int | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     params: dict[str, Any] = {}
 
@@ -45,41 +42,41 @@ def build_request(
         ),
         "params": params,
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ErrorEnvelope | GetRunStepsResponse | str | None:
-    from ...models.error_envelope import ErrorEnvelope
-    from ...models.get_run_steps_response import GetRunStepsResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = GetRunStepsResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.GetRunStepsResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.GetRunStepsResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
+    if response.status_code == 400:
         if response.headers.get("content-type", "").startswith("text/plain"):
             return response.text
-
-        response_400 = ErrorEnvelope.from_dict(response.json())
+        response_400 = models.ErrorEnvelope.from_dict(response.json())
 
         return response_400
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorEnvelope | GetRunStepsResponse | str]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.GetRunStepsResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="GetRunStepsResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -88,7 +85,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> Response[ErrorEnvelope | GetRunStepsResponse | str]:
+) -> Response[models.GetRunStepsResponse]:
     """Read the steps of a run.
 
     Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
@@ -101,17 +98,22 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunStepsResponse | str]
+        Response[GetRunStepsResponse]
     """
 
     kwargs = build_request(
         run_id=run_id,
         item_index=item_index,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -120,7 +122,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> ErrorEnvelope | GetRunStepsResponse | str | None:
+) -> models.GetRunStepsResponse | Failure | None:
     """Read the steps of a run.
 
     Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
@@ -133,19 +135,17 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunStepsResponse | str
+        GetRunStepsResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            run_id=run_id,
-            client=client,
-            item_index=item_index,
-        )
+    return sync_detailed(
+        run_id=run_id,
+        client=client,
+        item_index=item_index,
     ).parsed
 
 
@@ -154,7 +154,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> Response[ErrorEnvelope | GetRunStepsResponse | str]:
+) -> Response[models.GetRunStepsResponse]:
     """Read the steps of a run.
 
     Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
@@ -167,17 +167,20 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorEnvelope | GetRunStepsResponse | str]
+        Response[GetRunStepsResponse]
     """
 
     kwargs = build_request(
         run_id=run_id,
         item_index=item_index,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -186,7 +189,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     item_index: int | Unset = UNSET,
-) -> ErrorEnvelope | GetRunStepsResponse | str | None:
+) -> models.GetRunStepsResponse | Failure | None:
     """Read the steps of a run.
 
     Live, in no particular order. Steps that have not started are missing. An unknown run has an empty
@@ -199,11 +202,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorEnvelope | GetRunStepsResponse | str
+        GetRunStepsResponse | Failure | None
     """
 
     return (

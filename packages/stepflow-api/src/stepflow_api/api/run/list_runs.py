@@ -4,13 +4,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ... import models
+from ...errors import Failure
+
 if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
-    from ...models.list_runs_response import ListRunsResponse
-    from ...models.run_status import RunStatus
-
 
 from ... import errors
 from ...types import UNSET, Response, Unset
@@ -18,23 +18,20 @@ from ...types import UNSET, Response, Unset
 METHOD = "GET"
 """The HTTP method."""
 PATH = "/runs"
-"""The path below the API's root, with the names of its parameters in braces."""
+"""The path below the root of the API, with the names of its parameters in braces."""
 
 
 def build_request(
     *,
     flow_name: str | Unset = UNSET,
-    status: RunStatus | Unset = UNSET,
+    status: models.RunStatus | Unset = UNSET,
     root_run_id: str | Unset = UNSET,
     parent_run_id: str | Unset = UNSET,
     roots_only: bool | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
 ) -> dict[str, Any]:
-    """Return the request of this operation, as arguments of `httpx.Client.request`. Nothing is sent.
-
-    The parameters are those of `sync_detailed`.
-    """
+    """Return the arguments of `httpx.Client.request` for this operation. Nothing is sent."""
 
     params: dict[str, Any] = {}
 
@@ -63,36 +60,38 @@ def build_request(
         "url": PATH,
         "params": params,
     }
+
     return _kwargs
 
 
-def _parse_response(response: httpx.Response) -> ListRunsResponse | str | None:
-    from ...models.list_runs_response import ListRunsResponse
-
-    status = response.status_code
-    if status == 200:
-        response_200 = ListRunsResponse.from_dict(response.json())
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> models.ListRunsResponse | Failure | None:
+    if response.status_code == 200:
+        response_200 = models.ListRunsResponse.from_dict(response.json())
 
         return response_200
 
-    if status == 400:
+    if response.status_code == 400:
         response_400 = response.text
         return response_400
 
-    return None
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
 
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ListRunsResponse | str]:
-    status = response.status_code
-    if client.raise_on_unexpected_status and not (status == 200 or status == 400):
-        raise errors.UnexpectedStatus(status, response.content)
+) -> Response[models.ListRunsResponse]:
     return Response(
         status_code=response.status_code,
         content=response.content,
         headers=response.headers,
-        parse=partial(_parse_response, response),
+        parse=partial(_parse_response, client=client, response=response),
+        expected="ListRunsResponse",
+        is_strict=client.raise_on_unexpected_status,
     )
 
 
@@ -100,13 +99,13 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     flow_name: str | Unset = UNSET,
-    status: RunStatus | Unset = UNSET,
+    status: models.RunStatus | Unset = UNSET,
     root_run_id: str | Unset = UNSET,
     parent_run_id: str | Unset = UNSET,
     roots_only: bool | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
-) -> Response[ListRunsResponse | str]:
+) -> Response[models.ListRunsResponse]:
     """List runs, newest first.
 
     Sub-runs are included unless `rootsOnly` is set. Without `limit` the answer holds every run the
@@ -126,10 +125,11 @@ def sync_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ListRunsResponse | str]
+        Response[ListRunsResponse]
     """
 
     kwargs = build_request(
@@ -141,7 +141,11 @@ def sync_detailed(
         limit=limit,
         offset=offset,
     )
-    response = client.get_httpx_client().request(**kwargs)
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
     return _build_response(client=client, response=response)
 
 
@@ -149,13 +153,13 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     flow_name: str | Unset = UNSET,
-    status: RunStatus | Unset = UNSET,
+    status: models.RunStatus | Unset = UNSET,
     root_run_id: str | Unset = UNSET,
     parent_run_id: str | Unset = UNSET,
     roots_only: bool | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
-) -> ListRunsResponse | str | None:
+) -> models.ListRunsResponse | Failure | None:
     """List runs, newest first.
 
     Sub-runs are included unless `rootsOnly` is set. Without `limit` the answer holds every run the
@@ -175,24 +179,22 @@ def sync(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ListRunsResponse | str
+        ListRunsResponse | Failure | None
     """
 
-    return (
-        sync_detailed(
-            client=client,
-            flow_name=flow_name,
-            status=status,
-            root_run_id=root_run_id,
-            parent_run_id=parent_run_id,
-            roots_only=roots_only,
-            limit=limit,
-            offset=offset,
-        )
+    return sync_detailed(
+        client=client,
+        flow_name=flow_name,
+        status=status,
+        root_run_id=root_run_id,
+        parent_run_id=parent_run_id,
+        roots_only=roots_only,
+        limit=limit,
+        offset=offset,
     ).parsed
 
 
@@ -200,13 +202,13 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     flow_name: str | Unset = UNSET,
-    status: RunStatus | Unset = UNSET,
+    status: models.RunStatus | Unset = UNSET,
     root_run_id: str | Unset = UNSET,
     parent_run_id: str | Unset = UNSET,
     roots_only: bool | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
-) -> Response[ListRunsResponse | str]:
+) -> Response[models.ListRunsResponse]:
     """List runs, newest first.
 
     Sub-runs are included unless `rootsOnly` is set. Without `limit` the answer holds every run the
@@ -226,10 +228,11 @@ async def asyncio_detailed(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ListRunsResponse | str]
+        Response[ListRunsResponse]
     """
 
     kwargs = build_request(
@@ -241,7 +244,9 @@ async def asyncio_detailed(
         limit=limit,
         offset=offset,
     )
+
     response = await client.get_async_httpx_client().request(**kwargs)
+
     return _build_response(client=client, response=response)
 
 
@@ -249,13 +254,13 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     flow_name: str | Unset = UNSET,
-    status: RunStatus | Unset = UNSET,
+    status: models.RunStatus | Unset = UNSET,
     root_run_id: str | Unset = UNSET,
     parent_run_id: str | Unset = UNSET,
     roots_only: bool | Unset = UNSET,
     limit: int | Unset = UNSET,
     offset: int | Unset = UNSET,
-) -> ListRunsResponse | str | None:
+) -> models.ListRunsResponse | Failure | None:
     """List runs, newest first.
 
     Sub-runs are included unless `rootsOnly` is set. Without `limit` the answer holds every run the
@@ -275,11 +280,11 @@ async def asyncio(
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
-        errors.UnexpectedBody: If the body is not what is documented for its status.
+        errors.UnexpectedBody: If the body is not the documented one.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ListRunsResponse | str
+        ListRunsResponse | Failure | None
     """
 
     return (
