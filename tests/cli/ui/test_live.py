@@ -228,13 +228,15 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
 
     class Client:
         def __init__(self) -> None:
-            self._runs = self._parts = self.reporter = self.follower = self
+            self._parts = self.follower = self.waiter = self
+            self._is_over = False
 
-        async def read(self, run_id: str, include: str) -> RunSnapshot:
-            run = RunDetails(run_id=run_id, flow_id="f", status=ExecutionStatus.RUNNING, items=ItemCounts(total=10_000))
+        async def read(self, run_id: str, include: str = "") -> RunSnapshot:
+            status = ExecutionStatus.COMPLETED if self._is_over else ExecutionStatus.RUNNING
+            run = RunDetails(run_id=run_id, flow_id="f", status=status, items=ItemCounts(total=10_000))
             return RunSnapshot(details=run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})
 
-        async def follow(self, asked: Any) -> AsyncIterator[Any]:
+        async def timed(self, asked: Any, timer: Any) -> AsyncIterator[Any]:
             at = datetime.now(UTC)
             common: dict[str, Any] = {"run_id": asked.run_id, "timestamp": at, "sequence_number": 0, "cursor": "e0.1"}
             for item in range(10_000):
@@ -242,8 +244,7 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
                     place = {"item_index": item, "step_index": index, "step_id": step_id}
                     yield StepStartedEvent(**place, **common)
                     yield StepCompletedEvent(**place, **common)
-
-        async def wait_run(self, run_id: str, timeout: float) -> None: ...
+            self._is_over = True
 
     client: Any = Client()
     tracemalloc.start()

@@ -8,13 +8,16 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
+from stepflow_cli.records.runs import run_record
+from stepflow_cli.runs.events import RunningRuns
+from stepflow_client import LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
 from stepflow_client._base.text import duration_text
 from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.history import History
@@ -381,11 +384,32 @@ def from_notebook(world: World, run_id: str) -> Facts:
     return found | {"listed": {(int(row[0]), row[1]): re.sub(MARK, "", row[2]) for row in rows}, "lines": causes}
 
 
+def from_follower(world: World, run_id: str) -> Facts:
+    """What `progress=` and `runs list --watch` show."""
+    told: list[Progress] = []
+    with suppress(RunTimeoutError):
+        world.client.wait_run(run_id, timeout=1.5, progress=told.append)
+    record = run_record(world.client.get_run(run_id))
+    if record["status"] == "cancelled":
+        # Progress has no counts of what continues.
+        return {}
+    counts = {"completed": told[-1].completed, "failed": told[-1].failed}
+    counts["running"] = (told[-1].total or 0) - sum(counts.values())
+    with RunningRuns(world.client) as running:
+        for _ in range(20):
+            listed = {name: running.updated([record])[0]["items"][name] for name in counts}
+            if listed == counts:
+                return {"counts": nonzero(counts)}
+            time.sleep(0.1)
+    return {"counts": listed}
+
+
 VIEWS: dict[str, Callable[[World, str], Facts]] = {
     "get": from_get,
     "list": from_list,
     "steps": from_steps,
     "watch": from_watch,
+    "follower": from_follower,
     "report": from_report,
     "page": from_page,
     "items": from_items,

@@ -14,7 +14,7 @@ CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_c
 ROOM = "stepflow_client/_async"
 FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "following_state", "following_stream")}
 TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
-EVENTS = {"run_events", "follow", "EventReader", "EventSource", "StreamedRun"}
+EVENTS = {"run_events", "follow", "timed", "EventSource", "RunWatcher", "StreamedRun"}
 """What yields events."""
 
 
@@ -71,6 +71,11 @@ def test_only_the_follower_infers_an_end() -> None:
     assert calls == {f"{ROOM}/following_stream.py"}
 
 
+def test_one_place_turns_events_into_progress() -> None:
+    # A snapshot counts a running batch up to now, with the same rule.
+    assert users("see") == {f"{ROOM}/snapshots.py", f"{ROOM}/watching.py"}
+
+
 def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Yield the constants of a module with their docstrings."""
     for node, following in zip(tree.body, tree.body[1:], strict=False):
@@ -89,6 +94,8 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
         if "without an event" in text or "silen" in name.lower() + text or "quiet" in name.lower()
     }
     assert clocks == {
+        # How long the list of runs waits for events that are on their way.
+        ("stepflow_cli/runs/events.py", "_SILENCE"),
         # When the elapsed time that is shown is updated.
         (f"{ROOM}/progress.py", "_UPDATE"),
         # When a fast run's display appears, and which events have no line.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from stepflow_client import RunTimeoutError, StepflowClientError
+from stepflow_client import StepflowClientError
+from stepflow_client._rules.deadline import deadline_scope
 from stepflow_client._rules.run_progress import FlowOutline, StepProgress
 from stepflow_client._runs.initial_progress import progress_of
 from stepflow_client.types.statuses import FAILED_STATUSES
@@ -16,7 +18,6 @@ from stepflow_client.types.statuses import FAILED_STATUSES
 from ..errors import Problem
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
-from .events import EventReader
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount
@@ -88,30 +89,27 @@ class Watch:
             timeout: Seconds until a RunTimeoutError; None for no limit.
             sub_runs: Whether to include the events of sub-runs.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        until = math.inf if timeout is None or self.run.is_finished else time.monotonic() + timeout
         # For a run that is itself a sub-run, servers would send its parent's events, with wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
-        options = {"include_sub_runs": sub_runs, "needs_stream": False}
-        with EventReader(self._target.another_client, self.run.run_id, **options) as events:
-            while not events.ended:
-                refresh()
-                for event in events.take(_TICK):
+        watcher, drawn = self._target.client._parts.watcher, -math.inf
+        followed = watcher.follow(self.progress, every=_TICK, until=until, include_sub_runs=sub_runs)
+        # A request to a server that does not respond ends in time too.
+        with deadline_scope(None if until == math.inf else until), closing(followed):
+            for now in followed:
+                if now.event is not None:
                     self._said = None
-                    show(event, self.progress.see(event), self._error_of(event))
-                self._check(deadline)
+                    show(now.event, now.seconds, self._error_of(now.event))
+                self.snapshot = now.snapshot or self.snapshot
+                if now.event is None or time.monotonic() - drawn >= _TICK:
+                    refresh()
+                    drawn = time.monotonic()
         self._finish()
-
-    def _check(self, deadline: float | None) -> None:
-        if deadline is not None and time.monotonic() > deadline and not self.progress.is_over:
-            raise RunTimeoutError(f"run {self.run.run_id} has not ended yet", run_id=self.run.run_id)
 
     def _finish(self) -> None:
         """Request what events do not contain: the end itself, and why items failed."""
         self._said = None
         self._read_end()
-        self.progress.end(self.run.status.value, self.run.completed_at)
-        if self.run.status in FAILED_STATUSES:
-            self.progress.lose_running()
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
             error = None if item.result is None else item.result.error
@@ -127,15 +125,14 @@ class Watch:
         """Request the parts of the run that tell why items failed, as far as the run is not too large."""
         from stepflow_client._runs.explanation import step_accounts
 
-        client, run_id = self._target.client, self.run.run_id
-        run = client.snapshot(run_id, include=()).details
+        run = self.run
         has_failed = run.status in FAILED_STATUSES
         parts: list[SnapshotPart] = ["counts"]
         if run.items.total <= _MOST_EXPLAINED and (has_failed or any(step.failed for step in self.progress.steps)):
             parts += ("items", "steps", "flow", "arguments")
         elif has_failed and run.items.total <= _MOST_ITEMS:
             parts.append("items")
-        self.snapshot = client.snapshot(run_id, include=parts)
+        self.snapshot = self._target.client.snapshot(run.run_id, include=parts)
         self._accounts = step_accounts(self.snapshot) if "steps" in parts else {}
 
     def _note(self, item: int, account: StepAccount) -> None:

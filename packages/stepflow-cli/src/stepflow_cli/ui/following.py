@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError, TransportError
-from stepflow_client._async.following_state import Asked, Tick
+from stepflow_client._async.watching import RunWatcher
 from stepflow_client._rules.step_times import ItemTimes, StepTimes
 from stepflow_client._runs.initial_progress import progress_of
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from stepflow_client.progress import Progress
 
 CATCH_UP_SECONDS = 2.0
-_END_SECONDS = 5.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MOST = 64
@@ -66,7 +65,7 @@ class Health:
 
 
 class RunFollower:
-    """Reads the events of a run once for all pages that show it.
+    """Follows a run once for all pages that show it.
 
     What it keeps of a run is a few numbers per item, however many events there are.
 
@@ -78,7 +77,7 @@ class RunFollower:
     """
 
     def __init__(self, client: StepflowClient, run_id: str, health: Health, snapshots: SnapshotReader) -> None:
-        self._client = client
+        self._watcher = RunWatcher(client._parts.follower, snapshots, client._parts.waiter)
         self._run_id = run_id
         self._snapshots = snapshots
         self._health = health
@@ -192,29 +191,22 @@ class RunFollower:
             return
 
     async def _read(self) -> None:
-        found = await self._snapshots.read(self._run_id, "flow")
-        self._progress = self._progress or progress_of(found)
+        self._progress = self._progress or progress_of(await self._snapshots.read(self._run_id, "flow"))
         status: str | None = None
-        async with aclosing(self._client._parts.follower.follow(Asked(self._run_id, self._cursor))) as sequence:
-            async for seen in sequence:
-                if isinstance(seen, Tick):
-                    if seen.run is not None:
-                        # All events of a finished run may still be on their way; they end the sequence.
-                        if not seen.run.is_finished:
-                            self._caught_up.set()
-                        if seen.run.status != (status or seen.run.status):
-                            self._change()
-                        status = seen.run.status
-                    continue
-                self._cursor = seen.cursor or self._cursor
-                self._note(seen)
-        if not found.details.is_finished:
-            # The last event may arrive before the status changes.
-            await self._client.wait_run(self._run_id, timeout=_END_SECONDS)
+        async with aclosing(self._watcher.follow(self._progress, after=self._cursor)) as followed:
+            async for seen in followed:
+                if seen.event is not None:
+                    self._cursor = seen.event.cursor or self._cursor
+                    self._note(seen.event)
+                elif seen.run is not None:
+                    # All events of a finished run may still be on their way; they end the sequence.
+                    if not seen.run.is_finished:
+                        self._caught_up.set()
+                    if seen.run.status != (status or seen.run.status):
+                        self._change()
+                    status = seen.run.status
 
     def _note(self, event: RunEvent) -> None:
-        assert self._progress is not None
-        self._progress.see(event)
         self._items.note(event)
         if event.type in ("step_started", "step_completed") and self._noted < _MOST_EVENTS:
             self._noted += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -15,9 +14,8 @@ from .._data.arguments import check_flag, check_seconds
 from .._rules.cursor import Cursor
 from .._rules.deadline import deadline_of
 from .._telemetry.tracing import annotate
-from ..errors import RunTimeoutError
 from .following import Follower
-from .following_state import Asked, Tick
+from .following_state import Asked, Tick, Timer
 
 if TYPE_CHECKING:
     from .. import events
@@ -36,19 +34,8 @@ class EventSource:
         self._follower = follower
         self._recorder = recorder
 
-    def run_events(
-        self,
-        run_id: RunId,
-        deadline: float | None = None,
-        *,
-        needs_stream: bool = True,
-        **options: Unpack[EventOptions],
-    ) -> AsyncGenerator[RunEvent, None]:
-        """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends.
-
-        When the deadline, by `time.monotonic()`, has passed, a heartbeat is due immediately. Without `needs_stream`,
-        runs of a server without a stream of events are polled: the only event is their end.
-        """
+    def run_events(self, run_id: RunId, **options: Unpack[EventOptions]) -> AsyncGenerator[RunEvent, None]:
+        """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends."""
         run_id = requests.check_run_id(run_id)
         after, include_sub_runs = options.get("after"), options.get("include_sub_runs", False)
         Cursor.parse(after, "s" if include_sub_runs else "e")
@@ -56,14 +43,11 @@ class EventSource:
         flags = include_results, check_flag(include_sub_runs, "include_sub_runs")
         heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
-        timer = _HeartbeatTimer(seconds, min(until, math.inf if deadline is None else deadline))
-        return self._events(Asked(run_id, after, *flags, needs_stream, timer.left), timer, until)
+        return self._events(Asked(run_id, after, *flags, needs_stream=True), Timer(seconds, until))
 
-    async def _events(self, asked: Asked, timer: _HeartbeatTimer, until: float) -> AsyncGenerator[RunEvent, None]:
-        async with aclosing(self._follower.follow(asked)) as followed:
+    async def _events(self, asked: Asked, timer: Timer) -> AsyncGenerator[RunEvent, None]:
+        async with aclosing(self._follower.timed(asked, timer)) as followed:
             async for seen in followed:
-                if time.monotonic() >= until:
-                    raise RunTimeoutError(f"run {asked.run_id} did not end in time; it continues", run_id=asked.run_id)
                 if not isinstance(seen, Tick):
                     if seen.type == "run_completed" and seen.run_id == asked.run_id:
                         annotate(run_status=seen.status.value)
@@ -71,31 +55,6 @@ class EventSource:
                     yield seen
                 elif timer.left() <= 0:
                     yield _heartbeat(asked.run_id, seen.position)
-                else:
-                    continue
-                timer.restart()
-
-
-class _HeartbeatTimer:
-    """Tracks when the next heartbeat is due.
-
-    Args:
-        seconds: Seconds between heartbeats; infinite for no heartbeats.
-        deadline: When a heartbeat is due at the latest, by `time.monotonic()`; infinite for no limit.
-    """
-
-    def __init__(self, seconds: float, deadline: float) -> None:
-        self._seconds = seconds
-        self._deadline = deadline
-        self._last = time.monotonic()
-
-    def restart(self) -> None:
-        """Start again, after an event or a heartbeat."""
-        self._last = time.monotonic()
-
-    def left(self) -> float:
-        """Return the seconds until the next heartbeat is due."""
-        return min(self._last + self._seconds, self._deadline) - time.monotonic()
 
 
 def _heartbeat(run_id: str, position: Cursor) -> RunEvent:

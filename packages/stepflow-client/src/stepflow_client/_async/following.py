@@ -19,8 +19,9 @@ from .._rules.deadline import current_deadline
 from .._rules.ending import is_given_up
 from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
+from ..errors import RunTimeoutError
 from .connection import Connection
-from .following_state import Asked, Tick, look, ticks
+from .following_state import Asked, Tick, Timer, look, ticks
 from .following_stream import StreamedRun, inferred_end
 from .runs import RunReader
 
@@ -56,6 +57,23 @@ class Follower:
         async with aclosing(found) as sequence:
             async for seen in sequence:
                 yield seen
+
+    async def timed(self, asked: Asked, timer: Timer) -> AsyncGenerator[RunEvent | Tick, None]:
+        """Yield the events of a run until it has ended, and ticks with its state or when the timer has expired.
+
+        Raises:
+            RunTimeoutError: If the run has not ended in time.
+        """
+        async with aclosing(self.follow(asked._replace(next_tick=timer.left))) as sequence:
+            async for seen in sequence:
+                if time.monotonic() >= timer.until:
+                    said = f"run {asked.run_id} has not ended yet"
+                    raise RunTimeoutError(said, run_id=asked.run_id, hint="it continues")
+                if not isinstance(seen, Tick) or timer.left() <= 0:
+                    yield seen
+                    timer.restart()
+                elif seen.run is not None:
+                    yield seen
 
     async def settled(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .snapshots import SnapshotReader
     from .step_times import StepTimer
     from .waiting import Waiter
+    from .watching import RunWatcher
 
 
 class Parts:
@@ -79,7 +80,14 @@ class Parts:
         """Reports the progress of runs and batches."""
         from .progress import ProgressReporter
 
-        return ProgressReporter(self.snapshots, self.events, self.waiter)
+        return ProgressReporter(self.snapshots, self.watcher, self.waiter)
+
+    @cached_property
+    def watcher(self) -> RunWatcher:
+        """Follows runs with their progress."""
+        from .watching import RunWatcher
+
+        return RunWatcher(self.follower, self.snapshots, self.waiter)
 
     @cached_property
     def batches(self) -> BatchRunner:

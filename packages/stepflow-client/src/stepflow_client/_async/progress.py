@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sized
 from contextlib import aclosing
@@ -12,18 +13,17 @@ from .._codec import requests, responses
 from .._display.progress_display import progress_shown
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
-from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.ending import is_given_up
 from .._runs.initial_progress import progress_of
 from ..errors import StepflowClientError
 from ..progress import Progress, ProgressOption
-from .events import EventSource
 from .snapshots import SnapshotReader
 from .waiting import Waiter
+from .watching import Followed, RunWatcher
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._rules.run_progress import RunProgress
     from ..types import FlowResult, RunDetails
     from ..types.outcomes import Outcome
 
@@ -36,9 +36,9 @@ _EVERY = 0.2
 class ProgressReporter:
     """Waits for runs and batches, and reports their progress."""
 
-    def __init__(self, snapshots: SnapshotReader, events: EventSource, waiter: Waiter) -> None:
+    def __init__(self, snapshots: SnapshotReader, watcher: RunWatcher, waiter: Waiter) -> None:
         self._snapshots = snapshots
-        self._events = events
+        self._watcher = watcher
         self._waiter = waiter
 
     async def result_of(self, run: responses.Started, began: float, progress: ProgressOption) -> FlowResult:
@@ -111,32 +111,25 @@ class ProgressReporter:
             report: Called immediately, then every half second, and after events.
             began: When waiting for the run began, by `time.monotonic()`.
         """
-        async with aclosing(self._states(run_id, began)) as states:
-            async for progress in states:
-                report(progress)
+        shown = -math.inf
+        async with aclosing(self._followed(run_id)) as followed:
+            async for seen in followed:
+                if seen.progress.is_over:
+                    return
+                now = time.monotonic()
+                if seen.event is None or now - shown >= _EVERY:
+                    shown = now
+                    report(seen.progress.progress(now - began))
 
-    async def _states(self, run_id: str, began: float) -> AsyncGenerator[Progress, None]:
+    async def _followed(self, run_id: str) -> AsyncGenerator[Followed, None]:
         try:
             run = await self._snapshots.read(run_id, "flow")
-            details = run.details
+            details, deadline = run.details, current_deadline()
             if details.is_finished and not is_given_up(details.status, details.items.running):
                 return
-            async with aclosing(self._told(progress_of(run), began)) as told:
-                async for progress in told:
-                    yield progress
+            until = math.inf if deadline is None else deadline
+            async with aclosing(self._watcher.follow(progress_of(run), every=_UPDATE, until=until)) as followed:
+                async for seen in followed:
+                    yield seen
         except StepflowClientError as error:
             logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
-
-    async def _told(self, seen: RunProgress, began: float) -> AsyncGenerator[Progress, None]:
-        shown, deadline = time.monotonic(), current_deadline()
-        yield seen.progress(shown - began)
-        followed = self._events.run_events(seen.run_id, deadline, needs_stream=False, heartbeat=_UPDATE)
-        async with aclosing(followed) as events:
-            async for event in events:
-                now = time.monotonic()
-                seen.see(event)
-                if seen.is_over or has_passed(deadline):
-                    return
-                if event.type == "heartbeat" or now - shown >= _EVERY:
-                    shown = now
-                    yield seen.progress(now - began)

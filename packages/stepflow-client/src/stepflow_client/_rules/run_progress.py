@@ -12,6 +12,7 @@ from ..progress import Progress
 
 if TYPE_CHECKING:
     from ..events import RunEvent
+    from ..types import ItemCounts
 
 FlowOutline = tuple[str | None, Mapping[int, str]]
 """The name of a flow, and the ids of its steps by their position, as far as they are known."""
@@ -152,6 +153,8 @@ class RunProgress:
         self.completed_at: datetime | None = None
         self.sub_runs: dict[str, RunProgress] = {}
         """All sub-runs, at any depth, by their ids."""
+        self.reported: ItemCounts | None = None
+        """The numbers of items that the server reports: from the start if it has no events, else once it has ended."""
         self._is_below = False
         self._steps: dict[str, StepProgress] = {}
         self._needed: set[str] = set()
@@ -164,7 +167,9 @@ class RunProgress:
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def ended_items(self) -> tuple[int, int]:
-        """Return how many items have succeeded and how many have failed, judging by their steps."""
+        """Return how many items have succeeded and how many have failed, judging by their steps if there are events."""
+        if self.reported is not None and (self.is_over or not self._steps):
+            return self.reported.completed, self.reported.failed + self.reported.cancelled
         items = self.items()
         return len(items.completed), len(items.failed)
 

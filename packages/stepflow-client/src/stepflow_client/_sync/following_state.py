@@ -45,6 +45,28 @@ class Tick(NamedTuple):
     """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
 
 
+class Timer:
+    """Tracks when the next tick is due.
+
+    Args:
+        every: Seconds without an event until a tick.
+        until: When the caller stops following, by `time.monotonic()`.
+    """
+
+    def __init__(self, every: float = math.inf, until: float = math.inf) -> None:
+        self._every = every
+        self.until = until
+        self.restart()
+
+    def restart(self) -> None:
+        """Start again, after an event or a tick."""
+        self._last = time.monotonic()
+
+    def left(self) -> float:
+        """Return the seconds until the next tick is due."""
+        return min(self._last + self._every, self.until) - time.monotonic()
+
+
 class Look(NamedTuple):
     """What was found when the state of a run was requested."""
 

@@ -22,7 +22,6 @@ from ...params.runs import run_argument
 from ...params.sections import Choice, option
 from ...params.times import SECONDS
 from ...records.runs import EVENT, event_record
-from ...runs.events import EventReader
 from ...runs.find import whole_id
 from ...server.connect import Target, connect
 from ...settings.server_choice import ServerOptions
@@ -110,12 +109,11 @@ def command(asked: _Asked, server: ServerOptions, output: Output) -> None:
 def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
     cursor = asked.after
     try:
-        with EventReader(target.another_client, asked.run_id, **asked.options()) as reader:
-            while not reader.ended:
-                for event in reader.take(None):
-                    if not asked.types or event.type in (*asked.types, "heartbeat"):
-                        yield event
-                    cursor = event.cursor
+        with target.client.run_events(asked.run_id, **asked.options()) as events:
+            for event in events:
+                if not asked.types or event.type in (*asked.types, "heartbeat"):
+                    yield event
+                cursor = event.cursor
     except KeyboardInterrupt:
         raise Problem(
             f"interrupted; run {asked.run_id} goes on",

@@ -96,7 +96,7 @@ def command(
                 listed = _newest(target.client, status, filters, shown_runs)
                 return running.updated(list(map(run_record, listed)))
 
-            with RunningRuns(target) as running:
+            with RunningRuns(target.client) as running:
                 watch_records(newest, WATCHED_RUN, output)
             return
         # One more than shown, to find out whether there are more.
