@@ -64,7 +64,7 @@ class _MsgspecStruct(Protocol):
 DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
 """A pydantic model or dataclass, a dataclass, an instance of an attrs class, or a msgspec struct."""
 
-_MARKS = ("model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__", "__dataclass_fields__")
+_MARKS = ("__dataclass_fields__", "model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__")
 
 
 _SCALARS = (datetime, date, time, UUID, PurePath, Enum)
