@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import respx
 from stepflow_api.api.run import list_runs
 from stepflow_client import RunTimeoutError, ServerConnectionError, StepflowClient, SyncStepflowClient
 
@@ -40,16 +41,21 @@ class Challenge(httpx.Auth):
             return
 
 
-def guarded(request: httpx.Request) -> httpx.Response:
-    if request.url.path.endswith("/events"):
-        return httpx.Response(200, text=FRAMES, headers={"content-type": "text/event-stream"})
-    if request.headers.get("authorization") == "Answer 42":
-        return httpx.Response(200, json={"runs": []})
-    return httpx.Response(401, headers={"www-authenticate": "42"})
+def guarded(router: respx.Router, **where: str) -> respx.Router:
+    """Add what a server sends whose events are public, and whose other responses need credentials."""
+    events = {"text": FRAMES, "headers": {"content-type": "text/event-stream"}}
+    router.get(path__regex="/events$", **where).respond(**events)
+    router.get(headers={"authorization": "Answer 42"}, **where).respond(json={"runs": []})
+    router.get(**where).respond(401, headers={"www-authenticate": "42"})
+    return router
+
+
+def over(router: respx.Router) -> httpx.MockTransport:
+    return httpx.MockTransport(router.handler)
 
 
 def settings(**more: Any) -> dict[str, Any]:
-    return {"base_url": "http://server", "transport": httpx.MockTransport(guarded), "server_release": "0.13", **more}
+    return {"base_url": "http://server", "transport": over(guarded(respx.Router())), "server_release": "0.13", **more}
 
 
 def test_credentials_may_answer_a_challenge() -> None:
@@ -85,10 +91,9 @@ def test_streams_are_sent_with_credentials_too(auth: Any) -> None:
 def test_the_generated_client_raises_httpx_errors(
     failure: type[httpx.TransportError], shown: type[httpx.TransportError]
 ) -> None:
-    def broken(request: httpx.Request) -> httpx.Response:
-        raise failure("no")
-
-    with SyncStepflowClient(**settings(transport=httpx.MockTransport(broken))) as client, pytest.raises(shown):
+    broken = respx.Router()
+    broken.route().mock(side_effect=failure("no"))
+    with SyncStepflowClient(**settings(transport=over(broken))) as client, pytest.raises(shown):
         list_runs.sync(client=client.api)
     with SyncStepflowClient(**settings()) as client:
         assert list_runs.sync_detailed(client=client.api).status_code == 401
@@ -138,31 +143,26 @@ def test_a_cancelled_task_cancels_the_run_only_if_told_to(method: str, on_cancel
 
 @pytest.mark.parametrize("broken", [httpx.ConnectError, httpx.ReadError])
 def test_several_servers_from_an_event_loop(broken: type[httpx.TransportError]) -> None:
-    asked: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.host)
-        if request.url.host == "a":
-            raise broken("no")
-        return guarded(request) if "events" in request.url.path else httpx.Response(200, json={"runs": []})
+    router = respx.Router()
+    router.route(host="a").mock(side_effect=broken("no"))
+    router.get("http://b/api/v1/runs").respond(json={"runs": []})
+    guarded(router, host="b")
 
     async def ask() -> list[str]:
-        made = settings(transport=httpx.MockTransport(answer), base_url=["http://a", "http://b"])
+        made = settings(transport=over(router), base_url=["http://a", "http://b"])
         async with StepflowClient(**made) as client:
             await client.list_runs()
             return [event.type async for event in client.run_events(RUN)]
 
     assert asyncio.run(ask()) == ["run_created", "run_completed"]
-    assert asked == ["a", "b", "b"]
+    assert [call.request.url.host for call in router.calls] == ["a", "b", "b"]
 
 
 def test_a_stream_goes_on_at_another_server() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "a":
-            raise httpx.ConnectError("no")
-        return guarded(request)
-
-    made = settings(transport=httpx.MockTransport(answer), base_url=["http://a", "http://b"])
+    router = respx.Router()
+    router.route(host="a").mock(side_effect=httpx.ConnectError("no"))
+    guarded(router, host="b")
+    made = settings(transport=over(router), base_url=["http://a", "http://b"])
     with SyncStepflowClient(**made) as client:
         assert [event.type for event in client.run_events(RUN)] == ["run_created", "run_completed"]
     with SyncStepflowClient(**{**made, "base_url": ["http://a"]}) as client, pytest.raises(ServerConnectionError):
