@@ -1,16 +1,21 @@
-"""Who may import whom inside of the client: imports go downwards only.
+"""Who may import whom: in the client downwards only and never in a circle; the command only what the client offers it.
 
-Imports for type checkers count as well, and so do those inside of functions, which keep the start fast.
+Each import counts: at the top of a module, in a function (which keeps the start fast), and for type checkers. Modules
+that `lazy_module` looks up by name count too, except in a circle: an object looks up the module that shows it, and that
+module imports the object's. All other exceptions are listed here, with the reason.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+import stepflow_cli
 import stepflow_client
+from stepflow_client import _command
 
 ROOT = Path(stepflow_client.__file__).parent
 PACKAGE = "stepflow_client"
@@ -54,8 +59,17 @@ LAYERS = (
     "evaluation",
     "testing",
 )
-TYPES_ONLY = {("errors", "types.flows"), ("errors", "types.results")}
-"""An error carries the result it is about, and a result raises it: the one import upwards, for type checkers."""
+WORKBENCH = {"_editing", "_checks", "_cases", "authoring", "flow_models", "drawing", "evaluation", "testing"}
+"""What surrounds the core: calling flows, and reading their runs."""
+EXCEPTED = {
+    # An error carries the result it is about, and a result raises it: for type checkers only.
+    ("errors", "types.flows"), ("errors", "types.results"),
+    # Notebooks show objects of lower layers, which look up by name how.
+    ("errors", "_display.short_traceback"), ("types.shown", "drawing.notebook_html"),
+    # Methods of the client that belong to the workbench: `check`, and flows as tools.
+    ("_async.flows", "_checks.checker"), ("_sync.flows", "_checks.checker"),
+    ("_codec.flow_tools", "_checks.inferred_flow"),
+}  # fmt: skip
 
 
 def module_of(path: Path) -> str:
@@ -68,8 +82,8 @@ MODULES = {module_of(path): path for path in ROOT.rglob("*.py")}
 
 def layer(module: str) -> str | None:
     parts = module.split(".")[1:]
-    if parts == ["flows"]:
-        return None  # public names of several packages, like those of the root
+    if parts in (["flows"], ["_command"]):
+        return None  # names of several packages, like the root of the client
     if ".".join(parts) in LAYERS:
         return ".".join(parts)
     if parts[:1] in (["_async"], ["_sync"]):
@@ -81,29 +95,45 @@ def short(module: str) -> str:
     return module.removeprefix(f"{PACKAGE}.")
 
 
-def imported(module: str) -> set[str]:
-    path = MODULES[module]
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call))
+    ]
+
+
+def imports_of(path: Path, module: str, *, by_name: bool = True) -> set[str]:
+    """Return the modules that a module imports or looks up by name; for other names, the module that has them."""
     base = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if not isinstance(node, ast.ImportFrom):
-            continue
-        if node.level:
-            source = ".".join([*base[: len(base) - node.level + 1], *([node.module] if node.module else [])])
-        else:
+    for node in nodes_of(path):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif by_name and isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy_module":
+            found |= {str(each.value) for each in node.args if isinstance(each, ast.Constant)}
+        elif isinstance(node, ast.ImportFrom):
             source = node.module or ""
-        for name in node.names:
-            inner = f"{source}.{name.name}"
-            found.add(inner if inner in MODULES else source)
-    return {
-        each for each in found if each in MODULES and each != module and (short(module), short(each)) not in TYPES_ONLY
-    }
+            if node.level:
+                source = ".".join([*base[: len(base) - node.level + 1], *([source] if source else [])])
+            for name in node.names:
+                inner = f"{source}.{name.name}"
+                found.add(inner if inner in MODULES else source)
+    return found
 
 
 @cache
-def graph() -> dict[str, set[str]]:
+def graph(*, by_name: bool = True) -> dict[str, set[str]]:
     """Return the modules that each module imports."""
-    return {module: imported(module) for module in MODULES}
+    return {
+        module: {
+            each
+            for each in imports_of(path, module, by_name=by_name) - {module}
+            if each in MODULES and (short(module), short(each)) not in EXCEPTED
+        }
+        for module, path in MODULES.items()
+    }
 
 
 def test_there_is_something_to_look_at() -> None:
@@ -127,6 +157,53 @@ def test_imports_go_downwards() -> None:
         pytest.fail("\n".join(wrong), pytrace=False)
 
 
+def test_the_core_does_not_import_the_workbench() -> None:
+    wrong = [
+        f"{short(module)} imports {short(other)}"
+        for module, others in graph().items()
+        for other in others
+        if layer(module) not in {None, *WORKBENCH} and layer(other) in WORKBENCH
+    ]
+    assert wrong == []
+
+
+def test_each_exception_is_needed() -> None:
+    pairs = {(short(module), short(each)) for module in MODULES for each in imports_of(MODULES[module], module)}
+    assert pairs >= EXCEPTED
+
+
+def shared_with_the_command() -> set[str]:
+    """Return the private modules in the list of CONTRIBUTING.md."""
+    text = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text("utf-8")
+    (listed,) = re.findall(
+        r"The command imports these private modules of the client, and no others: (.*?)\.\s", text, re.S
+    )
+    return {
+        f"{PACKAGE}.{name.removesuffix('.py').strip('/').replace('/', '.')}" for name in re.findall(r"`(.*?)`", listed)
+    }
+
+
+def test_the_command_imports_only_listed_private_modules() -> None:
+    root, shared = Path(stepflow_cli.__file__).parent, shared_with_the_command()
+    imports = {path: imports_of(path, ".".join(path.relative_to(root.parent).parts)) for path in root.rglob("*.py")}
+    private = {each for found in imports.values() for each in found if each.startswith(f"{PACKAGE}.") and "._" in each}
+    assert private == shared
+    assert len(shared) <= 10
+
+
+def test_the_command_uses_what_is_there_for_it() -> None:
+    root = Path(stepflow_cli.__file__).parent
+    used = {
+        name.name
+        for path in root.rglob("*.py")
+        for node in nodes_of(path)
+        if isinstance(node, ast.ImportFrom) and node.module == f"{PACKAGE}._command"
+        for name in node.names
+    }
+    assert used == set(_command.__all__) == set(dir(_command))
+    assert all(hasattr(_command, name) for name in used)
+
+
 def test_the_top_of_the_package_is_public_and_short() -> None:
     modules = [path.stem for path in ROOT.glob("*.py")]
     assert len(modules) <= 12
@@ -134,16 +211,18 @@ def test_the_top_of_the_package_is_public_and_short() -> None:
 
 
 def test_nothing_imports_in_a_circle() -> None:
+    imports = graph(by_name=False)
+
     def reached(start: str) -> set[str]:
         seen: set[str] = set()
         open_ones = [start]
         while open_ones:
-            for each in graph()[open_ones.pop()] - seen:
+            for each in imports[open_ones.pop()] - seen:
                 seen.add(each)
                 open_ones.append(each)
         return seen
 
-    circles = sorted(short(module) for module in graph() if module in reached(module))
+    circles = sorted(short(module) for module in imports if module in reached(module))
     assert not circles, f"these import each other, directly or not: {circles}"
 
 

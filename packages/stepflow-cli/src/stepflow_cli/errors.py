@@ -250,9 +250,9 @@ def _guess(error: click.ClickException, context: click.Context | None) -> str | 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
-    from stepflow_client._base import text
+    from stepflow_client._base.text import nearest
 
-    found = text.nearest(word, known)
+    found = nearest(word, known)
     return f"did you mean {found}?" if found else None
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import FlowFileError
 from stepflow_client._base.text import without_password
-from stepflow_client._http.tls import certificate_problem
+from stepflow_client._command import certificate_problem
 from stepflow_client.flows.project import find_config
 
 from ..errors import Problem
@@ -163,7 +163,7 @@ _SOON = 14 * 86_400.0
 
 def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
     """Check the server's name, port and certificate, or the name and port of its proxy."""
-    from stepflow_client._rules import server_advice
+    from stepflow_client._command import refused
 
     url = str(settings.url.value)
     try:
@@ -175,7 +175,7 @@ def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
     yield named
     if named.status == "error":
         return
-    hint = "start the proxy, or correct its URL" if proxy else with_origin(server_advice.refused(url), settings)
+    hint = "start the proxy, or correct its URL" if proxy else with_origin(refused(url), settings)
     reached = _port(host, port, hint)
     yield reached
     if reached.status == "error" or scheme != "https":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stepflow_client import AuthenticationError, StepflowClientError
+from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.releases import NEWEST, release_number
-from stepflow_client._rules.server_advice import ANOTHER_SERVICE
 
 from ..server.advice import with_origin
 from ..settings.server_choice import Settings

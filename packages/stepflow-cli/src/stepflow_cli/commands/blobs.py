@@ -63,7 +63,7 @@ def _read(file: str, kind: str) -> Any:
     from ..inputs.values import Given, read_value
 
     if kind == "flow":
-        from stepflow_client._runs.additions import as_stored
+        from stepflow_client._command import as_stored
 
         from ..inputs.flow import load_flow_file
 

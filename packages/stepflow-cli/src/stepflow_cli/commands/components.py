@@ -165,14 +165,14 @@ _MOST_KEYS = 5
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the keys at which two descriptions of a component differ, as text."""
-    from stepflow_client._runs.run_differences import ABSENT, changes
+    from stepflow_client._command import ABSENT, value_changes
     from stepflow_client.flows.expressions import write_path
 
     # Servers change the order of keys each time.
     words = sorted(
         write_path(each.path).removeprefix("$.")
         + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
-        for each in changes(before, now)
+        for each in value_changes(before, now)
     )
     more = [f"{len(words) - _MOST_KEYS} more"] if len(words) > _MOST_KEYS else []
     return ", ".join(words[:_MOST_KEYS] + more)

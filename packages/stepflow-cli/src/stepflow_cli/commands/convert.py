@@ -52,7 +52,7 @@ def _format_of(output: str | None) -> str:
 
 def _text(flow: str, form: str) -> str:
     """Return the flow in a format."""
-    from stepflow_client._data.yaml_writer import write_yaml
+    from stepflow_client._command import write_yaml
 
     loaded = load_flow_file(flow)
     if form == "json":

@@ -64,7 +64,7 @@ def command(
     Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
     'stepflow validate --type-check' reports the same beside its other findings.
     """
-    from stepflow_client._checks.inferred_flow import infer_in
+    from stepflow_client._command import infer_in
     from stepflow_client.flows.file import text_of
     from stepflow_client.flows.source import FlowText
 

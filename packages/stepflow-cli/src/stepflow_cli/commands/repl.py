@@ -104,7 +104,7 @@ def _edit_lines() -> Callable[[], None]:
         import readline
     except ImportError:  # Windows
         return lambda: None
-    from stepflow_client._stores.user_folders import user_folder
+    from stepflow_client._command import user_folder
 
     path, context = user_folder("state") / "repl_history", click.get_current_context().find_root()
 

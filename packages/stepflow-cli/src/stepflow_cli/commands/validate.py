@@ -163,7 +163,7 @@ def _check_rules(names: Sequence[str]) -> None:
 
 def _fix(checked: Checked) -> Checked:
     """Correct a file, and return its findings after that."""
-    from stepflow_client._editing.corrections import corrected
+    from stepflow_client._command import corrected
 
     from ..validation.checks import find
 

@@ -88,7 +88,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 def _recorded(ctx: click.Context) -> list[HistoryEntry]:
     """Return the newest recorded runs of the server that the command line names."""
-    from stepflow_client._telemetry.recorder import same_server
+    from stepflow_client._command import same_server
 
     from ..settings.history import open_history
 

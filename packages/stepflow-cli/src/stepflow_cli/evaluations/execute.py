@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, TransportError
-from stepflow_client._data.values import merge_overrides
+from stepflow_client._command import merge_overrides
 
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode

@@ -121,7 +121,7 @@ def is_folder_of_evaluation(path: str) -> bool:
 
 def _has_begun(folder: str) -> bool:
     """Return whether the evaluation in a folder has started a run; otherwise its flow or its cases were wrong."""
-    from stepflow_client._stores.journal import Journal
+    from stepflow_client._command import Journal
     from stepflow_client.evaluation.store import EvaluationStore
 
     with EvaluationStore(folder, is_new=True) as store:

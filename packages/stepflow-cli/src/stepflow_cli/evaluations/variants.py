@@ -95,7 +95,7 @@ def _set_flow(variant: _Told, name: str, flow: str) -> None:
 
 
 def _variant(name: str, told: _Told, flow: Mapping[str, Any]) -> Variant:
-    from stepflow_client._data.values import merge_overrides
+    from stepflow_client._command import merge_overrides
     from stepflow_client.evaluation import Variant
 
     own = None if told.flow is None else _flow(name, told.flow)

@@ -7,21 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from stepflow_client._cases.expected_outputs import changes, expectation_of
-from stepflow_client._cases.flow_cases import is_lost
-from stepflow_client._data.arguments import check_instance, check_mapping, check_text
+from stepflow_client._command import (
+    changes,
+    check_instance,
+    check_mapping,
+    check_text,
+    expectation_of,
+    is_lost,
+    without_cases,
+)
 from stepflow_client._editing.text_edits import (
     Edit,
     NotEditableError,
     addition,
     block_text,
     changed_file,
+    edited_json,
     json_indent,
-    json_text,
     line_end,
     newline_of,
 )
-from stepflow_client._runs.additions import without_cases
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.flows.source import Node
 from stepflow_client.types import FlowResult
@@ -108,7 +113,7 @@ def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> It
     if not case.keys() >= node.items.keys():
         # A key goes: the case is written anew.
         if node.is_flow:
-            yield node.start, node.end, json_text(case)
+            yield node.start, node.end, edited_json(case)
         else:
             indent, written = _element(text, node, case)
             yield text.rindex("-", 0, node.start) - indent, line_end(text, node.last), written
@@ -154,7 +159,7 @@ def _filled(text: str, parent: Node, name: str, value: Any) -> Edit:
     colon = text.index(":", key.end) + 1
     end = max(colon, node.end)
     if parent.is_flow:
-        return colon, end, f" {json_text(value)}"
+        return colon, end, f" {edited_json(value)}"
     if "#" in text[colon : line_end(text, end)]:
         raise NotEditableError
     return colon, end, newline + block_text(value, key.column + 1, newline)
@@ -166,7 +171,7 @@ def _behind_last(text: str, cases: Node, case: dict[str, Any]) -> Edit:
         start = text.rfind("\n", 0, last.start) + 1
         before = text[start : last.start]
         between = ", " if before.strip() else f",{newline}{before}"
-        lines = json_text(case, None if before.strip() else json_indent(text)).split("\n")
+        lines = edited_json(case, None if before.strip() else json_indent(text)).split("\n")
         return last.end, last.end, between + (newline + before).join(lines)
     end = line_end(text, cases.last)
     return end, end, newline + _element(text, last, case)[1]
@@ -181,5 +186,5 @@ def _element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, st
     written = block_text([case], indent, newline_of(text))
     if written.lstrip().startswith("["):
         # A text in it cannot be written in block style.
-        written = f"{' ' * indent}- {json_text(case)}"
+        written = f"{' ' * indent}- {edited_json(case)}"
     return indent, written

@@ -54,7 +54,7 @@ class Choice:
         Raises:
             Problem: If it cannot; the hint suggests the most similar name.
         """
-        from stepflow_client._cases.selection import names_of
+        from stepflow_client._command import names_of
 
         every = [case for tests in files for case in tests.cases]
         for pattern in self.patterns:
@@ -123,7 +123,7 @@ def _only(file: FileCases, is_chosen: Callable[[str], bool]) -> list[FlowCase]:
 
 
 def _tests_in(path: str) -> Iterator[FlowTests]:
-    from stepflow_client._cases.flow_cases import tests_in
+    from stepflow_client._command import tests_in
 
     if is_python_flow(path):
         yield tests_in(python_flow(path).text, path)

@@ -155,6 +155,6 @@ def expected_of(done: FileResults, each: CaseResult) -> dict[str, Any]:
 
 def _can_be_expected(each: CaseResult) -> bool:
     """Return whether a test may expect the result of a case: it was not cancelled, and not lost by the server."""
-    from stepflow_client._cases.flow_cases import is_lost
+    from stepflow_client._command import is_lost
 
     return each.result is not None and not each.result.is_cancelled and not is_lost(each.result)

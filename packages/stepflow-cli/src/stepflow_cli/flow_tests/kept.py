@@ -9,8 +9,8 @@ from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client._command import without_cases
 from stepflow_client._data.secrets import is_hidden
-from stepflow_client._runs.additions import without_cases
 from stepflow_client.flows.expressions import PathError, parse_path, write_path
 from stepflow_client.flows.graph import steps_by_id
 

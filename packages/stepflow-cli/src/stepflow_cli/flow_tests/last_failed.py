@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
+from stepflow_client._command import user_folder
 from stepflow_client._stores.user_files import write_file
-from stepflow_client._stores.user_folders import user_folder
 
 if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult, FlowTests

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from stepflow_client._records.junit_xml import junit_xml
+from stepflow_client._command import junit_xml
 from stepflow_client.testing import failure_text
 
 from ..errors import printable
@@ -70,7 +70,7 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
 
 def _diff(done: FileResults, each: CaseResult) -> str:
     """Return the differences and a line-by-line diff, as YAML, of the expected and the actual output."""
-    from stepflow_client._data.yaml_writer import write_yaml
+    from stepflow_client._command import write_yaml
 
     before, after = (write_yaml(value).splitlines() for value in (each.case.expected or {}, expected_of(done, each)))
     lines = list(difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm=""))

@@ -62,7 +62,7 @@ def all_inputs(path: str, stdin_format: str | None, flow: Mapping[str, Any] | No
 
 def without_option(hint: str | None, instead: str | None = None) -> str | None:
     """Return a hint of `read_inputs` without its argument, or with an option instead of it."""
-    from stepflow_client._records.inputs import GOES_ON
+    from stepflow_client._command import GOES_ON
 
     parts = [instead if part == GOES_ON else part for part in (hint or "").split("; ")]
     return "; ".join(filter(None, parts)) or None

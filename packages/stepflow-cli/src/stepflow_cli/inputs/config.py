@@ -18,7 +18,7 @@ def note_repeated_keys(path: str) -> None:
     Args:
         path: The file, YAML or JSON. If it cannot be read, the server reports that.
     """
-    from stepflow_client._embedded.config import is_read_once
+    from stepflow_client._command import is_read_once
 
     if is_read_once(path):
         # There, a key that stands twice is an error.
@@ -39,7 +39,7 @@ def recovery_warnings_of(path: str) -> list[tuple[str, str]]:
     """Return what is wrong with the recovery of runs by a server with this configuration file, each with a hint."""
     from pathlib import Path
 
-    from stepflow_client._embedded.config import ServerConfig, recovery_warnings
+    from stepflow_client._command import ServerConfig, recovery_warnings
 
     # What comes from a pipe can be read only once, by the server.
     return [*recovery_warnings(ServerConfig(path=Path(path)).view())] if Path(path).is_file() else []

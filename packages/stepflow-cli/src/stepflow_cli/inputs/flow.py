@@ -46,7 +46,7 @@ def find_missing(path: str) -> None:
     Raises:
         Problem: If it does not; the hint suggests the nearest name in its folder.
     """
-    from stepflow_client._base.near_files import near_file
+    from stepflow_client._command import near_file
 
     if not os.path.lexists(path):
         file, colons, case = path.partition("::")
@@ -78,7 +78,7 @@ def flow_content(name: str) -> tuple[bytes, str]:
     from stepflow_client.flows.file import read_file
 
     if is_python_flow(name):
-        from stepflow_client._data.yaml_writer import write_yaml
+        from stepflow_client._command import write_yaml
 
         return write_yaml(load_flow_file(name)).encode(), name
     if name == "-":
@@ -93,7 +93,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     Raises:
         Problem, FlowFileError: As for `load_flow_file`.
     """
-    from stepflow_client._base.near_files import nearest_file
+    from stepflow_client._command import nearest_file
     from stepflow_client.flows.flow_argument import is_flow_id
 
     if is_flow_id(name):
@@ -107,7 +107,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
 
 def case_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples and test cases, examples first."""
-    from stepflow_client._runs.additions import examples_of
+    from stepflow_client._command import examples_of
 
     return [each["name"] for each in examples_of(flow)]
 
@@ -172,7 +172,7 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
     Raises:
         Problem: If the flow has none of this name.
     """
-    from stepflow_client._runs.additions import examples_of
+    from stepflow_client._command import examples_of
 
     inputs = {each["name"]: each["input"] for each in examples_of(flow)}
     if name in inputs:

@@ -121,7 +121,7 @@ def _value(module: ModuleType, source: str, name: str) -> Any:
 
 def _is_flow(value: object) -> bool:
     """Return whether a value is a flow, a builder, or an object with the fields of a flow. Nothing is built."""
-    from stepflow_client._data.objects import is_data_object
+    from stepflow_client._command import is_data_object
     from stepflow_client.flows.flow_argument import why_no_flow
 
     if isinstance(value, (type, ModuleType)):

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from stepflow_client import StepflowClientError
-from stepflow_client._base.near_files import near_file
+from stepflow_client._command import near_file
 
 from ..errors import nearest, printable, usage
 from .files import Signature, signature

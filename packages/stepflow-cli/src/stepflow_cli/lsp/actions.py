@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
-from stepflow_client._editing.corrections import corrected, edit_of
+from stepflow_client._command import corrected, edit_of
 from stepflow_client.flows.findings import Finding, Fix
 from stepflow_client.flows.source import FlowText
 

@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from stepflow_client._base.collector import collector_paused
-from stepflow_client._checks.config_rules import find_in_config
-from stepflow_client._checks.flow_model import FlowModel
-from stepflow_client._checks.flow_types import FlowTypes, type_flow
-from stepflow_client._editing.editor_schema import schema
+from stepflow_client._command import FlowModel, FlowTypes, collector_paused, find_in_config, type_flow
+from stepflow_client.flows import schema
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.folders import is_config_name, is_flow_text

@@ -8,8 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lsprotocol import types
-from stepflow_client._checks.expression_types import variable_type
-from stepflow_client._checks.type_text import type_text
+from stepflow_client._command import type_text, variable_type
 from stepflow_client._data.declared import fields_of
 from stepflow_client._editing.text_edits import one_line
 from stepflow_client.flows.expressions import PathError, parse_path, path_part

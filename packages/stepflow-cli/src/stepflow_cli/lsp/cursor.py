@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from stepflow_client._data.yaml_reader import open_marks
+from stepflow_client._command import open_marks
 from stepflow_client.flows.source import FlowText, Node
 
 _CARET = "\ue000"

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from stepflow_client._checks.flow_model import FlowModel
-from stepflow_client._editing.corrections import edit_of
+from stepflow_client._command import FlowModel, edit_of
 from stepflow_client._editing.text_edits import Edit
 from stepflow_client.flows.findings import Fix
 from stepflow_client.flows.source import Node

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from lsprotocol import types
-from stepflow_client._checks.expression_types import read, variable_type
-from stepflow_client._checks.type_text import type_text
+from stepflow_client._command import read, type_text, variable_type
 from stepflow_client._data.declared import fields_of
 from stepflow_client.flows.expressions import keyword_of, portable_path
 from stepflow_client.flows.json_schema import resolved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lsprotocol import types
-from stepflow_client._checks.flow_model import FlowModel, Step, flow_within
+from stepflow_client._command import FlowModel, Step, flow_within
 from stepflow_client.flows.source import Key, Node
 
 from stepflow_cli.lsp.flow_names import Mention, mention_at, of_same, renamed

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stepflow_client._checks.flow_model import node_of_inner
-from stepflow_client._checks.flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
+from stepflow_client._command import FlowTypes, StepTypes, input_of_uses, node_of_inner, type_flow
 from stepflow_client.flows.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
 from stepflow_client.flows.json_schema import definitions_of, schemas_at

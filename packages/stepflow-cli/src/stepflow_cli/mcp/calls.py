@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.flow_tools import tool_result, unfinished
-from stepflow_client._codec.requests import check_run_id
-from stepflow_client._concurrency.input_checks import async_checked
+from stepflow_client._command import async_checked, check_run_id
 
 from .runs import AgentRuns, Report
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError
-from stepflow_client._data.values import check_json
+from stepflow_client._command import check_json
 from stepflow_client.flows.folders import flow_files
 
 from ..errors import Problem, usage

@@ -18,7 +18,7 @@ from mcp_types import (
     TextContent,
 )
 from stepflow_client._base.text import json_text, visible
-from stepflow_client._runs.additions import examples_of
+from stepflow_client._command import examples_of
 
 from .catalog import Catalog
 

@@ -21,7 +21,7 @@ from mcp_types import (
 )
 from stepflow_client import StepflowClientError
 from stepflow_client._base.text import json_text, visible
-from stepflow_client._codec.requests import check_run_id
+from stepflow_client._command import check_run_id
 from stepflow_client._data.secrets import hidden_flow
 from stepflow_client.drawing import gather
 

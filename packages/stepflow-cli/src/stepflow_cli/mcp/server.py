@@ -18,7 +18,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from stepflow_client import InvalidArgumentError, RateLimitError, StepflowClientError
 from stepflow_client._base.text import cut, visible
 from stepflow_client._codec.flow_tools import refusal, tool_result, unfinished, unknown_tool
-from stepflow_client._concurrency.input_checks import async_checked
+from stepflow_client._command import async_checked
 
 from .._version import VERSION
 from ..output.messages import note

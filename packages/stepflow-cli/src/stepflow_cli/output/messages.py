@@ -144,7 +144,7 @@ def _on_standard_error(text: str) -> None:
 @contextmanager
 def reporting_outages() -> Iterator[None]:
     """Print outages within the block, unless JSON or quiet output was requested, or the log contains them."""
-    from stepflow_client._base.logging import listening
+    from stepflow_client._command import listening
 
     session = current_session()
     if session.json_errors or session.quiet or _are_logged():
@@ -183,7 +183,7 @@ def noting_warnings(part: str) -> Iterator[None]:
     """
     import logging
 
-    from stepflow_client._base.logging import logger_of
+    from stepflow_client._command import logger_of
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -197,7 +197,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 def _yaml_text(value: Any) -> str:
     # Few calls need PyYAML, which takes time to import.
-    from stepflow_client._data.yaml_writer import write_yaml
+    from stepflow_client._command import write_yaml
 
     return write_yaml(value)
 

@@ -106,7 +106,7 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
         output.records(_batch_records(results), BATCH_RESULT, default="jsonl")
     failed = [result for result in results if not result.is_success]
     if failed:
-        from stepflow_client._rules.failure_groups import FailureGroups
+        from stepflow_client._command import FailureGroups
 
         groups = FailureGroups()
         for index, result in enumerate(results):

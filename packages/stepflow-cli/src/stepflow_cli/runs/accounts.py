@@ -80,7 +80,7 @@ def explained(target: Target, job: Job, result: FlowResult) -> str | None:
         job: The job of the run. A stored flow that was not read gives no hint.
         result: The result of the run.
     """
-    from stepflow_client._runs.refusals import FailureHints
+    from stepflow_client._command import FailureHints
     from stepflow_client.flows.interpreter import flow_with
 
     error = result.error
@@ -110,7 +110,7 @@ def hint_of_batch(job: Job, results: Iterable[FlowResult]) -> str | None:
     """Return what to change in the first failed input of a batch of which that is known; None if it is of none."""
     from itertools import islice
 
-    from stepflow_client._runs.refusals import FailureHints
+    from stepflow_client._command import FailureHints
     from stepflow_client.flows.interpreter import flow_with
 
     hints = FailureHints(flow_with(job.flow, job.overrides), job.variables or {})

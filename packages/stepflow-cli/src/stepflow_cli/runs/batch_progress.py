@@ -7,8 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from stepflow_client._rules.batch_count import BatchCount
-from stepflow_client._rules.failure_groups import FailureGroups
+from stepflow_client._command import BatchCount, FailureGroups
 
 from ..errors import Problem
 from ..output.messages import Spinner, note

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ExecutionStatus, FlowResult
 from stepflow_client._base.text import without_password
-from stepflow_client._codec import requests
-from stepflow_client._codec.variables import flow_variables
+from stepflow_client._command import completed, flow_variables, run_arguments
 from stepflow_client._data.secrets import quotes_secret
 from stepflow_client.flows.needs import needs_of
 
@@ -48,7 +47,7 @@ def open_cache(caching: Caching, server: ServerOptions, flow: str) -> JobCache:
 
 def _place(server: ServerOptions, flow: str) -> str:
     """Return a text that identifies a server: its URL, or the configuration of an embedded one."""
-    from stepflow_client._embedded.config import is_read_once
+    from stepflow_client._command import is_read_once
 
     kept = kept_server(server)
     if kept is not None:
@@ -105,10 +104,10 @@ class JobCache:
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return the key of a job and the variables that it runs with."""
-        given = requests.run_arguments([job.input], job.variables, job.overrides, None)
+        given = run_arguments([job.input], job.variables, job.overrides, None)
         needs = needs_of(job.flow, flow_variables(job.flow))
         # The values were checked when they were read.
-        arguments = requests.completed(given, needs, os.environ if job.variables_from_env else None, check_values=False)
+        arguments = completed(given, needs, os.environ if job.variables_from_env else None, check_values=False)
         return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from stepflow_client import RunTimeoutError
-from stepflow_client._rules.ending import is_given_up
+from stepflow_client._command import is_given_up
 
 from ..errors import Problem
 from ..exit_codes import ExitCode

@@ -8,15 +8,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from stepflow_client import StepflowClientError
+from stepflow_client._command import progress_of
 from stepflow_client._rules.run_progress import RunProgress
-from stepflow_client._runs.initial_progress import progress_of
 from stepflow_client.progress import Progress
 
 from ..records.runs import duration_text
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client._sync.watching import Followed
+    from stepflow_client._command import Followed
     from stepflow_client.events import RunEvent
 
 

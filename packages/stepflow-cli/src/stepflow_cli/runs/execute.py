@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
-from stepflow_client._codec.requests import environment_variables
-from stepflow_client._codec.variables import flow_variables
+from stepflow_client._command import environment_variables, flow_variables
 from stepflow_client.flows.flow_argument import is_flow_id
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.needs import check_inputs, check_variables

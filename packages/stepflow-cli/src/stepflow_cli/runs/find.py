@@ -106,7 +106,7 @@ def recorded_id(text: str, url: str | None = None) -> str:
 
 
 def _recorded(text: str, url: str | None) -> HistoryEntry:
-    from stepflow_client._telemetry.recorder import same_server
+    from stepflow_client._command import same_server
 
     entries = open_history().search(server=None if url is None else same_server(url), limit=1, offset=place_of(text))
     if entries and entries[0].has_more_runs:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
-from stepflow_client._codec.variables import flow_variables
+from stepflow_client._command import flow_variables
 from stepflow_client._data.secrets import quotes_secret
 
 from ..errors import Problem, usage
@@ -45,7 +45,7 @@ def alone(job: Job) -> Job:
     Raises:
         Problem: If an option gives the step another input.
     """
-    from stepflow_client._data.values import merge_overrides
+    from stepflow_client._command import merge_overrides
     from stepflow_client.flows.interpreter import flow_with
     from stepflow_client.flows.partial_flow import flow_of_step
 
@@ -110,7 +110,7 @@ def _runs_of(target: Target, job: Job) -> Iterator[HistoryEntry]:
     found = [] if file is None else target.history.search(flow_file=file, limit=_MOST_RUNS)
     if not found and isinstance(name, str):
         found = [each for each in target.history.search(name, limit=_MOST_RUNS) if _is_named(each, name)]
-    from stepflow_client._telemetry.recorder import same_server
+    from stepflow_client._command import same_server
 
     here, config = same_server(target.client.url), _config_digest(target)
     for entry in found:
@@ -216,7 +216,7 @@ def _environment(job: Job) -> dict[str, Any]:
     """Return the variables that the run takes from the environment."""
     if not job.variables_from_env:
         return {}
-    from stepflow_client._codec.requests import environment_variables
+    from stepflow_client._command import environment_variables
 
     return environment_variables({}, flow_variables(job.flow), os.environ)
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError, TransportError, write_outcomes
-from stepflow_client._records.outcome_files import output_format_of, read_outcomes
-from stepflow_client._stores.journal import Journal
+from stepflow_client._command import Journal, output_format_of, read_outcomes
 from stepflow_client._stores.user_files import replacing
 
 from ..errors import Problem, problem_of, usage
@@ -29,7 +28,7 @@ from .wait import Wait
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream
-    from stepflow_client._records.outcome_files import OutcomeFormat
+    from stepflow_client._command import OutcomeFormat
 
 
 @dataclass(frozen=True)

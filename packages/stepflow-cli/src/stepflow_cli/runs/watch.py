@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
-from stepflow_client._rules.deadline import deadline_scope
+from stepflow_client._command import deadline_scope, progress_of
 from stepflow_client._rules.run_progress import FlowOutline, StepProgress
-from stepflow_client._runs.initial_progress import progress_of
 from stepflow_client.types.statuses import FAILED_STATUSES
 
 from ..errors import Problem

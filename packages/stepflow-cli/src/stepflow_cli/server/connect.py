@@ -158,7 +158,7 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     Raises:
         Problem: If the token of the profile cannot be read.
     """
-    from stepflow_client._http.settings import check_timeout, environment_settings
+    from stepflow_client._command import check_timeout, environment_settings
 
     arguments: dict[str, Any] = {"base_url": settings.url.value}
     profile = settings.profile

@@ -72,7 +72,7 @@ class LastingServer:
 
 
 def _content(path: str | None) -> bytes:
-    from stepflow_client._embedded.config import is_read_once
+    from stepflow_client._command import is_read_once
 
     if path is None or is_read_once(path):
         return b""

@@ -55,7 +55,7 @@ class KeptLine:
 @contextmanager
 def keeping_logs() -> Iterator[None]:
     """Keep the log of embedded servers in the block, unless the history is off."""
-    from stepflow_client._embedded.log_pump import passing_lines
+    from stepflow_client._command import passing_lines
 
     with ExitStack() as stack:
         try:

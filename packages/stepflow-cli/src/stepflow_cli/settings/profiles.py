@@ -142,7 +142,7 @@ def config_path() -> Path:
     """
     from pathlib import Path
 
-    from stepflow_client._stores.user_folders import user_folder
+    from stepflow_client._command import user_folder
 
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
@@ -163,7 +163,7 @@ def load(path: Path | None = None) -> Profiles:
         Problem: If it cannot be read, or is not TOML of the expected form.
     """
     from stepflow_client import FlowFileError
-    from stepflow_client._data.toml_reader import parse_toml
+    from stepflow_client._command import parse_toml
 
     path = path or config_path()
     try:

@@ -18,8 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from stepflow_client import StepflowClientError
-from stepflow_client._async.runs import RunReader
-from stepflow_client._async.snapshots import SnapshotReader
+from stepflow_client._command import RunReader, SnapshotReader
 from stepflow_client.drawing.charts import CHART_STYLE
 from stepflow_client.drawing.html import TREE_STYLE
 from stepflow_client.drawing.svg import STYLE

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
-from stepflow_client._data.merge_patch import merge_patch, merged
+from stepflow_client._command import merge_patch, merged
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.flows.interpreter import flow_with
@@ -19,7 +19,7 @@ from .forms import Field, FormError, emptied, filled, refilled, showing, texts_o
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StoredFlow
-    from stepflow_client._rules.failure_groups import FailureGroup
+    from stepflow_client._command import FailureGroup
 
 ALL, FAILED, FROM = "all", "failed", "from:"
 """What to execute: everything, what did not complete, or a step (`from:ID`) and those that read it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import StepflowClientError
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._command import failure_groups
 from stepflow_client.drawing.report_data import masked
 from stepflow_client.flows.graph import steps_by_id
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import StepflowClientError
-from stepflow_client._telemetry.recorder import same_server
+from stepflow_client._command import same_server
 
 from ..settings.history import CommandHistory
 from .flow_folder import FlowFile, FlowFolder

@@ -10,17 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError, TransportError
-from stepflow_client._async.watching import RunWatcher
-from stepflow_client._rules.step_times import ItemTimes, StepTimes
-from stepflow_client._runs.initial_progress import progress_of
+from stepflow_client._command import ItemTimes, RunWatcher, StepTimes, progress_of
 
 from .states import item_codes
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepflowClient
-    from stepflow_client._async.snapshots import SnapshotReader
+    from stepflow_client._command import ItemTime, SnapshotReader, StepTime
     from stepflow_client._rules.run_progress import RunProgress
-    from stepflow_client._rules.step_times import ItemTime, StepTime
     from stepflow_client.events import RunEvent
     from stepflow_client.progress import Progress
 

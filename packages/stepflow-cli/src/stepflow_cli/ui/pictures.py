@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from stepflow_client import StepflowClientError
-from stepflow_client._data.yaml_writer import write_yaml
+from stepflow_client._command import write_yaml
 from stepflow_client.drawing.charts import timeline
 from stepflow_client.drawing.drawn_graph import flow_graph
 from stepflow_client.drawing.folding import LEAST, fold

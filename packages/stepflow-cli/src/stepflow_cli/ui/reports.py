@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from stepflow_client._base.collector import collector_paused
-from stepflow_client._data.reading import PLAIN
+from stepflow_client._command import PLAIN, collector_paused
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import masked, masked_arguments
 
@@ -22,7 +21,7 @@ from .site import Site
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount, RunDetails, RunItem
-    from stepflow_client._data.reading import Reading
+    from stepflow_client._command import Reading
     from stepflow_client.drawing.charts import StepTime
     from stepflow_client.types.snapshot import RunSnapshot
 

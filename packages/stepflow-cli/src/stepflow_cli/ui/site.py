@@ -28,7 +28,7 @@ from .security import FormTokens
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StepflowClient, StoredFlow
-    from stepflow_client._async.snapshots import SnapshotReader
+    from stepflow_client._command import SnapshotReader
     from stepflow_client.history import HistoryEntry
     from stepflow_client.types.snapshot import RunSnapshot
 

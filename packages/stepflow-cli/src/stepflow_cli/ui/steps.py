@@ -14,7 +14,7 @@ from .reports import ItemReport
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount, StepDetails
-    from stepflow_client._runs.resolving import ResolvedInput
+    from stepflow_client._command import ResolvedInput
     from stepflow_client.drawing.charts import StepTime
 
     from ..server.logs import KeptLine

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stepflow_client import StepflowClientError
-from stepflow_client._stores.user_folders import user_folder
+from stepflow_client._command import user_folder
 from stepflow_client.flows.flow_argument import flow_in
 
 from .._version import VERSION
@@ -70,7 +70,7 @@ def check_before_run(
     digest, remembered = _digest(text, name, target), _remembered()
     if digest in remembered:
         return
-    from stepflow_client._checks.checker import find_in
+    from stepflow_client._command import find_in
 
     kept = {*step_ids(run)} - {*changed}
     flow = text.unplaced.root.value

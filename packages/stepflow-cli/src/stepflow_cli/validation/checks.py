@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ServerConnectionError, StepflowClientError
-from stepflow_client._checks.checker import excerpt_of, find_in
+from stepflow_client._command import excerpt_of, find_in
 from stepflow_client.flows.components import components_of
 from stepflow_client.flows.file import load_file
 from stepflow_client.flows.findings import locate

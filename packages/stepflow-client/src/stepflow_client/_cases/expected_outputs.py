@@ -16,8 +16,8 @@ from .._editing.text_edits import (
     addition,
     block_text,
     changed_file,
+    edited_json,
     flow_text,
-    json_text,
     line_end,
     newline_of,
     plain_text,
@@ -158,7 +158,7 @@ def changes(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> I
         for name, part in node.items.items():
             yield from changes(text, node, node.keys[name], part, new[name])
     elif key is None:
-        yield node.start, node.end, json_text(new)
+        yield node.start, node.end, edited_json(new)
     elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for part, after in zip(node.elements, new, strict=True):
             yield from changes(text, node, None, part, after)
@@ -174,7 +174,7 @@ def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> E
     if node.start == node.end:
         # Nothing is written here, and the position of such an empty value is somewhere after the colon.
         if parent.is_flow or is_simple:
-            return colon, colon, f" {json_text(value)}"
+            return colon, colon, f" {edited_json(value)}"
         return colon, colon, newline + block_text(value, key.column + 1, newline)
     if parent.is_flow or (node.is_flow and is_collection):
         is_one_line = "\n" not in text[node.start : node.end]
@@ -183,7 +183,7 @@ def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> E
     if is_simple and not is_collection:
         if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
             # A comment after it would become part of a literal block.
-            return node.start, node.end, json_text(value)
+            return node.start, node.end, edited_json(value)
         return node.start, node.end, _scalar(value, " " * (key.column + 1), newline)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, newline + block_text(value, key.column + 1, newline)
@@ -196,10 +196,10 @@ def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> E
 def _scalar(value: Any, indent: str, newline: str) -> str:
     """Return a scalar or empty collection as YAML. A text of several lines becomes a literal block."""
     if not isinstance(value, str) or "\n" not in value:
-        return plain_text(value) if not isinstance(value, str) or value.isprintable() else json_text(value)
+        return plain_text(value) if not isinstance(value, str) or value.isprintable() else edited_json(value)
     lines = value.removesuffix("\n").split("\n")
     if not all(map(str.isprintable, lines)) or not lines[0][:1].strip() or not lines[-1]:
-        return json_text(value)
+        return edited_json(value)
     kept = "|" if value.endswith("\n") else "|-"
     return newline.join([kept, *(indent + line if line else line for line in lines)])
 

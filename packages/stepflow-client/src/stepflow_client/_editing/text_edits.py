@@ -89,15 +89,15 @@ def block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
 
 
 def _flow_key(text: str, key: str) -> str:
-    return key if key.isidentifier() and key.isascii() and not text.lstrip().startswith("{") else json_text(key)
+    return key if key.isidentifier() and key.isascii() and not text.lstrip().startswith("{") else edited_json(key)
 
 
 def block_key(key: str) -> str:
     """Return a key in block style."""
-    return plain_text(key) if key.isprintable() and "\\" not in key else json_text(key)
+    return plain_text(key) if key.isprintable() and "\\" not in key else edited_json(key)
 
 
-def json_text(value: Any, indent: str | None = None) -> str:
+def edited_json(value: Any, indent: str | None = None) -> str:
     """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(
@@ -112,7 +112,7 @@ def one_line(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(one_line, value))}]"
     is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
-    return str(value) if is_plain else json_text(value)
+    return str(value) if is_plain else edited_json(value)
 
 
 def plain_text(value: Any) -> str:
@@ -134,8 +134,8 @@ def flow_text(text: str, key: Key, value: Any, newline: str, *, one_line: bool =
     """Return a value as JSON. If the key starts its line, the value is indented over several lines, as in the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
-        return json_text(value)
-    return (newline + before).join(json_text(value, json_indent(text)).split("\n"))
+        return edited_json(value)
+    return (newline + before).join(edited_json(value, json_indent(text)).split("\n"))
 
 
 def json_indent(text: str) -> str:
@@ -150,5 +150,5 @@ def block_text(value: Any, indent: int, newline: str) -> str:
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
         # Block style would split text with unprintable characters over several lines.
-        lines = [json_text(value)]
+        lines = [edited_json(value)]
     return newline.join(" " * indent + line if line else line for line in lines)

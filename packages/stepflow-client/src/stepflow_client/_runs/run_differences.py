@@ -68,7 +68,7 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
     before, after = (
         {"status": each.details.status.value, "flow": _by_id(flow)} for each, flow in zip((a, b), flows, strict=True)
     )
-    found = [shown.difference(each) for each in changes(before, after) if not is_ignored(each.path, ignored)]
+    found = [shown.difference(each) for each in value_changes(before, after) if not is_ignored(each.path, ignored)]
     items = [_items_by_index(each) for each in (a, b)]
     is_batch = any(len(each) > 1 for each in items)
     behind = _reads(*flows)
@@ -81,7 +81,7 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
                 {key: value for key, value in each.items() if key != "status"} if isinstance(each, dict) else each
                 for each in (one, other)
             )
-        differing = [each for each in changes(one, other, path) if not is_ignored(each.path, ignored)]
+        differing = [each for each in value_changes(one, other, path) if not is_ignored(each.path, ignored)]
         found += _of_item(differing, len(path), index, behind, shown)
     return found
 
@@ -183,17 +183,17 @@ class Change:
     b: Any
 
 
-def changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
+def value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
     """Yield the innermost places where two JSON values differ; both have the same path.
 
     Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
     """
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in dict.fromkeys([*a, *b]):
-            yield from changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
+            yield from value_changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
     elif isinstance(a, list) and isinstance(b, list):
         for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
-            yield from changes(one, other, (*path, index))
+            yield from value_changes(one, other, (*path, index))
     elif a is ABSENT or b is ABSENT or not equal(a, b):
         yield Change(path, a, b)
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import duration_text, short_json, visible_lines
-from .._runs.run_differences import ABSENT, changes
+from .._runs.run_differences import ABSENT, value_changes
 from ..drawing.html import json_tree
 from ..drawing.report_parts import escaped, message, status_mark
 from ..flows.expressions import write_path
@@ -305,7 +305,7 @@ def _run(item: EvaluationItem, ui_url: str | None) -> str:
 
 def _differences(before: Any, after: Any) -> Iterator[str]:
     """Yield the places where two outputs differ."""
-    found = list(changes(before, after))
+    found = list(value_changes(before, after))
     for each in found[:_MOST_CHANGES]:
         path = f"<code>{escaped(write_path(each.path))}</code> "
         if isinstance(each.a, str) and isinstance(each.b, str):

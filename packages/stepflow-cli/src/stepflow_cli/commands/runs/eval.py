@@ -21,7 +21,7 @@ from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client._runs.causes import ItemCauses
+    from stepflow_client._command import ItemCauses
 
 _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
@@ -68,8 +68,8 @@ def _parsed(expression: str) -> Any:
 
 def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
+    from stepflow_client._command import ItemCauses
     from stepflow_client._rules.releases import require
-    from stepflow_client._runs.causes import ItemCauses
     from stepflow_client._runs.explanation import records_of
 
     require(client.server_info(), "step_outputs", "the outputs of steps")

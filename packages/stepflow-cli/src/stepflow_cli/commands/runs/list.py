@@ -9,7 +9,7 @@ from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 import click
-from stepflow_client._concurrency.gather import sync_together
+from stepflow_client._command import sync_together
 
 from ...output.color import is_terminal
 from ...output.messages import note

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from stepflow_client._rules.failure_groups import MOST_SHOWN, failure_groups
+from stepflow_client._command import MOST_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
 from stepflow_client.types.account import failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
@@ -25,8 +25,7 @@ from .runs import number_of, numbers_of
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, RunItem
-    from stepflow_client._rules.failure_groups import FailureGroup
-    from stepflow_client._rules.step_times import ItemTime
+    from stepflow_client._command import FailureGroup, ItemTime
     from stepflow_client.drawing import RunReport
 
 _CATCH_UP_SECONDS = 0.5

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, StepflowClientError, StoredFlow
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._command import failure_groups
 from stepflow_client.drawing.report_data import masked_arguments
 
 from ..changes import ChangeError, ChangeForm, Subject, form_of_run, form_of_sent, rerun_arguments

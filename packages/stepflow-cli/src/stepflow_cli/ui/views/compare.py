@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, RunDifference
-from stepflow_client._runs.run_differences import ABSENT, changes
+from stepflow_client._command import ABSENT, value_changes
 from stepflow_client.drawing.report_data import masked_differences
 from stepflow_client.flows.expressions import write_path
 
@@ -160,5 +160,5 @@ def _differences(before: Any, after: Any) -> list[RunDifference]:
             a=None if each.a is ABSENT else each.a,
             b=None if each.b is ABSENT else each.b,
         )
-        for each in changes(before, after)
+        for each in value_changes(before, after)
     ]

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, StepflowClientError
-from stepflow_client._data.yaml_writer import write_yaml
+from stepflow_client._command import write_yaml
 from stepflow_client._stores.user_files import FileChangedError
 from stepflow_client.flows.file import read_file
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError
-from stepflow_client._checks.checker import find_in
+from stepflow_client._command import find_in
 from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.needs import check_inputs
 from stepflow_client.flows.source import FlowText

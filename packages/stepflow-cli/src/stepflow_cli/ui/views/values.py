@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import InvalidArgumentError, NotFoundError
-from stepflow_client._data.values import encode
+from stepflow_client._command import encode
 from stepflow_client.flows.expressions import PathError, parse_path, write_path
 from stepflow_client.flows.interpreter import part_at
 
@@ -22,7 +22,7 @@ from ..site import site_of
 from .run import found_item, item_of
 
 if TYPE_CHECKING:
-    from stepflow_client._data.reading import Reading
+    from stepflow_client._command import Reading
     from stepflow_client.flows.expressions import Path
 
 _MOST_FOUND = 100

@@ -1,0 +1,135 @@
+"""What the command uses of this package beyond its public names: the only private module that it imports from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._base.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .._async.runs import RunReader
+    from .._async.snapshots import SnapshotReader
+    from .._async.watching import RunWatcher
+    from .._base.collector import collector_paused
+    from .._base.logging import listening, logger_of
+    from .._base.near_files import near_file, nearest_file
+    from .._cases.expected_outputs import changes, expectation_of
+    from .._cases.flow_cases import is_lost, tests_in
+    from .._cases.selection import names_of
+    from .._checks.checker import excerpt_of, find_in
+    from .._checks.config_rules import find_in_config
+    from .._checks.expression_types import read, variable_type
+    from .._checks.flow_model import FlowModel, Step, flow_within, node_of_inner
+    from .._checks.flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
+    from .._checks.inferred_flow import infer_in
+    from .._checks.type_text import type_text
+    from .._codec.requests import check_run_id, completed, environment_variables, run_arguments
+    from .._codec.variables import flow_variables
+    from .._concurrency.gather import sync_together
+    from .._concurrency.input_checks import async_checked
+    from .._data.arguments import check_instance, check_mapping, check_text
+    from .._data.merge_patch import merge_patch, merged
+    from .._data.objects import is_data_object
+    from .._data.reading import PLAIN, Reading
+    from .._data.toml_reader import parse_toml
+    from .._data.values import check_json, encode, merge_overrides
+    from .._data.yaml_reader import open_marks
+    from .._data.yaml_writer import write_yaml
+    from .._editing.corrections import corrected, edit_of
+    from .._embedded.config import ServerConfig, is_read_once, recovery_warnings
+    from .._embedded.log_pump import passing_lines
+    from .._http.settings import check_timeout, environment_settings
+    from .._http.tls import certificate_problem
+    from .._records.inputs import GOES_ON
+    from .._records.junit_xml import junit_xml
+    from .._records.outcome_files import OutcomeFormat, output_format_of, read_outcomes
+    from .._rules.batch_count import BatchCount
+    from .._rules.deadline import deadline_scope
+    from .._rules.ending import is_given_up
+    from .._rules.failure_groups import MOST_SHOWN, FailureGroup, FailureGroups, failure_groups
+    from .._rules.server_advice import ANOTHER_SERVICE, refused
+    from .._rules.step_times import ItemTime, ItemTimes, StepTime, StepTimes
+    from .._runs.additions import as_stored, examples_of, without_cases
+    from .._runs.causes import ItemCauses
+    from .._runs.initial_progress import progress_of
+    from .._runs.refusals import FailureHints
+    from .._runs.resolving import ResolvedInput
+    from .._runs.run_differences import ABSENT, value_changes
+    from .._stores.journal import Journal
+    from .._stores.user_folders import user_folder
+    from .._sync.watching import Followed
+    from .._telemetry.recorder import same_server
+
+__all__ = [
+    "ABSENT", "ANOTHER_SERVICE", "GOES_ON", "MOST_SHOWN", "PLAIN", "BatchCount", "FailureGroup", "FailureGroups",
+    "FailureHints", "FlowModel", "FlowTypes", "Followed", "ItemCauses", "ItemTime", "ItemTimes", "Journal",
+    "OutcomeFormat", "Reading", "ResolvedInput", "RunReader", "RunWatcher", "ServerConfig", "SnapshotReader",
+    "Step", "StepTime", "StepTimes", "StepTypes", "as_stored", "async_checked", "certificate_problem", "changes",
+    "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
+    "collector_paused", "completed", "corrected", "deadline_scope", "edit_of", "encode", "environment_settings",
+    "environment_variables", "examples_of", "excerpt_of", "expectation_of", "failure_groups", "find_in",
+    "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses", "is_data_object", "is_given_up",
+    "is_lost", "is_read_once", "junit_xml", "listening", "logger_of", "merge_overrides", "merge_patch", "merged",
+    "names_of", "near_file", "nearest_file", "node_of_inner", "open_marks", "output_format_of", "parse_toml",
+    "passing_lines", "progress_of", "read", "read_outcomes", "recovery_warnings", "refused", "run_arguments",
+    "same_server", "sync_together", "tests_in", "type_flow", "type_text", "user_folder", "value_changes",
+    "variable_type", "without_cases", "write_yaml",
+]  # fmt: skip
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "._async.runs": ["RunReader"],
+        "._async.snapshots": ["SnapshotReader"],
+        "._async.watching": ["RunWatcher"],
+        "._base.collector": ["collector_paused"],
+        "._base.logging": ["listening", "logger_of"],
+        "._base.near_files": ["near_file", "nearest_file"],
+        "._cases.expected_outputs": ["changes", "expectation_of"],
+        "._cases.flow_cases": ["is_lost", "tests_in"],
+        "._cases.selection": ["names_of"],
+        "._checks.checker": ["excerpt_of", "find_in"],
+        "._checks.config_rules": ["find_in_config"],
+        "._checks.expression_types": ["read", "variable_type"],
+        "._checks.flow_model": ["FlowModel", "Step", "flow_within", "node_of_inner"],
+        "._checks.flow_types": ["FlowTypes", "StepTypes", "input_of_uses", "type_flow"],
+        "._checks.inferred_flow": ["infer_in"],
+        "._checks.type_text": ["type_text"],
+        "._codec.requests": ["check_run_id", "completed", "environment_variables", "run_arguments"],
+        "._codec.variables": ["flow_variables"],
+        "._concurrency.gather": ["sync_together"],
+        "._concurrency.input_checks": ["async_checked"],
+        "._data.arguments": ["check_instance", "check_mapping", "check_text"],
+        "._data.merge_patch": ["merge_patch", "merged"],
+        "._data.objects": ["is_data_object"],
+        "._data.reading": ["PLAIN", "Reading"],
+        "._data.toml_reader": ["parse_toml"],
+        "._data.values": ["check_json", "encode", "merge_overrides"],
+        "._data.yaml_reader": ["open_marks"],
+        "._data.yaml_writer": ["write_yaml"],
+        "._editing.corrections": ["corrected", "edit_of"],
+        "._embedded.config": ["ServerConfig", "is_read_once", "recovery_warnings"],
+        "._embedded.log_pump": ["passing_lines"],
+        "._http.settings": ["check_timeout", "environment_settings"],
+        "._http.tls": ["certificate_problem"],
+        "._records.inputs": ["GOES_ON"],
+        "._records.junit_xml": ["junit_xml"],
+        "._records.outcome_files": ["OutcomeFormat", "output_format_of", "read_outcomes"],
+        "._rules.batch_count": ["BatchCount"],
+        "._rules.deadline": ["deadline_scope"],
+        "._rules.ending": ["is_given_up"],
+        "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MOST_SHOWN", "failure_groups"],
+        "._rules.server_advice": ["ANOTHER_SERVICE", "refused"],
+        "._rules.step_times": ["ItemTime", "ItemTimes", "StepTime", "StepTimes"],
+        "._runs.additions": ["as_stored", "examples_of", "without_cases"],
+        "._runs.causes": ["ItemCauses"],
+        "._runs.initial_progress": ["progress_of"],
+        "._runs.refusals": ["FailureHints"],
+        "._runs.resolving": ["ResolvedInput"],
+        "._runs.run_differences": ["ABSENT", "value_changes"],
+        "._stores.journal": ["Journal"],
+        "._stores.user_folders": ["user_folder"],
+        "._sync.watching": ["Followed"],
+        "._telemetry.recorder": ["same_server"],
+    },
+)
