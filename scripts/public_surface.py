@@ -2,7 +2,6 @@
 
 - client.txt: the public names of stepflow_client and of its public modules with their signatures, read from the source
 - command.txt: every command of `stepflow` with its arguments and flags
-- description.txt: the operations, parameters and schemas of openapi/stepflow.yaml
 
 A removed or changed line breaks callers; new lines are recorded with `--rewrite`. Without it, any difference is printed
 and the exit code is 1.
@@ -25,14 +24,12 @@ from typing import Any
 
 import click
 import griffe
-import yaml
 from stepflow_cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOTS = ROOT / "tests" / "surface"
 RELEASED = SNAPSHOTS / "released"
 SOURCES = ROOT / "packages" / "stepflow-client" / "src"
-SPEC = ROOT / "openapi" / "stepflow.yaml"
 PUBLIC_MODULES = (
     "authoring",
     "drawing",
@@ -58,7 +55,6 @@ MADE_HERE = frozenset(
     }
 )
 """Classes whose objects only this package makes: their constructors are private."""
-METHODS = ("get", "put", "post", "delete", "patch")
 DEPRECATED = "  # deprecated"
 """Marks a line whose name is deprecated; followed by a colon and their names, arguments that are."""
 
@@ -210,64 +206,14 @@ def _kind_of(parameter: click.Parameter) -> str:
     return parameter.type.name
 
 
-def description_lines(spec: Path = SPEC) -> list[str]:
-    """Return a line for each operation, parameter, response and property of the OpenAPI description."""
-    description = yaml.safe_load(spec.read_text("utf-8"))
-    lines: list[str] = []
-    for path, item in description["paths"].items():
-        for method in METHODS:
-            if method in item:
-                operation = item[method]
-                place = f"{method.upper()} {path}"
-                lines.append(f"{place} {operation['operationId']}")
-                for parameter in [*item.get("parameters", []), *operation.get("parameters", [])]:
-                    lines.append(f"{place} parameter {_parameter(description, parameter)}")
-                for content, body in operation.get("requestBody", {}).get("content", {}).items():
-                    lines.append(f"{place} body {content}: {_type(body.get('schema', {}))}")
-                for status, response in operation["responses"].items():
-                    for content, body in response.get("content", {}).items():
-                        lines.append(f"{place} {status} {content}: {_type(body.get('schema', {}))}")
-    for name, schema in description["components"]["schemas"].items():
-        lines.append(f"{name}: {_type(schema)}")
-        for key, value in schema.get("properties", {}).items():
-            lines.append(f"{name}.{key}: {_type(value)}{' required' if key in schema.get('required', []) else ''}")
-    return sorted(lines)
-
-
-def _parameter(description: dict[str, Any], parameter: dict[str, Any]) -> str:
-    if "$ref" in parameter:
-        parameter = description["components"]["parameters"][parameter["$ref"].rpartition("/")[2]]
-    required = " required" if parameter.get("required") else ""
-    return f"{parameter['in']} {parameter['name']}: {_type(parameter.get('schema', {}))}{required}"
-
-
-def _type(schema: Any) -> str:
-    if not isinstance(schema, dict):
-        return str(schema)
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    for word in ("oneOf", "anyOf", "allOf"):
-        if word in schema:
-            return f"{word}({', '.join(_type(each) for each in schema[word])})"
-    kind = schema.get("type", "any")
-    text = " | ".join(kind) if isinstance(kind, list) else str(kind)
-    if "items" in schema:
-        text += f" of {_type(schema['items'])}"
-    if isinstance(schema.get("additionalProperties"), dict):
-        text += f" to {_type(schema['additionalProperties'])}"
-    return text + (f" {schema['enum']}" if "enum" in schema else "")
-
-
 SURFACES: dict[str, Callable[[], list[str]]] = {
     "client.txt": client_lines,
     "command.txt": command_lines,
-    "description.txt": description_lines,
 }
 REWRITE = ".venv/bin/python scripts/public_surface.py --rewrite"
 WHO_BREAKS = {
     "client.txt": "programs that use these names stop working",
     "command.txt": "scripts that use these flags stop working",
-    "description.txt": "users of the generated functions stop working",
 }
 
 

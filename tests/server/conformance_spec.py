@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
+from openapi import comparison
 from tests.server.conformance_traffic import Transport
 
 SPEC = Path(__file__).resolve().parents[2] / "openapi" / "stepflow.yaml"
-METHODS = ("get", "put", "post", "delete")
 # Headers of HTTP itself and of cross-origin access, which say nothing about an operation.
 PLAIN_HEADERS = {
     "content-type",
@@ -47,24 +47,15 @@ class Spec:
     # -- looking around ----------------------------------------------------------------------------
 
     def resolve(self, node: Any) -> Any:
-        while isinstance(node, dict) and "$ref" in node:
-            target: Any = self.document
-            for part in node["$ref"].removeprefix("#/").split("/"):
-                target = target[part]
-            node = target
-        return node
+        return comparison.resolve(self.document, node)
 
     @cached_property
     def operations(self) -> dict[str, dict[str, Any]]:
         """The operations by id, each with the parameters of its path as well."""
-        found = {}
-        for item in self.document["paths"].values():
-            for method in METHODS:
-                if method in item:
-                    operation = item[method]
-                    shared = [*item.get("parameters", ()), *operation.get("parameters", ())]
-                    found[operation["operationId"]] = {**operation, "all": [self.resolve(each) for each in shared]}
-        return found
+        return {
+            each.name: {**each.node, "all": [self.resolve(parameter) for parameter in each.parameters]}
+            for each in comparison.operations(self.document)
+        }
 
     def media(self) -> Iterator[tuple[str, str, str | None, dict[str, Any]]]:
         """Every documented answer: operation, status, content type (None for an empty body), media type."""

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from scripts import check_generated, generate_api
+from tests import releases
+from tests.server import conformance_server
 from tests.unit.repository.description_changes import CHANGES, Change
 
 SCRIPT = Path(generate_api.__file__)
@@ -210,6 +212,39 @@ def test_names_of_operations_do_not_change_the_bindings(package: Path, tmp_path:
     assert run(spec, "--output", tmp_path / "stepflow_api").stderr == ""
     differences = check_generated.compare(tmp_path / "stepflow_api", package)
     assert differences == [f"different: {tmp_path / 'stepflow_api/_openapi/stepflow.yaml'}"]
+
+
+@pytest.mark.parametrize("version", ["0.10.0", "0.11.0", "0.11.1"])
+def test_the_description_that_an_older_server_publishes(
+    version: str, edited: Path, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conformance_server, "BINARY", releases.binary(version))
+    with conformance_server.running_server(releases.builtin_config(version)) as url:
+        done = run(f"{url}/openapi.json", "--output", edited)
+        assert check_generated.compare(edited, package) == []
+        forced = run(f"{url}/openapi.json", "--output", edited, "--force")
+    assert done.returncode == 2
+    first, *report, last = done.stderr.splitlines()
+    assert first == f"{url}/openapi.json, compared with the description that the client was written for:"
+    assert {
+        "  missing: operation `get_run_step` (GET /runs/{runId}/steps/{stepId})",
+        "  missing: operation `get_run_events` (GET /runs/{pathRunId}/events)",
+        "  missing: `CreateRunResponse` has no `summary`",
+        "  missing: `ErrorEnvelope` has no `error`",
+        "  changed: `RunSummary.status` is string instead of integer",
+        "  changed: `GetRunStepsResponse.steps` is object instead of array",
+        "  changed, still compatible: `list_runs.limit` is integer or null instead of integer",
+        "  added: `ItemResult` has `result`",
+    } <= {*report}
+    named = {*re.findall(r"operation `(\w+)`", done.stderr)}
+    assert named == {"get_run_step", "get_run_events"} | ({"get_flow_variables"} if version == "0.10.0" else set())
+    assert last.startswith("generate_api: nothing was replaced, because the client does not work with ")
+    if version == "0.11.1":
+        assert forced.returncode == 0
+        assert (edited / "models" / "execution_status.py").exists()
+    else:
+        # openapi-python-client cannot parse a union that contains itself.
+        assert "the generator refuses the description" in forced.stderr.splitlines()[-1]
 
 
 def test_a_failure_of_a_later_step_changes_nothing(checkout: Path, tmp_path: Path) -> None:

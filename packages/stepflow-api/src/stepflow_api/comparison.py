@@ -135,7 +135,7 @@ class _Comparison:
         names = dict(zip(_placeholders(theirs.path), _placeholders(ours.path), strict=True))
         left = self.parameters(self.needed, ours, {each: each for each in names.values()})
         self.schemas(ours.name, left, self.parameters(self.description, theirs, names), is_sent=True)
-        bodies = [_resolve(it, each.node.get("requestBody")) for it, each in self.sides(ours, theirs)]
+        bodies = [resolve(it, each.node.get("requestBody")) for it, each in self.sides(ours, theirs)]
         if mapping(bodies[1]).get("required") and not mapping(bodies[0]).get("required"):
             self.add("changed", f"`{ours.name}` requires a body")
         self.contents(ours.name, *bodies, is_sent=True)
@@ -147,7 +147,7 @@ class _Comparison:
         """Return the parameters as the schema of an object."""
         properties, required = {}, []
         for node in operation.parameters:
-            parameter = mapping(_resolve(document, node))
+            parameter = mapping(resolve(document, node))
             name, place = str(parameter.get("name")), parameter.get("in")
             if place == "path":
                 name = names.get(name, name)
@@ -164,7 +164,7 @@ class _Comparison:
             if found is None:
                 self.add("missing", f"response {status}", ours.name)
             else:
-                bodies = _resolve(self.needed, left[status]), _resolve(self.description, right[found])
+                bodies = resolve(self.needed, left[status]), resolve(self.description, right[found])
                 self.contents(f"{ours.name} response {status}", *bodies, is_sent=False)
         for status in right:
             if status not in left and status != "default" and not status.endswith("XX"):
@@ -183,7 +183,7 @@ class _Comparison:
     def schemas(self, place: str, ours: Any, theirs: Any, *, is_sent: bool) -> None:
         """Compare two schemas. The client sends what matches ours, or reads what matches theirs."""
         name = str(mapping(ours).get("$ref", "")).rpartition("/")[2]
-        ours, theirs = _resolve(self.needed, ours), _resolve(self.description, theirs)
+        ours, theirs = resolve(self.needed, ours), resolve(self.description, theirs)
         left, right = _shape(self.needed, ours), _shape(self.description, theirs)
         if name and ("." in place or not is_sent) and (left.properties or left.values) and left.types == right.types:
             place = name
@@ -240,7 +240,8 @@ class _Comparison:
             self.schemas(f"{place}.{name}", left.properties[name], right.properties[name], is_sent=is_sent)
 
 
-def _resolve(document: dict[str, Any], node: Any) -> Any:
+def resolve(document: dict[str, Any], node: Any) -> Any:
+    """Return what a node refers to, and other nodes as they are."""
     for _ in range(100):
         if not isinstance(reference := mapping(node).get("$ref"), str):
             return node
@@ -256,7 +257,7 @@ def target(document: Any, reference: str) -> Any:
 
 
 def _shape(document: dict[str, Any], schema: Any, depth: int = 0) -> Shape:
-    schema = mapping(_resolve(document, schema))
+    schema = mapping(resolve(document, schema))
     values = [schema["const"]] if "const" in schema else listed(schema.get("enum"))
     shape = Shape(
         types=_types(schema, values),
