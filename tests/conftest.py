@@ -17,6 +17,7 @@ import pytest
 from stepflow_client import LogConfig, StepflowRuntime
 
 from tests import releases
+from tests.postgres import Postgres
 
 # Not a test module, but its assertions should also show differences.
 pytest.register_assert_rewrite("tests.cli.golden")
@@ -180,3 +181,13 @@ def runtime(release: str) -> Iterator[StepflowRuntime]:
 def server_url(runtime: StepflowRuntime) -> str:
     """The root URL of the server of the session."""
     return runtime.url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server that no test stops."""
+    server = Postgres()
+    try:
+        yield server.start()
+    finally:
+        server.remove()

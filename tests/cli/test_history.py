@@ -17,6 +17,7 @@ from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.runs import UNKNOWN
 from tests.cli.terminal import Terminal
+from tests.postgres import Postgres
 
 SECRET = "hunter2-wolpertinger"
 SECRETIVE = {
@@ -89,10 +90,40 @@ def test_it_can_be_turned_off(stepflow: Stepflow, server: str, how: str) -> None
         assert stepflow("config", "get", "history").stdout == "on\n"
 
 
+@pytest.mark.parametrize("how", ["variable", "file"])
+def test_runs_are_recorded_in_a_database(stepflow: Stepflow, server: str, postgres: Postgres, how: str) -> None:
+    url = postgres.database()
+    shown = f"postgresql://{url.rpartition('@')[2]}"
+    environment = {"STEPFLOW_HISTORY": url}
+    if how == "file":
+        refused = stepflow("config", "set", "history", url)
+        assert (refused.code, "use ~/.pgpass" in refused.stderr) == (2, True)
+        assert stepflow("config", "set", "history", url.replace(f":{postgres.password}", "")).code == 0
+        environment = {"PGPASSWORD": postgres.password}
+    assert stepflow("config", "get", "history", **environment).stdout == f"{shown}\n"
+    made = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--label", "env=dev", **environment)
+    assert (made.code, made.stderr) == (0, "")
+    assert not (state(stepflow) / "history.db").exists()
+    (entry,) = json.loads(stepflow("history", "list", "--label", "env=dev", "-o", "json", **environment).stdout)
+    assert (entry["status"], entry["labels"]) == ("completed", {"env": "dev"})
+    assert stepflow("runs", "rerun", "@last", **environment).code == 0
+    cleared = stepflow("history", "clear", "--yes", "-o", "json", **environment)
+    assert json.loads(cleared.stdout) == {"removed": 2, "file": shown}
+
+
+def test_a_database_that_is_down_is_a_warning_to_runs(stepflow: Stepflow, server: str) -> None:
+    url = {"STEPFLOW_HISTORY": "postgresql://me:hunter2@127.0.0.1:1/runs"}
+    done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', **url)
+    assert (done.code, "cannot record 1 runs in postgresql://127.0.0.1:1/runs" in done.stderr) == (0, True), done
+    listed = stepflow("history", "list", **url)
+    assert (listed.code, "cannot read the history postgresql://127.0.0.1:1/runs" in listed.stderr) == (1, True), listed
+    assert "hunter2" not in done.stderr + listed.stderr
+
+
 def test_a_wrong_setting_is_told_and_records_nothing(stepflow: Stepflow, server: str) -> None:
     done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', STEPFLOW_HISTORY="perhaps")
     assert (done.code, done.stderr.count("\n")) == (0, 1)
-    assert "STEPFLOW_HISTORY is on or off, not 'perhaps'" in done.stderr
+    assert "STEPFLOW_HISTORY is on, off or postgresql://HOST/DATABASE, not 'perhaps'" in done.stderr
     assert not state(stepflow).exists()
     assert stepflow("config", "set", "history", "perhaps").code == 2
 

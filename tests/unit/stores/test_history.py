@@ -1,4 +1,4 @@
-"""The local record of runs: several processes at once, crashes, full disks, secrets."""
+"""The record of runs, in a file or a database: several processes at once, crashes, full disks, secrets."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from stepflow_client import (
 )
 from stepflow_client.history import History, default_path
 
+from tests.postgres import Postgres
+
 SECRET = "hunter2-wolpertinger"
 FLOW = {
     "schemas": {
@@ -46,44 +48,46 @@ FLOW = {
 }
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "history.db"
-
-
-def _write(path: Path, name: int, count: int) -> None:
-    history = History(path)
+def _write(location: str, name: int, count: int) -> None:
+    history = History(location)
     for number in range(count):
         history.record(f"{name}-{number}", input={"number": number})
         history.update(f"{name}-{number}", status="completed")
     history.close()
 
 
-def _files(path: Path) -> bytes:
-    return b"".join(each.read_bytes() for each in path.parent.iterdir())
+def _stored(request: pytest.FixtureRequest, location: str) -> bytes:
+    """Return the bytes of the store."""
+    if "://" not in location:
+        return b"".join(each.read_bytes() for each in Path(location).parent.iterdir())
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.content(location)
 
 
-def test_a_run_is_kept_whole(path: Path) -> None:
-    history = History(path)
+def test_a_run_is_kept_whole(location: str, tmp_path: Path) -> None:
+    history = History(location)
     run_id = uuid4()
     history.record(
-        run_id, server="http://localhost:7837", flow={"steps": []}, flow_id="ab", flow_file=path.parent / "flow.yaml",
+        run_id, server="http://localhost:7837", flow={"steps": []}, flow_id="ab", flow_file=tmp_path / "flow.yaml",
         input=[{"ä": None}], variables={"city": "Rome"}, overrides={"a": {"value": 1}}, labels={"env": "dev"}, note="n",
     )  # fmt: skip
     history.update(run_id, status="failed")
     entry = history.get(run_id)
     assert entry is not None
     assert (entry.run_id, entry.status, entry.server) == (str(run_id), "failed", "http://localhost:7837")
-    assert (entry.flow, entry.flow_id, entry.flow_file) == ({"steps": []}, "ab", str(path.parent / "flow.yaml"))
+    assert (entry.flow, entry.flow_id, entry.flow_file) == ({"steps": []}, "ab", str(tmp_path / "flow.yaml"))
     assert (entry.input, entry.variables, entry.overrides) == ([{"ä": None}], {"city": "Rome"}, {"a": {"value": 1}})
     assert (entry.labels, entry.note, entry.omitted) == ({"env": "dev"}, "n", ())
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
     assert history.get("unknown") is None
 
 
-def test_search_finds_by_text_label_and_status_newest_first(path: Path) -> None:
-    history = History(path)
+def test_only_the_owner_reads_the_file(path: Path) -> None:
+    History(path).record("1")
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+
+
+def test_search_finds_by_text_label_and_status_newest_first(location: str) -> None:
+    history = History(location)
     history.record("1", input={"say": 'a "quoted" 100%'}, labels={"env": "dev"})
     history.record("2", note="about Rome", labels={"env": "prod"})
     history.record("3", flow_file="/flows/rome.yaml", labels={"env": "prod"})
@@ -101,8 +105,8 @@ def test_search_finds_by_text_label_and_status_newest_first(path: Path) -> None:
     assert found(labels={"env": "nowhere"}) == []
 
 
-def test_no_secret_is_in_the_file(path: Path) -> None:
-    history = History(path)
+def test_no_secret_is_in_the_store(request: pytest.FixtureRequest, location: str) -> None:
+    history = History(location)
     history.record(
         "1", server=f"http://user:{SECRET}@localhost:7837", flow=FLOW, note=f"with {SECRET}", labels={"key": SECRET},
         input={"copy": f"Bearer {SECRET}, default-of-the-key", "url": "https://me:pa55word@example.com/x"},
@@ -111,8 +115,8 @@ def test_no_secret_is_in_the_file(path: Path) -> None:
     )  # fmt: skip
     history.record("2", flow_id="ab", variables={"anything": SECRET})
     for secret in (SECRET, "sesame-open", "pa55word", "default-of-the-key"):
-        assert secret.encode() not in _files(path), secret
         assert secret not in str(history.search()), secret
+        assert secret.encode() not in _stored(request, location), secret
     first = history.get("1")
     assert first is not None
     assert first.variables == {"key": "***", "pin": "***", "login": "***", "city": "Rome"}
@@ -121,17 +125,19 @@ def test_no_secret_is_in_the_file(path: Path) -> None:
     assert first.input == {"copy": "Bearer ***, ***", "url": "https://***@example.com/x"}
 
 
-def test_cleared_runs_are_overwritten(path: Path) -> None:
-    history = History(path)
+def test_cleared_runs_are_overwritten(request: pytest.FixtureRequest, location: str) -> None:
+    history = History(location)
     history.record("1", note="remove-me-please")
+    assert history.get("1") is not None
+    assert b"remove-me-please" in _stored(request, location)
     assert history.clear(max_age=3600) == 0
     assert history.clear() == 1
     assert history.search() == []
-    assert b"remove-me-please" not in _files(path)
+    assert b"remove-me-please" not in _stored(request, location)
 
 
-def test_a_clock_that_is_set_back_keeps_no_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    history = History(path)
+def test_a_clock_that_is_set_back_keeps_no_run(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = History(location)
     later = time.time() + 3600
     with monkeypatch.context() as clock:
         clock.setattr(time, "time", lambda: later)
@@ -140,13 +146,13 @@ def test_a_clock_that_is_set_back_keeps_no_run(path: Path, monkeypatch: pytest.M
     assert history.search() == []
 
 
-def test_it_is_bounded_by_number_age_and_size(path: Path) -> None:
-    history = History(path, max_runs=10)
+def test_it_is_bounded_by_number_age_and_size(location: str) -> None:
+    history = History(location, max_runs=10)
     for number in range(25):
         history.record(str(number), input="x" * (2_000_000 if number == 24 else 1))
     assert [each.run_id for each in history.search(limit=100)] == [str(number) for number in range(24, 14, -1)]
     assert history.search()[0].omitted == ("input",)
-    aged = History(path, max_runs=10, max_age=1e-6)
+    aged = History(location, max_runs=10, max_age=1e-6)
     time.sleep(0.01)
     aged.record("last")
     assert [each.run_id for each in aged.search()] in ([], ["last"])
@@ -155,15 +161,15 @@ def test_it_is_bounded_by_number_age_and_size(path: Path) -> None:
 @pytest.mark.parametrize(
     ("processes", "runs"), [(4, 250), pytest.param(8, 1_000, marks=pytest.mark.exhaustive)], ids=["few", "many"]
 )
-def test_processes_that_write_at_once_lose_nothing(processes: int, runs: int, path: Path) -> None:
+def test_processes_that_write_at_once_lose_nothing(processes: int, runs: int, location: str) -> None:
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_write, args=(path, name, runs)) for name in range(processes)]
+    workers = [spawn.Process(target=_write, args=(location, name, runs)) for name in range(processes)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * processes
-    found = {(each.run_id, each.status) for each in History(path).search(limit=20_000)}
+    found = {(each.run_id, each.status) for each in History(location).search(limit=20_000)}
     assert found == {(f"{name}-{number}", "completed") for name in range(processes) for number in range(runs)}
 
 
@@ -216,13 +222,13 @@ def test_what_goes_wrong_is_a_warning_to_runs_and_an_error_to_readers(
         history.search()
 
 
-def test_values_that_are_no_json_are_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    History(path).record("1", input=object())
+def test_values_that_are_no_json_are_a_warning(location: str, caplog: pytest.LogCaptureFixture) -> None:
+    History(location).record("1", input=object())
     assert "not JSON serializable" in caplog.text
 
 
-def test_it_is_pickled_as_its_settings(path: Path) -> None:
-    history = History(path, max_runs=7)
+def test_it_is_pickled_as_its_settings(location: str) -> None:
+    history = History(location, max_runs=7)
     history.record("1")
     assert [each.run_id for each in pickle.loads(pickle.dumps(history)).search()] == ["1"]
 

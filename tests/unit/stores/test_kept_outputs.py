@@ -10,8 +10,8 @@ from stepflow_client.history import History
 RUN = "01a21e7d-134a-7753-8c75-70fbce36b{:03}"
 
 
-def test_the_newest_runs_are_kept(tmp_path: Path) -> None:
-    history = History(tmp_path / "history.db")
+def test_the_newest_runs_are_kept(location: str) -> None:
+    history = History(location)
     assert history.kept_outputs(RUN.format(0)) is None
     for number in range(23):
         history.record(RUN.format(number))

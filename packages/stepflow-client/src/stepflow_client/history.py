@@ -1,8 +1,8 @@
-"""A local record of the runs that this user started.
+"""A record of the runs that a user or an application has started.
 
-Current servers return none of a run's arguments, and no server stores labels or notes. The
-history stores them in an SQLite file that only its owner can read. Secrets are replaced by `***` before anything is
-written. Recording never makes a run fail: errors are logged once, as a warning.
+Current servers return none of a run's arguments, and no server stores labels or notes. The history stores them in an
+SQLite file that only its owner can read, or in a PostgreSQL database that several hosts share. Secrets are replaced by
+`***` before anything is written. Recording never makes a run fail: errors are logged, as a warning.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import sqlite3
 import sys
 import time
+import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from ._base.lazy import lazy_names
@@ -34,12 +35,14 @@ from ._stores.history_rows import (
     ADDED,
     COLUMNS,
     FIELDS,
+    SCHEMA,
     DamagedRowError,
     annotated,
-    decoded,
+    encoded,
     fields_of,
     outputs_of,
     row_of,
+    type_of,
     without_secrets,
 )
 from ._stores.sqlite import SharedFile
@@ -47,6 +50,7 @@ from ._stores.user_folders import user_folder
 
 if TYPE_CHECKING:
     from ._codec.requests import RunId
+    from ._stores.postgres import SharedDatabase
     from .types.history_entry import HistoryEntry
     from .types.statuses import ExecutionStatus
 
@@ -57,22 +61,40 @@ __getattr__, _ = lazy_names(__name__, {".types.history_entry": ["HistoryEntry"]}
 
 _DAY = 86_400.0
 _PRUNE_EVERY = 50
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS runs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, {COLUMNS.replace("run_id,", "run_id TEXT NOT NULL UNIQUE,")}
-)
-"""
-_OUTPUTS = """
-CREATE TABLE IF NOT EXISTS outputs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, server TEXT NOT NULL, content TEXT NOT NULL
-)
-"""
+_MAX_OVERLAPS = 100
+"""Maximum number of attempts to annotate a run that other processes annotate at the same time."""
 _MOST_OUTPUTS = 20
 """Number of runs whose step outputs are kept: they may be large, and serve for trying the next version of a flow."""
 _LARGEST_OUTPUTS = 5_000_000
 """Maximum size of the outputs of a run, in characters of JSON."""
-_LABELS = "CASE WHEN typeof(runs.labels) = 'text' AND json_valid(runs.labels) THEN runs.labels ELSE '{}' END"
-"""The labels of a row; none if they are damaged."""
+_SET = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
+_RECORD = (
+    f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
+    f" ON CONFLICT (run_id) DO UPDATE SET {_SET}"
+)
+
+
+class _Cursor(Protocol):
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class _Connection(Protocol):
+    """A connection to either store. Statements are those that SQLite and PostgreSQL share, but for `_DIALECT`."""
+
+    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> _Cursor: ...
+
+
+class _HistoryFile(SharedFile):
+    _what = "history"
+    _where = "the state folder"
+    _schema = SCHEMA
+    _added = tuple(("runs", f"{column} {type_of(column)}") for column in ADDED)
+
+    def _default_path(self) -> Path:
+        return default_path()
 
 
 def default_path() -> Path:
@@ -84,8 +106,8 @@ def default_path() -> Path:
     return user_folder("state") / "history.db"
 
 
-class History(SharedFile):
-    """A record of runs in an SQLite file. Several processes and threads can use it at the same time.
+class History:
+    """A record of runs in an SQLite file or a PostgreSQL database, which processes and threads use at the same time.
 
     Example:
         ```python
@@ -95,25 +117,23 @@ class History(SharedFile):
             print(entry.run_id, entry.status)
         ```
 
-    A history can be pickled, with its path and its limits. The file is created by the first call that writes to it.
+    A history can be pickled, with its path or URL and its limits. The file or the tables are created by the first call
+    that writes to it.
 
     Args:
         path: The path of the file; by default `default_path()`. The file is created with mode 0600, its folder with
-            mode 0700.
+            mode 0700. Or the URL of a PostgreSQL database, `postgresql://...`, which several hosts share: it needs the
+            extra `stepflow-client[postgres]`. Its tables are in the schema `stepflow_history`.
         max_age: Seconds for which a run is kept. Default 90 days.
         max_runs: Maximum number of runs. Default 10,000; the oldest are removed first. Both limits are applied after
             every 50 runs, or more often if `max_runs` is small.
         on_failure: A function that is called once, with a sentence, if something cannot be recorded; by default the
-            sentence is logged. It must be picklable if the history is pickled.
+            sentence is logged. For a database, it is called each time that it goes down, by another thread. It must be
+            picklable if the history is pickled.
 
     Raises:
-        InvalidArgumentError: If a limit is not positive.
+        InvalidArgumentError: If a limit is not positive, or the extra is not installed.
     """
-
-    _what = "history"
-    _where = "the state folder"
-    _schema = (_SCHEMA, _OUTPUTS)
-    _added = tuple(("runs", column) for column in ADDED)
 
     def __init__(
         self,
@@ -124,12 +144,29 @@ class History(SharedFile):
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
         """Store the settings. No file is opened."""
-        super().__init__(path, on_failure=on_failure)
+        self._store = _store(path, on_failure)
         self._max_age = check_seconds(max_age, "max_age", endless=True)
         self._max_runs = check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
 
-    def _default_path(self) -> Path:
-        return default_path()
+    @property
+    def location(self) -> str:
+        """The path of the file, or the URL of the database without users, passwords and parameters."""
+        return self._store.location
+
+    @property
+    def path(self) -> Path | None:
+        """The path of the file; None for a database."""
+        return self._store.path
+
+    def __repr__(self) -> str:
+        return f"History({self.location!r})"
+
+    def close(self) -> None:
+        """Close the file or the connection; the next call opens it again.
+
+        Changes that wait for a database are written first, for up to 10 seconds.
+        """
+        self._store.close()
 
     def record(
         self,
@@ -151,6 +188,8 @@ class History(SharedFile):
         omitted: Collection[str] = (),
     ) -> None:
         """Record that a run was started. Errors are logged once, as a warning.
+
+        Changes for a database that is down wait in memory until it is reachable: up to 10,000 of them.
 
         The values of variables that the flow declares with `is_secret: true` are not stored, nor are users and
         passwords in URLs: `***` takes their place. If the flow is not given, all variables count as secret.
@@ -178,16 +217,13 @@ class History(SharedFile):
         check_flag(has_more_runs, "has_more_runs")
         items = check_instances(rerun_items, "rerun_items", int)
         added = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
-        with self._warning("record a run"):
+        with self._store.warning("record a run"):
             about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
             about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
             about = without_secrets(values | about, flow, variables)
             row = row_of(wanted, about | added | {"has_more_runs": has_more_runs, "omitted": omitted})
-            with self._opened() as connection:
-                marks = ", ".join("?" * len(row))
-                cursor = connection.execute(f"INSERT OR REPLACE INTO runs ({COLUMNS}) VALUES ({marks})", row)  # noqa: S608
-                if (cursor.lastrowid or 0) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
-                    self._prune(connection)
+            size = sum(len(each) for each in row if isinstance(each, str))
+            self._store.change("record a run", partial(self._insert, row), run_id=wanted, size=size)
 
     def update(self, run_id: RunId, *, status: ExecutionStatus | str) -> None:
         """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning.
@@ -196,13 +232,14 @@ class History(SharedFile):
             run_id: The run.
             status: One of the values of `ExecutionStatus`. Any other is read as None.
         """
-        wanted = _id_of(run_id)
-        with self._warning("update a run"), self._opened() as connection:
-            change = "UPDATE runs SET status = ?1 WHERE run_id = ?2 AND status IS NOT ?1"
-            connection.execute(change, (str(status), wanted))
+        wanted, known = _id_of(run_id), str(status)
+        update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
+        self._store.change(
+            "update a run", lambda connection: connection.execute(update, [known, wanted, known]), run_id=wanted
+        )
 
     def annotate(self, run_id: RunId, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
-        """Set the note of a recorded run, or add labels to it. Errors of the file are logged once, as a warning.
+        """Set the note of a recorded run, or add labels to it. Errors of the store are logged once, as a warning.
 
         Args:
             run_id: The run. A run that is not recorded stays so.
@@ -220,24 +257,14 @@ class History(SharedFile):
             check_text(note, "note")
         if note is None and not given:
             return
-        with self._warning("annotate a run"), self._opened() as connection:
-            # The row must not change between the two statements.
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted]).fetchone()  # noqa: S608
-                if row is not None:
-                    values = annotated(row, note, given)
-                    marks = ", ".join("?" * len(values))
-                    update = f"UPDATE runs SET ({COLUMNS}) = ({marks}) WHERE run_id = ?"  # noqa: S608
-                    connection.execute(update, [*values, wanted])
-            finally:
-                connection.execute("COMMIT")
+        change = partial(_annotate, wanted, note, given)
+        self._store.change("annotate a run", change, run_id=wanted, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
         """Keep the outputs of a run's steps, for reruns when its server is gone, as an embedded one is.
 
         The caller leaves out what must not be written: outputs that contain secrets. The outputs of the newest 20 runs
-        are kept, of each at most 5 million characters of JSON. Errors of the file are logged once, as a warning.
+        are kept, of each at most 5 million characters of JSON. Errors of the store are logged once, as a warning.
 
         Args:
             run_id: The run.
@@ -245,15 +272,12 @@ class History(SharedFile):
             server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
         """
         wanted, of = _id_of(run_id), check_instance(server, "server", str)
-        with self._warning("keep the outputs of a run"):
+        what = "keep the outputs of a run"
+        with self._store.warning(what):
             content = json.dumps([dict(each) for each in outputs], ensure_ascii=False)
-            if len(content) > _LARGEST_OUTPUTS:
-                return
-            with self._opened() as connection:
-                insert = "INSERT OR REPLACE INTO outputs (run_id, server, content) VALUES (?, ?, ?)"
-                connection.execute(insert, [wanted, of, content])
-                oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
-                connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
+            if len(content) <= _LARGEST_OUTPUTS:
+                change = partial(_keep, wanted, of, content)
+                self._store.change(what, change, run_id=wanted, size=len(content))
 
     def kept_outputs(self, run_id: RunId, *, server: str | None = None) -> list[dict[str, Any]] | None:
         """Return what `keep_outputs` has kept of a run; None if there is nothing that can be read.
@@ -263,21 +287,19 @@ class History(SharedFile):
             server: What `keep_outputs` was given; for anything else, the outputs are not returned. Default None: any.
 
         Raises:
-            StepflowClientError: If the file cannot be read.
+            StepflowClientError: If the store cannot be read.
         """
-        wanted = _id_of(run_id)
-        if not self.path.exists():
-            return None
-        with self._raising("read"), self._opened() as connection:
-            query = "SELECT content FROM outputs WHERE run_id = ? AND server = coalesce(?, server)"
-            row = connection.execute(query, [wanted, server]).fetchone()
-        return None if row is None else outputs_of(row[0])
+        query, values = "SELECT content FROM outputs WHERE run_id = ?", [_id_of(run_id)]
+        if server is not None:
+            query, values = f"{query} AND server = ?", [*values, server]
+        rows = self._rows(query, values)
+        return outputs_of(rows[0][0]) if rows else None
 
     def get(self, run_id: RunId) -> HistoryEntry | None:
         """Return the record of a run, or None if the run is not recorded. A damaged record is reported once.
 
         Raises:
-            StepflowClientError: If the file cannot be read.
+            StepflowClientError: If the store cannot be read.
         """
         wanted = _id_of(run_id)
         entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
@@ -314,19 +336,19 @@ class History(SharedFile):
             offset: Number of matching runs to skip, from the newest on. Default 0.
 
         Raises:
-            StepflowClientError: If the file cannot be read.
+            StepflowClientError: If the store cannot be read.
         """
-        conditions, values = ["1"], list[Any]()
+        conditions, values = ["1 = 1"], list[Any]()
         if text:
             check_text(text, "text")
             # As it stands in JSON, where quotes and backslashes are escaped.
             quoted = json.dumps(text, ensure_ascii=False)[1:-1]
             for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
                 text, quoted = text.replace(mark, escape), quoted.replace(mark, escape)
-            plain, encoded = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *FIELDS)
-            matches = [f"{each} LIKE ? ESCAPE '\\'" for each in (*plain, *encoded)]
+            plain, json_texts = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *FIELDS)
+            matches = [f"{each} LIKE ? ESCAPE '\\'" for each in (*plain, *json_texts)]
             conditions.append(f"({' OR '.join(matches)})")
-            values += [f"%{text}%"] * len(plain) + [f"%{quoted}%"] * len(encoded)
+            values += [f"%{text}%"] * len(plain) + [f"%{quoted}%"] * len(json_texts)
         if status is not None:
             conditions.append("status = ?")
             values.append(check_text(status, "status"))
@@ -346,8 +368,10 @@ class History(SharedFile):
             values.append(str(Path(file_path(flow_file, "flow_file")).absolute()))
         for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
             check_text(value, f"labels[{name!r}]")
-            conditions.append(f"EXISTS (SELECT 1 FROM json_each({_LABELS}) WHERE key = ? AND value = ?)")  # noqa: S608
-            values += [name, value]
+            # The text of the object has quotes around names and values only, so that nothing else has this form.
+            text = encoded({name: value})[1:-1]
+            conditions.append("(instr(labels, ?) = 1 OR instr(labels, ?) > 0)")
+            values += ["{" + text, ", " + text]
         where = " AND ".join(conditions)
         query = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
         return self._entries(
@@ -355,32 +379,24 @@ class History(SharedFile):
         )
 
     def clear(self, *, max_age: float = 0.0) -> int:
-        """Remove runs and return how many were removed. Their content is overwritten in the file.
+        """Remove runs and return how many were removed. Their content is overwritten in the file or the tables.
 
         Args:
             max_age: Remove only runs recorded more than this many seconds ago. Default 0: all runs.
 
         Raises:
-            StepflowClientError: If the file cannot be changed.
+            StepflowClientError: If the store cannot be changed.
         """
         check_seconds(max_age, "max_age", zero=True)
-        if not self.path.exists():
-            return 0
-        with self._raising("change"), self._opened() as connection:
-            # All of them includes those recorded before the clock was set back.
-            last = time.time() - max_age if max_age > 0 else math.inf
-            count = connection.execute("DELETE FROM runs WHERE created <= ?", [last]).rowcount
-            connection.execute("DELETE FROM outputs WHERE run_id NOT IN (SELECT run_id FROM runs)")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return count
+        # All of them includes those recorded before the clock was set back.
+        last = time.time() - max_age if max_age > 0 else math.inf
+        return self._store.call("change", partial(_clear, last), missing=0)
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[Any]:
+        return self._store.call("read", lambda each: each.execute(query, values).fetchall(), missing=[])
 
     def _entries(self, query: str, values: list[Any]) -> list[HistoryEntry]:
-        if not self.path.exists():
-            return []
-        with self._raising("read"), self._opened() as connection:
-            # Otherwise, a text that is not UTF-8 would fail the whole query.
-            connection.text_factory = decoded
-            rows = connection.execute(query, values).fetchall()
+        rows = self._rows(query, values)
         from .types.history_entry import HistoryEntry
 
         entries = []
@@ -388,13 +404,55 @@ class History(SharedFile):
             try:
                 entries.append(HistoryEntry(**fields_of(row)))
             except DamagedRowError:
-                self._report("read a run", "its record is damaged")
+                self._store.report("read a run", "its record is damaged")
         return entries
 
-    def _prune(self, connection: sqlite3.Connection) -> None:
-        connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
-        newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
-        connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
+    def _insert(self, row: tuple[Any, ...], connection: _Connection) -> None:
+        connection.execute(_RECORD, row)
+        if zlib.crc32(row[0].encode()) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
+            connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
+            newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
+            connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
+
+
+def _store(
+    path: str | os.PathLike[str] | None, on_failure: Callable[[str], object] | None
+) -> _HistoryFile | SharedDatabase:
+    if not isinstance(path, str) or not path.startswith(("postgresql://", "postgres://")):
+        return _HistoryFile(path, on_failure=on_failure)
+    from ._stores.postgres import SharedDatabase
+
+    columns = tuple(("runs", each, type_of(each)) for each in COLUMNS.split(", "))
+    return SharedDatabase(path, on_failure=on_failure, schema=SCHEMA, columns=columns)
+
+
+def _annotate(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:
+    query = f"SELECT {COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
+    # The last column is the checksum: if it has changed, another process has annotated the run meanwhile.
+    update = f"UPDATE runs SET ({COLUMNS}) = ({', '.join('?' * len(COLUMNS.split(', ')))}) WHERE run_id = ?"  # noqa: S608
+    update += " AND coalesce(checksum, -1) = ?"
+    for _ in range(_MAX_OVERLAPS):
+        row = connection.execute(query, [run_id]).fetchone()
+        if row is None:
+            return
+        values = [*annotated(row, note, labels), run_id, -1 if row[-1] is None else row[-1]]
+        if connection.execute(update, values).rowcount:
+            return
+
+
+def _keep(run_id: str, server: str, content: str, connection: _Connection) -> None:
+    names = ("number", "run_id", "server", "content")
+    insert = "INSERT INTO outputs (run_id, server, content) VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
+    connection.execute(insert + ", ".join(f"{each} = excluded.{each}" for each in names), [run_id, server, content])
+    oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
+    connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
+
+
+def _clear(last: float, connection: _Connection) -> int:
+    count = connection.execute("DELETE FROM runs WHERE created <= ?", [last]).rowcount
+    connection.execute("DELETE FROM outputs WHERE run_id NOT IN (SELECT run_id FROM runs)")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return count
 
 
 def _id_of(run_id: RunId, what: str = "run_id") -> str:

@@ -34,8 +34,9 @@ command = LazyGroup(
     ca_file; cert_file; key_file; proxy. Flags override the environment, and the environment overrides a profile. The
     server of a profile with a token always gets that token.
 
-    Above the profiles, history = false keeps commands from recording runs, as STEPFLOW_HISTORY=off does. target =
-    "0.13" is the release that flows are checked for, as --target and STEPFLOW_TARGET are.
+    Above the profiles, history = false keeps commands from recording runs, as STEPFLOW_HISTORY=off does; the URL of a
+    database, postgresql://HOST/NAME, records them there. target = "0.13" is the release that flows are checked for, as
+    --target and STEPFLOW_TARGET are.
     """,
 )
 
@@ -145,8 +146,9 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     KEY is profiles.NAME.KEY, or a KEY alone for the profile that --profile names, else for the current one. A profile
     is made by setting its url.
 
-    'stepflow config set history off' keeps commands from recording runs in the history. 'stepflow config set target
-    0.13' leaves out what only other releases refuse when flows are checked, as 'stepflow validate --target' does.
+    'stepflow config set history off' keeps commands from recording runs in the history, 'stepflow config set history
+    postgresql://HOST/NAME' records them in a database that several hosts share. 'stepflow config set target 0.13'
+    leaves out what only other releases refuse when flows are checked, as 'stepflow validate --target' does.
 
     A token is never written into the file: token_env names a variable that holds it, token_file a file that others
     cannot read, token_command a command that prints it. Comments in the file are kept.

@@ -1,4 +1,4 @@
-"""`stepflow history`: the runs that this user has started on this machine."""
+"""`stepflow history`: the recorded runs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ command = LazyGroup(
     folder. Values of secret variables are not recorded, nor are the inputs of batches with --output, of which the first
     run stands for all. 10,000 runs are kept, for 90 days.
 
-    'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. If a run cannot be recorded, that is
-    a warning, not an error. Wherever a run id is expected, @last is the newest recorded run of the server, @2 the one
-    before. If that is a batch with --output of several runs, the command refuses it.
+    'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. The URL of a PostgreSQL database in
+    place of 'off' records runs there, where several hosts share them. If a run cannot be recorded, that is a warning,
+    not an error. Wherever a run id is expected, @last is the newest recorded run of the server, @2 the one before. If
+    that is a batch with --output of several runs, the command refuses it.
     """,
 )
 
@@ -90,10 +91,10 @@ _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
 @confirm_option
 @record_options
 def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:
-    """Remove recorded runs from this machine.
+    """Remove recorded runs.
 
-    Their data in the file is overwritten. The logs that 'runs logs' prints are removed too, even if their server is
-    still running. Servers are not asked, and keep their runs.
+    Their data in the file is overwritten; in a database, the tables are written anew. The logs that 'runs logs' prints
+    are removed too, even if their server is still running. Servers are not asked, and keep their runs.
     """
     from ..server.logs import clear_logs
 
@@ -102,4 +103,4 @@ def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:
     confirm(f"remove {which}")
     history = open_history()
     clear_logs(age)
-    output.record({"removed": history.clear(max_age=age), "file": str(history.path)}, _CLEARED)
+    output.record({"removed": history.clear(max_age=age), "file": history.location}, _CLEARED)

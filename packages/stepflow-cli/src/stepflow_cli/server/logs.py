@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
+from stepflow_client._command import user_folder
 
 from ..errors import Problem
 from ..output.messages import note
 from ..output.view import rfc3339
-from ..settings.history import history_setting, open_history
+from ..settings.history import history_setting
 
 if TYPE_CHECKING:
     from stepflow_client.logs import RawLine
@@ -59,7 +60,7 @@ def keeping_logs() -> Iterator[None]:
 
     with ExitStack() as stack:
         try:
-            if history_setting().value == "on":
+            if history_setting().value != "off":
                 stack.enter_context(passing_lines(_KeptLog().write))
         except (OSError, Problem, StepflowClientError) as error:
             note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
@@ -152,7 +153,7 @@ def _record(line: RawLine) -> bytes:
 
 
 def _folder() -> Path:
-    return open_history().path.parent / "logs"
+    return user_folder("state") / "logs"
 
 
 def _files() -> list[Path]:

@@ -27,7 +27,7 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     profiles = load()
     settings = resolve(server, profiles=profiles)
     found = [_shown(each, settings.url.value) for each in settings.settings]
-    found += [history_setting(profiles), target_setting(profiles, project=find_project())]
+    found += [_shown(history_setting(profiles), None), target_setting(profiles, project=find_project())]
     known = sorted(profiles.tables)
     found.append(Setting("profiles", known, str(profiles.path) if known else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"
@@ -40,8 +40,10 @@ def _shown(setting: Setting, url: str | None) -> Setting:
         proxy = environment_proxy(url)
         if proxy is not None and proxy.url is not None:
             return Setting("proxy", proxy.url, f"environment variable {proxy.variable}")
-    if setting.name in ("url", "proxy") and setting.value is not None:
-        return Setting(setting.name, without_password(setting.value), setting.origin)
+    if setting.name in ("url", "proxy", "history") and setting.value is not None:
+        # The parameters of a database may include a password.
+        value = setting.value.partition("?")[0] if setting.name == "history" else setting.value
+        return Setting(setting.name, without_password(value), setting.origin)
     return setting
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import nearest, usage
 from ..inputs.files import writing
 from ..inputs.values import read_scalar
-from .profiles import KEYS, Profiles, check_profile
+from .profiles import KEYS, Profiles, check_profile, stored_history
 from .target import check_target
 
 _TOP = ("current", "history", "target")
@@ -90,7 +90,10 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
         Problem: If the value is wrong, or the file cannot be changed.
     """
     if path.key == "history" and path.profile is None:
-        return _set_history(text, profiles)
+        value = stored_history(text, "history")
+        stored = {"on": True, "off": False}.get(value, value)
+        _set_top("history", stored, profiles)
+        return stored
     if path.key == "target" and path.profile is None:
         return _set_target(text, profiles)
     if path.profile is None:
@@ -121,14 +124,6 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
 
     _change(profiles.path, edit)
     return value
-
-
-def _set_history(text: str, profiles: Profiles) -> bool:
-    words = {"on": True, "true": True, "off": False, "false": False}
-    if text.lower() not in words:
-        raise usage(f"history is on or off, not {text!r}")
-    _set_top("history", words[text.lower()], profiles)
-    return words[text.lower()]
 
 
 def _set_target(text: str, profiles: Profiles) -> str:

@@ -1,7 +1,7 @@
-"""Whether runs are recorded in this user's history, and the history itself.
+"""Whether runs are recorded in a history, and the history itself.
 
-Recording is on unless STEPFLOW_HISTORY or the configuration file turns it off. The history module and SQLite are
-imported only after a run has been created, so that they do not delay it.
+Recording is on unless STEPFLOW_HISTORY or the configuration file turns it off. Either can name the PostgreSQL database
+that records them instead of the file of this user.
 """
 
 from __future__ import annotations
@@ -14,38 +14,31 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Problem, usage
 from ..output.messages import note as warn
-from .profiles import Profiles, load
+from .profiles import DATABASES, Profiles, history_value, load
 from .server_choice import Setting
 
 if TYPE_CHECKING:
     from stepflow_client.history import History, HistoryEntry
 
 HISTORY_VARIABLE = "STEPFLOW_HISTORY"
-_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 
 def history_setting(profiles: Profiles | None = None) -> Setting:
-    """Return whether runs are recorded, `on` or `off`, and the origin of the setting.
+    """Return whether runs are recorded (`on`, `off`, or `on` in the database of a URL) and the origin of the setting.
 
     Args:
         profiles: The configuration file's contents; None reads the file.
 
     Raises:
-        Problem: If STEPFLOW_HISTORY is neither on nor off, or the file cannot be read.
+        Problem: If STEPFLOW_HISTORY is neither on, off nor a URL, or the file cannot be read.
     """
     text = os.environ.get(HISTORY_VARIABLE, "").strip()
     if text:
-        if text.lower() not in _WORDS:
-            raise usage(f"{HISTORY_VARIABLE} is on or off, not {text!r}")
-        return _setting(_WORDS[text.lower()], f"environment variable {HISTORY_VARIABLE}")
+        return Setting("history", history_value(text, HISTORY_VARIABLE), f"environment variable {HISTORY_VARIABLE}")
     profiles = load() if profiles is None else profiles
     if profiles.history is not None:
-        return _setting(profiles.history, str(profiles.path))
-    return _setting(True, "default")
-
-
-def _setting(is_on: bool, origin: str) -> Setting:
-    return Setting("history", "on" if is_on else "off", origin)
+        return Setting("history", profiles.history, str(profiles.path))
+    return Setting("history", "on", "default")
 
 
 def require_history() -> None:
@@ -61,10 +54,15 @@ def require_history() -> None:
 
 
 def open_history() -> History:
-    """Return the history. The first call opens the file; the first recorded run creates it."""
+    """Return the history. The first call opens it; the first recorded run creates it.
+
+    Raises:
+        Problem: If the setting is invalid.
+    """
     from stepflow_client.history import History
 
-    return History(on_failure=warn)
+    value = history_setting().value
+    return History(value if value.startswith(DATABASES) else None, on_failure=warn)
 
 
 class CommandHistory:
@@ -107,7 +105,7 @@ class CommandHistory:
     @cached_property
     def _history(self) -> History | None:
         try:
-            return open_history() if history_setting().value == "on" else None
+            return None if history_setting().value == "off" else open_history()
         except Problem as problem:
             warn(f"runs are not recorded in the history: {problem.message}")
             return None
@@ -130,7 +128,7 @@ class CommandHistory:
 
     def update(self, run_id: str, *, status: str) -> None:
         """Set the last known status of a run, if it is recorded."""
-        if self._history is not None and self._history.path.exists():
+        if self._history is not None and (self._history.path is None or self._history.path.exists()):
             self._history.update(run_id, status=status)
 
     @property

@@ -8,8 +8,8 @@
     token_command = ["pass", "show", "stepflow"]
     timeout = 60
 
-`history = false` keeps the command from recording runs; `target = "0.13"` is the release of the servers that flows are
-checked for.
+`history = false` keeps the command from recording runs, `history = "postgresql://..."` records them in a database;
+`target = "0.13"` is the release of the servers that flows are checked for.
 
 The file is `config.toml` in the platform's configuration folder for `stepflow`, or the file that STEPFLOW_CONFIG_FILE
 names. It never contains a token: tokens come from an environment variable, a file or a command.
@@ -18,6 +18,7 @@ names. It never contains a token: tokens come from an environment variable, a fi
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from collections.abc import Callable, Mapping
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOP = ("current", "history", "target", "profiles")
+DATABASES = ("postgresql://", "postgres://")
+"""The beginnings of URLs of databases that a history can be in."""
+_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 _TOKEN_KEYS = ("token_env", "token_file", "token_command")
 
 
@@ -113,8 +117,8 @@ class Profiles(NamedTuple):
     """The profile that is used by default."""
     tables: Mapping[str, Any] = {}
     """The keys and values of each profile, by its name."""
-    history: bool | None = None
-    """Whether runs are recorded; None if the file does not say."""
+    history: str | None = None
+    """Whether runs are recorded: `on`, `off` or the URL of a database; None if the file does not say."""
     target: str | None = None
     """The release of the servers that flows are for; None if the file does not say."""
 
@@ -181,13 +185,39 @@ def load(path: Path | None = None) -> Profiles:
             raise usage(f"{path}: unknown key {key}", nearest(key, _TOP))
     current, tables = content.get("current"), content.get("profiles", {})
     history = content.get("history")
-    if history is not None and not isinstance(history, bool):
-        raise usage(f"{path}: history is true or false, not {history!r}")
+    if history is not None:
+        history = stored_history(str(history), f"{path}: history")
     if current is not None and not isinstance(current, str):
         raise usage(f"{path}: current is the name of a profile, not {current!r}")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise usage(f"{path}: each profile is a table, [profiles.NAME]")
     return Profiles(path, current, tables, history, content.get("target"))
+
+
+def history_value(text: str, name: str) -> str:
+    """Return `on`, `off` or the URL of a database that a text is.
+
+    Raises:
+        Problem: If it is none of them.
+    """
+    if text.startswith(DATABASES):
+        return text
+    if text.lower() not in _WORDS:
+        # Without the rest of a URL, which may have a password.
+        raise usage(f"{name} is on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
+    return "on" if _WORDS[text.lower()] else "off"
+
+
+def stored_history(text: str, name: str) -> str:
+    """Return the value of `history` in the file.
+
+    Raises:
+        Problem: If it is invalid, or a URL with a password, which the file never contains.
+    """
+    value = history_value(text, name)
+    if re.search(r"://[^/]*:[^/]*@|[?&](ssl)?password=", value):
+        raise usage(f"{name} has a password", "set PGPASSWORD or PGPASSFILE, or use ~/.pgpass")
+    return value
 
 
 def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:

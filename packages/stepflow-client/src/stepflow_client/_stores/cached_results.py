@@ -120,7 +120,7 @@ class ResultFile(SharedFile):
             "SELECT created, expires, run_id, output, digest FROM results"
             " WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"
         )
-        with self._warning("read a result"):
+        with self.warning("read a result"):
             if self.path.exists():
                 with self._opened() as connection:
                     row = connection.execute(query, [key, now - self._max_age, now, now]).fetchone()
@@ -136,7 +136,7 @@ class ResultFile(SharedFile):
 
         An output larger than a quarter of the size limit is not stored.
         """
-        with self._warning("keep a result"):
+        with self.warning("keep a result"):
             text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
             size = len(text.encode()) + _OVERHEAD
             if size - _OVERHEAD > self._max_bytes / 4:

@@ -21,6 +21,32 @@ _FIRST = "run_id, created, server, flow_id, flow_file, status, labels, note, omi
 ADDED = ("rerun_of", "kept", "rerun_items", "has_more_runs", "checksum")
 """Columns that the first version of the file did not have."""
 COLUMNS = f"{_FIRST}, {', '.join(ADDED)}"
+_TYPES = {
+    "run_id": "TEXT NOT NULL UNIQUE",
+    "created": "DOUBLE PRECISION",
+    **dict.fromkeys(("has_more_runs", "checksum"), "BIGINT"),
+}
+
+
+def type_of(column: str) -> str:
+    """Return the type of a column of the runs."""
+    return _TYPES.get(column, "TEXT")
+
+
+SCHEMA = (
+    f"""
+    CREATE TABLE IF NOT EXISTS runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(f"{each} {type_of(each)}" for each in COLUMNS.split(", "))}
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS outputs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, server TEXT NOT NULL,
+        content TEXT NOT NULL
+    )
+    """,
+)
+"""The statements that create the tables."""
 _STATUS, _LABELS = (COLUMNS.split(", ").index(each) for each in ("status", "labels"))
 _STATUSES = frozenset(each.value for each in ExecutionStatus)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
@@ -51,7 +77,7 @@ def without_secrets(
 
 def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the values of the columns."""
-    texts = {name: None if kept[name] is None else _encoded(kept[name]) for name in FIELDS}
+    texts = {name: None if kept[name] is None else encoded(kept[name]) for name in FIELDS}
     too_large = {name for name, text in texts.items() if text is not None and len(text) > _LARGEST}
     omitted = [name for name in FIELDS if name in too_large or name in kept["omitted"]]
     texts |= dict.fromkeys(omitted)
@@ -59,7 +85,7 @@ def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
     plain = [None if each is None else _PASSWORD_IN_URL.sub("", each) for each in plain]
     note = None if kept["note"] is None else _masked(str(kept["note"]))
     row = (
-        *(run_id, time.time(), *plain, None, _encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()),
+        *(run_id, time.time(), *plain, None, encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()),
         *(kept["rerun_of"], json.dumps(kept["kept"]), json.dumps(kept["rerun_items"]), int(kept["has_more_runs"])),
     )
     return (*row, _checksum(row))
@@ -78,13 +104,14 @@ def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str])
     """
     known = fields_of(row)["labels"]
     changed = list(row[:-1])
-    changed[_LABELS] = _encoded(known | labels)
+    changed[_LABELS] = encoded(known | labels)
     if note is not None:
         changed[_LABELS + 1] = _masked(note)
     return (*changed, _checksum(tuple(changed)))
 
 
-def _encoded(value: Any) -> str:
+def encoded(value: Any) -> str:
+    """Return the JSON text of a value, with the passwords of URLs hidden."""
     return _masked(json.dumps(value, ensure_ascii=False))
 
 
@@ -93,11 +120,8 @@ def _masked(text: str) -> str:
 
     They leave a mark: without one, a rerun would take the rest for what the run was started with.
     """
-    return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text)
-
-
-def decoded(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
+    # PostgreSQL stores no NUL.
+    return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
 
 
 def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:

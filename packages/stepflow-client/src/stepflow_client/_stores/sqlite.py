@@ -11,12 +11,13 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from .._base.logging import logger
-from .._data.arguments import check_function
 from .._data.file_paths import file_path
 from ..errors import StepflowClientError
+from .reports import Reports
+
+Result = TypeVar("Result")
 
 _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
@@ -79,7 +80,7 @@ def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
 
 
-class SharedFile:
+class SharedFile(Reports):
     """A SQLite file that threads and processes may use concurrently. Base class of the history and the result cache.
 
     It can be pickled, including the attributes of a subclass, but without the connection. The first call creates the
@@ -90,8 +91,6 @@ class SharedFile:
         on_failure: Called once with a sentence when the file cannot be used; None logs a warning instead.
     """
 
-    _what = "file"
-    """The name of the file in messages."""
     _where = "its folder"
     """The name of the file's location in logged messages, if no path was given."""
     _schema: tuple[str, ...] = ()
@@ -104,8 +103,8 @@ class SharedFile:
         self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
     ) -> None:
         """Store the settings. The file is not opened yet."""
+        super().__init__(on_failure)
         self._path = None if path is None else file_path(path, "path")
-        self._on_failure = check_function(on_failure, "on_failure")
         self._reset()
 
     def _reset(self) -> None:
@@ -125,8 +124,13 @@ class SharedFile:
         """The path of the file."""
         return self._path or self._default_path()
 
+    @property
+    def location(self) -> str:
+        """The path, as a text."""
+        return str(self.path)
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.path)!r})"
+        return f"{type(self).__name__}({self.location!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         own = ("_lock", "_connection", "_process", "_place", "_has_warned")
@@ -165,23 +169,9 @@ class SharedFile:
         """Return whether the open file was removed or replaced, so that anything written to it would be lost."""
         return sys.platform != "win32" and self._place != _place(self.path)
 
-    @contextmanager
-    def _warning(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            # Whatever the cause, the run continues: a full disk, a file of another program, a value that is not JSON.
-            self._report(what, getattr(error, "strerror", None) or error)
-
-    def _report(self, what: str, why: object) -> None:
-        """Report that something failed, unless something was reported before."""
-        if self._has_warned:
-            return
-        self._has_warned = True
-        if self._on_failure is None:
-            logger.warning("the %s cannot %s in %s: %s", self._what, what, self._path or self._where, why)
-        else:
-            self._on_failure(f"the {self._what} cannot {what} in {self.path}: {why}")
+    @property
+    def _logged_location(self) -> str:
+        return self._where if self._path is None else str(self._path)
 
     @contextmanager
     def _raising(self, what: str) -> Iterator[None]:
@@ -189,6 +179,28 @@ class SharedFile:
             yield
         except (*DATABASE_ERRORS, OSError) as error:
             raise StepflowClientError(f"cannot {what} the {self._what} {self.path}: {error}") from error
+
+    def change(
+        self, what: str, change: Callable[[sqlite3.Connection], object], *, run_id: str = "", size: int = 0
+    ) -> None:
+        """Change the file. Errors are reported once."""
+        with self.warning(what), self._opened() as connection:
+            change(connection)
+
+    def call(self, what: str, action: Callable[[sqlite3.Connection], Result], *, missing: Result) -> Result:
+        """Return the result of an action, or `missing` if there is no file.
+
+        Raises:
+            StepflowClientError: If the file cannot be used.
+        """
+        if not self.path.exists():
+            return missing
+        with self._raising(what), self._opened() as connection:
+            return action(connection)
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _place(path: Path) -> tuple[int, int] | None:
@@ -222,6 +234,8 @@ def _prepare(connection: sqlite3.Connection, schema: tuple[str, ...]) -> None:
             if "locked" not in str(error) or time.monotonic() > end:
                 raise
             time.sleep(0.01)
+    # Otherwise, a text that is not UTF-8 would fail a whole query.
+    connection.text_factory = _decoded
     # Do not wait for the disk: a power failure may lose the last writes but never corrupts the file.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA secure_delete = ON")

@@ -78,7 +78,7 @@ class Recorder:
             _labels.reset(token)
 
     def labelled(self, labels: Mapping[str, str]) -> frozenset[str]:
-        """Return the ids of the runs of this server that are recorded with labels.
+        """Return the ids of the runs that are recorded with labels, on any server: others may share its store.
 
         Raises:
             InvalidArgumentError: If they are not labels, or if there is no history.
@@ -86,7 +86,7 @@ class Recorder:
         """
         labels = self.check_labels(labels)
         assert self.history is not None
-        found = self.history.search(labels=labels, server=same_server(self._server), limit=_MOST)
+        found = self.history.search(labels=labels, limit=_MOST)
         return frozenset(entry.run_id for entry in found)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:

@@ -1,0 +1,23 @@
+"""The stores of a history: each test that uses `location` runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import Postgres
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "history.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest, path: Path) -> str:
+    """The path of a file, or the URL of a database."""
+    if request.param == "sqlite":
+        return str(path)
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.database()
