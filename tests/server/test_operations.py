@@ -6,6 +6,7 @@ What may differ between releases is in tests/differences.py; everything else is 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from stepflow_api.api.run import (
     create_run,
     delete_run,
     get_run,
+    get_run_events,
     get_run_flow,
     get_run_items,
     get_run_step,
@@ -664,6 +666,18 @@ async def test_generated_operations(client: Any) -> None:
         assert status == 200, operation
         return parsed
 
+    async def events_in(run_id: str, most: int | None = None) -> list[Any]:
+        if isinstance(client, Awaited):
+            events = get_run_events.sync(run_id, client=client.api)
+            return await asyncio.to_thread(lambda: list(itertools.islice(events, most)))
+        found = []
+        async with aclosing(get_run_events.asyncio(run_id, client=client.api)) as stream:
+            async for event in stream:
+                found.append(event)
+                if len(found) == most:
+                    break
+        return found
+
     assert (await good(health_check)).status == "healthy"
     assert len((await good(list_components)).components) > 5
     stored = await good(store_flow, body=StoreFlowRequest(flow=WITH_VARIABLES))
@@ -686,12 +700,16 @@ async def test_generated_operations(client: Any) -> None:
         assert (item.status, step.status) == (status, status)
         assert (await good(get_run_flow, run_id)).flow_id == flow_id
         assert (await good(list_runs, root_run_id=run_id)).runs[0].run_id == run_id
+        *_, last = await events_in(run_id)
+        assert last.event.run_completed.status == status
         await good(delete_run, run_id)
     await good(delete_flow, stored.flow_id)
 
     status, problem = await call(get_run, UNKNOWN_RUN)
     assert (status, problem.error.code) == (404, 404)
     async with going_on(client) as run_id:
+        (first,) = await events_in(run_id, 1)
+        assert first.event.run_created
         cancelled = await good(cancel_run, run_id)
         assert cancelled.summary.status == RunStatus.CANCELLED
     blob = await good(store_blob, body=StoreBlobRequest(data={"a": 1}))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import respx
-from stepflow_api.api.run import list_runs
+from stepflow_api.api.run import get_run_events, list_runs
 from stepflow_client import RunTimeoutError, ServerConnectionError, StepflowClient, SyncStepflowClient
 
 from tests.unit.both_twins import TWINS, call
@@ -21,6 +21,7 @@ FRAMES = "".join(
     f"data: {json.dumps({'sequenceNumber': number, 'event': {name: {'runId': RUN}}})}\n\n"
     for number, name in enumerate(("RunCreated", "RunCompleted"))
 )
+EVENT = f"data: {json.dumps({'sequenceNumber': 1, 'timestamp': 't', 'event': {}})}\n\n"
 
 
 class Challenge(httpx.Auth):
@@ -95,8 +96,46 @@ def test_the_generated_client_raises_httpx_errors(
     broken.route().mock(side_effect=failure("no"))
     with SyncStepflowClient(**settings(transport=over(broken))) as client, pytest.raises(shown):
         list_runs.sync(client=client.api)
+    with SyncStepflowClient(**settings(transport=over(broken))) as client, pytest.raises(shown):
+        next(get_run_events.sync(RUN, client=client.api))
     with SyncStepflowClient(**settings()) as client:
         assert list_runs.sync_detailed(client=client.api).status_code == 401
+
+
+class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A stream of events that fails after the first event."""
+
+    def __init__(self, failure: httpx.TransportError) -> None:
+        self._failure = failure
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield EVENT.encode()
+        raise self._failure
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield EVENT.encode()
+        raise self._failure
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("failure", [httpx.ReadTimeout("silent"), httpx.ReadError("broken")])
+def test_generated_streams_yield_events_before_they_fail(twin: str, failure: httpx.TransportError) -> None:
+    router = respx.Router()
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Cut(failure))
+    router.get(f"/api/v1/runs/{RUN}/events").mock(return_value=answer)
+    numbers = []
+
+    def follow(client: Any) -> None:
+        for event in get_run_events.sync(RUN, client=client.api):
+            numbers.append(event.sequence_number)
+
+    async def follow_async(client: Any) -> None:
+        async for event in get_run_events.asyncio(RUN, client=client.api):
+            numbers.append(event.sequence_number)
+
+    with pytest.raises(type(failure)):
+        call(twin, over(router), follow if twin == "sync" else follow_async, server_release="0.13")
+    assert numbers == [1]
 
 
 class Slow:

@@ -1,7 +1,7 @@
 # Written by `make generate` from the OpenAPI description. Do not edit; edit that and run it again.
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -59,7 +59,7 @@ def sync(
     since: int | Unset = UNSET,
     include_sub_runs: bool | Unset = UNSET,
     include_results: bool | Unset = UNSET,
-) -> Iterator[models.RunEvent]:
+) -> Generator[models.RunEvent, None, None]:
     """Follow a run's events as a stream.
 
     Server-sent events, replayed from the first or from `since`, then live; the stream ends after the
@@ -83,7 +83,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Iterator[RunEvent]
+        Generator[RunEvent, None, None]
     """
 
     reader = EventReader(models.RunEvent)
@@ -109,7 +109,7 @@ async def asyncio(
     since: int | Unset = UNSET,
     include_sub_runs: bool | Unset = UNSET,
     include_results: bool | Unset = UNSET,
-) -> AsyncIterator[models.RunEvent]:
+) -> AsyncGenerator[models.RunEvent, None]:
     """Follow a run's events as a stream.
 
     Server-sent events, replayed from the first or from `since`, then live; the stream ends after the
@@ -133,7 +133,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        AsyncIterator[RunEvent]
+        AsyncGenerator[RunEvent, None]
     """
 
     reader = EventReader(models.RunEvent)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from functools import partial
 from typing import Any
 
@@ -34,7 +41,7 @@ from ..._http.settings import API_PATH, ServerUrl, check_headers
 from ..._http.sockets import async_home
 from ..._http.time_limit import async_limited
 from ..._http.unpacking import Unpacker
-from ..._rules.operations import operation_of
+from ..._rules.operations import get_run_events, operation_of
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Stream, Transport
 
@@ -213,12 +220,47 @@ class TransportBridge(httpx.AsyncBaseTransport):
             max_response_bytes=self._max_response_bytes,
             operation="" if known is None else known.name,
         )
-        try:
+        with self._httpx_errors(request):
+            if known is get_run_events:
+                opened = self._sender.stream(ours)
+                stream = await opened.__aenter__()
+                body = _Body(opened, stream, partial(self._httpx_errors, request))
+                return httpx.Response(stream.status, headers=stream.headers, stream=body, request=request)
             response = await self._sender.send(ours)
+        return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
+
+    @contextmanager
+    def _httpx_errors(self, request: httpx.Request) -> Iterator[None]:
+        try:
+            yield
         except HttpError as error:
             self._sender.forget()
             raise _httpx_error(error)(str(error), request=request) from error
-        return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a stream of events, read as it arrives."""
+
+    def __init__(
+        self,
+        opened: AbstractAsyncContextManager[Stream],
+        stream: Stream,
+        httpx_errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._opened = opened
+        self._stream = stream
+        self._httpx_errors = httpx_errors
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with self._httpx_errors():
+            async with aclosing(self._stream.chunks) as chunks:
+                async for chunk in chunks:
+                    if not chunk:
+                        raise ReadTimeout("no event arrived in time")
+                    yield chunk
+
+    async def aclose(self) -> None:
+        await self._opened.__aexit__(None, None, None)
 
 
 class LocalTransport(httpx.AsyncHTTPTransport):

@@ -7,7 +7,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from functools import partial
 from typing import Any
 
@@ -36,7 +41,7 @@ from ..._http.settings import API_PATH, ServerUrl, check_headers
 from ..._http.sockets import sync_home
 from ..._http.time_limit import sync_limited
 from ..._http.unpacking import Unpacker
-from ..._rules.operations import operation_of
+from ..._rules.operations import get_run_events, operation_of
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Stream, Transport
 
@@ -215,12 +220,47 @@ class TransportBridge(httpx.BaseTransport):
             max_response_bytes=self._max_response_bytes,
             operation="" if known is None else known.name,
         )
-        try:
+        with self._httpx_errors(request):
+            if known is get_run_events:
+                opened = self._sender.stream(ours)
+                stream = opened.__enter__()
+                body = _Body(opened, stream, partial(self._httpx_errors, request))
+                return httpx.Response(stream.status, headers=stream.headers, stream=body, request=request)
             response = self._sender.send(ours)
+        return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
+
+    @contextmanager
+    def _httpx_errors(self, request: httpx.Request) -> Iterator[None]:
+        try:
+            yield
         except HttpError as error:
             self._sender.forget()
             raise _httpx_error(error)(str(error), request=request) from error
-        return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of a stream of events, read as it arrives."""
+
+    def __init__(
+        self,
+        opened: AbstractContextManager[Stream],
+        stream: Stream,
+        httpx_errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._opened = opened
+        self._stream = stream
+        self._httpx_errors = httpx_errors
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._httpx_errors():
+            with closing(self._stream.chunks) as chunks:
+                for chunk in chunks:
+                    if not chunk:
+                        raise ReadTimeout("no event arrived in time")
+                    yield chunk
+
+    def close(self) -> None:
+        self._opened.__exit__(None, None, None)
 
 
 class LocalTransport(httpx.HTTPTransport):
