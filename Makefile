@@ -53,7 +53,7 @@ DEMO := .build/demo
 
 # The workspace environment has 800 MB; the command alone has 70.
 $(DEMO)/.stamp: VERSION $(wildcard packages/*/pyproject.toml) | $(UV)
-	$(UV) venv --quiet --clear --python .build/hatch/bin/python $(DEMO)
+	$(UV) venv --quiet --clear --seed --python .build/hatch/bin/python $(DEMO)
 	$(UV) pip install --quiet --python $(DEMO)/bin/python \
 	  -e packages/stepflow-api -e packages/stepflow-client -e 'packages/stepflow-cli[ui,draw]'
 	@touch $@

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import click
 from stepflow_cli.main import cli
-from stepflow_cli.params.parsing import LazyGroup, whole_help
+from stepflow_cli.params.parsing import whole_help
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
@@ -129,9 +129,8 @@ def options_text(context: click.Context, entries: list[Entry]) -> str:
 
 
 def is_listed(context: click.Context) -> bool:
-    """Return whether the help of the group above lists a command."""
-    group = None if context.parent is None else context.parent.command
-    return not isinstance(group, LazyGroup) or context.command.name in group.listed
+    """Return whether the page has a section about a command."""
+    return context.command.name not in ("help", "list-components", "version")
 
 
 def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:

@@ -60,7 +60,7 @@ def records(command: Stepflow, name: str = "out.jsonl") -> list[dict[str, Any]]:
     return sorted(map(json.loads, lines), key=lambda record: int(record["index"]))
 
 
-RUN = ("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", "out.jsonl")
+RUN = ("batch", "flow.yaml", "in.jsonl", "--output", "out.jsonl")
 
 
 def test_each_input_gets_a_line(command: Stepflow) -> None:
@@ -77,7 +77,7 @@ def test_an_output_that_is_there_is_gone_on_with_or_refused(command: Stepflow) -
     first = records(command)
     refused = command(*RUN)
     assert refused.code == 2
-    assert "out.jsonl is there already" in refused.stderr
+    assert "out.jsonl already exists" in refused.stderr
     assert "--resume" in refused.stderr
     assert "--retry-failed" in refused.stderr
     assert command(*RUN, "--resume").code == 0
@@ -103,7 +103,7 @@ def test_an_input_that_is_nested_too_deeply_fails_alone(command: Stepflow) -> No
         assert done.code == 1
         assert [each["status"] for each in records(command)] == ["failed", "completed"] * 2
     (command.folder / "in.jsonl").write_text(deep.splitlines()[0] + '\n{"n": 1}\n')
-    done = command("run", "flow.yaml", "--inputs", "in.jsonl", "--retry", "1", "--no-check")
+    done = command("batch", "flow.yaml", "in.jsonl", "--retry", "1", "--no-check")
     assert done.code == 1
     assert "1 of 2 inputs did not succeed\n" in done.stderr
 
@@ -117,7 +117,7 @@ def test_a_malformed_line_fails_alone_or_stops(command: Stepflow) -> None:
     assert [each["status"] for each in found] == ["completed", "failed", "failed", "completed"]
     said = "line 3 cannot be read: expecting value (column 7) (write text in double quotes)"
     assert found[1]["error"]["message"] == said
-    stopped = command("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", "b.jsonl", "--on-bad-line", "stop")
+    stopped = command("batch", "flow.yaml", "in.jsonl", "--output", "b.jsonl", "--on-bad-line", "stop")
     assert stopped.code == 2
     assert "in.jsonl, line 3, cannot be read" in stopped.stderr
     assert [each["output"] for each in records(command, "b.jsonl")] == [1]
@@ -125,7 +125,7 @@ def test_a_malformed_line_fails_alone_or_stops(command: Stepflow) -> None:
 
 def test_csv_is_typed_by_the_flow(command: Stepflow) -> None:
     (command.folder / "in.csv").write_text("n,id\n1,é\n2,b\nx,c\n")
-    done = command("submit", "flow.yaml", "--inputs", "in.csv", "--output", "out.jsonl")
+    done = command("batch", "flow.yaml", "in.csv", "--output", "out.jsonl")
     assert done.code == 1, done
     found = records(command)
     assert [each.get("output") for each in found] == [1, 2, None]
@@ -136,25 +136,24 @@ def test_csv_is_typed_by_the_flow(command: Stepflow) -> None:
 
 def test_csv_needs_no_output_file(command: Stepflow) -> None:
     (command.folder / "in.csv").write_text("n,id\n1,é\n2,b\n")
-    for words in (("run", "flow.yaml"), ("submit", "flow.yaml")):
-        done = command(*words, "--inputs", "in.csv")
-        assert done.code == 0, done
-    printed = [json.loads(line) for line in command("run", "flow.yaml", "--inputs", "in.csv").stdout.splitlines()]
+    done = command("batch", "flow.yaml", "in.csv")
+    assert done.code == 0, done
+    printed = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["output"] for each in printed] == [1, 2]
     (command.folder / "in.csv").write_text("n,id\nx,é\n")
-    wrong = command("run", "flow.yaml", "--inputs", "in.csv")
+    wrong = command("batch", "flow.yaml", "in.csv")
     assert (wrong.code, "in.csv, line 2, cannot be read: field n is no integer" in wrong.stderr) == (2, True), wrong
 
 
 def test_a_part_of_the_inputs_through_pipes(command: Stepflow) -> None:
-    done = command.shell("stepflow submit flow.yaml --inputs - --skip 10 --limit 5 < in.jsonl | sort | head -3")
+    done = command.shell("stepflow batch flow.yaml - --skip 10 --limit 5 < in.jsonl | sort | head -3")
     assert done.code == 0, done
     assert sorted(json.loads(line)["index"] for line in done.stdout.splitlines()) == [10, 11, 12]
 
 
 def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
     write_inputs(command.folder / "in.jsonl", 5000)
-    done = command.shell("stepflow submit flow.yaml --inputs in.jsonl --limit 5000 | head -5")
+    done = command.shell("stepflow batch flow.yaml in.jsonl --limit 5000 | head -5")
     assert len(done.stdout.splitlines()) == 5
     assert "Traceback" not in done.stderr
 
@@ -163,31 +162,33 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
     ("options", "message"),
     [
         (("--resume",), "--resume needs --output FILE"),
-        (("--limit", "1", "-o", "table"), "--limit and -o table exclude each other"),
-        (("--limit", "1", "--output", "out.txt"), "ends in none of .jsonl"),
+        (("-o", "table", "--output", "out.txt"), "-o table is printed, not written to a file"),
+        (("--output", "out.txt"), "ends in none of .jsonl"),
         (("--retry-failed",), "--retry-failed needs --output FILE"),
         (("--retry-failed", "--output", "none.jsonl"), "none.jsonl is not there"),
         (("--retry-failed", "--resume", "--output", "o.jsonl"), "--resume and --retry-failed exclude each other"),
         (("--retry-failed", "--limit", "1", "--output", "in.jsonl"), "--retry-failed and --limit exclude each other"),
         (("--seed", "1", "--output", "o.jsonl"), "--seed needs --sample"),
         (("--sample", "0"), "--sample"),
-        (("--output-format", "parquet"), "Parquet needs --output FILE"),
+        (("-o", "parquet"), "Parquet needs --output FILE"),
         (("--retry-on", "lost"), "--retry-on needs --retry N"),
         (("--retry", "1", "--retry-on", "lots"), "'lots' is not one of"),
         (("--retry", "1", "--detach"), "--detach and --retry exclude each other"),
-        (("--retry", "1", "--idempotency-key", "k"), "--retry and --idempotency-key exclude each other"),
+        (("--limit", "1", "--detach"), "--detach and --limit exclude each other"),
+        (("--limit", "1", "--dry-run"), "--dry-run and --limit exclude each other"),
     ],
 )
 def test_what_contradicts_is_refused(command: Stepflow, options: tuple[str, ...], message: str) -> None:
-    done = command("submit", "flow.yaml", "--inputs", "in.jsonl", *options)
+    done = command("batch", "flow.yaml", "in.jsonl", *options)
     assert done.code == 2, done
     assert message in done.stderr
 
 
-def test_the_options_need_a_batch(command: Stepflow) -> None:
-    for option in ("--limit", "--retry"):
-        done = command("submit", "flow.yaml", option, "3")
-        assert (done.code, "needs --inputs" in done.stderr) == (2, True)
+def test_a_run_of_one_input_names_batch(command: Stepflow) -> None:
+    for option in ("--limit", "--retry", "--inputs"):
+        for name in ("run", "submit"):
+            done = command(name, "flow.yaml", option, "3")
+            assert (done.code, "'stepflow batch FLOW INPUTS' runs a flow on many inputs" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
@@ -211,7 +212,7 @@ def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals
         _, said = process.communicate()
         if sent == signal.SIGINT:
             assert process.returncode == 130, said
-            assert "--resume goes on" in said
+            assert "run the same command with --resume" in said
     done = command(*RUN, "--resume")
     assert done.code == 0, done
     assert [each["output"] for each in records(command)] == list(range(2000))
@@ -223,7 +224,7 @@ def test_failed_inputs_are_run_again(command: Stepflow, ending: str) -> None:
     bad = [*lines]
     bad[7], bad[150] = '{"n": oops', "[]]"
     (command.folder / "in.jsonl").write_text("\n".join(bad))
-    run = ("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", f"out.{ending}", "--output-format", ending)
+    run = ("batch", "flow.yaml", "in.jsonl", "--output", f"out.{ending}")
     first = command(*run)
     assert (first.code, "2 of 200 inputs did not succeed" in first.stderr) == (1, True), first
     before = {each["index"]: each for each in written(command, f"out.{ending}")}
@@ -299,10 +300,9 @@ def test_inputs_that_the_schema_refuses_fail_on_their_own(command: Stepflow) -> 
     assert [each["output"] for each in records(command)] == [1, "x", 3]
 
 
-@pytest.mark.parametrize("kind", ["run", "submit"])
-def test_failed_inputs_of_a_batch_that_does_not_stream_run_again(command: Stepflow, kind: str) -> None:
+def test_failed_inputs_of_a_printed_batch_run_again(command: Stepflow) -> None:
     (command.folder / "in.jsonl").write_text('{"n": 1}\n{}\n{"n": [3]}\n')
-    batch = (kind, "flow.yaml", "--no-check", "--inputs", "in.jsonl", *AGAIN)
+    batch = ("batch", "flow.yaml", "in.jsonl", "--no-check", *AGAIN)
     done = command(*batch)
     assert (done.code, "1 of 3 inputs did not succeed" in done.stderr) == (1, True), done
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -339,7 +339,7 @@ def test_an_interrupted_batch_is_not_retried(command: Stepflow) -> None:
 
 
 def test_a_sample_is_the_same_for_the_same_seed(command: Stepflow) -> None:
-    run = ("submit", "flow.yaml", "--inputs", "in.jsonl", "--sample", "20", "--output")
+    run = ("batch", "flow.yaml", "in.jsonl", "--sample", "20", "--output")
     assert command(*run, "a.jsonl").code == 0
     assert command(*run, "b.jsonl").code == 0
     assert command(*run, "c.jsonl", "--seed", "7").code == 0
@@ -368,7 +368,7 @@ ODD = [
 def test_odd_values_are_written_and_read_back(command: Stepflow, ending: str) -> None:
     (command.folder / "flow.yaml").write_text("steps: []\noutput: {$input: $}\n")
     (command.folder / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in ODD))
-    done = command("submit", "flow.yaml", "--inputs", "in.jsonl", "--output", f"out.{ending}", "--on-bad-line", "fail")
+    done = command("batch", "flow.yaml", "in.jsonl", "--output", f"out.{ending}", "--on-bad-line", "fail")
     assert done.code == 0, done
     assert [each["output"] for each in written(command, f"out.{ending}")] == ODD
 
@@ -388,7 +388,7 @@ def test_parquet_in_and_out(command: Stepflow) -> None:
     (command.folder / "flow.yaml").write_text(
         "schemas: {properties: {input: {properties: {json: {type: object}}}}}\nsteps: []\noutput: {$input: $}\n"
     )
-    done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.parquet")
+    done = command("batch", "flow.yaml", "in.parquet", "--output", "out.parquet")
     assert done.code == 0, done
     found = written(command, "out.parquet")
     assert [each["key"] for each in found] == [f"d{number}" for number in range(700)]
@@ -400,13 +400,13 @@ def test_parquet_in_and_out(command: Stepflow) -> None:
         "json": {"a": [1]},
     }
     assert found[3]["output"]["text"] == "é☃"
-    piped = command.shell("stepflow submit flow.yaml --inputs - --input-format parquet --limit 2 < in.parquet")
+    piped = command.shell("stepflow batch flow.yaml - --input-format parquet --limit 2 < in.parquet")
     assert len(piped.stdout.splitlines()) == 2, piped
 
 
 def test_what_is_no_parquet_is_refused(command: Stepflow) -> None:
     (command.folder / "in.parquet").write_text("n\n1\n")
-    done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.jsonl")
+    done = command("batch", "flow.yaml", "in.parquet", "--output", "out.jsonl")
     assert (done.code, "in.parquet cannot be read" in done.stderr) == (2, True), done
 
 
@@ -414,8 +414,8 @@ def test_parquet_without_pyarrow_says_what_to_install(command: Stepflow) -> None
     (command.home / "pyarrow.py").write_text("raise ImportError('no')\n")
     command.environment["PYTHONPATH"] = os.pathsep.join([str(command.home), os.environ.get("PYTHONPATH", "")])
     (command.folder / "in.parquet").write_text("")
-    done = command("submit", "flow.yaml", "--inputs", "in.parquet", "--output", "out.jsonl")
-    assert (done.code, "pip install 'stepflow-client[parquet]'" in done.stderr) == (2, True), done
+    done = command("batch", "flow.yaml", "in.parquet", "--output", "out.jsonl")
+    assert (done.code, "stepflow-client[parquet]'" in done.stderr) == (2, True), done
 
 
 class TestCrashes:

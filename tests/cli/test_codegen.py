@@ -307,8 +307,8 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
     stepflow.environment["PYTHONPATH"] = os.pathsep.join(found)
     done = stepflow("codegen", "hello.yaml", "-O", "flows.py")
     assert (done.code, (stepflow.folder / "flows.py").exists()) == (2, False)
-    assert "stepflow: codegen needs datamodel-code-generator" in done.stderr
-    assert "pip install 'stepflow-cli[codegen]'" in done.stderr
+    assert "stepflow: 'stepflow codegen' needs the extra stepflow-cli[codegen]" in done.stderr
+    assert "packages/stepflow-cli[codegen]'" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -222,12 +222,17 @@ def test_help_that_cannot_be_written_is_an_error(stepflow: Stepflow) -> None:
     assert stepflow.shell("stepflow --help | true").code == 0
 
 
-@pytest.mark.parametrize("words", ["run", "submit", "runs rerun"])
+@pytest.mark.parametrize("words", ["run", "batch", "submit", "runs rerun"])
 def test_a_long_help_has_a_short_page(stepflow: Stepflow, words: str) -> None:
     short, whole = (stepflow(*words.split(), option).stdout for option in ("--help", "--help-all"))
     assert short.splitlines()[0] == whole.splitlines()[0]
     assert len(short.splitlines()) <= 60 < len(whole.splitlines())
-    first = {"run": "--input FILE", "submit": "--input FILE", "runs rerun": "--from STEP"}[words]
+    first = {
+        "run": "--input FILE",
+        "batch": "-O, --output FILE",
+        "submit": "--input FILE",
+        "runs rerun": "--from STEP",
+    }[words]
     assert f"Options:\n  {first}" in short
 
 

@@ -40,7 +40,7 @@ def test_what_repeats_a_secret_is_masked(stepflow: Stepflow, server: str) -> Non
 
 
 def test_of_a_batch_the_inputs_are_counted(stepflow: Stepflow, server: str) -> None:
-    done = stepflow("run", "hello.yaml", "--inputs", "-", "--dry-run", "--json", stdin='{"name": 1}\n' * 3)
+    done = stepflow("batch", "hello.yaml", "-", "--dry-run", "--json", stdin='{"name": 1}\n' * 3)
     shown = json.loads(done.stdout)
     assert (shown["inputs"], shown["flow"]) == (3, "hello.yaml")
 

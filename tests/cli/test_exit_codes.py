@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -48,6 +51,12 @@ OF_RUNS = {
 }
 """Commands about runs that exist, and their exit codes by the end of the run."""
 OTHERS = {
+    "batch": {
+        "batch hello.yaml names.jsonl": 0,
+        "batch fails.yaml ms.jsonl --no-check": 1,
+        "batch hello.yaml missing.jsonl": 2,
+        "batch hello.yaml names.jsonl --url http://127.0.0.1:9": 4,
+    },
     "validate": {"validate clean.yaml": 0, "validate refused.yaml": 3, "validate missing.yaml": 2},
     "infer": {"infer clean.yaml --offline": 0, "infer missing.yaml": 2},
     "test": {"test passes.yaml --url URL": 0, "test breaks.yaml --url URL": 1, "test missing.yaml": 2},
@@ -76,7 +85,7 @@ OTHERS = {
     "flows list": {"flows list": 0},
     "flows store": {"flows store hello.yaml": 0, "flows store refused.yaml": 3, "flows store missing.yaml": 2},
     "flows get": {"flows get FLOW_ID": 0, f"flows get {64 * '0'}": 1},
-    "flows delete": {"flows delete FLOW_ID --yes": 0, "flows delete no-id --yes": 1},
+    "flows delete": {"flows delete FLOW_ID --yes": 0, f"flows delete {64 * '0'} --yes": 1},
     "blobs put": {"blobs put hello.yaml": 0, "blobs put missing": 2},
     "blobs get": {"blobs get BLOB": 0, f"blobs get {64 * '0'}": 1},
     "config list": {"config list": 0},
@@ -158,6 +167,87 @@ def test_the_code_of_an_error() -> None:
     for code, names in CODES.items():
         found = {name: problem_of(getattr(errors, name)("message")).exit_code for name in names.split()}
         assert found == dict.fromkeys(names.split(), code)
+
+
+ONE_CODE = {
+    "a malformed id": (
+        ExitCode.USAGE,
+        [
+            *(
+                f"runs {each} zzz"
+                for each in [
+                    "get",
+                    "watch",
+                    "logs",
+                    "events",
+                    "items",
+                    "steps",
+                    "flow",
+                    "result",
+                    "report",
+                    "save",
+                    "rerun",
+                ]
+            ),
+            *("runs cancel zzz --yes", "runs delete zzz --yes", "runs diff zzz zzz", "runs eval zzz 1"),
+            *("history show zzz", "run hello.yaml --reuse zzz", "blobs get zzz"),
+            *("flows get zzz", "flows delete zzz --yes"),
+        ],
+    ),
+    "a missing extra": (
+        ExitCode.USAGE,
+        [
+            *("lsp", "ui --no-open", "run hello.yaml --ui", "mcp serve hello.yaml", "codegen hello.yaml -O -"),
+            *("visualize hello.yaml -O hello.svg", "visualize hello.yaml -O hello.png"),
+            "batch hello.yaml names.parquet",
+        ],
+    ),
+    "a port in use": (
+        ExitCode.NO_SERVER,
+        ["serve --port PORT", "ui --no-open --port PORT", "mcp serve hello.yaml --http PORT"],
+    ),
+    "an invalid configuration": (
+        ExitCode.USAGE,
+        [
+            *("run hello.yaml", "batch hello.yaml ms.jsonl", "validate hello.yaml", "test hello.yaml"),
+            *("infer hello.yaml", "eval hello.yaml", "components list"),
+        ],
+    ),
+}
+_WITHOUT_EXTRAS = """
+import sys
+extras = "mcp mcp_types pygls uvicorn starlette datamodel_code_generator pyarrow wasmtime resvg_py"
+sys.modules |= dict.fromkeys(extras.split())
+from stepflow_cli.main import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("situation", ONE_CODE)
+def test_a_situation_has_one_code_in_every_command(stepflow: Stepflow, situation: str) -> None:
+    code, lines = ONE_CODE[situation]
+    (stepflow.folder / "names.parquet").write_text("")
+    if situation == "an invalid configuration":
+        (stepflow.folder / "stepflow.toml").write_text("config = [\n")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = str(listening.getsockname()[1])
+        for line in lines:
+            words = _words(line, PORT=port)
+            if situation == "a missing extra":
+                program = [sys.executable, "-c", _WITHOUT_EXTRAS, *words]
+                environment = stepflow.environment
+                ran = subprocess.run(program, cwd=stepflow.folder, env=environment, capture_output=True, text=True)
+                done = Done(line, ran.returncode, ran.stdout, ran.stderr)
+            else:
+                done = stepflow(*words)
+            assert done.code == code, done
+            assert (
+                "stepflow.toml is not TOML" in done.stderr
+                if "configuration" in situation
+                else "\nhint: " in done.stderr
+            )
 
 
 def test_the_code_of_ctrl_c() -> None:
@@ -292,6 +382,7 @@ def test_another_command(
 ) -> None:
     for each, expected in (("passes", "1"), ("breaks", "2")):
         (stepflow.folder / f"{each}.yaml").write_text(PASSES.replace("EXPECTED", expected))
+    (stepflow.folder / "names.jsonl").write_text('{"name": "Ada"}\n')
     if name.startswith("config"):
         stepflow("config", "set", "profiles.a.url", server)
     values = {"URL": server}

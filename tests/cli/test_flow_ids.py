@@ -40,7 +40,7 @@ def test_a_stored_flow_is_run_by_its_id(command: str, stepflow: Stepflow) -> Non
 @pytest.mark.usefixtures("server")
 def test_a_batch_of_a_stored_flow(stepflow: Stepflow) -> None:
     stepflow.folder.joinpath("names.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
-    done = stepflow("submit", stored(stepflow, "hello.yaml"), "--inputs", "names.jsonl", "-o", "jsonl")
+    done = stepflow("batch", stored(stepflow, "hello.yaml"), "names.jsonl", "-o", "jsonl")
     assert (done.code, done.stderr) == (0, "")
     found = [json.loads(line)["output"] for line in done.stdout.splitlines()]
     assert found == [{"hello": "Ada"}, {"hello": "Grace"}]

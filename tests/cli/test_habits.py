@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
+import click
 import pytest
 from stepflow_cli._version import VERSION
+from stepflow_cli.main import cli
+from stepflow_cli.params.examples import EXAMPLES
+from stepflow_cli.params.parsing import LazyGroup
+from stepflow_cli.params.sections import Option
 
 from tests.cli.command import Stepflow
+from tests.cli.command_tree import commands
 from tests.cli.terminal import Terminal
 
 
@@ -90,10 +98,43 @@ def test_help_on_a_terminal(terminal: Callable[..., Terminal]) -> None:
     assert max(map(len, ran.screen.splitlines())) <= 60
 
 
-def test_every_command_is_listed_but_those_typed_by_habit(stepflow: Stepflow) -> None:
-    from stepflow_cli.main import cli
+def test_the_surface_is_small_and_each_option_of_run_is_in_use() -> None:
+    listed = {name: command for name, command in commands() if _is_listed(name)}
+    options = {name: [each for each in command.params if _is_visible(each)] for name, command in listed.items()}
+    assert len(listed) <= 52
+    assert sum(map(len, options.values())) <= 500
+    assert len(options["run"]) <= 40
+    root = Path(__file__).parents[2]
+    pages = [*(root / "docs").rglob("*.md"), *(root / "packages").glob("*/README.md"), root / "README.md"]
+    notes = (root / "scripts" / "pages" / "cli.md").read_text()
+    lines = [line for lines in EXAMPLES.values() for line in lines]
+    # The reference lists all of them, so only its notes count.
+    text = "\n".join([notes, *lines, *(page.read_text() for page in pages if page.name != "cli.md")])
+    used = {*re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", text)}
+    assert [each.opts for each in options["run"] if used.isdisjoint(each.opts)] == []
 
-    assert {*cli.summaries} - {*cli.listed} == {"help", "list-components", "version"}
+
+def _is_listed(name: str) -> bool:
+    group, command = cli, name
+    if " " in name:
+        above, _, command = name.partition(" ")
+        found = cli.get_command(click.Context(cli), above)
+        assert isinstance(found, LazyGroup)
+        group = found
+    return command in group.listed
+
+
+def _is_visible(param: click.Parameter) -> bool:
+    return (
+        isinstance(param, Option)
+        and not param.hidden
+        and param.section != "Messages"
+        and "--help-all" not in param.opts
+    )
+
+
+def test_every_command_is_listed_but_those_typed_by_habit(stepflow: Stepflow) -> None:
+    assert {*cli.summaries} - {*cli.listed} == {"help", "list-components", "lsp", "repl", "submit", "version"}
     helped = stepflow("--help").stdout
     assert [name for name in cli.summaries if f"\n  {name} " in helped] == cli.listed
 
@@ -112,8 +153,8 @@ OPTIONS = [
     ("validate hello.yaml --show-step-inputs", "stepflow infer has it"),
     ("visualize hello.yaml --config x.yml", "no server is asked: the plugin of a step is told by its component's path"),
     ("codegen --components", "'stepflow components stubs' writes functions for components"),
-    ("run-batch --flow hello.yaml", "stepflow run FLOW --inputs FILE.jsonl runs a batch"),
-    ("submit-batch --flow hello.yaml", "stepflow submit FLOW --inputs FILE.jsonl runs a batch"),
+    ("run-batch --flow hello.yaml", "'stepflow batch FLOW INPUTS' runs a batch"),
+    ("submit-batch --flow hello.yaml", "'stepflow batch FLOW INPUTS --url URL' runs a batch"),
     ("run hello.yaml --other-log-level warn", "did you mean --log-level?"),
     ("test hello.yaml -o JUnit", "--junit FILE writes a JUnit report, besides what is printed"),
     ("test hello.yaml --debug", "--log-level debug shows the logs of the client and the server"),

@@ -238,20 +238,21 @@ def test_nothing_is_written_by_looking(stepflow: Stepflow, server: str, ada: str
 def test_a_batch_that_streams_is_recorded(stepflow: Stepflow, server: str) -> None:
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "precious"}').code == 0
     (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
-    batch = ("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output")
+    batch = ("batch", "hello.yaml", "inputs.jsonl", "--output")
     assert stepflow(*batch, "out.jsonl", "--label", "a=b").code == 0
     (run_id,) = {json.loads(line)["run_id"] for line in (stepflow.folder / "out.jsonl").read_text().splitlines()}
     (entry,) = recorded(stepflow, "--label", "a=b")
     assert (entry["run_id"], entry["flow_name"], entry["status"]) == (run_id, "hello", "completed")
     shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
-    assert (shown["input"], shown["omitted"], shown["has_more_runs"]) == (None, ["input"], False)
+    assert (shown["input"], shown["omitted"]) == ([{"name": "Ada"}, {"name": "Grace"}], [])
+    assert shown["has_more_runs"] is False
     assert json.loads(stepflow("runs", "get", "@last", "-o", "json").stdout)["run_id"] == run_id
 
 
 def test_a_batch_that_goes_on_stays_one_entry(stepflow: Stepflow, server: str) -> None:
     inputs = stepflow.folder / "inputs.jsonl"
     inputs.write_text('{"name": "Ada"}\n')
-    batch = ("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl")
+    batch = ("batch", "hello.yaml", "inputs.jsonl", "--output", "out.jsonl")
     assert stepflow(*batch, "--label", "a=b", "--note", "first").code == 0
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "other"}').code == 0
     inputs.write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
@@ -270,13 +271,14 @@ def test_a_batch_that_goes_on_stays_one_entry(stepflow: Stepflow, server: str) -
 def test_the_place_of_a_batch_of_several_runs_is_refused(stepflow: Stepflow, server: str) -> None:
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "precious"}').code == 0
     (stepflow.folder / "inputs.jsonl").write_text('{"name": "Ada"}\n' * 99 + "{}\n")
-    assert stepflow("run", "hello.yaml", "--inputs", "inputs.jsonl", "--output", "out.jsonl").code == 1
+    assert stepflow("batch", "hello.yaml", "inputs.jsonl", "--output", "out.jsonl").code == 1
     runs = {json.loads(line)["run_id"] for line in (stepflow.folder / "out.jsonl").read_text().splitlines()}
     assert len(runs) > 1
     for words in (["cancel", "@last", "-y"], ["delete", "@last", "-y"], ["get", "@last"], ["rerun", "@1"]):
         refused = stepflow("runs", *words)
         assert (refused.code, "is a batch of several runs" in refused.stderr) == (2, True), refused
-    assert json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)["has_more_runs"] is True
+    shown = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
+    assert (shown["input"], shown["omitted"], shown["has_more_runs"]) == (None, ["input"], True)
     (batch, _) = recorded(stepflow)  # one entry for all runs of the batch
     assert batch["status"] == "failed"
 

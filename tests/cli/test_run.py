@@ -237,17 +237,9 @@ def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, se
     assert (alone.code, "--idempotency-scope needs --idempotency-key KEY" in alone.stderr) == (2, True)
 
 
-def test_a_key_is_for_one_run_of_a_file(tmp_path: Path, flow: Path) -> None:
+def test_a_key_is_for_the_run_of_a_file() -> None:
     stored = stepflow("submit", "0" * 64, "--idempotency-key", "k")
     assert (stored.code, "needs the flow's file, not its id" in stored.stderr) == (2, True)
-    (tmp_path / "in.jsonl").write_text("1\n")
-    streamed = stepflow(
-        "run", str(flow), "--inputs", str(tmp_path / "in.jsonl"), "--limit", "1", "--idempotency-key", "k"
-    )
-    assert (streamed.code, "--idempotency-key and a batch that streams exclude each other" in streamed.stderr) == (
-        2,
-        True,
-    )
 
 
 def test_a_name_is_proposed_only_where_it_is_near(stepflow: Stepflow) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import Stepflow
-from tests.cli.runs import UNKNOWN
 
 SECRET = "hunter2-wolpertinger"
 ADA = ("--input-json", '{"name": "Ada"}')
@@ -149,9 +148,3 @@ def test_a_cache_that_cannot_be_used_is_a_warning(stepflow: Stepflow, server: st
 def test_what_contradicts_itself(stepflow: Stepflow, words: list[str], said: str) -> None:
     done = stepflow("run", "hello.yaml", *ADA, *words)
     assert (done.code, said in done.stderr) == (2, True), done
-
-
-def test_a_batch_has_no_cache(stepflow: Stepflow) -> None:
-    done = stepflow("run", "hello.yaml", "--inputs", "-", "--cache", stdin='{"name": 1}\n')
-    assert (done.code, "--cache and --inputs exclude each other" in done.stderr) == (2, True), done
-    assert UNKNOWN not in done.stderr

@@ -145,19 +145,20 @@ def test_batch(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "bad.jsonl").write_text('{"a": 1}\n\n{"a":\n')
     (stepflow.folder / "empty.jsonl").write_text("\n")
     golden(
-        stepflow("run", "fails.yaml", "--inputs", "in.jsonl"),
-        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "--max-concurrency", "1"),
-        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "table"),
-        stepflow("submit", "echo.yaml", "--inputs", "-", stdin='"\u2028"\n2\n'),
-        stepflow("submit", "echo.yaml", "--inputs", "in.yaml", "--detach"),
-        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "json"),
-        stepflow("run", "echo.yaml", "--inputs", "in.yaml", "-o", "name"),
-        stepflow("run", "echo.yaml", "--inputs", "empty.jsonl"),
-        stepflow("run", "echo.yaml", "--inputs", "bad.jsonl"),
-        stepflow("run", "echo.yaml", "--inputs", "bad.jsonl", "-o", "json"),
+        stepflow("batch", "fails.yaml", "in.jsonl"),
+        stepflow("batch", "echo.yaml", "in.yaml", "--max-concurrency", "1"),
+        stepflow("batch", "echo.yaml", "in.yaml", "-o", "table"),
+        stepflow("batch", "echo.yaml", "-", stdin='"\u2028"\n2\n'),
+        stepflow("batch", "echo.yaml", "in.yaml", "--detach"),
+        stepflow("batch", "echo.yaml", "in.yaml", "-o", "json"),
+        stepflow("batch", "echo.yaml", "in.yaml", "-o", "name"),
+        stepflow("batch", "echo.yaml", "empty.jsonl"),
+        stepflow("batch", "echo.yaml", "bad.jsonl"),
+        stepflow("batch", "echo.yaml", "bad.jsonl", "-o", "json"),
         stepflow("run", "echo.yaml", "--inputs", "in.jsonl", "--input-json", "1"),
-        stepflow("run", "echo.yaml", "--inputs", "none.jsonl"),
-        stepflow("run", "echo.yaml", "--inputs", "hello.yaml"),
+        stepflow("batch", "echo.yaml"),
+        stepflow("batch", "echo.yaml", "none.jsonl"),
+        stepflow("batch", "echo.yaml", "hello.yaml"),
     )
 
 

@@ -129,9 +129,6 @@ def test_one_step_alone(three: Stepflow, server: str) -> None:
     assert {each["step_id"] for each in listed if not each.get("is_kept")} == {"c"}
     # The run of one step is not the last run of the flow.
     assert said(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a, b; executes c"
-    (three.folder / "inputs.jsonl").write_text("1\n2\n")
-    batch = three("run", "three.json", "--step", "c", "--inputs", "inputs.jsonl")
-    assert [json.loads(line)["output"] for line in batch.stdout.splitlines()] == [1, 2]
 
 
 def test_a_step_whose_inputs_are_unknown(three: Stepflow, server: str) -> None:
@@ -151,15 +148,15 @@ def test_a_step_whose_inputs_are_unknown(three: Stepflow, server: str) -> None:
 def test_a_batch_takes_item_by_item(three: Stepflow, server: str) -> None:
     inputs = three.folder / "inputs.jsonl"
     inputs.write_text('{"name": "Ada"}\n{"name": "Bob"}\n')
-    assert three("run", "three.json", "--inputs", "inputs.jsonl").code == 0
+    assert three("batch", "three.json", "inputs.jsonl").code == 0
     batch = three("history", "list", "-o", "name").stdout.splitlines()[0]
     inputs.write_text('{"name": "Ada"}\n{"name": "Cid"}\n')
     write(three, flow(x=2))
-    again = three("run", "three.json", "--inputs", "inputs.jsonl", "--reuse", "@last")
+    rerun = ("runs", "rerun", batch, "--only-changed", "--flow", "three.json", "--inputs", "inputs.jsonl")
+    again = three(*rerun)
     outputs = [json.loads(line)["output"] for line in again.stdout.splitlines()]
     assert [(each["b"][0]["content"], each["x"]) for each in outputs] == [("Ada", 2), ("Cid", 2)]
-    # The last run of so many inputs is the first one: an item that keeps other outputs is a run of its own.
-    plan = three("run", "three.json", "--inputs", "inputs.jsonl", "--reuse", "@last", "--dry-run")
+    plan = three(*rerun, "--dry-run")
     assert [json.loads(line)["kept"] for line in plan.stdout.splitlines()] == [["a", "b"], []], plan
     one = three("run", "three.json", "--reuse", batch)
     assert (one.code, "is a batch of 2 items" in one.stderr) == (2, True), one
@@ -174,9 +171,6 @@ def test_a_batch_takes_item_by_item(three: Stepflow, server: str) -> None:
         ("--step", "c", "--up-to", "c"),
         ("--step", "c", "--example", "ada"),
         ("--reuse", "@last", "--wait-for-components"),
-        ("--reuse", "@last", "--inputs", "in.jsonl", "--output", "out.jsonl"),
-        ("--reuse", "@last", "--inputs", "in.jsonl", "--detach"),
-        ("--reuse", "@last", "--inputs", "in.jsonl", "--retry", "1"),
         ("--step", "c", "--reuse", "@last", "--input-json", "1"),
         ("--step", "c", "--input-json", "1", "--set", "c.input.x=2"),
         ("--step", "d", "--input-json", "1"),

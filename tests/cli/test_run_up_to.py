@@ -28,7 +28,7 @@ def test_nothing_behind_the_step_is_run(stepflow: Stepflow, server: str) -> None
     stored = stepflow("run", flow_id, *given)
     assert json.loads(stored.stdout) == {"n": 1}, stored
     (stepflow.folder / "inputs.jsonl").write_text('{"n": 1}\n{"n": 2}\n')
-    batch = stepflow("run", "until.json", "--inputs", "inputs.jsonl", "--up-to", "first")
+    batch = stepflow("batch", "until.json", "inputs.jsonl", "--up-to", "first")
     assert [json.loads(line)["output"]["n"] for line in batch.stdout.splitlines()] == [1, 2]
     steps = json.loads(stepflow("runs", "steps", "@last", "-o", "json").stdout)
     assert {each["step_id"] for each in steps} == {"first"}

@@ -51,7 +51,7 @@ def test_values(evaluated: Stepflow, golden: Golden) -> None:
 
 def test_the_items_of_a_batch(evaluated: Stepflow) -> None:
     (evaluated.folder / "names.jsonl").write_text('{"name": "Bo", "fails": false}\n{"name": "Cy", "fails": false}\n')
-    assert evaluated("run", "evaluated.yaml", "--inputs", "names.jsonl").code == 0
+    assert evaluated("batch", "evaluated.yaml", "names.jsonl").code == 0
     done = evaluated(
         "runs", "eval", "@last", "[{$input: $.name}, {$step: ask, path: '$.messages[0].content'}]", "--item", "1"
     )

@@ -163,7 +163,7 @@ def test_the_rerun_of_a_run_that_fails_again(stepflow: Stepflow, server: str, fo
     if form == "name":
         assert again.stdout.strip() == _last(stepflow)
     (stepflow.folder / "inputs.jsonl").write_text('{"x": 1}\n{"x": 2}\n')
-    batch = stepflow("submit", "failing.json", "--inputs", "inputs.jsonl", "--no-check", "-o", form)
+    batch = stepflow("batch", "failing.json", "inputs.jsonl", "--no-check", "-o", form)
     assert batch.code == 1
     both = stepflow("runs", "rerun", "@last", "--failed", "-o", form)
     assert (both.code, "did not succeed" in both.stderr) == (1, True)
@@ -173,7 +173,7 @@ def test_the_rerun_of_a_run_that_fails_again(stepflow: Stepflow, server: str, fo
         one = stepflow("runs", "rerun", both.stdout.split()[0], "-o", form)
         assert one.code == 1
         assert first.stdout.strip() not in one.stderr
-    stepflow("submit", "failing.json", "--inputs", "inputs.jsonl", "--no-check")
+    stepflow("batch", "failing.json", "inputs.jsonl", "--no-check")
     part = stepflow("runs", "rerun", "@last", "--item", "1")
     # One item failed in the earlier run, the other in the new one.
     assert "2 of 2 inputs did not succeed\n" in part.stderr

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import STEPFLOW, Done, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 from tests.fault_proxy import FaultProxy, Script
@@ -21,7 +21,11 @@ CURSOR_HIDDEN, CURSOR_SHOWN = b"\x1b[?25l", b"\x1b[?25h"
 
 def submit(stepflow: Stepflow, flow: str, ms: int, *options: str) -> str:
     """Start a run and return its id."""
-    done = stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms}))))
+    return started(stepflow("submit", "--detach", flow, *(options or ("--input-json", json.dumps({"ms": ms})))))
+
+
+def started(done: Done) -> str:
+    """Return the id of a run that a command has started."""
     assert done.code == 0, done
     return done.stdout.strip()
 
@@ -73,7 +77,7 @@ def test_fields(stepflow: Stepflow, golden: Golden) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_a_batch(stepflow: Stepflow, golden: Golden) -> None:
-    run_id = submit(stepflow, "steps.yaml", 0, "--inputs", "ms.jsonl", "--max-concurrency", "1")
+    run_id = started(stepflow("batch", "steps.yaml", "ms.jsonl", "--detach", "--max-concurrency", "1"))
     shown = stepflow("runs", "watch", run_id, "-o", "json")
     golden(shown)
     lines = stepflow("runs", "watch", run_id).stdout.splitlines()
@@ -87,7 +91,7 @@ def test_a_batch(stepflow: Stepflow, golden: Golden) -> None:
 @pytest.mark.usefixtures("server")
 def test_ended_runs_on_a_terminal(terminal: Callable[..., Terminal], stepflow: Stepflow, golden: Golden) -> None:
     runs = [submit(stepflow, flow, 1) for flow in ("steps.yaml", "unrouted.yaml", "below.yaml")]
-    runs.append(submit(stepflow, "steps.yaml", 0, "--inputs", "ms.jsonl"))
+    runs.append(started(stepflow("batch", "steps.yaml", "ms.jsonl", "--detach")))
     stepflow("runs", "watch", "-q", *runs)
     golden(*(terminal("runs", "watch", run_id) for run_id in runs))
 

@@ -60,7 +60,7 @@ def test_bytes_that_cannot_be_written_are_a_problem(stepflow: Stepflow, server: 
         ("stepflow run - < /dev/zero", "standard input"),
         ("cat /dev/zero | stepflow run echo.yaml --stdin-format json", "standard input"),
         ("stepflow run echo.yaml --input /dev/zero", "/dev/zero"),
-        ("stepflow run echo.yaml --inputs endless.jsonl", "endless.jsonl"),
+        ("stepflow batch echo.yaml endless.jsonl", "endless.jsonl"),
         ("stepflow run echo.yaml --config /dev/zero", "/dev/zero"),
         ("stepflow serve --port 0 --config /dev/zero", "/dev/zero"),
         ("stepflow blobs put /dev/zero", "/dev/zero"),
@@ -101,7 +101,7 @@ def test_a_configuration_may_come_through_a_pipe(stepflow: Stepflow) -> None:
         ("serve --config x.yml", "the configuration file x.yml cannot be found: the working folder was deleted"),
         ("serve --port 0", "the server cannot start: the working folder was deleted"),
         ("codegen FLOWS/hello.yaml --output -", "the working folder was deleted"),
-        ("submit FLOWS/hello.yaml --inputs FLOWS/ms.jsonl --output x.jsonl", "the working folder was deleted"),
+        ("batch FLOWS/hello.yaml FLOWS/ms.jsonl --output x.jsonl", "the working folder was deleted"),
         ("runs report @last --output x.html", "the working folder was deleted"),
         ("run hello.yaml", "hello.yaml does not exist"),
     ],
@@ -153,7 +153,7 @@ def test_a_log_that_cannot_be_written_changes_nothing(stepflow: Stepflow, server
 
 
 def test_a_run_is_named_though_its_result_cannot_be_written(stepflow: Stepflow, server: str) -> None:
-    for command in ("run echo.yaml --input-json 1", "submit --detach echo.yaml", "run echo.yaml --inputs ms.jsonl"):
+    for command in ("run echo.yaml --input-json 1", "submit --detach echo.yaml", "batch echo.yaml ms.jsonl"):
         before = set(stepflow("runs", "list", "--all", "-o", "name").stdout.split())
         done = stepflow.shell(f"stepflow {command} -o json > /dev/full")
         (run_id,) = set(stepflow("runs", "list", "--all", "-o", "name").stdout.split()) - before

@@ -179,7 +179,7 @@ def run(*command, stdin=""):
 
 pyarrow.parquet.write_table(pyarrow.table({"name": ["Ada", "Grace"]}), "names.parquet")
 assert [each["name"] for each in read_inputs("names.parquet")] == ["Ada", "Grace"]
-records = run(stepflow, "run", flow, "--inputs", "names.parquet")
+records = run(stepflow, "batch", flow, "names.parquet")
 assert "Ada" in records and "Grace" in records, records
 run(stepflow, "visualize", flow, "--output", "flow.png")
 assert Path("flow.png").read_bytes()[1:4] == b"PNG"

@@ -72,7 +72,7 @@ def test_a_failed_run(command: Stepflow) -> None:
 
 def test_a_batch_keeps_the_order_of_its_inputs(command: Stepflow) -> None:
     (command.folder / "inputs.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(5)))
-    done = command("submit", "echo.yaml", "--inputs", "inputs.jsonl")
+    done = command("batch", "echo.yaml", "inputs.jsonl")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(line["index"], line["status"], line["output"]) for line in lines] == [
         (n, "completed", {"n": n}) for n in range(5)

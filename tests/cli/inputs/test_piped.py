@@ -120,6 +120,6 @@ def test_wrong_use_names_the_right_option(stepflow: Stepflow, args: list[str], m
 @pytest.mark.parametrize("name", ["inputs.txt", "inputs", "inputs.json"])
 def test_lines_of_json_under_another_ending(stepflow: Stepflow, name: str) -> None:
     Path(stepflow.folder / name).write_text(f"{ADA}\n{ADA}\n")
-    done = stepflow("run", "hello.yaml", "--inputs", name)
+    done = stepflow("batch", "hello.yaml", name)
     assert (done.code, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 2

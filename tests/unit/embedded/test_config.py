@@ -331,7 +331,7 @@ def test_without_the_extra_the_error_says_what_to_install(missing: str) -> None:
     )
     environment = {key: value for key, value in os.environ.items() if key != "STEPFLOW_SERVER_BINARY"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert 'pip install "stepflow-client[runtime]"' in done.stdout
+    assert "packages/stepflow-client[runtime]'" in done.stdout
 
 
 def test_the_import_is_light() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow
 import pyarrow.parquet
@@ -103,6 +103,45 @@ def test_a_bad_line_fails_or_stops(tmp_path: Path) -> None:
     with pytest.raises(FlowFileError, match=r"in\.csv, line 3, cannot be read: field n") as caught:
         list(read_inputs(path, flow=FLOW, on_bad_line="stop"))
     assert (caught.value.path, caught.value.line) == (str(path), 3)
+
+
+OPTIONAL = {
+    "required": ["must"],
+    "properties": {
+        "must": {"type": "string"},
+        "qty": {"type": "integer"},
+        "text": {"type": "string"},
+        "level": {"enum": [1, 2]},
+        "may": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        "shared": {"$ref": "#/$defs/number"},
+        "any": {},
+    },
+    "$defs": {"number": {"type": "number"}},
+}
+
+
+def test_an_empty_optional_field_is_left_out(tmp_path: Path) -> None:
+    flow = FLOW | {"schemas": {"properties": {"input": OPTIONAL}}}
+    (tmp_path / "rows.csv").write_text("must,qty,text,level,any,other\n,,,,,\na,1,b,2,c,d\n")
+    empty, full = read_inputs(tmp_path / "rows.csv", flow=flow)
+    assert empty == {"must": "", "any": "", "other": ""}
+    assert full == {"must": "a", "qty": 1, "text": "b", "level": "2", "any": "c", "other": "d"}
+    rows = [dict.fromkeys([*OPTIONAL["properties"], "other"]), {"must": "a", "qty": 1, "shared": 1.5}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    empty, full = read_inputs(tmp_path / "rows.parquet", flow=flow)
+    assert empty == {"must": None, "may": None, "any": None, "other": None}
+    assert full == {"must": "a", "qty": 1, "may": None, "shared": 1.5, "any": None, "other": None}
+
+
+@pytest.mark.parametrize("how", ["fail", "stop"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, how: Literal["fail", "stop"]) -> None:
+    (tmp_path / "rows.csv").write_text("name,age,name\nAda,3,Bob\n")
+    with pytest.raises(FlowFileError, match=r"rows\.csv, line 1, cannot be read: it has two columns named 'name'"):
+        list(read_inputs(tmp_path / "rows.csv", on_bad_line=how))
+    columns = [pyarrow.array([1]), pyarrow.array([2])]
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, ["n", "n"]), tmp_path / "rows.parquet")
+    with pytest.raises(FlowFileError, match=r"it has two columns named 'n'"):
+        read_inputs(tmp_path / "rows.parquet", on_bad_line=how)
 
 
 def test_what_is_no_file_of_inputs(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ ARGUMENTS = {
     "VALUE": "VALUE is the new value of the setting; 'stepflow config unset KEY' removes one",
     "PATH": "PATH is a component, as 'stepflow components list' names them",
     "FILE|-": "FILE is a file, - is standard input",
+    "INPUTS": "INPUTS is a .jsonl, .csv or .parquet file, a list in a YAML or JSON file, or - for standard input",
     "FLOW": "FLOW is a YAML or JSON file; 'stepflow new FILE' writes one",
 }
 """What a missing argument is, by its name in the help."""
@@ -106,11 +107,16 @@ def check_extra(what: str, extra: str, *packages: str) -> None:
     from importlib.util import find_spec
 
     if any(find_spec(name) is None for name in packages):
-        raise Problem(
-            f"{what} needs the extra stepflow-cli[{extra}], which is not installed",
-            kind="not_installed",
-            hint=f"pip install 'stepflow-cli[{extra}]'",
-        )
+        raise missing_extra(what, extra)
+
+
+def missing_extra(what: str, extra: str) -> Problem:
+    """Return the problem of a command that needs an extra of stepflow-cli."""
+    from stepflow_client._command import install_command
+
+    message = f"{what} needs the extra stepflow-cli[{extra}], which is not installed"
+    hint = install_command("stepflow-cli", extra)
+    return Problem(message, kind="not_installed", exit_code=ExitCode.USAGE, hint=hint)
 
 
 def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:

@@ -26,12 +26,15 @@ class ExitCode(IntEnum):
     def for_error(cls, error: StepflowClientError) -> ExitCode:
         """Return the exit code for an error from the client."""
         import stepflow_client as client
+        from stepflow_client.drawing.layout import DrawingUnavailableError
 
         codes: list[tuple[type[StepflowClientError], ExitCode]] = [
             (client.FlowFileError, cls.USAGE),
             (client.InvalidArgumentError, cls.USAGE),
             (client.IdempotencyConflictError, cls.USAGE),
             (client.JournalError, cls.USAGE),
+            (client.ServerNotInstalledError, cls.USAGE),
+            (DrawingUnavailableError, cls.USAGE),
             (client.InvalidFlowError, cls.INVALID_FLOW),
             (client.RunTimeoutError, cls.TIMED_OUT),
             (client.AmbiguousRunError, cls.AMBIGUOUS),
@@ -52,7 +55,8 @@ class ExitCode(IntEnum):
     def help_text() -> str:
         """Return the list of exit codes for `--help`."""
         return (
-            "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file, malformed "
-            "input; 3 the flow is invalid; 4 no server, or not authorised; 5 timed out (a run on a server continues); "
-            "6 cancelled; 7 a run may or may not have been created; 130 interrupted."
+            "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file or extra, "
+            "malformed input, id or configuration; 3 the flow is invalid; 4 no server, a port in use, or not "
+            "authorised; 5 timed out (a run on a server continues); 6 cancelled; 7 a run may or may not have been "
+            "created; 130 interrupted."
         )

@@ -20,7 +20,8 @@ from .stdio import flush_quietly, prepare_streams
 
 _COMMANDS = {
     "run": "Run a flow and print its output.",
-    "submit": "Run a flow on a server and print its output.",
+    "batch": "Run a flow on many inputs.",
+    "submit": "Run a flow on a server that is already up, and print its output.",
     "new": "Write a new flow, with a test.",
     "validate": "Validate flows: offline checks, and what a server adds to them.",
     "infer": "Infer the types of a flow: what its steps take and return.",
@@ -51,7 +52,7 @@ _MOST_FILES = 200
 """How many files of the working folder are looked at for flows."""
 
 _SECTIONS = {
-    "Run flows": ("run", "submit", "components"),
+    "Run flows": ("run", "batch", "components"),
     "Write flows": (
         "new",
         "validate",
@@ -59,13 +60,12 @@ _SECTIONS = {
         "test",
         "eval",
         "visualize",
-        "lsp",
         "schema",
         "codegen",
         "convert",
     ),
     "On a server": ("runs", "history", "flows", "blobs", "health"),
-    "Servers": ("serve", "ui", "mcp", "repl"),
+    "Servers": ("serve", "ui", "mcp"),
     "Setup": ("config", "doctor", "completion"),
 }
 

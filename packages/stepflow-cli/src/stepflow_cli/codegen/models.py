@@ -14,7 +14,7 @@ from stepflow_client.flow_models import NULLABLE
 from stepflow_client.flows.json_schema import json_type
 from stepflow_client.flows.patterns import linear_pattern
 
-from ..errors import usage
+from ..errors import missing_extra
 from ..output.safety import printable_lines
 
 _CONSTRAINTS = {
@@ -162,9 +162,7 @@ def imported() -> Any:
     try:
         import datamodel_code_generator
     except ImportError:
-        raise usage(
-            "codegen needs datamodel-code-generator, which is not installed", "pip install 'stepflow-cli[codegen]'"
-        ) from None
+        raise missing_extra("'stepflow codegen'", "codegen") from None
     return datamodel_code_generator
 
 

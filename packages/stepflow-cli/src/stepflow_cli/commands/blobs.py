@@ -14,6 +14,7 @@ from ..inputs.files import DATA_SUFFIXES, read_bytes, write_bytes
 from ..output.view import Output, View, columns
 from ..params.options import file_output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
+from ..params.run_ids import ContentId
 from ..params.sections import FILE, Choice, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -82,7 +83,9 @@ _BLOB = View(
 
 
 @command.command("get")
-@click.argument("blob_id", metavar="BLOB_ID")
+@click.argument(
+    "blob_id", metavar="BLOB_ID", type=ContentId("blob", "'stepflow blobs put FILE' stores a blob and prints its id")
+)
 @running_server_options
 @file_output_options
 def _get(blob_id: str, server: ServerOptions, output: Output) -> None:

@@ -27,6 +27,7 @@ from ..params.options import (
     watch_option,
 )
 from ..params.parsing import LazyGroup
+from ..params.run_ids import ContentId
 from ..params.sections import option
 from ..params.times import TIME
 from ..runs.bulk import deletion_status, note_what_is_kept
@@ -203,7 +204,13 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
 
 
 @command.command("delete")
-@click.argument("flow_ids", nargs=-1, required=True, metavar="FLOW_ID...")
+@click.argument(
+    "flow_ids",
+    nargs=-1,
+    required=True,
+    metavar="FLOW_ID...",
+    type=ContentId("flow", "'stepflow flows list' lists the flows of recent runs"),
+)
 @confirm_option
 @running_server_options
 @record_options

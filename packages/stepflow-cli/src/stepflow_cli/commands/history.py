@@ -22,15 +22,15 @@ command = LazyGroup(
     "history",
     aliases={"delete": "clear", "get": "show"},
     help="""
-    Servers do not return the input, variables or overrides of a run. 'run', 'submit' and 'runs rerun'
+    Servers do not return the input, variables or overrides of a run. 'run', 'batch' and 'runs rerun'
     therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
-    folder. Values of secret variables are not recorded, nor are the inputs of batches with --output, of which the first
-    run stands for all. 10,000 runs are kept, for 90 days.
+    folder. Values of secret variables are not recorded, nor are the inputs of a batch of several runs, whose first run
+    stands for all. 10,000 runs are kept, for 90 days.
 
     'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. The URL of a PostgreSQL database in
     place of 'off' records runs there, where several hosts share them. If a run cannot be recorded, that is a warning,
     not an error. Wherever a run id is expected, @last is the newest recorded run of the server, @2 the one before. If
-    that is a batch with --output of several runs, the command refuses it.
+    that is a batch of several runs, the command refuses it.
     """,
 )
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
@@ -33,7 +37,7 @@ def command(flow: Path, template: str) -> None:
 
     plain has one builtin step; map runs a flow for each element of a list; worker has a component in Python, with a
     configuration that starts its worker, and a project that names them: stepflow.toml and the components, with which
-    'validate --offline' checks the flow. The worker needs stepflow-py of the server's release.
+    'validate --offline' checks the flow. The worker needs the package stepflow-py of the server's release.
     """
     if flow.suffix not in (".yaml", ".yml"):
         if flow.suffix:
@@ -50,7 +54,24 @@ def command(flow: Path, template: str) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(str(path), text.encode(), unchanged_from=None)
         click.echo(printable(str(path)))
-    note(f"next: stepflow test {flow}")
+    install = f"{_install_worker()} && " if template == "worker" and not _runs_python("import stepflow_py") else ""
+    note(f"next: {install}stepflow test {shlex.quote(str(flow))}")
+
+
+def _install_worker() -> str:
+    """Return the command that installs the package for workers into the Python that the configuration names."""
+    release = ""
+    with suppress(PackageNotFoundError):
+        release = f"=={version('stepflow-orchestrator')}"
+    tool = "python -m pip install" if _runs_python("import pip") else "uv pip install --python python"
+    return f"{tool} stepflow-py{release}"
+
+
+def _runs_python(program: str) -> bool:
+    with suppress(OSError, subprocess.SubprocessError):
+        # The same program as the configuration starts.
+        return subprocess.run(["python", "-c", program], capture_output=True, timeout=30).returncode == 0  # noqa: S607
+    return False
 
 
 def _texts(template: str, flow: Path) -> dict[str, str]:

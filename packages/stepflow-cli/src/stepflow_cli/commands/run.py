@@ -14,8 +14,8 @@ from ..runs.job import Launch
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _MAIN = (
-    "--input --input-json --inputs --var --set --reuse --from --url --config --watch --output "
-    "--format --detach --timeout"
+    "--input --input-json --example --var --set --reuse --from --url --config --watch --output --format --detach "
+    "--timeout"
 )
 
 
@@ -36,12 +36,8 @@ def command(asked: Launch) -> None:
     """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
     the server has. The input comes from an option, else it is the JSON piped into the command, else null.
 
-    The output is printed as JSON. With -o the whole result is printed, even for failed runs.
-
-    With --inputs, all inputs are run as one batch, and a line of JSON is printed for each, in their order. With
-    --output FILE.jsonl, .csv or .parquet, inputs are read and records written during the batch, in the order in which
-    inputs end. A journal is kept beside the file: --resume continues an interrupted batch, and --retry-failed runs the
-    failed inputs of a finished one again.
+    The output is printed as JSON. With -o the whole result is printed, even for failed runs. For many inputs, use
+    'stepflow batch'.
 
     The run is recorded in the history of this user: see 'stepflow history --help'.
 
@@ -50,7 +46,8 @@ def command(asked: Launch) -> None:
     With --watch, an embedded server stays up, and is restarted when its configuration changes; standard input is not
     read.
 
-    With --detach, it prints the id of the run and ends. The run is then on the server that 'submit' uses.
+    With --detach, it prints the id of the run and ends. The run is then on the server of --url, by default the one of
+    'stepflow serve'.
 
     With --ui, the page of the run is opened at once and served until Ctrl-C; an embedded server runs as long. The
     result is printed when the run ends. See 'stepflow ui'.
@@ -65,7 +62,7 @@ def command(asked: Launch) -> None:
     from ..watching.sources import files_of_run
 
     given, server = asked.given, asked.server
-    check_watchable([given.flow, given.inputs or "", *given.values.files])
+    check_watchable([given.flow, *given.values.files])
     given = given._replace(values=given.values._replace(reads_stdin=False))
     with LastingServer(server, given.flow) as lasting:
 

@@ -9,17 +9,14 @@ from ..params.options import file_output_options, running_server_options, togeth
 from ..params.parsing import Command
 from ..runs.job import Launch
 
-_MAIN = "--input --input-json --inputs --var --set --idempotency-key --label --url --output --format --detach --timeout"
+_MAIN = "--input --input-json --example --var --set --idempotency-key --url --output --format --detach --timeout"
 
 
 @click.command("submit", cls=Command, main_options=_MAIN, conflicts=job_conflicts)
 @together("asked", Launch, job_options, running_server_options, detach_option, wait_options, file_output_options)
 def command(asked: Launch) -> None:
-    """Like 'run', but on a server that continues the run when this command ends: Ctrl-C and --timeout only end the
-    wait.
-
-    With --inputs and --output FILE.jsonl, .csv or .parquet, inputs are read and records written during the batch, as by
-    'run'.
+    """The same as 'run', but it never starts a server: the run continues when this command ends, so Ctrl-C and
+    --timeout only end the wait.
     """
     from ..runs.launch import launch
 

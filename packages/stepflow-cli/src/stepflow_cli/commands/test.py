@@ -11,7 +11,7 @@ import click
 
 from ..completion.candidates import complete_flow_files
 from ..errors import Problem, printable
-from ..inputs.flow import project_flows
+from ..inputs.flow import project_flows, project_of
 from ..output.messages import note
 from ..output.view import Output
 from ..params.conflicts import excludes, needs
@@ -113,6 +113,9 @@ def command(
 
     def once(clients: TestClients) -> None:
         plan = chosen_cases(named, choice, with_untested=settings.coverage)
+        for file in plan:
+            # A wrong project is an error of the command line, not of each case.
+            project_of(file.name)
         if settings.replay is not None:
             _tell_unrecorded(plan, settings)
         if not all(case.fault for file in plan for case in file.cases):

@@ -43,7 +43,7 @@ class Plan:
         Raises:
             Problem, FlowFileError: If one of them cannot be read.
         """
-        asked.values.check(flow=asked.flow, inputs=asked.cases)
+        asked.values.check(flow=asked.flow, inputs=asked.cases, option="--cases")
         self.asked = asked
         self.flow = load_flow_file(asked.flow)
         self.variables = asked.values.read_variables(self.flow)

@@ -43,14 +43,14 @@ def read_inputs(
     return opened(source, flow=flow, format=format, on_bad_line="stop" if stops else "fail")
 
 
-def all_inputs(path: str, stdin_format: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
-    """Return all inputs in a file, or on standard input in a format (json or yaml).
+def all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
+    """Return all inputs in a file, or on standard input, in a format; None chooses it by the extension.
 
     Raises:
         Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
     """
     try:
-        with read_inputs(path, stdin_format if path == "-" else None, flow, is_whole=True) as inputs:
+        with read_inputs(path, form, flow, is_whole=True) as inputs:
             found = list(inputs)
     except FlowFileError as error:
         raise usage(error.message, without_option(error.hint)) from None

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from ..errors import nearest, usage
+from ..output.messages import note
 from ..stdio import read_stdin
 from .files import read_piped
 from .flow import case_names, example_input, required_inputs, step_ids
@@ -49,23 +50,24 @@ class Values(NamedTuple):
         """The files that hold values."""
         return [each.text for each in (*self.input, *self.variables, *self.overrides) if each.form == "file"]
 
-    def check(self, *, flow: str, inputs: str | None = None) -> None:
+    def check(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
         """Raise on contradictory options, before anything is read.
 
         Args:
             flow: The flow's file, which may be `-`.
             inputs: The file of a batch's inputs, if any.
+            option: The option or argument that names it.
 
         Raises:
             Problem: If options contradict each other.
         """
         if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
-            raise usage("--inputs takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
+            raise usage(f"{option} takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
         given = [*self.input, *self.variables, *self.overrides]
         for each in given:
             _check_file(each)
         readers = [each.option for each in given if each.form == "file" and each.text == "-"]
-        readers += ["FLOW"] * (flow == "-") + ["--inputs"] * (inputs == "-")
+        readers += ["FLOW"] * (flow == "-") + [option] * (inputs == "-")
         if len(readers) > 1:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
@@ -158,17 +160,17 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
     if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet")):
-        raise usage(f"{given.text} is a file of many inputs, and --input takes one", _inputs_hint(given.text))
+        raise usage(f"{given.text} is a file of many inputs, and --input takes one", _batch_hint(given.text))
     try:
         return load_file(given.text)
     except FlowFileError as error:
         if given.option == "--input" and given.text.lower().endswith((".jsonl", ".ndjson")):
-            error.hint = _inputs_hint(given.text)
+            error.hint = _batch_hint(given.text)
         raise
 
 
-def _inputs_hint(path: str) -> str:
-    return f"--inputs {shlex.quote(path)} runs the flow on each input in it"
+def _batch_hint(path: str) -> str:
+    return f"'stepflow batch FLOW {shlex.quote(path)}' runs the flow on each input in it"
 
 
 def _read_json(text: str, option: str) -> Any:
@@ -255,6 +257,16 @@ def _input_fields(flow: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(path[0] for path in fields if path and isinstance(path[0], str)))
 
 
+def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
+    """Print a note about the fields of an input that the flow, which has its overrides, neither declares nor reads."""
+    from stepflow_client.flows.needs import unread_fields
+
+    names, known = unread_fields(flow, input)
+    for name in names:
+        hint = nearest(name, known) or f"it has {', '.join(known)}"
+        note(f"the flow neither declares nor reads {name} of its input; {hint}")
+
+
 def _check_file(given: Given) -> None:
     """Raise if JSON is given where a file name is expected.
 
@@ -294,9 +306,31 @@ def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set takes {form}, not {text!r}", _example_of("--set", parts[0]))
     override: Any = _replacing(read_scalar(value), _in_flow(parts, flow))
+    if parts[1] == "input" and len(parts) > 2:
+        _check_key(parts[0], parts[2], flow)
     for part in reversed(parts):
         override = {part: override}
     return dict(override)
+
+
+def _check_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
+    """Check a key that `--set` gives to the input of a step.
+
+    Raises:
+        Problem: If the input has no such key, and its component takes none, as far as that is known.
+    """
+    from stepflow_client.flows.components import BUILTINS
+
+    there = _in_flow([step, "input"], flow)
+    if not isinstance(there, Mapping) or not there or key in there:
+        return
+    schema, _ = BUILTINS.get(str(_in_flow([step, "component"], flow)), ({}, {}))
+    known = [*there, *(name for name in schema.get("properties", ()) if name not in there)]
+    near = nearest(key, known)
+    if key not in known and (near or "properties" in schema):
+        raise usage(f"the input of step {step} has no {key}", near or f"it has {', '.join(known)}")
+    if key not in known:
+        note(f"the input of step {step} has no {key} in the flow: it is added")
 
 
 def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:

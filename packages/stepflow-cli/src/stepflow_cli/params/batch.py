@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from .options import limit_option
-from .sections import BATCH, FILE, Choice
+from .sections import BATCH, Choice
 
 FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
-"""The formats of a batch's inputs and records."""
+"""The formats of many inputs."""
 RETRY_CODES = [
     "timeout",
     "invalid_input",
@@ -24,13 +24,6 @@ RETRY_CODES = [
     "lost_before_start",
 ]
 """The error codes of runs. Listed here, as the client's enumeration takes long to import."""
-
-inputs_option = BATCH.option(
-    "--inputs FILE",
-    "Many inputs: JSON lines (.jsonl, or -; empty lines are skipped), CSV, Parquet, or a list in a YAML or JSON file.",
-    type=FILE,
-)
-"""Adds --inputs; the command gets `inputs`, the file's name or None."""
 
 retry_options = (
     BATCH.option(
@@ -54,12 +47,7 @@ retry_options = (
 stream_options = (
     BATCH.option(
         "--input-format",
-        "What --inputs holds. [default: by the file extension; JSON lines for -]",
-        type=Choice(FORMATS),
-    ),
-    BATCH.option(
-        "--output-format",
-        "How --output is written as inputs end. [default: by the file extension; JSON lines for -]",
+        "The format of INPUTS. [default: by the file extension; JSON lines for -]",
         type=Choice(FORMATS),
     ),
     BATCH.option("--resume", "Continue an interrupted batch, from the journal beside --output FILE."),
@@ -76,10 +64,9 @@ stream_options = (
     ),
     BATCH.option(
         "--on-bad-line",
-        "A malformed line is a failed input, or ends the batch. [default: fail]",
+        "A malformed line is a failed input, or ends the batch. [default: fail with --output, else stop]",
         type=Choice(["fail", "stop"]),
         default=None,
     ),
 )
-"""The options of batches that stream."""
-STREAMING = "--input-format --output-format --resume --retry-failed --skip --limit --sample --seed --on-bad-line"
+"""The options that choose the inputs of a batch, and how its records are written."""

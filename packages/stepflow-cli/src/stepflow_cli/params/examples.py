@@ -16,13 +16,14 @@ stepflow runs list
 # run
 stepflow run hello.yaml --input-json '{"name": "W"}'
 echo '{"name": "W"}' | stepflow run hello.yaml
-stepflow run hello.yaml --inputs names.jsonl
-stepflow run hello.yaml --inputs names.csv -O out.csv
 stepflow run hello.yaml --example ada --reuse @last
+# batch
+stepflow batch hello.yaml names.jsonl
+stepflow batch hello.yaml names.csv -O out.csv
+stepflow batch hello.yaml names.csv --limit 2 --retry 2
 # submit
 stepflow submit hello.yaml --input name.json
 stepflow submit hello.yaml --example ada --detach
-stepflow submit hello.yaml --inputs names.jsonl
 # new
 stepflow new greeting
 stepflow new flows/fan_out.yaml --template map

@@ -17,7 +17,7 @@ from ..errors import ARGUMENTS, usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching, JobOptions, Retry, Reuse
-from .batch import STREAMING, inputs_option, retry_options, stream_options
+from .batch import retry_options, stream_options
 from .conflicts import excludes, needs
 from .options import label_option, together
 from .parsing import given_order
@@ -107,7 +107,7 @@ _EXAMPLE = INPUT.option(
 _STDIN = (
     INPUT.option(
         "--stdin-format",
-        "The format of standard input. [default: JSON; YAML or JSON with -; JSON lines with --inputs -]",
+        "The format of standard input. [default: JSON; YAML or JSON with -]",
         type=Choice(["json", "yaml"]),
     ),
     INPUT.option(
@@ -205,37 +205,39 @@ one_input = excludes("--input --input-json --input-yaml --example --inputs", hin
 one_mapping = excludes("--variables --variables-json --variables-yaml")
 retry_needed = needs("--retry-on", "--retry")
 _REUSING = "--reuse --from --step"
+_no_embedded = excludes("--detach", "--local --config", "an embedded server stops when the command exits")
 job_conflicts = (
     one_input,
     one_mapping,
-    retry_needed,
-    needs(f"--retry {STREAMING}", "--inputs"),
-    needs("--seed", "--sample"),
-    excludes("--resume --retry-failed"),
-    needs("--resume", "--output", "the journal lies beside it"),
-    needs("--retry-failed", "--output", "it lists the failed inputs"),
-    excludes("--retry-failed", "--skip --limit --sample", "the failed inputs are the ones that run"),
-    excludes(STREAMING, "--timeout", "a record is written as its input ends"),
     needs("--idempotency-scope", "--idempotency-key"),
-    excludes("--retry", "--idempotency-key", "a key identifies one run, even a failed one"),
     excludes("--from --step", hint="--step executes one step alone"),
     excludes("--step", "--example", "--input-json gives the step its input"),
     excludes("--step", "--up-to", "--up-to also executes the steps that it needs"),
     excludes(_REUSING, "--idempotency-key", "a key identifies one run of the whole flow"),
     excludes(_REUSING, "--cache", "only whole results are cached"),
-    excludes(_REUSING, "--retry", "use --retry for a run of the whole batch"),
     excludes(_REUSING, "--wait-for-components", "'stepflow health --component PATH --wait 60s' waits"),
-    excludes("--detach", "--retry", "only a command that waits runs inputs again"),
-    excludes("--detach", STREAMING, "it starts one run of all inputs"),
     excludes("--detach", "--cache", "a result is cached by the command that waits for it"),
-    excludes("--detach", "--local --config", "an embedded server stops when the command exits"),
+    _no_embedded,
     needs("--refresh --max-age", "--cache"),
-    excludes("--cache", "--inputs", "only the result of a single input is cached"),
     excludes("--cache", "--idempotency-key", "a cached result is of a run without the key"),
-    excludes("--ui", f"--detach --dry-run --cache --retry {STREAMING}", "it opens the page of one run"),
+    excludes("--ui", "--detach --dry-run --cache", "it opens the page of a run"),
     excludes("--watch", "--detach --ui"),
 )
 """The conflicts between the options of `run` and `submit`."""
+_CHOOSING = "--resume --retry-failed --skip --limit --sample --on-bad-line"
+batch_conflicts = (
+    one_mapping,
+    retry_needed,
+    needs("--seed", "--sample"),
+    excludes("--resume --retry-failed"),
+    needs("--resume", "--output", "the journal lies beside it"),
+    needs("--retry-failed", "--output", "it lists the failed inputs"),
+    excludes("--retry-failed", "--skip --limit --sample", "the failed inputs are the ones that run"),
+    excludes("--detach", f"--retry --output {_CHOOSING}", "it starts one run of all inputs"),
+    excludes("--dry-run", _CHOOSING, "it checks all inputs"),
+    _no_embedded,
+)
+"""The conflicts between the options of `batch`."""
 
 history_options = together(
     "about",
@@ -267,46 +269,55 @@ _REUSE = (
         shell_complete=complete_steps,
     ),
 )
+_DRY_RUN = FLOW.option("--dry-run", "Run nothing: validate the flow, and print what would be sent, without secrets.")
+_UP_TO = FLOW.option(
+    "--up-to STEP",
+    "Run only this step and those it depends on; its output is the result.",
+    shell_complete=complete_steps,
+)
+_CONCURRENCY = "--max-concurrency N", "How many steps are executed at once. [default: the server decides]"
 job_options = together(
     "given",
     JobOptions,
     flow_argument,
-    FLOW.option("--dry-run", "Run nothing: validate the flow, and print what would be sent, without secrets."),
+    value_options,
+    no_check_option(INPUT),
+    _DRY_RUN,
+    _UP_TO,
+    FLOW.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     FLOW.option(
         "--idempotency-key KEY",
-        "Create one run for this key, such as the id of a document. If the flow has a run under it, return that "
-        "one. For a changed flow, the key is another one unless it has a scope. Needs a server with a "
-        "persistent store.",
+        "Create one run for this key, such as the id of a document. If the flow already has a run with this key, "
+        "return that run. A changed flow starts a new run unless a scope is set. Needs a server with a persistent "
+        "store.",
     ),
     FLOW.option(
         "--idempotency-scope NAME",
-        "What the key identifies, for example ticket: the run with this key and scope is returned, whatever "
-        "the version of the flow.",
-    ),
-    FLOW.option(
-        "--up-to STEP",
-        "Run only this step and those it depends on; its output is the result.",
-        shell_complete=complete_steps,
+        "Let the key identify a run whatever the version of the flow; a name such as ticket.",
     ),
     FLOW.option(
         "--wait-for-components",
         "Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
     ),
     together("reuse", Reuse, *_REUSE),
-    value_options,
-    no_check_option(INPUT),
-    inputs_option,
-    BATCH.option(
-        "--max-concurrency N",
-        "How many steps are executed at once, over all inputs; the number of started inputs is not limited. "
-        "[default: the server decides]",
-        type=click.IntRange(min=1),
-    ),
-    together("retry", Retry, *retry_options),
-    together("streaming", dict, *stream_options),
     history_options,
 )
-"""Adds the options of commands that run a flow, except the cache's; the command gets `given`, a `JobOptions`."""
+"""Adds the options of `run` and `submit`, except the cache's; the command gets `given`, a `JobOptions`."""
+batch_job_options = together(
+    "given",
+    JobOptions,
+    click.argument("flow", metavar="FLOW", shell_complete=complete_flow_files),
+    click.argument("inputs", metavar="INPUTS", type=FILE),
+    together("retry", Retry, *retry_options),
+    together("streaming", dict, *stream_options),
+    BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
+    setting_options,
+    _DRY_RUN,
+    _UP_TO,
+    no_check_option(FLOW),
+    history_options,
+)
+"""Adds the arguments and options of `batch`; the command gets `given`, a `JobOptions`."""
 
 rounds_option = OUTPUT.option(
     "--watch",

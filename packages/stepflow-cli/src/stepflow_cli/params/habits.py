@@ -42,10 +42,19 @@ _OPTIONS = {
     "--server": _URL,
 }
 """Options, after the command if it is about one command. A value follows the option after a blank."""
+_BATCH = "--inputs --retry --retry-on --input-format --output-format --resume --retry-failed --skip --limit -n --sample"
+_OPTIONS |= {
+    f"{command} {option}": "'stepflow batch FLOW INPUTS' runs a flow on many inputs, with --retry, --resume and --limit"
+    for command in ("run", "submit")
+    for option in _BATCH.split()
+} | {
+    "batch --inputs": "INPUTS is the second argument: stepflow batch FLOW INPUTS",
+    "batch --output-format": "-o FORMAT is the format of the records",
+}
 
 _COMMANDS = {
-    "run-batch": "stepflow run FLOW --inputs FILE.jsonl runs a batch",
-    "submit-batch": "stepflow submit FLOW --inputs FILE.jsonl runs a batch",
+    "run-batch": "'stepflow batch FLOW INPUTS' runs a batch",
+    "submit-batch": "'stepflow batch FLOW INPUTS --url URL' runs a batch",
     "history search": "'stepflow history list TEXT' searches the recorded runs",
     "runs wait": "'stepflow runs watch -q RUN...' waits for runs to end",
     "eval-expr": "'stepflow runs eval RUN EXPRESSION' evaluates an expression with the outputs of a run",
@@ -104,7 +113,7 @@ def extra_hint(extra: str, args: Sequence[str]) -> str | None:
     if extra[:1] in ("{", "["):
         return f"an input is --input-json {shlex.quote(extra)}"
     if extra.lower().endswith(_BATCHES):
-        return f"a file of many inputs is --inputs {shlex.quote(extra)}"
+        return f"'stepflow batch FLOW {shlex.quote(extra)}' runs a flow on many inputs"
     return f"an input is --input {shlex.quote(extra)}" if extra.lower().endswith(_FILES) else None
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -184,8 +184,8 @@ def _file_output(format: str | None, is_json: bool, path: str | None) -> Output:
     return output
 
 
-def _any_format(*aliases: str) -> Decorator:
-    names = [*FORMATS, *aliases]
+def _any_format(*aliases: str, names: Iterable[str] = FORMATS) -> Decorator:
+    names = [*names, *aliases]
     said = f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too."
     return format_option(names, said, callback=_read_format)
 
@@ -230,14 +230,16 @@ def formatted_output(**aliases: str) -> Decorator:
 
 output_options = formatted_output()
 """Adds -o/--format, --fields and --wide, for commands that print a table; the command gets `output`, an `Output`."""
-file_output_options = together(
-    "output",
-    _file_output,
-    file_option("Write the result to this file, - for standard output.", "path"),
-    _any_format(),
-    _IS_JSON,
-)
-"""Adds -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
+
+
+def file_output(formats: Iterable[str] = FORMATS) -> Decorator:
+    """Add -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
+    help = "Write the result to this file, - for standard output."
+    return together("output", _file_output, file_option(help, "path"), _any_format(names=formats), _IS_JSON)
+
+
+file_output_options = file_output()
+"""The same, with the usual formats."""
 
 components_option = option(
     "--components FILE", "Take the components from the file that 'components lock' wrote, not from a server.", type=FILE

@@ -33,6 +33,19 @@ class _RunId(TextType):
 RUN_ID = _RunId()
 
 
+class ContentId(TextType):
+    """The id of a stored flow or blob: a digest of its content."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        self._what, self._hint = what, hint
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id."""
+        if re.fullmatch("[0-9a-fA-F]{64}", value) is None:
+            raise usage(f"a {self._what} id has 64 hexadecimal digits, unlike {value!r}", self._hint)
+        return value
+
+
 def checked_id(text: str, where: str = "") -> str:
     """Return a run id as servers write it, its beginning, or `@N`.
 

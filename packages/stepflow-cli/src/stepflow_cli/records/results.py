@@ -88,14 +88,13 @@ def _hint_for(message: str) -> str | None:
     return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
-def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Output, hint: str | None = None) -> None:
+def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Output) -> None:
     """Print a record for each item of a batch.
 
     Args:
         run_ids: The runs of the batch, whose ids the format `name` prints.
         results: The results of its items.
         output: Where to print them.
-        hint: What to change, if items failed and that is known.
 
     Raises:
         Problem: If not all items succeeded.
@@ -119,7 +118,7 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
         run_id = (runs.pop() or None) if len(runs) == 1 else None
         where = "" if run_id is None else f" in run {run_id}"
         message = f"{len(failed)} of {len(results)} inputs did not succeed{where}"
-        raise Problem(message, kind="run_failed", run_id=run_id, hint=hint)
+        raise Problem(message, kind="run_failed", run_id=run_id)
 
 
 def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:

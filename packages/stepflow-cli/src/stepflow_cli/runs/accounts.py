@@ -81,12 +81,11 @@ def explained(target: Target, job: Job, result: FlowResult) -> str | None:
         result: The result of the run.
     """
     from stepflow_client._command import FailureHints
-    from stepflow_client.flows.interpreter import flow_with
 
     error = result.error
     if error is None:
         return None
-    flow = flow_with(job.flow, job.overrides)
+    flow = job.with_overrides
     hint = FailureHints(flow, job.variables or {}).of(error, job.input)
     if hint is not None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
         return hint
@@ -100,26 +99,6 @@ def explained(target: Target, job: Job, result: FlowResult) -> str | None:
     except StepflowClientError:
         # The failure to report is the run's.
         return None
-
-
-_LOOKED_AT = 20
-"""How many failed inputs of a batch are looked at for a hint."""
-
-
-def hint_of_batch(job: Job, results: Iterable[FlowResult]) -> str | None:
-    """Return what to change in the first failed input of a batch of which that is known; None if it is of none."""
-    from itertools import islice
-
-    from stepflow_client._command import FailureHints
-    from stepflow_client.flows.interpreter import flow_with
-
-    hints = FailureHints(flow_with(job.flow, job.overrides), job.variables or {})
-    failed = ((index, each.error) for index, each in enumerate(results) if each.error is not None)
-    for index, error in islice(failed, _LOOKED_AT):
-        hint = error.hint or hints.of(error, (job.batch or [])[index])
-        if hint is not None:
-            return f"item {index}: {hint}"
-    return None
 
 
 def written_in_python(job: Job, result: FlowResult) -> str | None:

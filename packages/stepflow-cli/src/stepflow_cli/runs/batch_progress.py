@@ -1,4 +1,4 @@
-"""The progress of a streaming batch: counts, failures and latencies."""
+"""The progress of a batch: counts, failures and latencies."""
 
 from __future__ import annotations
 
@@ -49,18 +49,29 @@ class BatchProgress(BatchCount):
         super().__init__()
         self._failures = FailureGroups()
         self._hint: str | None = None
+        self._runs: set[str | None] = set()
+        self._failed_runs: set[str | None] = set()
+        """At most two of the batch's runs, and of those of its failed inputs; None for an input that was not sent."""
         self._latencies = Latencies()
         self._shown = time.monotonic()
 
     def note(self, outcome: Outcome) -> None:
         """Count an outcome."""
         super().note(outcome)
+        _add(self._runs, outcome.run_id)
         if outcome.duration is not None:
             self._latencies.note(outcome.duration)
         if outcome.is_success:
             return
-        self._hint = self._hint or (outcome.error.hint if outcome.error is not None else None)
+        if self._hint is None and outcome.error is not None and outcome.error.hint is not None:
+            self._hint = f"item {outcome.index}: {outcome.error.hint}"
+        _add(self._failed_runs, outcome.run_id)
         self._failures.add(outcome.index, outcome.error, outcome.status)
+
+    @property
+    def run_id(self) -> str | None:
+        """The run of a batch that is a single run."""
+        return _only(self._runs)
 
     def is_due(self) -> bool:
         """Return whether it is time to update the progress."""
@@ -83,20 +94,37 @@ class BatchProgress(BatchCount):
     def _text(self) -> str:
         return f"{self.done} inputs done, {self.failed} failed, {self.done / self.seconds:.0f}/s"
 
-    def summarise(self) -> None:
+    def summarise(self, *, is_brief: bool = False) -> None:
         """Print the batch's outcome, with the most frequent failures first.
+
+        Args:
+            is_brief: Whether to leave out counts and latencies.
 
         Raises:
             Problem: If not all inputs succeeded.
         """
-        note(f"{self._text()}, {self.seconds:.1f} s")
-        found = [(percent, self._latencies.percentile(percent / 100)) for percent in (50, 95, 99)]
-        if found[0][1] is not None:
-            told = ", ".join(f"p{percent} {seconds:.3g} s" for percent, seconds in found)
-            # The latency of a single input is unknown, so the latency of its run is used.
-            note(f"  latency of runs: {told}")
+        indent = ""
+        if not is_brief:
+            indent = "  "
+            note(f"{self._text()}, {self.seconds:.1f} s")
+            found = [(percent, self._latencies.percentile(percent / 100)) for percent in (50, 95, 99)]
+            if found[0][1] is not None:
+                told = ", ".join(f"p{percent} {seconds:.3g} s" for percent, seconds in found)
+                # The latency of a single input is unknown, so the latency of its run is used.
+                note(f"  latency of runs: {told}")
         for line in self._failures.lines():
-            note(f"  {line}")
+            note(f"{indent}{line}")
         if self.failed:
-            message = f"{self.failed} of {self.done} inputs did not succeed"
-            raise Problem(message, kind="run_failed", hint=self._hint)
+            run_id = _only(self._failed_runs)
+            where = "" if run_id is None else f" in run {run_id}"
+            message = f"{self.failed} of {self.done} inputs did not succeed{where}"
+            raise Problem(message, kind="run_failed", run_id=run_id, hint=self._hint)
+
+
+def _add(runs: set[str | None], run_id: str | None) -> None:
+    if len(runs) < 2:
+        runs.add(run_id)
+
+
+def _only(runs: set[str | None]) -> str | None:
+    return next(iter(runs)) if len(runs) == 1 else None

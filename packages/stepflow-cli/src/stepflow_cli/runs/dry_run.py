@@ -68,7 +68,7 @@ def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
     return {
         "server": "embedded" if target.runtime is not None else target.client.url,
         "flow": job.flow_id or flow,
-        "input": None if job.batch is not None else hide(_masked(job.input, declared_schema(job.flow, "input"))),
+        "input": None if job.inputs is not None else hide(_masked(job.input, declared_schema(job.flow, "input"))),
         "inputs": None if job.batch is None else len(job.batch),
         "variables": hide(_masked(job.variables, declared_schema(job.flow, "variables"))),
         "variables_from_env": job.variables_from_env,

@@ -1,11 +1,11 @@
-"""Running a flow, from reading its file to printing the result; shared by `run` and `submit`."""
+"""Running a flow, from reading its file to printing the result; shared by `run`, `submit` and `batch`."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,17 @@ from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import all_inputs
 from ..inputs.flow import load_flow_file
-from ..inputs.values import Values
+from ..inputs.values import Values, note_unread_fields
 from ..output.messages import note, waiting
 from ..output.view import Output
-from ..records.results import BATCH_RESULT, print_result, print_results
+from ..records.results import print_result
 from ..server.connect import Target
 from ..settings.history import require_history
 from ..validation.before_run import check_before_run, read_flow_text
-from .accounts import explained, hint_of_batch, written_in_python
+from .accounts import explained, written_in_python
 from .job import Job, JobOptions
 from .live import shown_while_waiting
-from .reuse import alone, keep_outputs, part_of, rerun_batch, started, with_earlier_run
+from .reuse import alone, keep_outputs, part_of, started, with_earlier_run
 from .wait import Wait, hinting_return, with_views
 
 if TYPE_CHECKING:
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 
-def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
+def prepare(given: JobOptions, *, reads_inputs: bool = False) -> Job:
     """Read the flow and the values before anything is sent or started.
 
     Args:
         given: The options. The values for a stored flow are read once the server is known.
-        is_stream: Whether the inputs are read as they are needed.
+        reads_inputs: Whether to read all inputs of a batch. By default, they are read as they are needed.
 
     Raises:
         Problem, FlowFileError: If the flow or a value is wrong.
     """
     flow, values, inputs = given.flow, given.values, given.inputs
-    values.check(flow=flow, inputs=inputs)
+    values.check(flow=flow, inputs=inputs, option="INPUTS")
     about = {name: value for name, value in given.about.items() if value}
     if about:
         require_history()
@@ -68,8 +68,9 @@ def prepare(given: JobOptions, *, is_stream: bool = False) -> Job:
         flow={} if is_stored else load_flow_file(flow) if text is None else dict(text.unplaced.root.value),
         flow_id=flow if is_stored else None,
         unread=values,
-        batch=None if inputs is None else [],
-        inputs=None if is_stream else inputs,
+        inputs=inputs,
+        input_format=given.streaming.get("input_format"),
+        batch=[] if reads_inputs and inputs is not None else None,
         variables_from_env=values.variables_from_env,
         max_concurrency=given.max_concurrency,
         check=given.check,
@@ -103,9 +104,17 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         only, is_part = job.reuse.only_step, job.up_to is not None or job.reuse.only_step is not None
         check_before_run(text, name, job.flow if only is None else part_of(job), changed=changed, is_part=is_part)
     advice = "--no-check runs it all the same"
-    check_variables(whole.flow, _all_variables(whole), whole.overrides, check_values=job.check, advice=advice)
+    check_variables(
+        whole.flow,
+        _all_variables(whole),
+        whole.overrides,
+        check_values=job.check,
+        is_strict=job.check,
+        advice=advice,
+    )
     job = _with_input(job, values)
-    if job.check and job.has_input:
+    # The inputs of a batch that are not read yet are checked one by one.
+    if job.check and job.has_input and (job.inputs is None or job.batch is not None):
         inputs = [job.input] if job.batch is None else job.batch
         file = job.inputs or next((each.text for each in values.input if each.form == "file"), None)
         check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)
@@ -123,11 +132,13 @@ def _all_variables(job: Job) -> dict[str, Any]:
 def _with_input(job: Job, values: Values) -> Job:
     """Return a job with its input, which may be that of an earlier run, or of one step."""
     if job.inputs is not None:
-        job = job._replace(batch=all_inputs(job.inputs, values.stdin_format, job.flow))
-    elif job.batch is None and job.reuse.is_asked:
+        if job.batch is None:
+            return job
+        return job._replace(batch=all_inputs(job.inputs, job.input_format, job.flow))
+    if job.reuse.is_asked:
         given = values.given_input(job.flow)
         job = job._replace(has_input=given is not None, input=None if given is None else given[0])
-    elif job.batch is None:
+    else:
         job = job._replace(input=values.read_input(job.flow))
     if job.reuse.only_step is None or not job.has_input:
         return job
@@ -225,12 +236,17 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:
-        if problem.run_id is None:
-            problem.run_id = run_id
-            if problem.hint is None and not target.ends_with_command:
-                problem.hint = f"run {run_id} was created: {target.return_command('runs result', run_id)}"
-        with_views(problem, target, run_id)
+        with_views(name_run(problem, target, run_id), target, run_id)
         raise
+
+
+def name_run(problem: Problem, target: Target, run_id: str) -> Problem:
+    """Return a problem with the run's id, and with how to get its result."""
+    if problem.run_id is None:
+        problem.run_id = run_id
+        if problem.hint is None and not target.ends_with_command:
+            problem.hint = f"run {run_id} was created: {target.return_command('runs result', run_id)}"
+    return problem
 
 
 def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
@@ -246,18 +262,11 @@ def print_cached(cache: JobCache, job: Job, output: Output) -> bool:
 
 
 def run_job(target: Target, job: Job, wait: Wait, output: Output, cache: JobCache | None = None) -> None:
-    """Run a job and print its result, or a record for each input of a batch, in their order.
+    """Run a job of one input and print its result.
 
     Raises:
-        Problem: If not everything succeeded.
+        Problem: If it did not succeed.
     """
-    if job.batch is None:
-        _run_one(target, job, wait, output, cache)
-    else:
-        _run_batch(target, job, wait, output)
-
-
-def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCache | None) -> None:
     if cache is None:
         result = _result(target, job, wait)
     else:
@@ -272,53 +281,19 @@ def _run_one(target: Target, job: Job, wait: Wait, output: Output, cache: JobCac
                 hints = (problem.hint or explained(target, job, result), written_in_python(job, result))
                 problem.hint = "; ".join(filter(None, hints)) or None
             raise
+    # A failure has a hint of its own.
+    note_unread_input(job)
+
+
+def note_unread_input(job: Job) -> None:
+    """Print a note about the fields of a single input that the flow neither declares nor reads."""
+    if job.inputs is None and job.has_input:
+        note_unread_fields(job.with_overrides, job.input)
 
 
 def _result(target: Target, job: Job, wait: Wait) -> FlowResult:
     run_id = start(target, job)
     with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
         result = target.client.get_result(run_id, timeout=wait.timeout)
-    keep_outputs(target, job, run_id, [result])
+    keep_outputs(target, job, run_id)
     return result
-
-
-def _run_batch(target: Target, job: Job, wait: Wait, output: Output) -> None:
-    with waiting("reading the flow"):
-        job = completed(target, job)
-    if not job.batch:
-        output.records([], BATCH_RESULT, default="jsonl")
-        return
-    if job.retry.options:
-        _run_attempts(target, job, wait, output)
-        return
-    if job.reuse.is_asked:
-        with target.history.recording(flow=job.flow, **job.about):
-            again = rerun_batch(target, job, wait.timeout)
-        results = list(again.results)
-        print_results(again.run_ids, results, output, hint_of_batch(job, results))
-        return
-    run_id = start(target, job)
-    with naming(target, run_id):
-        with hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
-            results = target.client.get_results(run_id, timeout=wait.timeout)
-        keep_outputs(target, job, run_id, results)
-        print_results([run_id], results, output, hint_of_batch(job, results))
-
-
-def _run_attempts(target: Target, job: Job, wait: Wait, output: Output) -> None:
-    """Run a batch whose failed inputs run again: unlike other batches, it consists of several runs."""
-    with waiting("running the batch"):
-        outcomes = target.client.map(
-            job.flow,
-            job.batch or [],
-            ordered=True,
-            check_input=False,
-            on_cancel=wait.on_interrupt,
-            timeout=wait.timeout,
-            **job.arguments,
-            **job.retry.options,
-        )
-        with target.history.recording(flow=job.flow, **job.about), closing(outcomes):
-            results = [outcome.result for outcome in outcomes]
-    run_ids = list(dict.fromkeys(result.run_id for result in results if result.run_id))
-    print_results(run_ids, results, output, hint_of_batch(job, results))

@@ -53,10 +53,11 @@ class Job(NamedTuple):
     unread: Values | None = None
     """The values that are read once a stored flow is known."""
     input: Any = None
-    batch: list[Any] | None = None
-    """The inputs of a batch; then there is no single input."""
     inputs: str | None = None
-    """The file of the inputs, if they are read once the flow is known."""
+    """The file of a batch's inputs; then there is no single input."""
+    input_format: str | None = None
+    batch: list[Any] | None = None
+    """The inputs of a batch that is sent as one run, or only printed."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
     variables_from_env: bool = False
@@ -82,6 +83,13 @@ class Job(NamedTuple):
     """Further data for the history: the flow's file, labels and a note."""
 
     @property
+    def with_overrides(self) -> Mapping[str, Any]:
+        """The flow with its overrides."""
+        from stepflow_client.flows.interpreter import flow_with
+
+        return flow_with(self.flow, self.overrides)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of the client's methods that start runs, except for the input."""
         names = ("overrides", "variables", "variables_from_env", "max_concurrency")
@@ -89,26 +97,26 @@ class Job(NamedTuple):
 
 
 class JobOptions(NamedTuple):
-    """The options of commands that run a flow."""
+    """The options of commands that run a flow. A batch has `inputs`; the fields after it are those of a single run."""
 
     flow: str
     """The flow's file, or the id of a stored flow."""
     dry_run: bool
-    idempotency_key: str | None
-    idempotency_scope: str | None
-    wait_for_components: bool
     up_to: str | None
-    reuse: Reuse
     values: Values
     check: bool
-    inputs: str | None
-    """The file of a batch's inputs; then there is no single input."""
     max_concurrency: int | None
-    retry: Retry
-    streaming: dict[str, Any]
-    """The options of batches that stream."""
     about: dict[str, Any]
     """The labels and the note for the history."""
+    inputs: str | None = None
+    """The file of a batch's inputs."""
+    retry: Retry = Retry()
+    streaming: Mapping[str, Any] = {}
+    """Which inputs a batch reads and how it writes their records."""
+    idempotency_key: str | None = None
+    idempotency_scope: str | None = None
+    wait_for_components: bool = False
+    reuse: Reuse = Reuse()
 
 
 class Caching(NamedTuple):

@@ -1,4 +1,4 @@
-"""What `run` and `submit` do: run a job and print its result, or print its id and leave it to the server."""
+"""What `run`, `submit` and `batch` do: run a job and print its result, or print its id and leave it to the server."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import sys
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from ..errors import check_extra, usage
+from ..errors import check_extra
 from ..output.view import Column, Output, View
-from ..records.results import print_result, print_results
+from ..records.results import print_result
 from ..server.connect import Target, connect
-from .accounts import hint_of_batch
-from .execute import naming, prepare, print_cached, run_job, start
+from .execute import naming, note_unread_input, prepare, print_cached, run_job, start
 from .job import Job, Launch
 from .wait import Wait, hinting_return
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-    from .caching import JobCache
-    from .stream import Stream
 
 _RUN = View(columns=(Column("run_id", kind="id"),))
 
@@ -31,22 +27,19 @@ def launch(asked: Launch) -> None:
         Problem: If options contradict each other, or not everything succeeded.
     """
     given, server, detach, wait, output, caching, _, pages = asked
-    stream = None
     if pages:
         from ..ui.serving import EXTRA
 
         check_extra("--ui", "ui", *EXTRA)
+    is_batch, sends_all = given.inputs is not None, detach or given.dry_run
+    stream = None
     if detach:
         server = server._replace(default="server", may_end=False)
-    elif given.inputs is not None:
+    job = prepare(given, reads_inputs=sends_all)
+    if is_batch and not sends_all:
         from .stream import stream_of
 
-        stream = stream_of(given, output, wait)
-    reuse = given.reuse
-    if (detach or pages) and given.inputs is not None and reuse.is_asked and reuse.only_step is None:
-        names = "--detach" if detach else "--ui", "--from" if reuse.from_step else "--reuse"
-        raise usage(f"{' and '.join(names)} exclude each other with --inputs", "they may start several runs")
-    job = prepare(given, is_stream=stream is not None)
+        stream = stream_of(given, output)
     cache = None
     if caching.is_on:
         from .caching import open_cache
@@ -63,14 +56,19 @@ def launch(asked: Launch) -> None:
             _start(target, job, output)
         elif pages:
             _serve(target, job, wait, output)
+        elif stream is not None:
+            from .stream import run_stream
+
+            run_stream(target, job, stream, wait)
         else:
-            _run(target, job, stream, wait, output, cache)
+            run_job(target, job, wait, output, cache)
 
 
 def _start(target: Target, job: Job, output: Output) -> None:
     run_id = start(target, job)
     with naming(target, run_id):
         output.record({"run_id": run_id}, _RUN, default="name")
+    note_unread_input(job)
 
 
 def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
@@ -83,7 +81,7 @@ def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
     with naming(target, run_id):
         printed: Future[None] = Future()
         # A thread that does not keep the command from ending.
-        Thread(target=_print_later, args=(printed, target, job, run_id, output), daemon=True).start()
+        Thread(target=_print_later, args=(printed, target, run_id, output), daemon=True).start()
         serve_pages(target, Pages(), run_id)
         with hinting_return(target, run_id, wait):
             if not printed.done() and not target.client.get_run(run_id).is_finished:
@@ -91,26 +89,13 @@ def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
         printed.result()
 
 
-def _print_later(printed: Future[None], target: Target, job: Job, run_id: str, output: Output) -> None:
+def _print_later(printed: Future[None], target: Target, run_id: str, output: Output) -> None:
     """Print the result as soon as the run ends."""
     try:
-        results = target.client.get_results(run_id)
-        if job.batch is None:
-            print_result(results[0], output)
-        else:
-            print_results([run_id], results, output, hint_of_batch(job, results))
+        print_result(target.client.get_result(run_id), output)
         sys.stdout.flush()
     except BaseException as error:
         # The exit code tells it.
         printed.set_exception(error)
     else:
         printed.set_result(None)
-
-
-def _run(target: Target, job: Job, stream: Stream | None, wait: Wait, output: Output, cache: JobCache | None) -> None:
-    if stream is None:
-        run_job(target, job, wait, output, cache)
-        return
-    from .stream import run_stream
-
-    run_stream(target, job, stream, wait)

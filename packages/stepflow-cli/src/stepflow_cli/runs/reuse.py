@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,12 @@ from .find import is_whole, place_of, whole_id
 from .job import Job, Reuse
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, RerunPlan, RerunResult
+    from stepflow_client import RerunPlan
     from stepflow_client.history import HistoryEntry
 
 _PLAN = View(columns=columns("index:number", "kept", "executed"))
 _MOST_RUNS = 200
 """Number of runs of a flow that are looked through for one whose steps are known."""
-_MOST_ITEMS = 100
-"""Maximum number of items of a run on an embedded server whose outputs are kept."""
 
 
 def part_of(job: Job) -> Mapping[str, Any]:
@@ -115,17 +113,16 @@ def _runs_of(target: Target, job: Job) -> Iterator[HistoryEntry]:
     here, config = same_server(target.client.url), _config_digest(target)
     for entry in found:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
-        if (entry.server in here or is_kept) and _fits(entry, job):
+        if (entry.server in here or is_kept) and _is_single(entry):
             yield entry
 
 
-def _fits(entry: HistoryEntry, job: Job) -> bool:
-    """Return whether a run has as many items as a job, as far as that is recorded."""
+def _is_single(entry: HistoryEntry) -> bool:
+    """Return whether a run has one item, as far as that is recorded."""
     if entry.has_more_runs or "input" in entry.omitted:
         return not entry.has_more_runs
     # A single input that is a list is recorded inside of a list.
-    total = len(entry.input) if isinstance(entry.input, list) else 1
-    return total == (1 if job.batch is None else len(job.batch))
+    return not isinstance(entry.input, list) or len(entry.input) == 1
 
 
 def _is_named(entry: HistoryEntry, name: str) -> bool:
@@ -144,7 +141,7 @@ def arguments_of(job: Job) -> dict[str, Any]:
         return given | {"only_step": reuse.only_step}
     if job.has_input:
         # A single input that is a list would be taken for a batch.
-        given["input"] = [job.input] if job.batch is None else job.batch
+        given["input"] = [job.input]
     return given | {"only_changed": True, "from_step": reuse.from_step}
 
 
@@ -161,27 +158,21 @@ def started(target: Target, job: Job) -> str:
     if plan.total != 1:
         raise usage(
             f"run {plan.run_id} is a batch of {plan.total} items, and this is one run",
-            "--inputs gives the inputs of a batch",
+            f"'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW' runs the batch again",
         )
     say_plan(plan)
     (handle,) = target.client.start_rerun(job.reuse.run or "", **arguments_of(job))
     return handle.run_id
 
 
-def rerun_batch(target: Target, job: Job, timeout: float | None) -> RerunResult:
-    """Run a batch that takes outputs from an earlier one: it may consist of several runs."""
-    say_plan(plan_of(target, job))
-    return target.client.rerun(job.reuse.run or "", timeout=timeout, **arguments_of(job))
-
-
-def keep_outputs(target: Target, job: Job, run_id: str, results: Sequence[FlowResult]) -> None:
+def keep_outputs(target: Target, job: Job, run_id: str) -> None:
     """Keep the outputs of a run's steps in the history if its server is an embedded one, which ends with the command.
 
     Outputs that contain the value of a secret variable are left out.
     """
-    if target.runtime is None or len(results) > _MOST_ITEMS or not target.history.is_on:
+    if target.runtime is None or not target.history.is_on:
         return
-    kept = _kept_before(target, run_id, len(results))
+    kept = _kept_before(target, run_id)
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
@@ -189,9 +180,9 @@ def keep_outputs(target: Target, job: Job, run_id: str, results: Sequence[FlowRe
         variables = {**_environment(job), **(job.variables or {})}
         for step in target.client.get_run_steps(run_id).steps:
             is_public = not quotes_secret(step.output, variables, declared, job.flow)
-            if step.status.value == "completed" and step.item_index < len(kept) and is_public:
-                kept[step.item_index][step.step_id] = step.output
-        open_history().keep_outputs(run_id, kept, server=_config_digest(target) or "")
+            if step.status.value == "completed" and is_public:
+                kept[step.step_id] = step.output
+        open_history().keep_outputs(run_id, [kept], server=_config_digest(target) or "")
 
 
 def _config_digest(target: Target) -> str | None:
@@ -203,13 +194,14 @@ def _config_digest(target: Target) -> str | None:
     return sha256(json.dumps(target.runtime.config, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _kept_before(target: Target, run_id: str, total: int) -> list[dict[str, Any]]:
+def _kept_before(target: Target, run_id: str) -> dict[str, Any]:
     """Return the outputs that a run itself has kept: servers do not list kept steps that no executed step reads."""
     entry = target.history.get(run_id)
     earlier = None if entry is None or entry.rerun_of is None else target.history.kept_outputs(entry.rerun_of)
-    if entry is None or earlier is None or len(entry.rerun_items) != total:
-        return [{} for _ in range(total)]
-    return [{name: earlier[item][name] for name in entry.kept if name in earlier[item]} for item in entry.rerun_items]
+    if entry is None or earlier is None or len(entry.rerun_items) != 1:
+        return {}
+    (item,) = entry.rerun_items
+    return {name: earlier[item][name] for name in entry.kept if name in earlier[item]}
 
 
 def _environment(job: Job) -> dict[str, Any]:

@@ -1,16 +1,17 @@
-"""Running a batch whose inputs and records are streamed, with a journal beside the output."""
+"""Running a batch: its inputs are read and its records written as it runs, with a journal beside the output file."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import FlowFileError, InvalidArgumentError, TransportError, write_outcomes
+from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError, TransportError, write_outcomes
 from stepflow_client._command import Journal, output_format_of, read_outcomes
 from stepflow_client._stores.user_files import replacing
 
@@ -18,11 +19,13 @@ from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import Placed, chosen_again, part_of, read_inputs, sample_of, without_option
 from ..inputs.files import writing
+from ..inputs.values import note_unread_fields
 from ..output.messages import note, waiting
-from ..output.view import Output
+from ..output.view import FORMATS, Output
+from ..records.results import BATCH_RESULT
 from ..server.connect import Target
 from .batch_progress import BatchProgress
-from .execute import Job, completed
+from .execute import Job, completed, name_run
 from .job import JobOptions
 from .wait import Wait
 
@@ -30,18 +33,19 @@ if TYPE_CHECKING:
     from stepflow_client import InputStream
     from stepflow_client._command import OutcomeFormat
 
+_ONE_RUN = 400
+"""Maximum number of inputs that are sent as one run, if their records are printed."""
+
 
 @dataclass(frozen=True)
 class Stream:
-    """The options of a streaming batch."""
+    """Which inputs a batch reads, and how it writes their records."""
 
     inputs: str
-    output: str
-    """The file of the records; `-` is standard output, for which there is no journal."""
-    form: OutcomeFormat
-    """The format of the records."""
+    output: Output
+    form: OutcomeFormat | None
+    """The format of the records in a file, or of CSV; None if `output` prints them."""
     input_format: str | None
-    output_format: str | None
     resume: bool
     retry_failed: bool
     limit: int | None
@@ -49,79 +53,81 @@ class Stream:
     sample: int | None
     seed: int | None
     on_bad_line: str | None
-    """`stop` if a malformed line ends the batch."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether a malformed line ends the batch: by default, if no file tells its record from the others."""
+        return self.on_bad_line == "stop" or (self.on_bad_line is None and self.file is None)
+
+    @property
+    def file(self) -> str | None:
+        """The file of the records; None for standard output."""
+        return None if self.output.path == "-" else self.output.path
+
+    @property
+    def written(self) -> tuple[str, OutcomeFormat]:
+        """The file of the records and its format."""
+        assert self.file is not None
+        assert self.form is not None
+        return self.file, self.form
 
     @property
     def journal(self) -> str | None:
-        """The journal's file; None if the output is standard output."""
-        return None if self.output == "-" else f"{self.output}.journal"
+        """The journal's file; None if the records go to standard output."""
+        return None if self.file is None else f"{self.file}.journal"
 
     def check(self) -> None:
-        """Check that existing files are not overwritten.
+        """Check that the inputs can be read, and that existing files are not overwritten.
 
         Raises:
             Problem: If the output exists and is not to be resumed, or cannot be resumed.
+            FlowFileError: If the inputs cannot be read.
         """
-        if self.journal is None:
+        if os.path.isfile(os.path.realpath(self.inputs)) or (not os.path.lexists(self.inputs) and self.inputs != "-"):
+            with read_inputs(self.inputs, self.input_format, stops=False) as inputs:
+                next(inputs, None)
+        if self.file is None or self.journal is None:
             return
-        is_there, has_journal = os.path.exists(self.output), os.path.exists(self.journal)
+        is_there, has_journal = os.path.exists(self.file), os.path.exists(self.journal)
         if self.retry_failed:
             if not is_there:
-                raise usage(f"{self.output} is not there: --retry-failed runs its failed inputs again")
+                raise usage(f"{self.file} is not there: --retry-failed runs its failed inputs again")
         elif self.resume and is_there and not has_journal:
-            raise usage(f"{self.output} cannot be gone on with: its journal {self.journal} is missing")
+            raise usage(f"cannot resume {self.file}: its journal {self.journal} is missing")
         elif not self.resume and (is_there or has_journal):
-            found = self.output if is_there else self.journal
+            found = self.file if is_there else self.journal
             raise usage(
-                f"{found} is there already",
-                "--resume goes on with it, --retry-failed runs its failed inputs again; else remove it and its journal",
+                f"{found} already exists",
+                "--resume continues the batch, --retry-failed runs its failed inputs again; for a new batch, remove "
+                "the file and its journal",
             )
 
 
-def stream_of(options: JobOptions, output: Output, wait: Wait) -> Stream | None:
-    """Return how a batch is streamed; None for a single input or a batch that is not streamed.
-
-    A batch is streamed if its output is a JSON lines, CSV or Parquet file, or if a streaming option is given.
-
-    Args:
-        options: The options of the command.
-        output: How to print the records.
-        wait: How to wait for the batch.
+def stream_of(options: JobOptions, output: Output) -> Stream:
+    """Return which inputs a batch reads, and how it writes their records.
 
     Raises:
-        Problem: If options contradict each other.
+        Problem: If the format does not fit, or the output file exists and is not to be continued.
     """
-    streaming, reuse = options.streaming, options.reuse
-    given = [f"--{name.replace('_', '-')}" for name, value in streaming.items() if value not in (None, False, 0)]
-    is_plain = output.format in (None, "jsonl")
-    if given and not is_plain:
-        raise usage(f"{given[0]} and -o {output.format} exclude each other", "a record is written as its input ends")
-    by_ending = (output.path or "").lower().endswith((".jsonl", ".ndjson", ".csv", ".parquet"))
-    if options.inputs is None or not (given or (by_ending and is_plain and wait.timeout is None)):
-        return None
-    resumes, waits = "--resume continues such a batch", "'stepflow health --component PATH --wait 60s' waits"
-    for name, value, hint in (
-        ("--idempotency-key", options.idempotency_key, resumes),
-        ("--wait-for-components", options.wait_for_components, waits),
-        ("--reuse", reuse.run, resumes),
-        ("--from", reuse.from_step, resumes),
-        ("--step", reuse.only_step, resumes),
-    ):
-        if value:
-            raise usage(f"{name} and a batch that streams exclude each other", hint)
-    form = _output_format(output.path, streaming["output_format"])
-    stream = Stream(options.inputs, output.path or "-", form, **streaming)
+    stream = Stream(options.inputs or "", output, _file_format(output), **options.streaming)
     stream.check()
     return stream
 
 
-def _output_format(path: str | None, given: str | None) -> OutcomeFormat:
-    if path is None and given == "parquet":
-        raise usage("Parquet needs --output FILE")
+def _file_format(output: Output) -> OutcomeFormat | None:
+    path, form = output.path, output.format
+    if path in (None, "-"):
+        if form == "parquet":
+            raise usage("Parquet needs --output FILE")
+        return "csv" if form == "csv" else None
+    if form in FORMATS and form not in ("json", "jsonl", "yaml"):
+        raise usage(f"-o {form} is printed, not written to a file", "a file is jsonl, csv, json, yaml or parquet")
     try:
-        return output_format_of(path or "", given or ("jsonl" if path is None else None))
+        return output_format_of(path or "", form)
     except (FlowFileError, InvalidArgumentError) as error:
-        raise usage(error.message, "--output-format says what it is" if path and not given else error.hint) from None
+        raise usage(
+            error.message, error.hint if form else "name the format: -o jsonl, csv, json, yaml or parquet"
+        ) from None
 
 
 def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
@@ -133,63 +139,89 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     if stream.retry_failed:
         _retry(target, job, stream, wait)
         return
-    journal = stream.journal
-    run = _Run(target, completed(target, job), stream, wait, journal)
-    chosen = part_of(run.inputs(), stream.skip, stream.limit)
-    if stream.sample is not None:
-        chosen = sample_of(chosen, stream.sample, stream.seed or 0)
+    run = _Run(target, completed(target, job), stream, wait, stream.journal)
+    chosen = chosen_inputs(run.inputs(), stream)
     try:
-        with write_outcomes(_target(stream.output), format=stream.form) as file:
-            run.write_all(chosen, file)
+        if stream.form is None:
+            # A single run, which has one id, and whose records are in the order of the inputs.
+            first = list(islice(chosen, _ONE_RUN + 1))
+            size = len(first) if len(first) <= _ONE_RUN else None
+            with closing(run.records(chain(first, chosen), chunk_size=size or None, ordered=True)) as records:
+                printed = _one_of_each_run(records) if stream.output.format == "name" else records
+                stream.output.records(printed, BATCH_RESULT, default="jsonl", flush=True)
+            # Errors in writing the last record appear only now.
+            sys.stdout.flush()
+        else:
+            with write_outcomes(stream.file or sys.stdout, format=stream.form) as file:
+                run.write_all(chosen, file)
     except KeyboardInterrupt:
-        raise run.interrupted("--resume" if journal else None) from None
-    except TransportError as error:
-        raise problem_of(error, hint=run.continuation("--resume") if journal else error.hint) from None
-    run.progress.summarise()
+        raise run.interrupted("--resume" if stream.journal else None) from None
+    except (RunTimeoutError, TransportError) as error:
+        raise problem_of(error, hint=run.continuation("--resume") if stream.journal else error.hint) from None
+    except Problem as problem:
+        if run.progress.run_id is not None:
+            problem = name_run(problem, target, run.progress.run_id)
+        raise problem from None
+    if not run.progress.begun:
+        # Nothing has run, and without this, nothing says so.
+        note(f"no inputs in {'standard input' if stream.inputs == '-' else stream.inputs}")
+    run.progress.summarise(is_brief=stream.file is None)
+
+
+def chosen_inputs(inputs: Iterable[Placed], stream: Stream) -> Iterator[Placed]:
+    """Return the inputs that --skip, --limit and --sample choose."""
+    chosen = part_of(inputs, stream.skip, stream.limit)
+    return chosen if stream.sample is None else sample_of(chosen, stream.sample, stream.seed or 0)
+
+
+def _one_of_each_run(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the first record of each run."""
+    seen = {None}
+    for record in records:
+        if record["run_id"] not in seen:
+            seen.add(record["run_id"])
+            yield record
 
 
 def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     """Run the failed inputs of an output again and replace their records. The output changes once all have ended."""
     _check_ended(stream)
+    output, form = stream.written
     failed = {
         record["index"]: (record.get("key"), record["run_id"])
-        for record in _written(stream)
+        for record in _earlier(stream)
         if record["status"] != "completed"
     }
     if not failed:
-        note(f"no input of {stream.output} has failed")
+        note(f"no input of {output} has failed")
         return
     # The name identifies the inputs: the journal of a different retry must not be used.
     name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
-    journal = f"{stream.output}.retry-{name}.journal"
+    journal = f"{output}.retry-{name}.journal"
     run = _Run(target, completed(target, job), stream, wait, journal)
     run.progress.expected = len(failed)
     chosen = _unchanged(chosen_again(run.inputs(), failed), failed, stream)
     try:
-        with writing(stream.output), replacing(stream.output) as merged:
-            with write_outcomes(merged, format=stream.form) as file:
-                for record in _written(stream):
+        with writing(output), replacing(output) as merged:
+            with write_outcomes(merged, format=form) as file:
+                for record in _earlier(stream):
                     if record["index"] not in failed:
                         file.write(record)
                 run.write_all(chosen, file)
             # It holds the earlier outcomes: resuming from it would bring them back.
-            _remove(f"{stream.output}.journal")
+            _remove(f"{output}.journal")
         _remove(journal)
     except KeyboardInterrupt:
         raise run.interrupted("--retry-failed") from None
-    except TransportError as error:
+    except (RunTimeoutError, TransportError) as error:
         raise problem_of(error, hint=run.continuation("--retry-failed")) from None
     run.progress.summarise()
 
 
-def _target(path: str) -> Any:
-    return sys.stdout if path == "-" else path
-
-
-def _written(stream: Stream) -> Iterator[dict[str, Any]]:
+def _earlier(stream: Stream) -> Iterator[dict[str, Any]]:
     """Yield the records of an earlier run of the batch."""
     try:
-        yield from read_outcomes(stream.output, stream.form)
+        yield from read_outcomes(*stream.written)
     except FlowFileError as error:
         raise usage(error.message, "--resume writes it anew") from None
 
@@ -200,7 +232,7 @@ def _check_ended(stream: Stream) -> None:
         return
     with closing(Journal(stream.journal)) as journal:
         if not journal.has_ended():
-            raise usage(f"the batch of {stream.output} was interrupted", "--resume goes on with it first")
+            raise usage(f"the batch of {stream.file} was interrupted", "continue it with --resume first")
 
 
 def _unchanged(chosen: Iterable[Placed], failed: Mapping[int, tuple[Any, Any]], stream: Stream) -> Iterator[Placed]:
@@ -240,24 +272,37 @@ class _Run:
         """Yield all inputs of the file with their positions, as they are needed."""
         stream = self._stream
         try:
-            stops = stream.on_bad_line == "stop"
-            with read_inputs(stream.inputs, stream.input_format, self._job.flow, stops=stops) as self._inputs:
+            with read_inputs(stream.inputs, stream.input_format, self._job.flow, stops=stream.stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
-            raise usage(error.message, without_option(error.hint, "--on-bad-line fail goes on")) from None
+            raise usage(error.message, without_option(error.hint, "--on-bad-line fail continues")) from None
 
     def _values(self, chosen: Iterable[Placed]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
+            if not number and isinstance(value, dict):
+                # Records have the key of an input, which the flow need not read.
+                fields = {name: each for name, each in value.items() if name not in ("id", "key")}
+                note_unread_fields(self._job.with_overrides, fields)
             self.progress.begun += 1
             yield value
 
     def write_all(self, chosen: Iterable[Placed], file: Any) -> None:
         """Run the chosen inputs and write a record for each as it ends."""
+        with closing(self.records(chosen)) as records:
+            for record in records:
+                file.write(record)
+
+    def records(
+        self, chosen: Iterable[Placed], *, chunk_size: int | None = None, ordered: bool = False
+    ) -> Generator[dict[str, Any]]:
+        """Run the chosen inputs and yield a record for each as it ends."""
         target, job = self._target, self._job
         outcomes = target.client.map(
             job.flow,
             self._values(chosen),
+            chunk_size=chunk_size,
+            ordered=ordered,
             check_input=job.check,
             **job.arguments,
             **job.retry.options,
@@ -265,11 +310,13 @@ class _Run:
             # The runs of an embedded server end with it; runs in a persistent store are taken over.
             on_lost="rerun" if target.ends_with_command else "fail",
             on_cancel=self._wait.on_interrupt,
+            timeout=self._wait.timeout,
         )
         recording = target.history.recording(flow=job.flow, **job.about)
-        with waiting("starting the batch") as spinner, recording, closing(outcomes):
-            for outcome in outcomes:
-                file.write(outcome.to_dict() | {"index": self._positions.pop(outcome.index)})
+        with waiting("running the batch") as spinner, recording, closing(outcomes):
+            for each in outcomes:
+                outcome = replace(each, index=self._positions.pop(each.index))
+                yield outcome.to_dict()
                 self.progress.note(outcome)
                 if self.progress.is_due():
                     self._estimate()
@@ -297,4 +344,4 @@ class _Run:
     @staticmethod
     def continuation(option: str) -> str:
         """Return how the batch continues after it has ended early."""
-        return f"the same command with {option} goes on"
+        return f"to continue, run the same command with {option}"

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from ..errors import Problem, usage
+from ..exit_codes import ExitCode
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -41,9 +42,8 @@ def _not_listening(error: OSError, host: str, port: int) -> Problem:
 
     if error.errno in (errno.EADDRINUSE, errno.EACCES):
         what = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
-        return Problem(
-            f"port {port} is {what}", kind="port_in_use", hint="choose another one with --port, or 0 for a free one"
-        )
+        hint = "choose another one with --port, or 0 for a free one"
+        return Problem(f"port {port} is {what}", kind="port_in_use", exit_code=ExitCode.NO_SERVER, hint=hint)
     return usage(f"cannot listen on {host}: {error.strerror or error}", "--host takes an address of this machine")
 
 

@@ -46,5 +46,4 @@ def files_of_run(given: JobOptions, server: ServerOptions) -> list[str]:
     Raises:
         Problem, FlowFileError: If the settings of the project are wrong.
     """
-    inputs = [] if given.inputs is None else [given.inputs]
-    return list(dict.fromkeys([*files_of_flow(given.flow, server), *given.values.files, *inputs]))
+    return list(dict.fromkeys([*files_of_flow(given.flow, server), *given.values.files]))

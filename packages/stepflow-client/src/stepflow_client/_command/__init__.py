@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .._async.snapshots import SnapshotReader
     from .._async.watching import RunWatcher
     from .._base.collector import collector_paused
+    from .._base.installing import install_command
     from .._base.logging import listening, logger_of
     from .._base.near_files import near_file, nearest_file
     from .._cases.expected_outputs import changes, expectation_of
@@ -68,9 +69,9 @@ __all__ = [
     "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
     "collector_paused", "completed", "corrected", "deadline_scope", "edit_of", "encode", "environment_settings",
     "environment_variables", "examples_of", "excerpt_of", "expectation_of", "failure_groups", "find_in",
-    "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses", "is_data_object", "is_given_up",
-    "is_lost", "is_read_once", "junit_xml", "listening", "logger_of", "merge_overrides", "merge_patch", "merged",
-    "names_of", "near_file", "nearest_file", "node_of_inner", "open_marks", "output_format_of", "parse_toml",
+    "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses", "install_command", "is_data_object",
+    "is_given_up", "is_lost", "is_read_once", "junit_xml", "listening", "logger_of", "merge_overrides", "merge_patch",
+    "merged", "names_of", "near_file", "nearest_file", "node_of_inner", "open_marks", "output_format_of", "parse_toml",
     "passing_lines", "progress_of", "read", "read_outcomes", "recovery_warnings", "refused", "run_arguments",
     "same_server", "sync_together", "tests_in", "type_flow", "type_text", "user_folder", "value_changes",
     "variable_type", "without_cases", "write_yaml",
@@ -83,6 +84,7 @@ __getattr__, __dir__ = lazy_names(
         "._async.snapshots": ["SnapshotReader"],
         "._async.watching": ["RunWatcher"],
         "._base.collector": ["collector_paused"],
+        "._base.installing": ["install_command"],
         "._base.logging": ["listening", "logger_of"],
         "._base.near_files": ["near_file", "nearest_file"],
         "._cases.expected_outputs": ["changes", "expectation_of"],

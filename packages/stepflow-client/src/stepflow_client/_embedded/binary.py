@@ -9,11 +9,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._base.installing import install_command
 from ..errors import ServerNotInstalledError
 
 BINARY_VARIABLE = "STEPFLOW_SERVER_BINARY"
 _NOT_INSTALLED = "the embedded server is not installed: it needs the extra stepflow-client[runtime]"
-_INSTALL = 'pip install "stepflow-client[runtime]"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def find_binary() -> ServerBinary:
             hint="start a server elsewhere and use StepflowClient with its URL",
         )
     if importlib.util.find_spec("psutil") is None:
-        raise ServerNotInstalledError(_NOT_INSTALLED, hint=_INSTALL)
+        raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
     named = os.environ.get(BINARY_VARIABLE)
     if named:
         path = Path(named).expanduser().absolute()
@@ -47,9 +47,12 @@ def find_binary() -> ServerBinary:
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
-        raise ServerNotInstalledError(_NOT_INSTALLED, hint=_INSTALL)
+        raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
     path = Path(folders[0]) / "bin" / "stepflow-server"
-    return ServerBinary(_checked(path, "stepflow-orchestrator should hold", _INSTALL), _installed_release())
+    return ServerBinary(
+        _checked(path, "stepflow-orchestrator should hold", "install the package stepflow-orchestrator again"),
+        _installed_release(),
+    )
 
 
 def _checked(path: Path, who: str, hint: str) -> Path:

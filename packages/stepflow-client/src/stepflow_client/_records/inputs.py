@@ -12,10 +12,20 @@ from io import TextIOWrapper
 from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, wrong
-from .._data.declared import declared_schema
+from .._data.declared import declared_schema, fields_of
 from .._data.syntax_faults import json_fault
 from ..errors import FlowFileError
-from ..flows.file import load_file, missing_file, parse_json, parse_yaml, read_file, read_stream, text_of
+from ..flows.file import (
+    MAX_FILE_BYTES,
+    load_file,
+    missing_file,
+    parse_json,
+    parse_yaml,
+    read_file,
+    read_stream,
+    text_of,
+    too_long,
+)
 from ..flows.flow_argument import FlowSource, load_flow
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
@@ -35,6 +45,10 @@ class _BadLine(ValueError):
     def __init__(self, reason: str, hint: str | None) -> None:
         super().__init__(reason)
         self.hint = hint
+
+
+class _BadHeader(_BadLine):
+    """The first line of a CSV file, without which no line can be read."""
 
 
 class InputStream(Iterator[Any]):
@@ -78,10 +92,11 @@ class InputStream(Iterator[Any]):
         if not isinstance(value, ValueError):
             return value
         hint = getattr(value, "hint", None)
-        if self._stops:
+        if self._stops or isinstance(value, _BadHeader):
             self.close()
             message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
-            hint = "; ".join(filter(None, (hint, GOES_ON)))
+            if not isinstance(value, _BadHeader):
+                hint = "; ".join(filter(None, (hint, GOES_ON)))
             raise _error(message, self._name, line=number, hint=hint)
         return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
@@ -114,7 +129,15 @@ class InputStream(Iterator[Any]):
             self.total, rows = rows_of(source, self._name)
             return _parquet_rows(rows, schema)
         file = self._text(source)
-        return _json_lines(file) if form == "jsonl" else _csv_lines(file, schema)
+        lines = self._bounded(file)
+        return _json_lines(lines) if form == "jsonl" else _csv_lines(lines, schema)
+
+    def _bounded(self, file: IO[str]) -> Iterator[str]:
+        """Yield the lines of a file, each of them at most as long as a whole file may be."""
+        while line := file.readline(MAX_FILE_BYTES):
+            if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
+                raise _error(too_long(self._name), self._name)
+            yield line
 
     def _text(self, source: Any) -> IO[str]:
         how: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
@@ -142,7 +165,7 @@ def read_inputs(
     format: InputFormat | None = None,
     on_bad_line: Literal["fail", "stop"] = "fail",
 ) -> InputStream:
-    """Return the inputs of a batch in a file, as `stepflow run --inputs FILE` reads them.
+    """Return the inputs of a batch in a file, as `stepflow batch FLOW INPUTS` reads them.
 
     JSON lines, CSV and Parquet are read one input at a time, when it is requested: a file of any size needs little
     memory. CSV and Parquet rows are objects by the names of the columns.
@@ -159,13 +182,15 @@ def read_inputs(
         source: The path, or a file open for reading; a given file stays open. Parquet needs bytes and the extra
             `stepflow-client[parquet]`.
         flow: The flow, whose input schema gives the types of CSV fields: a field of a type other than string is parsed
-            as JSON, and an empty field that may be null is null. A field without a type is text. None, the default: all
-            fields are text.
+            as JSON, and an empty field that may be null is null. A field without a type is text. An empty CSV field, or
+            a null in Parquet, is left out if the schema neither requires the field nor allows null for it. None, the
+            default: all fields are text.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet`. None, the default: by the extension (`.ndjson` is `jsonl`).
             `json` and `yaml` files hold a list, which is read whole; so does a file with another extension that begins
             with `[` or `-`, else it holds JSON lines, like an open file.
         on_bad_line: Whether a line that cannot be read fails as an input (`map` yields a failed outcome for the
-            ValueError in its place) or stops the batch with a FlowFileError. Default `fail`.
+            ValueError in its place) or stops the batch with a FlowFileError. Default `fail`. A wrong header of a CSV
+            file always raises a FlowFileError.
 
     Raises:
         FlowFileError: If the file cannot be read; while iterating too.
@@ -269,7 +294,7 @@ def _refuse(name: str) -> Any:
 def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     lines = csv.reader(file, strict=True)
     fields: list[str] | None = None
-    types = _types(schema)
+    types, optional = _types(schema), _optional(schema)
     while True:
         try:
             cells = next(lines)
@@ -292,22 +317,29 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
             try:
                 yield (
                     lines.line_num,
-                    {name: _typed(name, text, types.get(name)) for name, text in zip(fields, cells, strict=True)},
+                    {
+                        name: _typed(name, text, types.get(name))
+                        for name, text in zip(fields, cells, strict=True)
+                        if text or name not in optional
+                    },
                 )
             except ValueError as error:
                 yield lines.line_num, error
 
 
-def _wrong_header(cells: list[str]) -> _BadLine | None:
+def _wrong_header(cells: list[str]) -> _BadHeader | None:
     """Return why a line is not the header of a CSV file; None if it may be one."""
     try:
         cells[0].encode()
     except UnicodeEncodeError:
-        return _BadLine("it is not UTF-8 text", "save the file as UTF-8")
+        return _BadHeader("it is not UTF-8 text", "save the file as UTF-8")
+    twice = next((name for place, name in enumerate(cells) if name in cells[:place]), None)
+    if twice is not None:
+        return _BadHeader(f"it has two columns named {twice!r}", "rename or remove one of them")
     sign = next((name for each, name in ((";", "semicolons"), ("\t", "tabs")) if each in cells[0]), None)
     if sign is None or len(cells) > 1:
         return None
-    return _BadLine(f"its fields are separated by {sign}", "separate them by commas")
+    return _BadHeader(f"its fields are separated by {sign}", "separate them by commas")
 
 
 def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,15 +348,25 @@ def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {name: each.get("type") for name, each in found if isinstance(each, Mapping)}
 
 
+def _optional(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Return the fields that a schema neither requires nor allows to be null."""
+    from ..flows.json_schema import definitions_of, mismatches
+
+    fields, required = fields_of(schema)
+    return frozenset(
+        name for name, each in fields.items() if name not in required and mismatches(None, each, definitions_of(schema))
+    )
+
+
 def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Text is parsed as JSON where the schema wants another type."""
+    """Yield rows as JSON values. Text is parsed as JSON where the schema wants another type; nulls may be left out."""
     from .parquet import plain
 
     # Parquet files have types of their own: text is parsed only where the schema differs.
-    types = {name: kind for name, kind in _types(schema).items() if kind is not None}
+    types, optional = {name: kind for name, kind in _types(schema).items() if kind is not None}, _optional(schema)
     for number, row in enumerate(rows, start=1):
         try:
-            value = plain(dict(row))
+            value = plain({name: each for name, each in row.items() if each is not None or name not in optional})
             for name in types.keys() & value.keys():
                 if isinstance(value[name], str):
                     value[name] = _typed(name, value[name], types[name])

@@ -87,7 +87,7 @@ class OutcomeWriter:
 
 
 def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeFormat | None = None) -> OutcomeWriter:
-    """Create a file for the outcomes of a batch, as `stepflow run --inputs FILE --output FILE` writes it.
+    """Create a file for the outcomes of a batch, as `stepflow batch FLOW INPUTS --output FILE` writes it.
 
     Each record has the fields `index`, `key`, `run_id`, `status` and `output` or `error`; in CSV and Parquet the output
     is JSON text. `attempts` is the number of runs of an input that was run more than once. `read_inputs` shows an

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from .._base.installing import install_command
 from .._data.objects import is_scalar, text_of
 from ..errors import FlowFileError
 
@@ -25,7 +26,7 @@ def imported() -> Any:
         import pyarrow.parquet
     except ImportError:
         missing = FlowFileError("Parquet needs pyarrow")
-        missing.hint = "pip install 'stepflow-client[parquet]'"
+        missing.hint = install_command("stepflow-client", "parquet")
         raise missing from None
     return pyarrow
 
@@ -56,6 +57,10 @@ def rows_of(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
             source = arrow.BufferReader(source.read())
         # Pre-buffering would load all row groups into memory.
         file = arrow.parquet.ParquetFile(source, pre_buffer=False)
+    names = file.schema_arrow.names
+    twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
+    if twice is not None:
+        raise FlowFileError(f"{name} cannot be read: it has two columns named {twice!r}", path=name)
     return file.metadata.num_rows, _rows(name, file)
 
 

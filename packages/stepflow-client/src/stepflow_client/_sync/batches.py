@@ -219,7 +219,7 @@ class BatchRunner:
             if batch.journal is not None:
                 batch.journal.created(chunk.number, run.run_id)
         run_id = batch.in_flight[chunk.number] = run.run_id
-        if chunk.idempotency_key is None and batch.record.created(run_id) and batch.journal is not None:
+        if chunk.idempotency_key is None and batch.record.created(run_id, chunk.values) and batch.journal is not None:
             batch.journal.first_run(run_id)
         try:
             status, listed = self._ended(run, len(chunk.values))

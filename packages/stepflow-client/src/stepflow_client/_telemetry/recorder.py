@@ -129,7 +129,7 @@ class Recorder:
 
         Args:
             flow: The content of the flow.
-            arguments: The arguments of the batch; its inputs are not recorded.
+            arguments: The arguments of the batch without its inputs.
             source: The flow as passed by the caller. If it is a path, the path is recorded.
         """
         return BatchRecorder(
@@ -181,7 +181,7 @@ class Recorder:
 
 
 class BatchRecorder:
-    """Records the runs of a batch as one: the first of them, with a mark if there are more. Inputs are not recorded.
+    """Records the runs of a batch as one: the first of them, with its inputs, or with a mark if there are more.
 
     Args:
         history: The history, or None.
@@ -192,6 +192,7 @@ class BatchRecorder:
         self._history = history
         self._about = about
         self._first: str | None = None
+        self._inputs: list[Any] | None = None
         self._has_more = False
         self._lock = threading.Lock()
 
@@ -200,12 +201,13 @@ class BatchRecorder:
         self._first = run_id
         self._record(run_id)
 
-    def created(self, run_id: str) -> bool:
+    def created(self, run_id: str, inputs: list[Any]) -> bool:
         """Record a run of the batch that was created, or that goes on after a crash. Return whether it is the first."""
         with self._lock:
             is_first = self._first is None
             if is_first or not (self._has_more or run_id == self._first):
                 self._first, self._has_more = self._first or run_id, not is_first
+                self._inputs = inputs if is_first else None
                 self._record(self._first)
             return is_first
 
@@ -218,7 +220,11 @@ class BatchRecorder:
             if (known := self._history.get(run_id)) is not None:
                 about |= {"labels": {**known.labels, **(about["labels"] or {})}, "note": known.note}
                 has_more |= known.has_more_runs
-        self._history.record(run_id, input=None, omitted=("input",), has_more_runs=has_more, **about)
+        if has_more or self._inputs is None:
+            about |= {"input": None, "omitted": ("input",)}
+        else:
+            about["input"] = self._inputs
+        self._history.record(run_id, has_more_runs=has_more, **about)
 
     def ended(self, status: ExecutionStatus) -> None:
         """Record the status of the batch, all of whose runs have ended."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .._base.installing import install_command
 from ..errors import StepflowClientError
 from .drawn_graph import FlowGraph
 from .engine import render
@@ -83,7 +84,7 @@ def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
 def _unavailable() -> DrawingUnavailableError:
     return DrawingUnavailableError(
         "pictures need a package that is not installed",
-        hint="pip install 'stepflow-client[draw]'; DOT and Mermaid need nothing",
+        hint=f"{install_command('stepflow-client', 'draw')}; DOT and Mermaid need nothing",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from .._base.installing import install_command
 from .._base.text import visible
 from .drawn_graph import FlowGraph, GraphEdge, GraphNode, SubFlow
 from .labels import columns, coordinate, cut, edge_label, node_lines, node_title
@@ -241,7 +242,7 @@ def png(svg: str, scale: int) -> bytes:
         from resvg_py import svg_to_bytes
     except ImportError:
         message = "PNG pictures need a package that is not installed"
-        raise DrawingUnavailableError(message, hint="pip install 'stepflow-client[draw]'") from None
+        raise DrawingUnavailableError(message, hint=install_command("stepflow-client", "draw")) from None
     # The renderer does not support CSS variables.
     head, mark, rest = svg.partition("</style>")
     head = _DARK.sub("", head)

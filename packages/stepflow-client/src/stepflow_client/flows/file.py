@@ -110,7 +110,7 @@ def missing_file(name: str) -> FlowFileNotFoundError:
 def _read_opened(file: FileIO, name: str) -> bytes:
     found = os.fstat(file.fileno())
     if stat.S_ISREG(found.st_mode) and found.st_size > MAX_FILE_BYTES:
-        raise FlowFileError(_too_long(name), path=name)
+        raise FlowFileError(too_long(name), path=name)
     if stat.S_ISFIFO(found.st_mode):
         return read_stream(partial(_read_pipe, file, name), name)
     if hasattr(os, "O_NONBLOCK"):
@@ -140,12 +140,13 @@ def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
     while chunk := read(_CHUNK):
         left -= len(chunk)
         if left < 0:
-            raise FlowFileError(_too_long(name), path=name)
+            raise FlowFileError(too_long(name), path=name)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _too_long(name: str) -> str:
+def too_long(name: str) -> str:
+    """Return the message about a file that is too large."""
     return f"{name} holds more than {MAX_FILE_BYTES >> 20} MiB, the most that is read"
 
 

@@ -13,7 +13,7 @@ from .._base.lazy import lazy_module
 from .._base.text import nearest_hint
 from .._data.declared import declared_schema, fields_of
 from ..errors import InvalidArgumentError
-from .expressions import Reference, references
+from .expressions import Reference, portable_path, references
 from .graph import FlowSteps, reachable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ else:
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently drop other keys."""
 _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
-"""The keys by which a schema of variables may allow names that it does not list."""
+"""The keys by which a schema may allow names that it does not list."""
 
 
 class _Reads(NamedTuple):
@@ -158,6 +158,7 @@ def check_variables(
     overrides: Any = None,
     *,
     check_values: bool = True,
+    is_strict: bool = False,
     advice: str | None = None,
 ) -> None:
     """Check that a flow has the given variables, and their values. Overrides may make its steps read others.
@@ -167,13 +168,15 @@ def check_variables(
         given: The values by name.
         overrides: The overrides of the run.
         check_values: Whether to check the values against the schemas of the variables.
+        is_strict: Whether to refuse variables that a flow without any would get.
         advice: What else to do about a value that does not match; it is added to the hint.
 
     Raises:
         InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them; or if a
             value does not match. The hint suggests the most similar name, or says how to fix the value.
     """
-    _check_names(variable_names(FlowSteps(flow)), given, overrides)
+    names = variable_names(FlowSteps(flow), keeps_none=is_strict)
+    _check_names(names, given, overrides)
     if check_values:
         _check_values(_variable_checks(flow), given, advice)
 
@@ -205,19 +208,22 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
     names |= {each.variable for each in references(overrides) if each.variable}
     for name in unknown:
         if name not in names:
-            there = nearest_hint(name, sorted(names)) or _listed("it has", sorted(names))
+            there = nearest_hint(name, sorted(names)) or _listed("it has", sorted(names)) or "it has no variables"
             raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=there)
 
 
-def variable_names(steps: FlowSteps) -> frozenset[str] | None:
+def variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
     """Return the variables that a flow declares or reads; None if it has none, or if its schema allows others.
+
+    With `keeps_none`, the variables of a flow that has none are an empty set.
 
     Servers pass undeclared variables on, and flows without a schema may read any.
     """
     schema = declared_schema(steps.flow, "variables")
     if isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
         return None
-    return frozenset(_read_names(steps).union(fields_of(schema)[0])) or None
+    names = frozenset(_read_names(steps).union(fields_of(schema)[0]))
+    return names if names or keeps_none else None
 
 
 def _read_names(steps: FlowSteps) -> set[str]:
@@ -234,6 +240,21 @@ def certain_reads(flow: Mapping[str, Any]) -> list[Reference]:
     output = _needed(steps.output_reads)
     run = reachable((each.step for each in output if each.step), needs)
     return output + [each for name, step in steps.by_id.items() if name in run for each in _needed(step.reads)]
+
+
+def unread_fields(flow: Mapping[str, Any], input: Any) -> tuple[list[str], list[str]]:
+    """Return the fields of an input that a flow neither declares nor reads, and those that it has.
+
+    Nothing is known of a flow that reads its input as a whole, or whose schema allows further fields.
+    """
+    steps, schema = FlowSteps(flow), declared_schema(flow, "input")
+    reads = (*steps.output_reads, *(each for step in steps.all for each in step.reads))
+    paths = [portable_path(each.path) for each in reads if each.kind == "input"]
+    is_open = isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA)
+    if not isinstance(input, Mapping) or is_open or not all(paths):
+        return [], []
+    known = list(dict.fromkeys(str(each) for each in (*fields_of(schema)[0], *(path[0] for path in paths if path))))
+    return [str(name) for name in input if known and name not in known], known
 
 
 def _needed(references: Iterable[Reference]) -> list[Reference]:

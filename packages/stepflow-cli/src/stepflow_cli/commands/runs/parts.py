@@ -138,7 +138,7 @@ def result_command(
     run_id: str, item: int | None, no_wait: bool, wait: Wait, server: ServerOptions, output: Output
 ) -> None:
     """For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed
-    runs. For a batch it prints what 'run --inputs' prints: a line of JSON for each item, in the order of the inputs.
+    runs. For a batch it prints a line of JSON for each item, in the order of the inputs.
     """
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)

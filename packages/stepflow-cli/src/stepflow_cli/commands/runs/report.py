@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import click
 
+from ...errors import usage
 from ...output.view import Output, open_in_browser, write_document
 from ...params.conflicts import needs
 from ...params.options import file_option, running_server_options
@@ -32,6 +35,9 @@ def command(ids: list[str], server: ServerOptions, output: str | None, show: boo
     The graph needs the extra stepflow-client[draw].
     """
     Output(path=output).check()
+    ending = PurePath(output or "").suffix.lower()
+    if ending not in ("", ".html", ".htm"):
+        raise usage(f"{output}: a report is a page in HTML, not {ending}", "name a file that ends in .html")
     from stepflow_client.drawing import gather, report_page
 
     with connect(server) as target:

@@ -12,13 +12,12 @@ from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
 from ...output.messages import waiting
 from ...output.view import Output
-from ...params.batch import inputs_option
 from ...params.conflicts import excludes
 from ...params.flow import history_options, one_input, one_mapping, value_options
 from ...params.options import file_output_options, running_server_options, timeout_option, together
 from ...params.parsing import Command
 from ...params.runs import run_argument
-from ...params.sections import Section
+from ...params.sections import FILE, Section
 from ...records.results import print_result, print_results
 from ...runs.find import whole_id
 from ...runs.reuse import print_plan, say_plan
@@ -60,7 +59,7 @@ class _Asked(NamedTuple):
         values = self.values
         chosen |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
         if self.inputs is not None:
-            chosen["input"] = all_inputs(self.inputs, values.stdin_format, flow)
+            chosen["input"] = all_inputs(self.inputs, values.stdin_format if self.inputs == "-" else None, flow)
         elif values.input or values.example is not None or values.stdin_format:
             # A single input that is a list would be taken for a batch.
             chosen["input"] = [values.read_input(flow)]
@@ -106,7 +105,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     ),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
-    inputs_option,
+    _RERUN.option("--inputs FILE", "New inputs of a batch, in a file as 'stepflow batch' takes it.", type=FILE),
     value_options,
     history_options,
 )

@@ -46,7 +46,8 @@ _CASE = Section("Case")
 )
 @_CASE.option(
     "--mock STEP",
-    "Keep the outcome of this step as a mock, so that the test does not execute it; repeatable, '*' is all.",
+    "Keep the outcome of this step as a mock, so that the test does not execute it; repeatable, '*' is all steps "
+    "but those that only mocked steps read.",
     to="mocked",
     multiple=True,
     shell_complete=complete_steps_of_run,
@@ -135,7 +136,7 @@ def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
             raise usage(f"the run has no outcome of {what} to mock", hint)
     chosen = [each for each in known if each in mocked or "*" in mocked]
     needed = FlowSteps(kept.flow).needed(unread=chosen)
-    left_out = [each for each in chosen if each in mocked and each not in needed]
+    left_out = [each for each in chosen if each not in needed]
     if left_out:
         note(f"no mock of {', '.join(left_out)}: only mocked steps read it")
     return [each for each in chosen if each in needed]

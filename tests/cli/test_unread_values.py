@@ -1,0 +1,96 @@
+"""Values that a flow does not have: refused, or noted with the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Stepflow
+
+FLOW = """
+schemas: {properties: {input: {properties: {qty: {type: integer}}}}}
+steps:
+- {id: greet, component: /builtin/create_messages, input: {user_prompt: {$input: $.name}}}
+- {id: mine, component: /mine/other, input: {size: 1}, mustExecute: false}
+output: {$step: greet}
+"""
+GIVEN = '{"qty": 1, "name": "Ada"'
+
+
+@pytest.fixture
+def shop(stepflow: Stepflow) -> Stepflow:
+    (stepflow.folder / "shop.yaml").write_text(FLOW)
+    return stepflow
+
+
+@pytest.mark.usefixtures("server")
+def test_a_field_that_the_flow_neither_declares_nor_reads_is_noted(shop: Stepflow) -> None:
+    done = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1, "quantity": 2}')
+    assert done.code == 0, done
+    assert "the flow neither declares nor reads nme of its input; did you mean name?" in done.stderr
+    assert "the flow neither declares nor reads quantity of its input; it has qty, name" in done.stderr
+    assert shop("run", "shop.yaml", "--input-json", GIVEN + "}").stderr == ""
+    detached = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1}', "--detach")
+    assert (detached.code, "did you mean name?" in detached.stderr) == (0, True)
+
+
+@pytest.mark.usefixtures("server")
+def test_of_a_batch_the_first_input_is_looked_at(shop: Stepflow) -> None:
+    (shop.folder / "rows.csv").write_text("id,name,quantity\n1,Ada,2\n2,Bob,3\n")
+    done = shop("batch", "shop.yaml", "rows.csv")
+    assert (done.code, done.stderr.count("neither declares nor reads")) == (0, 1), done
+    assert "quantity" in done.stderr
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("flow", ["echo.yaml", "open.yaml", "blind.yaml"])
+def test_a_flow_that_may_read_anything_gets_no_note(stepflow: Stepflow, flow: str) -> None:
+    (stepflow.folder / "open.yaml").write_text(
+        "schemas: {properties: {input: {additionalProperties: {type: integer}}}}\nsteps: []\noutput: {$input: $.a}\n"
+    )
+    (stepflow.folder / "blind.yaml").write_text("steps: []\noutput: 1\n")
+    done = stepflow("run", flow, "--input-json", '{"a": 1, "b": 2}')
+    assert (done.code, done.stderr) == (0, ""), done
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message", "hint"),
+    [
+        ("--var", "tone=kind", "the flow has no variable 'tone'", "it has no variables"),
+        ("--set", "greet.input.usr_prompt=x", "the input of step greet has no usr_prompt", "did you mean user_prompt?"),
+        (
+            *("--set", "greet.input.tone=x", "the input of step greet has no tone"),
+            "it has user_prompt, system_instructions",
+        ),
+        ("--set", "mine.input.sise=x", "the input of step mine has no sise", "did you mean size?"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "batch"])
+def test_what_the_flow_does_not_have_is_refused(
+    shop: Stepflow, command: str, option: str, value: str, message: str, hint: str
+) -> None:
+    (shop.folder / "rows.jsonl").write_text("{}\n")
+    given = ("--input-json", GIVEN + "}") if command == "run" else ("rows.jsonl",)
+    done = shop(command, "shop.yaml", *given, option, value, "--no-check" if option == "--set" else "-v")
+    assert (done.code, done.stdout) == (2, ""), done
+    assert f"stepflow: {message}\nhint: {hint}\n" in done.stderr
+
+
+@pytest.mark.usefixtures("server")
+def test_a_key_that_the_component_takes_may_be_added(shop: Stepflow) -> None:
+    words = ("run", "shop.yaml", "--input-json", GIVEN + "}", "--no-check", "--set")
+    done = shop(*words, "greet.input.system_instructions=Shout.")
+    assert (done.code, "Shout." in done.stdout, done.stderr) == (0, True, ""), done
+    unknown = shop(*words, "mine.input.colour=red")
+    assert (unknown.code, "the input of step mine has no colour in the flow: it is added" in unknown.stderr) == (
+        0,
+        True,
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_a_report_is_a_page_in_html(stepflow: Stepflow, tmp_path: Path) -> None:
+    done = stepflow("runs", "report", "@last", "-O", "x.pdf")
+    assert (done.code, "x.pdf: a report is a page in HTML, not .pdf" in done.stderr) == (2, True), done
+    assert not (stepflow.folder / "x.pdf").exists()
