@@ -26,7 +26,7 @@ from tests.differences import has
 from tests.server.conftest import either
 from tests.server.flows import SLEEP, one_step
 
-MOST_CALLS = 64
+MOST_CALLS = 55
 FLOW: dict[str, Any] = {"steps": [], "output": {"$input": "$"}}
 INPUT = {"name": "World", "n": 1}
 SECRET = {

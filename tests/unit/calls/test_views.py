@@ -11,6 +11,7 @@ from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowCl
 from stepflow_client._calls.run_options import OPTIONS_OF
 from stepflow_client._calls.views import merged
 from stepflow_client._data.arguments import check_client
+
 from tests.unit.calls.test_run_options import keywords
 
 URL = "http://127.0.0.1:9"

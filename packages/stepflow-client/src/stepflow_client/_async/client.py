@@ -84,8 +84,6 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Awaitable[responses.Started]]
     """Creates a run."""
-    Finish = Callable[[responses.Started], Awaitable[FlowResult]]
-    """Waits for a run that was created, and returns its result."""
 else:
     streams = lazy_module("stepflow_client._calls.streams")
     batch = lazy_module("stepflow_client._async.batch")
@@ -562,11 +560,10 @@ class StepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        finish = partial(self._result_of, began, progress)
         creator = self._parts.creator if idempotency_key is None else self._parts.keyed
         # As `creation_hold_of`, without a call.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
-        run = partial(self._run, creator.start, hold, finish)
+        run = partial(self._run, creator.start, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._parts.cached.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
         result = await (running() if is_plain else self._in_scope("run", deadline, running, labels))
@@ -584,17 +581,11 @@ class StepflowClient(Guiding, Picklable):
             span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
 
-    async def _run(self, start: Start, hold: int | None, finish: Finish, call: RunCall) -> FlowResult:
+    async def _run(
+        self, start: Start, hold: int | None, began: float, progress: ProgressOption, call: RunCall
+    ) -> FlowResult:
         """Start a run and return its result; cancel it if the caller is cancelled, unless its creation is held."""
         run = await start(call, hold)
-        try:
-            return await finish(run)
-        except AsyncCancelled:
-            if hold is None:
-                await self._cancel_unwanted(run.run_id)
-            raise
-
-    async def _result_of(self, began: float, progress: ProgressOption, run: responses.Started) -> FlowResult:
         try:
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
@@ -602,6 +593,10 @@ class StepflowClient(Guiding, Picklable):
                     result = await self._parts.waiter.result_of(run)
             else:
                 result = await self._parts.reporter.result_of(run, began, progress)
+        except AsyncCancelled:
+            if hold is None:
+                await self._cancel_unwanted(run.run_id)
+            raise
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
             raise

@@ -88,7 +88,7 @@ def reading_of(output: Any, secrets: Secrets) -> Reading:
     return Reading(output if fixes_order(output) else None, secrets) if secrets or fixes_order(output) else PLAIN
 
 
-_PLAIN_UNORDERED = Reading(keeps_order=False)
+PLAIN_UNORDERED = Reading(keeps_order=False)
 
 
 class Readings:
@@ -96,16 +96,9 @@ class Readings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: Newest[str, Reading] = Newest(_MOST_RUNS)
+        self.known: Newest[str | None, Reading] = Newest(_MOST_RUNS)
 
     def note(self, run_id: str, reading: Reading) -> None:
         """Remember how to read the responses about a run."""
         with self._lock:
-            self._known.put(run_id, reading)
-
-    def of(self, run_id: str | None, *, keeps_order: bool = True) -> Reading:
-        """Return how to read the responses about a run; the default if nothing is known about it."""
-        known = None if run_id is None else self._known.get(run_id)
-        if known is None:
-            return PLAIN if keeps_order else _PLAIN_UNORDERED
-        return known if keeps_order else known._replace(keeps_order=False)
+            self.known.put(run_id, reading)

@@ -17,7 +17,7 @@ from .._base.logging import logger
 from .._base.text import duration_text
 from .._codec import component_list, json_bodies, status_errors
 from .._data.arguments import check_choice, check_integer
-from .._data.reading import Reading, Readings
+from .._data.reading import PLAIN, PLAIN_UNORDERED, Reading, Readings
 from .._data.values import decode, decode_raw, encode
 from .._http.messages import (
     SHORTEST,
@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from ..types import ComponentList
 
 Answer = TypeVar("Answer")
-_Reader = Callable[[HttpRequest, HttpResponse], Answer]
 _ALONE = nullcontext()
 
 
@@ -155,8 +154,10 @@ class Connection:
 
     def reading(self, run_id: str | None) -> Reading:
         """Return how to read responses about a run."""
-        server = self.dialect.server
-        return self.readings.of(run_id, keeps_order=server is not None and server.capabilities["exact_numbers"])
+        found, server = self.readings.known.get(run_id, PLAIN), self.dialect.server
+        if server is not None and server.capabilities["exact_numbers"]:
+            return found
+        return PLAIN_UNORDERED if found is PLAIN else found._replace(keeps_order=False)
 
     def health(self) -> dict[str, Any]:
         """Return the server's health.
@@ -174,8 +175,15 @@ class Connection:
         listed = self.call(request, component_list.components)
         return listed if self.config is None else component_list.with_paths(listed, self.config().get("routes") or {})
 
-    def call(self, request: Request, make: Callable[[dict[str, Any]], Answer]) -> Answer:
-        """Send a request and return what `make` builds from the JSON object in the response.
+    def call(
+        self,
+        request: Request,
+        make: Callable[[dict[str, Any]], Answer] | None,
+        *,
+        may_be_missing: bool = False,
+        span: Span | None = None,
+    ) -> Answer:
+        """Send a request and return what `make` builds from the JSON object in the response; None returns the response.
 
         The timeouts are those of the `call_scope`, or else the client's.
 
@@ -183,31 +191,9 @@ class Connection:
             TransportError: If no usable response arrived.
             ApiError: If the server responded with an error.
         """
-        read = partial(self._read, request.operation, make)
-        return self._exchange(None, request, read) if is_untraced() else self._traced_exchange(request, read)
-
-    def send(self, request: Request, *, may_be_missing: bool = False) -> HttpResponse:
-        """Send a request and return the response; raise on error responses.
-
-        Args:
-            request: The request.
-            may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
-
-        Raises:
-            TransportError: If no usable response arrived.
-            ApiError: If the server responded with an error.
-        """
-        more = (request, _unread, may_be_missing)
-        return self._exchange(None, *more) if is_untraced() else self._traced_exchange(*more)
-
-    def _traced_exchange(self, request: Request, read: _Reader[Answer], may_be_missing: bool = False) -> Answer:
-        with self.traced(request.operation.name) as span:
-            return self._exchange(span, request, read, may_be_missing)
-
-    def _exchange(
-        self, span: Span | None, request: Request, read: _Reader[Answer], may_be_missing: bool = False
-    ) -> Answer:
-        """Send a request and return what `read` makes of the response; record both in the span, if there is one."""
+        if span is None and not is_untraced():
+            with self.traced(request.operation.name) as span:
+                return self.call(request, make, may_be_missing=may_be_missing, span=span)
         run_id = request.run_id
         try:
             limit = current_timeouts() or self.timeout
@@ -230,30 +216,38 @@ class Connection:
             is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
             if not (is_usual or (may_be_missing and response.status == 404)):
                 self._refuse_errors(request.operation, sent, response)
-            answer = read(sent, response)
+            if make is None:
+                return cast("Answer", response)
+            parse = decode_raw if request.operation.keeps_numbers else decode
+            try:
+                answer = json_bodies.build(make, json_bodies.value(response.content, sent, parse), sent)
+            except InvalidResponseError:
+                # The URL may now lead to another server.
+                self.dialect.forget()
+                raise
+            if self.spread is not None and response.server is not None and request.operation is api.create_run:
+                self.spread.note(cast("_Run", answer).run_id, response.server)
             if span is not None:
                 span.returns(answer)
             return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             # A response may quote the inputs of the run.
-            self.readings.of(run_id).secrets.clean(error)
+            self.readings.known.get(run_id, PLAIN).secrets.clean(error)
             raise
 
-    def _read(
-        self, asked: Operation, make: Callable[[dict[str, Any]], Answer], sent: HttpRequest, response: HttpResponse
-    ) -> Answer:
-        """Return what `make` builds from a response."""
-        parse = decode_raw if asked.keeps_numbers else decode
-        try:
-            answer = json_bodies.build(make, json_bodies.value(response.content, sent, parse), sent)
-        except InvalidResponseError:
-            # The URL may now lead to another server.
-            self.dialect.forget()
-            raise
-        if self.spread is not None and response.server is not None and asked is api.create_run:
-            self.spread.note(cast("_Run", answer).run_id, response.server)
-        return answer
+    def send(self, request: Request, *, may_be_missing: bool = False) -> HttpResponse:
+        """Send a request and return the response; raise on error responses.
+
+        Args:
+            request: The request.
+            may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
+
+        Raises:
+            TransportError: If no usable response arrived.
+            ApiError: If the server responded with an error.
+        """
+        return self.call(request, None, may_be_missing=may_be_missing)
 
     def _refuse_errors(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
         """Raise the error that a response represents, if any."""
@@ -318,10 +312,6 @@ class Connection:
             operation.name,
             request.is_retried,
         )
-
-
-def _unread(sent: HttpRequest, response: HttpResponse) -> HttpResponse:
-    return response
 
 
 def _with_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, str]:

@@ -105,25 +105,11 @@ class RunCreator:
         flows = self._flows
         checked = flows.checked(call.flow, "deduplicate=True") if call.deduplicate else flows.checked_or_id(call.flow)
         if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
-            call = call._replace(input=self._flows.fitting_input(checked, call.input))
+            call = call._replace(input=flows.fitting_input(checked, call.input))
         if call.ready is not None:
             call.ready()
         if isinstance(checked, str):
             return self._start_stored(checked, call, wait)
-        return self._start_new(checked, call, wait)
-
-    def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> responses.Started:
-        arguments = self.arguments(call)
-        if call.variables_from_env:
-            self._flows.variables_of(flow_id)
-        needs = self._flows.needs_by_id(flow_id)
-        if needs is not None:
-            arguments = sync_checked(partial(call.completed, arguments, needs))
-        run = self.create(self._flows.stored(flow_id), arguments, _held(wait))
-        self._recorder.created(CreatedRun(run.run_id, flow_id, arguments))
-        return run
-
-    def _start_new(self, checked: CheckedFlow, call: RunCall, wait: int | None) -> responses.Started:
         content, digest, _ = checked
         if not is_untraced():
             annotate(flow_name=content.get("name"))
@@ -135,13 +121,13 @@ class RunCreator:
         if most is not None:
             requests.check_concurrency(most)
         key = None if has_others else (digest, most, wait)
-        registry = self._flows.registries.current
+        registry = flows.registries.current
         shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
         for again in (self._connection.spread is None and shared is not None, False):
             ready = None if key is None else self._ready.get(key)
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
-                needs = self._flows.needs_of_flow(content, digest)
+                needs = flows.needs_of_flow(content, digest)
                 arguments = sync_checked(partial(call.completed, self.arguments(call), needs))
                 prepared = self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
             else:
@@ -153,7 +139,7 @@ class RunCreator:
                 run = self._create(prepared, arguments, registry)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
-                self._flows.forget(prepared.flow_id)
+                flows.forget(prepared.flow_id)
                 shared = None
                 if not again:
                     raise
@@ -164,6 +150,17 @@ class RunCreator:
                     )
                 return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
+
+    def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> responses.Started:
+        arguments = self.arguments(call)
+        if call.variables_from_env:
+            self._flows.variables_of(flow_id)
+        needs = self._flows.needs_by_id(flow_id)
+        if needs is not None:
+            arguments = sync_checked(partial(call.completed, arguments, needs))
+        run = self.create(self._flows.stored(flow_id), arguments, _held(wait))
+        self._recorder.created(CreatedRun(run.run_id, flow_id, arguments))
+        return run
 
     def _stored(
         self, checked: CheckedFlow, arguments: RunArguments, wait: int | None, key: _Key | None, *, is_single: bool

@@ -60,11 +60,15 @@ def flow_argument(flow: FlowSource) -> FlowSource:
         FlowFileError: If the function of a flow in Python is wrong.
         InvalidArgumentError: If the argument is not a flow.
     """
+    # What is usual costs no call.
     if type(flow) is dict:
         return flow
     stands_for = getattr(type(flow), "__flow__", None)
     try:
-        source = built(flow) if stands_for is None else flow_argument(stands_for(flow))
+        # What is usual costs no call.
+        source = (
+            flow_argument(stands_for(flow)) if stands_for is not None else flow if type(flow) is str else built(flow)
+        )
     except (FlowFileError, InvalidArgumentError):
         # For example, an error that says where the function of a flow in Python is wrong.
         raise
@@ -73,7 +77,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
     if isinstance(source, str):
         if "\n" in source:
             raise InvalidArgumentError("a flow given as text is taken for a path; parse it first and pass the mapping")
-        return StoredFlowId(source) if is_flow_id(source) else source
+        return StoredFlowId(source) if _FLOW_ID.fullmatch(source) and is_flow_id(source) else source
     if isinstance(source, (PathLike, Mapping)):
         return source
     # Results, for example, have an output, and lists of a run's steps have steps.
