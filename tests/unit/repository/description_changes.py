@@ -53,6 +53,8 @@ CREATE = "components schemas CreateRunRequest"
 STATUS = "components schemas RunStatus"
 LIST_RUNS = "paths /runs get"
 PARAMETERS = f"{LIST_RUNS} parameters"
+EVENTS = "paths /runs/{pathRunId}/events get responses 200 content text/event-stream"
+VARIABLES = "components schemas FlowVariablesResponse properties variables"
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 OURS = Change("").document()
 NAMES = OURS["components"]["schemas"]["RunStatus"]["x-enum-varnames"]
@@ -167,6 +169,23 @@ CHANGES = (
         },
     ),
     Change(
+        "schemas without details",
+        {
+            f"{RUN} items": {"type": "object"},
+            "components schemas ListRunsResponse properties runs": {"type": "array"},
+            f"{VARIABLES} additionalProperties": True,
+            f"{CREATE} properties variables required": ["key"],
+        },
+        {
+            "changed": [
+                "`FlowVariablesResponse.variables.*` is any JSON value instead of object",
+                "`ListRunsResponse.runs[]` is any JSON value instead of object",
+                "`create_run.variables` requires `key`",
+                "`ItemCounts` describes no fields",
+            ]
+        },
+    ),
+    Change(
         "other parameters",
         {
             PARAMETERS: _parameters(
@@ -190,6 +209,11 @@ CHANGES = (
             "missing": ["response 400 of `list_runs`", "content type `application/octet-stream` of `store_blob`"],
             "added": ["response 429 of `list_runs`"],
         },
+    ),
+    Change(
+        "events of any kind",
+        {f"{EVENTS} x-event-schema": REMOVED},
+        {"changed": ["`get_run_events response 200 event` is any JSON value instead of object"]},
     ),
     Change(
         "another event",

@@ -127,21 +127,20 @@ class _Comparison:
                 self.responses(operation, theirs[key])
             else:
                 self.add("missing", f"operation {_quoted([operation.name])} ({_line(operation)})")
-        for key in theirs.keys() - ours.keys():
-            self.add("added", f"operation {_quoted([theirs[key].name])} ({_line(theirs[key])})")
+        for key, operation in theirs.items():
+            if key not in ours:
+                self.add("added", f"operation {_quoted([operation.name])} ({_line(operation)})")
 
     def requests(self, ours: Operation, theirs: Operation) -> None:
         # Parameters in paths are matched by position.
         names = dict(zip(_placeholders(theirs.path), _placeholders(ours.path), strict=True))
         left = self.parameters(self.needed, ours, {each: each for each in names.values()})
         self.schemas(ours.name, left, self.parameters(self.description, theirs, names), is_sent=True)
-        bodies = [resolve(it, each.node.get("requestBody")) for it, each in self.sides(ours, theirs)]
-        if mapping(bodies[1]).get("required") and not mapping(bodies[0]).get("required"):
+        sent = mapping(resolve(self.needed, ours.node.get("requestBody")))
+        accepted = mapping(resolve(self.description, theirs.node.get("requestBody")))
+        if accepted.get("required") and not sent.get("required"):
             self.add("changed", f"`{ours.name}` requires a body")
-        self.contents(ours.name, *bodies, is_sent=True)
-
-    def sides(self, ours: Any, theirs: Any) -> list[tuple[dict[str, Any], Any]]:
-        return [(self.needed, ours), (self.description, theirs)]
+        self.contents(ours.name, sent, accepted, is_sent=True)
 
     def parameters(self, document: dict[str, Any], operation: Operation, names: dict[str, str]) -> dict[str, Any]:
         """Return the parameters as the schema of an object."""
@@ -175,10 +174,10 @@ class _Comparison:
         for kind, names in (("missing", left.keys() - right.keys()), ("added", right.keys() - left.keys())):
             if names:
                 self.add(kind, f"content type {_quoted(sorted(names))}", place)
-        for name in left.keys() & right.keys():
-            for keyword in ("schema", "x-event-schema"):
-                if keyword in left[name] and keyword in mapping(right[name]):
-                    self.schemas(place, left[name][keyword], right[name][keyword], is_sent=is_sent)
+        for name in (each for each in left if each in right):
+            for keyword, part in (("schema", place), ("x-event-schema", f"{place} event")):
+                if keyword in left[name]:
+                    self.schemas(part, left[name][keyword], mapping(right[name]).get(keyword), is_sent=is_sent)
 
     def schemas(self, place: str, ours: Any, theirs: Any, *, is_sent: bool) -> None:
         """Compare two schemas. The client sends what matches ours, or reads what matches theirs."""
@@ -201,11 +200,12 @@ class _Comparison:
             for value, constant in left.names:
                 if value in right.values and (value, constant) not in right.names:
                     self.add("changed", f"name `{constant}` of value `{value}`", place)
-        if left.properties and "object" in right.types:
+        if (left.properties or (is_sent and right.required)) and "object" in right.types != TYPES:
             self.properties(place, left, right, is_sent=is_sent)
-        for keyword, suffix in (("items", "[]"), ("others", ".*")):
-            if (inner := getattr(left, keyword)) is not None and getattr(right, keyword) is not None:
-                self.schemas(f"{place}{suffix}", inner, getattr(right, keyword), is_sent=is_sent)
+        if left.items and "array" in right.types:
+            self.schemas(f"{place}[]", left.items, right.items, is_sent=is_sent)
+        if left.others and "object" in right.types:
+            self.schemas(f"{place}.*", left.others, right.others, is_sent=is_sent)
 
     def values(self, place: str, ours: list[Any], theirs: list[Any], *, is_sent: bool) -> None:
         if ours and not theirs:
@@ -221,7 +221,7 @@ class _Comparison:
                     self.add(kind, f"value {_quoted(values)}", place)
 
     def properties(self, place: str, left: Shape, right: Shape, *, is_sent: bool) -> None:
-        if right.is_open:
+        if left.properties and right.is_open:
             self.add("changed", f"`{place}` describes no fields")
             return
         demanded = right.required - left.required
