@@ -10,9 +10,10 @@ from typing import Any, TypedDict, Unpack, assert_type
 import attrs
 import msgspec
 from pydantic import BaseModel, TypeAdapter
-from stepflow_api import Client
-from stepflow_api.api.run import get_run
-from stepflow_api.models import ErrorEnvelope, GetRunResponse
+from stepflow_api import Client, models
+from stepflow_api.api.run import get_run, get_run_events
+from stepflow_api.errors import Failure
+from stepflow_api.models import GetRunResponse
 from stepflow_client import (
     BlobContent,
     ComponentInfo,
@@ -155,7 +156,10 @@ async def asynchronous(client: StepflowClient, run_id: str) -> None:
     assert_type(await client.server_info(), ServerInfo)
     assert_type(client.api, Client)
     answer = await get_run.asyncio_detailed(client=client.api, run_id=run_id)
-    assert_type(answer.parsed, ErrorEnvelope | GetRunResponse | str | None)
+    assert_type(answer.parsed, GetRunResponse | Failure | None)
+    assert_type(answer.unwrap(), GetRunResponse)
+    async for each in get_run_events.asyncio(run_id, client=client.api):
+        assert_type(each, models.RunEvent)
     executor: StepflowExecutor = client
     await executor.run("flow.yaml", 1, variables={"tone": "kind"}, timeout=5.0)
     await executor.submit("flow.yaml", [1], variables="variables.yaml", timeout=5)
