@@ -55,7 +55,7 @@ async def test_ended_runs_are_read_once(kind: str, proxy: FaultProxy, release: s
         assert whole.items[0].result.error.message
         assert [step["id"] for step in whole.flow["steps"]] == ["a", "b", "c"]
         assert whole.counts.total == 1
-        assert whole.to_dict()["account"] == whole.account.to_dict()
+        assert whole.to_dict()["details"]["account"] == whole.account.to_dict()
         assert (await read("items", "steps", "flow", "arguments", "account")).account == whole.account
     if has(release, "step_outputs"):
         assert sent == [1, 1, 2, 0]

@@ -6,10 +6,12 @@ import copy
 import inspect
 import json
 import pickle
+import sys
 import threading
 import weakref
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import fastapi
@@ -336,8 +338,7 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def listings() -> list[Any]:
-    results = [FlowResult(status=ExecutionStatus.COMPLETED, output={"n": n}) for n in range(4)]
-    items = [RunItem(index=n, status=result.status, result=result) for n, result in enumerate(results)]
+    items = [RunItem(index=n, status=ExecutionStatus.COMPLETED, output={"n": n}) for n in range(4)]
     steps = [StepDetails(step_id=f"s{n}", status=ExecutionStatus.FAILED) for n in range(4)]
     runs = [
         RunDetails(run_id=RUN_ID, flow_id=f"f{n}", status=ExecutionStatus.RUNNING, created_at=NOON) for n in range(4)
@@ -378,18 +379,21 @@ def test_an_empty_list_is_false() -> None:
 @pytest.mark.parametrize(("listing", "entries"), listings())
 def test_rows_for_a_table(listing: Any, entries: list[Any]) -> None:
     rows = listing.to_dicts()
-    assert [set(row) for row in rows] == [{each.name for each in fields(entry)} for entry in entries]
+    assert [set(row) for row in rows] == [
+        {*(each.name for each in fields(entry)), *entry._derived} for entry in entries
+    ]
     assert [type(row["status"]) for row in rows] == [str] * 4
     assert [row["status"] for row in rows] == [each.status.value for each in entries]
 
 
-def test_the_rows_of_runs_items_and_components() -> None:
+def test_the_rows_of_runs_items_and_components(monkeypatch: pytest.MonkeyPatch) -> None:
     items, _, _, runs = (listing for listing, _ in listings())
-    assert runs.to_dicts()[1]["created_at"] == NOON
+    assert runs.to_dicts()[1]["created_at"] == "2026-11-25T12:00:00.000000Z"
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    assert runs.to_dataframe()[1]["created_at"] == NOON
     assert runs.to_dicts()[1]["items"] == {"total": 0, "completed": 0, "running": 0, "failed": 0, "cancelled": 0}
-    row = {"index": 3, "status": "completed", "completed_at": None}
-    result = {"run_id": "", "status": "completed", "output": {"n": 3}, "error": None}
-    assert items.to_dicts()[3] == {**row, "result": result}
+    row = {"index": 3, "status": "completed", "run_id": "", "output": {"n": 3}, "error": None, "completed_at": None}
+    assert items.to_dicts()[3] == row
     assert RunItems(items.items).to_dicts() == items.to_dicts()
     component = ComponentInfo(path="/python/echo")
     assert ComponentList([component]).to_dicts() == [
@@ -460,7 +464,7 @@ def test_statuses_times_and_objects_are_converted() -> None:
     assert again == replace(FAILED, error=FlowError(message="no", code=ErrorCode.TIMEOUT))
     assert made(status="completed").is_success
     run = details(createdAt="2026-11-25T12:00:00Z", items={"total": 2})
-    stored: Any = json.loads(json.dumps(run.to_dict(), default=str))
+    stored: Any = json.loads(json.dumps(run.to_dict()))
     assert RunDetails(**stored) == run
     assert ListRunsResponse(runs=(stored,)).runs == [run]  # type: ignore[arg-type]
 

@@ -227,7 +227,7 @@ def from_get(world: World, run_id: str) -> Facts:
     record = world.json("get", run_id)
     account = record["account"]
     facts = of_record(record)
-    facts["headline"] = state_text(record["status"], failed_children=record["failed_children"])
+    facts["headline"] = state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
     if account and account["error"]:
         facts["cause"] = cause_of(account["item_index"], account)
     return facts
@@ -244,7 +244,7 @@ def from_steps(world: World, run_id: str) -> Facts:
     return {
         "listed": {
             (each["item_index"], each["step_id"]): state_text(
-                each["state"], each["because_of"], each["failed_children"], is_kept=each["is_kept"]
+                each["state"], each["because_of"], len(each["failed_children"]), is_kept=each["is_kept"]
             )
             for each in json.loads(done.stdout)
         }
@@ -435,11 +435,15 @@ async def test_diagnoses(world: World) -> None:
     wrong = []
     async with agents.agent(url, folder, tools=["diagnose"], all_runs=True) as agent:
         for name, run_id in world.runs.items():
-            account = world.client.snapshot(run_id).account
+            run = world.client.snapshot(run_id).details
+            account = run.account
             told = await agent.call_tool("diagnose_run", {"run_id": run_id})
             said = told.structured_content
-            if account is not None and said != json.loads(json.dumps(account.to_dict())):
-                wrong.append(f"{name}: {said}, Python {account.to_dict()}")
+            if account is not None and said != run.to_dict():
+                wrong.append(f"{name}: {said}, Python {run.to_dict()}")
+            groups = [str(group) for group in failure_groups(world.client.get_run_items(run_id))[:5]]
+            if groups and run.items.total > 1 and [each["text"] for each in said["failures"]] != groups:
+                wrong.append(f"{name}: {said['failures']}, Python {groups}")
             if account is not None and account.text.replace("\n", " ") not in agents.text_of(told).replace("\n", " "):
                 wrong.append(f"{name}: {agents.text_of(told)}, Python {account.text}")
     assert not wrong, "\n".join(wrong)

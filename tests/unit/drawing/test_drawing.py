@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from stepflow_client._runs.explanation import explained
 from stepflow_client.drawing import (
     DrawingUnavailableError,
     RunReport,
@@ -26,7 +27,7 @@ from stepflow_client.drawing.charts import StepTime, item_times, step_times
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import masked_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
-from stepflow_client.types import FlowResult, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
+from stepflow_client.types import RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 
 HOSTILE = '<script>alert("x")</script>\'&\\\u202e\x00\n]]>'
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -173,9 +174,7 @@ def report(count: int = 1) -> RunReport:
         RunItem(
             index=index,
             status="failed" if index % 2 == 0 else "completed",
-            result=FlowResult(status="failed", error=error)
-            if index % 2 == 0
-            else FlowResult(status="completed", output={HOSTILE: HOSTILE}),
+            **({"error": error} if index % 2 == 0 else {"output": {HOSTILE: HOSTILE}}),
         )
         for index in range(count)
     ]
@@ -199,7 +198,7 @@ def report(count: int = 1) -> RunReport:
         rerun_of=HOSTILE,
         kept=[HOSTILE],
     )
-    return RunReport(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=given), times)
+    return RunReport(explained(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=given)), times)
 
 
 def given(shown: RunReport, arguments: RunArguments) -> RunReport:

@@ -38,7 +38,8 @@ OUTCOMES = [
     Outcome(0, "a", "r1", ExecutionStatus.COMPLETED, {"x": [1, None]}),
     Outcome(1, None, None, ExecutionStatus.FAILED, None, FlowError(message="no\nway", step_id="s")),
     Outcome(2, "c", "r2", ExecutionStatus.COMPLETED, None, attempts=2),
-    Outcome(3, "d", "r3", ExecutionStatus.FAILED, None, FlowError(message="no"), attempts=3),
+    Outcome(3, "d", "r3", ExecutionStatus.FAILED, None, FlowError(message="no", details={"at": [1]}), attempts=3),
+    Outcome(4, "e", "r3", ExecutionStatus.CANCELLED, None, None),
 ]
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import random
 
 from stepflow_client._rules.failure_groups import FailureGroups, failure_groups
-from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, FlowResult, RunItem
+from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, RunItem
 
 
 def failed(index: int, message: str, step_id: str | None = None, code: ErrorCode | None = None) -> RunItem:
     error = FlowError(message=message, code=code, step_id=step_id)
-    status = ExecutionStatus.FAILED
-    return RunItem(index=index, status=status, result=FlowResult(run_id="run", status=status, error=error))
+    return RunItem(index=index, status=ExecutionStatus.FAILED, error=error)
 
 
 def completed(index: int) -> RunItem:
-    status = ExecutionStatus.COMPLETED
-    return RunItem(index=index, status=status, result=FlowResult(run_id="run", status=status, output=1))
+    return RunItem(index=index, status=ExecutionStatus.COMPLETED, output=1)
 
 
 def test_the_largest_group_is_first_and_numbers_and_quotes_do_not_count() -> None:
@@ -85,7 +83,7 @@ def test_lines_name_the_largest_groups_and_count_the_others() -> None:
     groups = FailureGroups()
     for index in range(4990):
         item = failed(index, f"no name {index}", "ask" if index < 20 else None)
-        groups.add(index, item.result and item.result.error, item.status)
+        groups.add(index, item.error, item.status)
     words = ("one", "two", "three", "four", "five", "six")
     for index, word in enumerate(words, 4990):
         groups.add(index, FlowError(message=word), ExecutionStatus.FAILED)

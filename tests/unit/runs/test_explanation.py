@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowResult, RunAccount, RunDetails, StepDetails
+from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs.causes import NOT_KNOWN, SILENT, ItemRecord
 from stepflow_client._runs.explanation import account_of, accounts_of, needs_schema
+from stepflow_client._runs.explanation import explained as with_states
 from stepflow_client._runs.refusals import FailureHints, may_return
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.types import RunItem
@@ -308,18 +309,23 @@ def test_the_overrides_of_a_run_are_part_of_its_flow() -> None:
 
 
 def test_several_items() -> None:
-    failed = FlowResult(status=ExecutionStatus.FAILED, error=FlowError(message="boom"))
     items = [
-        RunItem(index=0, status=ExecutionStatus.COMPLETED, result=FlowResult(status=ExecutionStatus.COMPLETED)),
-        RunItem(index=1, status=ExecutionStatus.FAILED, result=failed),
+        RunItem(index=0, status=ExecutionStatus.COMPLETED),
+        RunItem(index=1, status=ExecutionStatus.FAILED, error=FlowError(message="boom")),
         RunItem(index=2, status=ExecutionStatus.RUNNING),
     ]
     steps = [step(name, message="boom", item_index=1) for name in "abc"]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.CANCELLED)
-    found = accounts_of(RunSnapshot(details=run, items=items, steps=steps, flow=CHAIN))
+    snapshot = RunSnapshot(details=run, items=items, steps=steps, flow=CHAIN)
+    found = accounts_of(snapshot)
     assert [found[index].kind for index in range(3)] == [None, "step", "cancelled"]
     assert found[1].not_run == {"b": "a", "c": "a"}
     assert found[0].not_needed == ["a", "b", "c"]
+    assert [each.text for each in with_states(snapshot).steps or ()] == [
+        "failed",
+        "not run (a failed)",
+        "not run (a failed)",
+    ]
 
 
 def test_accounts_are_json_and_html() -> None:

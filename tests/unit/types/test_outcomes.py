@@ -66,6 +66,8 @@ def test_the_record_of_an_outcome_is_plain() -> None:
         "run_id": "r",
         "status": "completed",
         "output": [{"message": "an object of a type", "code": None, "step_id": None, "details": None}],
+        "error": None,
+        "attempts": 1,
     }
     assert of_a_batch("failed", error=ERROR, attempts=2).to_dict()["attempts"] == 2
     assert of_a_batch("completed", output=2**60).to_dict()["output"] == 2**60

@@ -10,10 +10,11 @@ import click
 from stepflow_client import InvalidFlowError
 from stepflow_client._data.declared import declared_variables
 from stepflow_client._data.secrets import flow_secrets, hidden_flow
+from stepflow_client.types.shown import plain_data
 
 from ..context import current_session
 from ..inputs.flow import load_flow_file, load_flow_or_id
-from ..output.view import Output, View, columns, rfc3339
+from ..output.view import Output, View, columns
 from ..params.conflicts import excludes
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
@@ -84,7 +85,7 @@ def _flows(client: SyncStepflowClient, since: str | None) -> list[dict[str, Any]
                 "name": run.flow_name,
                 "flow_id": run.flow_id,
                 "runs": 0,
-                "last_run": rfc3339(run.created_at),
+                "last_run": plain_data(run.created_at),
                 "last_status": run.status.value,
                 "last_run_id": run.run_id,
             },

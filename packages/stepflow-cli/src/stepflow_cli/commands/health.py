@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import click
+from stepflow_client.types.shown import plain_data
 
 from ..errors import Problem
-from ..output.view import Output, View, columns, rfc3339
+from ..output.view import Output, View, columns
 from ..params.options import record_options, server_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
@@ -54,7 +55,7 @@ def command(components: tuple[str, ...], wait: float | None, server: ServerOptio
             "release": info.release or health.version,
             "commit": info.commit,
             "dialect": info.dialect,
-            "time": rfc3339(health.timestamp),
+            "time": plain_data(health.timestamp),
             "capabilities": info.capabilities,
         },
         _HEALTH,

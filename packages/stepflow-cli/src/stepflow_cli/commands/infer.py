@@ -68,7 +68,7 @@ def command(
     from stepflow_client.flows.file import text_of
     from stepflow_client.flows.source import FlowText
 
-    from ..records.diagnostics import finding_record
+    from ..records.diagnostics import finding_records
     from ..validation.checks import CheckOptions
 
     path = _target(flow, written)
@@ -79,7 +79,7 @@ def command(
     if known is None and not offline:
         known = _ask(server, flow)
     inferred = infer_in(text, known, strict=strict)
-    records = [{"flow": flow, **finding_record(flow, each)} for each in inferred._findings]
+    records = finding_records(flow, inferred._findings)
     if path is not None:
         annotated = inferred.annotated(content, source)
         if path == flow != "-":

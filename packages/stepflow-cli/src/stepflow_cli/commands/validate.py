@@ -206,9 +206,9 @@ def _ask(checked: Sequence[Checked], server: ServerOptions) -> Problem | None:
 
 
 def _records(checked: Checked) -> list[Mapping[str, Any]]:
-    from ..records.diagnostics import finding_record
+    from ..records.diagnostics import finding_records
 
-    records = [{"flow": checked.name, **finding_record(checked.name, each)} for each in checked.findings]
+    records = finding_records(checked.name, checked.findings)
     kept = checked.kept([*records, *checked.records])
     return sorted(kept, key=lambda each: _LEVELS.index(each["level"]) if each["level"] in _LEVELS else len(_LEVELS))
 

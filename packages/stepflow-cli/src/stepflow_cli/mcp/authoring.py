@@ -40,7 +40,10 @@ async def validate_flow(call: Call) -> ToolResult:
         for each in found[:_MOST]
     ]
     is_error = any(each.level.value in ("fatal", "error") for each in found)
-    return ToolResult("\n".join(lines) or "The flow is valid.", {"is_valid": not is_error, "diagnostics": lines})
+    return ToolResult(
+        "\n".join(lines) or "The flow is valid.",
+        {"is_valid": not is_error, "diagnostics": [each.to_dict() for each in found[:_MOST]]},
+    )
 
 
 async def list_components(call: Call) -> ToolResult:

@@ -32,14 +32,17 @@ async def diagnose(call: Call) -> ToolResult:
     assert account is not None
     lines = [f"{line.time} {line.level} {line.message}" for line in await asyncio.to_thread(lines_of_run, run_id)]
     text = "\n".join(_lines(account, RunReport(masked(snapshot)), lines))
-    said: dict[str, Any] = account.to_dict()
+    said = snapshot.details.to_dict()
     for each in call.catalog.secrets:
         text, said = each.hide(text), each.hide_in(said)
     return ToolResult(visible_lines(text), said, run_id)
 
 
 def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
-    yield f"Run {account.run_id}: {visible(account.text)}"
+    failures = report.run.failures or ()
+    item = f", item {account.item_index}" if report.run.items.total > 1 else ""
+    yield from (f"Failed items: {visible(each.text)}" for each in failures)
+    yield f"Run {account.run_id}{item}: {visible(account.text)}"
     cause = account.step(account.cause) if account.cause else None
     if cause is not None:
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"

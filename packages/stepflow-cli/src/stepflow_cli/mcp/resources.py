@@ -117,7 +117,7 @@ class Resources:
         if part == "report":
             return await asyncio.to_thread(self._report, run_id), _HTML, None
         if part is None:
-            said: Any = (await self._runs.client.explain_run(run_id)).to_dict()
+            said: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
             for each in self._catalog.secrets:
                 said = each.hide_in(said)
             return json_text(said), _JSON, None

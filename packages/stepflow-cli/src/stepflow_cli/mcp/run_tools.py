@@ -124,17 +124,8 @@ async def _list_runs(call: Call) -> ToolResult:
     filters: dict[str, Any] = {} if call.runs.all_runs else {"labels": {"via": "mcp"}}
     status = call.arguments.get("status")
     found = (await call.runs.client.list_runs(status, call.arguments.get("limit", 20), roots_only=True, **filters)).runs
-    rows = [
-        {
-            "run_id": run.run_id,
-            "flow": visible(run.flow_name or ""),
-            "status": run.status.value,
-            "created_at": run.created_at.isoformat() if run.created_at else None,
-        }
-        for run in found
-    ]
-    lines = [f"{row['run_id']}  {row['status']}  {row['created_at']}  {row['flow']}" for row in rows]
-    return ToolResult("\n".join(lines) or "There are none.", {"runs": rows})
+    lines = [f"{run.run_id}  {run.status}  {run.created_at}  {visible(run.flow_name or '')}" for run in found]
+    return ToolResult("\n".join(lines) or "There are none.", {"runs": [run.to_dict() for run in found]})
 
 
 TOOLS = (

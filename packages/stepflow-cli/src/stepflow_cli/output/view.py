@@ -14,7 +14,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ __all__ = ["Column", "View", "columns"]
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 
 Record = Mapping[str, Any]
-"""One record: names and JSON values; times are RFC 3339 text (see `rfc3339`)."""
+"""One record: names and JSON values; times are RFC 3339 text."""
 
 
 class Output(NamedTuple):
@@ -200,13 +199,6 @@ def _yaml_text(value: Any) -> str:
     from stepflow_client._command import write_yaml
 
     return write_yaml(value)
-
-
-def rfc3339(time: datetime | None) -> str | None:
-    """Return a time in the form used in data: RFC 3339, in UTC, with microseconds."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def write_document(content: bytes, path: str | None) -> None:

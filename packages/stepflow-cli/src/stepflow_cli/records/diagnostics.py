@@ -14,6 +14,7 @@ from ..output.view import View, columns
 
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic
+    from stepflow_client.flows.findings import Finding
 
 DIAGNOSTICS = View(
     columns=columns("flow", "level:status", "path", "message", "kind"),
@@ -22,8 +23,6 @@ DIAGNOSTICS = View(
     fields=("flow", "code", "data", "is_experimental", "rule", "file", "line", "column", "excerpt", "hint"),
 )
 """The diagnostics of several flows."""
-
-_PLACES = ("rule", "file", "line", "column", "excerpt", "hint")
 
 
 class InvalidFlow(Problem):
@@ -49,9 +48,9 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
 
     Args:
         flow: The flow's name: its file.
-        diagnostics: The server's diagnostics.
+        diagnostics: The diagnostics.
     """
-    records = [{"flow": flow, **_dumped(each)} for each in diagnostics]
+    records = [each.to_dict() | {"flow": flow} for each in diagnostics]
     for record in records:
         if isinstance(record["data"], dict):
             # Servers return the keys in a different order each time.
@@ -59,10 +58,12 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
     return records
 
 
-def _dumped(diagnostic: Diagnostic) -> dict[str, Any]:
-    # Leave out fields that only the offline checks set.
-    empty = {name for name in _PLACES if getattr(diagnostic, name) is None}
-    return {name: value for name, value in diagnostic.to_dict().items() if name not in empty}
+def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Return findings of the offline checks of one flow as records."""
+    from stepflow_client._checks.checker import result_of
+
+    records = diagnostic_records(flow, result_of(findings).diagnostics)
+    return [each | {"file": flow if flow == "-" else each["file"] or flow} for each in records]
 
 
 def called(flow: str) -> str:
@@ -92,25 +93,6 @@ def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
 
 Record = Mapping[str, Any]
 _SEVERITIES = {"fatal": "error", "error": "error", "warning": "warning"}
-
-
-def finding_record(flow: str, finding: Any) -> dict[str, Any]:
-    """Return a finding of the offline checks as a record with the fields of a server's diagnostics."""
-    return {
-        "level": finding.level,
-        "kind": finding.rule,
-        "code": 0,
-        "message": finding.message,
-        "path": finding.path,
-        "data": None,
-        "is_experimental": False,
-        "rule": finding.rule,
-        "file": flow if flow == "-" else finding.file or flow,
-        "line": finding.line,
-        "column": finding.column,
-        "excerpt": finding.excerpt,
-        "hint": finding.hint,
-    }
 
 
 def source_text(records: Iterable[Record]) -> str:

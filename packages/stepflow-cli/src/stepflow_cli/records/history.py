@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stepflow_client._base.text import rfc3339
+
 from ..output.columns import json_cell
-from ..output.view import Column, View, columns, rfc3339
+from ..output.view import Column, View, columns
 
 if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import RunFailedError
+from stepflow_client._base.text import rfc3339
 
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.messages import note
-from ..output.view import Output, View, columns, rfc3339
+from ..output.view import Output, View, columns
 from .runs import OUTPUT
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult
+    from stepflow_client import FlowResult, Outcome
 
 RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of a run with one input; `cached_at` is present if it is from the cache."""
@@ -41,12 +42,7 @@ def print_result(result: FlowResult, output: Output) -> None:
 
 def _record(result: FlowResult) -> dict[str, Any]:
     """Return a result as a record."""
-    record = {
-        "run_id": result.run_id,
-        "status": result.status.value,
-        "output": result.output,
-        "error": _error(result),
-    }
+    record = result.to_dict()
     return record if result.cached_at is None else record | {"cached_at": rfc3339(result.cached_at)}
 
 
@@ -88,12 +84,22 @@ def _hint_for(message: str) -> str | None:
     return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
-def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Output) -> None:
+def outcomes_of(results: Iterable[FlowResult]) -> list[Outcome]:
+    """Return results as the outcomes of a batch; without keys, since the inputs are not known."""
+    from stepflow_client.types import Outcome
+
+    return [
+        Outcome(index, None, each.run_id or None, each.status, each.output, each.error)
+        for index, each in enumerate(results)
+    ]
+
+
+def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Output) -> None:
     """Print a record for each item of a batch.
 
     Args:
         run_ids: The runs of the batch, whose ids the format `name` prints.
-        results: The results of its items.
+        results: The outcomes of its items.
         output: Where to print them.
 
     Raises:
@@ -102,33 +108,19 @@ def print_results(run_ids: Sequence[str], results: list[FlowResult], output: Out
     if output.format == "name":
         output.records([{"run_id": each} for each in run_ids], BATCH_RESULT)
     else:
-        output.records(_batch_records(results), BATCH_RESULT, default="jsonl")
+        output.records((each.to_dict() for each in results), BATCH_RESULT, default="jsonl")
     failed = [result for result in results if not result.is_success]
     if failed:
         from stepflow_client._command import FailureGroups
 
         groups = FailureGroups()
-        for index, result in enumerate(results):
-            if not result.is_success:
-                groups.add(index, result.error, result.status)
+        for each in failed:
+            groups.add(each.index, each.error, each.status)
         for line in groups.lines():
             note(line)
         runs = {result.run_id for result in failed}
         # An input that was not sent has no run.
-        run_id = (runs.pop() or None) if len(runs) == 1 else None
+        run_id = runs.pop() if len(runs) == 1 else None
         where = "" if run_id is None else f" in run {run_id}"
         message = f"{len(failed)} of {len(results)} inputs did not succeed{where}"
         raise Problem(message, kind="run_failed", run_id=run_id)
-
-
-def _batch_records(results: list[FlowResult]) -> Iterator[dict[str, Any]]:
-    for index, result in enumerate(results):
-        record = {"index": index, "status": result.status.value}
-        if result.is_success:
-            yield record | {"output": result.output}
-        else:
-            yield record | {"error": _error(result)}
-
-
-def _error(result: FlowResult) -> dict[str, Any] | None:
-    return None if result.error is None else result.error.to_dict()

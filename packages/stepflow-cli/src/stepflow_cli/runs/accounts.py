@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from stepflow_client import (
         ComponentInfo,
         FlowResult,
-        RunAccount,
         RunDetails,
-        StepAccount,
         StepDetails,
         SyncStepflowClient,
     )
@@ -25,40 +24,38 @@ if TYPE_CHECKING:
     from .job import Job
 
 
-def accounts_of_steps(
+def explained_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
-) -> dict[tuple[int, str], StepAccount]:
-    """Return the account of each listed step, by item index and step id; none if no step failed."""
-    from stepflow_client._runs.explanation import failed_children, step_accounts
+) -> Sequence[StepDetails]:
+    """Return steps with their states. Only if one failed, or started sub-runs that did, more of the run is read."""
+    from stepflow_client._runs.explanation import failed_children, with_states
 
     if not any(step.error is not None or any(failed_children(step.component, step.output)) for step in steps):
-        return {}
+        return steps
     run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item_index)
-    indexes = {step.item_index for step in steps}
-    return step_accounts(run, [item for item in run.items or () if item.index in indexes])
+    return with_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
 
 
-def failed_children_of(client: SyncStepflowClient, run: RunDetails) -> int:
-    """Return the number of items of sub-runs that failed although the run completed."""
-    from stepflow_client._runs.explanation import RUNS_FLOWS, step_accounts
-    from stepflow_client.types.account import failed_in_sub_runs
+def with_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
+    """Return a completed run with the number of items of its sub-runs that failed; another run unchanged."""
+    from stepflow_client._runs.explanation import RUNS_FLOWS
 
     if run.status.value != "completed" or run.items.total > _MOST_EXPLAINED:
-        return 0
+        return run
     flow = client.snapshot(run.run_id, include="flow").flow or {}
     if not any(step.get("component") in RUNS_FLOWS for step in flow.get("steps", ())):
-        return 0
-    snapshot = client.snapshot(run.run_id, include=("items", "steps", "flow", "arguments"))
-    return failed_in_sub_runs(step_accounts(snapshot).values())
+        return replace(run, failed_in_sub_runs=0)
+    return client.snapshot(run.run_id, include=("items", "steps", "flow", "arguments")).details
 
 
-def account_of_run(client: SyncStepflowClient, run: RunDetails) -> RunAccount | None:
-    """Return the account of a run that did not succeed; None for another run."""
+def explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
+    """Return a run: why it did not succeed, or how many items of its sub-runs failed although it did."""
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-    if run.status not in UNSUCCESSFUL_STATUSES or not run.items.total:
-        return None
-    return client.snapshot(run.run_id, include="account").account
+    run = client.snapshot(run_id, include="counts").details
+    if run.status in UNSUCCESSFUL_STATUSES and run.items.total:
+        return client.snapshot(run_id, include=("counts", "account")).details
+    return with_failed_sub_runs(client, run)
 
 
 _MOST_EXPLAINED = 1000

@@ -13,7 +13,7 @@ from stepflow_client._command import is_given_up
 from ..errors import Problem
 from ..exit_codes import ExitCode
 from ..output.view import Output, Record
-from ..records.runs import RUN, run_record
+from ..records.runs import RUN
 from ..server.connect import Target
 from .bulk import for_each_run, print_done, raise_worst
 from .wait import Wait, hinting_return
@@ -56,7 +56,7 @@ def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) 
 
     for run in for_each_run(ids, until_end, problems):
         if run is not None:
-            yield run_record(run)
+            yield run.to_dict()
     if late:
         one = len(ids) == 1
         problems.append(

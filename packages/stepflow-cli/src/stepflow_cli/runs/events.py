@@ -12,7 +12,7 @@ from stepflow_client._command import progress_of
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.progress import Progress
 
-from ..records.runs import duration_text
+from ..records.runs import duration_text, seconds_so_far
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -125,7 +125,7 @@ class RunningRuns:
                 return
 
     def _with_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
-        items, seconds = record["items"], record["duration"] or 0.0
+        items, seconds = record["items"], seconds_so_far(record) or 0.0
         progress = self._progress.get(record["run_id"])
         if progress is None:
             failed = items["failed"] + items["cancelled"]

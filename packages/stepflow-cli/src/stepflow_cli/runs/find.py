@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from stepflow_client._base.text import rfc3339
+
 from ..errors import Problem, usage
 from ..output.messages import note
-from ..output.view import rfc3339
 from ..settings.history import history_setting, open_history
 
 if TYPE_CHECKING:

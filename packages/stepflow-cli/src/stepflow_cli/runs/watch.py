@@ -111,9 +111,8 @@ class Watch:
         self._read_end()
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
-            error = None if item.result is None else item.result.error
-            if error is not None:
-                errors.setdefault(error.step_id, _first_line(error.message))
+            if item.error is not None:
+                errors.setdefault(item.error.step_id, _first_line(item.error.message))
         for step in self.progress.steps:
             if step.failed and step.error is None:
                 step.error = errors.get(step.step_id)
@@ -196,11 +195,9 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
     # The server has lost the items that never stop running.
     failed = run.items.failed + run.items.running
     said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
-    first = next((item for item in items if item.result is not None and item.result.error is not None), None)
-    if first is not None and first.result is not None and first.result.error is not None:
-        error = first.result.error
-        step = f" at step {error.step_id!r}" if error.step_id else ""
-        said += f"; item {first.index}{step}: {error.message}"
+    if first := next((item for item in items if item.error is not None), None):
+        step = f" at step {first.error.step_id!r}" if first.error.step_id else ""
+        said += f"; item {first.index}{step}: {first.error.message}"
     return Problem(said, kind="run_failed", run_id=run.run_id)
 
 

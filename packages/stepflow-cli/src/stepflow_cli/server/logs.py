@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
+from stepflow_client._base.text import rfc3339
 from stepflow_client._command import user_folder
 
 from ..errors import Problem
 from ..output.messages import note
-from ..output.view import rfc3339
 from ..settings.history import history_setting
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _kept(line: bytes, record: dict[str, Any]) -> KeptLine:
         # A line of a worker, with the time at which it was read.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
-    return KeptLine(str(rfc3339(entry.timestamp)), entry.level, entry.target, entry.message, run_ids=entry.run_ids)
+    return KeptLine(rfc3339(entry.timestamp), entry.level, entry.target, entry.message, run_ids=entry.run_ids)
 
 
 def _seconds(line: KeptLine) -> float:

@@ -79,7 +79,7 @@ def check_before_run(
         _remember(digest, remembered)
     if not any(_blocking(every, flow, kept, is_part=is_part)):
         return
-    from ..records.diagnostics import InvalidFlow, called, counted, finding_record, source_text
+    from ..records.diagnostics import InvalidFlow, called, counted, finding_records, source_text
 
     chosen, ignored = project.rules.select, project.rules.ignore
     found = [
@@ -89,7 +89,7 @@ def check_before_run(
     ]
     if not found:
         return
-    records = [{"flow": name, **finding_record(name, each)} for each in found]
+    records = finding_records(name, found)
     is_json = current_session().json_errors
     if not is_json:
         click.echo(source_text(records), err=True, nl=False)

@@ -15,8 +15,9 @@ from .._data.arguments import check_choice, check_texts
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.ending import is_given_up
+from .._rules.failure_groups import MOST_SHOWN, failure_groups
 from .._runs.additions import as_written, origin_of, with_kept
-from .._runs.explanation import accounts_of, needs_schema
+from .._runs.explanation import accounts_of, explained, needs_schema
 from .._runs.initial_progress import progress_of
 from .._runs.pins import PIN_COMPONENT
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -29,7 +30,7 @@ from .runs import ENDS_ITEMS, MOST_ITEMS_ASKED, MOST_ITEMS_FOR_STEPS
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.reading import Reading
-    from ..types import ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
+    from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
     from .core import Core
     from .following import Follower
@@ -212,16 +213,23 @@ class SnapshotReader:
             *([run.stored] if "flow" in parts else ()),
             *([run.given] if "arguments" in parts else ()),
         ])  # fmt: skip
+        items: Sequence[RunItem] | None = None
+        failures: list[FailedItems] | None = None
         if has_account and item is None:
-            item = _first_failed(await run.items())
+            items = await run.explained_items(None)
+            failed = _failed(items)
+            failures = [group.record() for group in failure_groups(failed)[:MOST_SHOWN]]
+            item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
         steps = await run.steps(index if "steps" in parts else item) if has_steps else None
+        if items is None and "items" in parts:
+            items = await run.explained_items(steps)
         stored = await run.stored() if "flow" in parts or _has_pins(steps) else None
         can = await self.capabilities()
         counts = await self._counts(run) if "counts" in parts else None
-        snapshot = RunSnapshot(
+        snapshot = explained(RunSnapshot(
             details=run.state if counts is None else replace(run.state, items=counts),
-            items=await run.explained_items(steps) if "items" in parts else None,
+            items=items,
             steps=None if steps is None else with_kept(steps, stored or {}),
             flow=None if stored is None else as_written(stored),
             arguments=await run.arguments() if "arguments" in parts else None,
@@ -229,12 +237,11 @@ class SnapshotReader:
             # Older servers do not update the steps of a cancelled run.
             has_all_steps=can["live_steps"] or run.state.status is not ExecutionStatus.CANCELLED,
             _stored=stored,
-        )
-        return (
-            snapshot
-            if item is None or not has_account
-            else replace(snapshot, account=await self._account(snapshot, item))
-        )
+        ))  # fmt: skip
+        if item is None or not has_account:
+            return snapshot
+        account = await self._account(snapshot, item)
+        return replace(snapshot, details=replace(snapshot.details, account=account, failures=failures))
 
     async def arguments(self, run_id: RunId) -> RunArguments:
         """Return the arguments of a run, also of one that only the history has."""
@@ -324,10 +331,9 @@ async def _together(calls: Sequence[Callable[[], Awaitable[Any]]]) -> None:
         await async_together(calls, _AT_ONCE)
 
 
-def _first_failed(listed: ListItemsResponse) -> int:
-    """Return the index of the first item that failed; 0 if there is none."""
-    failed = failed_items.items_of(listed)._places(FAILED_STATUSES.__contains__)
-    return failed[0] if failed else 0
+def _failed(items: Sequence[RunItem]) -> list[RunItem]:
+    known = items if isinstance(items, types.RunItems) else types.RunItems(items)
+    return [items[place] for place in known._places(FAILED_STATUSES.__contains__)]
 
 
 def _has_pins(steps: Sequence[StepDetails] | None) -> bool:

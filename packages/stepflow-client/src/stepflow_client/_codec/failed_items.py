@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult, ListItemsResponse, RunItem, RunItems, StepDetails
+from ..types import ErrorCode, ExecutionStatus, FlowError, ListItemsResponse, RunItem, RunItems, StepDetails
 
 StepsByItem: TypeAlias = Mapping[int, Sequence[StepDetails]]
 """The steps of items, by the index of the item."""
@@ -27,7 +27,7 @@ def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByI
     items = items_of(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
-        error = _error_of(items[place])
+        error = items[place].error
         if error is not None and failed and (len(failed) > 1 or not _is_same(failed[0].error, error)):
             return True
     return False
@@ -52,7 +52,7 @@ def with_failed_steps(
     explained: dict[int, RunItem] = {}
     for place in places:
         item = items[place]
-        found, error = steps.get(item.index, ()), _error_of(item)
+        found, error = steps.get(item.index, ()), item.error
         if error is None or not found:
             continue
         cause = cause_of(ItemRecord(flow, item.status, error, found, flow_steps=flow_steps))
@@ -61,12 +61,8 @@ def with_failed_steps(
             explained[place] = _with_step(item, failed)
         elif cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
             # The name is of a step in a sub-flow, or of a step that only happened to fail too.
-            explained[place] = _with_error(item, replace(error, step_id=None))
+            explained[place] = replace(item, error=replace(error, step_id=None))
     return replace(listed, items=items._replaced(explained))
-
-
-def _error_of(item: RunItem) -> FlowError | None:
-    return None if item.result is None else item.result.error
 
 
 def _is_same(a: FlowError | None, b: FlowError) -> bool:
@@ -90,8 +86,7 @@ def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started:
         status, said = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
     for place in items._unfinished():
         item = items[place]
-        result = FlowResult(run_id=listed.run_id, status=status, error=_lost(said, started.get(item.index)))
-        lost[place] = replace(item, status=status, result=result)
+        lost[place] = replace(item, status=status, error=_lost(said, started.get(item.index)))
     return replace(listed, items=items._replaced(lost))
 
 
@@ -112,19 +107,13 @@ def _lost(said: str, started: Sequence[StepDetails] | None) -> FlowError:
 
 
 def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
-    result = failed_item.result
-    if result is None or result.error is None or failed_step.error is None:
+    error, said = failed_item.error, failed_step.error
+    if error is None or said is None:
         return failed_item
-    said = failed_step.error
     update: dict[str, Any] = {"step_id": failed_step.step_id}
     # The item's own message is kept if it says more than that the step failed.
-    if FAILED_STEP.match(result.error.message) and said.message != "the server does not say why":
+    if FAILED_STEP.match(error.message) and said.message != "the server does not say why":
         update["message"] = said.message
-    if result.error.code is None:
+    if error.code is None:
         update["code"] = said.code
-    return _with_error(failed_item, replace(result.error, **update))
-
-
-def _with_error(item: RunItem, error: FlowError) -> RunItem:
-    assert item.result is not None
-    return replace(item, result=replace(item.result, error=error))
+    return replace(failed_item, error=replace(error, **update))

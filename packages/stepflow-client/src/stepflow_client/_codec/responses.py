@@ -262,20 +262,12 @@ def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsRespo
 
 
 def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
-    """Read one item. Its result is None while it is running."""
-    return decoded(types.RunItem, answer, index=answer["itemIndex"], result=_result(run_id, answer, reading))
-
-
-def _result(run_id: str, answer: dict[str, Any], reading: Reading) -> FlowResult | None:
+    """Read one item. It has no output and no error while it is running."""
     status = read_status(answer["status"])
-    if not status.is_finished:
-        return None
-    return types.FlowResult(
-        run_id=run_id,
-        status=status,
-        output=reading.flow_output(answer.get("output")),
-        error=failure(answer, reading) if status in FAILED_STATUSES else None,
-    )
+    output = reading.flow_output(answer.get("output")) if status.is_finished else None
+    error = failure(answer, reading) if status in FAILED_STATUSES else None
+    known = {"index": answer["itemIndex"], "run_id": run_id, "status": status, "output": output, "error": error}
+    return decoded(types.RunItem, answer, **known)
 
 
 def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> list[FlowResult]:
@@ -293,8 +285,8 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading
     entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
 
     def read(entry: Any) -> FlowResult:
-        result = entry.result if isinstance(entry, types.RunItem) else _result(run_id, entry, reading)
-        return result or types.FlowResult(
+        found = entry if isinstance(entry, types.RunItem) else item(run_id, entry, reading)
+        return found.result or types.FlowResult(
             run_id=run_id, status=status, error=failure({}) if status in FAILED_STATUSES else None
         )
 
@@ -327,7 +319,7 @@ def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
         output = reading.flow_output(answer.get("output"))
     except (ValueError, RecursionError):
         # Raises the error that names the fault.
-        return build(partial(_result, run.run_id, reading=reading), answer, f"GET /runs/{run.run_id}/items")
+        return build(partial(item, run.run_id, reading=reading), answer, f"GET /runs/{run.run_id}/items").result
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 

@@ -28,7 +28,8 @@ ENDINGS: dict[str, OutcomeFormat] = {
     "yml": "yaml",
 }
 _FIELDS = ("index", "key", "run_id", "status", "output")
-_ERROR_FIELDS = ("code", "message", "step_id")
+_ERROR_FIELDS = ("code", "message", "step_id", "details")
+"""In CSV and Parquet, details are JSON text."""
 _GROUP = 2000
 """Number of records in a row group of Parquet."""
 
@@ -89,9 +90,8 @@ class OutcomeWriter:
 def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeFormat | None = None) -> OutcomeWriter:
     """Create a file for the outcomes of a batch, as `stepflow batch FLOW INPUTS --output FILE` writes it.
 
-    Each record has the fields `index`, `key`, `run_id`, `status` and `output` or `error`; in CSV and Parquet the output
-    is JSON text. `attempts` is the number of runs of an input that was run more than once. `read_inputs` shows an
-    example.
+    Each record is what `Outcome.to_dict` returns; in CSV and Parquet, the output and the details of the error are JSON
+    text. `read_inputs` shows an example.
 
     Args:
         target: The path, whose file is emptied and then gets each record as it is written, or a file open for writing
@@ -197,9 +197,9 @@ class _ParquetLines:
     def write(self, record: Record) -> None:
         row = dict(record)
         row["key"] = None if row["key"] is None else _text(str(row["key"]))
-        row["output"] = _json(row["output"]) if "output" in row else None
-        if "error" in row:
-            row["error"] = {name: each and _text(each) for name, each in row["error"].items()}
+        row["output"] = _output(record)
+        if record.get("error"):
+            row["error"] = {name: each and _text(each) for name, each in _error(record).items()}
         self._rows.append({name: row.get(name) for name in self._schema.names})
         if len(self._rows) >= _GROUP:
             self._flush()
@@ -241,7 +241,7 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         from .parquet import rows_of
 
         for row in rows_of(path, path)[1]:
-            yield _record({name: row[name] for name in _FIELDS}, row["error"], row.get("attempts"))
+            yield _record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
         return
     if form in ("json", "yaml"):
         from .inputs import read_inputs
@@ -257,23 +257,29 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
             for line in csv.DictReader(file, strict=True):
                 cells = {name: line[name] or None for name in _FIELDS} | {"index": int(line["index"])}
                 fault = {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS}
-                yield _record(cells, fault, int(line.get("attempts") or 0))
+                yield _record(cells, fault if fault["message"] else None, int(line["attempts"]))
         else:
             yield from map(json.loads, file)
 
 
-def _record(cells: dict[str, Any], error: dict[str, Any] | None, attempts: int | None) -> dict[str, Any]:
-    record = dict(cells)
-    output = record.pop("output")
-    record |= {"error": error} if output is None else {"output": json.loads(output)}
-    return record | {"attempts": attempts} if attempts else record
+def _record(cells: dict[str, Any], error: dict[str, Any] | None, attempts: int) -> dict[str, Any]:
+    output = cells["output"] and json.loads(cells["output"])
+    error = error and error | {"details": error["details"] and json.loads(error["details"])}
+    return cells | {"output": output, "error": error, "attempts": attempts}
 
 
 def _cells(record: Record) -> list[Any]:
+    return [*(record[name] for name in _FIELDS[:-1]), _output(record), *_error(record).values(), record["attempts"]]
+
+
+def _output(record: Record) -> str | None:
+    return _json(record["output"]) if record["status"] == "completed" else None
+
+
+def _error(record: Record) -> dict[str, Any]:
     error = record.get("error") or {}
-    cells = [record[name] for name in _FIELDS[:-1]]
-    output = _json(record["output"]) if "output" in record else None
-    return [*cells, output, *(error.get(name) for name in _ERROR_FIELDS), record.get("attempts")]
+    details = error.get("details")
+    return {name: error.get(name) for name in _ERROR_FIELDS} | {"details": None if details is None else _json(details)}
 
 
 def _text(text: str) -> str:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..types import ExecutionStatus, RunItem
+    from ..types.account import FailedItems
     from ..types.results import FlowError
 
 MOST_SHOWN = 5
 """Maximum number of groups that views list; the others are only counted."""
+_MAX_INDEXES = 20
 _MOST_NAMED = 3
 """Number of items that the text of a group names."""
 _MOST_WORDS = 50
@@ -57,6 +59,19 @@ class FailureGroup:
         named = ", ".join(map(str, self.indexes[:_MOST_NAMED])) + (", ..." if len(self.indexes) > _MOST_NAMED else "")
         noun = "item" if len(self.indexes) == 1 else "items"
         return f"{len(self.indexes):,} x {where}{self.message} ({noun} {named})"
+
+    def record(self) -> FailedItems:
+        """Return the group as the record of a run has it."""
+        from ..types.account import FailedItems
+
+        return FailedItems(
+            text=str(self),
+            total=len(self.indexes),
+            step_id=self.step_id,
+            code=self.error.code,
+            message=self.message,
+            item_indexes=self.indexes[:_MAX_INDEXES],
+        )
 
 
 @dataclass(slots=True)
@@ -151,8 +166,8 @@ def failure_groups(items: Iterable[RunItem]) -> list[FailureGroup]:
     """
     found = FailureGroups()
     for item in items:
-        if item.result is not None and item.result.error is not None:
-            found.add(item.index, item.result.error, item.status)
+        if item.error is not None:
+            found.add(item.index, item.error, item.status)
     return found.groups()
 
 

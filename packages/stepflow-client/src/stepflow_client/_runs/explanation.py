@@ -10,7 +10,7 @@ from ..flows.expressions import references
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import flow_with
 from ..types import ErrorCode
-from ..types.account import FailedChild, RunAccount, StepAccount, StepState
+from ..types.account import FailedChild, RunAccount, StepAccount, StepState, failed_in_sub_runs
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
 
@@ -63,6 +63,36 @@ def step_accounts(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
     return {(index, step.step_id): step for index, each in accounts_of(snapshot, items).items() for step in each.steps}
 
 
+def explained(snapshot: RunSnapshot) -> RunSnapshot:
+    """Return a snapshot whose steps have their states, and whose run counts the failed items of its sub-runs."""
+    steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
+    if snapshot.items is None or steps is None or flow is None:
+        return snapshot
+    # The status is the state of all steps of the other items.
+    special = {
+        each.get("id") for each in flow.get("steps", ()) if "onError" in each or each.get("component") in RUNS_FLOWS
+    }
+    indexes = {each.item_index for each in steps if each.status in FAILED_STATUSES or each.step_id in special}
+    accounts = step_accounts(snapshot, [item for item in snapshot.items if item.index in indexes])
+    if details.status is ExecutionStatus.COMPLETED:
+        details = replace(details, failed_in_sub_runs=failed_in_sub_runs(accounts.values()))
+    return replace(snapshot, details=details, steps=with_states(steps, accounts))
+
+
+def with_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
+    """Return steps with the states of their accounts, by item index and step id; those without one used no default."""
+    found = ((step, accounts.get((step.item_index, step.step_id))) for step in steps)
+    return [
+        replace(
+            step, **({"is_default": False} if account is None else {name: getattr(account, name) for name in _NAMES})
+        )
+        for step, account in found
+    ]
+
+
+_NAMES = ("state", "because_of", "is_default", "failed_children")
+
+
 def records_of(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, *, is_masked: bool = False
 ) -> dict[int, ItemRecord]:
@@ -85,7 +115,7 @@ def records_of(
             base,
             # A cancelled run never ends its items.
             status=item.status if item.status.is_finished else run.status,
-            error=None if item.result is None else item.result.error,
+            error=item.error,
             steps=by_item.get(item.index, []),
             input=_input_of(given, item.index, is_masked=is_masked),
         )

@@ -17,7 +17,6 @@ from ..flows.matching import equal
 from ..types.comparison import RunDifference
 from ..types.shown import plain_data
 from .additions import origin_of
-from .explanation import step_accounts
 
 if TYPE_CHECKING:
     from ..types import FlowError, RunItem
@@ -34,11 +33,10 @@ def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
     kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
     found = {item.index: {**_item(item), "steps": dict(kept)} for item in snapshot.items or ()}
-    not_run = {place for place, account in step_accounts(snapshot).items() if account.state == "not_run"}
     for step in snapshot.steps or ():
         steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
         status, error = step.status.value, _error(step.error)
-        if (step.item_index, step.step_id) in not_run:
+        if step.state == "not_run":
             status, error = "not_run", None
         steps[step.step_id] = {"status": status, "output": step.output, "error": error}
     return found
@@ -147,13 +145,7 @@ def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(item: RunItem) -> dict[str, Any]:
-    result = item.result
-    return {
-        "status": item.status.value,
-        "steps": {},
-        "output": None if result is None else result.output,
-        "error": None if result is None else _error(result.error),
-    }
+    return {"status": item.status.value, "steps": {}, "output": item.output, "error": _error(item.error)}
 
 
 def _error(error: FlowError | None) -> dict[str, Any] | None:

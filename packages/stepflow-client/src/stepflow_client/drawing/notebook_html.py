@@ -96,8 +96,7 @@ def _(given: RunArguments) -> str:
 
 @html.register
 def _(item: RunItem) -> str:
-    error = item.result.error if item.result else None
-    value = ("error", error.message) if error else ("output", item.result.output if item.result else None)
+    value = ("error", item.error.message) if item.error else ("output", item.output)
     return _fields([("item", item.index), ("status", item.status), value])
 
 
@@ -190,7 +189,7 @@ def _(report: ReportData) -> str:
     else:
         causes = [str(group) for group in failure_groups(report.items)[:MOST_SHOWN]]
     rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
-    rows.append(("status", _worded(run.status, report.status_text)))
+    rows.append(("status", _worded(run.status, report.run.text)))
     rows += [("items", len(report.items)), ("duration", run.duration)]
     rows += [("cause", text) for text in causes]
     if report.flow:

@@ -20,7 +20,6 @@ from .._runs.explanation import accounts_of, records_of
 from .._runs.resolving import ResolvedInput, resolved_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
-from ..types.account import failed_in_sub_runs, state_text
 from ..types.shown import Shown
 from ..types.snapshot import RunSnapshot
 from .charts import StepTime
@@ -74,13 +73,6 @@ class ReportData(Shown):
         """The account of each step, by item index and step id."""
         return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
 
-    @cached_property
-    def status_text(self) -> str:
-        """The status of the run in words: `completed, 2 failed in sub-runs`."""
-        status = self.run.status.value
-        has_completed = status == "completed"
-        return state_text(status, failed_children=failed_in_sub_runs(self.step_accounts.values()) * has_completed)
-
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
         """Return the input of a step of an item, with its references resolved as far as that is known.
 
@@ -107,10 +99,8 @@ class ReportData(Shown):
         return account is None or account.state != "not_run"
 
     def _text_of(self, step: StepDetails) -> str:
-        """Return what became of a step, in words."""
-        account = self.step_accounts.get((step.item_index, step.step_id))
-        # A state that is not known is shown as the server's status.
-        return step.status.value if account is None or account.state == "unknown" else account.text
+        """Return what became of a step, in words. A state that is not known is shown as the server's status."""
+        return step.status.value if step.state == "unknown" else step.text
 
 
 def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArguments:
@@ -158,11 +148,7 @@ def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: M
     by_item: dict[int, list[StepDetails]] = defaultdict(list)
     for step in steps:
         by_item[step.item_index].append(step)
-    places = [
-        place
-        for place, item in enumerate(listed)
-        if item.result is not None and item.result.error is not None and item.result.error.step_id is None
-    ]
+    places = [place for place, item in enumerate(listed) if item.error is not None and item.error.step_id is None]
     if not places:
         return listed
     found = failed_items.with_failed_steps(ListItemsResponse(run_id="", items=listed), places, by_item, flow)
@@ -190,17 +176,16 @@ def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], di
 
 
 def _hide(item: RunItem, secrets: Secrets) -> RunItem:
-    if not secrets or item.result is None:
+    if not secrets:
         return item
-    result = item.result
-    error = result.error
+    error = item.error
     hidden = {
-        "output": secrets.hide_in(result.output),
+        "output": secrets.hide_in(item.output),
         "error": replace(error, **secrets.hide_in({"message": error.message, "details": error.details}))
         if error is not None
         else None,
     }
-    return replace(item, result=replace(result, **hidden))
+    return replace(item, **hidden)
 
 
 def _hide_step(step: StepDetails, secrets: Secrets) -> StepDetails:

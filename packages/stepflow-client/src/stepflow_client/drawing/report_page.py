@@ -122,7 +122,7 @@ def _details(details: object) -> str:
 
 def _summary(report: ReportData) -> str:
     run = report.run
-    facts = [("status", status_mark(run.status.value, report.status_text)), ("flow", escaped(run.flow_name or "-"))]
+    facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", escaped(run.flow_name or "-"))]
     if len(report.items) != 1:
         counts = Counter({status: count for status, count in run.items.to_dict().items() if count})
         del counts["total"]
@@ -313,9 +313,8 @@ def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
 
 
 def _item(item: RunItem, longest: int, given: str | None) -> str:
-    result = item.result
-    error = result.error if result else None
-    text = error.message[:longest] if error else short_json(result.output, longest) if result else ""
+    error = item.error
+    text = error.message[:longest] if error else short_json(item.output, longest) if item.status.is_finished else ""
     cells = [str(item.index), status_mark(item.status.value), escaped(error.step_id or "") if error else ""]
     cells += [f"<div>{folded(given)}</div>"] if given is not None else []
     return row(*cells, f"<div>{folded(text)}</div>")

@@ -70,8 +70,7 @@ def created_executions(
                 continue
             for item in read.items or ():
                 own = [step for step in steps if step.item_index == item.index]
-                error = item.result.error if item.result else None
-                yield Execution((*within, step_id), ItemRecord(below, item.status, error, own))
+                yield Execution((*within, step_id), ItemRecord(below, item.status, item.error, own))
             names = {step.step_id for step in steps}
             yield from created_executions(client, child.run_id, (*within, step_id), below, names)
 

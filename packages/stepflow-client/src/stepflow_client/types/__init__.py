@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .account import FailedChild, RunAccount, StepAccount
+    from .account import FailedChild, FailedItems, RunAccount, StepAccount
     from .comparison import RunComparison, RunDifference
     from .flows import (
         Diagnostic,
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "CreateRunResponse", "Diagnostic", "DiagnosticLevel", "ErrorCode",
-    "ExecutionStatus", "FailedChild", "FailedPlugin", "FlowError", "FlowExample", "FlowResult", "FlowVariable",
-    "FlowVariables", "HealthResponse", "ItemCounts", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse",
-    "Outcome", "OutputT", "RerunItem", "RerunPlan", "RerunResult", "RunAccount", "RunArguments", "RunComparison",
-    "RunDetails", "RunDifference", "RunItem", "RunItems", "RunSnapshot", "ServerInfo", "StepAccount", "StepDetails",
-    "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "ValidationResult",
+    "ExecutionStatus", "FailedChild", "FailedItems", "FailedPlugin", "FlowError", "FlowExample", "FlowResult",
+    "FlowVariable", "FlowVariables", "HealthResponse", "ItemCounts", "ListItemsResponse", "ListRunsResponse",
+    "ListStepsResponse", "Outcome", "OutputT", "RerunItem", "RerunPlan", "RerunResult", "RunAccount", "RunArguments",
+    "RunComparison", "RunDetails", "RunDifference", "RunItem", "RunItems", "RunSnapshot", "ServerInfo", "StepAccount",
+    "StepDetails", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "ValidationResult",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "account": ["FailedChild", "RunAccount", "StepAccount"],
+        "account": ["FailedChild", "FailedItems", "RunAccount", "StepAccount"],
         "comparison": ["RunComparison", "RunDifference"],
         "flows": [
             "Diagnostic", "DiagnosticLevel", "FlowExample", "FlowVariable", "FlowVariables", "StoreFlowResponse",

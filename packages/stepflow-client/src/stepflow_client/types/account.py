@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from .models import Model, field, record
 from .results import FlowErrorOrNone
-from .shown import Shown, plain_data
-from .statuses import ExecutionStatus
+from .shown import Shown
+from .statuses import ErrorCode, ExecutionStatus
 
-__all__ = ["FailedChild", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
+__all__ = ["FailedChild", "FailedItems", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
 
 StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "not_started", "cancelled", "unknown"]
 """What became of a step:
@@ -72,12 +72,28 @@ class FailedChild(Model):
     """The step of the sub-run that the message names; None if it names none."""
 
 
+@record
+class FailedItems(Model):
+    """Items of a batch that failed for the same reason."""
+
+    text: str
+    """The reason in one line: `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
+    total: int
+    step_id: str | None = None
+    """The step that failed; None if it is not known, or if no step did."""
+    code: ErrorCode | None = None
+    message: str
+    """The message; if the messages differ, the words that they share, with `…` between them."""
+    item_indexes: list[int]
+    """The indexes of the first 20 of these items."""
+
+
 @record(kw_only=False)
 class StepAccount(Model):
     """What became of one step of an item."""
 
     step_id: str
-    state: StepState
+    state: StepState = "unknown"
     component: str | None = None
     status: ExecutionStatus | None = None
     """The status that the server reports; None if it does not list the step."""
@@ -105,6 +121,7 @@ class StepAccount(Model):
 class RunAccount(Model, Shown):
     """Why one item of a run failed, and what became of each of its steps."""
 
+    _derived: ClassVar = ("text", "not_run", "may_be_executing")
     run_id: str
     item_index: int
     status: ExecutionStatus
@@ -171,23 +188,6 @@ class RunAccount(Model, Shown):
             case "lost":
                 return f"lost{message}"
         return f"failed{message}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the account as a dict of JSON values."""
-        return {
-            "run_id": self.run_id,
-            "item_index": self.item_index,
-            "status": self.status.value,
-            "kind": self.kind,
-            "cause": self.cause,
-            "text": self.text,
-            "error": plain_data(self.error),
-            "hint": self.hint,
-            "steps": self.to_dicts(),
-            "not_run": self.not_run,
-            "may_be_executing": self.may_be_executing,
-            "unknown": list(self.unknown),
-        }
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the accounts of the steps as dicts, for example for `pandas.DataFrame`."""

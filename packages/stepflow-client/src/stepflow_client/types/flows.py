@@ -47,6 +47,8 @@ class Diagnostic(Model):
     """The text of the line, with a mark below the place."""
     hint: str | None = None
     """How to fix the fault."""
+    flow: str | None = None
+    """The flow as it was named in the command; None in Python."""
 
     @property
     def location(self) -> str:

@@ -68,7 +68,7 @@ class _Signature:
             default = _default_of(each)
             default = Parameter.empty if default is MISSING else default
             found.append(Parameter(each.name, how, default=default, annotation=each.type))
-        return Signature(found)
+        return Signature(sorted(found, key=lambda each: each.kind))
 
 
 def _default_of(each: Any) -> Any:
@@ -108,8 +108,10 @@ class Model(Record):
                 put(self, name, value)
             if left:
                 names = [each.name for each in kind._fields]
-                unknown = next(name for name in given if name not in names)
-                raise InvalidArgumentError(f"{kind.__name__} has no field {unknown!r} ({near(unknown, names)})")
+                # `to_dict` returns derived values too; they are not stored.
+                if unknown := [name for name in given if name not in names and name not in kind._derived]:
+                    message = f"{kind.__name__} has no field {unknown[0]!r} ({near(unknown[0], names)})"
+                    raise InvalidArgumentError(message)
             self.__post_init__()
 
         def __post_init__(self) -> None:

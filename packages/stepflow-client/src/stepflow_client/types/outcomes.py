@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import OutputTypeError
-from .models import Model, field, record
+from .models import LOCAL, Model, field, record
 from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
 from .shown import Shown
 from .statuses import FAILED_STATUSES, ExecutionStatus
@@ -33,12 +32,15 @@ class Outcome(Typed[OutputT], Model, Shown):
     """The flow's output; also None if the input did not succeed."""
     error: FlowErrorOrNone = None
     """The reason for the failure; None if the input did not fail."""
-    duration: float | None = field(default=None, compare=False)
+    duration: float | None = field(default=None, compare=False, metadata=LOCAL)
     """Seconds from the request that created the run until its results were available. None for an input that was not
-    run, or whose outcome was read from a journal. If it was run more than once, the time of its last run."""
+    run, or whose outcome was read from a journal. If it was run more than once, the time of its last run.
+
+    `to_dict` leaves out this field and `item_index`.
+    """
     attempts: int = 1
     """How often the input was run: more than once only with `max_attempts`. 0 for an input that could not be sent."""
-    item_index: int | None = field(default=None, compare=False)
+    item_index: int | None = field(default=None, compare=False, metadata=LOCAL)
     """The index of the item within its run, from 0; None for an input that could not be sent."""
 
     @property
@@ -60,29 +62,6 @@ class Outcome(Typed[OutputT], Model, Shown):
     def result(self) -> FlowResult:
         """The same as a result, as `run` returns it."""
         return FlowResult(run_id=self.run_id or "", status=self.status, output=self.output, error=self.error)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the outcome as plain JSON data: with `output` if it is a success, else with `error`.
-
-        It has `attempts` if the input was run more than once.
-        """
-        record: dict[str, Any] = {
-            "index": self.index,
-            "key": self.key,
-            "run_id": self.run_id,
-            "status": self.status.value,
-        }
-        if self.is_success:
-            # An output of an `output_type` is not plain.
-            record["output"] = check_json(self.output, "the output", max_depth=LOCAL_DEPTH)
-        else:
-            error = self.error
-            record["error"] = {
-                "code": error.code.value if error is not None and error.code is not None else None,
-                "message": error.message if error is not None else f"the run was {self.status.value}",
-                "step_id": error.step_id if error is not None else None,
-            }
-        return record | {"attempts": self.attempts} if self.attempts > 1 else record
 
     def unwrap(self) -> OutputT:
         """Return the output of a success.

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar, overload
 
 from .._data.secrets import is_hidden
+from .account import StepAccount
 from .models import Listing, Model, field, record
 from .results import FlowErrorOrNone, FlowResult
 from .shown import Records, Shown
@@ -52,12 +53,22 @@ class RunItem(Model, Shown):
     index: int
     """The position of its input in the run's list of inputs, from 0."""
     status: ExecutionStatus
-    result: FlowResult | None = None
-    """The result of the item; None while it is running."""
+    run_id: str = ""
+    output: Any = None
+    """The output of the flow for this input; also None if the item did not complete."""
+    error: FlowErrorOrNone = None
+    """The reason for the failure; None if the item did not fail."""
     completed_at: datetime | None = None
 
+    @property
+    def result(self) -> FlowResult | None:
+        """The result of the item; None while it is running."""
+        if not self.status.is_finished:
+            return None
+        return FlowResult(run_id=self.run_id, status=self.status, output=self.output, error=self.error)
 
-ITEM_COLUMNS = ("index", "status", "result.output", "result.error.message")
+
+ITEM_COLUMNS = ("index", "status", "output", "error.message")
 
 
 class RunItems(Records, Sequence[RunItem]):
@@ -138,21 +149,25 @@ class ListItemsResponse(Listing[RunItem]):
         return self.items
 
 
-@record
-class StepDetails(Model, Shown):
-    """One step of one item and its state."""
+_KNOWN_STATES = ("completed", "running", "cancelled")
+"""The statuses that are states of steps too."""
 
-    step_id: str
-    component: str | None = None
-    status: ExecutionStatus
+
+@record
+class StepDetails(StepAccount, Shown):
+    """One step of one item and its state.
+
+    The server's status of a step that was not run is `failed`. Its `state` is `not_run` in a snapshot with items,
+    steps and flow; elsewhere, the state of a failed step is `unknown`.
+    """
+
+    status: ExecutionStatus  # pyright: ignore[reportGeneralTypeIssues]  # it is required here
     item_index: int = 0
     step_index: int | None = None
     output: Any = None
     """The step's output, if the server returns it (0.12 and newer)."""
-    error: FlowErrorOrNone = None
-    is_kept: bool = False
-    """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not
-    called."""
+    is_default: bool | None = None
+    """Whether the step failed and its `onError` default is its output; None if that is not known."""
     updated_at: datetime | None = None
     started_at: datetime | None = None
     """When the step was first passed to its component. This field and the next three are set by
@@ -163,6 +178,10 @@ class StepDetails(Model, Shown):
     """Seconds from the first start to the end, including all attempts and the waits between them."""
     attempts: int | None = None
     """Number of times the step was started."""
+
+    def __post_init__(self) -> None:
+        if self.state == "unknown" and self.status.value in _KNOWN_STATES:
+            object.__setattr__(self, "state", self.status.value)
 
 
 @record

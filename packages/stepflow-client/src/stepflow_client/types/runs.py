@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
+from .account import FailedItems, RunAccount, state_text
 from .models import Listing, Model, record
 from .shown import Shown
 from .statuses import ExecutionStatus
@@ -28,6 +29,7 @@ class ItemCounts(Model):
 class RunDetails(Model, Shown):
     """A run and its state."""
 
+    _derived: ClassVar = ("duration",)
     run_id: str
     """A UUID string."""
     flow_id: str
@@ -42,6 +44,13 @@ class RunDetails(Model, Shown):
     """The id of the run whose step created this run; None for a root run."""
     orchestrator_id: str | None = None
     """The id of the server process that executes the run, if the server reports it."""
+    failed_in_sub_runs: int | None = None
+    """Number of items of sub-runs that failed although the steps that started them completed, in a completed run; None
+    if the steps of the run were not read."""
+    account: RunAccount | None = None
+    """Why the run did not succeed; that of its first failed item if it is a batch. Set by `snapshot`, on request."""
+    failures: list[FailedItems] | None = None
+    """The failed items of a batch by reason, the largest of at most 5 groups first; set together with `account`."""
 
     @property
     def is_finished(self) -> bool:
@@ -58,6 +67,11 @@ class RunDetails(Model, Shown):
         if self.created_at is None or self.completed_at is None:
             return None
         return max(0.0, (self.completed_at - self.created_at).total_seconds())
+
+    @property
+    def text(self) -> str:
+        """The status in words: `completed, 2 failed in sub-runs`."""
+        return state_text(self.status.value, failed_children=self.failed_in_sub_runs or 0)
 
 
 @record

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from enum import Enum
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from .._base.lazy import lazy_module
-from .._data.objects import fields_of, is_data_object
+from .._base.text import rfc3339
+from .._data.objects import fields_of, is_data_object, is_scalar, text_of
 from .data_frame import data_frame
 
 __all__ = ["Record", "Records", "Shown", "plain_data", "show_lists"]
@@ -36,14 +38,18 @@ class Record:
     """Base of dataclasses that are returned as dicts."""
 
     __slots__ = ()
+    _derived: ClassVar[tuple[str, ...]] = ()
+    """The properties that `to_dict` returns too."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name. Statuses and codes are plain strings, times are datetimes, objects are dicts."""
-        return {
-            each.name: plain_data(getattr(self, each.name))
-            for each in fields(cast("Any", self))
-            if each.name[0] != "_" and not each.metadata.get("exclude")
-        }
+        """Return a dict of JSON values: statuses and codes are text, times RFC 3339 text in UTC, objects dicts."""
+        return {name: plain_data(getattr(self, name)) for name in self._shown_names()}
+
+    @classmethod
+    def _shown_names(cls) -> list[str]:
+        """Return the names in the result of `to_dict`."""
+        shown = (each for each in fields(cast("Any", cls)) if each.name[0] != "_" and not each.metadata.get("exclude"))
+        return [*(each.name for each in shown), *cls._derived]
 
 
 def show_lists() -> None:
@@ -70,25 +76,30 @@ class Records(Shown):
     __slots__ = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the entries as dicts by field name, for example for `pandas.DataFrame`.
-
-        Statuses and codes are plain strings, times are datetimes, and nested models are dicts.
-        """
+        """Return the entries as dicts of JSON values; see their `to_dict`."""
         return [each.to_dict() for each in cast("Iterable[Any]", self)]
 
     def to_dataframe(self) -> Any:
-        """Return the entries as a data frame of pandas, or of polars if pandas is not installed.
+        """Return the entries as a data frame of pandas, or of polars if pandas is not installed; times are datetimes.
 
         Raises:
             StepflowClientError: If neither is installed.
         """
-        return data_frame(self.to_dicts())
+        rows = ((each, each.to_dict()) for each in cast("Iterable[Any]", self))
+        return data_frame(
+            [
+                row | {name: value for name in row if isinstance(value := getattr(each, name), datetime)}
+                for each, row in rows
+            ]
+        )
 
 
 def plain_data(value: Any) -> Any:
-    """Return a value with enumerations as plain strings, and objects as dicts."""
+    """Return a value with enumerations and times as text, and objects as dicts."""
     if value is None or isinstance(value, (str, int, float)):
         return value.value if isinstance(value, Enum) else value
+    if is_scalar(value):
+        return rfc3339(value) if isinstance(value, datetime) else text_of(value)
     if isinstance(value, Mapping):
         return {key: plain_data(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):

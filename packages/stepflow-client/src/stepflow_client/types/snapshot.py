@@ -32,8 +32,6 @@ class RunSnapshot(Model, Shown):
     """The flow as its author wrote it; empty if the server does not have it."""
     arguments: RunArguments | None = field(default=None, repr=False)
     """The arguments that the run was started with, as far as the server or the client's history has them."""
-    account: RunAccount | None = None
-    """Why an item of the run failed, and what became of its steps."""
     counts: ItemCounts | None = None
     """Numbers of items by state."""
     has_all_steps: bool = True
@@ -46,3 +44,8 @@ class RunSnapshot(Model, Shown):
     def run_id(self) -> str:
         """The id of the run."""
         return self.details.run_id
+
+    @property
+    def account(self) -> RunAccount | None:
+        """Why an item of the run failed, and what became of its steps: the same as `details.account`."""
+        return self.details.account

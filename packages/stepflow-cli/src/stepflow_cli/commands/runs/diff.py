@@ -14,7 +14,7 @@ from ...params.options import output_options, running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import RUN_ID
 from ...params.sections import TextType, option
-from ...records.runs import DIFFERENCE, difference_records, duration_text
+from ...records.runs import DIFFERENCE, duration_text
 from ...runs.find import whole_id
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
@@ -68,7 +68,7 @@ def command(
         compared = target.client.compare_runs(a, b, ignore=ignore, items=items)
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:
-        output.records(difference_records(shown), DIFFERENCE)
+        output.records((each.to_dict() for each in shown), DIFFERENCE)
     _say(compared, repeated=len(compared.every_difference) - len(shown))
     if not compared.is_same:
         raise click.exceptions.Exit(ExitCode.FAILED)

@@ -15,8 +15,7 @@ from ...output.view import Output, View, columns
 from ...params.options import Confirm, confirm_option, output_options, running_server_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument, runs_text
-from ...records.runs import RUN, run_record
-from ...runs.accounts import account_of_run
+from ...records.runs import RUN
 from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
 from ...runs.find import whole_ids
 from ...server.connect import Target, connect
@@ -44,7 +43,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
             confirm(f"cancel {runs_text(ids)}")
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
         executing = _may_be_executing(target, cancelled)
-    print_done(output, [run_record(run) for run in cancelled], RUN)
+    print_done(output, [run.to_dict() for run in cancelled], RUN)
     if cancelled:
         note("marked as cancelled; released servers do not stop a run, it goes on to its end")
     if executing:
@@ -57,11 +56,10 @@ def _may_be_executing(target: Target, cancelled: Sequence[RunDetails]) -> list[s
     if len(cancelled) != 1:
         return []
     try:
-        account = account_of_run(target.client, cancelled[0])
+        return target.client.explain_run(cancelled[0].run_id).may_be_executing
     except StepflowClientError:
         # The run is cancelled all the same.
         return []
-    return [] if account is None else account.may_be_executing
 
 
 _DELETION = View(columns=columns("run_id:id", "status:status"))

@@ -21,7 +21,7 @@ from ...params.run_ids import RUN_ID
 from ...params.runs import status_option
 from ...params.sections import option
 from ...params.times import TIME
-from ...records.runs import RUN, WATCHED_RUN, run_record
+from ...records.runs import RUN, WATCHED_RUN
 from ...runs.find import whole_id
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
@@ -86,7 +86,7 @@ def command(
             if filters[name]:
                 filters[name] = whole_id(target.client, str(filters[name]))
         if everything:
-            output.records(map(run_record, _all(target.client, status, filters)), RUN)
+            output.records((run.to_dict() for run in _all(target.client, status, filters)), RUN)
             return
         if watch:
             from ...output.live import watch_records
@@ -94,14 +94,14 @@ def command(
 
             def newest() -> list[Mapping[str, Any]]:
                 listed = _newest(target.client, status, filters, shown_runs)
-                return running.updated(list(map(run_record, listed)))
+                return running.updated([run.to_dict() for run in listed])
 
             with RunningRuns(target.client) as running:
                 watch_records(newest, WATCHED_RUN, output)
             return
         # One more than shown, to find out whether there are more.
         runs = _newest(target.client, status, filters, limit + 1)
-        records = _counted(target.client, [run_record(run) for run in runs[:limit]])
+        records = _counted(target.client, [run.to_dict() for run in runs[:limit]])
     output.records(records, RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         shown = "the newest run is" if limit == 1 else f"the newest {limit} runs are"

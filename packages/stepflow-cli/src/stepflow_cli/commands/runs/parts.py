@@ -22,9 +22,9 @@ from ...params.options import (
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
 from ...params.sections import option
-from ...records.results import print_result, print_results
-from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, explained_record, item_record, run_view, step_record
-from ...runs.accounts import account_of_run, accounts_of_steps, failed_children_of
+from ...records.results import outcomes_of, print_result, print_results
+from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, run_view
+from ...runs.accounts import explained_run, explained_steps
 from ...runs.find import whole_id
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
@@ -47,10 +47,8 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     has their number.
     """
     with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
-        run = target.client.snapshot(run_id, include="counts").details
-        account, children = account_of_run(target.client, run), failed_children_of(target.client, run)
-    output.record(explained_record(run, account) | {"failed_children": children}, run_view(account))
+        run = explained_run(target.client, whole_id(target.client, run_id))
+    output.record(run.to_dict(), run_view(run.account))
 
 
 @click.command("flow", cls=Command)
@@ -91,7 +89,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 def _chosen(items: Iterator[RunItem], wanted: Collection[str], *, all_of_them: bool) -> Iterator[dict[str, Any]]:
     for item in items:
         if all_of_them or item.status.value in wanted:
-            yield item_record(item)
+            yield item.to_dict()
 
 
 @click.command("steps", cls=Command, conflicts=[excludes("--include-times", "--step", "it adds columns to the list")])
@@ -115,16 +113,14 @@ def steps_command(
         run_id = whole_id(target.client, run_id)
         if step is not None:
             found = target.client.get_run_step(run_id, step, item_index=item or 0)
-            account = target.client.explain_run(run_id, item_index=item or 0).step(step) if found.error else None
-            output.record(step_record(found, account), STEP)
+            output.record(explained_steps(target.client, run_id, [found], item or 0)[0].to_dict(), STEP)
             return
         # Only if its errors must be explained, more of the run is read.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
         if steps is None:
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
-        accounts = accounts_of_steps(target.client, run_id, steps, item)
-    records = (step_record(each, accounts.get((each.item_index, each.step_id)), times=include_times) for each in steps)
-    output.records(records, TIMED_STEP if include_times else STEP)
+        steps = explained_steps(target.client, run_id, steps, item)
+    output.records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
 
 @click.command("result", cls=Command, conflicts=[excludes("--no-wait", "--timeout")])
@@ -148,7 +144,7 @@ def result_command(
     elif len(results) == 1:
         print_result(results[0], output)
     else:
-        print_results([run_id], results, output)
+        print_results([run_id], outcomes_of(results), output)
 
 
 def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[FlowResult]:

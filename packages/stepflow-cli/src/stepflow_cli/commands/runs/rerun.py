@@ -18,7 +18,7 @@ from ...params.options import file_output_options, running_server_options, timeo
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import FILE, Section
-from ...records.results import print_result, print_results
+from ...records.results import outcomes_of, print_result, print_results
 from ...runs.find import whole_id
 from ...runs.reuse import print_plan, say_plan
 from ...runs.wait import Wait, hinting_return
@@ -154,4 +154,4 @@ def _print(again: RerunResult, output: Output) -> None:
     if len(again.results) == 1:
         print_result(again.results[0], output)
     else:
-        print_results(again.run_ids, list(again.results), output)
+        print_results(again.run_ids, outcomes_of(again.results), output)

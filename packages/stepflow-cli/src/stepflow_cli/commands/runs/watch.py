@@ -11,11 +11,12 @@ from ...context import current_session
 from ...errors import printable, usage
 from ...output.color import is_terminal
 from ...output.messages import reported_by, waiting
-from ...output.view import Output, View
+from ...output.view import Output
 from ...params.options import output_options, running_server_options, wait_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument
-from ...records.runs import EVENT, RUN_IN_FULL, event_record, run_record
+from ...records.runs import EVENT, event_record, run_view
+from ...runs.accounts import explained_run
 from ...runs.find import whole_ids
 from ...runs.wait import Wait, hinting_return, with_views
 from ...server.connect import Target, connect
@@ -68,7 +69,7 @@ def _watch(target: Target, run_id: str, wait: Wait, output: Output) -> None:
         if output.format == "jsonl":
             _events(watch, wait, output)
         elif output.format in ("json", "yaml", "name") or output.fields:
-            _end(watch, wait, output)
+            _end(target, watch, wait, output)
         elif is_terminal(sys.stdout):
             _tree(watch, wait)
         else:
@@ -89,25 +90,11 @@ def _events(watch: Watch, wait: Wait, output: Output) -> None:
     watch.follow(show, _nothing, timeout=wait.timeout)
 
 
-def _end(watch: Watch, wait: Wait, output: Output) -> None:
+def _end(target: Target, watch: Watch, wait: Wait, output: Output) -> None:
     with waiting(f"watching run {watch.run.run_id}"):
         watch.follow(_nothing, _nothing, timeout=wait.timeout)
-    steps = [
-        {
-            "step_id": step.step_id,
-            "status": step.status(watch.progress.total, True),
-            "completed": step.count("completed"),
-            "failed": step.failed,
-            "not_run": len(step.not_run),
-            "state": "not_run" if step.because_of else step.status(watch.progress.total, True),
-            "because_of": step.because_of,
-            "is_kept": step.kept,
-            "error": step.error,
-        }
-        for step in watch.progress.steps
-    ]
-    view = View(RUN_IN_FULL.columns, RUN_IN_FULL.name, (*RUN_IN_FULL.fields, "steps"))
-    output.record(run_record(watch.run) | {"steps": steps}, view)
+    run = explained_run(target.client, watch.run.run_id)
+    output.record(run.to_dict(), run_view(run.account))
 
 
 def _lines(watch: Watch, wait: Wait, output: Output) -> None:

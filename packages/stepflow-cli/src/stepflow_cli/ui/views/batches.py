@@ -51,7 +51,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         request,
         "batch",
         run=run,
-        status_text=report.status_text,
+        status_text=report.run.text,
         total=len(items),
         given=given,
         inputs=given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None,

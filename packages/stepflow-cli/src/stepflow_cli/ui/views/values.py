@@ -104,8 +104,8 @@ def _whole(found: ItemReport, step_id: str | None, of: str) -> Any:
         step = next((each for each in report.steps if each.step_id == step_id), None)
         if step is not None and step.error is None:
             return step.output
-    elif of == "output" and found.item.result is not None and found.item.result.error is None:
-        return found.item.result.output
+    elif of == "output" and found.item.status.is_finished and found.item.error is None:
+        return found.item.output
     raise NotFoundError(f"no {of if of in ('input', 'output') else 'such part'} is known", status_code=404)
 
 
