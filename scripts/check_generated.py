@@ -35,6 +35,7 @@ TARGETS = (
     ),
     Target(CLIENT / "authoring/builtin.py", ROOT / "scripts/write_builtin_stubs.py"),
     Target(ROOT / "docs/cli.md", ROOT / "scripts/write_cli_page.py"),
+    Target(ROOT / "docs/reference/schemas.json", ROOT / "scripts/write_schemas.py"),
 )
 
 

@@ -60,7 +60,7 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
 
 def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Return findings of the offline checks of one flow as records."""
-    from stepflow_client._checks.checker import result_of
+    from stepflow_client._command import result_of
 
     records = diagnostic_records(flow, result_of(findings).diagnostics)
     return [each | {"file": flow if flow == "-" else each["file"] or flow} for each in records]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .._cases.expected_outputs import changes, expectation_of
     from .._cases.flow_cases import is_lost, tests_in
     from .._cases.selection import names_of
-    from .._checks.checker import excerpt_of, find_in
+    from .._checks.checker import excerpt_of, find_in, result_of
     from .._checks.config_rules import find_in_config
     from .._checks.expression_types import read, variable_type
     from .._checks.flow_model import FlowModel, Step, flow_within, node_of_inner
@@ -72,9 +72,9 @@ __all__ = [
     "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses", "install_command", "is_data_object",
     "is_given_up", "is_lost", "is_read_once", "junit_xml", "listening", "logger_of", "merge_overrides", "merge_patch",
     "merged", "names_of", "near_file", "nearest_file", "node_of_inner", "open_marks", "output_format_of", "parse_toml",
-    "passing_lines", "progress_of", "read", "read_outcomes", "recovery_warnings", "refused", "run_arguments",
-    "same_server", "sync_together", "tests_in", "type_flow", "type_text", "user_folder", "value_changes",
-    "variable_type", "without_cases", "write_yaml",
+    "passing_lines", "progress_of", "read", "read_outcomes", "recovery_warnings", "refused", "result_of",
+    "run_arguments", "same_server", "sync_together", "tests_in", "type_flow", "type_text", "user_folder",
+    "value_changes", "variable_type", "without_cases", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(
@@ -90,7 +90,7 @@ __getattr__, __dir__ = lazy_names(
         "._cases.expected_outputs": ["changes", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "tests_in"],
         "._cases.selection": ["names_of"],
-        "._checks.checker": ["excerpt_of", "find_in"],
+        "._checks.checker": ["excerpt_of", "find_in", "result_of"],
         "._checks.config_rules": ["find_in_config"],
         "._checks.expression_types": ["read", "variable_type"],
         "._checks.flow_model": ["FlowModel", "Step", "flow_within", "node_of_inner"],

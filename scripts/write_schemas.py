@@ -1,0 +1,76 @@
+"""Write docs/reference/schemas.json, the JSON Schemas of what `to_dict()` returns and `-o json` prints.
+
+Usage: python scripts/write_schemas.py [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter
+from stepflow_client import types
+from stepflow_client.types.models import KINDS
+
+FILE = Path(__file__).resolve().parent.parent / "docs/reference/schemas.json"
+SHAPES: tuple[Any, ...] = (
+    types.RunDetails, types.RunItem, types.StepDetails, types.RunAccount, types.Diagnostic, types.Outcome,
+    types.FlowResult,
+)  # fmt: skip
+
+
+def schemas() -> dict[str, Any]:
+    """Return the schemas of all shapes, by the name of their type."""
+    for kind in KINDS.values():
+        if hasattr(kind, "to_dict"):
+            kind.__pydantic_config__ = {"use_attribute_docstrings": True}
+    wanted: list[Any] = [(kind.__name__, "serialization", TypeAdapter(kind)) for kind in SHAPES]
+    found = TypeAdapter.json_schemas(wanted, ref_template="#/$defs/{model}")[1]["$defs"]
+    for name, schema in found.items():
+        kind = KINDS[name]
+        if issubclass(kind, Enum):
+            # Newer servers have more members.
+            schema["anyOf"] = [{"enum": schema.pop("enum")}, {"pattern": "^unknown_"}]
+            continue
+        for each in kind._derived:
+            schema["properties"][each] = {
+                **TypeAdapter(get_type_hints(getattr(kind, each).fget)["return"]).json_schema(),
+                "description": getattr(kind, each).__doc__,
+            }
+        assert schema["properties"].keys() == set(kind._shown_names()), name
+        schema |= {"required": kind._shown_names(), "additionalProperties": False}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": found}
+
+
+def plain(value: Any, *, is_named: bool = False) -> Any:
+    """Return a schema without titles and defaults, and with `"type": [..., "null"]` where that is enough.
+
+    Args:
+        value: The schema, or a part of it.
+        is_named: Whether the keys are names, of fields or types.
+    """
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if is_named:
+        return {name: plain(each) for name, each in value.items()}
+    match value.get("anyOf"):
+        case [{"type": str(kind)} as schema, {"type": "null"}] if "enum" not in schema:
+            value = {**value, **schema, "type": [kind, "null"]}
+            del value["anyOf"]
+    kept = {key: each for key, each in value.items() if key not in ("title", "default")}
+    return {key: plain(each, is_named=key in ("properties", "$defs")) for key, each in kept.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=FILE, help="where to write the schemas")
+    parser.parse_args().output.write_text(json.dumps(plain(schemas()), indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
