@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from stepflow_client.history import History
 
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.golden import Golden
@@ -114,10 +115,18 @@ def test_runs_are_recorded_in_a_database(stepflow: Stepflow, server: str, postgr
 def test_a_database_that_is_down_is_a_warning_to_runs(stepflow: Stepflow, server: str) -> None:
     url = {"STEPFLOW_HISTORY": "postgresql://me:hunter2@127.0.0.1:1/runs"}
     done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', **url)
-    assert (done.code, "cannot record 1 runs in postgresql://127.0.0.1:1/runs" in done.stderr) == (0, True), done
+    assert (done.code, "cannot record 1 run in postgresql://127.0.0.1:1/runs" in done.stderr) == (0, True), done
     listed = stepflow("history", "list", **url)
     assert (listed.code, "cannot read the history postgresql://127.0.0.1:1/runs" in listed.stderr) == (1, True), listed
     assert "hunter2" not in done.stderr + listed.stderr
+
+
+def test_a_run_that_may_exist_is_listed(stepflow: Stepflow) -> None:
+    entry_id = History(state(stepflow) / "history.db").record(None, input={"n": 1}, labels={"env": "dev"})
+    (entry,) = recorded(stepflow, "--label", "env=dev")
+    assert (entry["run_id"], entry["status"]) == (entry_id, "unconfirmed")
+    assert json.loads(stepflow("history", "show", entry_id, "-o", "json").stdout)["input"] == {"n": 1}
+    assert stepflow("history", "show", "@last").code == 1
 
 
 def test_a_wrong_setting_is_told_and_records_nothing(stepflow: Stepflow, server: str) -> None:

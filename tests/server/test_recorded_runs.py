@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClientError
 from stepflow_client.history import History
 
 from tests.differences import has
@@ -169,3 +173,57 @@ async def test_rerun_takes_over_overrides_below_given_ones(recorded: Any) -> Non
     again = await recorded.rerun(first.run_id, overrides=[{"two": {"input": {"b": 0}}}, {"two": {"input": {"b": 3}}}])
     assert (again.plan.recorded, again.result.output) == (["overrides"], {"a": 2, "b": 3, "c": 1})
     assert (await recorded.rerun(again.result.run_id)).result.output == again.result.output
+
+
+KILLED = """if True:
+    import os, signal, sys
+    from stepflow_client import SyncStepflowClient
+    from stepflow_client.history import History
+
+    class Killed(History):
+        def confirm(self, entry_id, run_id):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    flow, key = eval(sys.argv[3]), sys.argv[4] or None
+    with SyncStepflowClient(sys.argv[1], history=Killed(sys.argv[2])) as client:
+        client.run(flow, {"n": 1}, labels={"env": "dev"}, idempotency_key=key)
+"""
+
+
+@pytest.mark.parametrize("key", ["", "order-1"])
+async def test_a_process_that_is_killed_before_it_records_a_run_leaves_a_trace(
+    recorded: Any, history: History, key: str
+) -> None:
+    flow = one_step(ECHO, name=unique("killed"))
+    arguments = [recorded.url, history.location, repr(flow), key]
+    killed = await anyio.run_process([sys.executable, "-c", KILLED, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (entry,) = history.search(confirmed=None)
+    assert (entry.is_confirmed, entry.input, entry.labels) == (False, {"n": 1}, {"env": "dev"})
+    (run,) = [each async for each in recorded.iter_runs(flow_name=flow["name"])]
+    listed = await recorded.list_runs(labels={"env": "dev"})
+    if not key:
+        # It may be the run of another program.
+        assert listed.runs == []
+        assert history.search(confirmed=None) == [entry]
+        return
+    assert [each.run_id for each in listed.runs] == [run.run_id]
+    (found,) = history.search(confirmed=None)
+    assert found == replace(entry, run_id=run.run_id)
+    assert (await recorded.run(flow, {"n": 1}, idempotency_key=key)).run_id == run.run_id
+    assert len(history.search(confirmed=None)) == 1
+
+
+async def test_a_call_with_the_key_of_a_killed_process_completes_its_entry(recorded: Any, history: History) -> None:
+    flow = one_step(ECHO, name=unique("killed"))
+    arguments = [recorded.url, history.location, repr(flow), "order-2"]
+    await anyio.run_process([sys.executable, "-c", KILLED, *arguments], check=False)
+    result = await recorded.run(flow, {"n": 1}, idempotency_key="order-2", labels={"env": "dev"})
+    (entry,) = history.search(confirmed=None)
+    assert (entry.run_id, entry.labels, entry.status) == (result.run_id, {"env": "dev"}, "completed")
+
+
+async def test_a_refused_run_leaves_no_entry(recorded: Any, history: History) -> None:
+    with pytest.raises(StepflowClientError):
+        await recorded.create_run("0" * 64, [[1]])
+    assert history.search(confirmed=None) == []

@@ -35,7 +35,7 @@ def stoppable() -> Iterator[Postgres]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("_MAX_RESPONSE", 0.5), ("_MAX_WAIT", 1.0), ("_DELAYS", (0.05, 0.1))):
+    for name, seconds in (("_MAX_RESPONSE", 0.5), ("_MAX_WAIT", 5.0), ("_DELAYS", (0.05, 0.1))):
         monkeypatch.setattr(module, name, seconds)
 
 
@@ -166,7 +166,7 @@ def test_a_process_that_ends_reports_what_it_could_not_record() -> None:
         history.record("run-1")
     """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "cannot record 1 runs in postgresql://127.0.0.1:1/db: connection failed: " in ended.stdout
+    assert "cannot record 1 run in postgresql://127.0.0.1:1/db: connection failed: " in ended.stdout
     assert ended.stdout.endswith(": run-1\n")
     assert "pass-of-mine" not in ended.stdout + ended.stderr
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from ._base.lazy import lazy_names
 from ._data.arguments import (
@@ -35,9 +35,12 @@ from ._stores.history_rows import (
     ADDED,
     COLUMNS,
     FIELDS,
+    OWN,
+    PENDING,
     SCHEMA,
     DamagedRowError,
     annotated,
+    confirmed,
     encoded,
     fields_of,
     outputs_of,
@@ -68,10 +71,10 @@ _MOST_OUTPUTS = 20
 _LARGEST_OUTPUTS = 5_000_000
 """Maximum size of the outputs of a run, in characters of JSON."""
 _SET = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
-_RECORD = (
-    f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
-    f" ON CONFLICT (run_id) DO UPDATE SET {_SET}"
-)
+_INSERT = f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
+_RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_SET}", f"{_INSERT} ON CONFLICT DO NOTHING"
+_IS_PENDING = f"substr(run_id, 1, {len(PENDING)}) = '{PENDING}'"
+_FORGET = f"DELETE FROM runs WHERE flow_id = ? AND {_IS_PENDING} AND substr(run_id, 1, {len(OWN)}) = '{OWN}'"  # noqa: S608
 
 
 class _Cursor(Protocol):
@@ -145,6 +148,8 @@ class History:
     ) -> None:
         """Store the settings. No file is opened."""
         self._store = _store(path, on_failure)
+        self._pending: dict[str, tuple[Any, ...]] = {}
+        """The rows whose creation is not confirmed, by their ids."""
         self._max_age = check_seconds(max_age, "max_age", endless=True)
         self._max_runs = check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
 
@@ -170,7 +175,7 @@ class History:
 
     def record(
         self,
-        run_id: RunId,
+        run_id: RunId | None,
         *,
         server: str | None = None,
         flow: Mapping[str, Any] | None = None,
@@ -186,16 +191,19 @@ class History:
         rerun_items: Sequence[int] = (),
         has_more_runs: bool = False,
         omitted: Collection[str] = (),
-    ) -> None:
-        """Record that a run was started. Errors are logged once, as a warning.
+        has_own_flow: bool = False,
+    ) -> str:
+        """Record that a run was started, or will be, and return the id of its entry.
 
+        Errors are logged once, as a warning.
         Changes for a database that is down wait in memory until it is reachable: up to 10,000 of them.
 
         The values of variables that the flow declares with `is_secret: true` are not stored, nor are users and
         passwords in URLs: `***` takes their place. If the flow is not given, all variables count as secret.
 
         Args:
-            run_id: The run; an existing record of it is replaced.
+            run_id: The run; an existing record of it is replaced. None if it is about to be created: `confirm` then
+                completes the entry. If the process ends before that, the entry stays, with `is_confirmed` False.
             server: The URL of the server.
             flow: The content of the flow.
             flow_id: The id of the flow.
@@ -210,8 +218,11 @@ class History:
             rerun_items: The indexes of the items of the earlier run that are run again.
             has_more_runs: Whether the run is the first of several runs of a batch.
             omitted: Names of the fields that are unknown: `flow`, `input`, `variables`, `overrides`.
+            has_own_flow: Whether this run is the only one of its flow id, as with an idempotency key: an unconfirmed
+                entry of that flow is then replaced.
         """
-        wanted, earlier = _id_of(run_id), None if rerun_of is None else _id_of(rerun_of, "rerun_of")
+        wanted = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _id_of(run_id)
+        earlier = None if rerun_of is None else _id_of(rerun_of, "rerun_of")
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
         about: dict[str, Any] = {"server": server, "flow_id": flow_id, "note": note}
         check_flag(has_more_runs, "has_more_runs")
@@ -223,7 +234,24 @@ class History:
             about = without_secrets(values | about, flow, variables)
             row = row_of(wanted, about | added | {"has_more_runs": has_more_runs, "omitted": omitted})
             size = sum(len(each) for each in row if isinstance(each, str))
-            self._store.change("record a run", partial(self._insert, row), run_id=wanted, size=size)
+            if run_id is None:
+                self._pending[wanted] = row
+            change = partial(self._insert, row, flow_id if has_own_flow and run_id is not None else None)
+            self._store.change("record a run", change, run_id=wanted, size=size, is_durable=run_id is None)
+        return wanted
+
+    def confirm(self, entry_id: str, run_id: RunId | None) -> None:
+        """Complete the entry of a run that was about to be created. Errors are logged once, as a warning.
+
+        Args:
+            entry_id: The id that `record` has returned.
+            run_id: The run; None if none was created, which removes the entry.
+        """
+        row = self._pending.pop(check_text(entry_id, "entry_id"), None)
+        wanted = None if run_id is None else _id_of(run_id)
+        change = partial(_confirm, entry_id, wanted, row)
+        size = sum(len(each) for each in row or () if isinstance(each, str))
+        self._store.change("record a run", change, run_id=wanted or entry_id, size=size)
 
     def update(self, run_id: RunId, *, status: ExecutionStatus | str) -> None:
         """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning.
@@ -315,6 +343,7 @@ class History:
         run_id: RunId | None = None,
         rerun_of: RunId | None = None,
         flow_file: str | os.PathLike[str] | None = None,
+        confirmed: bool | None = True,
         limit: int = 20,
         offset: int = 0,
     ) -> list[HistoryEntry]:
@@ -332,6 +361,8 @@ class History:
             run_id: The run, or the beginning of its id.
             rerun_of: The run that the runs are reruns of.
             flow_file: The file of the run's flow.
+            confirmed: True for runs that exist, False for those whose creation is not confirmed, None for both. Default
+                True.
             limit: Maximum number of runs. Default 20.
             offset: Number of matching runs to skip, from the newest on. Default 0.
 
@@ -360,6 +391,8 @@ class History:
             conditions.append("substr(run_id, 1, ?) = ?")
             wanted = _id_of(run_id)
             values += [len(wanted), wanted]
+        if confirmed is not None:
+            conditions.append(f"NOT {_IS_PENDING}" if check_flag(confirmed, "confirmed") else _IS_PENDING)
         if rerun_of is not None:
             conditions.append("rerun_of = ?")
             values.append(_id_of(rerun_of, "rerun_of"))
@@ -407,7 +440,9 @@ class History:
                 self._store.report("read a run", "its record is damaged")
         return entries
 
-    def _insert(self, row: tuple[Any, ...], connection: _Connection) -> None:
+    def _insert(self, row: tuple[Any, ...], own_flow_id: str | None, connection: _Connection) -> None:
+        if own_flow_id is not None:
+            connection.execute(_FORGET, [own_flow_id])
         connection.execute(_RECORD, row)
         if zlib.crc32(row[0].encode()) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
             connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
@@ -438,6 +473,20 @@ def _annotate(run_id: str, note: str | None, labels: Mapping[str, str], connecti
         values = [*annotated(row, note, labels), run_id, -1 if row[-1] is None else row[-1]]
         if connection.execute(update, values).rowcount:
             return
+
+
+def _confirm(entry_id: str, run_id: str | None, row: tuple[Any, ...] | None, connection: _Connection) -> None:
+    if row is None:
+        row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [entry_id]).fetchone()  # noqa: S608
+    if run_id is not None and row is not None:
+        values = confirmed(row, run_id)
+        # Another process that uses the same key may have recorded the run.
+        update = "UPDATE runs SET run_id = ?, checksum = ? WHERE run_id = ?"
+        update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"
+        if connection.execute(update, [run_id, values[-1], entry_id, run_id]).rowcount:
+            return
+        connection.execute(_RECORD_NEW, values)
+    connection.execute("DELETE FROM runs WHERE run_id = ?", [entry_id])
 
 
 def _keep(run_id: str, server: str, content: str, connection: _Connection) -> None:

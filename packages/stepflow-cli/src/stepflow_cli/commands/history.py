@@ -48,10 +48,11 @@ def _list(text: str | None, labels: dict[str, str], status: tuple[str, ...], lim
     """List the recorded runs, or those that contain TEXT, newest first.
 
     TEXT is searched in id, server, flow, input, variables, overrides, labels and note, ignoring case. STATUS is the
-    last one that a command on this machine has seen, or - if none has.
+    last one that a command on this machine has seen, or - if none has. It is unconfirmed for a run that is being
+    created, or may exist because its process ended, or lost the response, meanwhile.
     """
     limit = limit or _LIMIT
-    search = partial(open_history().search, text, labels=labels, limit=limit)
+    search = partial(open_history().search, text, labels=labels, limit=limit, confirmed=None)
     found = [entry for each in status or (None,) for entry in search(status=each)]
     if len(status) > 1:
         found.sort(key=lambda entry: entry.created_at, reverse=True)
@@ -72,7 +73,7 @@ def _show(run_id: str, output: Output) -> None:
     if run_id.startswith("@"):
         found = history.search(limit=1, offset=place_of(run_id))
     else:
-        found = history.search(run_id=run_id, limit=2)
+        found = history.search(run_id=run_id, confirmed=None, limit=2)
     if len(found) > 1:
         raise usage(f"several recorded run ids begin with {run_id}", "give more of it")
     if not found:

@@ -30,7 +30,15 @@ class _RunId(TextType):
         return complete_run_ids(ctx, param, incomplete)
 
 
-RUN_ID = _RunId()
+class _RecordedRunId(_RunId):
+    """Like `_RunId`, or the id of an entry in the history whose run is not confirmed."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id."""
+        return value if value.startswith("pending:") else super().convert(value, param, ctx)
+
+
+RUN_ID, RECORDED_RUN_ID = _RunId(), _RecordedRunId()
 
 
 class ContentId(TextType):

@@ -15,12 +15,14 @@ from ..completion.candidates import complete_recorded_runs, complete_run_ids
 from ..records.runs import STATUSES
 from ..stdio import read_stdin
 from .options import together
-from .run_ids import RUN_ID, checked_id
+from .run_ids import RECORDED_RUN_ID, RUN_ID, checked_id
 from .sections import Choice, Decorator, option
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
 """Adds RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
-recorded_run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID, shell_complete=complete_recorded_runs)
+recorded_run_argument = click.argument(
+    "run_id", metavar="RUN", type=RECORDED_RUN_ID, shell_complete=complete_recorded_runs
+)
 """Adds RUN like `run_argument`; the shell completes it with runs of the history."""
 
 

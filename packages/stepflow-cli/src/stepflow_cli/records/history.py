@@ -64,7 +64,7 @@ def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
     name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
     record: dict[str, Any] = {
         "run_id": entry.run_id,
-        "status": entry.status,
+        "status": entry.status if entry.is_confirmed else "unconfirmed",
         "flow_name": name,
         "created_at": rfc3339(entry.created_at),
         "labels": dict(entry.labels),

@@ -66,7 +66,7 @@ def open_history() -> History:
 
 
 class CommandHistory:
-    """The history as a command's client uses it: nothing is imported or read before a run has been created.
+    """The history as a command's client uses it: nothing is imported or read before a run is created.
 
     Only runs created within `recording` are recorded, not those of doctor or of test cases.
     """
@@ -110,15 +110,21 @@ class CommandHistory:
             warn(f"runs are not recorded in the history: {problem.message}")
             return None
 
-    def record(self, run_id: str, **given: Any) -> None:
-        """Record a run that was created, with the labels and note of the command line."""
+    def record(self, run_id: str | None, **given: Any) -> str | None:
+        """Record a run with the labels and note of the command line, and return the id of its entry."""
         if self._about is not None and self._history is not None:
             said = {name: value for name, value in self._about.items() if value is not None}
             about = said | {name: value for name, value in given.items() if value is not None}
             # A batch that goes on has those of its first record, too.
             about["labels"] = {**(given.get("labels") or {}), **said.get("labels", {})}
             about["note"] = said.get("note", given.get("note"))
-            self._history.record(run_id, **about)
+            return self._history.record(run_id, **about)
+        return None
+
+    def confirm(self, entry_id: str, run_id: str | None) -> None:
+        """Complete the entry of a run that was about to be created."""
+        if self._history is not None:
+            self._history.confirm(entry_id, run_id)
 
     def annotate(self, run_id: str, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
         """Add labels and a note to a recorded run, and those of the command line."""

@@ -17,7 +17,7 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._calls.run_options import RunFilters
-    from .._telemetry.recorder import Recorder
+    from .._telemetry.recorder import Labelled, Recorder
     from ..types import RunDetails
 
 
@@ -35,8 +35,8 @@ class _Wanted(NamedTuple):
     """Their period, which the client looks for."""
     filters: dict[str, Any]
     """The other filters as query parameters."""
-    ids: frozenset[str] | None
-    """The ids of the runs with the wanted labels; None for any runs."""
+    ids: Labelled | None
+    """The runs with the wanted labels; None for any runs."""
     timeout: float | None
     """Seconds for each request, instead of the client's timeout."""
     page_size: int = PAGE
@@ -95,19 +95,21 @@ class RunLister:
         """Iterate over the wanted runs, newest first."""
         ids = wanted.ids
         others = {name: value for name, value in wanted.filters.items() if name != "status" and value}
-        if ids is not None and len(ids) <= _FEW and not others:
-            for run_id in sorted(ids, reverse=True):
+        if ids is not None and len(ids.run_ids) <= _FEW and not ids.pending and not others:
+            for run_id in sorted(ids.run_ids, reverse=True):
                 for run in await self._one(run_id, wanted):
                     if run in wanted.window:
                         yield run
             return
-        # Ids begin with the time of the creation, and runs are listed newest first.
-        oldest = min(ids, default="~") if ids is not None else ""
+        # Runs are listed newest first.
+        oldest = "" if ids is None else ids.oldest
         async with aclosing(self._go_through(wanted)) as runs:
             async for run in runs:
                 if run.run_id < oldest:
                     return
-                if ids is None or run.run_id in ids:
+                if ids is None or ids.includes(run):
+                    if ids is not None and (entry := ids.pending.get(run.flow_id)) is not None:
+                        self._recorder.end(entry.run_id, run.run_id, is_settled=True)
                     yield run
 
     async def _one(self, run_id: str, wanted: _Wanted) -> list[RunDetails]:

@@ -21,6 +21,8 @@ _FIRST = "run_id, created, server, flow_id, flow_file, status, labels, note, omi
 ADDED = ("rerun_of", "kept", "rerun_items", "has_more_runs", "checksum")
 """Columns that the first version of the file did not have."""
 COLUMNS = f"{_FIRST}, {', '.join(ADDED)}"
+PENDING, OWN = "pending:", "pending:own:"
+"""The beginning of the ids of runs whose creation is not confirmed; of those that have a flow of their own."""
 _TYPES = {
     "run_id": "TEXT NOT NULL UNIQUE",
     "created": "DOUBLE PRECISION",
@@ -45,6 +47,7 @@ SCHEMA = (
         content TEXT NOT NULL
     )
     """,
+    f"CREATE INDEX IF NOT EXISTS pending ON runs (flow_id) WHERE substr(run_id, 1, {len(PENDING)}) = '{PENDING}'",
 )
 """The statements that create the tables."""
 _STATUS, _LABELS = (COLUMNS.split(", ").index(each) for each in ("status", "labels"))
@@ -89,6 +92,12 @@ def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
         *(kept["rerun_of"], json.dumps(kept["kept"]), json.dumps(kept["rerun_items"]), int(kept["has_more_runs"])),
     )
     return (*row, _checksum(row))
+
+
+def confirmed(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
+    """Return a row with the id of its run."""
+    changed = (run_id, *row[1:-1])
+    return (*changed, _checksum(changed))
 
 
 def _checksum(row: tuple[Any, ...]) -> int:

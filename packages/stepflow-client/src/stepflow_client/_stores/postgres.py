@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from .._base.logging import logger
 from ..errors import InvalidArgumentError, StepflowClientError
+from .history_rows import PENDING
 from .reports import Reports
 
 Result = TypeVar("Result")
@@ -34,6 +35,8 @@ _MAX_RESPONSE = 5.0
 """Seconds after which a statement without a response is abandoned with its connection."""
 _MAX_WAIT = 10.0
 """Seconds that a read waits, including the changes before it; also the limit for writing all changes in `close`."""
+_MAX_OUTAGE_WAIT = 2.0
+"""Seconds that `close` waits for a database that is down."""
 _MAX_DURABLE_WAIT = 1.0
 """Seconds that a change waits which must be written before the caller continues."""
 _DELAYS = (0.1, 5.0)
@@ -136,6 +139,7 @@ class SharedDatabase(Reports):
         self._failure: str | None = None
         """Why the database is down; None if it is not."""
         self._retry_at = 0.0
+        self._is_closing = False
         self._has_warned = False
 
     @property
@@ -204,11 +208,16 @@ class SharedDatabase(Reports):
         """Write the waiting changes for up to 10 seconds and close the connection. Report the runs not recorded."""
         if self._process != os.getpid():
             return
-        end = time.monotonic() + _MAX_WAIT
+        began = time.monotonic()
         with self._changed:
-            while self._jobs and self._thread is not None and time.monotonic() < end:
+            self._is_closing = True
+            self._changed.notify_all()
+            while self._jobs and self._thread is not None:
+                if time.monotonic() > began + (_MAX_WAIT if self._failure is None else _MAX_OUTAGE_WAIT):
+                    break
                 self._abandon_if_hung()
                 self._changed.wait(0.1)
+            self._is_closing = False
             self._lost += [job.run_id for job in self._jobs if job.run_id is not None]
             self._jobs.clear()
             self._size = 0
@@ -272,7 +281,8 @@ class SharedDatabase(Reports):
                     self._down(job, error)
                     if job.run_id is not None:
                         with self._changed:
-                            self._changed.wait_for(lambda: not self._jobs, delay)
+                            self._changed.wait_for(lambda: not self._jobs or self._is_closing, delay)
+                            self._changed.wait(_DELAYS[0] if self._is_closing else 0)
                         delay = min(2 * delay, _DELAYS[1])
                     continue
                 if job.run_id is not None:
@@ -312,11 +322,13 @@ class SharedDatabase(Reports):
 
     def _report_lost(self) -> None:
         lost, self._lost = list(dict.fromkeys(self._lost)), []
+        # A run has an entry under another id before it is created.
+        lost = [each for each in lost if not each.startswith(PENDING)] or lost
         if lost:
             names = ", ".join(lost[:_MAX_NAMED])
             names += f" and {len(lost) - _MAX_NAMED} others" if lost[_MAX_NAMED:] else ""
             reason = f"{self._failure or 'it was closed'}: {names}"
-            self._warn("the {} cannot {} in {}: {}", f"record {len(lost)} runs", reason)
+            self._warn("the {} cannot {} in {}: {}", f"record {len(lost)} run{'s'[: len(lost) - 1]}", reason)
 
     def _disconnect(self) -> None:
         if self._connection is not None:

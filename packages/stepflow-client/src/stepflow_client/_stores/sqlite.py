@@ -180,9 +180,7 @@ class SharedFile(Reports):
         except (*DATABASE_ERRORS, OSError) as error:
             raise StepflowClientError(f"cannot {what} the {self._what} {self.path}: {error}") from error
 
-    def change(
-        self, what: str, change: Callable[[sqlite3.Connection], object], *, run_id: str = "", size: int = 0
-    ) -> None:
+    def change(self, what: str, change: Callable[[sqlite3.Connection], object], **_: object) -> None:
         """Change the file. Errors are reported once."""
         with self.warning(what), self._opened() as connection:
             change(connection)

@@ -135,20 +135,18 @@ class RunCreator:
                 read = partial(requests.run_inputs, call.input, exact_integers=ready.exact_integers)
                 inputs = sync_checked(read)
                 arguments = RunArguments(inputs, {}, None, most)
+            recorded = None
+            if self._recorder.is_on:
+                flow_id, is_own = prepared.flow_id, call.deduplicate
+                recorded = CreatedRun("", flow_id, arguments, call.given_flow, content, has_own_flow=is_own)
             try:
-                run = self._create(prepared, arguments, registry)
+                return self._create(prepared, arguments, registry, recorded)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
                 flows.forget(prepared.flow_id)
                 shared = None
                 if not again:
                     raise
-            else:
-                if self._recorder.is_on:
-                    self._recorder.created(
-                        CreatedRun(run.run_id, prepared.flow_id, arguments, call.given_flow, content)
-                    )
-                return run
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
     def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> responses.Started:
@@ -158,9 +156,8 @@ class RunCreator:
         needs = self._flows.needs_by_id(flow_id)
         if needs is not None:
             arguments = sync_checked(partial(call.completed, arguments, needs))
-        run = self.create(self._flows.stored(flow_id), arguments, _held(wait))
-        self._recorder.created(CreatedRun(run.run_id, flow_id, arguments))
-        return run
+        recorded = CreatedRun("", flow_id, arguments)
+        return self.create(self._flows.stored(flow_id), arguments, _held(wait), recorded=recorded)
 
     def _stored(
         self, checked: CheckedFlow, arguments: RunArguments, wait: int | None, key: _Key | None, *, is_single: bool
@@ -195,13 +192,16 @@ class RunCreator:
         on_lost: Callable[[], object] | None = None,
         *,
         is_single: bool = False,
+        recorded: CreatedRun | None = None,
     ) -> responses.Started:
         """Create a run exactly once and return it. If a response is lost, `on_lost` is called.
+
+        The history has an entry of `recorded`, if there is one, from before the request.
 
         If `is_single`, the request is sent only once, at once. Its error is raised if there is no run.
         """
         prepared = self._prepare(copy, arguments, wait)._replace(on_lost=on_lost, is_single=is_single)
-        return self._create(prepared, arguments, self._flows.registries.current)
+        return self._create(prepared, arguments, self._flows.registries.current, recorded)
 
     def rejected(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
         """Return the errors of the inputs that the server rejects, by position; none if it rejects other inputs too.
@@ -245,7 +245,9 @@ class RunCreator:
         reading = reading_of(copy.output, secrets_of(arguments.variables, copy.declared))
         return _Prepared(copy.flow_id, request, wait, reading)
 
-    def _create(self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry) -> responses.Started:
+    def _create(
+        self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry, recorded: CreatedRun | None
+    ) -> responses.Started:
         """Create a prepared run exactly once and return it.
 
         If the response is lost, the run is searched for among the root runs of the flow that belong to no call of this
@@ -257,6 +259,7 @@ class RunCreator:
             prepared: What was prepared.
             arguments: The arguments, of which only the inputs are used.
             registry: The flows, runs and open calls of this process.
+            recorded: What the history records of the run; None for nothing.
 
         Raises:
             AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
@@ -266,8 +269,9 @@ class RunCreator:
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
         held, is_retried = prepared.wait or 0, not prepared.is_single
         request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
+        entry = None if recorded is None else self._recorder.begin(recorded)
         call = registry.begin(prepared.flow_id, has_one_clock=self._connection.spread is None)
-        run_id = None
+        run_id = made_id = None
         try:
             while True:
                 call.is_settled, call.sent = False, time.monotonic()
@@ -281,7 +285,7 @@ class RunCreator:
                     if found is None:
                         continue
                     created = found
-                call.is_settled = True
+                call.is_settled, made_id = True, created.run_id
                 if not is_untraced():
                     run_started(created.run_id, call.began)
                 if reading is not PLAIN:
@@ -290,6 +294,7 @@ class RunCreator:
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
             registry.end(call, is_settled=call.is_settled, run_id=run_id)
+            self._recorder.end(entry, made_id, is_settled=call.is_settled)
 
     def _found(self, lost: Search, prepared: _Prepared) -> responses.Started | None:
         """Return the run of a request that failed; None if there is none and the request is to be sent again.

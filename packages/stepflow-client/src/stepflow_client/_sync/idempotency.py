@@ -190,8 +190,7 @@ class KeyedRuns:
             return
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
-            arguments, flow = requested.of(flow_variables(keyed.flow)), keyed.flow
-            self._recorder.created(CreatedRun(run.run_id, keyed.flow_id, arguments, requested.call.given_flow, flow))
+            self._recorder.created(_record(keyed, run.run_id, requested.of(flow_variables(keyed.flow)), requested))
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
@@ -283,7 +282,9 @@ class KeyedRuns:
         arguments = requested.of(declared)
         call = Call(keyed.flow_id, input_digest(arguments, declared))
         try:
-            return Found(self._creator.create(copy, arguments, requested.wait, is_single=True), call.digest)
+            recorded = _record(keyed, "", arguments, requested)
+            run = self._creator.create(copy, arguments, requested.wait, is_single=True, recorded=recorded)
+            return Found(run, call.digest)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
             oldest = self._records.searched(keyed, [call]) if error.candidates else []
@@ -296,6 +297,12 @@ class KeyedRuns:
                 raise
             self._creator.pause(keyed.flow_id, error, sends)
             return None
+
+
+def _record(keyed: Keyed, run_id: str, arguments: RunArguments, requested: _Requested) -> CreatedRun:
+    """Return what the history records of a run under a key."""
+    given = requested.call.given_flow
+    return CreatedRun(run_id, keyed.flow_id, arguments, given, keyed.flow, has_own_flow=True)
 
 
 def _started(keyed: Keyed, run: RunDetails) -> responses.Started:

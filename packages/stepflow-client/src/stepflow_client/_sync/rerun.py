@@ -214,8 +214,8 @@ class Rerunner:
         # Given ones were checked before.
         sent = sync_checked(partial(call.completed, sent, needs))
         stored = self._flows.store_copy(checked, copy)
-        run = self._creator.create(stored, sent, None)
+        arguments = sent._replace(overrides=given.overrides)
+        recorded = CreatedRun("", stored.flow_id, arguments, wanted.source, flow, origin, has_own_flow=True)
+        run = self._creator.create(stored, sent, None, recorded=recorded)
         self._runs.started(run.run_id, copy)
-        recorded = sent._replace(overrides=given.overrides)
-        self._recorder.created(CreatedRun(run.run_id, stored.flow_id, recorded, wanted.source, flow, origin))
         return run.run_id

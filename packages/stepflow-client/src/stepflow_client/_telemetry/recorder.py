@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.logging import logger
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.flow_argument import flow_path
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
     from .._codec.requests import RunArguments
     from .._runs.additions import Origin
     from ..history import History, HistoryEntry
-    from ..types import ExecutionStatus
+    from ..types import ExecutionStatus, RunDetails
 
 
 _MOST = 100_000
 """Maximum number of labelled runs that are looked for."""
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
 """The labels of the runs that the current call creates."""
+_MAX_CREATION = 60.0
+"""Seconds after which a run that is being created is expected to be confirmed."""
 
 
 class CreatedRun(NamedTuple):
@@ -38,6 +42,27 @@ class CreatedRun(NamedTuple):
     """The content of the flow as its author wrote it, if it is known."""
     origin: Origin | None = None
     """The run that a rerun comes from."""
+    has_own_flow: bool = False
+    """Whether the run is the only one of its flow id."""
+
+
+class Labelled(NamedTuple):
+    """The runs with labels."""
+
+    run_ids: frozenset[str]
+    pending: Mapping[str, HistoryEntry]
+    """The unconfirmed entries of runs that are the only ones of their flow ids, by flow id."""
+
+    def includes(self, run: RunDetails) -> bool:
+        """Return whether a run has the labels."""
+        return run.run_id in self.run_ids or run.flow_id in self.pending
+
+    @property
+    def oldest(self) -> str:
+        """The id that the runs' ids are not less than; ids begin with the time of the creation."""
+        times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
+        digits = [f"{each:012x}" for each in times]
+        return min([*self.run_ids, *(f"{each[:8]}-{each[8:]}" for each in digits)], default="~")
 
 
 class Recorder:
@@ -77,8 +102,8 @@ class Recorder:
         finally:
             _labels.reset(token)
 
-    def labelled(self, labels: Mapping[str, str]) -> frozenset[str]:
-        """Return the ids of the runs that are recorded with labels, on any server: others may share its store.
+    def labelled(self, labels: Mapping[str, str]) -> Labelled:
+        """Return the runs that are recorded with labels, on any server: others may share its store.
 
         Raises:
             InvalidArgumentError: If they are not labels, or if there is no history.
@@ -86,8 +111,15 @@ class Recorder:
         """
         labels = self.check_labels(labels)
         assert self.history is not None
-        found = self.history.search(labels=labels, limit=_MOST)
-        return frozenset(entry.run_id for entry in found)
+        found = self.history.search(labels=labels, confirmed=None, limit=_MOST)
+        from .._stores.history_rows import OWN
+
+        pending = [entry for entry in found if not entry.is_confirmed]
+        own = {entry.flow_id or "": entry for entry in pending if entry.run_id.startswith(OWN)}
+        others = [entry for entry in pending if not entry.run_id.startswith(OWN)]
+        if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION for entry in others):
+            logger.warning("runs with these labels may exist that are not listed: see History.search(confirmed=False)")
+        return Labelled(frozenset(entry.run_id for entry in found if entry.is_confirmed), own)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
         """Return labels.
@@ -100,13 +132,29 @@ class Recorder:
             raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
         return found
 
+    def begin(self, run: CreatedRun) -> str | None:
+        """Record a run before it is created, so that it leaves a trace if the process ends. `end` completes the entry.
+
+        Returns:
+            The id of the entry; None without a history.
+        """
+        return self._record(None, run)
+
+    def end(self, entry_id: str | None, run_id: str | None, *, is_settled: bool) -> None:
+        """Complete the entry of a run, or remove it if it is certain that there is no run."""
+        if self.history is not None and entry_id is not None and (run_id is not None or is_settled):
+            self.history.confirm(entry_id, run_id)
+
     def created(self, run: CreatedRun) -> None:
-        """Record a run that was created."""
+        """Record a run that was found."""
+        self._record(run.run_id, run)
+
+    def _record(self, run_id: str | None, run: CreatedRun) -> str | None:
         if self.history is None:
-            return
+            return None
         inputs, flow, source = run.arguments.inputs, run.flow, run.source
-        self.history.record(
-            run.run_id,
+        return self.history.record(
+            run_id,
             server=self._server,
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
@@ -116,12 +164,13 @@ class Recorder:
             variables=run.arguments.variables or None,
             overrides=run.arguments.overrides,
             labels=_labels.get(),
+            has_own_flow=run.has_own_flow,
             **({} if run.origin is None else _origin(run.origin)),
         )
 
     def found(self, entry: HistoryEntry) -> None:
         """Add the labels of the current call to a recorded run that it has found. Those that the run has stay."""
-        if self.history is not None and (labels := _labels.get()):
+        if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
     def batch(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:

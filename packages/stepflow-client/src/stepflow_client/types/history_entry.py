@@ -16,6 +16,7 @@ class HistoryEntry(Model):
     """A run and what the caller started it with; what a rerun added is in `rerun_of`, `kept` and `rerun_items`."""
 
     run_id: str
+    """The id of the run; `pending:...` if its creation is not confirmed."""
     created_at: datetime
     """When the run was recorded, in UTC."""
     server: str | None = None
@@ -45,3 +46,9 @@ class HistoryEntry(Model):
     """The indexes, in the earlier run, of the items that were run again, in the order of this run's items."""
     has_more_runs: bool = False
     """Whether the run is the first of several runs of a batch that `map` started. The others are not recorded."""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the run exists. If not, it is being created, or the process ended, or lost the response, meanwhile:
+        the run may or may not exist."""
+        return not self.run_id.startswith("pending:")
