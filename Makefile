@@ -159,7 +159,7 @@ soak: $(ENV) ## Mix everything with faults: make soak MINUTES=10
 check-server: $(ENV) ## Check a release of the server: make check-server VERSION=x
 	$(BIN)/python scripts/check_server.py $(VERSION)
 
-generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from another description; FORCE=1)
+generate: $(ENV) ## Rewrite the generated code and docs/cli.md (SPEC=path: from another description; FORCE=1: even if the client cannot use it)
 	$(BIN)/python scripts/generate.py $(SPEC) $(if $(FORCE),--force)
 
 check-generated: $(ENV) ## Fail if a generated file is not what `make generate` writes

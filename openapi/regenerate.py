@@ -26,6 +26,7 @@ from .comparison import BREAKING, METHODS, align, differences, listed, mapping, 
 SOURCES = Path(__file__).resolve().parent / "_openapi"
 BANNER = "# Written by `python -m stepflow_api.regenerate` from an OpenAPI description. Do not edit.\n"
 RUFF = ("--isolated", "--no-cache", "--quiet", "--line-length=110", "--target-version=py311")
+REFUSAL = "nothing was replaced, because {}; to replace the bindings anyway, use --force."
 # Imports all of a package named stepflow_api in a folder, and what an installed client imports of it.
 CHECK = """
 import importlib, importlib.util, pathlib, pkgutil, re, sys
@@ -125,8 +126,7 @@ def build(
             print(*(f"  {kind}: {sentence}" for sentence in sentences), sep="\n", file=sys.stderr)
     count = sum(len(found.get(kind, ())) for kind in BREAKING)
     if count and not force:
-        problem = f"the client does not work with {count} of these differences"
-        raise GenerationError(f"nothing was replaced, because {problem}; to replace the bindings anyway, use --force.")
+        raise GenerationError(REFUSAL.format(f"the client does not work with {count} of these differences"))
     _describe_parameters(description)
     # A fixed name: the generator's messages and output must not depend on where the description lies.
     document = folder / "openapi.json"
@@ -138,16 +138,26 @@ def build(
         _run(sys.executable, "-B", "-c", CHECK, str(folder))
     except GenerationError as error:
         if not force:
-            problem = f"the client cannot import the new bindings: {error}"
-            raise GenerationError(f"nothing was replaced, because {problem}.") from None
+            raise GenerationError(REFUSAL.format(f"the client cannot import the new bindings ({error})")) from None
     return package
 
 
 def replace(output: Path, package: Path) -> None:
-    """Replace a package by another one."""
-    shutil.rmtree(output, ignore_errors=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(package, output)
+    """Replace a package by another one, which need not be on the same disk. If this fails, the old one stays."""
+    output = output.resolve()
+    new, old = (output.with_name(f".{output.name}.{word}") for word in ("new", "old"))
+    try:
+        shutil.copytree(package, new)
+        if output.exists():
+            output.rename(old)
+        new.rename(output)
+    except OSError as error:
+        raise GenerationError(f"cannot write {output}: {error.strerror or error}.") from None
+    finally:
+        if old.exists() and not output.exists():
+            old.rename(output)
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_generated(package: Path) -> bool:

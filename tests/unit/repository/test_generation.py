@@ -199,7 +199,7 @@ def test_bindings_without_a_model_of_the_client_are_refused(edited: Path, packag
     spec.write_text(text.replace("schemas/RunStatus", "schemas/State").replace("    RunStatus:", "    State:"))
     done = run(spec, "--output", edited)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "the client cannot import the new bindings: ImportError: cannot import name 'RunStatus'" in done.stderr
+    assert "the client cannot import the new bindings (ImportError: cannot import name 'RunStatus'" in done.stderr
     assert check_generated.compare(edited, package) == []
     assert run(spec, "--output", edited, "--force").returncode == 0
     assert (edited / "models" / "state.py").exists()
@@ -287,6 +287,13 @@ def test_users_write_a_package_of_their_own_name(package: Path, tmp_path: Path) 
     used = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (used.stdout, used.stderr) == ("imported\n", "")
     assert regenerate(generate_api.SPEC, "--output", tmp_path / "own_bindings").returncode == 0
+
+
+def test_a_package_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = regenerate("--output", tmp_path / "file" / "own_bindings")
+    assert done.returncode == 2
+    assert done.stderr == f"regenerate: cannot write {tmp_path / 'file' / 'own_bindings'}: Not a directory.\n"
 
 
 @pytest.mark.parametrize(
