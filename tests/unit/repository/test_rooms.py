@@ -23,10 +23,10 @@ PACKAGE = "stepflow_client"
 LAYERS = (
     # From the lowest to the highest. A module imports from its own layer and from lower ones.
     "_base",
-    "errors",
     "flows.expressions",
     "_data",
     "types",
+    "errors",
     "events",
     "progress",
     "logs",
@@ -62,10 +62,8 @@ LAYERS = (
 WORKBENCH = {"_editing", "_checks", "_cases", "authoring", "flow_models", "drawing", "evaluation", "testing"}
 """What surrounds the core: calling flows, and reading their runs."""
 EXCEPTED = {
-    # An error carries the result it is about, and a result raises it: for type checkers only.
-    ("errors", "types.flows"), ("errors", "types.results"),
     # Notebooks show objects of lower layers, which look up by name how.
-    ("errors", "_display.short_traceback"), ("types.shown", "drawing.notebook_html"),
+    ("_base.basic_errors", "_display.short_traceback"), ("types.shown", "drawing.notebook_html"),
     # Methods of the client that belong to the workbench: `check`, and flows as tools.
     ("_async.flows", "_checks.checker"), ("_sync.flows", "_checks.checker"),
     ("_codec.flow_tools", "_checks.inferred_flow"),

@@ -27,9 +27,9 @@ from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationErro
 
 from .._data.arguments import wrong
 from .._data.field_names import field_names
-from ..errors import OutputTypeError
 from ..flows.expressions import write_path
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
+from ..types.results import OutputTypeError
 
 if TYPE_CHECKING:
     from ..types.outcomes import Outcome

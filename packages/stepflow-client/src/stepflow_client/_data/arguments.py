@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
+from .._base.basic_errors import InvalidArgumentError
 from .._base.text import cut
-from ..errors import InvalidArgumentError
 from .values import check_json
 
 Chosen = TypeVar("Chosen")

@@ -7,8 +7,8 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.basic_errors import FlowFileError
 from .._base.lazy import lazy_module
-from ..errors import FlowFileError
 
 if TYPE_CHECKING:
     import yaml

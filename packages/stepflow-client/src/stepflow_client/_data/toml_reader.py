@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..errors import FlowFileError
+from .._base.basic_errors import FlowFileError
 
 _DEEPEST = 20
 """Maximum nesting of tables and lists; settings need four levels."""

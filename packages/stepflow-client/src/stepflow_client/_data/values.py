@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from .._base.basic_errors import InvalidArgumentError, StepflowClientError
 from .._base.slices import slices
-from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.expressions import is_expression, write_path
 from .objects import fields_of, is_data_object, is_scalar, text_of
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 import yaml.composer
 
+from .._base.basic_errors import FlowFileError
 from .._base.text import cut
-from ..errors import FlowFileError
 from .syntax_faults import Fault, yaml_fault
 
 _MOST_VALUES = 1_000_000

@@ -22,7 +22,7 @@ from .._data.values import FIELD_DEPTH, check_json, is_plain
 from .._rules import operations as api
 from .._rules.deadline import current_deadline, has_passed
 from .._rules.lost_creation import RunRegistries
-from ..errors import InvalidArgumentError, InvalidFlowError, InvalidRequestError
+from ..errors import InvalidArgumentError, InvalidRequestError
 from ..flows.flow_argument import flow_argument, load_flow
 from .connection import Connection
 
@@ -232,6 +232,8 @@ class FlowStore:
             found, _ = self._post_flow(flow, dry_run=True)
             if any(each.get("level") in _FATAL for each in found):
                 result = _validation(found)
+                from ..types.flows import InvalidFlowError
+
                 raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
             self._accepted = {**_newest(self._accepted), digest: found}
         return self._store_as_blob(copy)

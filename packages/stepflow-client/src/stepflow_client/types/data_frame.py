@@ -26,7 +26,7 @@ def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
     try:
         import polars  # pyright: ignore[reportMissingImports]
     except ImportError:
-        from ..errors import StepflowClientError
+        from .._base.basic_errors import StepflowClientError
 
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None

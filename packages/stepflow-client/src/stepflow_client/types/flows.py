@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
+from .._base.basic_errors import StepflowClientError
 from .._data.objects import StoredFlowId
 from .._data.secrets import HIDDEN, hidden_flow, hidden_schema
 from .._data.values import ordered
@@ -159,3 +160,18 @@ class FlowVariables(Model):
 
     flow_id: str
     variables: dict[str, FlowVariable]
+
+
+class InvalidFlowError(StepflowClientError):
+    """The server refuses the flow.
+
+    Attributes:
+        diagnostics: The server's diagnostics, fatal ones first.
+    """
+
+    __module__ = "stepflow_client.errors"
+
+    def __init__(self, message: str, *, diagnostics: Sequence[Diagnostic] = (), **more: Any) -> None:
+        """Store the message and the diagnostics."""
+        super().__init__(message, **more)
+        self.diagnostics = list(diagnostics)

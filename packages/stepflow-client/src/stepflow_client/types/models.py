@@ -14,9 +14,9 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, dataclass_transform, overload
 
+from .._base.basic_errors import InvalidArgumentError
 from .._base.text import near
 from .._data.arguments import wrong
-from ..errors import InvalidArgumentError
 from .shown import Record, Records
 from .statuses import ENUMS, read_enum
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import OutputTypeError
 from .models import LOCAL, Model, field, record
-from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, Typed, failure
+from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, OutputTypeError, Typed, failure
 from .shown import Shown
 from .statuses import FAILED_STATUSES, ExecutionStatus
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import InvalidArgumentError
+from .._base.basic_errors import InvalidArgumentError
 from .models import Model, field, record
 from .results import FlowResult
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from ..errors import RunFailedError
+from .._base.basic_errors import StepflowClientError
 from .models import KINDS, LOCAL, Model, field, record
 from .shown import Shown
 from .statuses import FAILED_STATUSES, NO_ROUTE, ErrorCode, ExecutionStatus
@@ -185,3 +185,35 @@ def failure(result: FlowResult[Any], what: str) -> RunFailedError:
     where = f" at step {error.step_id!r}" if error.step_id else ""
     message = f"{what} failed{where}: {error.message}"
     return RunFailedError(message, run_id=result.run_id or None, result=result, details=error, hint=error.hint)
+
+
+class RunFailedError(StepflowClientError):
+    """A run ended without success.
+
+    Attributes:
+        result: The result of the run, if known.
+    """
+
+    __module__ = "stepflow_client.errors"
+
+    def __init__(self, message: str, *, result: FlowResult | None = None, **more: Any) -> None:
+        """Store the message and the result."""
+        super().__init__(message, **more)
+        self.result = result
+
+
+class OutputTypeError(StepflowClientError):
+    """A run succeeded, but its output does not match the `output_type`.
+
+    `details` lists the `path` and the `message` of each fault.
+
+    Attributes:
+        result: The result, with its output as JSON.
+    """
+
+    __module__ = "stepflow_client.errors"
+
+    def __init__(self, message: str, *, result: FlowResult | None = None, **more: Any) -> None:
+        """Store the message and the result."""
+        super().__init__(message, **more)
+        self.result = result
