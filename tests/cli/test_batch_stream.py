@@ -165,7 +165,7 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
         (("-o", "table", "--output", "out.txt"), "-o table is printed, not written to a file"),
         (("--output", "out.txt"), "ends in none of .jsonl"),
         (("--retry-failed",), "--retry-failed needs --output FILE"),
-        (("--retry-failed", "--output", "none.jsonl"), "none.jsonl is not there"),
+        (("--retry-failed", "--output", "none.jsonl"), "none.jsonl does not exist"),
         (("--retry-failed", "--resume", "--output", "o.jsonl"), "--resume and --retry-failed exclude each other"),
         (("--retry-failed", "--limit", "1", "--output", "in.jsonl"), "--retry-failed and --limit exclude each other"),
         (("--seed", "1", "--output", "o.jsonl"), "--seed needs --sample"),

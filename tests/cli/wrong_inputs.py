@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 FILES = {
+    "twice.csv": "name,age,name\nAda,3,Bob\n",
+    "open.csv": 'name,age\n"Ada,3\nBob,4\n',
     "hello.yaml": "name: hello\nsteps:\n  - id: greet\n    component: /builtin/create_messages\n"
     "    input: {user_prompt: {$input: name}}\noutput: {$step: greet}\n",
     "typed.yaml": "name: typed\nschemas:\n  properties:\n"
@@ -158,6 +160,18 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
         ("batch hello.yaml in.json", "in.json"),
         ("run hello.yaml --resume", "--resume", "stepflow batch"),
         ("batch hello.yaml bad.jsonl --retry -1", "--retry"),
+        ("batch hello.yaml", "INPUTS"),
+        ("batch hello.yaml twice.csv", "'name'"),
+        ("batch hello.yaml open.csv", "line 3"),
+        ("batch hello.yaml bad.jsonl --seed 3", "--seed", "needs --sample"),
+        ("batch hello.yaml bad.jsonl -o table -O out.txt", "-o table"),
+        ("run hello.yaml --inputs bad.jsonl", "--inputs"),
+        ("run hello.yaml --name Ada", "--name"),
+        ("run hello.yaml --input in.json --set greet.input.usr_prompt=a", "usr_prompt"),
+        ("run hello.yaml --input in.json --var tone=kind", "'tone'"),
+        ("runs report @last -O x.pdf", "x.pdf"),
+        ("runs items @last --item 7", "--item"),
+        ("flows delete abc --yes", "abc"),
     ],
     "Options, times, formats": [
         ("run hello.yaml --verbos", "--verbos"),

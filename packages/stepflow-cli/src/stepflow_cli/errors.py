@@ -142,7 +142,7 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
             kind=kind,
             exit_code=ExitCode.for_error(error),
             run_id=error.run_id,
-            hint=hint or error.hint or _candidates(error) or _known_by(error),
+            hint=hint or _in_options(error.hint) or _candidates(error) or _known_by(error),
         )
     if isinstance(error, FileNotFoundError) and not _has_working_folder():
         return usage("the working folder was deleted", "change to another folder")
@@ -160,6 +160,12 @@ def _has_working_folder() -> bool:
     except OSError:
         return False
     return True
+
+
+def _in_options(hint: str | None) -> str | None:
+    """Return a hint of the client with the options that stand for its arguments."""
+    hint = re.sub(r"^add (\w+) to the variables$", r"--var \1=VALUE sets it", hint or "")
+    return re.sub(r"^the environment, which has (\w+), .*", r"--variables-from-env takes it from \1", hint) or None
 
 
 def _candidates(error: StepflowClientError) -> str | None:
@@ -246,12 +252,18 @@ def _with_value(error: click.ClickException) -> list[str]:
 
 
 def _guess(error: click.ClickException, context: click.Context | None) -> str | None:
-    """Return the hint that suggests the most similar name; None if it is an option that changes or deletes things."""
-    names = [name for name in getattr(error, "possibilities", None) or () if name != "--help-all"]
-    params = context.command.params if context is not None else []
-    if not names or any(getattr(param, "is_risky", False) and names[0] in param.opts for param in params):
+    """Return the hint that suggests the most similar option, unless that changes or deletes things; None if none is."""
+    if context is None or not isinstance(error, click.NoSuchOption) or not error.option_name.startswith("--"):
         return None
-    return f"did you mean {names[0]}?"
+    typed, params = error.option_name.lstrip("-"), context.command.params
+    names = {name.lstrip("-"): param for param in params for name in param.opts if name.startswith("--")}
+    hint = nearest(typed, names)
+    if hint is not None:
+        name = hint.removeprefix("did you mean ").removesuffix("?")
+        return None if getattr(names[name], "is_risky", False) else f"did you mean --{name}?"
+    if context.command.name in ("run", "submit") and typed.isidentifier():
+        return f"a field of the input is given as --input-json '{{\"{typed}\": ...}}'"
+    return None
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

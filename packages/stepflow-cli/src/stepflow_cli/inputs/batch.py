@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from stepflow_client import FlowFileError
 
 from ..errors import usage
 from ..output.messages import note
-from ..stdio import read_stdin_bytes
-from .files import read_bytes
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream
 
 
 def read_inputs(
-    path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True, is_whole: bool = False
+    path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True
 ) -> InputStream:
     """Open a file of inputs.
 
@@ -29,17 +26,10 @@ def read_inputs(
         form: jsonl, csv, json, yaml or parquet; None: by the extension.
         flow: The flow, whose schema gives the types of CSV fields.
         stops: Whether an unreadable line ends the batch. Otherwise a `ValueError` is yielded in its place.
-        is_whole: Whether all inputs are kept in memory.
     """
     from stepflow_client import read_inputs as opened
 
-    source: Any = sys.stdin.buffer if path == "-" else path
-    if is_whole and (form or _ending(path)) in ("jsonl", "ndjson", "csv"):
-        # What is kept in memory has the limits of other files.
-        source = _Content(read_stdin_bytes() if path == "-" else read_bytes(path))
-        source.name = "standard input" if path == "-" else path
-        form = "csv" if (form or _ending(path)) == "csv" else "jsonl"
-    format: Any = form
+    source, format = sys.stdin.buffer if path == "-" else path, cast("Any", form)
     return opened(source, flow=flow, format=format, on_bad_line="stop" if stops else "fail")
 
 
@@ -50,7 +40,7 @@ def all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> l
         Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
     """
     try:
-        with read_inputs(path, form, flow, is_whole=True) as inputs:
+        with read_inputs(path, form, flow) as inputs:
             found = list(inputs)
     except FlowFileError as error:
         raise usage(error.message, without_option(error.hint)) from None
@@ -66,16 +56,6 @@ def without_option(hint: str | None, instead: str | None = None) -> str | None:
 
     parts = [instead if part == GOES_ON else part for part in (hint or "").split("; ")]
     return "; ".join(filter(None, parts)) or None
-
-
-class _Content(BytesIO):
-    """The content of a file, with its name."""
-
-    name: str
-
-
-def _ending(path: str) -> str:
-    return "jsonl" if path == "-" else path.lower().rpartition(".")[2]
 
 
 Placed = tuple[int, Any]

@@ -10,19 +10,9 @@ from .sections import BATCH, Choice
 FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of many inputs."""
 RETRY_CODES = [
-    "timeout",
-    "invalid_input",
-    "component_failed",
-    "cancelled",
-    "unreachable",
-    "component_not_found",
-    "resource_unavailable",
-    "expression_failed",
-    "orchestrator",
-    "worker",
-    "lost",
-    "lost_before_start",
-]
+    "timeout", "invalid_input", "component_failed", "cancelled", "unreachable", "component_not_found",
+    "resource_unavailable", "expression_failed", "orchestrator", "worker", "lost", "lost_before_start",
+]  # fmt: skip
 """The error codes of runs. Listed here, as the client's enumeration takes long to import."""
 
 retry_options = (

@@ -48,6 +48,7 @@ _OPTIONS |= {
     for command in ("run", "submit")
     for option in _BATCH.split()
 } | {
+    "items --item": "'stepflow runs result RUN --item N' prints one item, 'runs steps RUN --item N' its steps",
     "batch --inputs": "INPUTS is the second argument: stepflow batch FLOW INPUTS",
     "batch --output-format": "-o FORMAT is the format of the records",
 }

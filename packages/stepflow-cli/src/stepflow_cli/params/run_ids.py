@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
 
 class _RunId(TextType):
-    """A run id as servers write it, its beginning, or `@N`."""
+    """A run id as servers write it, its beginning, or `@N`.
+
+    Args:
+        listing: The command that lists the ids.
+    """
+
+    def __init__(self, listing: str) -> None:
+        self._listing = listing
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the id."""
         # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
-        return "@last" if value == "-" else checked_id(value)
+        return "@last" if value == "-" else checked_id(value, listing=self._listing)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the newest runs of the server."""
@@ -38,7 +45,7 @@ class _RecordedRunId(_RunId):
         return value if value.startswith("pending:") else super().convert(value, param, ctx)
 
 
-RUN_ID, RECORDED_RUN_ID = _RunId(), _RecordedRunId()
+RUN_ID, RECORDED_RUN_ID = _RunId("runs list"), _RecordedRunId("history list")
 
 
 class ContentId(TextType):
@@ -54,12 +61,13 @@ class ContentId(TextType):
         return value
 
 
-def checked_id(text: str, where: str = "") -> str:
+def checked_id(text: str, where: str = "", listing: str = "runs list") -> str:
     """Return a run id as servers write it, its beginning, or `@N`.
 
     Args:
         text: The text.
         where: What a message begins with.
+        listing: The command that lists the ids, for a hint.
 
     Raises:
         Problem: If it is none.
@@ -74,5 +82,5 @@ def checked_id(text: str, where: str = "") -> str:
             return text
         if is_beginning(lower):
             return lower
-        hint = "'stepflow runs list' shows them; the beginning will do, of at least four digits, or @last"
+        hint = f"'stepflow {listing}' shows them; the beginning will do, of at least four digits, or @last, @2 ..."
         raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None

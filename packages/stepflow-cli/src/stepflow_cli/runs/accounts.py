@@ -62,6 +62,7 @@ _MOST_EXPLAINED = 1000
 """The steps of larger runs are not requested to count failed items of their sub-runs."""
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
+_UNSET = "Undefined variable: "
 _TIMEOUT = 5.0
 """Seconds to wait for the components; a plugin may not respond."""
 
@@ -84,6 +85,10 @@ def explained(target: Target, job: Job, result: FlowResult) -> str | None:
         return None
     flow = job.with_overrides
     hint = FailureHints(flow, job.variables or {}).of(error, job.input)
+    if isinstance(job.input, list) and error.message.startswith("Input path"):
+        return "the input is a list; 'stepflow batch FLOW INPUTS' runs the flow on each of its elements"
+    if error.message.startswith(_UNSET):
+        return f"--var {error.message.removeprefix(_UNSET)}=VALUE sets it"
     if hint is not None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
         return hint
     step = next((step for step in flow.get("steps", ()) if step.get("id") == error.step_id), None)

@@ -51,21 +51,21 @@ class BatchProgress(BatchCount):
         self._hint: str | None = None
         self._runs: set[str | None] = set()
         self._failed_runs: set[str | None] = set()
-        """At most two of the batch's runs, and of those of its failed inputs; None for an input that was not sent."""
+        """The runs of the batch, and of its failed inputs; None for an input that was not sent."""
         self._latencies = Latencies()
         self._shown = time.monotonic()
 
     def note(self, outcome: Outcome) -> None:
         """Count an outcome."""
         super().note(outcome)
-        _add(self._runs, outcome.run_id)
+        self._runs.add(outcome.run_id)
         if outcome.duration is not None:
             self._latencies.note(outcome.duration)
         if outcome.is_success:
             return
         if self._hint is None and outcome.error is not None and outcome.error.hint is not None:
             self._hint = f"item {outcome.index}: {outcome.error.hint}"
-        _add(self._failed_runs, outcome.run_id)
+        self._failed_runs.add(outcome.run_id)
         self._failures.add(outcome.index, outcome.error, outcome.status)
 
     @property
@@ -119,11 +119,6 @@ class BatchProgress(BatchCount):
             where = "" if run_id is None else f" in run {run_id}"
             message = f"{self.failed} of {self.done} inputs did not succeed{where}"
             raise Problem(message, kind="run_failed", run_id=run_id, hint=self._hint)
-
-
-def _add(runs: set[str | None], run_id: str | None) -> None:
-    if len(runs) < 2:
-        runs.add(run_id)
 
 
 def _only(runs: set[str | None]) -> str | None:

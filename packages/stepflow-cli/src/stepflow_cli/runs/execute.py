@@ -117,6 +117,8 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
     if job.check and job.has_input and (job.inputs is None or job.batch is not None):
         inputs = [job.input] if job.batch is None else job.batch
         file = job.inputs or next((each.text for each in values.input if each.form == "file"), None)
+        if isinstance(job.input, list):
+            advice = f"'stepflow batch FLOW INPUTS' runs a flow on each input of a list; {advice}"
         check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)
     return job
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ class Stream:
         is_there, has_journal = os.path.exists(self.file), os.path.exists(self.journal)
         if self.retry_failed:
             if not is_there:
-                raise usage(f"{self.file} is not there: --retry-failed runs its failed inputs again")
+                raise usage(f"{self.file} does not exist", "--retry-failed runs the failed inputs of such a file again")
         elif self.resume and is_there and not has_journal:
             raise usage(f"cannot resume {self.file}: its journal {self.journal} is missing")
         elif not self.resume and (is_there or has_journal):
@@ -141,7 +141,7 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
         return
     run = _Run(target, completed(target, job), stream, wait, stream.journal)
     chosen = chosen_inputs(run.inputs(), stream)
-    try:
+    with run.continued_by("--resume" if stream.journal else None):
         if stream.form is None:
             # A single run, which has one id, and whose records are in the order of the inputs.
             first = list(islice(chosen, _ONE_RUN + 1))
@@ -154,14 +154,6 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
         else:
             with write_outcomes(stream.file or sys.stdout, format=stream.form) as file:
                 run.write_all(chosen, file)
-    except KeyboardInterrupt:
-        raise run.interrupted("--resume" if stream.journal else None) from None
-    except (RunTimeoutError, TransportError) as error:
-        raise problem_of(error, hint=run.continuation("--resume") if stream.journal else error.hint) from None
-    except Problem as problem:
-        if run.progress.run_id is not None:
-            problem = name_run(problem, target, run.progress.run_id)
-        raise problem from None
     if not run.progress.begun:
         # Nothing has run, and without this, nothing says so.
         note(f"no inputs in {'standard input' if stream.inputs == '-' else stream.inputs}")
@@ -201,7 +193,7 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     run = _Run(target, completed(target, job), stream, wait, journal)
     run.progress.expected = len(failed)
     chosen = _unchanged(chosen_again(run.inputs(), failed), failed, stream)
-    try:
+    with run.continued_by("--retry-failed"):
         with writing(output), replacing(output) as merged:
             with write_outcomes(merged, format=form) as file:
                 for record in _earlier(stream):
@@ -211,10 +203,6 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
             # It holds the earlier outcomes: resuming from it would bring them back.
             _remove(f"{output}.journal")
         _remove(journal)
-    except KeyboardInterrupt:
-        raise run.interrupted("--retry-failed") from None
-    except (RunTimeoutError, TransportError) as error:
-        raise problem_of(error, hint=run.continuation("--retry-failed")) from None
     run.progress.summarise()
 
 
@@ -332,16 +320,18 @@ class _Run:
             expected = min(expected, *(most for most in (stream.limit, stream.sample) if most is not None), expected)
         self.progress.expected = expected
 
-    def interrupted(self, option: str | None) -> Problem:
-        """Return the problem to report when Ctrl-C ends the batch."""
-        return Problem(
-            f"interrupted after {self.progress.done} inputs",
-            kind="interrupted",
-            exit_code=ExitCode.INTERRUPTED,
-            hint=self.continuation(option) if option else None,
-        )
-
-    @staticmethod
-    def continuation(option: str) -> str:
-        """Return how the batch continues after it has ended early."""
-        return f"to continue, run the same command with {option}"
+    @contextmanager
+    def continued_by(self, option: str | None) -> Iterator[None]:
+        """Report how the batch continues if the block ends before the batch does."""
+        hint = None if option is None else f"to continue, run the same command with {option}"
+        try:
+            yield
+        except KeyboardInterrupt:
+            message, code = f"interrupted after {self.progress.done} inputs", ExitCode.INTERRUPTED
+            raise Problem(message, kind="interrupted", exit_code=code, hint=hint) from None
+        except (RunTimeoutError, TransportError) as error:
+            raise problem_of(error, hint=hint) from None
+        except Problem as problem:
+            if self.progress.run_id is not None:
+                name_run(problem, self._target, self.progress.run_id)
+            raise

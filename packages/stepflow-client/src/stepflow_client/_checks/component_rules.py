@@ -43,7 +43,8 @@ def check_component(step: Step, catalogue: Catalogue, found: Findings) -> None:
                   "at their ends and no empty parts", f"write {_tidy(step.component)}")  # fmt: skip
     elif not step.component.startswith("/"):
         found.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
-                  "route", near(node.value, [*known, "/" + node.value]))  # fmt: skip
+                  "route", near(node.value, [each for each in known if each.endswith(f"/{node.value}")] or
+                                [*known, "/" + node.value]))  # fmt: skip
     elif known_schemas := catalogue.schemas(step.component):
         _check_input(step, known_schemas[0], found)
     else:

@@ -301,7 +301,9 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
         except StopIteration:
             return
         except csv.Error as error:
-            yield lines.line_num, ValueError(str(error))
+            is_open = str(error) == "unexpected end of data"
+            hint = 'a quote in a quoted field is written as ""'
+            yield lines.line_num, _BadLine("a quote is not closed" if is_open else str(error), hint)
             continue
         if not cells:
             continue

@@ -38,7 +38,9 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except (OSError, arrow.ArrowException) as error:
         said = getattr(error, "strerror", None) or error
-        raise FlowFileError(f"{name} cannot be read: {said}", path=name) from None
+        unreadable = FlowFileError(f"{name} cannot be read: {said}", path=name)
+        unreadable.hint = "the file is damaged, or is no Parquet file"
+        raise unreadable from None
 
 
 def rows_of(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from stepflow_client import NotFoundError
 
 from ...completion.candidates import complete_steps_of_run
-from ...errors import Problem
+from ...errors import Problem, nearest, problem_of
 from ...output.messages import waiting
 from ...output.view import Output
 from ...params.conflicts import excludes
@@ -32,6 +33,8 @@ from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunItem
+
+Each = TypeVar("Each")
 
 
 @click.command("get", cls=Command)
@@ -112,13 +115,20 @@ def steps_command(
     with connect(server) as target:
         run_id = whole_id(target.client, run_id)
         if step is not None:
-            found = target.client.get_run_step(run_id, step, item_index=item or 0)
+            try:
+                found = target.client.get_run_step(run_id, step, item_index=item or 0)
+            except NotFoundError as error:
+                ids = {each.step_id for each in target.client.get_run_steps(run_id, item_index=item or 0).steps}
+                hint = nearest(step, ids) or f"it has {', '.join(sorted(ids))}"
+                raise problem_of(error, hint=hint if ids else None) from None
             output.record(explained_steps(target.client, run_id, [found], item or 0)[0].to_dict(), STEP)
             return
         # Only if its errors must be explained, more of the run is read.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
         if steps is None:
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
+        if not steps and item:
+            _of_item(list(target.client.get_run_items(run_id).items), item, run_id)
         steps = explained_steps(target.client, run_id, steps, item)
     output.records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
@@ -156,7 +166,7 @@ def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[Flo
         return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
 
 
-def _of_item(results: list[FlowResult], item: int, run_id: str) -> FlowResult:
+def _of_item(results: list[Each], item: int, run_id: str) -> Each:
     if item < len(results):
         return results[item]
     has = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ...completion.candidates import complete_flow_files
+from ...errors import Problem
 from ...inputs.batch import all_inputs
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
@@ -19,7 +20,9 @@ from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import FILE, Section
 from ...records.results import outcomes_of, print_result, print_results
+from ...runs.accounts import explained
 from ...runs.find import whole_id
+from ...runs.job import Job
 from ...runs.reuse import print_plan, say_plan
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target, connect
@@ -27,7 +30,7 @@ from ...settings.history import require_history
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client import RerunResult
+    from stepflow_client import FlowResult, RerunResult
     from stepflow_client.types.snapshot import SnapshotPart
 
 _RERUN = Section("Rerun")
@@ -140,7 +143,7 @@ def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) ->
         say_plan(plan)
         with target.history.recording(**about):
             again = _rerun(target, asked, arguments, wait)
-        _print(again, output)
+        _print(target, again, output)
 
 
 def _rerun(target: Target, asked: _Asked, arguments: dict[str, Any], wait: Wait) -> RerunResult:
@@ -150,8 +153,23 @@ def _rerun(target: Target, asked: _Asked, arguments: dict[str, Any], wait: Wait)
         return target.client.rerun(asked.run_id, timeout=wait.timeout, variables_from_env=from_env, **arguments)
 
 
-def _print(again: RerunResult, output: Output) -> None:
-    if len(again.results) == 1:
-        print_result(again.results[0], output)
-    else:
+def _print(target: Target, again: RerunResult, output: Output) -> None:
+    if len(again.results) != 1:
         print_results(again.run_ids, outcomes_of(again.results), output)
+        return
+    try:
+        print_result(again.results[0], output)
+    except Problem as problem:
+        if problem.kind == "run_failed":
+            problem.hint = problem.hint or _hint(target, again.results[0])
+        raise
+
+
+def _hint(target: Target, result: FlowResult) -> str | None:
+    """Return why a run failed, if its input is known."""
+    snapshot = target.client.snapshot(result.run_id, include=["items", "flow", "arguments"])
+    given = snapshot.arguments
+    if snapshot.flow is None or given is None or not given.inputs:
+        return None
+    job = Job(flow=dict(snapshot.flow), input=given.inputs[0], variables=dict(given.variables or {}))
+    return explained(target, job, result)
