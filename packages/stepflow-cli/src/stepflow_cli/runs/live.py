@@ -92,7 +92,7 @@ class _Shown:
             with live_picture(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
                 try:
-                    watch.follow(_nothing, partial(self._refreshed, refresh), timeout=None, sub_runs=True)
+                    watch.follow(_nothing, partial(self._refreshed, refresh), sub_runs=True)
                 finally:
                     self._watch = None
 
@@ -107,7 +107,7 @@ class _Shown:
                     last = time.monotonic()
                     print(f"stepflow: run {self._run_id}: {self._counted(watch)}", file=sys.stderr, flush=True)
 
-            watch.follow(_nothing, partial(self._refreshed, line), timeout=None)
+            watch.follow(_nothing, partial(self._refreshed, line))
 
     @contextmanager
     def _watched(self, seconds: float) -> Iterator[Watch]:

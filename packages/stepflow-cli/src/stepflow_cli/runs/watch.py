@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
-from stepflow_client._command import deadline_scope, progress_of
+from stepflow_client._command import deadline_of, deadline_scope, progress_of
 from stepflow_client._rules.run_progress import FlowOutline, StepProgress
 from stepflow_client.types.statuses import FAILED_STATUSES
 
@@ -41,17 +41,20 @@ Shown = Callable[["RunEvent", float | None, "str | None"], None]
 class Watch:
     """A run that is followed."""
 
-    def __init__(self, target: Target, run_id: str) -> None:
-        """Request the run and the server's time."""
+    def __init__(self, target: Target, run_id: str, timeout: float | None = None) -> None:
+        """Request the run and the server's time; `timeout` limits following the run, from now on."""
         self._target = target
-        health = target.client.health_check().timestamp
+        self._deadline = deadline_of(timeout)
+        with deadline_scope(self._deadline):
+            health = target.client.health_check().timestamp
+            self.snapshot = target.client.snapshot(run_id, include=("flow", "arguments"))
         self._ahead = timedelta() if health is None else health - datetime.now(UTC)
         self._said: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """What became of each step, once the run has ended."""
-        self.snapshot = target.client.snapshot(run_id, include=("flow", "arguments"))
         self.progress = progress_of(self.snapshot, flow_of=self._flow_of)
         if self.run.is_finished:
+            self._deadline = None
             self._read_end()
 
     @property
@@ -77,24 +80,24 @@ class Watch:
             return None
         return "this server reports no events: the steps are not shown"
 
-    def follow(
-        self, show: Shown, refresh: Callable[[], None], *, timeout: float | None, sub_runs: bool = False
-    ) -> None:
+    def follow(self, show: Shown, refresh: Callable[[], None], *, sub_runs: bool = False) -> None:
         """Process events until the run has ended.
 
         Args:
             show: Called with each event.
             refresh: Called several times per second.
-            timeout: Seconds until a RunTimeoutError; None for no limit.
             sub_runs: Whether to include the events of sub-runs.
+
+        Raises:
+            RunTimeoutError: If the run has not ended in time.
         """
-        until = math.inf if timeout is None or self.run.is_finished else time.monotonic() + timeout
         # For a run that is itself a sub-run, servers would send its parent's events, with wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
-        watcher, drawn = self._target.client._parts.watcher, -math.inf
-        followed = watcher.follow(self.progress, every=_TICK, until=until, include_sub_runs=sub_runs)
+        drawn, until = -math.inf, self._deadline or math.inf
+        follow = self._target.client._parts.watcher.follow
+        followed = follow(self.progress, every=_TICK, until=until, include_sub_runs=sub_runs)
         # A request to a server that does not respond ends in time too.
-        with deadline_scope(None if until == math.inf else until), closing(followed):
+        with deadline_scope(self._deadline), closing(followed):
             for now in followed:
                 if now.event is not None:
                     self._said = None

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .._records.junit_xml import junit_xml
     from .._records.outcome_files import OutcomeFormat, output_format_of, read_outcomes
     from .._rules.batch_count import BatchCount
-    from .._rules.deadline import deadline_scope
+    from .._rules.deadline import deadline_of, deadline_scope
     from .._rules.ending import is_given_up
     from .._rules.failure_groups import MOST_SHOWN, FailureGroup, FailureGroups, failure_groups
     from .._rules.server_advice import ANOTHER_SERVICE, refused
@@ -67,14 +67,15 @@ __all__ = [
     "OutcomeFormat", "Reading", "ResolvedInput", "RunReader", "RunWatcher", "ServerConfig", "SnapshotReader",
     "Step", "StepTime", "StepTimes", "StepTypes", "as_stored", "async_checked", "certificate_problem", "changes",
     "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
-    "collector_paused", "completed", "corrected", "deadline_scope", "edit_of", "encode", "environment_settings",
-    "environment_variables", "examples_of", "excerpt_of", "expectation_of", "failure_groups", "find_in",
-    "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses", "install_command", "is_data_object",
-    "is_given_up", "is_lost", "is_read_once", "junit_xml", "listening", "logger_of", "merge_overrides", "merge_patch",
-    "merged", "names_of", "near_file", "nearest_file", "node_of_inner", "open_marks", "output_format_of", "parse_toml",
-    "passing_lines", "progress_of", "read", "read_outcomes", "recovery_warnings", "refused", "result_of",
-    "run_arguments", "same_server", "sync_together", "tests_in", "type_flow", "type_text", "user_folder",
-    "value_changes", "variable_type", "without_cases", "write_yaml",
+    "collector_paused", "completed", "corrected", "deadline_of", "deadline_scope", "edit_of", "encode",
+    "environment_settings", "environment_variables", "examples_of", "excerpt_of", "expectation_of",
+    "failure_groups", "find_in", "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses",
+    "install_command", "is_data_object", "is_given_up", "is_lost", "is_read_once", "junit_xml", "listening",
+    "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
+    "node_of_inner", "open_marks", "output_format_of", "parse_toml", "passing_lines", "progress_of", "read",
+    "read_outcomes", "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "sync_together",
+    "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "without_cases",
+    "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(
@@ -118,7 +119,7 @@ __getattr__, __dir__ = lazy_names(
         "._records.junit_xml": ["junit_xml"],
         "._records.outcome_files": ["OutcomeFormat", "output_format_of", "read_outcomes"],
         "._rules.batch_count": ["BatchCount"],
-        "._rules.deadline": ["deadline_scope"],
+        "._rules.deadline": ["deadline_of", "deadline_scope"],
         "._rules.ending": ["is_given_up"],
         "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MOST_SHOWN", "failure_groups"],
         "._rules.server_advice": ["ANOTHER_SERVICE", "refused"],

@@ -65,15 +65,15 @@ def _watch(target: Target, run_id: str, wait: Wait, output: Output) -> None:
     from ...runs.watch import Watch, failure_of
 
     with hinting_return(target, run_id, wait):
-        watch = Watch(target, run_id)
+        watch = Watch(target, run_id, wait.timeout)
         if output.format == "jsonl":
-            _events(watch, wait, output)
+            _events(watch, output)
         elif output.format in ("json", "yaml", "name") or output.fields:
-            _end(target, watch, wait, output)
+            _end(target, watch, output)
         elif is_terminal(sys.stdout):
-            _tree(watch, wait)
+            _tree(watch)
         else:
-            _lines(watch, wait, output)
+            _lines(watch, output)
         problem = failure_of(target, watch.run)
     if problem is not None:
         raise with_views(problem, target, run_id)
@@ -83,21 +83,21 @@ def _nothing(*_: Any) -> None:
     return
 
 
-def _events(watch: Watch, wait: Wait, output: Output) -> None:
+def _events(watch: Watch, output: Output) -> None:
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
         output.records([event_record(event)], EVENT, flush=True)
 
-    watch.follow(show, _nothing, timeout=wait.timeout)
+    watch.follow(show, _nothing)
 
 
-def _end(target: Target, watch: Watch, wait: Wait, output: Output) -> None:
+def _end(target: Target, watch: Watch, output: Output) -> None:
     with waiting(f"watching run {watch.run.run_id}"):
-        watch.follow(_nothing, _nothing, timeout=wait.timeout)
+        watch.follow(_nothing, _nothing)
     run = explained_run(target.client, watch.run.run_id)
     output.record(run.to_dict(), run_view(run.account))
 
 
-def _lines(watch: Watch, wait: Wait, output: Output) -> None:
+def _lines(watch: Watch, output: Output) -> None:
     from ...runs.events import words_for
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
@@ -105,10 +105,10 @@ def _lines(watch: Watch, wait: Wait, output: Output) -> None:
             line = words_for(event, watch.progress, seconds, error)
             output.write_all([f"{printable(line)}\n"], flush=True)
 
-    watch.follow(show, _nothing, timeout=wait.timeout, sub_runs=True)
+    watch.follow(show, _nothing, sub_runs=True)
 
 
-def _tree(watch: Watch, wait: Wait) -> None:
+def _tree(watch: Watch) -> None:
     from ...output.live import live_picture
     from ...runs.tree import tree_of
 
@@ -116,4 +116,4 @@ def _tree(watch: Watch, wait: Wait) -> None:
         return tree_of(watch.progress, watch.now, watch.note, height=height)
 
     with live_picture(draw) as refresh, reported_by(watch.say):
-        watch.follow(_nothing, refresh, timeout=wait.timeout, sub_runs=True)
+        watch.follow(_nothing, refresh, sub_runs=True)
