@@ -207,7 +207,7 @@ class StepflowClient(Guiding, Picklable):
         exact = check_flag(exact_integers, "exact_integers")
         self._core = Core(self._connection, self._recorder, exact, idempotency_scope)
         self._parts = Parts(self._core)
-        self._flows, self._runs = self._core.flows, self._core.runs
+        self._runs = self._core.runs
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
@@ -994,7 +994,7 @@ class StepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return await self._flows.store_flow(flow)
+            return await self._core.flows.store_flow(flow)
 
     async def get_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1013,7 +1013,7 @@ class StepflowClient(Guiding, Picklable):
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
         with call_scope(timeout):
-            return await self._flows.get_flow(flow_id)
+            return await self._core.flows.get_flow(flow_id)
 
     async def delete_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -1025,7 +1025,7 @@ class StepflowClient(Guiding, Picklable):
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
         with call_scope(timeout):
-            await self._flows.delete_flow(flow_id)
+            await self._core.flows.delete_flow(flow_id)
 
     async def get_flow_variables(self, flow_id: FlowId, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
@@ -1040,7 +1040,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return await self._flows.get_flow_variables(flow_id)
+            return await self._core.flows.get_flow_variables(flow_id)
 
     async def check(
         self,
@@ -1075,7 +1075,7 @@ class StepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return await self._flows.check(flow, offline=offline, type_check=type_check, target=target)
+            return await self._core.flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     async def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1090,7 +1090,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return await self._flows.validate(flow)
+            return await self._core.flows.validate(flow)
 
     # Creating and reading runs
 

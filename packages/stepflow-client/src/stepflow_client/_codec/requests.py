@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from uuid import UUID
 
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._data.objects import DataObject, is_data_object
@@ -34,8 +33,16 @@ class HasRunId(Protocol):
         """The id of the run."""
 
 
-RunId = str | UUID | HasRunId
-"""A run: its id, or an object with a `run_id`."""
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    RunId = str | UUID | HasRunId
+    """A run: its id, or an object with a `run_id`."""
+else:
+    # The module `uuid` takes some milliseconds to import.
+    RunId = str | HasRunId
+RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""The usual form of run ids."""
 
 
 def check_run_id(run_id: RunId) -> str:
@@ -45,6 +52,10 @@ def check_run_id(run_id: RunId) -> str:
         InvalidArgumentError: If it is not a UUID. (Current servers send meaningless responses to some operations with
             such an id.)
     """
+    if isinstance(run_id, str) and RUN_ID.fullmatch(run_id):
+        return run_id
+    from uuid import UUID
+
     if isinstance(run_id, UUID):
         return str(run_id)
     try:
@@ -286,10 +297,10 @@ def flow_digest(flow: dict[str, Any]) -> bytes | None:
     The digest is only compared within this process, so it can use marshal, which writes plain values several times
     faster than JSON.
     """
-    import hashlib
-
     content = plain_content(flow)
-    return None if content is None else hashlib.sha256(content).digest()
+    # The keyed hash of Python, twice: hashlib takes several milliseconds to import.
+    parts = () if content is None else (content, content + b".")
+    return b"".join(hash(part).to_bytes(8, "big", signed=True) for part in parts) or None
 
 
 def plain_content(flow: Any) -> bytes | None:

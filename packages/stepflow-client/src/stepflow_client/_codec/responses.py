@@ -5,13 +5,11 @@ The formats are those of the current server; responses of older servers are tran
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from uuid import UUID
 
 from .. import errors, types
 from .._base.collector import collector_paused
@@ -22,6 +20,7 @@ from ..types.models import decoded
 from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
 from . import failed_items
 from .json_bodies import build
+from .requests import RUN_ID
 
 if TYPE_CHECKING:
     from .._runs import additions, pins
@@ -43,7 +42,6 @@ else:
 
 Run = TypeVar("Run", bound="RunDetails")
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
 _MANY = 100
 """Number of items above which a run counts as large."""
@@ -97,8 +95,11 @@ def _run(kind: type[Run], summary: Any) -> Run:
 def _run_id(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"runId is {value!r}")
-    # Nearly all ids already have this form, and UUID takes several times as long.
-    return value if _UUID.fullmatch(value) else str(UUID(value))
+    if RUN_ID.fullmatch(value):
+        return value
+    from uuid import UUID
+
+    return str(UUID(value))
 
 
 def _sendable(value: Any, what: str) -> str:
@@ -138,7 +139,7 @@ def started(answer: dict[str, Any]) -> Started:
     summary = answer["summary"]
     items = checked_items(answer.get("results") or [])
     run_id = summary["runId"]
-    run_id = run_id if _UUID.fullmatch(run_id) else _run_id(run_id)
+    run_id = run_id if RUN_ID.fullmatch(run_id) else _run_id(run_id)
     status = summary["status"]
     # What is usual costs no call. (`true` equals 1.)
     known = STATUS_NUMBERS.get(status) if type(status) is int else None

@@ -12,7 +12,6 @@ from enum import Enum
 from os import PathLike
 from pathlib import PurePath
 from typing import Any, ClassVar, Protocol
-from uuid import UUID
 
 from .field_names import field_names
 
@@ -67,16 +66,17 @@ DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
 _MARKS = ("__dataclass_fields__", "model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__")
 
 
-_SCALARS = (datetime, date, time, UUID, PurePath, Enum)
+_SCALARS = (datetime, date, time, PurePath, Enum)
 
 
 def is_scalar(value: object) -> bool:
     """Return whether a value is no JSON value but has one form in JSON: a date, a UUID, a decimal, a path, an enum."""
     if isinstance(value, _SCALARS):
         return True
-    # A program without this module has no decimals.
-    decimal = sys.modules.get("decimal")
-    return decimal is not None and isinstance(value, decimal.Decimal)
+    # A program without these modules has no decimals and no UUIDs.
+    decimal, uuid = sys.modules.get("decimal"), sys.modules.get("uuid")
+    is_decimal = decimal is not None and isinstance(value, decimal.Decimal)
+    return is_decimal or (uuid is not None and isinstance(value, uuid.UUID))
 
 
 def text_of(value: Any) -> Any:

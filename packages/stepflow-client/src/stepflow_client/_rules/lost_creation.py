@@ -10,7 +10,6 @@ import re
 import threading
 import time
 from collections.abc import Iterable
-from uuid import UUID, uuid4
 
 from .._base.newest import Newest
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
@@ -65,6 +64,8 @@ def creation_time(run_id: str) -> float | None:
     if _VERSION_7.fullmatch(run_id):
         # The usual case; several times faster than parsing with UUID.
         return int(run_id[:8] + run_id[9:13], 16) / 1000
+    from uuid import UUID
+
     try:
         uuid = UUID(run_id)
     except ValueError:
@@ -72,7 +73,7 @@ def creation_time(run_id: str) -> float | None:
     return int(uuid.hex[:12], 16) / 1000 if uuid.version == 7 else None
 
 
-_process = uuid4().hex
+_process = os.urandom(16).hex()
 
 
 def this_process() -> str:
@@ -82,7 +83,7 @@ def this_process() -> str:
 
 def _name_process() -> None:
     global _process
-    _process = uuid4().hex
+    _process = os.urandom(16).hex()
 
 
 if hasattr(os, "register_at_fork"):
@@ -140,7 +141,7 @@ class RunRegistry:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tag = uuid4().hex
+        self._tag = os.urandom(16).hex()
         self._shared: Newest[bytes, str] = Newest(_MOST_FLOWS)
         self._storing: set[bytes] = set()
         self._ours: Newest[str, None] = Newest(_MOST_OWNED)
@@ -177,7 +178,7 @@ class RunRegistry:
         with self._lock:
             known = self._shared.pop(digest, None)
             if known is not None and known not in self._ours:
-                self._tag = uuid4().hex
+                self._tag = os.urandom(16).hex()
             return self._tag
 
     def share(self, digest: bytes, flow_id: str) -> None:

@@ -210,7 +210,7 @@ class SyncStepflowClient(Guiding, Picklable):
         exact = check_flag(exact_integers, "exact_integers")
         self._core = Core(self._connection, self._recorder, exact, idempotency_scope)
         self._parts = Parts(self._core)
-        self._flows, self._runs = self._core.flows, self._core.runs
+        self._runs = self._core.runs
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
@@ -993,7 +993,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return self._flows.store_flow(flow)
+            return self._core.flows.store_flow(flow)
 
     def get_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1012,7 +1012,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
         with call_scope(timeout):
-            return self._flows.get_flow(flow_id)
+            return self._core.flows.get_flow(flow_id)
 
     def delete_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> None:
         """Ask the server to delete a flow.
@@ -1024,7 +1024,7 @@ class SyncStepflowClient(Guiding, Picklable):
             timeout: Seconds for the whole call, instead of the client's timeout.
         """
         with call_scope(timeout):
-            self._flows.delete_flow(flow_id)
+            self._core.flows.delete_flow(flow_id)
 
     def get_flow_variables(self, flow_id: FlowId, *, timeout: float | None = None) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
@@ -1039,7 +1039,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return self._flows.get_flow_variables(flow_id)
+            return self._core.flows.get_flow_variables(flow_id)
 
     def check(
         self,
@@ -1074,7 +1074,7 @@ class SyncStepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return self._flows.check(flow, offline=offline, type_check=type_check, target=target)
+            return self._core.flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1089,7 +1089,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return self._flows.validate(flow)
+            return self._core.flows.validate(flow)
 
     # Creating and reading runs
 

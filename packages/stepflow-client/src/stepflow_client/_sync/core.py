@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from .._telemetry.recorder import Recorder
 from .connection import Connection
-from .flows import FlowStore
 from .listing import RunLister
 from .runs import RunReader
 
 if TYPE_CHECKING:
     from .blobs import BlobStore
+    from .flows import FlowStore
 
 
 class Core:
@@ -32,9 +32,15 @@ class Core:
         self.recorder = recorder
         self.exact_integers = exact_integers
         self.key_scope = key_scope
-        self.flows = FlowStore(connection)
         self.runs = RunReader(connection)
         self.lister = RunLister(connection, recorder)
+
+    @cached_property
+    def flows(self) -> FlowStore:
+        """Stores and checks flows."""
+        from .flows import FlowStore
+
+        return FlowStore(self.connection)
 
     @cached_property
     def blobs(self) -> BlobStore:

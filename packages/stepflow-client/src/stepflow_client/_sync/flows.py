@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from uuid import uuid4
 
 from .. import types
 from .._base.lazy import lazy_module
@@ -199,7 +199,7 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return self.store_copy(flow, additions.tagged(flow.with_examples, uuid4().hex))
+            return self.store_copy(flow, additions.tagged(flow.with_examples, os.urandom(16).hex()))
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
             is_first = registry.start_storing(digest)

@@ -98,6 +98,8 @@ def plain_data(value: Any) -> Any:
     """Return a value with enumerations and times as text, and objects as dicts."""
     if value is None or isinstance(value, (str, int, float)):
         return value.value if isinstance(value, Enum) else value
+    if isinstance(value, Record):
+        return value.to_dict()
     if is_scalar(value):
         return rfc3339(value) if isinstance(value, datetime) else text_of(value)
     if isinstance(value, Mapping):
