@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from .._telemetry.recorder import Recorder
 from .connection import Connection
-from .listing import RunLister
 from .runs import RunReader
 
 if TYPE_CHECKING:
     from .blobs import BlobStore
     from .flows import FlowStore
+    from .listing import RunLister
 
 
 class Core:
@@ -31,7 +31,6 @@ class Core:
         self.exact_integers = exact_integers
         self.key_scope = key_scope
         self.runs = RunReader(connection)
-        self.lister = RunLister(connection, recorder)
 
     @cached_property
     def flows(self) -> FlowStore:
@@ -39,6 +38,13 @@ class Core:
         from .flows import FlowStore
 
         return FlowStore(self.connection)
+
+    @cached_property
+    def lister(self) -> RunLister:
+        """Lists runs."""
+        from .listing import RunLister
+
+        return RunLister(self.connection, self.recorder)
 
     @cached_property
     def blobs(self) -> BlobStore:

@@ -117,7 +117,8 @@ class ProgressReporter:
                 if seen.progress.is_over:
                     return
                 now = time.monotonic()
-                if seen.event is None or now - shown >= _EVERY:
+                is_tick = seen.event is None and seen.run is None
+                if is_tick or now - shown >= _EVERY:
                     shown = now
                     report(seen.progress.progress(now - began))
 

@@ -17,8 +17,13 @@ import yaml
 import yaml.composer
 
 from .._base.basic_errors import FlowFileError
+from .._base.lazy import lazy_module
 from .._base.text import cut
-from .syntax_faults import Fault, yaml_fault
+
+if TYPE_CHECKING:
+    from . import syntax_faults
+else:
+    syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
 _MOST_VALUES = 1_000_000
 """Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
@@ -101,7 +106,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             return convert(reader, node)
         return None if node is None else reader.value(node)
     except yaml.MarkedYAMLError as error:
-        raise yaml_fault(text, error, _Loader).error(source, "is not YAML") from None
+        raise syntax_faults.yaml_fault(text, error, _Loader).error(source, "is not YAML") from None
     except yaml.reader.ReaderError as error:
         wrong = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
         wrong.hint = "remove the character, or name a text file"
@@ -265,7 +270,7 @@ class YamlReader:
 
     def fail(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
         mark = node.start_mark
-        fault = Fault(reason, hint, mark.line + 1, mark.column + 1)
+        fault = syntax_faults.Fault(reason, hint, mark.line + 1, mark.column + 1)
         raise fault.error(self.source, "cannot be used") from None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from .._base.logging import logger
@@ -83,18 +83,15 @@ class Follower:
         Returns:
             None if the run may still be executed at the caller's deadline.
         """
-        deadline = current_deadline()
-        limit = math.inf if deadline is None else deadline
-        asked = Asked(run.run_id, next_tick=lambda: limit - time.monotonic())
+        timer = Timer(until=current_deadline() or math.inf)
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
-        with closing(self.follow(asked)) as sequence:
-            for seen in sequence:
-                if not isinstance(seen, Tick) and seen.type == "run_completed":
-                    now = self._runs.state(run.run_id)
-                    is_settled = seen.inferred or not is_given_up(now.status, now.items.running)
-                    return now if now.is_finished and is_settled else None
-                if time.monotonic() >= limit:
-                    break
+        with suppress(RunTimeoutError):
+            with closing(self.timed(Asked(run.run_id), timer)) as sequence:
+                for seen in sequence:
+                    if not isinstance(seen, Tick) and seen.type == "run_completed":
+                        now = self._runs.state(run.run_id)
+                        is_settled = seen.inferred or not is_given_up(now.status, now.items.running)
+                        return now if now.is_finished and is_settled else None
         return None
 
     def _polled(self, asked: Asked, position: Cursor) -> Generator[RunEvent | Tick, None, None]:

@@ -17,13 +17,18 @@ from contextlib import suppress
 from functools import partial
 from io import FileIO
 from os import PathLike, fsdecode
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from .._base.lazy import lazy_module
 from .._base.near_files import near_file
 from .._base.text import cut
-from .._data.syntax_faults import fault_at, json_fault
 from .._rules.deadline import current_deadline, within
 from ..errors import FlowFileError, FlowFileNotFoundError
+
+if TYPE_CHECKING:
+    from .._data import syntax_faults
+else:
+    syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
 MAX_FILE_BYTES = 256 * 2**20
 """Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, older ones of up to 2 MiB."""
@@ -182,7 +187,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     try:
         return _read_json(text)
     except json.JSONDecodeError as error:
-        raise json_fault(error).error(source, "is not JSON") from None
+        raise syntax_faults.json_fault(error).error(source, "is not JSON") from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
@@ -190,7 +195,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     # json does not report the position. Constants can be searched for; the YAML parser finds the rest, as JSON is YAML.
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
-            fault = fault_at(text, token.start(), reason, "write null, or a text in double quotes")
+            fault = syntax_faults.fault_at(text, token.start(), reason, "write null, or a text in double quotes")
             raise fault.error(source, "is not JSON")
     from .._data.yaml_reader import read_yaml
 

@@ -6,14 +6,19 @@ import re
 import reprlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from operator import ge, gt, le, lt
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
+from .._base.lazy import lazy_module
 from .._base.slices import SLICE, Slices, slices
 from .._base.text import cut, near, nearest
 from .._data.declared import fields_of
 from .expressions import is_expression, write_path
-from .patterns import LinearPattern, linear_pattern
+
+if TYPE_CHECKING:
+    from . import patterns
+else:
+    patterns = lazy_module("stepflow_client.flows.patterns")
 
 _DEEPEST = 30
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
@@ -202,7 +207,7 @@ class Validator:
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> None:
         self.schema, self.defs, self.is_evaluated = schema, defs, evaluated
-        self.patterns: dict[str, LinearPattern | None] = {}
+        self.patterns: dict[str, patterns.LinearPattern | None] = {}
         self.nullable = set[int]()
         """The ids of the schemas that also allow null."""
         self.rules: dict[int, _Rules] = {}
@@ -293,7 +298,7 @@ class _Check:
         known = self.validator.patterns
         if pattern not in known:
             self.slices.spend(SLICE)
-            known[pattern] = linear_pattern(pattern)
+            known[pattern] = patterns.linear_pattern(pattern)
         found = known[pattern]
         if found is None:
             return None
