@@ -14,7 +14,7 @@ GENERATED = {"docs/cli.md", "docs/servers.md"}
 """Pages that scripts write; they have no code to run."""
 _PAGES = [*ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/[!.]*.md")]
 PAGES = ["README.md", *sorted({path.relative_to(ROOT).as_posix() for path in _PAGES} - GENERATED)]
-LANGUAGES = {"bash", "console", "javascript", "json", "python", "text", "toml", "yaml"}
+LANGUAGES = {"bash", "console", "javascript", "json", "nginx", "python", "text", "toml", "yaml"}
 
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)(?P<language>.*)$")
 FILE_NAME = re.compile(r"# (?P<name>[\w.-]+\.(?:csv|json|py|yaml|yml))\n")

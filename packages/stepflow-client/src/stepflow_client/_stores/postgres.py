@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import islice, takewhile
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -45,6 +46,8 @@ _IDLE = 10.0
 """Seconds after which the thread ends if there is nothing to do."""
 _MAX_CHANGES, _MAX_SIZE = 10_000, 100_000_000
 """Maximum number of waiting changes, and of their characters."""
+_MAX_AT_ONCE = 100
+"""Maximum number of changes in one transaction."""
 _MAX_NAMED = 20
 """Maximum number of runs that a message lists."""
 _LOCK = 0x5374_6570_666C_6F77
@@ -254,50 +257,64 @@ class SharedDatabase(Reports):
             found.shutdown(socket.SHUT_RDWR)
 
     def _work(self) -> None:
-        delay = _DELAYS[0]
+        delay, alone = _DELAYS[0], 0
         while True:
             with self._changed:
                 self._began = None
                 if not self._jobs and not self._changed.wait_for(lambda: self._jobs, _IDLE):
                     self._thread = None
                     return
-                job = self._jobs[0]
-            if job.done.cancelled():
-                self._finish(job)
-                continue
+                jobs = self._next(1 if alone else _MAX_AT_ONCE)
             was_open = self._connection is not None
             try:
                 connection = self._connected()
                 self._began = time.monotonic()
-                job.done.set_result(job.action(connection))
+                # Several changes have one transaction, because a commit waits for the disk.
+                with connection.plain.transaction() if len(jobs) > 1 else nullcontext():
+                    results = [None if job.done.cancelled() else job.action(connection) for job in jobs]
             except Exception as error:
                 self._began = None
-                if self._is_outage(error):
-                    if was_open:
-                        # The database may have closed an idle connection, or have been restarted.
-                        with self._changed:
-                            self._disconnect()
+                if not self._is_outage(error):
+                    if len(jobs) > 1:
+                        # One of them is at fault.
+                        alone = len(jobs)
                         continue
-                    self._down(job, error)
-                    if job.run_id is not None:
+                    self._finish(jobs, error=error)
+                elif was_open:
+                    # The database may have closed an idle connection, or have been restarted.
+                    with self._changed:
+                        self._disconnect()
+                    continue
+                else:
+                    self._down(jobs[0], error)
+                    if jobs[0].run_id is not None:
                         with self._changed:
                             self._changed.wait_for(lambda: not self._jobs or self._is_closing, delay)
                             self._changed.wait(_DELAYS[0] if self._is_closing else 0)
                         delay = min(2 * delay, _DELAYS[1])
                     continue
-                if job.run_id is not None:
-                    self.report(job.what, self._text(error))
-                if not job.done.cancelled():
-                    job.done.set_exception(error)
-            delay = _DELAYS[0]
-            self._finish(job)
+            else:
+                self._finish(jobs, results)
+            delay, alone = _DELAYS[0], max(0, alone - 1)
 
-    def _finish(self, job: _Job) -> None:
+    def _next(self, most: int) -> list[_Job]:
+        """Return the next read, or the next changes."""
+        if self._jobs[0].run_id is None:
+            return [self._jobs[0]]
+        changes = takewhile(lambda job: job.run_id is not None, self._jobs)
+        return list(islice(changes, most))
+
+    def _finish(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
+        if error is not None and jobs[0].run_id is not None:
+            self.report(jobs[0].what, self._text(error))
         with self._changed:
-            # `close` may have given up on it.
-            if self._jobs and self._jobs[0] is job:
-                self._jobs.popleft()
-                self._size -= job.size
+            for job, result in zip(jobs, results or [None] * len(jobs), strict=True):
+                # `close` may have given up on it.
+                if self._jobs and self._jobs[0] is job:
+                    self._jobs.popleft()
+                    self._size -= job.size
+                if job.done.set_running_or_notify_cancel():
+                    job.done.set_result(result) if error is None else job.done.set_exception(error)
             if self._failure is not None and self._connection is not None:
                 self._failure = None
                 logger.info("the history %s is reachable again", self._location)
