@@ -214,6 +214,19 @@ async def test_a_process_that_is_killed_before_it_records_a_run_leaves_a_trace(
     assert len(history.search(confirmed=None)) == 1
 
 
+async def test_runs_that_may_exist_are_logged_when_they_cannot_be_listed(
+    recorded: Any, history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    history.record(None, labels={"env": "dev"})
+    assert (await recorded.list_runs(labels={"env": "dev"})).runs == []
+    assert caplog.messages == [], "the run may be in creation"
+    monkeypatch.setattr("stepflow_client._telemetry.recorder._MAX_CREATION", 0.0)
+    assert (await recorded.list_runs(labels={"env": "dev"})).runs == []
+    assert [each.partition(":")[0] for each in caplog.messages] == [
+        "runs with these labels may exist that are not listed"
+    ]
+
+
 async def test_a_call_with_the_key_of_a_killed_process_completes_its_entry(recorded: Any, history: History) -> None:
     flow = one_step(ECHO, name=unique("killed"))
     arguments = [recorded.url, history.location, repr(flow), "order-2"]

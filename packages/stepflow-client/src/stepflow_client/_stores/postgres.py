@@ -198,8 +198,13 @@ class SharedDatabase(Reports):
         try:
             if is_down:
                 raise ConnectionError(self._failure)
-            result: Result = job.done.result(_MAX_WAIT)
-            return result
+            with suppress(FutureTimeoutError):
+                result: Result = job.done.result(_MAX_RESPONSE)
+                return result
+            with self._changed:
+                # A new connection may respond.
+                self._abandon_if_hung()
+            return job.done.result(_MAX_WAIT - _MAX_RESPONSE)  # type: ignore[no-any-return]
         except FutureTimeoutError:
             job.done.cancel()
             reason = f"no response within {_MAX_WAIT:g} s"
