@@ -140,6 +140,22 @@ def test_a_database_that_hangs_delays_no_call(stoppable: Postgres, impatient: No
     assert len(said) <= 1
 
 
+def test_a_connection_that_hangs_is_given_up(postgres: Postgres, impatient: None) -> None:
+    url = postgres.database()
+    history = History(url, on_failure=pytest.fail)
+    history.record("1")
+    assert ids(history) == {"1"}
+    with postgres.connection() as connection:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+        ((process,),) = connection.execute(query, [url.rpartition("/")[2]]).fetchall()
+    os.kill(process, signal.SIGSTOP)
+    try:
+        history.record("2")
+        assert ids(history) == {"1", "2"}
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
 def test_what_could_not_be_recorded_is_reported(
     stoppable: Postgres, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +202,7 @@ def test_a_value_that_the_database_refuses_is_one_warning(postgres: Postgres) ->
     [
         "postgresql://me:hunter2@127.0.0.1:1/db",
         "postgresql://127.0.0.1:1/db?user=me&password=hunter2",
+        "postgresql://me:pass@hunter2@127.0.0.1:1/db",
         "postgres://me:hunter2@127.0.0.1:1,127.0.0.1:2/db?sslmode=require",
     ],
 )

@@ -425,7 +425,9 @@ def _without_secrets(url: str) -> tuple[str, tuple[str, ...]]:
         hint = "postgresql://USER@HOST:5432/DATABASE?sslmode=verify-full"
         raise InvalidArgumentError("the URL of the history cannot be parsed", hint=hint) from None
     written = parts.netloc.rpartition("@")[0].partition(":")[2]
-    secrets = tuple(each for each in dict.fromkeys([password, written, unquote(written)]) if each)
+    # libpq takes what follows an unescaped @ of a password for the host, which its messages quote.
+    found = [password, written, unquote(written), *written.split("@")]
+    secrets = tuple(sorted({each for each in found if each}, key=len, reverse=True))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", secrets
 
 
