@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from stepflow_cli.validation.checks import locate
 from stepflow_client import FlowFileError
 from stepflow_client._base.collector import collector_paused
 from stepflow_client._checks.checker import find_in
 from stepflow_client._data.yaml_reader import read_yaml
 from stepflow_client.flows.file import parse_json, parse_yaml
-from stepflow_client.flows.findings import locate
 from stepflow_client.flows.source import FlowText, Node, node_of, read_tree
 
 from tests.flows.valid import VALID

@@ -10,11 +10,12 @@ from typing import Any
 from stepflow_client._command import FlowTypes, StepTypes, input_of_uses, node_of_inner, type_flow
 from stepflow_client.flows.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
-from stepflow_client.flows.json_schema import definitions_of, schemas_at
+from stepflow_client.flows.json_schema import definitions_of
 from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown
 from stepflow_client.flows.source import Node
 
 from .analysis import Analysis
+from .schemas_in_place import schemas_at
 
 Schemas = list[Mapping[str, Any]]
 

@@ -13,18 +13,19 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import write_yaml
 from stepflow_client.drawing.charts import timeline
 from stepflow_client.drawing.drawn_graph import flow_graph
-from stepflow_client.drawing.folding import LEAST, fold
 from stepflow_client.drawing.layout import lay_out
 from stepflow_client.drawing.report_page import bars_of, statuses_of
 from stepflow_client.drawing.svg import Look, svg
 
 from ..inputs.flow import in_reading_order
+from .folding import LEAST, fold
 from .item_urls import ItemUrls
 
 if TYPE_CHECKING:
     from stepflow_client.drawing import RunReport
-    from stepflow_client.drawing.folding import FoldedGraph
     from stepflow_client.drawing.layout import Layout
+
+    from .folding import FoldedGraph
 
 _MOST_UNFOLDED = 40
 """Number of boxes up to which the flows inside of steps are drawn."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import ServerConnectionError, StepflowClientError
 from stepflow_client._command import excerpt_of, find_in
 from stepflow_client.flows.components import components_of
+from stepflow_client.flows.expressions import PathError, parse_path
 from stepflow_client.flows.file import load_file
-from stepflow_client.flows.findings import locate
 from stepflow_client.flows.flow_argument import is_flow_id
 from stepflow_client.flows.folders import flow_files as files_in
 from stepflow_client.flows.project import existing_file
@@ -26,6 +26,7 @@ from ..settings.target import target_setting
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.flows.findings import Finding
+    from stepflow_client.flows.nodes import Node
     from stepflow_client.flows.project import Project
     from stepflow_client.flows.source import FlowText
 
@@ -269,3 +270,26 @@ def saved_components(path: str) -> list[dict[str, Any]]:
     if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):
         raise usage(f"{path} holds no components", "stepflow components lock writes them")
     return listed
+
+
+def locate(root: Node, path: str) -> Node:
+    """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
+
+    Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.
+    """
+    node = root
+    try:
+        parts = parse_path(path)
+    except PathError:
+        return root
+    for part in parts:
+        inner = node
+        if isinstance(part, int):
+            inner = node.items.get("$coalesce", node)
+        elif part == "condition" and "$if" in node.items:
+            part = "$if"
+        following = inner.at(part)
+        if following is None:
+            return node
+        node = following
+    return node

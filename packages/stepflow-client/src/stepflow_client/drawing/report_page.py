@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -14,7 +14,6 @@ from .._rules.failure_groups import MOST_SHOWN, failure_groups
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, timeline
 from .drawn_graph import flow_graph
-from .folding import worst
 from .graph_text import mermaid
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
@@ -36,6 +35,9 @@ from .svg import STYLE, Look, svg
 from .theme import HIDDEN_MARK, STATUS_STYLE
 
 __all__ = ["report_page"]
+
+_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
+"""States of a step, from the one that any other replaces."""
 
 _PAGE = 100
 _MOST_BARS = 40
@@ -178,6 +180,12 @@ def statuses_of(report: ReportData) -> dict[str, str]:
     ran = {name: [s for s in each if s != "not_run" or "completed" not in each] for name, each in found.items()}
     states = {name: worst(each) for name, each in ran.items()}
     return {name: state for name, state in states.items() if state not in ("", "not_started")}
+
+
+def worst(states: Iterable[str]) -> str:
+    """Return the state to show for several steps or items; empty if none is known."""
+    known = [state for state in states if state in _WORST]
+    return max(known, key=_WORST.index) if known else ""
 
 
 def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:

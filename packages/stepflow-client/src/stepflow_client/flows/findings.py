@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import FlowFileError
-from .expressions import KEYWORDS, PathError, parse_path, write_path
+from .expressions import KEYWORDS, write_path
 from .json_schema import Mismatch
 from .nodes import Key, Node
 
@@ -136,26 +136,3 @@ class Findings:
     def add_mismatch(self, rule: str, level: str, root: Node, wrong: Mismatch, prefix: str = "") -> None:
         """Add the place where the value of a node does not match a schema."""
         self.add(rule, level, root.at(*wrong.parts) or root, prefix + wrong.message, wrong.hint, key=wrong.key)
-
-
-def locate(root: Node, path: str) -> Node:
-    """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
-
-    Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.
-    """
-    node = root
-    try:
-        parts = parse_path(path)
-    except PathError:
-        return root
-    for part in parts:
-        inner = node
-        if isinstance(part, int):
-            inner = node.items.get("$coalesce", node)
-        elif part == "condition" and "$if" in node.items:
-            part = "$if"
-        following = inner.at(part)
-        if following is None:
-            return node
-        node = following
-    return node

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .drawn_graph import FlowGraph, GraphNode
+from stepflow_client.drawing.drawn_graph import FlowGraph, GraphNode
+from stepflow_client.drawing.report_page import worst
 
-_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
-"""States of a step, from the one that any other replaces."""
 LEAST = 5
 """Number of equal steps from which on they are one box."""
-
-
-def worst(states: Iterable[str]) -> str:
-    """Return the state to show for several steps or items; empty if none is known."""
-    known = [state for state in states if state in _WORST]
-    return max(known, key=_WORST.index) if known else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepflow_cli.ui.folding import fold, worst
 from stepflow_client.drawing.drawn_graph import flow_graph
-from stepflow_client.drawing.folding import fold, worst
 from stepflow_client.drawing.svg import Look, svg
 
 
