@@ -269,14 +269,14 @@ def test_failed_inputs_run_again_within_the_batch(command: Stepflow) -> None:
     first = command(*RUN, *AGAIN)
     assert (first.code, "3 inputs done, 1 failed" in first.stderr) == (1, True), first
     found = records(command)
-    assert [each.get("attempts") for each in found] == [None, 2, None]
+    assert [each["attempts"] for each in found] == [1, 2, 1]
     # It goes on with neither more nor fewer runs; a retry makes both attempts anew.
     resumed = command(*RUN, *AGAIN, "--resume")
     assert (resumed.code, records(command)) == (1, found), resumed
     retried = command(*RUN, *AGAIN, "--retry-failed")
     assert (retried.code, "1 inputs done, 1 failed" in retried.stderr) == (1, True), retried
     again = records(command)
-    assert [each.get("attempts") for each in again] == [None, 2, None]
+    assert [each["attempts"] for each in again] == [1, 2, 1]
     assert again[1]["run_id"] != found[1]["run_id"]
     assert [again[0], again[2]] == [found[0], found[2]]
     (command.folder / "in.jsonl").write_text('{"n": 1, "id": "a"}\n{"n": 2, "id": "b"}\n{"n": 3, "id": "c"}\n')

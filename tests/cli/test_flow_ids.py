@@ -81,7 +81,7 @@ def test_a_file_with_the_name_of_an_id_is_a_file(stepflow: Stepflow) -> None:
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_a_required_variable_that_is_missing(command: str, stepflow: Stepflow) -> None:
     message = "stepflow: the flow requires the variable 'version', which is not given\n"
-    message += "hint: add version to the variables\n"
+    message += "hint: --var version=VALUE sets it\n"
     done = stepflow(command, "variables.yaml")
     assert (done.code, done.stdout, done.stderr) == (2, "", message)
     done = stepflow(command, "variables.yaml", "--variables-from-env", "--variables-json", '{"Version": 1}')

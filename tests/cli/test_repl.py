@@ -71,7 +71,7 @@ def test_an_error_does_not_end_it(line: str, code: int, stepflow: Stepflow, gold
 def test_help(stepflow: Stepflow) -> None:
     done = stepflow("repl", stdin=script("help", "help runs", "runs --help", "stepflow help runs"))
     assert done.code == 0
-    assert "\n  submit " in done.stdout
+    assert "\n  batch " in done.stdout
     assert done.stdout.count("Usage: stepflow runs [OPTIONS] COMMAND") == 3
 
 

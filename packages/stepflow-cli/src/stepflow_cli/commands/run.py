@@ -1,4 +1,4 @@
-"""`stepflow run`."""
+"""`stepflow run` and `stepflow submit`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import click
 
 from ..params.flow import cache_options, detach_option, job_conflicts, job_options, rounds_option
-from ..params.options import file_output_options, server_options, together, wait_options
+from ..params.options import file_output_options, running_server_options, server_options, together, wait_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
 from ..runs.job import Launch
@@ -17,6 +17,18 @@ _MAIN = (
     "--input --input-json --example --var --set --reuse --from --url --config --watch --output --format --detach "
     "--timeout"
 )
+_OF_A_SERVER = "--input --input-json --example --var --set --idempotency-key --url --output --format --detach --timeout"
+
+
+@click.command("submit", cls=Command, main_options=_OF_A_SERVER, conflicts=job_conflicts)
+@together("asked", Launch, job_options, running_server_options, detach_option, wait_options, file_output_options)
+def submit_command(asked: Launch) -> None:
+    """The same as 'run', but it never starts a server: the run continues when this command ends, so Ctrl-C and
+    --timeout only end the wait.
+    """
+    from ..runs.launch import launch
+
+    launch(asked)
 
 
 @click.command("run", cls=Command, main_options=_MAIN, conflicts=job_conflicts)

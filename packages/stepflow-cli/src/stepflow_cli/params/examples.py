@@ -11,8 +11,9 @@ import click
 _TEXT = """
 #
 stepflow run hello.yaml --input-json '{"name": "W"}'
+stepflow batch hello.yaml names.jsonl
+stepflow runs get 01a2b3c4
 stepflow serve
-stepflow runs list
 # run
 stepflow run hello.yaml --input-json '{"name": "W"}'
 echo '{"name": "W"}' | stepflow run hello.yaml

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -18,27 +17,18 @@ if TYPE_CHECKING:
 
 _EVERY = 0.2
 """Seconds between progress updates."""
-_STEP = math.log(1.02)
-"""Latencies are counted in buckets with a width of 2%."""
 
 
-class Latencies:
-    """Latencies of inputs, in little memory regardless of their number."""
-
-    def __init__(self) -> None:
-        self._classes: Counter[int] = Counter()
-
-    def note(self, seconds: float) -> None:
-        """Count an input."""
-        self._classes[round(math.log(max(seconds, 1e-6)) / _STEP)] += 1
+class Latencies(Counter[float]):
+    """The number of inputs by their latency in seconds: that of their run, so there are few different ones."""
 
     def percentile(self, share: float) -> float | None:
-        """Return the seconds within which this share of the inputs ended, accurate to 1%; None if there are none."""
-        left = share * self._classes.total()
-        for each, count in sorted(self._classes.items()):
+        """Return the seconds within which this share of the inputs ended; None if there are none."""
+        left = share * self.total()
+        for seconds, count in sorted(self.items()):
             left -= count
             if left <= 0:
-                return math.exp(each * _STEP)
+                return seconds
         return None
 
 
@@ -60,7 +50,7 @@ class BatchProgress(BatchCount):
         super().note(outcome)
         self._runs.add(outcome.run_id)
         if outcome.duration is not None:
-            self._latencies.note(outcome.duration)
+            self._latencies[outcome.duration] += 1
         if outcome.is_success:
             return
         if self._hint is None and outcome.error is not None and outcome.error.hint is not None:

@@ -109,7 +109,8 @@ def _with_values(job: Job, text: FlowText | None = None, name: str = "") -> Job:
         _all_variables(whole),
         whole.overrides,
         check_values=job.check,
-        is_strict=job.check,
+        # A file of variables may be that of several flows.
+        is_strict=job.check and bool(values.single_variables) and not values.variables,
         advice=advice,
     )
     job = _with_input(job, values)
