@@ -123,8 +123,8 @@ def test_kept_steps_are_shown_as_kept(stepflow: Stepflow, server: str) -> None:
     assert [
         line.partition(" in ")[0] for line in lines if line.startswith("step") and not line.endswith("running")
     ] == [f"step {step}: {state}" for step, state in states.items()]
-    watched = json.loads(stepflow("runs", "watch", "@last", "-o", "json").stdout)["steps"]
-    assert [step["is_kept"] for step in watched] == [True, True, False]
+    listed = json.loads(stepflow("runs", "steps", "@last", "-o", "json").stdout)
+    assert [step["is_kept"] for step in listed] == [True, True, False]
     assert stepflow("runs", "report", "@last", "-O", "report.html").code == 0
     assert (stepflow.folder / "report.html").read_text().count(">kept</b>") == 2
 

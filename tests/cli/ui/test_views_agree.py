@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.records.runs import run_record
 from stepflow_cli.runs.events import RunningRuns
 from stepflow_client import LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
 from stepflow_client._base.text import duration_text
@@ -26,6 +25,7 @@ from stepflow_client.types.account import state_text
 from tests import releases, workers
 from tests.cli.command import Stepflow
 from tests.cli.mcp import agents
+from tests.cli.terminal import Terminal
 from tests.cli.ui.process import StartUi
 from tests.server.flows import ECHO, SLEEP
 from tests.server.planted_failures import BATCH, INPUT, PLANTED
@@ -220,14 +220,14 @@ def cause_of(index: int, account: Mapping[str, Any]) -> tuple[int, str | None, s
 
 def of_record(record: Mapping[str, Any]) -> Facts:
     took = duration_text(record["duration"]) if record["completed_at"] else None
-    return {"status": record["status"], "counts": nonzero(record["items"]), "took": took}
+    headline = state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
+    return {"status": record["status"], "counts": nonzero(record["items"]), "took": took, "headline": headline}
 
 
 def from_get(world: World, run_id: str) -> Facts:
     record = world.json("get", run_id)
     account = record["account"]
     facts = of_record(record)
-    facts["headline"] = state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
     if account and account["error"]:
         facts["cause"] = cause_of(account["item_index"], account)
     return facts
@@ -255,16 +255,41 @@ def from_watch(world: World, run_id: str) -> Facts:
     if world.client.get_run(run_id).status.value == "running":
         return {}
     record = world.json("watch", run_id)
-    counts = {
-        each["step_id"]: nonzero(
-            {"completed": each["completed"], "failed": each["failed"] - each["not_run"], "not_run": each["not_run"]}
-        )
-        for each in record["steps"]
+    assert record == world.json("get", run_id)
+    return of_record(record)
+
+
+def from_tree(world: World, run_id: str) -> Facts:
+    """What `runs watch` draws on a terminal."""
+    run = world.client.get_run(run_id)
+    if run.status.value == "running" or not world.client.server_info().capabilities["events"]:
+        return {}
+    environment = {"TERM": "xterm-256color"} | {
+        name: value for name, value in world.stepflow.environment.items() if name != "COLUMNS"
     }
-    has_events = world.client.server_info().capabilities["events"]
-    return of_record(record) | (
-        {"watched": {name: each for name, each in counts.items() if each}} if has_events else {}
-    )
+    terminal = Terminal(("runs", "watch", run_id), world.folder, environment, 200, 100)
+    terminal.end()
+    title, *lines = terminal.screen.splitlines()[1:]
+    watched = {}
+    for line in lines:
+        found = re.match(r"[├└]── (?!sub-run )(\S+)  +(.*)", line)
+        if found:
+            words, *_ = re.split("  +", found[2])
+            of_one = {} if words == "not run" else watched_of({(0, found[1]): words}).get(found[1], {})
+            watched[found[1]] = counts_in_tree(found[2]) if run.items.total > 1 else of_one
+    headline = re.search(r"(completed, .*|completed|failed|cancelled)(?:  |$)", title)
+    assert headline
+    return {
+        "headline": headline[1].partition("  ")[0],
+        "watched": {name: each for name, each in watched.items() if each},
+    }
+
+
+def counts_in_tree(text: str) -> dict[str, int]:
+    numbers = {name: int(number) for number, name in re.findall(r"(\d+) (of|failed|not run)", text)}
+    failed = numbers.get("failed", 0)
+    counts = {"completed": numbers.get("of", 0) - failed, "failed": failed, "not_run": numbers.get("not run", 0)}
+    return nonzero(counts)
 
 
 def text_of(html: str) -> str:
@@ -354,7 +379,7 @@ def from_items(world: World, run_id: str) -> Facts:
         found["steps"] |= {(item.index, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
         facts = summary_of(page)
         state = re.split("[ ,]", facts["Status"])[0]
-        states["running" if state in ("waiting", "cancelled") else state] += 1
+        states["running" if state == "waiting" else state] += 1
         if facts["Took"] not in ("", "running"):
             took[item.index] = facts["Took"]
         causes += [(item.index, *cause) for cause in cause_in(page)]
@@ -389,7 +414,7 @@ def from_follower(world: World, run_id: str) -> Facts:
     told: list[Progress] = []
     with suppress(RunTimeoutError):
         world.client.wait_run(run_id, timeout=1.5, progress=told.append)
-    record = run_record(world.client.get_run(run_id))
+    record = world.client.get_run(run_id).to_dict()
     if record["status"] == "cancelled":
         # Progress has no counts of what continues.
         return {}
@@ -409,6 +434,7 @@ VIEWS: dict[str, Callable[[World, str], Facts]] = {
     "list": from_list,
     "steps": from_steps,
     "watch": from_watch,
+    "tree": from_tree,
     "follower": from_follower,
     "report": from_report,
     "page": from_page,

@@ -16,10 +16,13 @@ from ..server.logs import lines_of_run
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
+    from stepflow_client.types.snapshot import SnapshotPart
 
     from .calls import Call
 
 _MOST_LINES = 20
+_MOST_EXPLAINED = 1000
+"""The steps of larger completed runs are not requested to count failed items of their sub-runs."""
 _LONGEST_INPUT = 4_000
 _LONGEST_LINE = 300
 
@@ -27,7 +30,11 @@ _LONGEST_LINE = 300
 async def diagnose(call: Call) -> ToolResult:
     """Explain why a run failed."""
     run_id = call.run_id()
-    snapshot = await call.runs.client.snapshot(run_id, include="account", item_index=call.arguments.get("item"))
+    parts: list[SnapshotPart] = ["counts", "account"]
+    run = (await call.runs.client.snapshot(run_id, include="counts")).details
+    if run.status.value == "completed" and run.items.total <= _MOST_EXPLAINED:
+        parts += ("items", "steps")
+    snapshot = await call.runs.client.snapshot(run_id, include=parts, item_index=call.arguments.get("item"))
     account = snapshot.account
     assert account is not None
     lines = [f"{line.time} {line.level} {line.message}" for line in await asyncio.to_thread(lines_of_run, run_id)]
@@ -42,6 +49,8 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
     yield from (f"Failed items: {visible(each.text)}" for each in failures)
+    if item and report.run.failed_in_sub_runs:
+        yield f"Run {account.run_id}: {report.run.text}"
     yield f"Run {account.run_id}{item}: {visible(account.text)}"
     cause = account.step(account.cause) if account.cause else None
     if cause is not None:

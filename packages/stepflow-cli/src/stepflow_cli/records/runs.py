@@ -29,6 +29,15 @@ def _items_text(items: object) -> str:
 
 _ID = Column("run_id", kind="id")
 _STATUS = Column("status", kind="status")
+
+
+def _status_text(record: Mapping[str, Any]) -> str:
+    from stepflow_client.types.account import state_text
+
+    return state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
+
+
+_RUN_STATUS = _STATUS._replace(row=_status_text)
 _FLOW = Column("flow_name", title="FLOW")
 _ITEMS = Column("items", kind="number", show=_items_text)
 
@@ -48,16 +57,10 @@ _MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrato
 _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
 
 
-def _status_text(record: Mapping[str, Any]) -> str:
-    from stepflow_client.types.account import state_text
-
-    return state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
-
-
 _EXPLAINED = ("failed_in_sub_runs", "account", "failures")
 RUN = View(
     columns=(
-        *(_ID, _STATUS, _FLOW, _ITEMS._replace(optional=True)),
+        *(_ID, _RUN_STATUS, _FLOW, _ITEMS._replace(optional=True)),
         *(Column("created_at", title="CREATED", kind="time", optional=True), _TOOK._replace(optional=True)),
     ),
     fields=(*_MORE, *_COUNTS, *_EXPLAINED),
@@ -66,7 +69,7 @@ RUN = View(
 
 WATCHED_RUN = View(
     columns=(
-        *(_ID, _STATUS, _FLOW, Column("progress", kind="words")),
+        *(_ID, _RUN_STATUS, _FLOW, Column("progress", kind="words")),
         Column("created_at", title="CREATED", kind="time", optional=True),
     ),
     fields=(*_MORE, *_COUNTS, "items", "duration", *_EXPLAINED),
@@ -75,7 +78,7 @@ WATCHED_RUN = View(
 
 RUN_IN_FULL = View(
     columns=(
-        *(_ID, _STATUS._replace(row=_status_text), _FLOW, *columns("flow_id:id"), _ITEMS),
+        *(_ID, _RUN_STATUS, _FLOW, *columns("flow_id:id"), _ITEMS),
         *(*columns("created_at:time", "completed_at:time"), _TOOK),
         *columns("root_run_id:id", "parent_run_id:id", "orchestrator_id"),
     ),

@@ -53,7 +53,8 @@ def explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
     run = client.snapshot(run_id, include="counts").details
-    if run.status in UNSUCCESSFUL_STATUSES and run.items.total:
+    # A sub-run completes even if some of its items failed.
+    if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
         return client.snapshot(run_id, include=("counts", "account")).details
     return with_failed_sub_runs(client, run)
 

@@ -87,7 +87,13 @@ class _Shown:
             def picture(height: int | None) -> Any:
                 counts = self._counted(watch) if watch.run.items.total > 1 else None
                 said = "; ".join(filter(None, (counts, watch.note)))
-                return tree_of(watch.progress, watch.now, said or None, height=height)
+                return tree_of(
+                    watch.progress,
+                    watch.now,
+                    said or None,
+                    height=height,
+                    failed_below=watch.run.failed_in_sub_runs or 0,
+                )
 
             with live_picture(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch

@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from rich.tree import Tree
 from stepflow_client._rules.run_progress import RunProgress, StepProgress
+from stepflow_client.types.account import state_text
 
 from ..output.safety import printable, printable_lines
 from ..output.tables import STATUS_STYLES, cut
@@ -21,7 +22,9 @@ _SUB_RUNS = 8
 """Maximum number of sub-runs shown; further ones are only counted."""
 
 
-def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None) -> Tree:
+def tree_of(
+    run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None, failed_below: int = 0
+) -> Tree:
     """Return the tree of a run's current state.
 
     Args:
@@ -29,8 +32,13 @@ def tree_of(run: RunProgress, now: datetime, note: str | None = None, *, height:
         now: The time by the server's clock.
         note: A further message, shown as the last line.
         height: Maximum number of lines; inactive steps are then only counted. None for no limit.
+        failed_below: Number of failed items in sub-runs of the run, if it has completed.
     """
-    title = _line(f"run {printable(run.run_id)}\n{_name(run)} ", _status(run.status), _time(run.seconds(now)))
+    status = (
+        state_text(run.status, failed_children=failed_below if run.status == "completed" else 0),
+        STATUS_STYLES.get(run.status, ""),
+    )
+    title = _line(f"run {printable(run.run_id)}\n{_name(run)} ", status, _time(run.seconds(now)))
     if run.total != 1:
         title.append(f"  {run.total} items")
     tree = Tree(title)

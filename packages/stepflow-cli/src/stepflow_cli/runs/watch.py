@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from stepflow_client.types.statuses import FAILED_STATUSES
 from ..errors import Problem
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
+from .accounts import with_failed_sub_runs
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount
@@ -133,7 +135,9 @@ class Watch:
             parts += ("items", "steps", "flow", "arguments")
         elif has_failed and run.items.total <= _MOST_ITEMS:
             parts.append("items")
-        self.snapshot = self._target.client.snapshot(run.run_id, include=parts)
+        snapshot = self._target.client.snapshot(run.run_id, include=parts)
+        details = with_failed_sub_runs(self._target.client, snapshot.details)
+        self.snapshot = replace(snapshot, details=details)
         self._accounts = step_accounts(self.snapshot) if "steps" in parts else {}
 
     def _note(self, item: int, account: StepAccount) -> None:

@@ -26,16 +26,19 @@ def item_codes(states: ItemStates, total: int) -> bytes:
     return bytes(codes)
 
 
-def merged_codes(items: Iterable[RunItem], followed: bytes) -> bytes:
+def merged_codes(items: Iterable[RunItem], followed: bytes, *, is_cancelled: bool) -> bytes:
     """Return the codes of all items: what the server says of those that have ended, else what its events say.
 
     Args:
         items: The items.
         followed: The codes from the events; empty if they are not known.
+        is_cancelled: Whether the run was cancelled, and its other items with it.
     """
     codes = bytearray()
     for place, item in enumerate(items):
         default = followed[place] if place < len(followed) else _WAITING
+        if is_cancelled and default in (_WAITING, _RUNNING):
+            default = _CANCELLED
         codes.append(_BY_STATUS.get(item.status.value, default))
     return bytes(codes)
 

@@ -226,14 +226,16 @@ class SnapshotReader:
             items = await run.explained_items(steps)
         stored = await run.stored() if "flow" in parts or _has_pins(steps) else None
         can = await self.capabilities()
-        counts = await self._counts(run) if "counts" in parts else None
+        details = run.state
+        if "counts" in parts:
+            details = replace(details, items=await self._counts(run))
         snapshot = explained(RunSnapshot(
-            details=run.state if counts is None else replace(run.state, items=counts),
+            details=details,
             items=items,
             steps=None if steps is None else with_kept(steps, stored or {}),
             flow=None if stored is None else as_written(stored),
             arguments=await run.arguments() if "arguments" in parts else None,
-            counts=counts,
+            counts=details.items if "counts" in parts else None,
             # Older servers do not update the steps of a cancelled run.
             has_all_steps=can["live_steps"] or run.state.status is not ExecutionStatus.CANCELLED,
             _stored=stored,
@@ -289,7 +291,8 @@ class SnapshotReader:
     async def _counts(self, run: _Run) -> ItemCounts:
         """Return the numbers of items by state: of a running batch, which servers do not count, by its events."""
         state, can = run.state, await self.capabilities()
-        if not state.items.running or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
+        is_unsettled = state.items.running or state.items.cancelled
+        if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
             return state.items
         now = await self._runs.server_time()
         progress = progress_of(RunSnapshot(details=state, flow=as_written(await run.stored())))

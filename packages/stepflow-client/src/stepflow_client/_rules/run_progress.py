@@ -180,7 +180,7 @@ class RunProgress:
             "total": self.total,
             "completed": completed,
             "failed": failed,
-            "running": self.total - completed - failed,
+            "cancelled" if self.status == "cancelled" else "running": self.total - completed - failed,
         }
 
     def items(self) -> ItemStates:

@@ -91,7 +91,7 @@ class RunWatcher:
             ended = self._snapshots.read(progress.run_id)
         run = ended.details
         progress.end(run.status.value, run.completed_at)
-        progress.reported = None if run.items.running else run.items
+        progress.reported = None if run.items.running or run.items.cancelled else run.items
         if run.status in FAILED_STATUSES:
             progress.lose_running()
         yield Followed(progress, snapshot=ended)

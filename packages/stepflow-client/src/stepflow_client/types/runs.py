@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -51,6 +52,13 @@ class RunDetails(Model, Shown):
     """Why the run did not succeed; that of its first failed item if it is a batch. Set by `snapshot`, on request."""
     failures: list[FailedItems] | None = None
     """The failed items of a batch by reason, the largest of at most 5 groups first; set together with `account`."""
+
+    def __post_init__(self) -> None:
+        counts = self.items
+        if self.status is ExecutionStatus.CANCELLED and counts.running:
+            # A cancelled run never ends its items on the server.
+            counts = replace(counts, running=0, cancelled=counts.cancelled + counts.running)
+            object.__setattr__(self, "items", counts)
 
     @property
     def is_finished(self) -> bool:

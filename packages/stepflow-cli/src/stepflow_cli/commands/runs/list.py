@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from heapq import merge
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from ...params.runs import status_option
 from ...params.sections import option
 from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN
+from ...runs.accounts import with_failed_sub_runs
 from ...runs.find import whole_id
 from ...server.connect import connect
 from ...settings.server_choice import ServerOptions
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _LIMIT = 30
 _MAX_COUNTED = 10
+_MAX_SEARCHED = 300
+"""Number of the newest runs that are searched for sub-runs with failed items."""
 
 
 @click.command(
@@ -61,8 +64,9 @@ def command(
     **given: Any,
 ) -> None:
     """ITEMS is how many items have ended, of how many. Servers count them when the whole run ends; until then, those of
-    the 10 newest running batches are counted by their events, if the server has them. For a run that has not ended, the
-    duration is the time since it was created.
+    the 10 newest running or cancelled batches are counted by their events, if the server has them. STATUS names the
+    failed items in sub-runs of up to 10 completed runs. In tables, the duration of a run that has not ended is the time
+    since it was created.
 
     With --watch, PROGRESS has the items, rate and time left of batches and the steps of other runs. For running runs it
     comes from their events (up to 10 runs at once), if the server has them.
@@ -101,21 +105,32 @@ def command(
             return
         # One more than shown, to find out whether there are more.
         runs = _newest(target.client, status, filters, limit + 1)
-        records = _counted(target.client, [run.to_dict() for run in runs[:limit]])
-    output.records(records, RUN)
+        shown = _explained(target.client, runs[:limit])
+    output.records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
-        shown = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
-        note(f"only {shown} shown; -n N shows more, --all shows all")
+        newest_runs = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
+        note(f"only {newest_runs} shown; -n N shows more, --all shows all")
 
 
-def _counted(client: SyncStepflowClient, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the records of runs, the newest running batches with the items that have ended so far."""
-    running = [each["run_id"] for each in records if each["items"]["running"] and each["items"]["total"] > 1]
-    if not running:
-        return records
-    reads = [partial(client.snapshot, run_id, include="counts") for run_id in running[:_MAX_COUNTED]]
-    found = {each.run_id: each.details.items.to_dict() for each in sync_together(reads, _MAX_COUNTED)}
-    return [each | {"items": found.get(each["run_id"], each["items"])} for each in records]
+def _explained(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
+    """Return runs: the newest running batches with the items that have ended so far, and the newest completed runs
+    with failed sub-runs with the number of their failed items.
+    """
+    known = {run.run_id: run for run in runs}
+    completed = [run for run in runs if run.status.value == "completed"]
+    # One request finds the few runs whose steps must be read.
+    created = client.list_runs(limit=_MAX_SEARCHED).runs if completed else []
+    parents = {run.parent_run_id for run in created if run.items.failed}
+    counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
+    reads = [partial(_with_counts, client, run_id) for run_id in counted[:_MAX_COUNTED]]
+    above = [run for run in completed if run.run_id in parents]
+    reads += [partial(with_failed_sub_runs, client, run) for run in above[:_MAX_COUNTED]]
+    known |= {run.run_id: run for run in (sync_together(reads, _MAX_COUNTED) if reads else ())}
+    return list(known.values())
+
+
+def _with_counts(client: SyncStepflowClient, run_id: str) -> RunDetails:
+    return client.snapshot(run_id, include="counts").details
 
 
 def _all(client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]) -> Iterator[RunDetails]:

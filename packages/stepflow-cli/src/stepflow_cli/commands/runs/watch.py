@@ -106,6 +106,8 @@ def _lines(watch: Watch, output: Output) -> None:
             output.write_all([f"{printable(line)}\n"], flush=True)
 
     watch.follow(show, _nothing, sub_runs=True)
+    if watch.run.failed_in_sub_runs:
+        output.write_all([f"{watch.run.text}\n"])
 
 
 def _tree(watch: Watch) -> None:
@@ -113,7 +115,9 @@ def _tree(watch: Watch) -> None:
     from ...runs.tree import tree_of
 
     def draw(height: int | None) -> Tree:
-        return tree_of(watch.progress, watch.now, watch.note, height=height)
+        return tree_of(
+            watch.progress, watch.now, watch.note, height=height, failed_below=watch.run.failed_in_sub_runs or 0
+        )
 
     with live_picture(draw) as refresh, reported_by(watch.say):
         watch.follow(_nothing, refresh, sub_runs=True)

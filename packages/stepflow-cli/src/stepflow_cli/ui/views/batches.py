@@ -41,7 +41,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     items = snapshot.items or ()
     report = await report_of(site, snapshot)
     await follower.catch_up(_CATCH_UP_SECONDS)
-    codes = merged_codes(items, follower.codes())
+    codes = merged_codes(items, follower.codes(), is_cancelled=run.status.value == "cancelled")
     groups, given, steps = failure_groups(report.items), report.given, report.steps
     # Without steps, no item says which of them are coloured.
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))

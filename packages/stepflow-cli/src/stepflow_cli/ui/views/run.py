@@ -132,7 +132,8 @@ async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: Sel
     if found.total != 1:
         # Servers report items when the whole run has ended, and no times of them.
         follower = await site.followers.of(run.run_id)
-        state = STATES[merged_codes([item], follower.codes()[item.index : item.index + 1])[0]]
+        known = follower.codes()[item.index : item.index + 1]
+        state = STATES[merged_codes([item], known, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
         time = next((each for each in follower.item_times() if each.index == item.index), None)
