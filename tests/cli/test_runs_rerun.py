@@ -29,6 +29,8 @@ def test_rerun_from_a_step(stepflow: Stepflow, start: Start) -> None:
     assert json.loads(whole.stdout)["run_id"] != run_id
     name = stepflow("runs", "rerun", run_id, "--input-json", '{"n": 2}', "-o", "name")
     assert stepflow("runs", "result", name.stdout.strip()).stdout.count('"n": 2') == 1
+    keyed = [stepflow("runs", "rerun", run_id, "--idempotency-key", "k", "-o", "name").stdout for _ in range(2)]
+    assert keyed[0] == keyed[1] != name.stdout
 
 
 def test_rerun_plans(stepflow: Stepflow, start: Start) -> None:

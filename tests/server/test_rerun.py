@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pytest
 from stepflow_client import (
     ConflictError,
+    IdempotencyConflictError,
     InvalidArgumentError,
     NotFoundError,
     ResultCache,
+    StepflowClient,
+    StepflowRuntime,
     UnsupportedByServerError,
 )
 
@@ -293,6 +297,54 @@ async def test_a_rerun_of_a_run_with_a_key_is_another_run(client: Any, release: 
     compared = await client.compare_runs(run_id, again.result.run_id)
     assert compared.is_same
     assert executions(file) == dict.fromkeys("abcde", 1) | {"f": 2}
+
+
+async def test_double_clicks_on_a_rerun_execute_it_once(
+    recorded: Any, worker_runtime: StepflowRuntime, release: str, tmp_path: Path
+) -> None:
+    """Twenty reruns, each started twice at once by two clients: each has one run."""
+    file = tmp_path / "counted"
+    flow = {"name": unique("clicked"), "steps": [counted(file, "a"), counted(file, "b", {"$step": "a"})], "output": 1}
+    flow["steps"] = [{**step, "mustExecute": True} for step in flow["steps"]]
+    options: dict[str, Any] = {"idempotency_key": "click", "input": {}}
+    if readable(release):
+        options["from_step"] = "b"
+    run_ids = await asyncio.gather(*(run(recorded, flow, {}) for _ in range(20)))
+    executions(file)
+    async with StepflowClient(worker_runtime.url) as other:
+        starts = [each.handle(run_id).start_rerun(**options) for run_id in run_ids for each in (recorded, other)]
+        started = [handle.run_id for (handle,) in await asyncio.gather(*starts)]
+        assert started[::2] == started[1::2]
+        assert len({*started, *run_ids}) == 40
+        results = [await other.rerun(run_id, **options) for run_id in run_ids]
+    assert [each.run_id for each in results] == started[::2]
+    assert executions(file) == {"b": 20} | ({} if readable(release) else {"a": 20})
+    again = [recorded._recorder.recorded(run_id) for run_id in started[::2]]
+    assert [(entry.rerun_of, list(entry.kept)) for entry in again] == [
+        (run_id, ["a"] if readable(release) else []) for run_id in run_ids
+    ]
+
+
+async def test_a_key_of_a_rerun_stands_for_one_call(client: Any, release: str, tmp_path: Path) -> None:
+    file = tmp_path / "counted"
+    flow = six(file)
+    run_id = await run(client, flow, [{"n": 1}, {"n": 2}], idempotency_key="key")
+    clicked: dict[str, Any] = {"idempotency_key": "key", "input": [{"n": 1}, {"n": 2}]}
+    first = await client.rerun(run_id, items=[0], **clicked)
+    assert first.run_id != run_id
+    assert (await client.rerun(run_id, items=[0], **clicked)).run_id == first.run_id
+    executions(file)
+    others: list[dict[str, Any]] = [{"items": [1]}, {}, {"items": [0], "overrides": {"f": {"input": {"value": 2}}}}]
+    if readable(release):
+        others.append({"items": [0], "from_step": "f"})
+    for other in others:
+        with pytest.raises(IdempotencyConflictError) as refused:
+            await client.rerun(run_id, **clicked | other)
+        assert refused.value.run_id == first.run_id
+    assert executions(file) == {}
+    nothing = await client.rerun(run_id, failed=True, **clicked)
+    with pytest.raises(InvalidArgumentError, match="created 0 runs: use run_ids"):
+        _ = nothing.run_id
 
 
 async def test_the_result_cache_knows_no_rerun(client: Any, tmp_path: Path) -> None:

@@ -197,6 +197,11 @@ class RunHandle(Guiding, Shown, Generic[OutputT]):
         result: RerunResult = await self.client.rerun(self.run_id, **options)
         return result
 
+    async def start_rerun(self, **options: Unpack[RerunOptions]) -> list[RunHandle]:
+        """Start a rerun and return a handle of each new run. The arguments are those of `StepflowClient.rerun`."""
+        handles: list[RunHandle] = await self.client.start_rerun(self.run_id, **options)
+        return handles
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunHandle):
             return NotImplemented

@@ -37,7 +37,8 @@ from .._rules.key_lock import (
     Store,
 )
 from .._rules.request_retries import TRANSIENT_ERRORS
-from .._runs.additions import tagged
+from .._runs.additions import Origin, tagged
+from .._runs.kept_steps import overrides_of_executed
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate
 from ..errors import (
@@ -69,6 +70,8 @@ class _Requested(NamedTuple):
     """The arguments as the caller has passed them."""
     wait: int | None
     """Seconds that the server may hold the creation until the run ends."""
+    sent_overrides: dict[str, Any] | None
+    """The overrides of the steps that are executed: without those of the steps that a rerun keeps."""
 
     def of(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments of a run of a flow that declares these variables."""
@@ -76,6 +79,10 @@ class _Requested(NamedTuple):
         if self.call.variables_from_env:
             values = requests.environment_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
+
+    def digest(self, declared: Mapping[str, FlowVariable]) -> str:
+        """Return the digest of the arguments of a run of a flow that declares these variables."""
+        return input_digest(self.of(declared), declared, self.call.origin)
 
 
 class KeyedRuns:
@@ -123,22 +130,29 @@ class KeyedRuns:
         """Return the run that exists under the key of a call, or create it.
 
         Args:
-            call: What to run. It waits until it is ready only if no run exists.
+            call: What to run. It waits until it is ready only if no run exists. For a rerun, the scope is that of the
+                earlier run.
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
-        key = call.idempotency_key
+        key, origin = call.idempotency_key, call.origin
         assert key is not None
         scope = self._scope_of(key, call.idempotency_scope)
         checked = self._checked(call.flow)
         annotate(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=await self._flows.fitting_input(checked, call.input))
-        requested = _Requested(call, await self._creator.arguments(call), wait)
-        needs = self._flows.needs_of_flow(checked.content, checked.digest)
-        # Refuses what does not fit the flow.
-        await async_checked(partial(call.completed, requested.arguments, needs))
+        arguments = await self._creator.arguments(call)
+        requested = _Requested(call, arguments, wait, arguments.overrides)
+        if origin is None:
+            needs = self._flows.needs_of_flow(checked.content, checked.digest)
+            # Refuses what does not fit the flow.
+            await async_checked(partial(call.completed, arguments, needs))
+        else:
+            # A rerun has checked what it was given.
+            sent = overrides_of_executed(arguments.overrides, origin.kept)
+            requested = requested._replace(sent_overrides=sent or None)
         for again in (True, False):
-            keyed = await self._stored(checked, key, scope)
+            keyed = await self._stored(checked, key, scope, origin)
             registry = self._flows.registries.current
             turn, is_first = b"key " + keyed.subject.encode(), True
             while not registry.start_storing(turn):
@@ -170,9 +184,9 @@ class KeyedRuns:
     def _checked(self, flow: FlowSource) -> CheckedFlow:
         return self._flows.checked(flow, "an idempotency key")
 
-    async def _stored(self, checked: CheckedFlow, key: str, scope: str | None) -> Keyed:
+    async def _stored(self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None) -> Keyed:
         content, digest, _ = checked
-        flow_id = await self._flows.store_accepted(content, tagged(content, tag_of(key, scope)), digest)
+        flow_id = await self._flows.store_accepted(content, tagged(content, tag_of(key, scope), origin), digest)
         return Keyed(key, scope, content, flow_id)
 
     async def _recorded_in_history(self, keyed: Keyed, run: responses.Started, requested: _Requested) -> None:
@@ -228,7 +242,7 @@ class KeyedRuns:
         """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
         own = flow_id == keyed.flow_id
         declared = flow_variables(keyed.flow) if own else await self._flows.variables_of(flow_id)
-        return input_digest(requested.of(declared), declared)
+        return requested.digest(declared)
 
     async def _followed(
         self, keyed: Keyed, lock: KeyLock, steps: Steps[Any], requested: _Requested | None = None
@@ -281,10 +295,11 @@ class KeyedRuns:
         self._flows.registries.current.reserve(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
         arguments = requested.of(declared)
-        call = Call(keyed.flow_id, input_digest(arguments, declared))
+        call = Call(keyed.flow_id, requested.digest(declared))
         try:
             recorded = _record(keyed, "", arguments, requested)
-            run = await self._creator.create(copy, arguments, requested.wait, is_single=True, recorded=recorded)
+            sent = arguments._replace(overrides=requested.sent_overrides)
+            run = await self._creator.create(copy, sent, requested.wait, is_single=True, recorded=recorded)
             return Found(run, call.digest)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
@@ -302,8 +317,10 @@ class KeyedRuns:
 
 def _record(keyed: Keyed, run_id: str, arguments: RunArguments, requested: _Requested) -> CreatedRun:
     """Return what the history records of a run under a key."""
-    given = requested.call.given_flow
-    return CreatedRun(run_id, keyed.flow_id, arguments, given, keyed.flow, has_own_flow=True)
+    call = requested.call
+    # A rerun of one step alone has no source.
+    given = call.given_flow if call.origin is None else call.source
+    return CreatedRun(run_id, keyed.flow_id, arguments, given, keyed.flow, call.origin, has_own_flow=True)
 
 
 def _started(keyed: Keyed, run: RunDetails) -> responses.Started:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -11,6 +11,7 @@ from .._base.not_given import NOT_GIVEN
 from .._calls.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
 from .._calls.run_call import ResultCall, RunCall
 from .._codec import requests, responses
+from .._codec.idempotency_markers import rerun_scope
 from .._codec.variables import flow_variables
 from .._concurrency.gather import async_together
 from .._concurrency.input_checks import async_checked
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
     from .core import Core
     from .creation import RunCreator
+    from .idempotency import KeyedRuns
     from .snapshots import SnapshotReader
     from .waiting import Waiter
 
@@ -52,9 +54,17 @@ class Rerunner:
         creator: Creates the runs.
         waiter: Waits for them.
         snapshots: Reads the earlier runs.
+        keyed: Creates runs under idempotency keys.
     """
 
-    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter, snapshots: SnapshotReader) -> None:
+    def __init__(
+        self,
+        core: Core,
+        creator: RunCreator,
+        waiter: Waiter,
+        snapshots: SnapshotReader,
+        keyed: Callable[[], KeyedRuns],
+    ) -> None:
         self._connection = core.connection
         self._flows = core.flows
         self._creator = creator
@@ -62,6 +72,7 @@ class Rerunner:
         self._recorder = core.recorder
         self._waiter = waiter
         self._snapshots = snapshots
+        self._keyed = keyed
 
     async def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
@@ -73,7 +84,7 @@ class Rerunner:
         with deadline_scope(deadline_of(timeout)):
             planned = await self._ready(asked)
             plan = planned.plan
-            calls = [partial(self._run_group, planned, group) for group in plan.groups]
+            calls = [partial(self._run_part, planned, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(planned.wanted.earlier.results))
             for found in await async_together(calls, _AT_ONCE):
                 results |= found
@@ -83,7 +94,7 @@ class Rerunner:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
         with deadline_scope(deadline_of(timeout)):
             planned = await self._ready(asked)
-            calls = [partial(self._start, planned, group) for group in planned.plan.groups]
+            calls = [partial(self._start, planned, part, group) for part, group in enumerate(planned.plan.groups)]
             return list(await async_together(calls, _AT_ONCE))
 
     async def _ready(self, asked: RerunRequest) -> _Planned:
@@ -182,22 +193,28 @@ class Rerunner:
         kept = {index: kept_of_item(wanted, index, steps[index]) if keeps else {} for index in indexes}
         return [RerunItem(index, kept[index], rules.executed_steps(wanted.effective, kept[index])) for index in indexes]
 
-    async def _run_group(self, planned: _Planned, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
+    async def _run_part(self, planned: _Planned, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        run_id = await self._start(planned, group)
+        run_id = await self._start(planned, part, group)
         results = await self._waiter.results(ResultCall(run_id, single=len(group) == 1))
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
-    async def _start(self, planned: _Planned, group: Sequence[RerunItem]) -> str:
+    async def _start(self, planned: _Planned, part: int, group: Sequence[RerunItem]) -> str:
         """Start a run of a copy of the flow in which the kept steps are pinned, and return its id.
 
         The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
         later, by a rerun of this run, they are executed with them.
+
+        Args:
+            planned: What to run.
+            part: The position of the run among those of the rerun, which share its idempotency key.
+            group: The items of the run.
         """
         with self._connection.traced("submit", kind="INTERNAL"):
-            return await self._created(planned, Origin(planned.plan.run_id, group[0].kept, [it.index for it in group]))
+            origin = Origin(planned.plan.run_id, group[0].kept, [it.index for it in group])
+            return await self._created(planned, origin, part)
 
-    async def _created(self, planned: _Planned, origin: Origin) -> str:
+    async def _created(self, planned: _Planned, origin: Origin, part: int) -> str:
         checked = self._flows.checked(planned.plan.flow, "a rerun")
         flow = checked.content
         wanted = planned.wanted
@@ -211,6 +228,12 @@ class Rerunner:
         needs = needs_of(copy, flow_variables(copy), any_variable=True)
         # Given ones were checked before.
         sent = await async_checked(partial(call.completed, sent, needs))
+        if (key := wanted.asked.idempotency_key) is not None:
+            scope = rerun_scope(origin.run_id, part)
+            call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=wanted.source)
+            started = await self._keyed().start(call, None)
+            self._runs.started(started.run_id, copy)
+            return started.run_id
         stored = await self._flows.store_copy(checked, copy)
         arguments = sent._replace(overrides=given.overrides)
         recorded = CreatedRun("", stored.flow_id, arguments, wanted.source, flow, origin, has_own_flow=True)

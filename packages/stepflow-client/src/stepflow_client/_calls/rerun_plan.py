@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests
+from .._codec.idempotency_markers import check_key
 from .._codec.requests import Variables
 from .._data.arguments import check_choice, check_flags, check_texts
 from .._data.values import merge_overrides
@@ -50,11 +51,14 @@ class RerunRequest:
     inherit: Collection[str] = INHERITED
     max_concurrency: int | None = None
     variables_from_env: bool = False
+    idempotency_key: str | None = None
 
     def __post_init__(self) -> None:
         """Check the flags, and that they do not exclude each other."""
         for each in check_texts(self.inherit, "inherit"):
             check_choice(each, "inherit", INHERITED)
+        if self.idempotency_key is not None:
+            check_key(self.idempotency_key)
         flags = {name: getattr(self, name) for name in ("failed", "only_missing", "only_changed", "force")}
         check_flags(**flags, variables_from_env=self.variables_from_env)
         if self.only_changed and self.force:

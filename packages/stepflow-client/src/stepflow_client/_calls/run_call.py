@@ -10,6 +10,7 @@ from .._codec import requests
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments, RunId, Variables
+    from .._runs.additions import Origin
     from ..flows.flow_argument import FlowSource
     from ..flows.needs import FlowNeeds
 
@@ -31,6 +32,8 @@ class RunCall(NamedTuple):
     """What the key belongs to; None for the scope of the client, or else the content of the flow."""
     ready: Callable[[], Any] | None = None
     """Waits until a run can be created; None to create it at once."""
+    origin: Origin | None = None
+    """For a rerun, the earlier run and what is kept of it: the key then belongs to that run."""
     source: FlowSource | None = None
     """The flow as the caller gave it, if `flow` was already read from a file; None if it is `flow`."""
 

@@ -115,6 +115,7 @@ class RerunOptions(TypedDict, total=False):
     items: Sequence[int] | None
     inherit: Collection[str]
     max_concurrency: int | None
+    idempotency_key: str | None
     labels: Mapping[str, str] | None
     timeout: float | None
 

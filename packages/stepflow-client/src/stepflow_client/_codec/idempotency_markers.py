@@ -20,6 +20,7 @@ from .requests import RunArguments
 if TYPE_CHECKING:
     import hashlib
 
+    from .._runs.additions import Origin
     from ..types import FlowVariable
 else:
     hashlib = lazy_module("hashlib")
@@ -102,7 +103,12 @@ def marker(subject: str, *parts: str | int) -> Marker:
     return Marker("\n".join(["stepflow-client idempotency key", subject, *map(str, parts)]).encode())
 
 
-def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable]) -> str:
+def rerun_scope(run_id: str, part: int) -> str:
+    """Return the scope of the keys of a rerun of a run, for one of the runs that it consists of."""
+    return f"rerun of {run_id}" + (f", part {part + 1}" if part else "")
+
+
+def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable], origin: Origin | None = None) -> str:
     """Return a digest of the input, variables and overrides of a run.
 
     Values of secret variables are left out, because short ones could be guessed from the digest. 1 and 1.0 give the
@@ -111,9 +117,11 @@ def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable]) 
     Args:
         arguments: The arguments of the run.
         declared: The variables that the flow declares.
+        origin: For a rerun, the earlier run: the digest includes its items and the names of the kept steps.
     """
     hidden = {name for name, variable in declared.items() if variable.is_secret}
     variables = {name: value for name, value in arguments.variables.items() if name not in hidden}
     # A copy, because `restored` changes its argument.
-    said = restored(json.loads(json.dumps([arguments.inputs, variables, arguments.overrides or {}])))
+    rerun = [] if origin is None else [[[*origin.items], sorted(origin.kept)]]
+    said = restored(json.loads(json.dumps([arguments.inputs, variables, arguments.overrides or {}, *rerun])))
     return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

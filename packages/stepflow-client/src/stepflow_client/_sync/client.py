@@ -1629,6 +1629,7 @@ class SyncStepflowClient(Guiding, Picklable):
         items: Sequence[int] | None = None,
         inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
+        idempotency_key: str | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> RerunResult:
@@ -1679,12 +1680,16 @@ class SyncStepflowClient(Guiding, Picklable):
             inherit: The recorded arguments that stand in for those that are not given: of `input`, `variables` and
                 `overrides`, by default all. Without the last two, the new run is one of the flow as it is.
             max_concurrency: Maximum number of tasks of each new run that are executed at once, as for `create_run`.
+            idempotency_key: A text of at most 512 characters that stands for this call: of all calls with it, from any
+                process, one creates the new runs, and the others return the same runs. It belongs to the earlier run,
+                whatever the flow and the scope of the client. None, the default, creates new runs with each call.
             labels: Labels to find the new runs by, as for `run`.
             timeout: Seconds for the whole call. None, the default, sets no limit.
 
         Raises:
             NotFoundError: If the server has no such run.
             ConflictError: If the run has not ended.
+            IdempotencyConflictError: If the key was used for this run with other arguments or items.
             InvalidArgumentError: If the flow has no such step or the run no such item, if the input is required but
                 missing or is not that of the batch, if a kept step has changed, or if a secret variable of the recorded
                 run is required and was not passed again.
@@ -1709,6 +1714,7 @@ class SyncStepflowClient(Guiding, Picklable):
             inherit=inherit,
             max_concurrency=max_concurrency,
             variables_from_env=variables_from_env,
+            idempotency_key=idempotency_key,
         )
         with self._recorder.labelling(labels):
             return self._parts.rerunner.run(asked, timeout=timeout)
@@ -1731,6 +1737,7 @@ class SyncStepflowClient(Guiding, Picklable):
         items: Sequence[int] | None = None,
         inherit: Collection[str] = ("input", "variables", "overrides"),
         max_concurrency: int | None = None,
+        idempotency_key: str | None = None,
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> list[SyncRunHandle]:
@@ -1763,6 +1770,7 @@ class SyncStepflowClient(Guiding, Picklable):
             inherit=inherit,
             max_concurrency=max_concurrency,
             variables_from_env=variables_from_env,
+            idempotency_key=idempotency_key,
         )
         with self._recorder.labelling(labels):
             run_ids = self._parts.rerunner.start(asked, timeout=timeout)

@@ -196,6 +196,11 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         result: RerunResult = self.client.rerun(self.run_id, **options)
         return result
 
+    def start_rerun(self, **options: Unpack[RerunOptions]) -> list[SyncRunHandle]:
+        """Start a rerun and return a handle of each new run. The arguments are those of `SyncStepflowClient.rerun`."""
+        handles: list[SyncRunHandle] = self.client.start_rerun(self.run_id, **options)
+        return handles
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SyncRunHandle):
             return NotImplemented

@@ -124,4 +124,4 @@ class Parts:
         """Runs runs again."""
         from .rerun import Rerunner
 
-        return Rerunner(self._core, self.creator, self.waiter, self.snapshots)
+        return Rerunner(self._core, self.creator, self.waiter, self.snapshots, lambda: self.keyed)

@@ -73,6 +73,17 @@ class RerunResult(Model):
         return list(dict.fromkeys(self.results[index].run_id for index in indexes))
 
     @property
+    def run_id(self) -> str:
+        """The id of the created run: of a run of one item, or of a batch whose items are run again together.
+
+        Raises:
+            InvalidArgumentError: If no run was created, or several; use `run_ids`.
+        """
+        if len(found := self.run_ids) != 1:
+            raise InvalidArgumentError(f"the rerun of {self.plan.run_id} created {len(found)} runs: use run_ids")
+        return found[0]
+
+    @property
     def result(self) -> FlowResult:
         """The result of a run of one item.
 

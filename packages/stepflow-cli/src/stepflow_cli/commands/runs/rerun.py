@@ -45,6 +45,7 @@ class _Asked(NamedTuple):
     chosen: dict[str, Any]
     """Options of the client's `rerun`, with the flow as it is given."""
     dry_run: bool
+    idempotency_key: str | None
     inputs: str | None
     values: Values
     about: dict[str, Any]
@@ -108,6 +109,10 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     ),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
+    _RERUN.option(
+        "--idempotency-key KEY",
+        "Create new runs once for this key of the run; the same command with the key returns them.",
+    ),
     _RERUN.option("--inputs FILE", "New inputs of a batch, in a file as 'stepflow batch' takes it.", type=FILE),
     value_options,
     history_options,
@@ -149,8 +154,9 @@ def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) ->
 def _rerun(target: Target, asked: _Asked, arguments: dict[str, Any], wait: Wait) -> RerunResult:
     again = target.return_command("runs list --limit", "5")
     with hinting_return(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
-        from_env = asked.values.variables_from_env
-        return target.client.rerun(asked.run_id, timeout=wait.timeout, variables_from_env=from_env, **arguments)
+        from_env, key = asked.values.variables_from_env, asked.idempotency_key
+        arguments |= {"variables_from_env": from_env, "idempotency_key": key, "timeout": wait.timeout}
+        return target.client.rerun(asked.run_id, **arguments)
 
 
 def _print(target: Target, again: RerunResult, output: Output) -> None:
