@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from typing import Any, ClassVar, cast
 
 from .._base.lazy import lazy_module
@@ -46,6 +47,7 @@ class Record:
         return {name: plain_data(getattr(self, name)) for name in self._shown_names()}
 
     @classmethod
+    @cache
     def _shown_names(cls) -> list[str]:
         """Return the names in the result of `to_dict`."""
         shown = (each for each in fields(cast("Any", cls)) if each.name[0] != "_" and not each.metadata.get("exclude"))
