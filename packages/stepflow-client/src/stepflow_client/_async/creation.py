@@ -293,7 +293,8 @@ class RunCreator:
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
             registry.end(call, is_settled=call.is_settled, run_id=run_id)
-            self._recorder.end(entry, made_id, is_settled=call.is_settled)
+            if entry is not None:
+                self._recorder.end(entry, made_id, is_settled=call.is_settled)
 
     async def _found(self, lost: Search, prepared: _Prepared) -> responses.Started | None:
         """Return the run of a request that failed; None if there is none and the request is to be sent again.

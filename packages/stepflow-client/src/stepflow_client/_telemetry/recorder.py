@@ -140,9 +140,9 @@ class Recorder:
         """
         return self._record(None, run)
 
-    def end(self, entry_id: str | None, run_id: str | None, *, is_settled: bool) -> None:
+    def end(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
         """Complete the entry of a run, or remove it if it is certain that there is no run."""
-        if self.history is not None and entry_id is not None and (run_id is not None or is_settled):
+        if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
 
     def created(self, run: CreatedRun) -> None:
