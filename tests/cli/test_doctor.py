@@ -68,15 +68,24 @@ def test_without_a_server(stepflow: Stepflow, golden: Golden) -> None:
     )
 
 
-def test_a_server_that_nothing_names_gets_no_run(stepflow: Stepflow, newest_server: StepflowRuntime) -> None:
-    stepflow.at_start(
-        f"from stepflow_cli.settings import server_choice\nserver_choice.DEFAULT_URL = {newest_server.url!r}\n"
+@pytest.mark.parametrize("command", ["pyhton", None])
+def test_it_starts_the_server_that_a_run_would_use(command: str | None, stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow.toml").write_text('config = "server/config.yml"\n')
+    (stepflow.folder / "server").mkdir()
+    plugins = "" if command is None else f", shop: {{type: grpc, queueName: shop, command: {command}}}"
+    (stepflow.folder / "server" / "config.yml").write_text(
+        f"plugins: {{builtin: {{type: builtin}}{plugins}}}\nroutes: {{/builtin: [{{plugin: builtin}}]}}\n"
     )
-    client = newest_server.sync_client
-    before = len(client.list_runs(flow_name="stepflow-doctor").runs)
-    check = found(stepflow("doctor", "-o", "json"))["events"]
-    assert (check["status"], check["message"]) == ("skipped", "not measured, nothing names this server; --url does")
-    assert len(client.list_runs(flow_name="stepflow-doctor").runs) == before
+    (stepflow.folder / "flows").mkdir()
+    done = stepflow.shell("cd flows; stepflow doctor -o json")
+    ran = stepflow.shell('cd flows; stepflow run ../hello.yaml --input-json \'{"name": "Ada"}\'')
+    assert (done.code, ran.code) == ((0, 0) if command is None else (2, 2))
+    checks = found(done)
+    assert checks["server configuration"]["message"] == (
+        f"{stepflow.folder}/server/config.yml (from {stepflow.folder}/stepflow.toml)"
+    )
+    assert checks["embedded server"]["status"] == ("error" if command else "ok")
+    assert command is None or checks["embedded server"]["message"] in ran.stderr
 
 
 def test_an_embedded_server(stepflow: Stepflow) -> None:
@@ -85,9 +94,9 @@ def test_an_embedded_server(stepflow: Stepflow) -> None:
     assert done.code == 0, done
     assert [checks[name]["status"] for name in ("server", "stepflow", "release", "events")] == ["ok"] * 3 + ["skipped"]
     missing = stepflow("doctor", "--local", "-o", "json", STEPFLOW_SERVER_BINARY="/no/binary")
-    assert missing.code == 4
+    assert missing.code == 2
     assert found(missing)["embedded server"]["status"] == "error"
-    assert json.loads(missing.stderr)["exit_code"] == 4
+    assert json.loads(missing.stderr)["exit_code"] == 2
 
 
 @pytest.mark.usefixtures("server")
@@ -109,11 +118,6 @@ def test_no_server_is_left_running(stepflow: Stepflow) -> None:
         with suppress(psutil.Error):
             environments.append(process.environ())
     assert not [each for each in environments if each.get("STEPFLOW_TEST_MARK") == mark]
-
-
-def test_no_server_is_no_error_where_none_is_named(stepflow: Stepflow) -> None:
-    done = stepflow("doctor", "-o", "json")
-    assert (done.code, found(done)["port"]["status"]) == (0, "warning")
 
 
 def test_the_file_with_the_profiles(stepflow: Stepflow, golden: Golden) -> None:
@@ -304,16 +308,25 @@ plugins: {builtin: {type: builtin}}
 routes: {/builtin: [{plugin: builtin}]}
 storageConfig: {type: sqlite, databaseUrl: "sqlite:store.db?mode=rwc"}
 """
+_CONFIG = "stepflow-config.yml (from the working folder)"
 LIMITS = "maxStartupRecovery: 10000, maxClaimsPerCheck: 10000"
 
 
 @pytest.mark.parametrize(
     ("config", "status", "message"),
     [
-        (STORED + f"recovery: {{{LIMITS}}}\n", "ok", "stepflow-config.yml"),
-        (STORED + f"recovery: {{checkIntervalSecs: 30, {LIMITS}}}\n", "ok", "stepflow-config.yml"),
-        (STORED + "recovery: {checkIntervalSecs: 1, enabled: false}\n", "ok", "stepflow-config.yml"),
-        ("recovery: {checkIntervalSecs: 1}\n", "ok", "stepflow-config.yml"),
+        (STORED + f"recovery: {{{LIMITS}}}\n", "ok", _CONFIG),
+        (
+            STORED + f"recovery: {{checkIntervalSecs: 30, {LIMITS}}}\n",
+            "ok",
+            "stepflow-config.yml (from the working folder)",
+        ),
+        (
+            STORED + "recovery: {checkIntervalSecs: 1, enabled: false}\n",
+            "ok",
+            "stepflow-config.yml (from the working folder)",
+        ),
+        ("recovery: {checkIntervalSecs: 1}\n", "ok", _CONFIG),
         (
             STORED,
             "warning",

@@ -22,7 +22,7 @@ def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
     options = ["--tools", "runs,diagnose", "--url", "http://localhost:7837", "--var", "key=a b"]
     done = stepflow("mcp", "config", "hello.yaml", "--client", client, "--name", "orders", *options)
     assert done.code == 0, done
-    assert done.stderr == f"stepflow: this belongs into {HOSTS[client].file}\n"
+    assert done.stderr == f"stepflow: add this to {HOSTS[client].file}\n"
     text = tomllib.loads(done.stdout) if HOSTS[client].form == "toml" else json.loads(done.stdout)
     entry = text[HOSTS[client].key]["orders"]
     assert Path(entry["command"]).name == "stepflow"
@@ -76,3 +76,28 @@ def test_no_other_command_imports_the_protocol() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_entry_keeps_the_server_of_the_environment(stepflow: Stepflow) -> None:
+    def options(*given: str, **environment: str) -> list[str]:
+        done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", *given, **environment)
+        assert done.code == 0, done
+        words: list[str] = json.loads(done.stdout)["mcpServers"]["stepflow"]["args"][3:]
+        return words
+
+    path = stepflow.home / ".config" / "stepflow" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[profiles.prod]\nurl = "http://prod"\n')
+    assert options() == []
+    assert options(STEPFLOW_URL="http://localhost:7900") == ["--url", "http://localhost:7900"]
+    assert options(STEPFLOW_PROFILE="prod") == ["--profile", "prod"]
+    assert options("--url", "http://a", STEPFLOW_URL="http://b") == ["--url", "http://a"]
+    assert options("--profile", "prod") == ["--profile", "prod"]
+    secret = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", STEPFLOW_URL="http://me:hidden@a")
+    assert (secret.code, secret.stdout, "hidden" in secret.stderr) == (2, "", False)
+
+
+def test_an_entry_of_a_missing_extra(stepflow: Stepflow) -> None:
+    stepflow.at_start("import sys\nsys.modules['mcp'] = None\n")
+    done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor")
+    assert (done.code, "needs the extra stepflow-cli[mcp]" in done.stderr) == (0, True)

@@ -13,7 +13,7 @@ from stepflow_cli.exit_codes import ExitCode
 from stepflow_cli.server import connect
 from stepflow_cli.settings import profiles
 from stepflow_cli.settings.profiles import Profile, Profiles
-from stepflow_cli.settings.server_choice import DEFAULT_URL, ServerOptions, resolve
+from stepflow_cli.settings.server_choice import DEFAULT_URL, ServerOptions, choose_server
 from stepflow_client import StepflowClient
 
 TABLES: dict[str, Any] = {"prod": {"url": "https://prod", "timeout": 60}, "dev": {"url": "http://dev"}}
@@ -145,7 +145,7 @@ def test_precedence_of_options_environment_and_profiles(
     options: dict[str, Any], environ: dict[str, str], current: str | None, url: str | None, origin: str
 ) -> None:
     read = Profiles(Path("/config.toml"), current, TABLES)
-    settings = resolve(ServerOptions(**options), profiles=read, environ=environ)
+    settings = choose_server(ServerOptions(**options), profiles=read, environ=environ)
     assert settings.url.value == url
     assert settings.url.origin.startswith(origin)
     assert settings.is_embedded == (url is None)
@@ -162,14 +162,62 @@ def test_precedence_of_options_environment_and_profiles(
 )
 def test_contradictions_are_refused(options: dict[str, Any], environ: dict[str, str]) -> None:
     with pytest.raises(Problem) as raised:
-        resolve(ServerOptions(**options), profiles=Profiles(Path("/config.toml"), None, TABLES), environ=environ)
+        choose_server(ServerOptions(**options), profiles=Profiles(Path("/config.toml"), None, TABLES), environ=environ)
+    assert raised.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "toml", "explained"),
+    [
+        ({"default": "server"}, {}, "", "server http://localhost:7837 (default)"),
+        ({"url": "http://me:hidden@f"}, {}, "", "server http://f (from --url)"),
+        ({}, {"STEPFLOW_URL": "http://e"}, "", "server http://e (from STEPFLOW_URL)"),
+        ({}, {"STEPFLOW_PROFILE": "dev"}, "", "server http://dev (from profile dev)"),
+        ({}, {}, "", "embedded server (default) with the builtin components"),
+        (
+            {"local": True},
+            {"STEPFLOW_URL": "http://e"},
+            "",
+            "embedded server (from --local) with the builtin components",
+        ),
+        ({"config": "c.yml"}, {}, "", "embedded server (from --config) with c.yml (from --config)"),
+        ({}, {}, 'config = "c.yml"', "embedded server (default) with the builtin components"),
+        ({"reads_project": True}, {}, 'config = "c.yml"', "embedded server (default) with c.yml (from stepflow.toml)"),
+        ({}, {}, "folder", "embedded server (default) with flows/stepflow-config.yml (from the flow's folder)"),
+    ],
+)
+def test_the_choice_is_explained_in_one_line(
+    options: dict[str, Any],
+    environ: dict[str, str],
+    toml: str,
+    explained: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "c.yml").touch()
+    if toml == "folder":
+        (tmp_path / "flows" / "stepflow-config.yml").touch()
+    else:
+        (tmp_path / "stepflow.toml").write_text(toml)
+    read = Profiles(Path("/config.toml"), None, TABLES)
+    choice = choose_server(ServerOptions(**options), "flows/f.yaml", profiles=read, environ=environ)
+    assert choice.explained == explained
+
+
+@pytest.mark.parametrize("name", ["STEPFLOW_URL", "STEPFLOW_PROFILE", "STEPFLOW_CONFIG_FILE"])
+def test_a_wrong_variable_is_named(name: str) -> None:
+    wrong = "/none.toml" if name == "STEPFLOW_CONFIG_FILE" else " "
+    with pytest.raises(Problem, match=name) as raised:
+        choose_server(ServerOptions(), environ={name: wrong})
     assert raised.value.exit_code is ExitCode.USAGE
 
 
 def test_origins_never_show_a_token() -> None:
     tables = {"prod": {"url": "https://prod", "token_env": "MY_TOKEN", "timeout": 5}}
     environ = {"STEPFLOW_TOKEN": "secret", "MY_TOKEN": "secret", "STEPFLOW_TIMEOUT": "7"}
-    settings = resolve(ServerOptions(), profiles=Profiles(Path("/c.toml"), "prod", tables), environ=environ)
+    settings = choose_server(ServerOptions(), profiles=Profiles(Path("/c.toml"), "prod", tables), environ=environ)
     origins = {each.name: (each.value, each.origin) for each in settings.settings}
     assert origins["token"] == ("env: MY_TOKEN", "profile prod in /c.toml")
     assert origins["timeout"] == ("7", "environment variable STEPFLOW_TIMEOUT")

@@ -80,7 +80,7 @@ def test_a_run_that_fails(server_url: str) -> None:
     assert (done.code, done.stdout) == (1, "")
     assert done.stderr.startswith("stepflow: run ")
     assert "failed at step 'missing_blob'" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == 2
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_what_does_not_concern_the_run(flow: str, more: tuple[str, ...], stepflo
     flow = flow.replace("steps:\n", "steps:\n  - {id: c, component: /builtin/noop}\n")
     (stepflow.folder / "flow.yaml").write_text(flow)
     done = stepflow("run", "flow.yaml", *NOWHERE, *more)
-    assert (done.code, done.stderr.count("\n")) == (4, 2), done.stderr
+    assert (done.code, done.stderr.count("\n")) == (4, 3), done.stderr
 
 
 def test_settings_of_validate_apply(stepflow: Stepflow) -> None:

@@ -73,6 +73,13 @@ def test_rerun_refuses(stepflow: Stepflow, start: Start) -> None:
     overridden = stepflow("runs", "rerun", run_id, "--from", "second", "--set", "first.input.n=5")
     assert (overridden.code, "is kept" in overridden.stderr) == (2, True)
     assert stepflow("runs", "rerun", UNKNOWN, "--failed").code == 1
+    for flow, told in (
+        ("name: other\nsteps: []\n", "is flow other, and run"),
+        ("steps: [{id: x}]\n", "has no step of"),
+    ):
+        (stepflow.folder / "other.yaml").write_text(f"{flow}output: 1\n")
+        other = stepflow("runs", "rerun", run_id, "--flow", "other.yaml")
+        assert (other.code, told in other.stderr, other.stdout) == (2, True, ""), other
 
 
 CHAIN: dict[str, Any] = {

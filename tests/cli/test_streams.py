@@ -149,7 +149,7 @@ def test_an_interrupt_while_the_command_starts_is_no_traceback(stepflow: Stepflo
 
 def test_a_log_that_cannot_be_written_changes_nothing(stepflow: Stepflow, server: str) -> None:
     done = stepflow("-v", "run", "echo.yaml", "--input-json", "1", "--log-file", "/dev/full")
-    assert (done.code, done.stdout, done.stderr) == (0, "1\n", "")
+    assert (done.code, done.stdout, done.stderr) == (0, "1\n", f"stepflow: server {server} (from STEPFLOW_URL)\n")
 
 
 def test_a_run_is_named_though_its_result_cannot_be_written(stepflow: Stepflow, server: str) -> None:

@@ -408,4 +408,4 @@ def test_a_server_that_cannot_be_reached_is_one_error(stepflow: Stepflow) -> Non
     done = stepflow("test", "tested.yaml", "--url", "http://127.0.0.1:9")
     assert (done.code, done.stdout) == (4, "")
     assert done.stderr.startswith("stepflow: http://127.0.0.1:9 cannot be reached")
-    assert len(done.stderr.splitlines()) == 2
+    assert len(done.stderr.splitlines()) == 3

@@ -108,7 +108,12 @@ def record_all() -> list[Typed]:
         kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
         typed = [record(each, folder, kept) for each in _WITHOUT_SERVER]
         kept["STEPFLOW_URL"] = server.url
-        return typed + [record(each, folder, kept) for each in _ON_SERVER]
+        typed += [record(each, folder, kept) for each in _ON_SERVER]
+        return [each._replace(lines=[_of_page(parts, server.url) for parts in each.lines]) for each in typed]
+
+
+def _of_page(parts: list[Part], url: str) -> list[Part]:
+    return [part._replace(text=part.text.replace(url, "http://localhost:7837")) for part in parts]
 
 
 class Film:

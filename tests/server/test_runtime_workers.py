@@ -17,6 +17,7 @@ import psutil
 import pytest
 from stepflow_client import (
     InvalidArgumentError,
+    LogConfig,
     Outcome,
     RequestTimeoutError,
     ResultCache,
@@ -263,6 +264,24 @@ def test_of_two_workers_the_one_that_dies_is_named(release: str, config: dict[st
         assert "gRPC connection lost" not in "\n".join(caught.value.log_tail)
     else:
         assert caught.value.hint == "the last line of its worker: no such model: owl"
+
+
+@pytest.mark.parametrize("kind", ["grpc", "mcp"])
+def test_a_worker_without_a_reason_is_named_and_no_other_is_quoted(
+    release: str, config: dict[str, Any], kind: str
+) -> None:
+    if releases.number(release) < (0, 12):
+        pytest.skip("these servers end with their worker, and give its last line")
+    program = "import sys, time; time.sleep(1); print('on standard output'); sys.exit(1)"
+    queue = {"queueName": "owls"} if kind == "grpc" else {}
+    config["plugins"]["models"] = {"type": kind, "command": sys.executable, "args": ["-c", program], **queue}
+    config["routes"]["/models"] = [{"plugin": "models"}]
+    # At this level, servers log which process is whose.
+    log_config = LogConfig(level="info")
+    with pytest.raises(ServerStartError) as caught, StepflowRuntime.start(config=config, log_config=log_config):
+        pytest.fail("a worker is missing")
+    ended = "The worker of models ended with exit code 1 before it was ready"
+    assert caught.value.message == f"{ended}, without a reason on standard error"
 
 
 def test_a_worker_that_ends_later_is_named_too(

@@ -6,8 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from .errors import NamedServer
 
 
 @dataclass
@@ -28,6 +32,8 @@ class Session:
     """Whether only failures are printed."""
     kept: object = None
     """The `Target` of commands that name no server, if it outlives the command; otherwise None."""
+    server: NamedServer | None = None
+    """The server that the command uses, if its failures name it."""
     modules: object = None
     """The `ProjectModules` of the flows that were given as `module:function`; None if there were none."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -50,6 +50,23 @@ ARGUMENTS = {
 """What a missing argument is, by its name in the help."""
 
 
+_OF_SERVERS = {
+    *("server_connection", "request_timeout", "invalid_response", "api", "invalid_request", "authentication"),
+    *("not_found", "conflict", "rate_limit", "server_fault", "unsupported_by_server", "invalid_flow"),
+    *("run_failed", "run_cancelled", "run_timeout", "ambiguous_run"),
+}
+"""The kinds of failures that a server's response causes, or a missing response."""
+
+
+class NamedServer(NamedTuple):
+    """A server in messages."""
+
+    url: str
+    """The URL, without its password."""
+    origin: str
+    """The origin of the URL: `from STEPFLOW_URL`."""
+
+
 class Problem(Exception):
     """A failure of a command.
 
@@ -76,6 +93,8 @@ class Problem(Exception):
         self.exit_code = exit_code
         self.run_id = run_id
         self.hint = hint
+        self.server: NamedServer | None = None
+        """The server whose response, or missing response, is the cause."""
 
     def record(self) -> dict[str, Any]:
         """Return the problem as one JSON object."""
@@ -85,7 +104,15 @@ class Problem(Exception):
             "exit_code": int(self.exit_code),
             "run_id": self.run_id,
             "hint": self.hint,
+            **({} if self.server is None else {"server": self.server.url}),
         }
+
+
+def with_server(problem: Problem, server: NamedServer | None) -> Problem:
+    """Name the command's server in a problem that its response caused. Return the problem."""
+    if problem.kind in _OF_SERVERS:
+        problem.server = server
+    return problem
 
 
 def usage(message: str, hint: str | None = None) -> Problem:

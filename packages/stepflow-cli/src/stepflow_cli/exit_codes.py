@@ -42,6 +42,9 @@ class ExitCode(IntEnum):
             (client.AuthenticationError, cls.NO_SERVER),
             (client.EmbeddedServerError, cls.NO_SERVER),
         ]
+        if isinstance(error, client.ServerStartError) and isinstance(error.__cause__, client.FlowFileError):
+            # The server refuses its configuration.
+            return cls.USAGE
         return next((code for kind, code in codes if isinstance(error, kind)), cls.FAILED)
 
     @classmethod

@@ -13,7 +13,7 @@ import click
 
 from ._version import VERSION
 from .context import Session
-from .errors import problem_of, usage, wants_json
+from .errors import problem_of, usage, wants_json, with_server
 from .exit_codes import ExitCode
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
@@ -183,6 +183,7 @@ def call(args: list[str], session: Session) -> int:
     Raises:
         BrokenPipeError: If the reader of the output has closed the pipe.
     """
+    session.server = None
     try:
         code = _invoke(args, session)
         sys.stdout.flush()
@@ -191,7 +192,7 @@ def call(args: list[str], session: Session) -> int:
     except (Exception, KeyboardInterrupt) as error:
         from .output.messages import show
 
-        problem = problem_of(error)
+        problem = with_server(problem_of(error), session.server)
         if session.verbosity > 1:
             import traceback
 

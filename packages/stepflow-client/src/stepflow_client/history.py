@@ -190,6 +190,7 @@ class History:
         kept: Sequence[str] = (),
         rerun_items: Sequence[int] = (),
         has_more_runs: bool = False,
+        is_embedded: bool = False,
         omitted: Collection[str] = (),
         has_own_flow: bool = False,
     ) -> str:
@@ -217,6 +218,7 @@ class History:
             kept: The ids of the steps whose outputs a rerun keeps.
             rerun_items: The indexes of the items of the earlier run that are run again.
             has_more_runs: Whether the run is the first of several runs of a batch.
+            is_embedded: Whether the server is an embedded one, which stops with the program that started it.
             omitted: Names of the fields that are unknown: `flow`, `input`, `variables`, `overrides`.
             has_own_flow: Whether this run is the only one of its flow id, as with an idempotency key: an unconfirmed
                 entry of that flow is then replaced.
@@ -226,13 +228,15 @@ class History:
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
         about: dict[str, Any] = {"server": server, "flow_id": flow_id, "note": note}
         check_flag(has_more_runs, "has_more_runs")
+        check_flag(is_embedded, "is_embedded")
         items = check_instances(rerun_items, "rerun_items", int)
-        added = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
+        added: dict[str, Any] = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
         with self._store.warning("record a run"):
             about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
             about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
             about = without_secrets(values | about, flow, variables)
-            row = row_of(wanted, about | added | {"has_more_runs": has_more_runs, "omitted": omitted})
+            added |= {"has_more_runs": has_more_runs, "is_embedded": is_embedded, "omitted": omitted}
+            row = row_of(wanted, about | added)
             size = sum(len(each) for each in row if isinstance(each, str))
             if run_id is None:
                 self._pending[wanted] = row

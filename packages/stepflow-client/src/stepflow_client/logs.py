@@ -353,6 +353,9 @@ def failure_reason(entries: Iterable[LogEntry]) -> str | None:
 def worker_words(entries: Sequence[LogEntry]) -> str | None:
     """Return the last line that a worker wrote, which is the exception if it wrote a traceback."""
     for entry in reversed(entries):
+        if entry.fields and entry.level not in ("warn", "error"):
+            # A log record of a worker at work: it is no reason to end, and may be that of another worker.
+            continue
         # Older servers pass the lines of their workers on.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
             return entry.message.removeprefix(_WORKER_LINE).strip()[:1000] or None

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING
 from stepflow_client import FlowFileError
 from stepflow_client._base.text import without_password
 from stepflow_client._command import certificate_problem
-from stepflow_client.flows.project import find_config
 
 from ..errors import Problem
 from ..inputs.config import recovery_warnings_of
 from ..server.advice import with_origin
 from ..settings.profiles import Profiles, load
-from ..settings.server_choice import Settings
+from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, from_origin
 from ..settings.urls import environment_proxy, split_url
 from . import Check, error, ok, warning
 
 if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+
     from ..settings.profiles import Profile
 
 _OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
@@ -89,41 +90,39 @@ def configuration() -> tuple[Check, Profiles | None]:
     return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
 
 
-def server_configuration() -> Iterator[Check]:
-    """Check the configuration of an embedded server in the working folder, if there is one."""
+def server_configuration(choice: ServerChoice) -> Iterator[Check]:
+    """Check the configuration of an embedded server, if there is one."""
     try:
-        found = find_config(Path())
+        config = (choice if choice.is_embedded else choose_server(ServerOptions(local=True, reads_project=True))).config
     except FlowFileError as fault:
         yield warning("server configuration", fault.message, fault.hint)
         return
-    if found is not None:
-        path = str(found)
-        hazards = recovery_warnings_of(path)
-        yield from (warning("server configuration", f"{path}: {hazard}", hint) for hazard, hint in hazards)
+    if config.value is not None:
+        hazards = recovery_warnings_of(config.value)
+        yield from (warning("server configuration", f"{config.value}: {hazard}", hint) for hazard, hint in hazards)
         if not hazards:
-            yield ok("server configuration", path)
+            yield ok("server configuration", f"{config.value} ({from_origin(config.origin)})")
 
 
-def server(settings: Settings) -> Check:
+def server(choice: ServerChoice) -> Check:
     """Return which server commands use, and the origin of that setting."""
-    url, origin = settings.url.value, settings.url.origin
+    url, origin = choice.url.value, choice.url.origin
     if url is None:
-        return ok("server", f"an embedded one, by {origin}")
-    shown = without_password(url)
-    if origin == "default":
-        return ok("server", f"none is named: run, validate, components and repl start one, others use {shown}")
+        others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
+        return ok("server", f"an embedded one ({from_origin(origin)}){others}")
+    shown = choice.shown_url
     ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
-    if ignored and settings.profile is None:
+    if ignored and choice.profile is None:
         return ok("server", f"{shown}, by {origin} ({', '.join(ignored)} does not count)")
     return ok("server", f"{shown}, by {origin}")
 
 
-def proxy(settings: Settings) -> tuple[Check, str | None]:
+def proxy(choice: ServerChoice) -> tuple[Check, str | None]:
     """Return the proxy that is used for the server, if any, with its URL."""
-    url = str(settings.url.value)
-    if settings.profile is not None and settings.profile.proxy:
-        named = settings.profile.proxy
-        return ok("proxy", f"{without_password(named)}, by profile {settings.profile.name}"), named
+    url = str(choice.url.value)
+    if choice.profile is not None and choice.profile.proxy:
+        named = choice.profile.proxy
+        return ok("proxy", f"{without_password(named)}, by profile {choice.profile.name}"), named
     found = environment_proxy(url)
     if found is None:
         return ok("proxy", "none"), None
@@ -132,22 +131,20 @@ def proxy(settings: Settings) -> tuple[Check, str | None]:
     return ok("proxy", f"{found.url}, by {found.variable}; NO_PROXY=HOST bypasses it"), os.environ[found.variable]
 
 
-def embedded_server(needed: bool) -> Check:
-    """Start the embedded server and stop it again.
-
-    Args:
-        needed: Whether the commands need it.
-    """
+def embedded_server() -> Check:
+    """Start an embedded server that 'run' would not use, and stop it again."""
     from stepflow_client import StepflowClientError, StepflowRuntime
 
-    named = os.environ.get("STEPFLOW_SERVER_BINARY")
     try:
         with StepflowRuntime.start() as runtime:
-            info = runtime.sync_client.server_info()
+            return started(runtime.sync_client)
     except StepflowClientError as problem:
-        if needed:
-            return error("embedded server", problem.message, problem.hint, exit_code=4)
         return warning("embedded server", problem.message, problem.hint)
+
+
+def started(client: SyncStepflowClient) -> Check:
+    """Return the release of an embedded server that is running, and its origin."""
+    named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = (
         f"{named}, by environment variable STEPFLOW_SERVER_BINARY"
         if named
@@ -161,11 +158,11 @@ _SOON = 14 * 86_400.0
 """Seconds before a certificate expires from which a warning is given."""
 
 
-def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
+def network_checks(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     """Check the server's name, port and certificate, or the name and port of its proxy."""
     from stepflow_client._command import refused
 
-    url = str(settings.url.value)
+    url = str(choice.url.value)
     try:
         scheme, host, port = split_url(proxy or url)
     except ValueError as problem:
@@ -175,13 +172,13 @@ def network_checks(settings: Settings, proxy: str | None) -> Iterator[Check]:
     yield named
     if named.status == "error":
         return
-    hint = "start the proxy, or correct its URL" if proxy else with_origin(refused(url), settings)
+    hint = "start the proxy, or correct its URL" if proxy else with_origin(refused(url), choice)
     reached = _port(host, port, hint)
     yield reached
     if reached.status == "error" or scheme != "https":
         return
     if proxy is None:
-        yield _certificate(host, port, settings.profile)
+        yield _certificate(host, port, choice.profile)
 
 
 def _name(host: str, port: int) -> Check:

@@ -13,7 +13,7 @@ from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.releases import NEWEST, release_number
 
 from ..server.advice import with_origin
-from ..settings.server_choice import Settings
+from ..settings.server_choice import ServerChoice
 from . import Check, error, ok, skipped, warning
 from .network import speaks_tls
 
@@ -29,12 +29,12 @@ _SLEEP = 1.5
 """Seconds that the run lasts which measures the stream of events."""
 
 
-def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured: str | None) -> Iterator[Check]:
+def server_checks(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured: str | None) -> Iterator[Check]:
     """Check the server, as far as it responds.
 
     Args:
         client: The client.
-        settings: The settings that name the server.
+        choice: The choice of the server.
         unmeasured: Why no run is created to measure the stream of events; None measures it.
     """
     try:
@@ -43,46 +43,46 @@ def server_checks(client: SyncStepflowClient, settings: Settings, *, unmeasured:
         after = time.time()
         info = client.server_info()
     except AuthenticationError as problem:
-        yield _refused(problem, settings)
+        yield _refused(problem, choice)
         return
     except StepflowClientError as problem:
-        yield _no_server(problem, client.url, settings)
+        yield _no_server(problem, client.url, choice)
         return
     yield ok("stepflow", f"{client.url} is a Stepflow server, and {health.status}")
     yield _release(info)
     try:
         client.list_runs(limit=1, timeout=_TIMEOUT)
     except AuthenticationError as problem:
-        yield _refused(problem, settings)
+        yield _refused(problem, choice)
         return
     except StepflowClientError as problem:
         yield error("authorisation", f"runs cannot be listed: {problem.message}", problem.hint)
         return
-    credentials = settings.credentials
+    credentials = choice.credentials
     yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
     yield _clock(health, before, after)
     found = workers(client)
     yield found
     if found.status == "error" and unmeasured is None:
         unmeasured = "as each run waits for the missing worker"
-    if settings.is_embedded:
+    if choice.is_embedded:
         yield skipped("events", "not applicable to an embedded server")
     else:
         yield skipped("events", f"not measured, {unmeasured}") if unmeasured else _events(client, info)
 
 
-def _no_server(problem: StepflowClientError, url: str, settings: Settings) -> Check:
-    hint = with_origin(problem.hint or ANOTHER_SERVICE, settings)
+def _no_server(problem: StepflowClientError, url: str, choice: ServerChoice) -> Check:
+    hint = with_origin(problem.hint or ANOTHER_SERVICE, choice)
     if url.startswith("http://") and speaks_tls(url):
         hint = f"it speaks TLS: write https{url.removeprefix('http')}"
     return error("stepflow", problem.message, hint, exit_code=4)
 
 
-def _refused(problem: StepflowClientError, settings: Settings) -> Check:
+def _refused(problem: StepflowClientError, choice: ServerChoice) -> Check:
     if problem.status_code == 407:
         hint = "write the proxy's user and password into its URL"
         return error("authorisation", "the proxy requires credentials (407)", hint, exit_code=4)
-    credentials = settings.credentials
+    credentials = choice.credentials
     if credentials is None:
         hint = "set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
         message = f"the server requires credentials ({problem.status_code}), and there are none"

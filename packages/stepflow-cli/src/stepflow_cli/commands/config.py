@@ -155,7 +155,7 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     """
     from ..settings.edit import parse_key, set_value
 
-    profiles = load()
+    profiles = load(may_miss=True)
     path = parse_key(key, profile, profiles)
     stored = set_value(path, value, profiles)
     if output.format:
@@ -177,7 +177,7 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
     """
     from ..settings.edit import parse_key, unset_value
 
-    profiles = load()
+    profiles = load(may_miss=True)
     path = parse_key(key, profile, profiles)
     unset_value(path, profiles)
     if output.format:
@@ -197,7 +197,7 @@ def _use(name: str, output: Output) -> None:
     """
     from ..settings.edit import use_profile
 
-    profiles = load()
+    profiles = load(may_miss=True)
     name = use_profile(name, profiles)
     url = profiles.get(name).url
     if output.format:

@@ -16,11 +16,11 @@ from ..params.options import output_options, server_options
 from ..params.parsing import Command
 from ..params.sections import option
 from ..server.connect import connect
-from ..settings.server_choice import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
     from ..checks import Check
-    from ..settings.server_choice import Settings
+    from ..settings.server_choice import ServerChoice
 
 _CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
 _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
@@ -29,14 +29,14 @@ _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
 
 @click.command("doctor", cls=Command)
 @option("--no-run", "Create no run; the event stream is not measured then.")
-@server_options(default="server")
+@server_options(default="embedded", reads_project=True)
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """It checks
+    """It checks the server that 'run' would use, with its configuration:
 
     \b
       this machine   versions, stepflow on PATH, profiles, the configuration
-                     in the working folder, whether a server can start
+                     of an embedded server, whether it can start
       connection     the server and the setting that names it, proxies,
                      the server's name, port and certificate
       the server     release, authorisation, clock, missing workers,
@@ -73,47 +73,48 @@ def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     yield from network.versions()
     configuration, profiles = network.configuration()
     yield configuration
-    yield from network.server_configuration()
     try:
         # Even without the file, a flag or the environment may name the server.
-        settings = resolve(server, profiles=profiles)
+        choice = choose_server(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:
-            yield network.embedded_server(needed=False)
+            yield network.embedded_server()
             return
         yield error("server", problem.message, problem.hint, exit_code=problem.exit_code)
         return
-    yield network.embedded_server(needed=settings.is_embedded)
-    yield network.server(settings)
-    yield from _server_checks(server, settings, measure=measure)
+    yield from network.server_configuration(choice)
+    if not choice.is_embedded:
+        yield network.embedded_server()
+    yield network.server(choice)
+    yield from _server_checks(server, choice, measure=measure)
 
 
-def _server_checks(server: ServerOptions, settings: Settings, *, measure: bool) -> Iterator[Check]:
-    from ..checks import error, network, warning
+def _server_checks(server: ServerOptions, choice: ServerChoice, *, measure: bool) -> Iterator[Check]:
+    from ..checks import error, network
     from ..checks.server import server_checks
 
-    if not settings.is_embedded:
-        proxy, proxy_url = network.proxy(settings)
+    if not choice.is_embedded:
+        proxy, proxy_url = network.proxy(choice)
         yield proxy
-        for check in network.network_checks(settings, proxy_url):
-            if check.status == "error" and settings.url.origin == "default":
-                yield warning(check.check, check.message, "name a server with --url, or start one: stepflow serve")
-                return
+        for check in network.network_checks(choice, proxy_url):
             yield check
             if check.status == "error":
                 return
     try:
         with connect(server) as target:
-            # The server at the default address was not named by the user: it may belong to another user, so no run is
-            # created.
-            nobody = "nothing names this server; --url does" if settings.url.origin == "default" else None
-            unmeasured = nobody if measure else "by --no-run"
-            yield from server_checks(target.client, settings, unmeasured=unmeasured)
+            if choice.is_embedded:
+                yield network.started(target.client)
+            yield from server_checks(target.client, choice, unmeasured=None if measure else "by --no-run")
     except Exception as failure:
         problem = problem_of(failure)
         # An invalid token of a profile is detected before the server is queried.
-        about = "authorisation" if isinstance(failure, Problem) and not settings.is_embedded else "stepflow"
-        yield error(about, problem.message, problem.hint, exit_code=problem.exit_code)
+        about = "authorisation" if isinstance(failure, Problem) else "stepflow"
+        yield error(
+            "embedded server" if choice.is_embedded else about,
+            problem.message,
+            problem.hint,
+            exit_code=problem.exit_code,
+        )
 
 
 def _judge(checks: list[Check]) -> None:

@@ -29,8 +29,10 @@ command = LazyGroup(
 
     'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. The URL of a PostgreSQL database in
     place of 'off' records runs there, where several hosts share them. If a run cannot be recorded, that is a warning,
-    not an error. Wherever a run id is expected, @last is the newest recorded run of the server, @2 the one before. If
-    that is a batch of several runs, the command refuses it.
+    not an error.
+
+    Wherever a run id is expected, @last is the last recorded run, @2 the one before, and the command uses its server.
+    With --url or --profile, runs are counted on that server. A batch of several runs is refused.
     """,
 )
 

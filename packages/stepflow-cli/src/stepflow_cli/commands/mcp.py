@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..completion.candidates import complete_flow_files
-from ..errors import check_extra, usage
+from ..errors import Problem, check_extra, usage
 from ..inputs.values import Given, Values
 from ..mcp.bounds import Bounds
 from ..mcp.hosts import HOSTS, entry
@@ -19,13 +19,15 @@ from ..params.options import host_option, server_options, together
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, Choice, Section, option
 from ..server.connect import connect
-from ..settings.server_choice import ServerOptions
+from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
     from ..mcp.serving import Service
 
 command = LazyGroup("mcp")
 _SECONDS = click.FloatRange(0, min_open=True)
+
+_EXTRA = ("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
 
 _AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
 
@@ -38,7 +40,7 @@ def _values(variables: str | None, var: Sequence[str]) -> Values:
 
 
 def _service(tools: str, **given: Any) -> Service:
-    check_extra("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
+    check_extra(*_EXTRA)
     from ..mcp.serving import Service
 
     service = Service(tools=[name for each in tools.split(",") if (name := each.strip())], **given)
@@ -135,11 +137,31 @@ def _serve(service: Service, server: ServerOptions, port: int | None, host: str)
 def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
     """Print the configuration with which a host of agents starts 'stepflow mcp serve'.
 
-    All options of 'mcp serve' can be given; they become part of it. Files are named by their absolute paths. The file
-    that the entry belongs in is printed on standard error.
+    All options of 'mcp serve' can be given; they become part of it, and so does the server that the environment or a
+    profile names. Files are named by their absolute paths. The file to add the entry to is printed on standard error.
     """
     # A misspelt option should not first be noticed by the host.
-    _serve.make_context("serve", list(arguments), ctx.parent)
+    given = _serve.make_context("serve", list(arguments), ctx.parent).params
+    names = ("url", "profile", "local", "config")
+    server = _of_environment(ServerOptions(**{each: given[each] for each in names}, default="server"))
     words = [str(Path(each).absolute()) if os.path.exists(each) else each for each in arguments]
-    click.echo(entry(HOSTS[host], words, name), nl=False)
-    note(f"this belongs into {HOSTS[host].file}")
+    click.echo(entry(HOSTS[host], [*words, *server], name), nl=False)
+    note(f"add this to {HOSTS[host].file}")
+    try:
+        check_extra(*_EXTRA)
+    except Problem as problem:
+        note(f"{problem.message}: {problem.hint}")
+
+
+def _of_environment(server: ServerOptions) -> list[str]:
+    """Return the options for the server that only this environment names: hosts have another environment.
+
+    Raises:
+        Problem: If its URL has a password, which would be written into a file.
+    """
+    choice = choose_server(server)
+    if choice.url.origin == "environment variable STEPFLOW_URL":
+        if choice.shown_url != choice.url.value:
+            raise usage("the password in STEPFLOW_URL would become part of the entry", "use a profile: --profile NAME")
+        return ["--url", choice.shown_url]
+    return ["--profile", choice.profile.name] if choice.profile is not None and server.profile is None else []

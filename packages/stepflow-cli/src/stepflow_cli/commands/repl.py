@@ -47,7 +47,7 @@ def command(server: ServerOptions) -> int:
                 lines, sys.stdin = sys.stdin, empty
                 return _run(lines, is_script=True)
         info = target.client.server_info()
-        kind = "embedded" if target.runtime else target.settings.url.origin
+        kind = "embedded" if target.runtime else target.choice.url.origin
         where = f"{info.url} ({kind}, release {info.release or info.dialect})"
         print(f"stepflow {VERSION} at {where}. help lists the commands, Ctrl-D exits.", file=sys.stderr)
         _run(_typed(), is_script=False)

@@ -9,8 +9,7 @@ from ..params.options import host_option, port_option, server_options
 from ..params.parsing import Command
 from ..params.run_ids import RUN_ID
 from ..params.sections import Section
-from ..runs.find import whole_id
-from ..server.connect import connect
+from ..runs.find import connect_to_runs
 from ..settings.server_choice import ServerOptions
 
 _PAGES = Section("Pages")
@@ -42,8 +41,8 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
     from ..ui.serving import EXTRA, Pages, serve_pages
 
     check_extra("'stepflow ui'", "ui", *EXTRA)
-    with connect(server) as target:
+    with connect_to_runs(server, [] if run is None else [run]) as (target, ids):
         # A wrong URL or rejected credentials should not first be reported in the browser.
         target.client.health_check()
-        run_id = None if run is None else target.client.get_run(whole_id(target.client, run)).run_id
+        run_id = target.client.get_run(ids[0]).run_id if ids else None
         serve_pages(target, Pages(port, host, no_open, folder), run_id)

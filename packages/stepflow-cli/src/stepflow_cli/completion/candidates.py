@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
+    from ..settings.server_choice import ServerOptions
+
 _TIMEOUT = 1.0
 """Maximum time in seconds that the shell waits for the server."""
 _NEWEST = 50
@@ -87,13 +89,13 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 
 def _recorded(ctx: click.Context) -> list[HistoryEntry]:
-    """Return the newest recorded runs of the server that the command line names."""
-    from stepflow_client._command import same_server
-
+    """Return the newest recorded runs, only of one server if the command line names it."""
     from ..settings.history import open_history
+    from ..settings.server_choice import choose_server, urls_of_server
 
-    urls = _ask(ctx, lambda client: [client.url])
-    return open_history().search(server=same_server(urls[0]), limit=_PLACES) if urls else []
+    options = _server_options(ctx)
+    url = choose_server(options).url.value if options.is_named else None
+    return open_history().search(server=None if url is None else urls_of_server(url), limit=_PLACES)
 
 
 def _places(entries: list[HistoryEntry]) -> list[CompletionItem]:
@@ -112,28 +114,39 @@ def _about(entry: HistoryEntry) -> str:
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run that the command line names."""
     from ..inputs.flow import step_ids
-    from ..runs.find import whole_id
+    from ..runs.find import place_of, whole_id
 
     named = str(_argument(ctx, "run_id"))
+    if named.startswith("@"):
+        return [
+            CompletionItem(step) for entry in _recorded(ctx)[place_of(named) :][:1] for step in step_ids(entry.flow)
+        ]
     flows = _ask(ctx, lambda client: [client.get_run_flow(whole_id(client, named), timeout=_TIMEOUT).flow])
     return [CompletionItem(step) for flow in flows for step in step_ids(flow)]
+
+
+def _server_options(ctx: click.Context) -> ServerOptions:
+    """Return the server options of the command line."""
+    from ..settings.server_choice import ServerOptions
+
+    names = ("url", "profile", "local", "config")
+    return ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
 
 
 def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Return the server's responses that arrive within the timeout."""
     from ..context import Session
     from ..server.connect import connect, kept_server
-    from ..settings.server_choice import ServerOptions, resolve
+    from ..settings.server_choice import choose_server
 
-    names = ("url", "profile", "local", "config")
-    options = ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
-    settings = resolve(options)
+    options = _server_options(ctx)
+    choice = choose_server(options)
     # A token command may prompt on the terminal, which the shell is using.
-    asks = settings.profile is not None and bool(settings.profile.token_command)
+    asks = choice.profile is not None and bool(choice.profile.token_command)
     # Determined here because the thread below has no click context.
     session = ctx.find_root().obj
     kept = kept_server(options, session if isinstance(session, Session) else None)
-    if (settings.is_embedded or asks) and kept is None:
+    if (choice.is_embedded or asks) and kept is None:
         return ()
     # Imported before the timeout starts, which is for the server only.
     import stepflow_client.types  # noqa: F401

@@ -14,7 +14,7 @@ from ..context import current_session
 from ..inputs.config import note_repeated_keys
 from ..output.messages import note
 from ..server.connect import connect, kept_server
-from ..settings.server_choice import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -91,7 +91,7 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
     Raises:
         Problem, StepflowClientError: If the server does not start with --config.
     """
-    if kept_server(server) is not None or not resolve(server).is_embedded:
+    if kept_server(server) is not None or not choose_server(server).is_embedded:
         with connect(server) as target:
             yield TestClients(target.client)
         return

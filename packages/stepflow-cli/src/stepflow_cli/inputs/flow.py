@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from stepflow_client.flows.project import Project
     from stepflow_client.flows.source import FlowText
 
-    from ..settings.server_choice import ServerOptions
-
 
 def load_flow_file(path: str) -> dict[str, Any]:
     """Load the flow in a file, on standard input for `-`, or of a Python module.
@@ -180,28 +178,6 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
     names = list(inputs)
     known = f"it has {', '.join(names)}" if names else "it has none; --input-json JSON or --input FILE gives an input"
     raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
-
-
-def config_of(server: ServerOptions, flow: str | None) -> tuple[str | None, str | None]:
-    """Return the configuration file of a command's embedded server, and the project's file if that one names it.
-
-    Args:
-        server: The server options of the command line.
-        flow: The flow's file, `-`, or the id of a flow.
-
-    Raises:
-        FlowFileError: If a folder has two, the project's file is wrong, or the file that it names does not exist.
-    """
-    if server.config is not None:
-        return server.config, None
-    from stepflow_client.flows.project import existing_file, find_config
-
-    if server.reads_project:
-        project = project_of(flow)
-        if project.config is not None:
-            return str(existing_file(project, "config", project.config)), str(project.file)
-    found = find_config(*([] if flow in (None, "-") else [Path(str(flow)).parent]), Path())
-    return None if found is None else str(found), None
 
 
 def project_of(flow: str | None) -> Project:

@@ -12,7 +12,7 @@ from stepflow_client.flows.source import FlowText
 from ..errors import Problem
 from ..server.connect import Target, client_settings
 from ..settings.history import CommandHistory
-from ..settings.server_choice import ServerOptions, Settings, resolve
+from ..settings.server_choice import ServerChoice, ServerOptions, choose_server
 from ..validation.checks import Checked, ask_server, check_components
 from .analysis import Analysis
 
@@ -41,10 +41,10 @@ class ServerChecks:
         flow = FlowText(analysis.text.text, analysis.name)
         checked = Checked(analysis.name, analysis.rules, flow, list(analysis.findings))
         try:
-            settings = resolve(ServerOptions(url=self.url))
-            if settings.is_embedded or not checked.is_readable:
+            choice = choose_server(ServerOptions(url=self.url))
+            if choice.is_embedded or not checked.is_readable:
                 return None
-            with self._connected(settings) as target:
+            with self._connected(choice) as target:
                 check_components([checked], target)
                 ask_server(checked, target.client)
         except (Problem, StepflowClientError) as error:
@@ -56,12 +56,12 @@ class ServerChecks:
         return checked
 
     @contextmanager
-    def _connected(self, settings: Settings) -> Iterator[Target]:
-        arguments = client_settings(settings)
-        with SyncStepflowClient.from_env(**arguments) as client:
+    def _connected(self, choice: ServerChoice) -> Iterator[Target]:
+        arguments = client_settings(choice)
+        with SyncStepflowClient(**arguments) as client:
             self._open.add(client)
             try:
-                yield Target(client, settings, CommandHistory(), arguments=arguments)
+                yield Target(client, choice, CommandHistory(), arguments=arguments)
             finally:
                 self._open.discard(client)
 

@@ -24,7 +24,7 @@ def note(text: str) -> None:
 
 
 def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
-    """Write a problem to standard error, as one line of JSON or as a sentence and a hint.
+    """Write a problem to standard error, as one line of JSON or as a sentence, the server and a hint.
 
     Args:
         problem: The problem. On a terminal, its lines are wrapped between words.
@@ -34,7 +34,8 @@ def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
     if as_json:
         print(json.dumps(problem.record()), file=sys.stderr, flush=True)
         return
-    lines = [("stepflow:", "31", problem.message), ("hint:", "36", problem.hint or "")]
+    server = "" if problem.server is None else f"{problem.server.url} ({problem.server.origin})"
+    lines = [("stepflow:", "31", problem.message), ("server", "36", server), ("hint:", "36", problem.hint or "")]
     for title, style, words in lines:
         if words:
             print(_line_of_error(title, style, printable(words), color), file=sys.stderr, flush=True)

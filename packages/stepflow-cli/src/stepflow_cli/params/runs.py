@@ -1,7 +1,7 @@
 """The runs named on a command line: RUN, or RUN... where `-` reads ids from standard input, one per line.
 
 A run is given by its id, by the beginning of its id (four digits or more), or by its position in the history: `@last`
-or `@1` is the newest, `@2` the one before. Commands pass the value to `runs.ids.whole_id` once the server is known.
+or `@1` is the newest, `@2` the one before. Commands pass the value to `runs.find.connect_to_run`.
 """
 
 from __future__ import annotations

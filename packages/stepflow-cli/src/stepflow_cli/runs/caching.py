@@ -16,10 +16,9 @@ from stepflow_client._data.secrets import quotes_secret
 from stepflow_client.flows.needs import needs_of
 
 from ..errors import usage
-from ..inputs.flow import config_of
 from ..output.messages import note
 from ..server.connect import kept_server
-from ..settings.server_choice import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
     from stepflow_client import ResultCache
@@ -52,10 +51,10 @@ def _place(server: ServerOptions, flow: str) -> str:
     kept = kept_server(server)
     if kept is not None:
         return f"server {kept.client.url}" if kept.runtime is None else _embedded(json.dumps(kept.runtime.config))
-    settings = resolve(server)
-    if not settings.is_embedded:
-        return f"server {without_password(str(settings.url.value))}"
-    config, _ = config_of(server, flow)
+    choice = choose_server(server, flow)
+    if not choice.is_embedded:
+        return f"server {without_password(str(choice.url.value))}"
+    config = choice.config.value
     if config is not None and is_read_once(config):
         raise usage("--cache needs a configuration that can be read twice, to tell servers apart", "save it as a file")
     try:

@@ -1,25 +1,30 @@
-"""Finding runs: by the beginning of an id, by `@last`, or by labels."""
+"""Finding runs and their servers: by an id, its beginning, or `@last`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from stepflow_client._base.text import rfc3339
-
 from ..errors import Problem, usage
+from ..exit_codes import ExitCode
 from ..output.messages import note
+from ..server.connect import Target, connect, is_listening, kept_server
 from ..settings.history import history_setting, open_history
+from ..settings.server_choice import ServerOptions, Setting, choose_server, urls_of_server
 
 if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
+    from stepflow_client import FlowResult, SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
 _CANDIDATES = 5
 """Number of runs listed if a beginning is ambiguous."""
+_TIMEOUT = 2.0
+"""Seconds for the response of an embedded server, which may have stopped."""
+_OTHER = "name a run of this flow: 'stepflow history list' shows the runs with their flows"
 _DASHES = (8, 13, 18, 23)
 """Positions of the dashes in a run id."""
 _CLOCK = timedelta(seconds=2)
@@ -40,19 +45,167 @@ def place_of(text: str) -> int:
     return 0 if text == "@last" else int(text[1:]) - 1
 
 
+class EndedRunError(Problem):
+    """A run was on an embedded server that has stopped: only the history knows it."""
+
+    def __init__(self, text: str, entry: HistoryEntry) -> None:
+        message = f"{text} is {_described(entry)} on an embedded server, which has stopped"
+        hint = "'stepflow history show' shows what is recorded; a run on 'stepflow serve' can be used again"
+        super().__init__(message, kind="server_stopped", exit_code=ExitCode.NO_SERVER, run_id=entry.run_id, hint=hint)
+        self.entry = entry
+
+    def results(self) -> list[FlowResult]:
+        """Return the results of the items of the run, computed from the outputs of the steps that the history has.
+
+        Raises:
+            Problem: If it has not completed, or the history lacks what its output reads.
+        """
+        from stepflow_client import ExecutionStatus, FlowResult
+        from stepflow_client.flows.interpreter import (
+            BROKEN,
+            Failure,
+            NotKnownError,
+            RecordedEvaluation,
+            StepRun,
+            flow_with,
+        )
+
+        entry = self.entry
+        outputs, inputs = open_history().kept_outputs(entry.run_id), entry.input
+        try:
+            if entry.status != "completed" or entry.flow is None or outputs is None or "input" in entry.omitted:
+                raise NotKnownError("")
+            flow, results = flow_with(entry.flow, entry.overrides), []
+            listed: list[dict[str, Any]] = flow.get("steps") or []
+            steps = {str(step["id"]): (place, step) for place, step in enumerate(listed)}
+            for kept, given in zip(outputs, inputs if isinstance(inputs, list) else [inputs], strict=True):
+                ran = {each: StepRun(steps[each][1], steps[each][0], 1, output) for each, output in kept.items()}
+                output = RecordedEvaluation(flow, given, entry.variables or {}, ran).value(flow.get("output"))
+                results.append(FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=output))
+        except (Failure, NotKnownError, ValueError, *BROKEN):
+            status = f"status {entry.status}" if entry.status else "no status"
+            message = f"the history has no result of run {entry.run_id}, only its input and {status}"
+            raise Problem(
+                message, kind=self.kind, exit_code=self.exit_code, run_id=entry.run_id, hint=self.hint
+            ) from None
+        return results
+
+
+@contextmanager
+def connect_to_runs(
+    server: ServerOptions, texts: Sequence[str], *, says: bool = False
+) -> Iterator[tuple[Target, list[str]]]:
+    """Connect to the server of runs, and yield it with their ids, in order and without duplicates.
+
+    `@last`, `@2` and so on are the newest runs that this machine started, on whichever server; the newest of one server
+    if an option names it.
+
+    Args:
+        server: The server options of the command line.
+        texts: The ids, their beginnings, `@last`, `@2` and so on.
+        says: Whether to print which runs `@last`, `@2` and so on are, for commands that change or repeat runs.
+
+    Raises:
+        Problem: If a run cannot be found, if runs are on different servers, or as for `connect` and `whole_id`.
+    """
+    entries = {} if server.is_named else {each: _recorded(each) for each in texts if each.startswith("@")}
+    with connect(_server_of(entries, server)) as target:
+        if server.is_named:
+            entries = {each: _recorded(each, target.client.url) for each in texts if each.startswith("@")}
+        for text, entry in entries.items():
+            if entry.is_embedded and _has_stopped(target, entry):
+                raise EndedRunError(text, entry)
+            if says:
+                note(f"{text} is {_described(entry)} on {target.choice.explained}")
+        ids = [entries[each].run_id if each in entries else whole_id(target.client, each) for each in texts]
+        yield target, list(dict.fromkeys(ids))
+
+
+@contextmanager
+def connect_to_run(server: ServerOptions, text: str, *, says: bool = False) -> Iterator[tuple[Target, str]]:
+    """Connect to the server of a run, and yield it with the run's id, as `connect_to_runs` does.
+
+    Raises:
+        Problem: As for `connect_to_runs`.
+    """
+    with connect_to_runs(server, [text], says=says) as (target, (run_id,)):
+        yield target, run_id
+
+
+def check_flow_of(target: Target, run_id: str, flow: Mapping[str, Any], written: Mapping[str, Any], name: str) -> None:
+    """Check that a flow is that of a run, or a later version of it.
+
+    Args:
+        target: The server.
+        run_id: The run.
+        flow: The flow of the run.
+        written: The other flow.
+        name: Its file or id.
+
+    Raises:
+        Problem: If it has another name, or no name and no step in common.
+    """
+    entry = target.history.get(run_id)
+    if entry is not None and entry.flow_file is not None and entry.flow_file == str(Path(name).absolute()):
+        return
+    names = flow.get("name"), written.get("name")
+    if all(names) and names[0] != names[1]:
+        raise usage(f"{name} is flow {names[1]}, and run {run_id} is of flow {names[0]}", _OTHER)
+    ids = [{step.get("id") for step in each.get("steps") or ()} for each in (flow, written)]
+    if not all(names) and all(ids) and ids[0].isdisjoint(ids[1]):
+        raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER)
+
+
+def _server_of(entries: Mapping[str, HistoryEntry], server: ServerOptions) -> ServerOptions:
+    """Return the options of the server that has recorded runs."""
+    urls = {entry.server: text for text, entry in entries.items() if entry.server is not None}
+    if not urls:
+        return server
+    if len(urls) > 1:
+        (one, first), (other, second), *_ = urls.items()
+        raise usage(f"{first} is a run on {one}, {second} one on {other}", "give runs of one server")
+    (url, text) = urls.popitem()
+    kept = kept_server(server)
+    current = kept.client.url if kept is not None else choose_server(server).url.value
+    if url in urls_of_server(str(current)):
+        return server
+    return server._replace(of_run=Setting("url", url, text))
+
+
+def _has_stopped(target: Target, entry: HistoryEntry) -> bool:
+    """Return whether the embedded server of a run has stopped. Another program may have its port now."""
+    from stepflow_client import NotFoundError, TransportError
+
+    from ..settings.urls import split_url
+
+    if target.runtime is not None and target.runtime.url == entry.server:
+        return False
+    _, host, port = split_url(entry.server or "")
+    if not is_listening(host, port):
+        return True
+    try:
+        target.client.get_run(entry.run_id, timeout=_TIMEOUT)
+    except (NotFoundError, TransportError):
+        return True
+    return False
+
+
+def _described(entry: HistoryEntry) -> str:
+    name = entry.flow.get("name") if entry.flow else None
+    flow = name or (entry.flow_file and PurePath(entry.flow_file).name) or (entry.flow_id or "")[:12]
+    return f"run {entry.run_id}{f' of flow {flow}' if flow else ''}"
+
+
 def whole_id(client: SyncStepflowClient, text: str) -> str:
     """Return the id with this beginning; a complete id is returned without a request.
 
     Args:
         client: The client to list runs with.
-        text: The id, its beginning, or `@last`, `@2` and so on: the newest runs recorded for this server.
+        text: The id, or its beginning.
 
     Raises:
-        Problem: If no run's id begins with the text (exit code 1), or several do (exit code 2; the hint lists them), or
-            the history has too few runs.
+        Problem: If no run's id begins with the text (exit code 1), or several do (exit code 2; the hint lists them).
     """
-    if text.startswith("@"):
-        return recorded_id(text, client.url)
     if is_whole(text):
         return text
     found: list[str] = []
@@ -69,67 +222,30 @@ def whole_id(client: SyncStepflowClient, text: str) -> str:
     raise usage(f"several run ids begin with {text}", f"it may be {', '.join(found[:_CANDIDATES])}{more}")
 
 
-def whole_ids(client: SyncStepflowClient, texts: Sequence[str], *, says: bool = False) -> list[str]:
-    """Return the ids with these beginnings, in order and without duplicates.
-
-    Args:
-        client: The client to list runs with.
-        texts: The ids, as for `whole_id`.
-        says: Whether to print which runs `@last`, `@2` and so on are, for commands that change runs.
-
-    Raises:
-        Problem: As for `whole_id`.
-    """
-    return list(dict.fromkeys(_named(client, each) if says else whole_id(client, each) for each in texts))
-
-
-def _named(client: SyncStepflowClient, text: str) -> str:
-    if not text.startswith("@"):
-        return whole_id(client, text)
-    entry = _recorded(text, client.url)
-    name = entry.flow.get("name") if entry.flow else None
-    flow = name or (entry.flow_id or "")[:12]
-    note(f"{text} is run {entry.run_id}{f' of flow {flow}' if flow else ''}, started {rfc3339(entry.created_at)}")
-    return entry.run_id
-
-
-def recorded_id(text: str, url: str | None = None) -> str:
-    """Return the id that `@last`, `@2` and so on stand for.
-
-    Args:
-        text: The position in the history.
-        url: Only count runs of this server; None for runs of all servers.
+def recorded_id(text: str) -> str:
+    """Return the id that `@last`, `@2` and so on stand for, among the runs of all servers.
 
     Raises:
         Problem: If the history has too few runs, or if the position is that of a batch of several runs.
     """
-    return _recorded(text, url).run_id
+    return _recorded(text).run_id
 
 
-def _recorded(text: str, url: str | None) -> HistoryEntry:
-    from stepflow_client._command import same_server
-
-    entries = open_history().search(server=None if url is None else same_server(url), limit=1, offset=place_of(text))
+def _recorded(text: str, url: str | None = None) -> HistoryEntry:
+    """Return the recorded run at a position, counting only runs of one server if a URL is given."""
+    servers = None if url is None else urls_of_server(url)
+    entries = open_history().search(server=servers, limit=1, offset=place_of(text))
     if entries and entries[0].has_more_runs:
         hint = "its output names the run of each input; 'stepflow runs list' shows them"
         raise usage(f"{text} is a batch of several runs, of which {entries[0].run_id} is the first", hint)
+    if entries and not entries[0].is_confirmed:
+        hint = "'stepflow runs list' shows the runs of the server, 'stepflow history list' older ones"
+        raise Problem(f"it is not known whether run {text} was created", kind="not_found", hint=hint)
     if entries:
         return entries[0]
-    raise Problem(
-        f"the history has no run {text}" + ("" if url is None else f" of {url}"), kind="not_found", hint=_why_none(url)
-    )
-
-
-def _why_none(url: str | None) -> str:
-    if history_setting().value == "off":
-        return "recording is off: stepflow config set history on"
-    newest = open_history().search(limit=1)
-    if url is not None and newest and open_history().kept_outputs(newest[0].run_id) is not None:
-        return (
-            "the last run was on an embedded server, which ended with its command; 'stepflow serve' starts one that "
-            "lasts, 'stepflow repl' has one"
-        )
-    return "'stepflow history list' shows all of it"
+    is_off = history_setting().value == "off"
+    hint = "recording is off: stepflow config set history on" if is_off else "'stepflow history list' shows all of it"
+    raise Problem(f"the history has no run {text}" + ("" if url is None else f" of {url}"), kind="not_found", hint=hint)
 
 
 def is_beginning(text: str) -> bool:

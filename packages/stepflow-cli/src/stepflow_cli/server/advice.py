@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..settings.server_choice import ServerOptions, Settings
+from ..settings.server_choice import ServerChoice, from_origin
 
 if TYPE_CHECKING:
     from stepflow_client import AuthenticationError, TransportError
@@ -14,55 +14,56 @@ _NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or
 _NO_CREDENTIALS = "no credentials were sent: set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
 
 
-def hint_for(error: TransportError | AuthenticationError, options: ServerOptions, settings: Settings) -> str | None:
+def hint_for(error: TransportError | AuthenticationError, choice: ServerChoice) -> str | None:
     """Return the hint for an error of a named server; None for none.
 
     Args:
         error: The client's error.
-        options: The server options of the command line.
-        settings: The server that they choose.
+        choice: The server.
     """
     from stepflow_client import AuthenticationError, ServerConnectionError
 
     if isinstance(error, AuthenticationError):
         is_of_proxy = error.status_code == 407
-        return with_origin(error.hint, settings) if is_of_proxy else _of_credentials(settings, error.status_code)
+        return with_origin(error.hint, choice) if is_of_proxy else _of_credentials(choice, error.status_code)
     # If the run was found before, the hint to start a server would be wrong.
     if isinstance(error, ServerConnectionError) and not (error.run_id and error.was_sent):
-        if settings.url.origin == "default":
-            return _NO_SERVER if options.may_end else _NO_LASTING_SERVER
+        if choice.url.origin == "default":
+            return _NO_SERVER if choice.options.may_end else _NO_LASTING_SERVER
         if "the URL" in (error.hint or "") and "'stepflow serve" not in (error.hint or ""):
-            return with_origin(f"{error.hint}; 'stepflow doctor' checks the connection", settings)
-    return with_origin(error.hint, settings)
+            return with_origin(f"{error.hint}; 'stepflow doctor' checks the connection", choice)
+    return with_origin(error.hint, choice)
 
 
-def with_origin(hint: str | None, settings: Settings) -> str | None:
+def with_origin(hint: str | None, choice: ServerChoice) -> str | None:
     """Return a hint of the client that names the origin of the server's URL and of its proxy's."""
     if hint is None:
         return None
     if "the proxy's URL" in hint:
-        hint = hint.replace("the proxy's URL", _proxy(settings))
-    return hint.replace("the URL", _origin(settings))
+        hint = hint.replace("the proxy's URL", _proxy(choice))
+    return hint.replace("the URL", _origin(choice))
 
 
-def _origin(settings: Settings) -> str:
-    origin = settings.url.origin
+def _origin(choice: ServerChoice) -> str:
+    origin = choice.url.origin
     if origin.startswith("profile "):
         return f"the url of {origin}"
-    return "the URL" if origin == "default" else origin.rpartition(" ")[2]
+    if origin.startswith("@"):
+        return f"the URL of {origin}"
+    return "the URL" if origin == "default" else from_origin(origin).removeprefix("from ")
 
 
-def _proxy(settings: Settings) -> str:
+def _proxy(choice: ServerChoice) -> str:
     from ..settings.urls import environment_proxy
 
-    if settings.profile is not None and settings.profile.proxy:
-        return f"the proxy of {settings.url.origin}"
-    found = environment_proxy(str(settings.url.value))
+    if choice.profile is not None and choice.profile.proxy:
+        return f"the proxy of {choice.url.origin}"
+    found = environment_proxy(str(choice.url.value))
     return "the proxy's URL" if found is None else found.variable
 
 
-def _of_credentials(settings: Settings, status: int | None) -> str:
-    used = settings.credentials
+def _of_credentials(choice: ServerChoice, status: int | None) -> str:
+    used = choice.credentials
     if used is None:
         return _NO_CREDENTIALS
     return f"{used} may have expired, or be for another server" if status == 401 else f"{used} may not allow this"

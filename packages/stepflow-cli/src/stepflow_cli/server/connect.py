@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..context import Session, current_session
-from ..errors import problem_of
+from ..errors import NamedServer, problem_of
 from ..output.messages import note, reporting_outages, waiting
 from ..settings.history import CommandHistory
-from ..settings.server_choice import DEFAULT_PORT, DEFAULT_URL, ServerOptions, Settings, resolve
+from ..settings.server_choice import DEFAULT_PORT, DEFAULT_URL, ServerChoice, ServerOptions, choose_server, from_origin
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
@@ -25,7 +25,7 @@ class Target(NamedTuple):
     """The server that a command uses."""
 
     client: SyncStepflowClient
-    settings: Settings
+    choice: ServerChoice
     history: CommandHistory
     """The history in which the client records its runs."""
     runtime: StepflowRuntime | None = None
@@ -45,7 +45,7 @@ class Target(NamedTuple):
         from stepflow_client import SyncStepflowClient
 
         runtime = self.runtime
-        made = SyncStepflowClient.from_env(**self.arguments) if runtime is None else SyncStepflowClient(runtime.url)
+        made = SyncStepflowClient(**self.arguments) if runtime is None else SyncStepflowClient(runtime.url)
         made._connection.dialect.server = self._known_server
         return made
 
@@ -55,9 +55,10 @@ class Target(NamedTuple):
 
         runtime, history = self.runtime, self.history.for_client
         if runtime is None:
-            made = StepflowClient.from_env(**self.arguments, history=history)
+            made = StepflowClient(**self.arguments, history=history)
         else:
             made = StepflowClient(runtime.url, history=history)
+            made._recorder.is_embedded = True
         made._connection.dialect.server = self._known_server
         return made
 
@@ -76,11 +77,11 @@ class Target(NamedTuple):
         if self.is_kept:
             return f"{words} {run_id}"
         command = f"stepflow {words} {run_id}"
-        if self.settings.url.origin == "flag --url":
+        if self.choice.profile is not None:
+            return f"{command} --profile {shlex.quote(self.choice.profile.name)}"
+        if self.choice.options.url or self.choice.options.of_run is not None:
             # The client's form of the URL has no password.
             return f"{command} --url {shlex.quote(self.client.url)}"
-        if self.settings.profile is not None:
-            return f"{command} --profile {shlex.quote(self.settings.profile.name)}"
         return command
 
 
@@ -96,29 +97,39 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         Problem: If the options are wrong, or the server cannot be reached.
     """
     kept = kept_server(server)
+    choice = choose_server(server, flow) if kept is None else kept.choice
+    _show(choice)
     if kept is not None:
         with _told_of_its_end(kept):
             yield kept
         return
-    settings = resolve(server)
-    if settings.is_embedded:
-        with _embedded(server, settings, flow) as target:
+    if choice.is_embedded:
+        with _embedded(choice) as target:
             yield target
         return
     from stepflow_client import AuthenticationError, SyncStepflowClient, TransportError
 
-    arguments, history = client_settings(settings), CommandHistory()
+    arguments, history = client_settings(choice), CommandHistory()
     # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
     # started that could inherit this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with reporting_outages(), SyncStepflowClient.from_env(**arguments, history=history.for_client) as client:
+    with reporting_outages(), SyncStepflowClient(**arguments, history=history.for_client) as client:
         try:
-            yield Target(client, settings, history, arguments=arguments)
+            yield Target(client, choice, history, arguments=arguments)
         except (TransportError, AuthenticationError) as error:
             from .advice import hint_for
 
-            error.hint = hint_for(error, server, settings)
+            error.hint = hint_for(error, choice)
             raise
+
+
+def _show(choice: ServerChoice) -> None:
+    """Print the choice of the server if -v was given; otherwise, errors of a named server name it."""
+    session = current_session()
+    if session.verbosity:
+        note(choice.explained)
+    elif not choice.is_embedded:
+        session.server = NamedServer(choice.shown_url, from_origin(choice.url.origin))
 
 
 def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
@@ -152,7 +163,7 @@ def _naming_config(config: str | None) -> Iterator[None]:
         raise problem_of(error, hint=error.hint or f"its configuration is {config}") from error
 
 
-def client_settings(settings: Settings) -> dict[str, Any]:
+def client_settings(choice: ServerChoice) -> dict[str, Any]:
     """Return the arguments of a client of a named server.
 
     Raises:
@@ -160,45 +171,47 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     """
     from stepflow_client._command import check_timeout, environment_settings
 
-    arguments: dict[str, Any] = {"base_url": settings.url.value}
-    profile = settings.profile
+    arguments: dict[str, Any] = {"base_url": choice.url.value}
+    profile = choice.profile
     if profile is not None:
         arguments |= profile.client_settings()
         token = profile.token()
         if token is not None:
             arguments["auth"] = token
+    environment = environment_settings(os.environ)
+    if any(each.name == "token" and each.value == "environment" for each in choice.settings):
+        arguments["auth"] = environment["auth"]
     # The environment takes precedence over the file.
-    timeout = environment_settings(os.environ).get("timeout", arguments.get("timeout"))
+    timeout = environment.get("timeout", arguments.get("timeout"))
     if timeout is not None:
         # It limits each call of the command as a whole, not only each phase of its requests.
         arguments["timeout"] = check_timeout(timeout, of_a_call=True)
     return arguments
 
 
-def _is_serving() -> bool:
-    """Return whether something listens where `stepflow serve` does."""
+def is_listening(host: str, port: int) -> bool:
+    """Return whether something listens on a port of this machine."""
     import socket
 
     try:
-        socket.create_connection(("localhost", DEFAULT_PORT), timeout=0.1).close()
+        socket.create_connection((host, port), timeout=0.1).close()
     except OSError:
         return False
     return True
 
 
 @contextmanager
-def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> Iterator[Target]:
+def _embedded(choice: ServerChoice) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, StepflowClientError, StepflowRuntime
 
     from ..inputs.config import note_repeated_keys
-    from ..inputs.flow import config_of
     from .logs import keeping_logs
 
-    if settings.url.origin == "default" and sys.stderr.isatty() and _is_serving():
+    if choice.url.origin == "default" and sys.stderr.isatty() and is_listening("localhost", DEFAULT_PORT):
         note(f"this runs on an embedded server; one is running at {DEFAULT_URL}: --url local uses that")
-    config, project = config_of(server, flow)
-    if project is not None:
-        note(f"the embedded server's configuration is {config}, as {project} says")
+    config: str | None = choice.config.value
+    if choice.config.origin.endswith(".toml"):
+        note(f"the embedded server's configuration is {config}, as {choice.config.origin} says")
     if config is not None:
         note_repeated_keys(config)
     # At level info, so that 'runs logs' has the lines of this command's runs.
@@ -221,7 +234,7 @@ def _embedded(server: ServerOptions, settings: Settings, flow: str | None) -> It
             stack.enter_context(runtime)
             clients.append(runtime.sync_client)
         try:
-            yield Target(clients[0], settings, history, runtime)
+            yield Target(clients[0], choice, history, runtime)
         except StepflowClientError as error:
             if not exit_codes:
                 raise

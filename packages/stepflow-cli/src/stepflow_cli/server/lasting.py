@@ -7,8 +7,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
 from ..context import current_session
-from ..inputs.flow import config_of
-from ..settings.server_choice import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, choose_server
 from .connect import Target, connect
 
 
@@ -36,7 +35,7 @@ class LastingServer:
             Problem, StepflowClientError: If the server does not start, or its configuration cannot be read.
         """
         session = current_session()
-        if session.kept is not None or not resolve(self._options).is_embedded:
+        if session.kept is not None or not choose_server(self._options).is_embedded:
             yield self._options
             return
         target = self._running()
@@ -47,7 +46,7 @@ class LastingServer:
             session.kept = None
 
     def _running(self) -> Target:
-        path, _ = config_of(self._options, self._flow)
+        path = choose_server(self._options, self._flow).config.value
         config = (path, _content(path))
         target = self._target
         if target is not None and config == self._config and target.runtime is not None and target.runtime.is_alive:

@@ -10,7 +10,7 @@ from stepflow_client.flows.project import find_project
 
 from .history import history_setting
 from .profiles import CONFIG_VARIABLE, load
-from .server_choice import ServerOptions, Setting, resolve
+from .server_choice import ServerOptions, Setting, choose_server
 from .target import target_setting
 from .urls import environment_proxy
 
@@ -25,8 +25,8 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
         Problem: If settings contradict each other, or a profile is missing or wrong.
     """
     profiles = load()
-    settings = resolve(server, profiles=profiles)
-    found = [_shown(each, settings.url.value) for each in settings.settings]
+    choice = choose_server(server, profiles=profiles)
+    found = [_shown(each, choice.url.value) for each in choice.settings]
     found += [_shown(history_setting(profiles), None), target_setting(profiles, project=find_project())]
     known = sorted(profiles.tables)
     found.append(Setting("profiles", known, str(profiles.path) if known else "default"))

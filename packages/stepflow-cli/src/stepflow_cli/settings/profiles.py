@@ -157,18 +157,36 @@ def config_path() -> Path:
         raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from error
 
 
-def load(path: Path | None = None) -> Profiles:
+def check_config_file(environ: Mapping[str, str]) -> None:
+    """Check that the configuration file exists, if the environment names one.
+
+    Raises:
+        Problem: If it does not.
+    """
+    path = os.path.expanduser(environ.get(CONFIG_VARIABLE, ""))
+    if path and not os.path.exists(path):
+        raise usage(
+            f"{CONFIG_VARIABLE} names {path}, which does not exist",
+            f"unset {CONFIG_VARIABLE}, or write the file with 'stepflow config set'",
+        )
+
+
+def load(path: Path | None = None, *, may_miss: bool = False) -> Profiles:
     """Load the profiles; there are none if the file does not exist.
 
     Args:
         path: The file; None for the user's.
+        may_miss: Whether the file that the environment names may be missing, because it is going to be written.
 
     Raises:
-        Problem: If it cannot be read, or is not TOML of the expected form.
+        Problem: If the environment names a file that does not exist, the file cannot be read, or it is not TOML of the
+            expected form.
     """
     from stepflow_client import FlowFileError
     from stepflow_client._command import parse_toml
 
+    if path is None and not may_miss:
+        check_config_file(os.environ)
     path = path or config_path()
     try:
         text = path.read_bytes()

@@ -1,9 +1,16 @@
-"""Which server a command uses, and the origin of that choice: a flag, the environment, a profile or the default."""
+"""The choice of the server that a command uses.
+
+It is named by an option, the environment or a profile. Otherwise it is an embedded server, whose configuration an
+option, the project or the flow's folder names, or the server at `DEFAULT_URL`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import usage
@@ -19,6 +26,16 @@ Default = Literal["embedded", "server"]
 """The default for a command: an embedded server, or the server at `DEFAULT_URL`."""
 
 
+class Setting(NamedTuple):
+    """A value and its origin."""
+
+    name: str
+    value: Any
+    """A JSON value; for a token, its source, never the token itself."""
+    origin: str
+    """`flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, `@last`, or `default`."""
+
+
 class ServerOptions(NamedTuple):
     """The server options of the command line."""
 
@@ -29,27 +46,21 @@ class ServerOptions(NamedTuple):
     """The embedded server's configuration file; it implies `local`."""
     default: Default = "embedded"
     reads_project: bool = False
-    """Whether an embedded server may have the configuration that the project names."""
+    """Whether an embedded server may have the configuration that the project names, and start its programs."""
     may_end: bool = True
     """Whether the server may end with the command, as an embedded one does."""
 
+    of_run: Setting | None = None
+    """The URL of the server of a run such as `@last`, which the command then uses."""
+
     @property
     def is_named(self) -> bool:
-        """Whether an option names the server."""
-        return bool(self.url or self.profile or self.local or self.config is not None)
+        """Whether the command line names the server."""
+        return bool(self.url or self.profile or self.local or self.config is not None or self.of_run)
 
 
-class Setting(NamedTuple):
-    """A value and its origin."""
-
-    name: str
-    value: Any
-    """A JSON value; for a token, its source, never the token itself."""
-    origin: str
-    """`flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, or `default`."""
-
-
-class Settings(NamedTuple):
+@dataclass(frozen=True)
+class ServerChoice:
     """The server that a command uses, and its settings."""
 
     url: Setting
@@ -58,6 +69,47 @@ class Settings(NamedTuple):
     """The profile, if the server comes from one."""
     settings: tuple[Setting, ...]
     """All settings with their origins, for display."""
+    options: ServerOptions
+    flow: str | None
+    """The flow's file, whose project or folder may have the configuration."""
+
+    @cached_property
+    def config(self) -> Setting:
+        """The file with an embedded server's configuration; the value is None for the builtin components.
+
+        Raises:
+            FlowFileError: If a folder has two, the project's file is wrong, or the file that it names does not exist.
+        """
+        from stepflow_client.flows.project import existing_file, find_config
+
+        from ..inputs.flow import project_of
+
+        if self.options.config is not None:
+            return Setting("config", self.options.config, "flag --config")
+        project = project_of(self.flow) if self.options.reads_project else None
+        if project is not None and project.config is not None:
+            path = existing_file(project, "config", project.config)
+            return Setting("config", str(path), str(project.file))
+        folder = None if self.flow in (None, "-") else Path(str(self.flow)).parent
+        found = find_config(*([] if folder is None else [folder]), Path())
+        origin = "the working folder" if found is not None and found.parent == Path() else "the flow's folder"
+        return Setting("config", found and str(found), origin if found else "default")
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password."""
+        from stepflow_client._base.text import without_password
+
+        return without_password(str(self.url.value))
+
+    @property
+    def explained(self) -> str:
+        """The choice and its origin, in one line."""
+        if not self.is_embedded:
+            return f"server {self.shown_url} ({from_origin(self.url.origin)})"
+        config = self.config
+        named = f"{config.value} ({from_origin(config.origin)})" if config.value else "the builtin components"
+        return f"embedded server ({from_origin(self.url.origin)}) with {named}"
 
     @property
     def is_embedded(self) -> bool:
@@ -74,16 +126,22 @@ class Settings(NamedTuple):
         return "the user and password in the URL" if "@" in str(self.url.value) else None
 
 
-def resolve(
-    options: ServerOptions, *, profiles: Profiles | None = None, environ: Mapping[str, str] | None = None
-) -> Settings:
-    """Determine which server a command uses.
+def choose_server(
+    options: ServerOptions,
+    flow: str | None = None,
+    *,
+    profiles: Profiles | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> ServerChoice:
+    """Choose the server that a command uses.
 
-    `--local` (or `--config`) takes precedence, then `--url`, STEPFLOW_URL, a profile (`--profile`, STEPFLOW_PROFILE,
-    the file's current one), and the default.
+    `--local` (or `--config`) takes precedence, then `--url`, the server of a run, STEPFLOW_URL, a profile (`--profile`,
+    STEPFLOW_PROFILE, the file's current one), and the default.
 
     Args:
         options: The server options of the command line.
+        flow: The flow's file, `-`, or the id of a flow: its project or folder may have the embedded server's
+            configuration.
         profiles: The profiles; None reads the user's file if it is needed.
         environ: The environment; None for the process's own.
 
@@ -92,28 +150,59 @@ def resolve(
     """
     environ = os.environ if environ is None else environ
     _check(options, environ)
+    profile = chosen = None
     if options.local or options.config is not None:
-        origin = "flag --local" if options.local else "flag --config"
-        return _settings(Setting("url", None, origin), None, environ)
-    if options.url:
-        return _settings(Setting("url", _address(options.url), "flag --url"), None, environ)
-    if environ.get("STEPFLOW_URL"):
-        return _settings(Setting("url", _address(environ["STEPFLOW_URL"]), _variable("STEPFLOW_URL")), None, environ)
-    name, origin = options.profile, "flag --profile"
-    if not name:
-        name, origin = environ.get("STEPFLOW_PROFILE"), _variable("STEPFLOW_PROFILE")
-    if profiles is None:
-        from .profiles import load
+        url = Setting("url", None, "flag --local" if options.local else "flag --config")
+    elif options.url:
+        url = Setting("url", _address(options.url), "flag --url")
+    elif options.of_run is not None:
+        url, profiles = options.of_run, profiles or _profiles()
+        names = (name for name, table in profiles.tables.items() if url.value in urls_of_server(str(table.get("url"))))
+        profile = next(map(profiles.get, names), None)
+    elif environ.get("STEPFLOW_URL"):
+        url = Setting("url", _address(environ["STEPFLOW_URL"]), _variable("STEPFLOW_URL"))
+    else:
+        name, origin = options.profile, "flag --profile"
+        if not name:
+            name, origin = environ.get("STEPFLOW_PROFILE"), _variable("STEPFLOW_PROFILE")
+        profiles = profiles or _profiles()
+        if not name:
+            name, origin = profiles.current, f"current in {profiles.path}"
+        if name:
+            profile, chosen = profiles.get(name), Setting("profile", name, origin)
+            url = Setting("url", profile.url, _of_profile(profile, profiles))
+        else:
+            url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
+    # The token belongs to the server that the environment names, not to that of a run.
+    token = None if options.of_run is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
+    settings = _settings(url, profile, environ, chosen, profiles, has_token=bool(token))
+    return ServerChoice(url, profile, settings, options, flow)
 
-        profiles = load()
-    if not name:
-        name, origin = profiles.current, f"current in {profiles.path}"
-    if name:
-        profile = profiles.get(name)
-        chosen = Setting("profile", name, origin)
-        url = Setting("url", profile.url, _of_profile(profile, profiles))
-        return _settings(url, profile, environ, chosen, profiles)
-    return _settings(Setting("url", DEFAULT_URL if options.default == "server" else None, "default"), None, environ)
+
+def _profiles() -> Profiles:
+    from .profiles import load
+
+    return load()
+
+
+def urls_of_server(url: str) -> list[str]:
+    """Return the URLs in the history that name the server of a URL; none if it is not a URL."""
+    from stepflow_client import StepflowClientError
+    from stepflow_client._command import parse_url, same_server
+
+    try:
+        return same_server(str(parse_url(url)))
+    except StepflowClientError:
+        return []
+
+
+def from_origin(origin: str) -> str:
+    """Return the origin of a setting in the form of a message: `from --url`, `from profile prod`, `default`."""
+    if origin.startswith("profile "):
+        return f"from {origin.partition(' in ')[0]}"
+    for kind in ("flag ", "environment variable "):
+        origin = origin.removeprefix(kind)
+    return origin if origin == "default" else f"from {origin}"
 
 
 def _address(url: str) -> str:
@@ -126,6 +215,13 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
         if value is not None and not value.strip():
             # Most likely a shell variable that is not set; the command must not run on another server because of that.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable that it is given")
+    if "STEPFLOW_CONFIG_FILE" in environ:
+        from .profiles import check_config_file
+
+        check_config_file(environ)
+    for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
+        if environ.get(variable, "-").isspace():
+            raise usage(f"the environment variable {variable} is blank", "unset it, or set it to a value")
     local = "--local" if options.local else "--config" if options.config is not None else None
     named = "--url" if options.url else "--profile" if options.profile else None
     if local and named:
@@ -149,9 +245,11 @@ def _settings(
     url: Setting,
     profile: Profile | None,
     environ: Mapping[str, str],
-    chosen: Setting | None = None,
-    profiles: Profiles | None = None,
-) -> Settings:
+    chosen: Setting | None,
+    profiles: Profiles | None,
+    *,
+    has_token: bool,
+) -> tuple[Setting, ...]:
     """Collect the other settings: the token's source, the timeout, and the profile's TLS settings."""
     found: dict[str, Setting] = {"url": url, "profile": chosen or Setting("profile", None, "default")}
     if url.value is not None:
@@ -159,7 +257,7 @@ def _settings(
         found["timeout"] = Setting("timeout", 30.0, "default")
         for key in ("verify", "ca_file", "cert_file", "key_file", "proxy"):
             found[key] = Setting(key, True if key == "verify" else None, "default")
-        if environ.get("STEPFLOW_TOKEN"):
+        if has_token:
             found["token"] = Setting("token", "environment", _variable("STEPFLOW_TOKEN"))
     if profile is not None and profiles is not None:
         origin = _of_profile(profile, profiles)
@@ -172,4 +270,4 @@ def _settings(
                 found[key] = Setting(key, value, origin)
     if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
         found["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _variable("STEPFLOW_TIMEOUT"))
-    return Settings(url, profile, tuple(found.values()))
+    return tuple(found.values())

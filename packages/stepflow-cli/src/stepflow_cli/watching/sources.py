@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from stepflow_client.flows.flow_argument import is_flow_id
 
-from ..inputs.flow import config_of, project_of
+from ..inputs.flow import project_of
 from ..inputs.python_flow import is_python_flow, python_files
 from ..runs.job import JobOptions
-from ..settings.server_choice import ServerOptions, resolve
+from ..settings.server_choice import ServerOptions, choose_server
 
 
 def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
@@ -34,10 +34,9 @@ def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[st
     if project.file is None and not is_flow_id(flow):
         # It may be written while the command is watching.
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
-    if server is not None and resolve(server).is_embedded:
-        config, _ = config_of(server, flow)
-        if config is not None:
-            yield config
+    choice = None if server is None else choose_server(server, flow)
+    if choice is not None and choice.is_embedded and choice.config.value is not None:
+        yield choice.config.value
 
 
 def files_of_run(given: JobOptions, server: ServerOptions) -> list[str]:

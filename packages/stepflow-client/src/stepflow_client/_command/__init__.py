@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .._editing.corrections import corrected, edit_of
     from .._embedded.config import ServerConfig, is_read_once, recovery_warnings
     from .._embedded.log_pump import passing_lines
-    from .._http.settings import check_timeout, environment_settings
+    from .._http.settings import check_timeout, environment_settings, parse_url
     from .._http.tls import certificate_problem
     from .._records.inputs import GOES_ON
     from .._records.junit_xml import junit_xml
@@ -72,7 +72,8 @@ __all__ = [
     "failure_groups", "find_in", "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses",
     "install_command", "is_data_object", "is_given_up", "is_lost", "is_read_once", "junit_xml", "listening",
     "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
-    "node_of_inner", "open_marks", "output_format_of", "parse_toml", "passing_lines", "progress_of", "read",
+    "node_of_inner", "open_marks", "output_format_of", "parse_toml", "parse_url", "passing_lines", "progress_of",
+    "read",
     "read_outcomes", "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "sync_together",
     "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "without_cases",
     "write_yaml",
@@ -113,7 +114,7 @@ __getattr__, __dir__ = lazy_names(
         "._editing.corrections": ["corrected", "edit_of"],
         "._embedded.config": ["ServerConfig", "is_read_once", "recovery_warnings"],
         "._embedded.log_pump": ["passing_lines"],
-        "._http.settings": ["check_timeout", "environment_settings"],
+        "._http.settings": ["check_timeout", "environment_settings", "parse_url"],
         "._http.tls": ["certificate_problem"],
         "._records.inputs": ["GOES_ON"],
         "._records.junit_xml": ["junit_xml"],

@@ -190,6 +190,9 @@ class Workers:
     queues: Mapping[str, str] = field(default_factory=dict)
     """The plugins in `started`, by the name of their queue."""
 
+    others: tuple[str, ...] = ()
+    """Plugins of other types that start a process, such as MCP servers."""
+
 
 def workers_of(config: Mapping[str, Any]) -> Workers:
     """Return the plugins of a configuration that have workers."""
@@ -204,15 +207,19 @@ def workers_of(config: Mapping[str, Any]) -> Workers:
         frozenset(started),
         frozenset(queued.keys() - started.keys()),
         {str(plugin.get("queueName", name)): name for name, plugin in started.items()},
+        tuple(_with_command(plugins) - started.keys()),
     )
 
 
 def starts_processes(config: Mapping[str, Any]) -> bool:
     """Return whether the server starts processes, such as workers, whose output it passes on or shares."""
-    plugins = config.get("plugins")
-    return isinstance(plugins, Mapping) and any(
-        isinstance(plugin, Mapping) and "command" in plugin for plugin in plugins.values()
-    )
+    return bool(_with_command(config.get("plugins")))
+
+
+def _with_command(plugins: object) -> set[str]:
+    """Return the plugins that start a process."""
+    found = plugins.items() if isinstance(plugins, Mapping) else ()
+    return {name for name, plugin in found if isinstance(plugin, Mapping) and "command" in plugin}
 
 
 def store_path(config: Mapping[str, Any]) -> Path | None:

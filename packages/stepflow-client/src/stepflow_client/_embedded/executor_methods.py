@@ -108,8 +108,7 @@ class EmbeddedExecutor(Guiding):
                 self._clients.pop(ended, None)
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
-            client._server_logs = self.get_recent_logs
-            client._connection.config = self._config_reader
+            self._attach(client)
         return client
 
     @property
@@ -128,9 +127,13 @@ class EmbeddedExecutor(Guiding):
         with self._clients_lock:
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url, history=self._history)
-                self._sync_client._server_logs = self.get_recent_logs
-                self._sync_client._connection.config = self._config_reader
+                self._attach(self._sync_client)
             return self._sync_client
+
+    def _attach(self, client: StepflowClient | SyncStepflowClient) -> None:
+        client._server_logs = self.get_recent_logs
+        client._connection.config = self._config_reader
+        client._recorder.is_embedded = True
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
         """Return the last log lines of the server and its workers."""

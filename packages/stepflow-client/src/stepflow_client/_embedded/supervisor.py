@@ -22,6 +22,7 @@ from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutEr
 from ..logs import LogEntry, failure_reason, worker_words
 from . import watchdog
 from .config import REFUSED_ROUTE, ServerConfig, recovery_warnings, starts_processes, store_path, workers_of
+from .config_faults import config_fault
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
 from .process import ProcessPlan, ServerProcess, inherited_environment, server_environment
@@ -281,9 +282,13 @@ class Supervisor:
         process.stop(_STOP_SECONDS)
         self._end_process()
         if exit_code is None:
-            name = "" if worker is None else f"{worker_name(worker.pid, self.logs, self._workers.queues)} "
+            name = "" if worker is None else f"{worker_name(worker.pid, self.logs, self._workers)} "
             return self._error(f"{name}{loss}", None, entries)
         failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
+        if (fault := config_fault(failure_reason(self.logs.tail()) or "", self.config)) is not None:
+            explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
+            explained.hint, explained.__cause__ = fault.hint, fault
+            return explained
         # If the server starts no workers, its stderr contains only its own output.
         own = () if self._workers.started else ("stderr",)
         words = worker_words([entry for entry in self.logs.tail() if entry.stream not in own])
@@ -306,7 +311,7 @@ class Supervisor:
         self._process.close()
 
     def _report_worker(self, worker: EndedWorker) -> None:
-        name = worker_name(worker.pid, self.logs, self._workers.queues)
+        name = worker_name(worker.pid, self.logs, self._workers)
         with suppress(Exception):
             # A logger of its own, below that of the runtime, for programs that show only this.
             logger_of("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
@@ -325,6 +330,8 @@ class Supervisor:
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.tail() if of_worker is None else of_worker
         reason = failure_reason(entries) if of_worker is None else worker_words(entries)
+        if reason is None and of_worker is not None:
+            message += ", without a reason on standard error"
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
         return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 

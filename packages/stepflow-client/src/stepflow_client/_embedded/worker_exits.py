@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from .config import Workers
 from .log_pump import LogStore
 
 if TYPE_CHECKING:
@@ -61,19 +62,21 @@ def watch_workers(process: ServerProcess, stopping: threading.Event, report: Cal
         reported = {each.pid for each in ended}
 
 
-def worker_name(pid: int, logs: LogStore, plugins: Mapping[str, str]) -> str:
+def worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
     """Return what a message calls a worker: by its plugin if the server has logged that it started it.
 
     Args:
         pid: The worker's process.
         logs: The log of the server.
-        plugins: The plugins whose workers the server starts, by queue.
+        workers: The plugins that have workers.
     """
     line = logs.find(b"subprocess spawned (pid=Some(%d), queue=" % pid)
     if line is None:
-        return "A worker"
+        # Servers log the start only of workers that have a queue, and only at level info.
+        is_logged = not workers.started or logs.find(b"subprocess spawned (pid=Some(") is not None
+        return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
     queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
-    return f"The worker of {plugins.get(queue, queue)}"
+    return f"The worker of {workers.queues.get(queue, queue)}"
 
 
 def _group_lives(pid: int, leader: int) -> bool:

@@ -18,7 +18,7 @@ _LARGEST = 1_000_000
 """Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out."""
 FIELDS = ("flow", "input", "variables", "overrides")
 _FIRST = "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides"
-ADDED = ("rerun_of", "kept", "rerun_items", "has_more_runs", "checksum")
+ADDED = ("rerun_of", "kept", "rerun_items", "has_more_runs", "is_embedded", "checksum")
 """Columns that the first version of the file did not have."""
 COLUMNS = f"{_FIRST}, {', '.join(ADDED)}"
 PENDING, OWN = "pending:", "pending:own:"
@@ -26,7 +26,7 @@ PENDING, OWN = "pending:", "pending:own:"
 _TYPES = {
     "run_id": "TEXT NOT NULL UNIQUE",
     "created": "DOUBLE PRECISION",
-    **dict.fromkeys(("has_more_runs", "checksum"), "BIGINT"),
+    **dict.fromkeys(("has_more_runs", "is_embedded", "checksum"), "BIGINT"),
 }
 
 
@@ -90,6 +90,7 @@ def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
     row = (
         *(run_id, time.time(), *plain, None, encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()),
         *(kept["rerun_of"], json.dumps(kept["kept"]), json.dumps(kept["rerun_items"]), int(kept["has_more_runs"])),
+        int(kept["is_embedded"]) or None,
     )
     return (*row, _checksum(row))
 
@@ -102,7 +103,9 @@ def confirmed(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
 
 def _checksum(row: tuple[Any, ...]) -> int:
     """Return a checksum of a row without its status, which is updated on its own."""
-    return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
+    # Earlier versions do not have the last column.
+    last = len(row) - (row[-1] is None)
+    return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 : last]]).encode())
 
 
 def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str]) -> tuple[Any, ...]:
@@ -161,7 +164,7 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
     if not is_earlier and checksum != _checksum(tuple(content)):
         raise ValueError("the checksum is wrong")
     run_id, created, server, flow_id, flow_file, status, labels, note, omitted, *more = content
-    texts, (rerun_of, kept, rerun_items, has_more_runs) = more[: len(FIELDS)], more[len(FIELDS) :]
+    texts, (rerun_of, kept, rerun_items, has_more_runs, is_embedded) = more[: len(FIELDS)], more[len(FIELDS) :]
     values = {name: None if text is None else json.loads(_text(text)) for name, text in zip(FIELDS, texts, strict=True)}
     return {
         "run_id": _text(run_id),
@@ -177,6 +180,7 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "kept": () if kept is None else _listed(kept, str),
         "rerun_items": () if rerun_items is None else _listed(rerun_items, int),
         "has_more_runs": bool(has_more_runs),
+        "is_embedded": bool(is_embedded),
         **values,
         **{name: None if values[name] is None else _object(values[name]) for name in ("flow", "variables")},
     }

@@ -83,6 +83,8 @@ class Recorder:
             raise InvalidArgumentError(f"history is a History, not {type(history).__name__}", hint="History(path)")
         self.history = history
         self._server = server
+        self.is_embedded = False
+        """Whether the server is an embedded one."""
         self.is_on = history is not None
         """Whether anything is recorded."""
 
@@ -165,6 +167,7 @@ class Recorder:
             overrides=run.arguments.overrides,
             labels=_labels.get(),
             has_own_flow=run.has_own_flow,
+            is_embedded=self.is_embedded,
             **({} if run.origin is None else _origin(run.origin)),
         )
 
@@ -190,6 +193,7 @@ class Recorder:
                 "variables": arguments.variables or None,
                 "overrides": arguments.overrides,
                 "labels": _labels.get(),
+                "is_embedded": self.is_embedded,
             },
         )
 

@@ -46,6 +46,8 @@ class HistoryEntry(Model):
     """The indexes, in the earlier run, of the items that were run again, in the order of this run's items."""
     has_more_runs: bool = False
     """Whether the run is the first of several runs of a batch that `map` started. The others are not recorded."""
+    is_embedded: bool = False
+    """Whether the server is an embedded one, which stops with the program that started it."""
 
     @property
     def is_confirmed(self) -> bool:

@@ -15,8 +15,7 @@ from ...params.parsing import Command
 from ...params.run_ids import RUN_ID
 from ...params.sections import TextType, option
 from ...records.runs import DIFFERENCE, duration_text
-from ...runs.find import whole_id
-from ...server.connect import connect
+from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -63,9 +62,8 @@ def command(
     With --item, two items are compared as if each were a run of its own. --item 7:0 compares item 7 of a batch with its
     rerun.
     """
-    with connect(server) as target:
-        a, b = (whole_id(target.client, run) for run in (a, b))
-        compared = target.client.compare_runs(a, b, ignore=ignore, items=items)
+    with connect_to_runs(server, (a, b)) as (target, ids):
+        compared = target.client.compare_runs(ids[0], ids[-1], ignore=ignore, items=items)
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:
         output.records((each.to_dict() for each in shown), DIFFERENCE)

@@ -17,8 +17,8 @@ from ...params.parsing import Command
 from ...params.runs import runs_argument, runs_text
 from ...records.runs import RUN
 from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
-from ...runs.find import whole_ids
-from ...server.connect import Target, connect
+from ...runs.find import connect_to_runs
+from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.
     """
     problems: list[Problem] = []
-    with connect(server) as target:
-        ids = whole_ids(target.client, ids, says=True)
+    with connect_to_runs(server, ids, says=True) as (target, ids):
         if ids:
             confirm(f"cancel {runs_text(ids)}")
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
@@ -77,8 +76,7 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     is 'deleted' if the run is gone, and 'kept' if it still exists.
     """
     problems: list[Problem] = []
-    with connect(server) as target:
-        ids = whole_ids(target.client, ids, says=True)
+    with connect_to_runs(server, ids, says=True) as (target, ids):
         if ids:
             confirm(f"delete {runs_text(ids)}")
         deletions = list(for_each_run(ids, partial(delete, target.client), problems))

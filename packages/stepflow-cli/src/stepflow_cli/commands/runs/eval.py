@@ -15,8 +15,7 @@ from ...params.options import file_output_options, running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import option
-from ...runs.find import whole_id
-from ...server.connect import connect
+from ...runs.find import connect_to_run
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -43,8 +42,7 @@ def command(run_id: str, expression: str, item: int | None, server: ServerOption
     The value is printed as JSON; with -o a record that contains it.
     """
     parsed = _parsed(expression)
-    with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
+    with connect_to_run(server, run_id) as (target, run_id):
         known = _known(target.client, run_id, item or 0)
         _check_steps(parsed, known)
         with _explained(known):

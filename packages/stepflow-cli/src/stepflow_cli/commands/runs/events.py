@@ -22,8 +22,8 @@ from ...params.runs import run_argument
 from ...params.sections import Choice, option
 from ...params.times import SECONDS
 from ...records.runs import EVENT, event_record
-from ...runs.find import whole_id
-from ...server.connect import Target, connect
+from ...runs.find import connect_to_run
+from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def command(asked: _Asked, server: ServerOptions, output: Output) -> None:
     The output ends only with the run, because servers do not mark the latest event of a running run. Needs a server
     of 0.12 or newer.
     """
-    with connect(server) as target:
-        asked = replace(asked, run_id=whole_id(target.client, asked.run_id))
+    with connect_to_run(server, asked.run_id) as (target, run_id):
+        asked = replace(asked, run_id=run_id)
         events = _events(target, asked)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:

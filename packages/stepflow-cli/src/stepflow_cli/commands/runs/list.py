@@ -23,8 +23,7 @@ from ...params.sections import option
 from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN
 from ...runs.accounts import with_failed_sub_runs
-from ...runs.find import whole_id
-from ...server.connect import connect
+from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -85,10 +84,9 @@ def command(
         "labels": given["labels"] or None,
     }
     limit = shown_runs = limit or _LIMIT
-    with connect(server) as target:
-        for name in ("root_run_id", "parent_run_id"):
-            if filters[name]:
-                filters[name] = whole_id(target.client, str(filters[name]))
+    above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
+    with connect_to_runs(server, [*above.values()]) as (target, ids):
+        filters |= zip(above, ids * len(above), strict=False)
         if everything:
             output.records((run.to_dict() for run in _all(target.client, status, filters)), RUN)
             return

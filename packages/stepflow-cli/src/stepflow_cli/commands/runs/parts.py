@@ -10,7 +10,7 @@ from stepflow_client import NotFoundError
 
 from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, nearest, problem_of
-from ...output.messages import waiting
+from ...output.messages import note, waiting
 from ...output.view import Output
 from ...params.conflicts import excludes
 from ...params.options import (
@@ -23,12 +23,13 @@ from ...params.options import (
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
 from ...params.sections import option
+from ...records.history import ENTRY_IN_FULL, entry_record
 from ...records.results import outcomes_of, print_result, print_results
 from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, run_view
 from ...runs.accounts import explained_run, explained_steps
-from ...runs.find import whole_id
+from ...runs.find import EndedRunError, connect_to_run
 from ...runs.wait import Wait, hinting_return
-from ...server.connect import Target, connect
+from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -48,9 +49,16 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
     of it; of a batch, with those of its first failed item. A run that completed although items of its sub-runs failed
     has their number.
+
+    If the embedded server of @last has stopped, the history's record is shown.
     """
-    with connect(server) as target:
-        run = explained_run(target.client, whole_id(target.client, run_id))
+    try:
+        with connect_to_run(server, run_id) as (target, run_id):
+            run = explained_run(target.client, run_id)
+    except EndedRunError as ended:
+        note(f"{ended.message}: this is what the history has")
+        output.record(entry_record(ended.entry, full=True), ENTRY_IN_FULL)
+        return
     output.record(run.to_dict(), run_view(run.account))
 
 
@@ -64,8 +72,7 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """
     from ...records.flows import print_flow
 
-    with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
+    with connect_to_run(server, run_id) as (target, run_id):
         stored = target.client.get_run_flow(run_id).without_secrets()
     print_flow(stored.flow, output, stored.flow_id)
 
@@ -81,8 +88,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
     from stepflow_client.types.statuses import FAILED_STATUSES
 
     wanted = FAILED_STATUSES if failed else status or STATUSES
-    with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
+    with connect_to_run(server, run_id) as (target, run_id):
         listed = target.client.get_run_items(run_id)
     # An iterator: each item is parsed from the response when it is used, and `
     # head` uses few.
@@ -112,8 +118,7 @@ def steps_command(
 
     Outputs and times of steps, and the steps of a run that has not ended, need a server of 0.12 or newer.
     """
-    with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
+    with connect_to_run(server, run_id) as (target, run_id):
         if step is not None:
             try:
                 found = target.client.get_run_step(run_id, step, item_index=item or 0)
@@ -146,9 +151,12 @@ def result_command(
     """For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed
     runs. For a batch it prints a line of JSON for each item, in the order of the inputs.
     """
-    with connect(server) as target:
-        run_id = whole_id(target.client, run_id)
-        results = _results(target, run_id, wait, no_wait)
+    try:
+        with connect_to_run(server, run_id) as (target, run_id):
+            results = _results(target, run_id, wait, no_wait)
+    except EndedRunError as ended:
+        note(f"{ended.message}: this is what the history has")
+        run_id, results = ended.entry.run_id, ended.results()
     if item is not None:
         print_result(_of_item(results, item, run_id), output)
     elif len(results) == 1:

@@ -13,8 +13,7 @@ from ...params.options import file_option, running_server_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument
 from ...params.sections import OUTPUT
-from ...runs.find import whole_ids
-from ...server.connect import connect
+from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 
 
@@ -40,8 +39,8 @@ def command(ids: list[str], server: ServerOptions, output: str | None, show: boo
         raise usage(f"{output}: a report is a page in HTML, not {ending}", "name a file that ends in .html")
     from stepflow_client.drawing import gather, report_page
 
-    with connect(server) as target:
-        reports = [gather(target.client, run_id) for run_id in whole_ids(target.client, ids)]
+    with connect_to_runs(server, ids) as (target, ids):
+        reports = [gather(target.client, run_id) for run_id in ids]
     write_document(report_page(reports).encode(), output)
     if show:
         open_in_browser(str(output))

@@ -21,11 +21,11 @@ from ...params.runs import run_argument
 from ...params.sections import FILE, Section
 from ...records.results import outcomes_of, print_result, print_results
 from ...runs.accounts import explained
-from ...runs.find import whole_id
+from ...runs.find import check_flow_of, connect_to_run
 from ...runs.job import Job
 from ...runs.reuse import print_plan, say_plan
 from ...runs.wait import Wait, hinting_return
-from ...server.connect import Target, connect
+from ...server.connect import Target
 from ...settings.history import require_history
 from ...settings.server_choice import ServerOptions
 
@@ -54,12 +54,15 @@ class _Asked(NamedTuple):
     def arguments(self, target: Target, flow: dict[str, Any] | str | None) -> dict[str, Any]:
         """Return the arguments of the client's `rerun`, with the values, which depend on the flow."""
         chosen = self.chosen | {"flow": flow, "items": self.chosen["items"] or None}
+        named = self.chosen["flow"]
         if flow is None:
             keeps = any(chosen[each] for each in _KEEPING)
             parts: list[SnapshotPart] = ["items", "flow", "steps"] if keeps else ["items", "flow"]
             flow = dict(target.client.snapshot(self.run_id, include=parts).flow or {})
         elif isinstance(flow, str):
             flow = target.client.get_flow(flow).flow
+        if named is not None:
+            check_flow_of(target, self.run_id, target.client.get_run_flow(self.run_id).flow, flow, named)
         values = self.values
         chosen |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
         if self.inputs is not None:
@@ -138,8 +141,8 @@ def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) ->
     if about:
         require_history()
     changed = None if given is None else load_flow_or_id(given)
-    with connect(server) as target:
-        asked = asked._replace(run_id=whole_id(target.client, asked.run_id))
+    with connect_to_run(server, asked.run_id, says=True) as (target, run_id):
+        asked = asked._replace(run_id=run_id)
         arguments = asked.arguments(target, changed)
         plan = target.client.plan_rerun(asked.run_id, **arguments)
         if asked.dry_run:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 from stepflow_client import InvalidArgumentError
+from stepflow_client.flows.flow_argument import load_flow
 
 from ...completion.candidates import complete_flow_files, complete_steps_of_run
 from ...context import current_session
@@ -23,8 +24,8 @@ from ...params.options import running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import OUTPUT, Section
-from ...runs.find import whole_id
-from ...server.connect import Target, connect
+from ...runs.find import check_flow_of, connect_to_run
+from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -78,14 +79,15 @@ def command(
     if flow is not None:
         find_missing(flow)
     given = None if input_json is None else (read_value(Given("--input-json", "json", input_json)),)
-    with connect(server) as target:
-        kept = _kept(target, whole_id(target.client, run_id), index, given, with_steps=bool(mocked))
+    with connect_to_run(server, run_id, says=True) as (target, run_id):
+        kept = _kept(target, run_id, index, given, with_steps=bool(mocked))
         path = flow or _recorded_file(target, kept)
     case = kept.case(name or kept.name, _steps(kept, mocked))
     before = read_bytes(path)
-    after = _added(before, case, path, replace=replace)
+    after, written = _added(before, case, path, replace=replace), load_flow(path)
+    check_flow_of(target, run_id, kept.flow, written, path)
     _show(before, after)
-    _warn(path, kept)
+    _warn(path, written, kept)
     if dry_run:
         return
     write_bytes(path, after, unchanged_from=before)
@@ -159,14 +161,12 @@ def _show(before: bytes, after: bytes) -> None:
         click.echo(difference_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
 
 
-def _warn(path: str, kept: KeptItem) -> None:
+def _warn(path: str, written: Mapping[str, Any], kept: KeptItem) -> None:
     """Print why the case may not pass as it is."""
-    from stepflow_client.flows.flow_argument import load_flow
-
     from ...flow_tests.kept import likeness
 
-    if kept.flow and likeness(load_flow(path), kept.flow) < 4:
-        note(f"warning: {path} has another flow than the run, so the case may fail")
+    if kept.flow and likeness(written, kept.flow) < 4:
+        note(f"warning: {path} differs from the flow of the run, so the case may fail")
     if kept.lost_arguments:
         note(f"warning: the run had {kept.lost_arguments}; a test case has none, so its result may differ")
     if kept.is_hidden:

@@ -17,9 +17,9 @@ from ...params.parsing import Command
 from ...params.runs import runs_argument
 from ...records.runs import EVENT, event_record, run_view
 from ...runs.accounts import explained_run
-from ...runs.find import whole_ids
+from ...runs.find import connect_to_runs
 from ...runs.wait import Wait, hinting_return, with_views
-from ...server.connect import Target, connect
+from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
         raise usage("only one run can be watched at once", "-q prints only how runs ended, and takes several")
     if len(ids) > 1 and wait.on_interrupt == "cancel":
         raise usage("--on-interrupt cancel takes one run")
-    with connect(server) as target:
-        ids = whole_ids(target.client, ids)
+    with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
             from ...runs.ended import print_ends
 
