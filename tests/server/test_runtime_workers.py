@@ -21,10 +21,12 @@ from stepflow_client import (
     Outcome,
     RequestTimeoutError,
     ResultCache,
+    ServerConnectionError,
     ServerStartError,
     StepflowRuntime,
     SyncStepflowClient,
 )
+from stepflow_client.web import problem_details
 
 from tests import releases, workers
 from tests.durable import free_port
@@ -203,8 +205,9 @@ def test_what_is_waited_for_are_paths(wrong: Any) -> None:
 def test_a_server_that_starts_late_is_waited_for(config: dict[str, Any]) -> None:
     port = free_port()
     with SyncStepflowClient(f"http://127.0.0.1:{port}", retry=0) as client:
-        with pytest.raises(RequestTimeoutError, match="was not ready within"):
+        with pytest.raises(ServerConnectionError, match="was not ready within") as refused:
             client.wait_ready(timeout=0.5)
+        assert problem_details(refused.value).status == 503
         runtime = StepflowRuntime.start(config=config, port=port)
         client.wait_ready("/python/echo", timeout=60)
         with runtime:

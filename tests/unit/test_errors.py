@@ -101,6 +101,8 @@ def test_errors_are_also_what_python_programs_expect() -> None:
     assert issubclass(errors.RunTimeoutError, TimeoutError)
     assert issubclass(errors.ServerStartTimeoutError, TimeoutError)
     assert issubclass(errors.ServerNotInstalledError, FileNotFoundError)
+    assert issubclass(errors.ServerConnectionError, ConnectionError)
+    assert issubclass(errors.ClientClosedError, RuntimeError)
 
 
 def test_a_missing_file_is_known_by_what_python_gives_such_errors() -> None:
@@ -123,7 +125,7 @@ def test_sequences_are_kept_as_lists_of_their_own() -> None:
     error = errors.ServerStartError("x", log_tail=tail)
     tail.append("b")
     assert error.log_tail == ["a"]
-    assert errors.InvalidFlowError("x").diagnostics == []
+    assert (errors.InvalidFlowError("x").diagnostics, errors.InvalidFlowError("x").status_code) == ([], 400)
 
 
 def test_what_ran_out_of_time_is_a_timeout_error() -> None:

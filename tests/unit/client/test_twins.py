@@ -7,6 +7,7 @@ import inspect
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
@@ -22,6 +23,17 @@ def public(cls: type) -> set[str]:
 
 def same_name(name: str) -> str:
     return {"aclose": "close"}.get(name, name)
+
+
+def test_with_names_what_the_async_client_needs() -> None:
+    client = StepflowClient(URL)
+    with pytest.raises(TypeError, match="use `async with`"), client:  # type: ignore[attr-defined]
+        pass
+    assert not hasattr(client, "__enter__")
+    assert not isinstance(client, AbstractContextManager)
+    assert isinstance(SyncStepflowClient(URL), AbstractContextManager)
+    with pytest.raises(TypeError, match=r"protocol$"), client.handle(RUN_ID):  # type: ignore[attr-defined]
+        pass
 
 
 METHODS = sorted(name for name in public(StepflowClient) if callable(getattr(StepflowClient, name)))

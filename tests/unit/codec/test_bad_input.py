@@ -11,6 +11,7 @@ import httpx
 import pytest
 from stepflow_client import LogConfig, StepflowClient, StepflowRuntime, SyncStepflowClient
 from stepflow_client.errors import (
+    ClientClosedError,
     FlowFileError,
     FlowFileNotFoundError,
     InvalidArgumentError,
@@ -244,7 +245,7 @@ def test_a_closed_client_sends_nothing(twin: str, name: str) -> None:
         found = CALLS[name](client)
         return list(found) if hasattr(found, "__next__") else found
 
-    with pytest.raises(StepflowClientError, match="the client is closed"):
+    with pytest.raises(ClientClosedError, match="the client is closed"):
         ask(twin, server, closed if twin == "async" else closed_sync)
     assert server.asked == []
 

@@ -25,6 +25,7 @@ STATUSES = {
     errors.RunTimeoutError: 504,
     errors.RequestTimeoutError: 504,
     errors.ServerConnectionError: 503,
+    errors.ClientClosedError: 503,
     errors.EmbeddedServerError: 503,
     errors.ServerNotInstalledError: 503,
     errors.ServerStartError: 503,
@@ -67,6 +68,13 @@ def test_what_is_known_of_the_run_is_in_the_body() -> None:
     assert (body["error"], body["run_id"], body["step_id"]) == ("run_failed", RUN, "charge")
     assert "card refused" in body["detail"]
     json.dumps(body)
+
+
+def test_a_cancelled_run_is_not_a_fault_of_the_server() -> None:
+    with pytest.raises(errors.RunFailedError) as caught:
+        FlowResult(run_id=RUN, status="cancelled").unwrap()
+    assert problem_details(caught.value).status == 409
+    assert problem_details(caught.value, statuses={errors.RunFailedError: 500}).status == 500
 
 
 def test_the_time_to_wait_is_a_header() -> None:

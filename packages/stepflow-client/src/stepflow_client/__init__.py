@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         ApiError,
         AuthenticationError,
         AuthoringError,
+        ClientClosedError,
         ConflictError,
         EmbeddedServerError,
         FlowFileError,
@@ -124,10 +125,10 @@ if os.environ.get("STEPFLOW_LOG"):
     log_to_stderr(os.environ["STEPFLOW_LOG"])
 
 __all__ = [
-    "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "BlobContent", "ClientOptions",
-    "ComponentInfo", "ComponentList", "ConflictError", "CreateRunResponse", "Diagnostic", "DiagnosticLevel",
-    "EmbeddedServerError", "ErrorCode", "EventOptions", "EventStream", "ExecutionStatus", "FailedChild",
-    "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowId", "FlowResult", "FlowSource",
+    "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "BlobContent", "ClientClosedError",
+    "ClientOptions", "ComponentInfo", "ComponentList", "ConflictError", "CreateRunResponse", "Diagnostic",
+    "DiagnosticLevel", "EmbeddedServerError", "ErrorCode", "EventOptions", "EventStream", "ExecutionStatus",
+    "FailedChild", "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowId", "FlowResult", "FlowSource",
     "FlowVariables", "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError", "InputStream",
     "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
     "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions",
@@ -165,8 +166,9 @@ _find, _names = lazy_names(
         "_sync.client": ["SyncStepflowClient"],
         "_sync.handle": ["SyncRunHandle"],
         "errors": [
-            "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ConflictError",
-            "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError", "IdempotencyConflictError",
+            "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ClientClosedError",
+            "ConflictError", "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError",
+            "IdempotencyConflictError",
             "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
             "NotAFlowError", "NotFoundError", "OutputTypeError", "RateLimitError", "RequestTimeoutError",
             "RunFailedError",

@@ -2,7 +2,7 @@
 
     StepflowClientError
     ├── TransportError               no usable response arrived
-    │   ├── ServerConnectionError    the server could not be reached, or the connection broke
+    │   ├── ServerConnectionError    the server could not be reached, or the connection broke (also a ConnectionError)
     │   ├── RequestTimeoutError      no response in time (also a TimeoutError)
     │   └── InvalidResponseError     the response is not one that a Stepflow server sends
     ├── ApiError                     the server responded with an error
@@ -11,7 +11,9 @@
     │   ├── NotFoundError            404, 410: no such flow, run, step or blob
     │   ├── ConflictError            409, 412: not in the state that the request requires
     │   ├── RateLimitError           429
-    │   └── ServerFaultError         5xx
+    │   ├── ServerFaultError         5xx
+    │   └── InvalidFlowError         the server refuses the flow; see `diagnostics`
+    ├── ClientClosedError            the client was closed before the call (also a RuntimeError)
     ├── UnsupportedByServerError     this release of the server does not support it
     ├── InvalidArgumentError         an argument is invalid (also a ValueError)
     ├── IdempotencyConflictError     the idempotency key stands for a call with other arguments; see `run_id`
@@ -20,7 +22,6 @@
     │   ├── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
     │   ├── NotAFlowError            the file contains something else than a flow (also an InvalidArgumentError)
     │   └── AuthoringError           the function of a flow in Python is wrong (also a TypeError)
-    ├── InvalidFlowError             the server refuses the flow; see `diagnostics`
     ├── RunFailedError               the run ended without success
     ├── OutputTypeError              the run succeeded, but its output does not match the `output_type`
     ├── RunTimeoutError              the wait ended before the run did; the run continues (also a TimeoutError)
@@ -43,6 +44,7 @@ from ._base.basic_errors import (
     ApiError,
     AuthenticationError,
     AuthoringError,
+    ClientClosedError,
     ConflictError,
     EmbeddedServerError,
     FlowFileError,
@@ -77,6 +79,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "AuthoringError",
+    "ClientClosedError",
     "ConflictError",
     "EmbeddedServerError",
     "FlowFileError",

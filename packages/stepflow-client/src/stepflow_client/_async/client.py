@@ -389,6 +389,7 @@ class StepflowClient(Guiding, Picklable):
 
         Raises:
             RequestTimeoutError: If the time is up; the message says what is missing.
+            ServerConnectionError: If the server could not be reached by then.
             AuthenticationError: If the server refuses the credentials.
             InvalidResponseError: If the response is not from a Stepflow server.
         """

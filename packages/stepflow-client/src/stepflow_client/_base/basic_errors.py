@@ -85,8 +85,8 @@ class TransportError(StepflowClientError):
     """False if the server certainly did not receive the request."""
 
 
-class ServerConnectionError(TransportError):
-    """The server could not be reached, or the connection broke before a response arrived."""
+class ServerConnectionError(TransportError, ConnectionError):
+    """The server could not be reached, or the connection broke before a response arrived. Also a ConnectionError."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
@@ -129,6 +129,10 @@ class ServerFaultError(ApiError):
     """The server, or a proxy in front of it, failed (5xx)."""
 
     is_retryable = True
+
+
+class ClientClosedError(StepflowClientError, RuntimeError):
+    """The client was closed before the call. Also a RuntimeError."""
 
 
 class UnsupportedByServerError(StepflowClientError):

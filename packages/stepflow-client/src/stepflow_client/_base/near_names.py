@@ -11,10 +11,24 @@ from .text import near
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class _WrongWithError(AttributeError, TypeError):
+    """What a `with` statement raises. As an AttributeError, it leaves `hasattr` and `mock` as they are."""
+
+
+class _NeedsAsyncWith:
+    """The `__enter__` of a class that only `async with` can use."""
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        hint = "; use `async with`" if hasattr(owner, "__aenter__") else ""
+        message = f"{owner.__name__!r} object does not support the context manager protocol{hint}"
+        raise _WrongWithError(message, name="__enter__")
+
+
 class Guiding:
     """An object whose error for an unknown attribute suggests the nearest one."""
 
     if not TYPE_CHECKING:
+        __enter__ = _NeedsAsyncWith()
 
         def __getattr__(self, name: str) -> Any:
             message = f"{type(self).__name__!r} object has no attribute {name!r}"

@@ -29,6 +29,7 @@ _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
     (errors.RunTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "The run has not ended yet; it continues."),
     (errors.RequestTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "The workflow server did not respond in time."),
     (errors.ServerConnectionError, HTTPStatus.SERVICE_UNAVAILABLE, "The workflow server cannot be reached."),
+    (errors.ClientClosedError, HTTPStatus.SERVICE_UNAVAILABLE, "The application is shutting down."),
     (errors.EmbeddedServerError, HTTPStatus.SERVICE_UNAVAILABLE, "The workflow server is not available."),
     (errors.AmbiguousRunError, HTTPStatus.SERVICE_UNAVAILABLE, "It is not known whether the run was created."),
     (errors.UnsupportedByServerError, HTTPStatus.NOT_IMPLEMENTED, "The workflow server does not support this."),
@@ -65,13 +66,13 @@ def problem_details(
     | status | errors |
     |---|---|
     | 404 | NotFoundError |
-    | 409 | ConflictError |
+    | 409 | ConflictError; RunFailedError of a cancelled run |
     | 422 | InvalidArgumentError, InvalidRequestError, IdempotencyConflictError |
     | 429 | RateLimitError |
     | 500 | InvalidFlowError, FlowFileError, JournalError: the application's own |
     | 501 | UnsupportedByServerError |
     | 502 | RunFailedError, OutputTypeError, AuthenticationError (the application's credentials), every other error |
-    | 503 | ServerConnectionError, EmbeddedServerError, AmbiguousRunError |
+    | 503 | ServerConnectionError, ClientClosedError, EmbeddedServerError, AmbiguousRunError |
     | 504 | RequestTimeoutError; RunTimeoutError, whose run continues |
 
     Args:
@@ -87,6 +88,9 @@ def problem_details(
     if not isinstance(error, StepflowClientError):
         raise errors.InvalidArgumentError(f"error is a StepflowClientError, not {type(error).__name__}")
     standard, sentence = next((status, text) for kind, status, text in _STATUSES if isinstance(error, kind))
+    result = error.result if isinstance(error, errors.RunFailedError) else None
+    if result is not None and result.is_cancelled:
+        standard = HTTPStatus.CONFLICT
     own = next((statuses[kind] for kind in type(error).__mro__ if kind in statuses), None) if statuses else None
     status = HTTPStatus(standard if own is None else own)
     if own is not None and own < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -105,7 +109,6 @@ def problem_details(
     }
     if error.run_id is not None:
         body["run_id"] = error.run_id
-    result = error.result if isinstance(error, errors.RunFailedError) else None
     if result is not None and result.error is not None:
         known = {"step_id": result.error.step_id, "code": result.error.code}
         body |= {name: str(value) for name, value in known.items() if value is not None}

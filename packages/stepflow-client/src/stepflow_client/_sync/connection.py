@@ -49,6 +49,7 @@ from .._telemetry.tracing import Kind, is_untraced, operation
 from .._telemetry.tracing import Operation as Span
 from ..errors import (
     ApiError,
+    ClientClosedError,
     InvalidResponseError,
     NotFoundError,
     StepflowClientError,
@@ -287,10 +288,10 @@ class Connection:
             limit: The timeouts; the caller's deadline may shorten them.
 
         Raises:
-            StepflowClientError: If the client is closed.
+            ClientClosedError: If the client is closed.
         """
         if self.closed:
-            raise StepflowClientError("the client is closed", hint="make a new one")
+            raise ClientClosedError("the client is closed", hint="make a new one")
         deadline = current_deadline()
         if limit.whole != math.inf:
             deadline = earlier(deadline, limit.whole)

@@ -13,7 +13,7 @@ from .._rules.backoff import Backoff
 from .._rules.call_scope import call_scope
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.request_retries import TRANSIENT_ERRORS
-from ..errors import RequestTimeoutError
+from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
 from ..flows.components import components_of, known_components, schemas_of
 from ..flows.graph import FlowSteps
 from .connection import Connection
@@ -80,6 +80,7 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
         # The deadline of the call that this is a part of.
         deadline, timeout = outer, round(outer - time.monotonic(), 3)
     missing, failure = "", "it has not responded"
+    kind: type[TransportError] = RequestTimeoutError
     pauses = Backoff(connection.timings.ready_poll, deadline=deadline)
     while not pauses.is_over:
         try:
@@ -88,14 +89,16 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
         except TRANSIENT_ERRORS as error:
             if not error.is_retryable:
                 raise
-            failure = error.message
+            is_unreachable = isinstance(error, ServerConnectionError)
+            kind, failure = (ServerConnectionError if is_unreachable else RequestTimeoutError), error.message
         else:
+            kind = RequestTimeoutError
             missing = _missing(wanted, listed)
             if not missing:
                 return listed
         time.sleep(pauses.next())
     unseen = f" (waiting for {', '.join(wanted)})" if wanted else ""
-    raise RequestTimeoutError(f"{connection.url} was not ready within {timeout:g} s: {missing or failure + unseen}")
+    raise kind(f"{connection.url} was not ready within {timeout:g} s: {missing or failure + unseen}")
 
 
 def _paths(components: str | Iterable[str]) -> list[str]:

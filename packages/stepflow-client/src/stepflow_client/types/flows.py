@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from .._base.basic_errors import StepflowClientError
+from .._base.basic_errors import ApiError
 from .._data.objects import StoredFlowId
 from .._data.secrets import HIDDEN, hidden_flow, hidden_schema
 from .._data.values import ordered
@@ -162,8 +162,8 @@ class FlowVariables(Model):
     variables: dict[str, FlowVariable]
 
 
-class InvalidFlowError(StepflowClientError):
-    """The server refuses the flow.
+class InvalidFlowError(ApiError):
+    """The server refuses the flow. `status_code` is 400, also if the server has only checked the flow.
 
     Attributes:
         diagnostics: The server's diagnostics, fatal ones first.
@@ -173,5 +173,5 @@ class InvalidFlowError(StepflowClientError):
 
     def __init__(self, message: str, *, diagnostics: Sequence[Diagnostic] = (), **more: Any) -> None:
         """Store the message and the diagnostics."""
-        super().__init__(message, **more)
+        super().__init__(message, **{"status_code": 400, **more})
         self.diagnostics = list(diagnostics)

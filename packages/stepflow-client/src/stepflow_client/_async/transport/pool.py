@@ -22,7 +22,7 @@ from ..._http.messages import (
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.slots import AsyncSlots
 from ..._http.sockets import forks
-from ...errors import StepflowClientError
+from ...errors import ClientClosedError
 from .base import Stream, Transport
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Pool(Transport):
             # The pool was closed in the meantime and may have missed this connection.
             self._busy.discard(connection)
             connection.close()
-        raise StepflowClientError("the client is closed", hint="make a new one")
+        raise ClientClosedError("the client is closed", hint="make a new one")
 
     def _take_idle(self) -> AsyncSocket | None:
         while self._idle:
