@@ -17,7 +17,13 @@ LIKE_OTHER_TYPES = [
     "2020-01-01", "=", "<<", "0b1", "017", "+12", "1.", "-0", "true",
 ]  # fmt: skip
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(LIKE_OTHER_TYPES)
-_SCALARS = _TEXTS | st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False)
+_SCALARS = (
+    _TEXTS
+    | st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 _VALUES = st.recursive(_SCALARS, lambda each: st.lists(each) | st.dictionaries(_TEXTS, each), max_leaves=8)
 
 

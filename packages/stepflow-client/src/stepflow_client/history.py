@@ -223,6 +223,7 @@ class History:
             has_own_flow: Whether this run is the only one of its flow id, as with an idempotency key: an unconfirmed
                 entry of that flow is then replaced.
         """
+        check_flag(has_own_flow, "has_own_flow")
         wanted = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _id_of(run_id)
         earlier = None if rerun_of is None else _id_of(rerun_of, "rerun_of")
         values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
@@ -264,7 +265,7 @@ class History:
             run_id: The run.
             status: One of the values of `ExecutionStatus`. Any other is read as None.
         """
-        wanted, known = _id_of(run_id), str(status)
+        wanted, known = _id_of(run_id), str(check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
         self._store.change(
             "update a run", lambda connection: connection.execute(update, [known, wanted, known]), run_id=wanted
