@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..context import current_session
-from ..errors import Problem, usage
+from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
@@ -177,5 +177,8 @@ def _not_started(error: ServerStartError, port: int) -> Problem:
             exit_code=ExitCode.NO_SERVER,
             hint="choose another one with --port, or 0 for a free one",
         )
+    if error.__cause__ is not None:
+        # The server refuses its configuration: the cause has the line.
+        return problem_of(error)
     # If the message contains the reason, the log adds nothing.
     return _crash(error.message, "server_start", [] if ": " in error.message else error.log_tail)
