@@ -121,7 +121,7 @@ def test_a_lock_is_whole(stepflow: Stepflow, server: str) -> None:
     with Gateway(server, failing) as gateway:
         done = stepflow("components", "lock", "--url", gateway.url)
     assert done.code == 1
-    assert done.stderr.startswith("stepflow: the plugin python could not be asked for its components: gone\n")
+    assert done.stderr.startswith("stepflow: the plugin python has no worker (gone)\n")
     assert not (stepflow.folder / "stepflow-components.json").exists()
 
 

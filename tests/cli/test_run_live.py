@@ -99,17 +99,26 @@ def test_items_are_counted_by_their_steps() -> None:
     ("component", "hint"),
     [
         ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
-        ("/nowhere/xyz", "there is no component /nowhere/xyz; 'components list' lists them"),
-        ("noop", "nothing is routed to noop; component names begin with a route, as in /builtin/noop"),
+        ("/nowhere/xyz", "there is no component '/nowhere/xyz': components are: "),
+        ("noop", "component 'noop' does not begin with /: it has no route: known: /builtin/noop"),
     ],
 )
 def test_a_reason_that_the_server_leaves_out_is_told(
     component: str, hint: str, stepflow: Stepflow, server: str
 ) -> None:
-    flow = {"steps": [{"id": "a", "component": component, "input": {"x": 1}}], "output": {"$step": "a"}}
+    flow = {"steps": [{"id": "a", "component": component, "input": {"path": "x"}}], "output": {"$step": "a"}}
     (stepflow.folder / "wrong.json").write_text(json.dumps(flow))
     done = stepflow("run", "wrong.json", "--url", server, "--no-check")
-    assert (done.code, done.stderr.splitlines()[-1]) == (1, f"hint: {hint}")
+    assert (done.code, done.stderr.splitlines()[-1].startswith(f"hint: {hint}")) == (1, True), done
+
+
+def test_a_component_that_the_server_denies_is_told_in_the_words_of_validate(stepflow: Stepflow) -> None:
+    step = {"id": "a", "component": "/builtin/load_file", "input": {"path": "x"}}
+    (stepflow.folder / "denied.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
+    done, checked = stepflow("run", "denied.json", "--local"), stepflow("validate", "denied.json", "--local")
+    message = "the routes of the server do not lead to '/builtin/load_file'"
+    assert done.stderr.endswith(f"hint: {message}: its configuration denies it, or does not allow it\n"), done
+    assert (done.code, message in checked.stdout) == (1, True), checked
 
 
 def test_an_input_that_a_component_refuses_is_told(stepflow: Stepflow, server: str) -> None:

@@ -12,7 +12,7 @@ from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.releases import NEWEST, release_number
 
-from ..server.advice import with_origin
+from ..server.advice import missing_workers, with_origin
 from ..settings.server_choice import ServerChoice
 from . import Check, error, ok, skipped, warning
 from .network import speaks_tls
@@ -161,12 +161,8 @@ def workers(client: SyncStepflowClient) -> Check:
         listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:
         return error("workers", f"components cannot be listed: {problem.message}", problem.hint)
-    if listed.failed_plugins:
-        named = ", ".join(each.plugin for each in listed.failed_plugins)
-        one = len(listed.failed_plugins) == 1
-        told = "; ".join(dict.fromkeys(each.error for each in listed.failed_plugins if each.error))
-        message = f"the plugin{'' if one else 's'} {named} {'has' if one else 'have'} no worker"
-        return error("workers", f"{message} ({told})" if told else message, _HINT)
+    if (missing := missing_workers(listed)) is not None:
+        return error("workers", missing, _HINT)
     dead = list(dead_workers(client.url))
     if dead:
         # The server remembers a plugin's components even without a worker.

@@ -32,6 +32,7 @@ from ..params.options import (
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, option
 from ..runs.wait import Wait
+from ..server.advice import missing_workers
 from ..server.connect import Target, connect, listed_components
 from ..settings.server_choice import ServerOptions
 
@@ -130,10 +131,9 @@ def _all_records(target: Target) -> list[Mapping[str, Any]]:
         Problem: If a plugin did not list its components.
     """
     listed = listed_components(target)
-    if listed.failed_plugins:
-        failed = listed.failed_plugins[0]
+    if (missing := missing_workers(listed)) is not None:
         raise Problem(
-            f"the plugin {failed.plugin} could not be asked for its components: {failed.error}",
+            missing,
             kind="incomplete",
             hint="nothing was written; 'stepflow components list' shows the others",
         )

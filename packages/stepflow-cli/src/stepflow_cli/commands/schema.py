@@ -16,6 +16,7 @@ from ..params.conflicts import excludes
 from ..params.options import SERVER_NAMES, components_option, file_option, server_options
 from ..params.parsing import Command
 from ..params.sections import Choice
+from ..server.advice import missing_workers
 from ..server.connect import connect, listed_components
 from ..settings.server_choice import ServerOptions
 
@@ -59,6 +60,6 @@ def _read(path: str | None) -> Any:
 def _listed(server: ServerOptions) -> Any:
     with connect(server) as target:
         listed = listed_components(target)
-    for failed in listed.failed_plugins:
-        note(f"the plugin {failed.plugin} could not be asked for its components: {failed.error}")
+    if (missing := missing_workers(listed)) is not None:
+        note(missing)
     return listed

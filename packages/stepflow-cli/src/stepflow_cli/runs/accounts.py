@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
 
-from ..errors import nearest
 from ..inputs.python_flow import is_python_flow, python_flow
+from ..server.advice import missing_workers
+from ..server.connect import listed_components
 
 if TYPE_CHECKING:
     from stepflow_client import (
-        ComponentInfo,
+        ComponentList,
         FlowResult,
         RunDetails,
         StepDetails,
@@ -98,7 +99,7 @@ def explained(target: Target, job: Job, result: FlowResult) -> str | None:
     try:
         if error.message.startswith(_SWALLOWED):
             hint = target.client.explain_run(result.run_id).hint
-        return hint or reason_for(error.message, step, target.client.list_components(timeout=_TIMEOUT))
+        return hint or _reason(error.message, flow, step, listed_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
         # The failure to report is the run's.
         return None
@@ -114,26 +115,22 @@ def written_in_python(job: Job, result: FlowResult) -> str | None:
     return written_at(python_flow(flow).value, result.error.step_id)
 
 
-def reason_for(message: str, step: Mapping[str, Any], components: Iterable[ComponentInfo]) -> str | None:
-    """Return what a server's message about a step leaves out. A pure function.
+def _reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
+    """Return what a server's message about a step leaves out, in the words of `stepflow validate`."""
+    from stepflow_client._command import find_in
+    from stepflow_client.flows.components import Components, components_of, schemas_of
+    from stepflow_client.flows.source import FlowText
 
-    Args:
-        message: The message.
-        step: The step's definition in the flow.
-        components: The server's components; their names lack the route prefix.
-    """
-    written = str(step.get("component", ""))
-    prefix, _, name = written.rpartition("/")
-    known = {each.name.rpartition("/")[2]: each for each in components}
+    components = components_of(listed)
     if message.startswith(_NO_ROUTE):
-        if name in known:
-            return f"nothing is routed to {written}; component names begin with a route, as in /builtin/noop"
-        hint = nearest(name, known)
-        near = hint.replace("did you mean ", f"did you mean {prefix}/") if hint else "'components list' lists them"
-        return f"there is no component {written}; {near}"
-    given, schema = step.get("input"), known[name].input_schema if name in known else None
-    required = (schema or {}).get("required") or []
+        place = f"$.steps[{list(flow['steps']).index(step)}].component"
+        found = next((each for each in find_in(FlowText.of(flow), components) if each.path == place), None)
+        if found is not None:
+            return f"{found.message}: {found.hint}" if found.hint else found.message
+        return missing_workers(listed) or f"there is no component {step['component']!r}; 'components list' lists them"
+    given, schemas = step.get("input"), schemas_of(str(step.get("component")), components or Components())
+    required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):
         return None
     missing = [key for key in required if key not in (given or {})]
-    return f"component {written} requires {', '.join(missing)} in its input" if missing else None
+    return f"component {step['component']} requires {', '.join(missing)} in its input" if missing else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..settings.server_choice import ServerChoice, from_origin
 
 if TYPE_CHECKING:
-    from stepflow_client import AuthenticationError, TransportError
+    from stepflow_client import AuthenticationError, ComponentList, TransportError
 
 _NO_SERVER = "start one with 'stepflow serve', name one with --url or STEPFLOW_URL, or add --local for an embedded one"
 _NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or STEPFLOW_URL"
@@ -33,6 +33,17 @@ def hint_for(error: TransportError | AuthenticationError, choice: ServerChoice) 
         if "the URL" in (error.hint or "") and "'stepflow serve" not in (error.hint or ""):
             return with_origin(f"{error.hint}; 'stepflow doctor' checks the connection", choice)
     return with_origin(error.hint, choice)
+
+
+def missing_workers(listed: ComponentList) -> str | None:
+    """Return which plugins of a server have no worker; None if all have one."""
+    failed = listed.failed_plugins
+    if not failed:
+        return None
+    named, is_one = ", ".join(each.plugin for each in failed), len(failed) == 1
+    told = "; ".join(dict.fromkeys(each.error for each in failed if each.error))
+    message = f"the plugin{'' if is_one else 's'} {named} {'has' if is_one else 'have'} no worker"
+    return f"{message} ({told})" if told else message
 
 
 def with_origin(hint: str | None, choice: ServerChoice) -> str | None:

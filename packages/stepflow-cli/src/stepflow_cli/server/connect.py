@@ -242,19 +242,20 @@ def _embedded(choice: ServerChoice) -> Iterator[Target]:
             raise EmbeddedServerError(message, run_id=error.run_id) from error
 
 
-def listed_components(target: Target, *, schemas: bool = True) -> ComponentList:
+def listed_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
     """Return the components of a server. Those of an embedded server have their paths.
 
     Args:
         target: The server.
         schemas: Whether to include their schemas.
+        timeout: Seconds to wait for a server that is not embedded.
 
     Raises:
         StepflowClientError: If the server does not list its components.
     """
     runtime = target.runtime
     if runtime is None:
-        return target.client.list_components(include_schemas=schemas)
+        return target.client.list_components(include_schemas=schemas, timeout=timeout)
     import asyncio
 
     async def ask() -> ComponentList:

@@ -20,6 +20,7 @@ from ..errors import usage
 from ..inputs.flow import flow_text, project_of
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
+from ..server.advice import missing_workers
 from ..server.connect import listed_components
 from ..settings.target import target_setting
 
@@ -211,8 +212,8 @@ def components_of_server(target: Target) -> Any:
     except StepflowClientError as error:
         note(f"the server's components are not known, and were not checked: {error.message}")
         return None
-    for failed in listed.failed_plugins:
-        note(f"the plugin {failed.plugin} could not be asked for its components: {failed.error}")
+    if (missing := missing_workers(listed)) is not None:
+        note(f"{missing}; its components are not checked")
     return components_of(listed)
 
 
