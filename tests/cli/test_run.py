@@ -126,7 +126,7 @@ def test_bad_input_is_one_sentence(
 
 def test_a_server_that_cannot_be_installed_says_what_to_do() -> None:
     done = stepflow("run", HELLO, "--example", "greets the world", STEPFLOW_SERVER_BINARY="/no/such/binary")
-    assert (done.code, done.stdout) == (4, "")
+    assert (done.code, done.stdout) == (2, "")
     assert "/no/such/binary" in done.stderr
 
 
