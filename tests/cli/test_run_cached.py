@@ -43,7 +43,7 @@ def test_a_result_is_printed_again(stepflow: Stepflow, server: str) -> None:
     "more",
     [
         ["--input-json", '{"name": "Eve"}'],
-        [*ADA, "--var", "city=Rome"],
+        [*ADA, "--set", "greeting.input.more=1"],
         [*ADA, "--refresh"],
         [*ADA, "--max-age", "0.001s"],
     ],

@@ -225,6 +225,6 @@ def test_options_of_the_log_go_before_the_environment(stepflow: Stepflow) -> Non
         lines = [line for line in stepflow(*run, "-vv", **environment).stderr.splitlines() if "POST /flows" in line]
         assert len(lines) == 1, environment
     # Other commands import the client earlier.
-    assert stepflow("runs", "list", STEPFLOW_LOG="debug").stderr.count("GET /runs") == 1
+    assert stepflow("blobs", "get", "0" * 64, STEPFLOW_LOG="debug").stderr.count("stepflow.client: GET /blobs") == 1
     stepflow(*run, STEPFLOW_LOG_LEVEL="debug", STEPFLOW_LOG_FILE="here.txt")
     assert "DEBUG stepflow.client" in (stepflow.folder / "here.txt").read_text()

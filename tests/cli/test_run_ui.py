@@ -89,7 +89,7 @@ def test_a_run_that_goes_on_ends_with_its_embedded_server(start: Start) -> None:
     assert "ends with the embedded server" in err
 
 
-@pytest.mark.parametrize("option", ["--detach", "--dry-run", "--cache", "--resume"])
+@pytest.mark.parametrize("option", ["--detach", "--dry-run", "--cache"])
 def test_what_it_excludes(stepflow: Stepflow, option: str) -> None:
     (stepflow.folder / "flow.yaml").write_text(FLOW)
     done = stepflow("run", "flow.yaml", "--ui", option)

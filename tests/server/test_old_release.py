@@ -54,4 +54,5 @@ def test_the_command_names_both_releases(old_server: StepflowRuntime, tmp_path: 
     (tmp_path / "hello.yaml").write_text("output: 1\n")
     done = Stepflow(tmp_path, tmp_path)(*words, "--url", old_server.url)
     assert (done.code, done.stdout) == (1, "")
-    assert f"{old_server.url} is Stepflow {OLD}, which this client does not support\nhint: {HINT}\n" in done.stderr
+    said = f"{old_server.url} is Stepflow {OLD}, which this client does not support\n"
+    assert f"{said}server {old_server.url} (from --url)\nhint: {HINT}\n" in done.stderr

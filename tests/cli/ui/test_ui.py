@@ -32,7 +32,7 @@ def test_a_signal_ends_it_though_a_page_listens(
 def test_a_port_that_is_in_use(stepflow: Stepflow, server: str, golden: Golden) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = stepflow("ui", "--no-open", "--port", str(taken.getsockname()[1]))
-    assert (done.code, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (4, "")
     assert f"port {taken.getsockname()[1] if taken.fileno() >= 0 else ''}".strip() in done.stderr
     assert "is in use" in done.stderr
 
