@@ -185,7 +185,7 @@ def test_a_configuration_that_the_server_refuses_is_named(stepflow: Stepflow) ->
     (stepflow.folder / "stepflow-config.yml").write_text("plugins: {a: {type: nonsense}}\nroutes: {}\n")
     done = stepflow("run", "echo.yaml", "--input-json", "1")
     assert done.code == 2
-    assert "stepflow-config.yml:1: plugins.a has the unknown type 'nonsense'\nhint: the types are " in done.stderr
+    assert "stepflow-config.yml:1: plugins.a has the unknown type 'nonsense'\nhint: the types are: " in done.stderr
 
 
 @pytest.mark.parametrize("status", [401, 403])

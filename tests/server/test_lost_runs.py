@@ -143,8 +143,10 @@ def test_the_command_describes_a_lost_run(server: DurableServer, lost: tuple[str
     watched = stepflow("runs", "watch", batch, "-o", "json")
     assert watched.code == 1
     assert f"3 of 3 items of run {batch} failed; item 0 at step 'map': {REPEATS}" in watched.stderr
-    (step,) = json.loads(watched.stdout)["steps"]
-    assert (step["status"], step["failed"], step["error"]) == ("failed", 3, REPEATS)
+    run = json.loads(watched.stdout)
+    (group,) = run["failures"]
+    assert REPEATS in group["message"]
+    assert (run["status"], run["items"]["failed"], group["step_id"], group["total"]) == ("failed", 3, "map", 3)
     events = stepflow("runs", "watch", single, "-o", "jsonl")
     assert events.code == 1
     assert json.loads(events.stdout.splitlines()[-1])["type"] == "run_completed"
