@@ -203,6 +203,7 @@ def commands(run_id: str, failed: str, flow_id: str, blob: str, flow: str) -> It
                 ["doctor", "--no-run"],
             ),
             *(["run", flow, "--url", "URL", "--input-json", '{"name": "x"}'], ["submit", flow]),
+            ["batch", flow, flow.replace("fails.yaml", "ms.jsonl"), "--url", "URL"],
             # A flow beside it has a case, whose output is printed as the worst one.
             ["eval", flow.replace("fails", "hello"), "--url", "URL", "--score", "regex::x", "--worst", "1"],
             *(["flows", "store", flow], ["flows", "get", flow_id, "--variables"]),

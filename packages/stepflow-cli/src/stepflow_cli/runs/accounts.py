@@ -40,11 +40,12 @@ def explained_steps(
 def with_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
     """Return a completed run with the number of items of its sub-runs that failed; another run unchanged."""
     from stepflow_client._runs.explanation import RUNS_FLOWS
+    from stepflow_client.flows.graph import FlowSteps
 
     if run.status.value != "completed" or run.items.total > _MOST_EXPLAINED:
         return run
     flow = client.snapshot(run.run_id, include="flow").flow or {}
-    if not any(step.get("component") in RUNS_FLOWS for step in flow.get("steps", ())):
+    if not any(step.value.get("component") in RUNS_FLOWS for step in FlowSteps(flow).all):
         return replace(run, failed_in_sub_runs=0)
     return client.snapshot(run.run_id, include=("items", "steps", "flow", "arguments")).details
 

@@ -70,7 +70,7 @@ def explained(snapshot: RunSnapshot) -> RunSnapshot:
         return snapshot
     # The status is the state of all steps of the other items.
     special = {
-        each.get("id") for each in flow.get("steps", ()) if "onError" in each or each.get("component") in RUNS_FLOWS
+        each.id for each in FlowSteps(flow).all if "onError" in each.value or each.value.get("component") in RUNS_FLOWS
     }
     indexes = {each.item_index for each in steps if each.status in FAILED_STATUSES or each.step_id in special}
     accounts = step_accounts(snapshot, [item for item in snapshot.items if item.index in indexes])
