@@ -193,7 +193,7 @@ smoke: build ## Install the built wheels into empty environments, use them, and 
 	$(BIN)/python -m pytest -q tests/packaging --wheels dist
 	$(UV) venv --quiet --clear --python $(BIN)/python $(INSTALLED)
 	$(UV) pip install --quiet --python $(INSTALLED)/bin/python pip 'pytest~=9.0' pytest-timeout pytest-xdist respx fastapi distributed \
-	  "$$(echo dist/stepflow_api-*.whl)[generate]" "$$(echo dist/stepflow_client-*.whl)[otel]" \
+	  "$$(echo dist/stepflow_api-*.whl)[generate]" "$$(echo dist/stepflow_client-*.whl)[otel,postgres]" \
 	  "$$(echo dist/stepflow_cli-*.whl)[codegen,draw,lsp,mcp,parquet,ui]"
 	$(INSTALLED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/documentation --wheels dist
 
