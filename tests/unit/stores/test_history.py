@@ -230,7 +230,11 @@ def test_values_that_are_no_json_are_a_warning(location: str, caplog: pytest.Log
 def test_it_is_pickled_as_its_settings(location: str) -> None:
     history = History(location, max_runs=7)
     history.record("1")
-    assert [each.run_id for each in pickle.loads(pickle.dumps(history)).search()] == ["1"]
+    copy, end = pickle.loads(pickle.dumps(history)), time.monotonic() + 20
+    # A thread writes to the database; a search waits for it only for a second.
+    while not (found := copy.search()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert [each.run_id for each in found] == ["1"]
 
 
 def test_the_file_is_in_the_folder_for_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
