@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.unit.both_twins import FLOW, Server, ask
+import pytest
+
+from tests.unit.both_twins import FLOW, Server, ask, asked_of
 
 
 def test_the_first_chunk_is_sent_before_the_next_are_read() -> None:
@@ -20,3 +23,13 @@ def test_the_first_chunk_is_sent_before_the_next_are_read() -> None:
     outcomes = ask("async", server, lambda client: client.map(FLOW, inputs(), chunk_size=1, max_concurrency=4))
     assert sorted(outcome.index for outcome in outcomes) == [0, 1, 2, 3]
     assert sent[-1] > 0
+
+
+@pytest.mark.parametrize("twin", ["async", "sync"])
+@pytest.mark.parametrize(("count", "chunk_size", "limits"), [(1, None, [8]), (1, 3, [8]), (2, 1, [2, 2])])
+def test_the_runs_of_a_batch_share_the_limit(twin: str, count: int, chunk_size: int | None, limits: list[int]) -> None:
+    server = Server()
+    inputs = [{"n": number} for number in range(count)]
+    ask(twin, server, lambda client: client.map(FLOW, inputs, chunk_size=chunk_size, max_concurrency=8))
+    sent = [json.loads(each.content) for each in server.requests if asked_of(each) == "POST /runs"]
+    assert [each["maxConcurrency"] for each in sent] == limits

@@ -145,8 +145,9 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
         if stream.form is None:
             # A single run, which has one id, and whose records are in the order of the inputs.
             first = list(islice(chosen, _ONE_RUN + 1))
-            size = len(first) if len(first) <= _ONE_RUN else None
-            with closing(run.records(chain(first, chosen), chunk_size=size or None, ordered=True)) as records:
+            # More than it has: the client then sees that there is no other run, which would share --max-concurrency.
+            size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
+            with closing(run.records(chain(first, chosen), chunk_size=size, ordered=True)) as records:
                 printed = _one_of_each_run(records) if stream.output.format == "name" else records
                 stream.output.records(printed, BATCH_RESULT, default="jsonl", flush=True)
             # Errors in writing the last record appear only now.

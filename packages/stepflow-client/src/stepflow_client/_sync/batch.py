@@ -126,9 +126,9 @@ class Batch:
         size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
         is_keyed = options.idempotency_key is not None
         self.sizer = chunks.ChunkSizer(1 if is_keyed else size)
-        limit = requests.check_concurrency(options.max_concurrency)
-        self.lanes = chunks.lanes_of(limit, servers, single=is_keyed)
-        self.free = list(range(len(self.lanes)))
+        self._limit = requests.check_concurrency(options.max_concurrency)
+        self._lanes = chunks.lanes_of(self._limit, servers, single=is_keyed)
+        self.free = list(range(len(self._lanes)))
         self.lane_flows: dict[int, str] = {}
         """The id of the flow that the chunks of a lane share, by lane."""
         self.ordered = options.ordered
@@ -157,9 +157,14 @@ class Batch:
     def has_room(self) -> bool:
         """Return whether another chunk may be started."""
         is_ended = not self._left and (self.source.ended or self.failure is not None)
-        if is_ended or not self.free or len(self.workers) >= len(self.lanes):
+        if is_ended or not self.free or len(self.workers) >= len(self._lanes):
             return False
-        return not self.ordered or self._number - self._next < max(_AHEAD, len(self.lanes))
+        return not self.ordered or self._number - self._next < max(_AHEAD, len(self._lanes))
+
+    def concurrency(self, place: int) -> int | None:
+        """Return the `max_concurrency` of a run: that of its lane, or of the whole batch if there is no other run."""
+        is_only = self._number == 1 and self.source.ended and not self._left
+        return self._limit if is_only else self._lanes[place]
 
     def note(self, done: Done) -> None:
         """Record a finished chunk."""

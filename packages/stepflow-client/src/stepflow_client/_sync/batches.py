@@ -263,7 +263,7 @@ class BatchRunner:
         if chunk.idempotency_key is not None:
             return self._keyed_run(batch, chunk, place)
         arguments = batch.arguments._replace(
-            inputs=chunk.values, max_concurrency=batch.lanes[place], text=b",".join(chunk.texts)
+            inputs=chunk.values, max_concurrency=batch.concurrency(place), text=b",".join(chunk.texts)
         )
         for again in (self._connection.spread is None, False):
             flow_id = self._chunk_flow(batch, chunk, place)
@@ -291,7 +291,7 @@ class BatchRunner:
             chunk.values,
             None if arguments.overrides is None else {"steps": arguments.overrides},
             arguments.variables,
-            max_concurrency=batch.lanes[place],
+            max_concurrency=batch.concurrency(place),
             idempotency_key=chunk.idempotency_key,
             idempotency_scope=batch.options.idempotency_scope,
             source=batch.given,
