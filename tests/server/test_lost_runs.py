@@ -146,7 +146,7 @@ def test_the_command_describes_a_lost_run(server: DurableServer, lost: tuple[str
     run = json.loads(watched.stdout)
     (group,) = run["failures"]
     assert REPEATS in group["message"]
-    assert (run["status"], group["step_id"], group["total"]) == ("failed", "map", 3)
+    assert (run["status"], run["items"]["failed"], group["step_id"], group["total"]) == ("failed", 3, "map", 3)
     events = stepflow("runs", "watch", single, "-o", "jsonl")
     assert events.code == 1
     assert json.loads(events.stdout.splitlines()[-1])["type"] == "run_completed"

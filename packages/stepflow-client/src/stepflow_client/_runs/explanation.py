@@ -15,7 +15,7 @@ from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
 
 if TYPE_CHECKING:
-    from ..types import RunArguments, RunItem, StepDetails
+    from ..types import RunArguments, RunDetails, RunItem, StepDetails
     from ..types.snapshot import RunSnapshot
 
 
@@ -65,7 +65,8 @@ def step_accounts(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
 
 def explained(snapshot: RunSnapshot) -> RunSnapshot:
     """Return a snapshot whose steps have their states, and whose run counts the failed items of its sub-runs."""
-    steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
+    steps, flow, details = snapshot.steps, snapshot.flow, _with_lost_items(snapshot)
+    snapshot = replace(snapshot, details=details)
     if snapshot.items is None or steps is None or flow is None:
         return snapshot
     # The status is the state of all steps of the other items.
@@ -77,6 +78,15 @@ def explained(snapshot: RunSnapshot) -> RunSnapshot:
     if details.status is ExecutionStatus.COMPLETED:
         details = replace(details, failed_in_sub_runs=failed_in_sub_runs(accounts.values()))
     return replace(snapshot, details=details, steps=with_states(steps, accounts))
+
+
+def _with_lost_items(snapshot: RunSnapshot) -> RunDetails:
+    """Return the run, whose items that its server has lost count as failed: the server counts them as running."""
+    run, items = snapshot.details, snapshot.items
+    is_given_up = run.status in FAILED_STATUSES and run.items.running > 0
+    if not is_given_up or items is None or not all(item.status.is_finished for item in items):
+        return run
+    return replace(run, items=replace(run.items, running=0, failed=run.items.failed + run.items.running))
 
 
 def with_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
