@@ -12,6 +12,7 @@ from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import masked
 from stepflow_client.tools import ToolResult
 
+from ..runs.accounts import MAX_EXPLAINED_ITEMS
 from ..server.logs import lines_of_run
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from .calls import Call
 
 _MOST_LINES = 20
-_MOST_EXPLAINED = 1000
-"""The steps of larger completed runs are not requested to count failed items of their sub-runs."""
 _LONGEST_INPUT = 4_000
 _LONGEST_LINE = 300
 
@@ -32,7 +31,7 @@ async def diagnose(call: Call) -> ToolResult:
     run_id = call.run_id()
     parts: list[SnapshotPart] = ["counts", "account"]
     run = (await call.runs.client.snapshot(run_id, include="counts")).details
-    if run.status.value == "completed" and run.items.total <= _MOST_EXPLAINED:
+    if run.status.value == "completed" and run.items.total <= MAX_EXPLAINED_ITEMS:
         parts += ("items", "steps")
     snapshot = await call.runs.client.snapshot(run_id, include=parts, item_index=call.arguments.get("item"))
     account = snapshot.account

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..server.connect import Target
     from .job import Job
 
+MAX_EXPLAINED_ITEMS = 1000
+"""The steps of larger runs are not requested to explain their items or to count failed items of their sub-runs."""
+
 
 def explained_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
@@ -42,7 +45,7 @@ def with_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDeta
     from stepflow_client._runs.explanation import RUNS_FLOWS
     from stepflow_client.flows.graph import FlowSteps
 
-    if run.status.value != "completed" or run.items.total > _MOST_EXPLAINED:
+    if run.status.value != "completed" or run.items.total > MAX_EXPLAINED_ITEMS:
         return run
     flow = client.snapshot(run.run_id, include="flow").flow or {}
     if not any(step.value.get("component") in RUNS_FLOWS for step in FlowSteps(flow).all):
@@ -61,8 +64,6 @@ def explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     return with_failed_sub_runs(client, run)
 
 
-_MOST_EXPLAINED = 1000
-"""The steps of larger runs are not requested to count failed items of their sub-runs."""
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
 _UNSET = "Undefined variable: "

@@ -18,7 +18,7 @@ from stepflow_client.types.statuses import FAILED_STATUSES
 from ..errors import Problem
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
-from .accounts import with_failed_sub_runs
+from .accounts import MAX_EXPLAINED_ITEMS, with_failed_sub_runs
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount
@@ -29,8 +29,6 @@ _TICK = 0.2
 """Seconds between updates of the display."""
 _MOST_ITEMS = 10_000
 """For larger runs, the items are not requested to find out what failed."""
-_MOST_EXPLAINED = 1000
-"""For larger runs, the steps are not requested to tell which were not run."""
 _FEW_ITEMS = 20
 """Number of items up to which the steps that were not run are told while the run is still running."""
 _MOST_FLOWS = 100
@@ -131,7 +129,7 @@ class Watch:
         run = self.run
         has_failed = run.status in FAILED_STATUSES
         parts: list[SnapshotPart] = ["counts"]
-        if run.items.total <= _MOST_EXPLAINED and (has_failed or any(step.failed for step in self.progress.steps)):
+        if run.items.total <= MAX_EXPLAINED_ITEMS and (has_failed or any(step.failed for step in self.progress.steps)):
             parts += ("items", "steps", "flow", "arguments")
         elif has_failed and run.items.total <= _MOST_ITEMS:
             parts.append("items")
