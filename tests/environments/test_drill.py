@@ -174,8 +174,8 @@ async def test_a_bad_hour_loses_no_ticket(tmp_path: Path) -> None:
 
 
 async def executed_runs(desk: Desk) -> tuple[set[str], set[str], set[str]]:
-    """Return the runs of the users' tickets of which a step was executed, those of them whose outputs the server has
-    lost, and those that never end.
+    """Return three sets of the users' runs: those of which a step was executed, those among them whose output the
+    server has lost, and those that never end.
 
     A server whose store is busy for 5 s may store a run that it does not execute, or lose the output of one that it has
     executed. A server that starts may execute a run that it has just created twice at once; such a run may never end.

@@ -50,7 +50,7 @@ async def place(client: StepflowClient, log: TextIO, orders: list[str], pace: fl
 
 
 async def reachable(history: History) -> None:
-    """Wait until the database is reachable, as a service does that goes on: it then has all changes."""
+    """Wait until the database is reachable and has all changes, as a running service would."""
     while True:
         try:
             history.search(limit=1)

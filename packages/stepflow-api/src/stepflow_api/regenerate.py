@@ -167,7 +167,7 @@ def _is_generated(package: Path) -> bool:
 
 
 def _check_names(description: dict[str, Any], spec: str | Path) -> None:
-    """Raise GenerationError for two operations of one name, of which the generator would drop one."""
+    """Raise GenerationError if two operations have the same name: the generator would drop one of them."""
     places: dict[str, str] = {}
     for each in operations(description):
         place = f"{each.method.upper()} {each.path}"

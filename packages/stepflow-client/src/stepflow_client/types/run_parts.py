@@ -74,7 +74,7 @@ ITEM_COLUMNS = ("index", "status", "output", "error.message")
 class RunItems(Records, Sequence[RunItem]):
     """The items of a run: a sequence that reads each item when it is first accessed.
 
-    A response may contain 100,000 items, of which a caller may need only the failed ones.
+    A response may contain 100,000 items, while a caller may need only the failed ones.
 
     Args:
         entries: Items, or values that `read` converts to items.
@@ -82,7 +82,7 @@ class RunItems(Records, Sequence[RunItem]):
     """
 
     def __init__(self, entries: Iterable[Any], read: Callable[[Any], RunItem] | None = None) -> None:
-        """Store the entries, each of which is replaced by its item when that is first accessed."""
+        """Store the entries. An item replaces its entry when it is first accessed."""
         self._entries = list(entries)
         self._read = read
 
