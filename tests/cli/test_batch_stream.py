@@ -218,6 +218,27 @@ def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals
     assert [each["output"] for each in records(command)] == list(range(2000))
 
 
+def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command: Stepflow) -> None:
+    (command.folder / "slow.yaml").write_text(
+        "steps: [{id: a, component: /builtin/sleep, input: {duration_ms: {$input: ms}}}]\noutput: {$step: a}\n"
+    )
+    (command.folder / "ms.jsonl").write_text('{"ms": 3000}\n{"ms": 4000}\n')
+    line = [str(STEPFLOW), "batch", "slow.yaml", "ms.jsonl"]
+    with subprocess.Popen(
+        line, cwd=command.folder, env=command.environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while command("runs", "get", "@last", "-o", "name").code:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    message, hint = said.splitlines()[-2:]
+    assert message == "stepflow: interrupted after 0 inputs; runs that have begun continue on the server"
+    watched = command(*shlex.split(hint.removeprefix("hint: stepflow ")))
+    assert watched.code == 0
+    assert "item 1, step a: completed" in watched.stdout
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
 def test_failed_inputs_are_run_again(command: Stepflow, ending: str) -> None:
     lines = [f'{{"n": {number}, "id": "d{number}"}}' for number in range(200)]

@@ -328,8 +328,11 @@ class _Run:
         try:
             yield
         except KeyboardInterrupt:
-            message, code = f"interrupted after {self.progress.done} inputs", ExitCode.INTERRUPTED
-            raise Problem(message, kind="interrupted", exit_code=code, hint=hint) from None
+            message = f"interrupted after {self.progress.done} inputs"
+            if self._wait.on_interrupt == "detach" and not self._target.ends_with_command and self.progress.begun:
+                message += "; runs that have begun continue on the server"
+                hint = hint or self._target.return_command("runs watch", "@last")
+            raise Problem(message, kind="interrupted", exit_code=ExitCode.INTERRUPTED, hint=hint) from None
         except (RunTimeoutError, TransportError) as error:
             raise problem_of(error, hint=hint) from None
         except Problem as problem:
