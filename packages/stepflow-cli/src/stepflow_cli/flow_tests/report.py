@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from stepflow_client._base.text import duration_text
 from stepflow_client._command import junit_xml
 from stepflow_client.testing import failure_text
 
@@ -52,7 +53,7 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
     if not done.results:
         return [f"{done.file.name}: not run"] if done.file.cases else []
     counts = _counted(Counter(each.verdict for each in done.results))
-    text = [f"{done.file.name}: {counts} ({done.seconds:.2f} s)"]
+    text = [f"{done.file.name}: {counts} ({duration_text(done.seconds)})"]
     for each in done.results:
         if each.verdict == "passed":
             continue
@@ -86,7 +87,7 @@ def summary(done: Sequence[FileResults], seconds: float) -> str:
     """Return the last line: how many cases passed and failed, and the total duration."""
     every = [each for file in done for each in file.results]
     flaky = _flaky(done)
-    text = f"{_counted(Counter(each.verdict for each in every))} in {seconds:.2f} s"
+    text = f"{_counted(Counter(each.verdict for each in every))} in {duration_text(seconds)}"
     if flaky:
         text += f"; flaky: {', '.join(flaky)}"
     skipped = sum(len(file.file.cases) for file in done if not file.results)

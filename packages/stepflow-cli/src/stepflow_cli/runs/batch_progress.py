@@ -96,10 +96,10 @@ class BatchProgress(BatchCount):
         indent = ""
         if not is_brief:
             indent = "  "
-            note(f"{self._text()}, {self.seconds:.1f} s")
+            note(f"{self._text()}, {duration_text(self.seconds)}")
             found = [(percent, self._latencies.percentile(percent / 100)) for percent in (50, 95, 99)]
             if found[0][1] is not None:
-                told = ", ".join(f"p{percent} {seconds:.3g} s" for percent, seconds in found)
+                told = ", ".join(f"p{percent} {duration_text(seconds)}" for percent, seconds in found)
                 # The latency of a single input is unknown, so the latency of its run is used.
                 note(f"  latency of runs: {told}")
         for line in self._failures.lines():
