@@ -161,7 +161,7 @@ def _run(
     return done
 
 
-_TIMES = re.compile(r" \(\d+\.\d+ s\)")
+_TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 
 
 def _watch(once: Callable[[TestClients], None], clients: TestClients, paths: Sequence[str]) -> None:
