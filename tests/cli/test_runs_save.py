@@ -104,18 +104,26 @@ def test_items_overrides_and_secrets(stepflow: Stepflow, flow: str, start: Start
     assert case["name"].endswith(" item 1")
     assert stepflow("runs", "save", "@last", "--item", "2").code == 1
 
+
+@pytest.mark.usefixtures("server")
+def test_variables_and_secrets(stepflow: Stepflow) -> None:
+    key = {"is_secret": True, "default": "hush-hush"}
     secret = {
-        "schemas": {"properties": {"variables": {"properties": {"key": {"is_secret": True, "default": "hush-hush"}}}}},
-        "output": {"key": {"$variable": "key"}},
+        "schemas": {"properties": {"variables": {"properties": {"key": key, "tone": {}}}}},
+        "output": {"key": {"$variable": "key"}, "tone": {"$variable": "tone"}},
     }
-    (stepflow.folder / "secret.json").write_text(json.dumps(secret))
-    assert stepflow("run", "secret.json", "--input-json", "1").code == 0
+    file = stepflow.folder / "secret.json"
+    file.write_text(json.dumps(secret))
+    given = ("--var", "key=hush-hush", "--var", "tone=warm")
+    assert stepflow("run", "secret.json", "--input-json", "1", *given).code == 0
     done = stepflow("runs", "save", "@last", "--as", "masked")
+    assert "secret variables are left out: set them with 'stepflow test --var key=VALUE'" in hints(done)
     assert "warning: secrets are ***" in hints(done)
-    assert json.loads((stepflow.folder / "secret.json").read_text())["test"]["cases"][0]["output"] == {
-        "outcome": "success",
-        "result": {"key": "***"},
-    }
+    (case,) = json.loads(file.read_text())["test"]["cases"]
+    assert case["variables"] == {"tone": "warm"}
+    assert case["output"] == {"outcome": "success", "result": {"key": "***", "tone": "warm"}}
+    file.write_text(file.read_text().replace('"***"', '{"$type": "string"}'))
+    assert stepflow("test", "secret.json", "--var", "key=other").code == 0
 
 
 @pytest.mark.usefixtures("server")

@@ -156,6 +156,66 @@ test:
 """
 
 
+VARIABLES = """\
+schemas:
+  properties:
+    variables: {type: object, properties: {tone: {type: string}, times: {default: 1}}, required: [tone]}
+steps:
+  - {id: short, component: /builtin/noop, input: {$variable: tone}}
+  - {id: long, component: /builtin/noop, input: {$variable: times}}
+output: {$if: {$variable: times}, then: {tone: {$step: short}}, else: {$step: long}}
+test:
+  cases:
+    - {name: own, input: 1, variables: {tone: warm}, output: {outcome: success, result: {tone: warm}}}
+    - {name: given, input: 1, output: {outcome: success, result: {tone: "5"}}}
+    - {name: other, input: 1, variables: {tone: x, times: false}, output: {outcome: success, result: false}}
+    - name: mocked
+      input: 1
+      variables: {tone: x}
+      mocks: {short: {outcome: success, result: cold}}
+      output: {outcome: success, result: {tone: cold}}
+    - {name: unknown, input: 1, variables: {tome: x}}
+"""
+
+
+@pytest.mark.usefixtures("server")
+def test_variables_of_cases(stepflow: Stepflow) -> None:
+    (stepflow.folder / "tone.yaml").write_text(VARIABLES)
+    (stepflow.folder / "plain.yaml").write_text("output: 1\ntest: {cases: [{name: plain, input: 1}]}\n")
+
+    def verdicts(*words: str) -> dict[str, str]:
+        done = stepflow("test", "tone.yaml", "plain.yaml", "-o", "json", *words)
+        return {each["case"]: each["verdict"] for each in json.loads(done.stdout)}
+
+    expected = {"own": "passed", "given": "failed", "other": "passed", "mocked": "passed"}
+    expected |= {"unknown": "error", "plain": "unchecked"}
+    assert verdicts() == expected
+    assert verdicts("--var", "tone=5") == expected | {"given": "passed"}
+    assert [*verdicts("--var", "tone=5", "--touching", "long")] == ["other"]
+    covered = json.loads(stepflow("test", "tone.yaml", "--var", "tone=5", "--coverage", "-o", "json").stdout)
+    cases = {each["step"]: each["cases"] for each in covered}
+    assert cases == {"short": ["own", "given", "mocked"], "long": ["other"]}
+    wrong = stepflow("test", "tone.yaml", "--var", "tome=5")
+    assert (wrong.code, "no flow here has a variable tome" in wrong.stderr) == (2, True)
+    assert "Undefined variable: tone" in stepflow("run", "tone.yaml", "--example", "given").stderr
+    assert stepflow("run", "tone.yaml", "--example", "own").stdout == '{\n  "tone": "warm"\n}\n'
+    assert stepflow("run", "tone.yaml", "--example", "own", "--var", "tone=x").stdout == '{\n  "tone": "x"\n}\n'
+
+
+@pytest.mark.usefixtures("server")
+def test_replay_only_fails_cases_that_would_execute_steps(stepflow: Stepflow) -> None:
+    (stepflow.folder / "tone.yaml").write_text(VARIABLES)
+    words = ("tone.yaml", "--var", "tone=5")
+    assert stepflow("test", *words, "--case", "given", "--record", "r.json").code == 0
+    replayed = ("test", *words, "--case", "own", "--case", "given", "--case", "mocked", "--replay", "r.json")
+    executed = stepflow(*replayed)
+    assert (executed.code, "r.json has nothing for own: their steps are executed" in executed.stderr) == (0, True)
+    done = stepflow(*replayed, "--replay-only")
+    assert (done.code, "3 with an error" in done.stdout, "2 passed, 1 with an error" in done.stdout) == (1, False, True)
+    assert "r.json has no recording of this case; record it with stepflow test --record" in done.stdout
+    assert "--replay-only needs --replay FILE" in stepflow("test", "tone.yaml", "--replay-only").stderr
+
+
 @pytest.mark.usefixtures("server")
 def test_failed_steps_are_recorded_and_replayed(stepflow: Stepflow, flows: Path) -> None:
     (flows / "tested.yaml").write_text(FAILING)

@@ -39,6 +39,8 @@ def fault(tmp_path: Path, case: str) -> str:
         ("mocks: {s: {outcome: failed, error: {mesage: x}}}", "did you mean 'message'?"),
         ("mocks: {s: {outcome: failed, error: {code: TIMEOUT, data: 1}}}", "the error of a mock has no 'data'"),
         ("mocks: {s: {outcome: success, result: 1, error: {}}}", "a mock has no 'error'"),
+        ("variables: [a]", "variables is an object, not a list"),
+        ("varaibles: {a: 1}", "did you mean 'variables'?"),
     ],
 )
 def test_what_would_be_ignored_is_a_fault(tmp_path: Path, case: str, told: str) -> None:

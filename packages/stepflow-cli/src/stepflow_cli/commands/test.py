@@ -37,6 +37,7 @@ _CASES, _FILES = map(Section, ("Cases", "Files"))
     conflicts=(
         excludes("--update", "--repeat"),
         excludes("--record --replay"),
+        needs("--replay-only", "--replay"),
         needs("--record-step", "--record"),
         excludes("--watch", "--update --record"),
     ),
@@ -58,6 +59,11 @@ _CASES, _FILES = map(Section, ("Cases", "Files"))
 @_CASES.option(
     "--last-failed, --lf", "Cases that failed when they were last run; all if there are none.", to="last_failed"
 )
+@_CASES.option(
+    "--var NAME=VALUE",
+    "A variable for the flows that have it, in cases that do not set it; repeatable.",
+    multiple=True,
+)
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
 @_CASES.option("-x, --fail-fast", "Start no further file after a failed case.")
 @_CASES.option("--jobs N", "How many files are run at once. [default: 4]", type=click.IntRange(1), default=4)
@@ -68,6 +74,7 @@ _CASES, _FILES = map(Section, ("Cases", "Files"))
     "--record-step GLOB", "Steps to record, by id; repeatable. [default: all]", to="record_steps", multiple=True
 )
 @_FILES.option("--replay FILE", "Take the outcomes of steps from this file instead of executing them.", type=FILE)
+@_FILES.option("--replay-only", "Fail cases that --replay has no recording of, instead of executing their steps.")
 @OUTPUT.option(
     "--coverage",
     "Show which steps of the flows no case reaches; with -o, print a record for each step. Each "
@@ -112,11 +119,11 @@ def command(
     settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
 
     def once(clients: TestClients) -> None:
-        plan = chosen_cases(named, choice, with_untested=settings.coverage)
+        plan = chosen_cases(named, choice, how["var"], with_untested=settings.coverage)
         for file in plan:
             # A wrong project is an error of the command line, not of each case.
             project_of(file.name)
-        if settings.replay is not None:
+        if settings.replay is not None and not settings.replay_only:
             _tell_unrecorded(plan, settings)
         if not all(case.fault for file in plan for case in file.cases):
             clients.check_server()
@@ -194,6 +201,7 @@ def _settings(how: dict[str, Any], *, times: bool) -> Settings:
         fail_fast=how["fail_fast"],
         timeout=how["timeout"],
         replay=Recording.load(how["replay"]) if how["replay"] else None,
+        replay_only=how["replay_only"],
         record=record if how["record"] else None,
         times=times,
         coverage=how["coverage"],
@@ -227,12 +235,14 @@ def _print(
 
 
 def _tell_unrecorded(plan: Iterable[Any], settings: Settings) -> None:
+    from stepflow_client._command import executes_all
+
     assert settings.replay is not None
     missing = [
         case.name
         for file in plan
         for case in file.cases
-        if not case.fault and not settings.replay.steps(file.tests.path, case.name)
+        if not case.fault and executes_all(file.tests, case, settings.replay)
     ]
     if missing:
         note(f"{settings.replay.path} has nothing for {', '.join(missing)}: their steps are executed")

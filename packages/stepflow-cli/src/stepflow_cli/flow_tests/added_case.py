@@ -37,6 +37,7 @@ def case_of(
     input: Any,
     result: FlowResult,
     *,
+    variables: Mapping[str, Any] | None = None,
     mocks: Mapping[str, Any] | None = None,
     flow: Mapping[str, Any] | None = None,
     at: datetime | None = None,
@@ -47,6 +48,7 @@ def case_of(
         name: The name of the case.
         input: The input of the item.
         result: The result of the item.
+        variables: The variables of the run. None, the default: it had none.
         mocks: Outcomes of steps, as flow results, by step id. None, the default: all steps are executed.
         flow: The flow. Texts in it are the same in each run. None, the default: it is not known.
         at: When the run was executed. None, the default, is now.
@@ -59,7 +61,7 @@ def case_of(
         raise InvalidArgumentError("a cancelled run is no test case: it has neither an output nor an error")
     if is_lost(result):
         raise InvalidArgumentError("a run that the server lost is no test case: it has neither an output nor an error")
-    pinned = {"mocks": dict(mocks)} if mocks else {}
+    pinned = {name: dict(each) for name, each in (("variables", variables), ("mocks", mocks)) if each}
     given = (input, pinned, without_cases(flow or {}))
     return {"name": name, "input": input, **pinned, "output": expectation_of(result, given=given, at=at)}
 
@@ -71,8 +73,8 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
         content: The content of the file, YAML or JSON in UTF-8.
         case: The case, as `case_of` returns it.
         source: The name of the file.
-        replace: Whether to change the case of this name, if there is one: its input, its mocks and its expected output;
-            its other keys are kept. Default False.
+        replace: Whether to change the case of this name, if there is one: its input, variables, mocks and expected
+            output; its other keys are kept. Default False.
 
     Raises:
         InvalidArgumentError: If the file has a case of the same name, and `replace` is False.
@@ -101,8 +103,10 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
 
 
 def _merged(before: Mapping[str, Any], case: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a case with the values of another one of its name; mocks that the other has not are removed."""
-    return {key: value for key, value in before.items() if key != "mocks" or key in case} | dict(case)
+    """Return a case with the values of another one of its name, without its own variables and mocks."""
+    return {key: value for key, value in before.items() if key not in ("variables", "mocks") or key in case} | dict(
+        case
+    )
 
 
 def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stepflow_client.flows.folders import flow_files
@@ -13,6 +13,7 @@ from stepflow_client.testing import collect_tests, select_cases, touching
 from ..errors import nearest, usage
 from ..inputs.flow import find_missing
 from ..inputs.python_flow import is_python_flow, python_flow
+from ..inputs.values import Values
 from ..output.messages import note
 from .last_failed import failed_cases
 
@@ -78,21 +79,25 @@ class Choice:
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
 
 
-def chosen_cases(paths: Sequence[str], choice: Choice, *, with_untested: bool = False) -> list[FileCases]:
+def chosen_cases(
+    paths: Sequence[str], choice: Choice, variables: Sequence[str] = (), *, with_untested: bool = False
+) -> list[FileCases]:
     """Return the files with selected cases, each with these cases.
 
     Args:
         paths: Flow files, and folders to search for them.
         choice: The conditions for cases.
+        variables: `name=value` texts, for the flows that have such a variable. They apply to the cases that do not set
+            it.
         with_untested: Whether to return the flows without any cases as well. Default False.
 
     A file that cannot be read is returned with a single case, whatever is selected; its fault is the reason.
 
     Raises:
-        Problem: If a path does not exist, or there is nothing to run.
+        Problem: If a path does not exist, no flow has one of the variables, or there is nothing to run.
     """
     files = [tests for path in paths for tests in _tests_in(path)]
-    found = list({str(tests.path.resolve()): tests for tests in files}.values())
+    found = _with_variables(list({str(tests.path.resolve()): tests for tests in files}.values()), variables)
     whole = [tests for tests in found if not tests.is_broken]
     if not any(tests.cases for tests in found):
         raise usage(f"there are no test cases in {', '.join(paths)}", "a flow's cases stand under test.cases")
@@ -120,6 +125,24 @@ def _failed_last(plan: list[FileCases]) -> list[FileCases]:
 
 def _only(file: FileCases, is_chosen: Callable[[str], bool]) -> list[FlowCase]:
     return [case for case in file.cases if file.tests.is_broken or is_chosen(case.name)]
+
+
+def _with_variables(found: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
+    from stepflow_client.flows.graph import FlowSteps
+    from stepflow_client.flows.needs import variable_names
+
+    if not variables:
+        return found
+    names = [variable_names(FlowSteps(tests.flow)) for tests in found]
+    given = [Values(single_variables=variables).read_variables(tests.flow) or {} for tests in found]
+    every = {name for known in names for name in known or ()}
+    for name in (name for values in given[:1] for name in values):
+        if name not in every and None not in names:
+            raise usage(f"no flow here has a variable {name}", nearest(name, every))
+    return [
+        replace(tests, variables={name: value for name, value in values.items() if known is None or name in known})
+        for tests, values, known in zip(found, given, names, strict=True)
+    ]
 
 
 def _tests_in(path: str) -> Iterator[FlowTests]:

@@ -35,6 +35,8 @@ class Settings:
     timeout: float | None = None
     """Seconds for the cases of one file."""
     replay: Recording | None = None
+    replay_only: bool = False
+    """Whether cases without a recording fail instead of executing their steps."""
     record: Callable[[str], bool] | None = None
     """Returns whether a step's outcomes are recorded."""
     times: bool = False
@@ -113,6 +115,7 @@ def _run_file(
         file.cases,
         repeat=settings.repeat,
         replay=settings.replay,
+        replay_only=settings.replay_only,
         record=settings.record,
         include_times=settings.times,
         coverage=coverage,
@@ -149,7 +152,8 @@ def update_file(done: FileResults) -> list[str]:
 def expected_of(done: FileResults, each: CaseResult) -> dict[str, Any]:
     """Return the expected output that `--update` writes for a case that was run."""
     assert each.result is not None
-    given = (each.case.input, each.case.mocks, done.file.tests.flow)
+    tests = done.file.tests
+    given = (each.case.input, tests.variables_of(each.case), each.case.mocks, tests.flow)
     return expectation_of(each.result, each.case.expected, given=given)
 
 

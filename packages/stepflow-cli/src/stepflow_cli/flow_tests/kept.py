@@ -36,23 +36,28 @@ class KeptItem:
     """The outcomes of its steps, as flow results, as far as they were read."""
 
     @property
-    def is_hidden(self) -> bool:
-        """Whether a secret was replaced by `***`."""
-        error = self.result.error
-        told = [error.message, error.details] if error is not None else []
-        return is_hidden([self.input, self.result.output, *told])
+    def warnings(self) -> list[str]:
+        """The reasons why the case may not pass as it is."""
+        error, found = self.result.error, list[str]()
+        if self.given.overrides:
+            found.append("the run had overrides of steps; a test case has none, so its result may differ")
+        secret = [name for name, value in self._variables.items() if is_hidden(value)]
+        if secret:
+            ways = " ".join(f"--var {name}=VALUE" for name in secret)
+            found.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
+        if is_hidden([self.input, self.result.output, *([error.message, error.details] if error else [])]):
+            found.append("secrets are ***: write their values, or other ones, into the case")
+        return found
+
+    @property
+    def _variables(self) -> dict[str, Any]:
+        return self.given.variables or {}
 
     @property
     def name(self) -> str:
         """A name for the case: unique, because it has the id of the run."""
         what = "works" if self.result.is_success else "fails"
         return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
-
-    @property
-    def lost_arguments(self) -> str:
-        """What the run was started with that a test case has not, in words; empty if there is nothing."""
-        kinds = {"overrides of steps": self.given.overrides, "variables": self.given.variables}
-        return " and ".join(name for name, value in kinds.items() if value)
 
     def case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
         """Return the test case, with mocks for some of the steps.
@@ -63,7 +68,9 @@ class KeptItem:
         from stepflow_cli.flow_tests.added_case import case_of
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
-        return case_of(name, self.input, self.result, mocks=mocks, flow=self.flow, at=self.run.created_at)
+        variables = {name: value for name, value in self._variables.items() if not is_hidden(value)}
+        known: dict[str, Any] = {"variables": variables, "mocks": mocks, "flow": self.flow}
+        return case_of(name, self.input, self.result, **known, at=self.run.created_at)
 
 
 def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:

@@ -180,6 +180,14 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
     raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
 
 
+def example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    """Return the variables of the test case of this name; empty if there is none, or if it sets none."""
+    test = flow.get("test")
+    cases = test.get("cases") if isinstance(test, Mapping) else None
+    named = (each for each in cases or () if isinstance(each, Mapping) and each.get("name") == name)
+    return dict(next(named, {}).get("variables") or {})
+
+
 def project_of(flow: str | None) -> Project:
     """Return the facts of a flow's project; those of the working folder for standard input and stored flows.
 

@@ -14,7 +14,7 @@ from ..errors import nearest, usage
 from ..output.messages import note
 from ..stdio import read_stdin
 from .files import read_piped
-from .flow import case_names, example_input, required_inputs, step_ids
+from .flow import case_names, example_input, example_variables, required_inputs, step_ids
 
 Form = Literal["file", "json", "yaml", "set"]
 
@@ -108,12 +108,14 @@ class Values(NamedTuple):
         Raises:
             Problem, FlowFileError: If they cannot be read or are not a mapping.
         """
+        of_example = example_variables(flow, self.example)
         if not self.variables and not self.single_variables:
-            return None
+            return of_example or None
         value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
         if not isinstance(value, dict):
             option = self.variables[0].option
             raise usage(f"{option} is not a mapping of names to values", 'write {"name": "value"}, or --var name=value')
+        value = of_example | value
         texts = _text_variables(flow)
         for each in self.single_variables:
             name, text = _split(each, "--var", "name=value")

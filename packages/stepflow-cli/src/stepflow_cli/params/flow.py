@@ -102,7 +102,9 @@ _INPUT = (
     INPUT.option("--input-yaml YAML", "The input as YAML.", hidden=True),
 )
 _EXAMPLE = INPUT.option(
-    "--example NAME", "The input of an example or a test case of the flow.", shell_complete=complete_examples
+    "--example NAME",
+    "The input of an example of the flow, or the input and variables of a test case.",
+    shell_complete=complete_examples,
 )
 _STDIN = (
     INPUT.option(

@@ -41,6 +41,8 @@ class FlowCase(Record):
     """The line in the file, from 1; None if it is unknown."""
     fault: str = ""
     """The reason why the case cannot be run; empty if it can."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the flow's variables, by name."""
     mocks: Mapping[str, Any] = field(default_factory=dict)
     """Outcomes of steps, which are then not executed, by step id: `{outcome: success, result}`, `{outcome: failed,
     error: {code, message}}`, or a list of these, one for each call."""
@@ -62,6 +64,12 @@ class FlowTests:
     step_ids: tuple[str, ...] = field(default=())
     is_broken: bool = False
     """Whether the file cannot be read; its only case then says why."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Values of variables for the cases that do not set them."""
+
+    def variables_of(self, case: FlowCase) -> dict[str, Any]:
+        """Return the variables that a case runs with."""
+        return {**self.variables, **case.variables}
 
 
 def read_tests(path: str | PathLike[str]) -> FlowTests:
@@ -164,6 +172,7 @@ def _case(node: Node, index: int, fault: str) -> FlowCase:
         index=index,
         input=given.get("input"),
         expected=None if fault else given.get("output"),
+        variables={} if fault else given.get("variables") or {},
         mocks={} if fault else given.get("mocks") or {},
         tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
         description=str(given.get("description") or ""),

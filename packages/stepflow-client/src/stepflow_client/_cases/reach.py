@@ -10,19 +10,22 @@ from ..flows.graph import FlowSteps, inner_flow, steps_within
 from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
 
 
-def steps_reached(flow: Mapping[str, Any], input: Any, mocked: Collection[str] = ()) -> Iterator[Mapping[str, Any]]:
+def steps_reached(
+    flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any], mocked: Collection[str] = ()
+) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a run may execute, with those of the flows in their inputs.
 
     A step is left out if nothing needs it, or only a branch that is not taken: one whose condition depends on the input
-    alone. Where a condition reads a step, both branches are followed.
+    and on variables alone. Where a condition reads a step, both branches are followed.
 
     Args:
         flow: The flow.
         input: The input of the run.
+        variables: The variables of the run.
         mocked: The ids of steps with a mock. They are yielded, and what only they read is not.
     """
     steps = FlowSteps(flow)
-    evaluation = RecordedEvaluation(flow, input, {}, {}, is_over=False)
+    evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
     reached = steps.needed(may_read=lambda each: _may_be_read(each, evaluation), unread=mocked)
     for step in steps.all:
         if step.id in reached:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -111,11 +111,12 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
     """
     check_instance(tests, "tests", FlowTests)
     wanted = {*check_texts(names, "names")}
-    return [
-        case
-        for case in tests.cases
-        if wanted & (_named_in(steps_reached(tests.flow, case.input, case.mocks)) | case.mocks.keys())
-    ]
+    return [case for case in tests.cases if wanted & (_named_in(steps_of_case(tests, case)) | case.mocks.keys())]
+
+
+def steps_of_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
+    """Yield the steps that the run of a case may execute, and its mocked ones; see `steps_reached`."""
+    return steps_reached(tests.flow, case.input, tests.variables_of(case), case.mocks)
 
 
 def _named_in(steps: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -28,7 +28,8 @@ _COMMON = frozenset({"apiVersion"})
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "a list"}
 _CASE = {
-    "name": "text", "description": "text", "input": "", "output": "an object", "tags": "a list", "mocks": "an object",
+    "name": "text", "description": "text", "input": "", "variables": "an object", "output": "an object",
+    "tags": "a list", "mocks": "an object",
 }  # fmt: skip
 _EXAMPLE = {"name": "text", "description": "text", "input": ""}
 _SCHEMAS = {"type": "", "$defs": "an object", "properties": "an object"}

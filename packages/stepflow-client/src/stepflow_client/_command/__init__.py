@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .._stores.user_folders import user_folder
     from .._sync.watching import Followed
     from .._telemetry.recorder import same_server
+    from ..testing.case_runs import executes_all
 
 __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "GOES_ON", "MOST_SHOWN", "PLAIN", "BatchCount", "FailureGroup", "FailureGroups",
@@ -68,7 +69,7 @@ __all__ = [
     "Step", "StepTime", "StepTimes", "StepTypes", "as_stored", "async_checked", "certificate_problem", "changes",
     "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
     "collector_paused", "completed", "corrected", "deadline_of", "deadline_scope", "edit_of", "encode",
-    "environment_settings", "environment_variables", "examples_of", "excerpt_of", "expectation_of",
+    "environment_settings", "environment_variables", "examples_of", "excerpt_of", "executes_all", "expectation_of",
     "failure_groups", "find_in", "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses",
     "install_command", "is_data_object", "is_given_up", "is_lost", "is_read_once", "junit_xml", "listening",
     "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
@@ -135,5 +136,6 @@ __getattr__, __dir__ = lazy_names(
         "._stores.user_folders": ["user_folder"],
         "._sync.watching": ["Followed"],
         "._telemetry.recorder": ["same_server"],
+        ".testing.case_runs": ["executes_all"],
     },
 )

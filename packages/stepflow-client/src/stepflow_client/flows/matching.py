@@ -187,13 +187,19 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 
 
+_SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
+"""Texts that have nothing in common: a pattern found in all of them is found in every line of text."""
+
+
 def _regex_problem(pattern: Any) -> str | None:
     if not isinstance(pattern, str) or not pattern:
         return "$regex takes a text that is not empty"
     try:
-        re.compile(pattern)
+        found = re.compile(pattern)
     except re.error as error:
         return f"$regex takes a regular expression ({error})"
+    if all(map(found.search, _SAMPLES)):
+        return "$regex takes a pattern that is not in every text ({$type: string} expects any text)"
     return None
 
 

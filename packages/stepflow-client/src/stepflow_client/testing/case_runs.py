@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .._base.text import short_json
 from .._cases.coverage import FlowCoverage
 from .._cases.flow_cases import FlowCase, FlowTests, judge
+from .._cases.selection import steps_of_case
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require
-from ..errors import RunTimeoutError, StepflowClientError
+from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
 from ..types.shown import Record
@@ -71,6 +73,7 @@ def run_cases(
     *,
     repeat: int = 1,
     replay: Recording | None = None,
+    replay_only: bool = False,
     record: Callable[[str], bool] | None = None,
     include_times: bool = False,
     coverage: FlowCoverage | None = None,
@@ -88,6 +91,8 @@ def run_cases(
         repeat: Number of times to run each case. Default 1.
         replay: Recorded outcomes of steps, which are then not executed. A case with a step that is recorded, but not
             with the input that it now has, is an `error`.
+        replay_only: Whether a case is an `error` if it has no recorded outcomes, and may execute a step without a
+            mock. Default False: its steps are executed.
         record: A function that returns, for the id of a step, whether to put its input and outcome in
             `CaseResult.steps`.
         include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
@@ -106,10 +111,17 @@ def run_cases(
     check_integer(repeat, "repeat", least=1)
     if replay is not None:
         check_instance(replay, "replay", Recording)
+    if check_flag(replay_only, "replay_only") and replay is None:
+        raise InvalidArgumentError("replay_only needs a recording: give replay")
     check_function(record, "record")
     check_flag(include_times, "include_times")
     if coverage is not None:
         check_instance(coverage, "coverage", FlowCoverage)
+    if replay is not None and replay_only:
+        message = f"{replay.path} has no recording of this case; record it with stepflow test --record"
+        cases = [
+            replace(case, fault=case.fault or message) if executes_all(tests, case, replay) else case for case in cases
+        ]
     every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
     wanted = [each for each in every if not each[0].fault]
     check_function(on_progress, "on_progress")
@@ -119,6 +131,12 @@ def run_cases(
         CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
         for case, attempt in every
     ]
+
+
+def executes_all(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
+    """Return whether nothing is recorded for a case that may execute steps: others than those with a mock."""
+    steps = () if replay.steps(tests.path, case.name) else steps_of_case(tests, case)
+    return any(step.get("id") not in case.mocks for step in steps)
 
 
 _Wanted = tuple["FlowCase", int]
@@ -138,18 +156,22 @@ class _Running:
     timeout: float | None
 
     def results(self, wanted: Sequence[_Wanted]) -> list[CaseResult]:
-        """Run cases, those without mocked steps as one batch."""
-        alone = {case.index for case, _ in wanted if self._is_alone(case)}
-        batch = self._run_batch([each for each in wanted if each[0].index not in alone])
-        done, results, ended = iter(batch), list[CaseResult](), len(batch)
-        for each in wanted:
-            if each[0].index in alone:
-                results.append(self._run_alone(each))
-                ended += 1
-                self._report(ended)
+        """Run cases, those without mocked steps as one batch for each set of variables."""
+        results: dict[int, CaseResult] = {}
+        batches: dict[str, list[int]] = {}
+        alone: list[int] = []
+        for at, (case, _) in enumerate(wanted):
+            if self._is_alone(case):
+                alone.append(at)
             else:
-                results.append(next(done))
-        return results
+                batches.setdefault(json.dumps(self.tests.variables_of(case), sort_keys=True), []).append(at)
+        for batch in batches.values():
+            done = self._run_batch([wanted[at] for at in batch], len(results))
+            results |= zip(batch, done, strict=True)
+        for at in alone:
+            results[at] = self._run_alone(wanted[at])
+            self._report(len(results))
+        return [results[at] for at in range(len(wanted))]
 
     def _is_alone(self, case: FlowCase) -> bool:
         is_replayed = self.replay is not None and bool(self.replay.steps(self.tests.path, case.name))
@@ -160,17 +182,19 @@ class _Running:
         if self.on_progress is not None:
             self.on_progress(count)
 
-    def _run_batch(self, wanted: Sequence[_Wanted]) -> list[CaseResult]:
-        if not wanted:
-            return []
+    def _run_batch(self, wanted: Sequence[_Wanted], before: int) -> list[CaseResult]:
+        """Run cases with the same variables, after `before` others."""
         started = time.monotonic()
         try:
             inputs = [case.input for case, _ in wanted]
+            variables = self.tests.variables_of(wanted[0][0])
             # A case may say what a flow does with a wrong input.
-            run_id = self.client.submit(self.tests.flow, inputs, timeout=self.timeout, check_input=False)
+            run_id = self.client.submit(
+                self.tests.flow, inputs, variables=variables, timeout=self.timeout, check_input=False
+            )
             left = None if self.timeout is None else max(0.001, started + self.timeout - time.monotonic())
             if self.on_progress is not None:
-                self.client.wait_run(run_id, timeout=left, progress=lambda now: self._report(now.done))
+                self.client.wait_run(run_id, timeout=left, progress=lambda now: self._report(before + now.done))
                 left = None
             results = self.client.get_results(run_id, timeout=left)
             seconds = time.monotonic() - started
@@ -192,7 +216,7 @@ class _Running:
         try:
             find = finder(self.tests.flow, self._mocks(case))
             flow = MockedFlow(self.client, find, self.timeout, check_input=False)
-            result = flow.run(self.tests.flow, case.input)
+            result = flow.run(self.tests.flow, case.input, self.tests.variables_of(case))
             seconds = time.monotonic() - started
             ((outcomes, _),) = replace(self, times=False)._read_steps(result.run_id, 1, seconds)
             steps = self._records(case, outcomes)
@@ -278,9 +302,12 @@ class _Running:
         known: dict[str, Any] = {}
         if self.record is None:
             return records
+        variables = self.tests.variables_of(case)
         for step_id, step in steps_by_id(self.tests.flow).items():
-            given = mocked.input_of(self.tests.flow, step, case.input, known) if step_id in outcomes else None
-            if given is not None and given.is_success:
+            if step_id not in outcomes:
+                continue
+            given = mocked.input_of(self.tests.flow, step, case.input, known, variables)
+            if given.is_success:
                 known[step_id] = of_flow_result(outcomes[step_id])
                 if self.record(step_id) and step_id not in case.mocks:
                     records[step_id] = StepRecord(given.output, outcomes[step_id])

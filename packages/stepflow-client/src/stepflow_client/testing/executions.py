@@ -32,7 +32,8 @@ def executions(
             continue
         steps = list(client.get_run_steps(run.result.run_id))
         used |= {(*run.within, step.step_id) for step in steps}
-        record = ItemRecord(_flow_within(flow, run.within), run.result.status, run.result.error, steps, run.input, {})
+        within, result = _flow_within(flow, run.within), run.result
+        record = ItemRecord(within, result.status, result.error, steps, run.input, run.variables or {})
         yield run, Execution(run.within, record, run.mocked)
 
 

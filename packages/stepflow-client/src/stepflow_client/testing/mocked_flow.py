@@ -42,6 +42,8 @@ class MockedRun(NamedTuple):
     result: FlowResult
     mocked: frozenset[str]
     """The steps with a mock."""
+    variables: Any
+    """The variables of the run; None without any."""
 
 
 @dataclass
@@ -75,7 +77,7 @@ class MockedFlow:
             outcomes[step["id"]] = mock
         result = self._pinned(flow, input, outcomes, variables)
         mocked = frozenset(step["id"] for step in _steps(flow) if step.get("id") in outcomes and self._has_mock(step))
-        self.runs.append(MockedRun(within, input, result, mocked))
+        self.runs.append(MockedRun(within, input, result, mocked, variables))
         return result
 
     def _has_mock(self, step: Data) -> bool:

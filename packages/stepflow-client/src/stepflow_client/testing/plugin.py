@@ -38,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--stepflow-replay", metavar="FILE", help="take the outcomes of steps from a recording")
     group.addoption(
+        "--stepflow-replay-only", action="store_true", help="fail cases without a recording instead of executing them"
+    )
+    group.addoption(
         "--stepflow-coverage",
         action="store_true",
         help="show which steps of flows no case reaches",
@@ -185,7 +188,10 @@ class FlowFile(pytest.File):
             said = f"the embedded server's configuration is {config.label}, as {config.project} says"
             self.config.stash.setdefault(_SAID, {})[said] = None
         client = _servers(self.config).get(config).sync_client
-        return run_cases(client, self.tests, cases, replay=self._replay(), coverage=self._coverage())
+        how: dict[str, Any] = {"replay": self._replay(), "coverage": self._coverage()}
+        if self.config.getoption("--stepflow-replay-only"):
+            how["replay_only"] = True
+        return run_cases(client, self.tests, cases, **how)
 
     def _coverage(self) -> FlowCoverage | None:
         from .._cases.coverage import FlowCoverage

@@ -67,12 +67,14 @@ def command(
     dry_run: bool,
     server: ServerOptions,
 ) -> None:
-    """FLOW is the flow's file; by default, the one that the history names. The case has the input of the run, and its
-    output, or its error, as expected. UUIDs and times of the run become matchers, because they differ in each run.
+    """FLOW is the flow's file; by default, the one that the history names. The case has the input and the variables of
+    the run, and its output, or its error, as expected. UUIDs and times of the run become matchers, because they differ
+    in each run.
     The change of the file is printed; comments and layout stay.
 
     Input, variables and overrides come from the history, where the run was started on this machine, or from the server
-    if it reports them. Known values of secret variables are ***.
+    if it reports them. Secret variables are left out; their known
+    values are ***.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")
@@ -167,7 +169,5 @@ def _warn(path: str, written: Mapping[str, Any], kept: KeptItem) -> None:
 
     if kept.flow and likeness(written, kept.flow) < 4:
         note(f"warning: {path} differs from the flow of the run, so the case may fail")
-    if kept.lost_arguments:
-        note(f"warning: the run had {kept.lost_arguments}; a test case has none, so its result may differ")
-    if kept.is_hidden:
-        note("warning: secrets are ***: write their values, or other ones, into the case")
+    for warning in kept.warnings:
+        note(f"warning: {warning}")
