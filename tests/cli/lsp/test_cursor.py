@@ -99,7 +99,7 @@ def test_lines_at_fault_are_left_out() -> None:
 def test_variables_are_renamed_in_paths(written: str, new: str | None) -> None:
     declared = "schemas: {properties: {variables: {properties: {v: {}}}}}"
     text = f"{declared}\noutput: {{$variable: {written}}}\n"
-    mentions = list(mentions_in(FlowModel(FlowText(text, "x.yaml").root)))
+    mentions = list(mentions_in(FlowModel(FlowText(text, "x.yaml").root), text))
     if new is None:
         with pytest.raises(ValueError, match="escapes"):
             renamed(text, mentions, mentions[0], "w")

@@ -1,14 +1,16 @@
-"""Hover: types, what components do, and who reads a step or a variable."""
+"""Hover: types, what keys and components mean, and who reads a step, a variable or a field."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from lsprotocol import types
 from stepflow_client._command import read, type_text, variable_type
 from stepflow_client._data.declared import fields_of
 from stepflow_client.flows.expressions import keyword_of, portable_path
-from stepflow_client.flows.json_schema import resolved
+from stepflow_client.flows.json_schema import resolved, type_names
 from stepflow_client.flows.json_types import Type, behind, is_unknown
 
 from stepflow_cli.lsp.cursor import spot_at
@@ -42,6 +44,8 @@ def hover(analysis: Analysis, position: types.Position) -> types.Hover | None:
 
 
 def _of_name(analysis: Analysis, place: Place, one: Mention) -> list[str]:
+    if one.kind == "component":
+        return _of_component(analysis, one.name)
     scope = place.types if place.types is not None and place.types.model.root is one.flow else place.reads
     same = of_same(analysis.mentions, one)
     lines = [f"**{one.kind}** {_code(one.name)}"]
@@ -50,31 +54,39 @@ def _of_name(analysis: Analysis, place: Place, one: Mention) -> list[str]:
         component = step.step.component
         lines += [f"component: {_code(component)}", *_description(analysis, component)] if component else []
         lines.append(f"output: {_type(step.output)}")
-    if one.kind == "variable" and scope is not None:
-        schema = (scope.scope.variables or {}).get(one.name)
+    elif one.kind != "step" and scope is not None:
+        declared = next((each for each in same if each.is_definition), None)
+        schema = _schema_of(analysis, declared) if declared is not None else None
         lines += [] if schema is None else [f"type: {_type(variable_type(schema, scope.scope.defs))}", *_about(schema)]
-        lines += _of_value(place) if place.path[-1:] == ("$variable",) and one.written != one.name else []
+        lines += _of_value(place) if schema is None or one.written != one.name else []
     users = list(dict.fromkeys(_code(each.user) if each.user else "the output" for each in same if each.is_read))
     lines.append(f"read by {', '.join(users)}" if users else "read by nothing")
     return lines
 
 
+def _schema_of(analysis: Analysis, declared: Mention) -> Mapping[str, Any] | None:
+    """Return the schema of a field or a variable from the place where it is declared."""
+    spot = spot_at(analysis.root, declared.start) if analysis.root is not None else None
+    schema = spot.node.items[spot.key].value if spot is not None and spot.key is not None else None
+    return schema if isinstance(schema, Mapping) else None
+
+
 def _of_key(place: Place, key: str) -> list[str]:
     defs = place.analysis.schema.get("$defs", {})
-    for schema in place.schemas:
-        found = resolved(fields_of(schema)[0].get(key), defs)
-        if found is not None and (about := _about(found)):
-            return [f"**{_escaped(key)}**", *about]
-    return []
+    known = [resolved(fields_of(each)[0].get(key), defs) for each in place.schemas]
+    found = [each for each in known if isinstance(each, Mapping) and each]
+    if not found:
+        return []
+    best = next(filter(_about, found), found[0])
+    kind = f": {_code(' | '.join(map(str, type_names(best))))}" if type_names(best) else ""
+    return [f"**{_escaped(key)}**{kind}", *_about(best)] if kind or _about(best) else []
 
 
 def _of_value(place: Place) -> list[str]:
     node, holder = place.node, place.node.parent
-    if place.path[:1] == ("steps",) and place.path[2:] == ("component",) and isinstance(node.value, str):
-        return _of_component(place.analysis, node.value)
     word = keyword_of(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
-        return []
+        return next((_about(each) for each in place.schemas if "enum" in each and _about(each)), [])
     if not place.is_expression or place.reads is None:
         return []
     behind = read(holder, word, place.reads.scope)

@@ -1,4 +1,4 @@
-"""Definitions, references and renaming of steps and variables, and the outline of a flow."""
+"""Definitions, references and renaming of what a flow names, and its outline."""
 
 from __future__ import annotations
 
@@ -15,43 +15,39 @@ Kind = types.SymbolKind
 
 
 def definition(analysis: Analysis, position: types.Position) -> list[types.Range]:
-    """Return where the step or variable at a position is defined."""
+    """Return where the step, the variable or the field at a position is defined."""
     found = _same(analysis, position)
     return [range_of(each, analysis.text) for each in found if each.is_definition]
 
 
 def references(analysis: Analysis, position: types.Position, *, with_definition: bool) -> list[types.Range]:
-    """Return where the step or variable at a position is named."""
+    """Return where the flow names what is at a position."""
     found = _same(analysis, position)
     return [range_of(each, analysis.text) for each in found if with_definition or not each.is_definition]
 
 
 def name_at(analysis: Analysis, position: types.Position) -> tuple[types.Range, str] | None:
-    """Return the range and the name of the step or variable at a position, if it can be renamed."""
+    """Return the range and the name of what is at a position, if it can be renamed."""
     one = mention_at(analysis.mentions, analysis.text.offset(position))
     return (range_of(one, analysis.text), one.name) if one is not None else None
 
 
 def rename(analysis: Analysis, position: types.Position, name: str) -> list[types.TextEdit]:
-    """Return the edits that rename the step or variable at a position.
+    """Return the edits that rename what is at a position.
 
     Raises:
         ValueError: If it cannot be renamed. The message says why.
     """
     one = mention_at(analysis.mentions, analysis.text.offset(position))
     if one is None:
-        raise ValueError("there is no step and no variable here")
+        raise ValueError("there is no step, variable, input field or component here")
     edits = renamed(analysis.text.text, analysis.mentions, one, name)
     return [types.TextEdit(analysis.text.range(start, end), new) for start, end, new in edits]
 
 
 def range_of(mention: Mention, text: Text) -> types.Range:
     """Return the range of a name, without the quotes and the path around it."""
-    written = text.text[mention.start : mention.end]
-    begin = written.find(mention.name)
-    if begin < 0:
-        return text.range(mention.start, mention.end)
-    return text.range(mention.start + begin, mention.start + begin + len(mention.name))
+    return text.range(mention.start, mention.end)
 
 
 def _same(analysis: Analysis, position: types.Position) -> list[Mention]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .._checks.checker import excerpt_of, find_in, result_of
     from .._checks.config_rules import find_in_config
     from .._checks.expression_types import read, variable_type
-    from .._checks.flow_model import FlowModel, Step, flow_within, node_of_inner
+    from .._checks.flow_model import FlowModel, Read, Step, flow_within, node_of_inner
     from .._checks.flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
     from .._checks.inferred_flow import infer_in
     from .._checks.type_text import type_text
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT", "ANOTHER_SERVICE", "GOES_ON", "MOST_SHOWN", "PLAIN", "BatchCount", "FailureGroup", "FailureGroups",
     "FailureHints", "FlowModel", "FlowTypes", "Followed", "ItemCauses", "ItemTime", "ItemTimes", "Journal",
-    "OutcomeFormat", "Reading", "ResolvedInput", "RunReader", "RunWatcher", "ServerConfig", "SnapshotReader",
+    "OutcomeFormat", "Read", "Reading", "ResolvedInput", "RunReader", "RunWatcher", "ServerConfig", "SnapshotReader",
     "Step", "StepTime", "StepTimes", "StepTypes", "as_stored", "async_checked", "certificate_problem", "changes",
     "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
     "collector_paused", "completed", "corrected", "deadline_of", "deadline_scope", "edit_of", "encode",
@@ -96,7 +96,7 @@ __getattr__, __dir__ = lazy_names(
         "._checks.checker": ["excerpt_of", "find_in", "result_of"],
         "._checks.config_rules": ["find_in_config"],
         "._checks.expression_types": ["read", "variable_type"],
-        "._checks.flow_model": ["FlowModel", "Step", "flow_within", "node_of_inner"],
+        "._checks.flow_model": ["FlowModel", "Read", "Step", "flow_within", "node_of_inner"],
         "._checks.flow_types": ["FlowTypes", "StepTypes", "input_of_uses", "type_flow"],
         "._checks.inferred_flow": ["infer_in"],
         "._checks.type_text": ["type_text"],
