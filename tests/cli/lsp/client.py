@@ -29,6 +29,7 @@ class Editor:
         folder: The folder of the project.
         encodings: The encodings of positions that it offers to the server.
         options: The settings of the editor for the server.
+        has_snippets: Whether it inserts snippets.
         args: Further arguments of the command.
     """
 
@@ -39,6 +40,7 @@ class Editor:
         *args: str,
         encodings: list[str] | None = None,
         options: Json | None = None,
+        has_snippets: bool = False,
     ) -> None:
         self.folder = folder
         self.errors = (folder / "server.log").open("w+")
@@ -59,8 +61,10 @@ class Editor:
         self.published: dict[str, list[Json]] = {}
         """The diagnostics by URI and version: the newest ones, `(version, diagnostics)`."""
         self.number_published = 0
-        general = {"general": {"positionEncodings": encodings}} if encodings else {}
-        about = {"processId": None, "rootUri": folder.as_uri(), "capabilities": general}
+        capabilities: Json = {"general": {"positionEncodings": encodings}} if encodings else {}
+        if has_snippets:
+            capabilities["textDocument"] = {"completion": {"completionItem": {"snippetSupport": True}}}
+        about = {"processId": None, "rootUri": folder.as_uri(), "capabilities": capabilities}
         self.initialized = self.request("initialize", about | ({"initializationOptions": options} if options else {}))
         self.notify("initialized", {})
 
@@ -113,6 +117,19 @@ class Editor:
 
     def labels(self, name: str, where: int | str) -> list[str]:
         return [each["label"] for each in self.at("completion", name, where)["items"]]
+
+    def accept(self, name: str, where: int, label: str) -> None:
+        """Accept a completion; a snippet is inserted with its placeholders, and indented like the line."""
+        uri = self.uri(name)
+        items = self.at("completion", name, where)["items"]
+        item = next(each for each in items if each["label"] == label)
+        text, new = self.texts[uri], item["textEdit"]["newText"]
+        start, end = (offset(text, item["textEdit"]["range"][each]) for each in ("start", "end"))
+        if item.get("insertTextFormat") == 2:
+            line = text[text.rfind("\n", 0, start) + 1 : start]
+            new = new.replace("\n", "\n" + " " * (len(line) - len(line.lstrip(" "))))
+            new = re.sub(r"\$(?:\d|\{\d:([^}]*)\})|\\(\$)", lambda match: match[1] or match[2] or "", new)
+        self.edit(name, start, end, new)
 
     def diagnostics(self, name: str) -> list[Json]:
         """Return the diagnostics of the newest version, once they are known."""
@@ -230,9 +247,10 @@ def started(
     *args: str,
     encodings: list[str] | None = None,
     options: Json | None = None,
+    has_snippets: bool = False,
 ) -> Iterator[Editor]:
     """Start an editor; at the end, the server must end well, with nothing in its log."""
-    editor = Editor(folder, environment, *args, encodings=encodings, options=options)
+    editor = Editor(folder, environment, *args, encodings=encodings, options=options, has_snippets=has_snippets)
     try:
         yield editor
         editor.close()

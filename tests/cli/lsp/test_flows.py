@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from stepflow_client.flows.json_types import UNKNOWN, is_unknown
 from stepflow_client.flows.source import FlowText, Node
 
 from tests.cli.command import Stepflow
-from tests.cli.lsp.client import Editor, ResponseError, applied, marked, position
+from tests.cli.lsp.client import Editor, ResponseError, applied, marked, position, started
 from tests.cli.lsp.flows import FLOWS, MAP, PLAIN, TESTED, TYPED, VARIABLES
 
 flows = pytest.mark.parametrize("name", FLOWS)
@@ -140,6 +141,49 @@ def test_what_is_offered_in_a_line(editor: Editor, name: str, before: str, line:
     assert found or not labels
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("", "flow"),
+        ("st", "steps"),
+        ("name: x\n", "description"),
+        ("name: x\nsteps:\n  ", "- id"),
+        ("{", "name"),
+        ("steps:\n  - id: a\n    component: /builtin/noop\noutput: ", "{$step: a}"),
+        ("steps: []\ntest:\n  cases:\n    - name: a\n      output:\n        result: {id: {$", "$any"),
+        ("steps: []\ntest:\n  cases:\n    - name: a\n      output: {outcome: success, result: {$type: ", "null"),
+    ],
+)
+def test_the_first_completion_of_a_flow_that_begins(editor: Editor, text: str, first: str) -> None:
+    name = "new.json" if text == "{" else "new.yaml"
+    editor.open(name, text)
+    assert editor.labels(name, len(text))[0] == first
+
+
+def test_a_key_that_exists_is_not_offered_again(editor: Editor) -> None:
+    text = TESTED.replace("description: With cases and an example.\n", "", 1)
+    editor.replace("tested.yaml", text)
+    editor.edit("tested.yaml", 13, 13, "\n")
+    assert editor.labels("tested.yaml", 13)[:2] == ["description", "$schema"]
+
+
+@pytest.mark.parametrize("has_snippets", [False, True])
+def test_snippets_leave_a_flow_without_an_error(folder: Path, command: Stepflow, has_snippets: bool) -> None:
+    """A whole flow, and a step below it; JSON, and editors without snippets, get them without placeholders."""
+    with started(folder, command.environment, has_snippets=has_snippets) as editor:
+        for name in ("flow.yaml", "flow.json"):
+            editor.open(name, "")
+            [item] = [each for each in editor.at("completion", name, 0)["items"] if each["label"] == "flow"]
+            assert item.get("insertTextFormat", 1) == (2 if has_snippets and name == "flow.yaml" else 1)
+            editor.accept(name, 0, "flow")
+            assert [each for each in editor.diagnostics(name) if each["severity"] == 1] == []
+        text = editor.texts[editor.uri("flow.yaml")]
+        at = text.index("output:")
+        editor.edit("flow.yaml", at, at, "  - \n")
+        editor.accept("flow.yaml", at + 4, "id")
+        assert [each["name"] for each in editor.about("documentSymbol", "flow.yaml")] == ["ask", "name", "output"]
+
+
 def test_the_edit_of_a_completion(editor: Editor) -> None:
     """A completion replaces the whole word, with a colon for keys, and with quotes where they are needed."""
 
@@ -223,10 +267,10 @@ def test_renaming_there_and_back(editor: Editor, name: str) -> None:
 
 
 def test_what_cannot_be_renamed(editor: Editor) -> None:
-    for new, reason in (("keep", "already"), ("a b", "letters"), ("", "letters")):
+    for new, reason in (("keep", "already"), ("a\nb", "letter"), (" ", "letter")):
         with pytest.raises(ResponseError, match=reason):
             editor.at("rename", "plain.yaml", "ask", newName=new)
-    with pytest.raises(ResponseError, match="no step"):
+    with pytest.raises(ResponseError, match="no step, variable"):
         editor.at("rename", "plain.yaml", "Greets", newName="x")
     assert editor.at("prepareRename", "plain.yaml", "Greets") is None
     assert editor.at("prepareRename", "plain.yaml", "ask")["placeholder"] == "ask"
@@ -236,6 +280,58 @@ def test_variables_are_renamed_in_paths(editor: Editor) -> None:
     edits = editor.at("rename", "variables.yaml", "limits: {", newName="bounds")["changes"]
     new = applied(VARIABLES, edits[editor.uri("variables.yaml")])
     assert new == VARIABLES.replace("limits", "bounds")
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "new", "written"),
+    [
+        ("plain.yaml", "ask", "true", ['id: "true"', '{$step: "true", path: $.messages}']),
+        ("plain.yaml", "ask", "1e3", ['id: "1e3"']),
+        ("plain.yaml", "ask", "a b", ['id: "a b"', '{$step: "a b", path: "$.messages[0].content"}']),
+        ("flow.json", "ask", 'a "b"', ['"id": "a \\"b\\""', '{"$step": "a \\"b\\""']),
+        ("variables.yaml", "model: {type", "null", ['"null": {type', 'required: ["null"]', "\"$['null']\""]),
+        ("variables.yaml", "most: {type", "a b", ['"a b": {type', "$if: {$variable: \"$.limits['a b']\"}"]),
+        ("typed.yaml", "customer: {type", "client", ["client: {type", "required: [client,", "{$input: $.client.name}"]),
+        ("typed.yaml", "tags: {type", "marks", ["marks: {type", '{$input: "$.customer.marks[0]"}']),
+        (
+            "tested.yaml",
+            "sku: {type",
+            "item",
+            ["item: {type", "required: [item]", "$.item", "input: {item: tea}}\ntest"],
+        ),
+        (
+            "map.yaml",
+            "/builtin/noop",
+            "/shop/list",
+            ["component: /shop/list\n    input", "component: /shop/list\n      "],
+        ),
+    ],
+)
+def test_names_are_renamed_everywhere_and_quoted_where_needed(
+    editor: Editor, name: str, where: str, new: str, written: list[str]
+) -> None:
+    """The new name is read back as the text that it is, and nothing is found that was not found before."""
+    uri, before = editor.uri(name), editor.rules(name)
+    old = editor.at("prepareRename", name, where)["placeholder"]
+    text = applied(FLOWS[name], editor.at("rename", name, where, newName=new)["changes"][uri])
+    assert [each for each in written if each not in text] == []
+    editor.replace(name, text)
+    assert editor.rules(name) == before
+    at = text.index(written[0]) + written[0].index(new.replace('"', '\\"'))
+    back = editor.at("rename", name, at, newName=old)["changes"][uri]
+    restored = applied(text, back).replace("$.limits['most']", "$.limits.most")
+    assert FlowText(restored, name).root.value == FlowText(FLOWS[name], name).root.value
+
+
+def test_definitions_of_fields_and_uses_of_components(editor: Editor) -> None:
+    [found] = editor.at("definition", "typed.yaml", TYPED.index("customer.tags") + len("customer."))
+    assert found["range"]["start"] == position(TYPED, TYPED.index("tags: {type"))
+    found = editor.at("references", "tested.yaml", "sku: {type", context={"includeDeclaration": False})
+    assert marked(TESTED, [each["range"] for each in found]) == ["sku"] * 4
+    found = editor.at("references", "map.yaml", "/builtin/noop", context={"includeDeclaration": True})
+    assert marked(MAP, [each["range"] for each in found]) == ["/builtin/noop"] * 2
+    with pytest.raises(ResponseError, match="made by the step around it"):
+        editor.at("rename", "map.yaml", MAP.index("$.name}") + 2, newName="x")
 
 
 @flows

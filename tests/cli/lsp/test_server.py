@@ -80,7 +80,8 @@ def test_files_that_are_no_flows_are_left_alone(editor: Editor) -> None:
         "compose.yaml": "services:\n  web:\n    image: nginx\n    ports: [80:80]\n",
         "package.json": '{"name": "x", "scripts": {}}',
         "broken.yaml": "key: [1, 2\nother: {",
-        "notes.yaml": "",
+        "notes.yaml": "Buy tea\n- and cups\n",
+        "workflow.yaml": "name: CI\non: push\n",
     }
     for name, text in others.items():
         editor.open(name, text)

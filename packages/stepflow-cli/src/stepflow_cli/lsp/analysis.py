@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from stepflow_client._command import FlowModel, FlowTypes, collector_paused, find_in_config, type_flow
+from stepflow_client._data.declared import fields_of
 from stepflow_client.flows import schema
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.findings import Finding
-from stepflow_client.flows.folders import is_config_name, is_flow_text
+from stepflow_client.flows.folders import is_config_name, is_flow_text, top_level_keys
 from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.source import FlowText, Node
 
@@ -24,6 +26,10 @@ from .text import Text
 MAX_LENGTH = 2**20
 """Maximum number of characters of a document that is analysed, which takes a few seconds."""
 
+_FLOW_KEYS = {*fields_of(schema()["$defs"]["flow"])[0]}
+_FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
+"""The beginning of a line at the top of a YAML text that is neither a key nor the beginning of one."""
+
 Kind = Literal["flow", "config"]
 
 
@@ -32,6 +38,16 @@ def kind_of(name: str, text: str) -> Kind | None:
     if is_config_name(name):
         return "config"
     return "flow" if is_flow_text(text) else None
+
+
+def is_completed(analysis: Analysis, text: Text) -> bool:
+    """Return whether there are completions for a text: for a flow, a configuration, and what may become a flow.
+
+    It may become one if it is empty, or has only keys that flows have.
+    """
+    if analysis.kind is not None or len(text.text) > MAX_LENGTH:
+        return analysis.kind is not None
+    return is_flow_text(text.text) or (top_level_keys(text.text) <= _FLOW_KEYS and not _FOREIGN.search(text.text))
 
 
 @dataclass
@@ -61,10 +77,10 @@ class Analysis:
 
     @cached_property
     def mentions(self) -> list[Mention]:
-        """The places where steps and variables are named."""
+        """The places where steps, variables, input fields and components are named."""
         if self.types is None:
             return []
-        return list(mentions_in(self.types.model))
+        return list(mentions_in(self.types.model, self.text.text))
 
     @collector_paused()
     def infer(self) -> Analysis:

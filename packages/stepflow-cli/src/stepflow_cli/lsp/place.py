@@ -11,7 +11,7 @@ from stepflow_client._command import FlowTypes, StepTypes, input_of_uses, node_o
 from stepflow_client.flows.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
 from stepflow_client.flows.json_schema import definitions_of
-from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown
+from stepflow_client.flows.json_types import UNKNOWN, Type, behind, is_unknown
 from stepflow_client.flows.source import Node
 
 from .analysis import Analysis
@@ -80,6 +80,27 @@ class Place:
             return UNKNOWN
         given = self.reads.scope.input
         return input_of_uses(self.reads) if is_unknown(given) else given
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it is in the expected result or error of a test case, where matchers are."""
+        return self.path[:2] == ("test", "cases") and self.path[3:4] == ("output",) and len(self.path) > 4
+
+    @property
+    def data(self) -> Type:
+        """The type of a test case's input, mocked result or expected result at this place; unknown anywhere else."""
+        path = self.path[3:] if self.path[:2] == ("test", "cases") else self.path[2:]
+        if self.types is None or self.path[:1] not in (("test",), ("examples",)):
+            return UNKNOWN
+        type, at = UNKNOWN, path[1:]
+        if path[:1] == ("input",):
+            type = self.input
+        elif path[:2] == ("output", "result"):
+            type, at = self.types.output, path[2:]
+        elif path[:1] == ("mocks",) and "result" in path[2:4]:
+            step = self.types.steps.get(str(path[1]))
+            type, at = step.output if step is not None else UNKNOWN, path[path.index("result", 2) + 1 :]
+        return behind(type, at).type
 
     @cached_property
     def schemas(self) -> Schemas:

@@ -52,6 +52,13 @@ class StepflowServer(LanguageServer):
         """Return the text of a document, with positions as agreed with the client."""
         return Text(text, str(getattr(self.workspace.position_encoding, "value", self.workspace.position_encoding)))
 
+    @property
+    def has_snippets(self) -> bool:
+        """Whether the client inserts snippets."""
+        about = self.client_capabilities.text_document
+        item = about.completion.completion_item if about is not None and about.completion is not None else None
+        return item is not None and item.snippet_support is True
+
     def _publish(self, document: Document, analysis: Analysis) -> None:
         found = diagnostics_of(analysis)
         # Nothing is said about files that are neither flows nor configurations.
@@ -138,7 +145,7 @@ def _add_completion(server: StepflowServer) -> None:
         found = await server.documents.recent(params.text_document.uri)
         if found is None:
             return types.CompletionList(is_incomplete=False, items=[])
-        return await asyncio.to_thread(complete, *found, params.position)
+        return await asyncio.to_thread(complete, *found, params.position, has_snippets=server.has_snippets)
 
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     async def hovered(params: types.HoverParams) -> types.Hover | None:

@@ -55,11 +55,11 @@ def is_flow_text(text: str) -> bool:
     # Most texts end here, the large ones above all.
     if not text.lstrip().startswith("{") and any(each[1] == "steps" for each in _BLOCK_KEY.finditer(text)):
         return True
-    keys = _keys(text)
+    keys = top_level_keys(text)
     return "steps" in keys or ("output" in keys and "plugins" not in keys) or _DECLARED.search(text) is not None
 
 
-def _keys(text: str) -> set[str]:
+def top_level_keys(text: str) -> set[str]:
     """Return the top-level keys; of a text in braces that is not JSON, all keys."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))

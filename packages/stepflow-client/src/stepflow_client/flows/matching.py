@@ -36,8 +36,15 @@ from ..types.shown import Record
 from .expressions import write_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-MATCHERS = ("$any", "$contains", "$range", "$regex", "$type", "$equals")
-"""The keys that make an object with a single key a matcher."""
+MATCHERS = {
+    "$any": "true: any value, including null",
+    "$contains": "a string with this part, an object with this key, or a list with such an element",
+    "$range": "[low, high]: a number between them, both included; null for an open end",
+    "$regex": "a string in which this pattern is found; anchor it with ^ and $",
+    "$type": "null, boolean, integer, number, string, array or object",
+    "$equals": "exactly this value: no matchers, and no further keys",
+}
+"""The keys that make an object with a single key a matcher, with their meaning."""
 
 _ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
 _NO_KEYS = "an object without keys ({$type: object} expects any)"

@@ -1,0 +1,105 @@
+"""Snippets: the lines that usually follow a key, with placeholders. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from stepflow_client.flows.expressions import Path
+from stepflow_client.flows.file import parse_yaml
+
+from .text import Text
+
+_STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
+_CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
+_OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
+
+
+def _below(key: str, body: str, indent: str = "  ") -> str:
+    """Return a body in the lines below a key."""
+    return f"{key}:\n{indent}" + body.replace("\n", f"\n{indent}")
+
+
+def listed(body: str) -> str:
+    """Return a body as the element of a list."""
+    return "- " + body.replace("\n", "\n  ")
+
+
+FLOW = """\
+name: ${1:my_flow}
+schemas:
+  properties:
+    input:
+      type: object
+      properties:
+        ${2:question}: {type: ${3:string}}
+      required: [${2:question}]
+steps:
+  - id: ${4:ask}
+    component: ${5:/builtin/create_messages}
+    input:
+      user_prompt: {\\$input: \\$.${2:question}}
+output: {\\$step: ${4:ask}}
+"""
+"""A whole flow, for an empty file."""
+ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
+"""The elements of lists, by the place of the list in its flow."""
+_KEYS: Mapping[tuple[Path, str], str] = {
+    # All elements of a list stand at 0.
+    ((), "schemas"): _below("schemas", _below("properties", _below("input", _OBJECT))),
+    ((), "steps"): _below("steps", listed(_STEP)),
+    ((), "test"): _below("test", _below("cases", listed(_CASE))),
+    ((), "examples"): _below("examples", listed("name: ${1:usual}\ninput: {$2}")),
+    (("schemas", "properties"), "input"): _below("input", _OBJECT),
+    (("schemas", "properties"), "output"): _below("output", _OBJECT),
+    (("schemas", "properties"), "variables"): _below("variables", _OBJECT),
+    (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
+    (("test",), "cases"): _below("cases", listed(_CASE)),
+    (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
+}
+_EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
+_PLACEHOLDER = re.compile(r"\$(?:\d|\{\d:([^}]*)\})|\\(\$)")
+
+
+def snippet_of_key(path: Path, key: str, *, is_expression: bool, is_first: bool) -> str:
+    """Return the lines that begin with a key at a place of a flow; empty if only the key is written.
+
+    Args:
+        path: The place of the mapping.
+        key: The key.
+        is_expression: Whether the mapping is an expression.
+        is_first: Whether the mapping has no keys so far.
+    """
+    element = ELEMENTS.get(path[:-1], "") if path and is_first else ""
+    if element.startswith(f"{key}:"):
+        return element
+    place = tuple(0 if isinstance(each, int) else each for each in path), key
+    return _KEYS.get(place) or (_EXPRESSIONS.get(key, "") if is_expression else "")
+
+
+class Insertion(NamedTuple):
+    """A snippet as an editor inserts it."""
+
+    text: str
+    has_placeholders: bool
+
+
+def insertion(body: str, text: Text, start: int, *, is_json: bool, is_supported: bool) -> Insertion:
+    """Return a snippet for an offset of a text.
+
+    Args:
+        body: The snippet.
+        text: The text.
+        start: Where it is inserted.
+        is_json: Whether the text is JSON, which gets the snippet without placeholders.
+        is_supported: Whether the editor has snippets. It then indents their lines as the line with the cursor.
+    """
+    plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
+    if is_json:
+        return Insertion(json.dumps(parse_yaml(plain, "snippet"), indent=2), has_placeholders=False)
+    before = text.text[text.text.rfind("\n", 0, start) + 1 : start]
+    own = len(before) - len(before.lstrip(" "))
+    indent = " " * (len(before) - own if is_supported else len(before))
+    return Insertion((body if is_supported else plain).replace("\n", f"\n{indent}"), is_supported)
