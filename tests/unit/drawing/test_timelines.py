@@ -40,3 +40,14 @@ def test_rows_are_links_and_running_bars_tell_since_when() -> None:
     assert row.count('data-since="2026-11-27T00:00:00+00:00"') == 2
     assert 'role="group"' in row
     assert "<a" not in timeline([Bar("a", 0, 1, "running")])
+
+
+def test_a_part_of_the_time_leaves_out_other_rows_and_its_scale_has_links() -> None:
+    bars = [Bar("early", 0, 1, "completed"), Bar("late", 3.2, 3.4, "completed"), Bar("whole", 0, 4, "completed")]
+    chart = timeline(bars, span=(3, 4), zoom=lambda begin, end: f"?span={begin:g}-{end:g}")
+    assert [name for name in ("early", "late", "whole") if f">{name}</text>" in chart] == ["late", "whole"]
+    assert 'x="358" y="26" width="128"' in chart
+    # Nothing is drawn outside of the axis.
+    assert 'x="230" y="26" width="640"' in chart.replace('y="50"', 'y="26"')
+    assert '<a href="?span=3.2-3.4"><title>Zoom into 3.2s to 3.4s</title>' in chart
+    assert "<a" not in timeline(bars, span=(3, 4))

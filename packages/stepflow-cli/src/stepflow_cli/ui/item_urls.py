@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from stepflow_client.flows.expressions import write_path
@@ -24,6 +24,10 @@ class ItemUrls:
     """Whether the run has other items, so that URLs name this one."""
     shows_all: bool = False
     """Whether the page is opened with all boxes, bars and rows."""
+    sort: str = ""
+    """The order of the steps."""
+    span: str = ""
+    """The part of the timeline that is shown, in seconds from its start."""
 
     @property
     def page(self) -> str:
@@ -35,15 +39,15 @@ class ItemUrls:
         """The screen with the item itself in the panel, although a step failed."""
         return self._url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
-    @property
-    def all(self) -> str:
-        """The screen with all boxes, bars and rows."""
-        return ItemUrls(self.run_id, self.index, self.is_batch, shows_all=True).page
+    def view(self, step_id: str | None, **changes: Any) -> str:
+        """Return the screen with a step in the panel, or the item itself, in another view.
 
-    @property
-    def folded(self) -> str:
-        """The screen with equal steps as one box."""
-        return ItemUrls(self.run_id, self.index, self.is_batch).page
+        Args:
+            step_id: The step; None for none.
+            **changes: `shows_all`, `sort` or `span`.
+        """
+        urls = replace(self, **changes)
+        return urls.step(step_id) if step_id else urls.page
 
     def step(self, step_id: str) -> str:
         """Return the screen with a step in the panel."""
@@ -94,7 +98,8 @@ class ItemUrls:
         return str(self.index) if self.is_batch else ""
 
     def _url(self, page: str, /, **values: str | int | None) -> str:
-        shown = {"show": "all"} if self.shows_all and page not in ("/output.json", "/value") else {}
+        view = {"show": "all" if self.shows_all else "", "sort": self.sort, "span": self.span}
+        shown = view if page not in ("/output.json", "/value") else {}
         return f"/runs/{self.run_id}{page}{_query(**values, **shown)}"
 
 

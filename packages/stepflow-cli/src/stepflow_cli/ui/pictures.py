@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -32,36 +33,54 @@ _MOST_UNFOLDED = 40
 
 
 def timeline_of(
-    report: RunReport, urls: ItemUrls | None = None, shown: Container[str] | None = None, selected: str | None = None
+    report: RunReport, urls: ItemUrls | None = None, shown: Sequence[str] | None = None, selected: str | None = None
 ) -> str:
     """Return the timeline of a report as SVG; empty if no step has times.
 
     Args:
         report: The report.
-        urls: Where the bars lead to. Default: they are no links.
-        shown: The steps to show. Default all; of a batch, its slowest items.
+        urls: Where the bars lead to, and the part of the time to show. Default: they are no links, and all of it.
+        shown: The steps to show, in this order. Default all; of a batch, its slowest items.
         selected: The step whose bar is the current link. Default none.
     """
     is_live = not report.run.is_finished
     now = datetime.now(UTC)
     bars = bars_of(report, until=now if is_live else None)
     if shown is not None:
-        bars = [bar for bar in bars if bar.label in shown]
+        by_step = {bar.label: bar for bar in bars}
+        bars = [by_step[step_id] for step_id in shown if step_id in by_step]
     if urls is not None:
+        span = span_of(urls.span)
         began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
         bars = [
             replace(
                 bar,
                 href=urls.step(bar.label),
                 is_selected=bar.label == selected,
-                since=began.get(bar.label, "") if is_live else "",
+                since=began.get(bar.label, "") if is_live and span is None else "",
             )
             for bar in bars
         ]
     # Running bars grow in the browser, so they need room.
     whole = max(bar.end for bar in bars) * 1.25 if bars and is_live else None
+    if urls is None or not bars:
+        return Markup(timeline(bars, whole=whole)) if bars else ""  # noqa: S704
+
+    def zoom(begin: float, end: float) -> str:
+        return urls.view(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
+
     # `timeline` escapes its values.
-    return Markup(timeline(bars, whole=whole)) if bars else ""  # noqa: S704
+    return Markup(timeline(bars, whole=whole, span=span, zoom=zoom))  # noqa: S704
+
+
+def span_of(text: str) -> tuple[float, float] | None:
+    """Return the part of a timeline that a URL names, such as `0.2-0.4`, in seconds; None if it names none."""
+    begin, _, end = text.partition("-")
+    try:
+        span = float(begin), float(end)
+    except ValueError:
+        return None
+    return span if 0 <= span[0] < span[1] < math.inf else None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepflow_client.flows.graph import FlowSteps
 
 from .relations import creator_of
 from .reports import ItemReport
+from .sorting import Order
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount, StepDetails
@@ -58,20 +59,35 @@ class SelectedStep(StepRow):
     lines: Sequence[KeptLine]
 
 
-def rows_of(found: ItemReport, selected: str | None, *, shows_all: bool) -> tuple[list[StepRow], int]:
-    """Return the rows of the table, and the number of steps without one.
+STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
+    "step": lambda row: row.account.step_id,
+    "status": lambda row: row.words,
+    "component": lambda row: row.account.component,
+    "duration": lambda row: row.time.duration if row.time else None,
+    "attempts": lambda row: len(row.time.attempts) if row.time else None,
+}
+"""The key of a row of the table of steps, by column."""
+
+
+def rows_of(
+    found: ItemReport, selected: str | None, order: Order, *, shows_all: bool
+) -> tuple[list[StepRow], int, StepRow | None]:
+    """Return the rows of the table, the number of steps without one, and the slowest step if several ran.
 
     The first 100 steps have a row, and beyond them those that failed or run, and the selected one.
     """
     times = found.times
     account = found.account
     rows = [StepRow(step, times.get(step.step_id)) for step in account.steps] if account else []
+    rows = order.sorted(rows, STEP_KEYS)
     shown = [
         row
         for place, row in enumerate(rows)
         if shows_all or place < MOST_ROWS or row.mark in ("failed", "running") or row.account.step_id == selected
     ]
-    return shown, len(rows) - len(shown)
+    timed = [row for row in rows if row.time is not None and row.time.duration is not None]
+    slowest = Order("duration", is_descending=True).sorted(timed, STEP_KEYS)[0] if len(timed) > 1 else None
+    return shown, len(rows) - len(shown), slowest
 
 
 def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:

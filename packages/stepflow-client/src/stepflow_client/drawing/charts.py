@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -33,9 +33,11 @@ CHART_STYLE = """
 .ch .failed,.ch .recovery_failed{fill:color-mix(in srgb,var(--bad) 80%,var(--surface))}.ch .cancelled{fill:var(--soft)}
 .ch .attempt{stroke:var(--text);stroke-width:2}
 """
-_ROW = 22
+_ROW = 24
+_TOP = 28
 _LEFT = 230
 _WIDTH = 640
+_RIGHT = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,17 @@ _ROUND = (
 """Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days."""
 
 
-def ticks(whole: float, most: int = 8) -> list[tuple[float, str]]:
-    """Return round times from 0 to the end of a timeline with their labels, for example 0, 20ms, 40ms, or 0, 1m, 2m."""
-    least = max(whole, 1e-6) / most
+def ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:
+    """Return round times of a timeline with their labels, for example 0, 20ms, 40ms, or 0, 1m, 2m."""
+    least = max(end - begin, 1e-6) / most
     if least <= 1 or least > _ROUND[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
         power = unit * 10.0 ** math.floor(math.log10(least / unit) + 1e-9) if least <= 1 or least > unit else unit
         step = next(power * each for each in (1, 2, 5, 10) if power * each >= least * (1 - 1e-9))
     else:
         step = next(each for each in _ROUND if each >= least)
-    return [(step * number, _tick_text(step * number, step)) for number in range(int(whole / step + 1e-9) + 1)]
+    numbers = range(math.ceil(begin / step - 1e-9), int(end / step + 1e-9) + 1)
+    return [(step * number, _tick_text(step * number, step)) for number in numbers]
 
 
 def _tick_text(seconds: float, step: float) -> str:
@@ -92,43 +95,81 @@ def _tick_text(seconds: float, step: float) -> str:
     return f"{seconds / size:.6g}{unit}"
 
 
-def timeline(bars: Sequence[Bar], *, whole: float | None = None) -> str:
+def timeline(
+    bars: Sequence[Bar],
+    *,
+    whole: float | None = None,
+    span: tuple[float, float] | None = None,
+    zoom: Callable[[float, float], str] | None = None,
+) -> str:
     """Return a Gantt chart: a row for each bar, a scale above them, and a mark at each further attempt.
 
     Args:
         bars: The rows.
         whole: The time at the right edge, in seconds, for several timelines with one scale. Default: the end of the
             last bar.
+        span: The part of the time to show, in seconds; rows without a bar in it are left out. Default: all.
+        zoom: Returns the URL of a part of the time. Default: the scale has no links.
     """
     whole = whole or max((bar.end for bar in bars), default=0.0) or 0.001
-    height = len(bars) * _ROW + 30
-    role = "group" if any(bar.href for bar in bars) else "img"
-    parts = [open_chart(_LEFT + _WIDTH + 90, height, "timeline", role, f' data-scale="{_WIDTH / whole:.6g}"')]
-    for time, label in ticks(whole):
-        x = _LEFT + _WIDTH * time / whole
+    begin, end = span or (0.0, whole)
+    axis = _Axis(begin, end)
+    bars = [bar for bar in bars if bar.end >= begin and bar.start <= end]
+    height = len(bars) * _ROW + _TOP
+    role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
+    parts = [open_chart(_LEFT + _WIDTH + _RIGHT, height, "timeline", role, f' data-scale="{axis.scale:.6g}"')]
+    marks = ticks(end, begin=begin)
+    following = [*marks[1:], (end, duration_text(end))]
+    for (time, label), (next_time, next_label) in zip(marks, following, strict=True):
+        x = axis.x(time)
         parts.append(f'<line x1="{coordinate(x)}" y1="20" x2="{coordinate(x)}" y2="{height}"/>')
-        parts.append(f'<text class="soft" x="{coordinate(x + 3)}" y="14">{label}</text>')
-    parts += [_bar(bar, 26 + row * _ROW, whole) for row, bar in enumerate(bars)]
+        text = f'<text class="soft" x="{coordinate(x + 3)}" y="16">{label}</text>'
+        width = axis.x(next_time) - x
+        if zoom is None or width < _ROW:
+            parts.append(text)
+            continue
+        area = f'<rect class="row" x="{coordinate(x)}" width="{coordinate(width)}" height="{_ROW}"/>'
+        about = f"<title>Zoom into {label} to {next_label}</title>"
+        parts.append(f'<a href="{escape(zoom(time, next_time))}">{about}{area}{text}</a>')
+    parts += [_bar(bar, _TOP - 2 + row * _ROW, axis) for row, bar in enumerate(bars)]
     return "".join(parts) + "</svg>"
 
 
-def _bar(bar: Bar, y: int, whole: float) -> str:
-    x = _LEFT + _WIDTH * bar.start / whole
-    width = max(2.0, _WIDTH * (bar.end - bar.start) / whole)
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The times at the left and right edge of a timeline, in seconds."""
+
+    begin: float
+    end: float
+
+    @property
+    def scale(self) -> float:
+        """Pixels per second."""
+        return _WIDTH / (self.end - self.begin)
+
+    def x(self, time: float) -> float:
+        """Return the place of a time; that of the nearest edge if it is not shown."""
+        return _LEFT + (min(max(time, self.begin), self.end) - self.begin) * self.scale
+
+
+def _bar(bar: Bar, y: int, axis: _Axis) -> str:
+    x = axis.x(bar.start)
+    width = max(2.0, axis.x(bar.end) - x)
     took = duration_text(bar.end - bar.start)
     about = f"{bar.label}: {bar.status}, {took}"
     about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
     name, since = escape(visible(bar.label)), f' data-since="{escape(bar.since)}"' if bar.since else ""
     # The whole row can be clicked.
-    area = f'<rect class="row" y="{y - 3}" width="{_LEFT + _WIDTH + 90}" height="{_ROW}"/>' if bar.href else ""
+    wide = _LEFT + _WIDTH + _RIGHT
+    area = f'<rect class="row" y="{y - 4}" width="{wide}" height="{_ROW}"/>' if bar.href else ""
     parts = [f"{area}<title>{escape(visible(about))}</title>"]
-    parts.append(f'<text y="{y + 13}">{escape(cut(bar.label))}</text>')
+    parts.append(f'<text y="{y + 12}">{escape(cut(bar.label))}</text>')
     place = f'x="{coordinate(x)}" y="{y}" width="{coordinate(width)}" height="16"'
     parts.append(f'<rect class="span {_word(bar.status)}" {place} rx="2"{since}/>')
     for time in bar.attempts:
-        at = _LEFT + _WIDTH * time / whole
-        parts.append(f'<line class="attempt" x1="{coordinate(at)}" y1="{y}" x2="{coordinate(at)}" y2="{y + 16}"/>')
-    parts.append(f'<text class="soft" x="{coordinate(x + width + 5)}" y="{y + 13}"{since}>{took}</text>')
+        at = coordinate(axis.x(time))
+        parts.append(f'<line class="attempt" x1="{at}" y1="{y}" x2="{at}" y2="{y + 16}"/>')
+    parts.append(f'<text class="soft" x="{coordinate(x + width + 5)}" y="{y + 12}"{since}>{took}</text>')
     row = "".join(parts)
     if not bar.href:
         return f"<g>{row}</g>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -239,17 +239,24 @@ def _errors(items: Sequence[RunItem]) -> str:
     return table(("count", "step", "code", "message", "items"), rows) + (f"<p>{left} more</p>" if left else "")
 
 
-def latency(times: Sequence[ItemTime]) -> str:
+def latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
     """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
 
     Args:
         times: The times of the items.
+        url: Returns the URL of the item that a percentile leads to. Default: they are no links.
     """
     if len(times) < 2:
         return ""
-    seconds = sorted(item.duration for item in times)
+    ordered = sorted(times, key=lambda item: item.duration)
+    seconds = [item.duration for item in ordered]
+
+    def cell(part: float) -> str:
+        text = duration_text(quantile(seconds, part))
+        return f'<a href="{escape(url(ordered[round(part * (len(ordered) - 1))]))}">{text}</a>' if url else text
+
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
-    shown = table(list(parts), [row(*(duration_text(quantile(seconds, part)) for part in parts.values()))])
+    shown = table(list(parts), [row(*map(cell, parts.values()))])
     return shown + scroll(histogram(seconds), "histogram")
 
 

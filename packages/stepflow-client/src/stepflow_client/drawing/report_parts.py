@@ -9,7 +9,7 @@ from html import escape
 from .._base.text import cut, visible, visible_lines
 from .theme import STATUSES
 
-_NUMBER = re.compile("[+x-]?[0-9]")
+_NUMBER = re.compile("(<a [^>]*>)?[+x-]?[0-9]")
 
 REPORT_STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}

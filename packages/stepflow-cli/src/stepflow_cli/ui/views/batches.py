@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from stepflow_client._base.text import short_json
 from stepflow_client._command import MOST_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
 from stepflow_client.types.account import failed_in_sub_runs
@@ -20,6 +21,7 @@ from ..listing import PAGE
 from ..pictures import picture_of, timeline_of
 from ..reports import MOST_DRAWN_ITEMS, PARTS, report_of
 from ..site import Site
+from ..sorting import Order
 from ..states import STATES, changes, merged_codes
 from .runs import number_of, numbers_of
 
@@ -47,6 +49,10 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     progress, times = follower.progress(), follower.item_times()
     is_finished = run.is_finished
+    inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
+    seconds = {each.index: each.duration for each in times}
+    keys = _item_keys(report.items, codes, seconds, inputs or ())
+    table = _table_of(request, report.items, codes, groups, keys, is_finished=is_finished)
     return site.page(
         request,
         "batch",
@@ -54,15 +60,15 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         status_text=report.run.text,
         total=len(items),
         given=given,
-        inputs=given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None,
+        inputs=inputs,
         progress=numbers_of(progress) if progress is not None else None,
         has_events=(await site.client.server_info()).capabilities.get("events"),
         groups=groups[:MOST_SHOWN],
         group_count=len(groups),
-        seconds={each.index: each.duration for each in times},
-        durations=_durations_of(times) if is_finished else "",
+        seconds=seconds,
+        durations=_durations_of(run.run_id, times) if is_finished else "",
         children=_failed_children(report) if steps else {},
-        **_table_of(request, report.items, codes, groups, is_finished=is_finished),
+        **table,
         has_steps=bool(steps),
         picture=await run_in_threadpool(picture_of, drawn),
         timeline=await run_in_threadpool(timeline_of, report) if len(items) <= PAGE else "",
@@ -71,18 +77,47 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     )
 
 
+def _item_keys(
+    items: Sequence[RunItem], codes: bytes, seconds: Mapping[int, float], inputs: Sequence[Any]
+) -> dict[str, Callable[[int], Any]]:
+    """Return the key of a row of the table of items, by column."""
+    errors = [each.error for each in items]
+
+    def result(place: int) -> str:
+        error, item = errors[place], items[place]
+        return error.message if error else short_json(item.output, 160) if item.status.is_finished else ""
+
+    return {
+        "item": lambda place: place,
+        "status": lambda place: STATES[codes[place]],
+        "step": lambda place: getattr(errors[place], "step_id", None),
+        "duration": lambda place: seconds.get(items[place].index),
+        "input": lambda place: short_json(inputs[place], 160) if inputs else None,
+        "result": lambda place: result(place) or None,
+    }
+
+
 def _table_of(
-    request: Request, items: Sequence[RunItem], codes: bytes, groups: list[FailureGroup], *, is_finished: bool
+    request: Request,
+    items: Sequence[RunItem],
+    codes: bytes,
+    groups: list[FailureGroup],
+    keys: Mapping[str, Callable[[int], Any]],
+    *,
+    is_finished: bool,
 ) -> dict[str, Any]:
     """Return what the grid and the table of items show."""
-    chosen, number = _chosen(request, codes, groups), number_of(request, "page")
+    order = Order.of(request.query_params.get("sort", ""), keys)
+    chosen, number = _chosen(request, codes, groups, order), number_of(request, "page")
+    places = order.sorted(chosen.places, keys)
     return {
-        "items": [items[place] for place in chosen.places[(number - 1) * PAGE : number * PAGE]],
+        "items": [items[place] for place in places[(number - 1) * PAGE : number * PAGE]],
         "codes": codes,
         "states": STATES,
         "changes": changes(b"", codes),
         "counts": _counts_of(codes, is_finished=is_finished),
         "chosen": chosen,
+        "order": order,
         "number": number,
         "pages": max(1, -(-len(chosen.places) // PAGE)),
     }
@@ -102,25 +137,27 @@ class _Chosen:
     places: list[int]
     status: str = ""
     group: str = ""
+    sort: str = ""
 
     @property
     def query(self) -> dict[str, Any]:
         """What to keep in the links to other pages of the table."""
-        return {"status": self.status, "group": self.group}
+        return {"status": self.status, "group": self.group, "sort": self.sort}
 
 
-def _chosen(request: Request, codes: bytes, groups: list[FailureGroup]) -> _Chosen:
+def _chosen(request: Request, codes: bytes, groups: list[FailureGroup], order: Order) -> _Chosen:
     status, key = request.query_params.get("status", ""), request.query_params.get("group", "")
+    places: Sequence[int] = range(len(codes))
     if key:
-        return _Chosen(next((group.indexes for group in groups if group.key == key), []), group=key)
-    if status:
-        return _Chosen([place for place, code in enumerate(codes) if STATES[code] == status], status)
-    return _Chosen(list(range(len(codes))))
+        places, status = next((group.indexes for group in groups if group.key == key), []), ""
+    elif status:
+        places = [place for place, code in enumerate(codes) if STATES[code] == status]
+    return _Chosen(list(places), status, key, order.text)
 
 
-def _durations_of(times: Sequence[ItemTime]) -> str:
-    # `latency` has only numbers.
-    return Markup(latency(times))  # noqa: S704
+def _durations_of(run_id: str, times: Sequence[ItemTime]) -> str:
+    # `latency` has only numbers, and the path of a run needs no quotes.
+    return Markup(latency(times, lambda item: f"/runs/{run_id}/items/{item.index}"))  # noqa: S704
 
 
 def _failed_children(report: RunReport) -> dict[int, int]:

@@ -12,12 +12,13 @@ from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..attempts import attempts_of
 from ..item_urls import ItemUrls
-from ..pictures import flow_lines, item_picture, timeline_of
+from ..pictures import flow_lines, item_picture, span_of, timeline_of
 from ..relations import creator_url
 from ..reports import PARTS, ItemReport, read_item, report_of
 from ..site import Site, index_in, site_of
+from ..sorting import Order
 from ..states import STATES, merged_codes
-from ..steps import SelectedStep, default_step, rows_of, selected_step
+from ..steps import STEP_KEYS, SelectedStep, default_step, rows_of, selected_step
 from .batches import show_batch
 
 if TYPE_CHECKING:
@@ -90,22 +91,27 @@ async def found_item(site: Site, run: RunDetails, index: int) -> ItemReport:
 async def _show(request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None) -> Response:
     live = await site.followers.live_path(run)
     found = await found_item(site, run, index)
-    urls = ItemUrls(run.run_id, index, found.total != 1, shows_all=request.query_params.get("show") == "all")
-    if step_id is None and request.query_params.get("panel") != "run":
+    query = request.query_params
+    order = Order.of(query.get("sort", ""), STEP_KEYS)
+    span = query.get("span", "") if span_of(query.get("span", "")) else ""
+    urls = ItemUrls(run.run_id, index, found.total != 1, query.get("show") == "all", order.text, span)
+    if step_id is None and query.get("panel") != "run":
         step_id = default_step(found)
     step = _selected(found, step_id)
     panel = await _panel_values(site, found, urls, step)
-    if request.query_params.get("part") == "panel":
+    if query.get("part") == "panel":
         # Whoever selects another step has the rest of the page.
         return site.page(request, "panel", **panel)
-    rows, more_rows = rows_of(found, step_id, shows_all=urls.shows_all)
-    shown = {row.account.step_id for row in rows}
+    rows, more_rows, slowest = rows_of(found, step_id, order, shows_all=urls.shows_all)
+    shown = [row.account.step_id for row in rows]
     return site.page(
         request,
         "run",
         **panel,
         rows=rows,
         more_rows=more_rows,
+        slowest=slowest,
+        order=order,
         picture=await run_in_threadpool(item_picture, found.report, urls, step_id),
         timeline=await run_in_threadpool(timeline_of, found.report, urls, shown, step_id),
         attempts=await attempts_of(site, run.run_id, index, found.total, panel["status_of_item"]),
