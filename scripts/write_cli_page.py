@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from stepflow_cli.main import cli
+from stepflow_cli.main import SECTIONS, cli
 from stepflow_cli.params.parsing import whole_help
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,9 +83,17 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     shared = [Entry(*each) for *each, count in common if count >= SHARED_BY]
     root = commands["stepflow"]
     yield "## Shared options\n\nEvery command has those under Messages and Help; it names the others that it has.\n"
-    yield f"```text\n{options_text(root, shared)}```\n\n## Commands\n"
+    yield f"```text\n{options_text(root, shared)}```\n"
     homes: dict[Entry, str] = {}
-    for path, entries in options.items():
+    titles = {name: title for title, names in SECTIONS.items() for name in names}
+    # `stepflow` itself is first, and commands that its help does not list are last.
+    groups = {path: titles.get(path.split()[1], "Other commands") if " " in path else "Overview" for path in options}
+    order = ["Overview", *SECTIONS, "Other commands"]
+    title = ""
+    for path, entries in sorted(options.items(), key=lambda each: order.index(groups[each[0]])):
+        if groups[path] != title:
+            title = groups[path]
+            yield f"## {title}\n"
         own = [each for each in entries if each not in shared and homes.setdefault(each, path) == path]
         parts = [head(commands[path]), options_text(commands[path], own)]
         yield "\n".join([f"### {path}\n\n```text", *filter(None, parts)]) + "```\n"

@@ -51,7 +51,7 @@ _COMMANDS = {
 _MOST_FILES = 200
 """How many files of the working folder are looked at for flows."""
 
-_SECTIONS = {
+SECTIONS = {
     "Run flows": ("run", "batch", "components"),
     "Write flows": (
         "new",
@@ -68,6 +68,7 @@ _SECTIONS = {
     "Servers": ("serve", "ui", "mcp"),
     "Setup": ("config", "doctor", "completion"),
 }
+"""The commands under each heading of the help."""
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -102,7 +103,7 @@ cli = LazyGroup(
     package=f"{__package__}.commands",
     shared={"list-components": "components", "submit": "run"},
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
-    sections=_SECTIONS,
+    sections=SECTIONS,
     more_help=_suggest,
     help="""Run Stepflow flows on a server, remote or embedded.
 
