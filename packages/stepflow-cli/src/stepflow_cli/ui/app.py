@@ -33,7 +33,8 @@ from .listing import Listings
 from .pictures import flow_picture
 from .security import CHECK, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, change, compare, flows, keep, live, run, runs, start, values
+from .views import actions, change, chosen, compare, flows, keep, live, run, runs, start, values
+from .views import link as link_view
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowClient
@@ -67,6 +68,7 @@ register_url_convertor("beginning", _Beginning())
 _ROUTES = [
     Route("/", runs.home),
     Route("/runs", runs.list_page),
+    Route("/runs/chosen", chosen.chosen, methods=["POST"]),
     Route("/runs/{beginning:beginning}", runs.whole_id),
     Route("/runs/{beginning:beginning}/{rest:path}", runs.whole_id),
     Route("/runs/{run_id}", run.run_page),
@@ -91,6 +93,7 @@ _ROUTES = [
     Route("/flows/{flow_id}", flows.flow_page),
     Route("/flows/{flow_id}/start", start.start, methods=["POST"]),
     Route("/components", flows.components_page),
+    Route("/link", link_view.create_link, methods=["POST"]),
     Route("/live", live.live),
     Route("/live/runs", live.live_runs),
     Route("/live/runs/{run_id}", live.live_run),
@@ -150,6 +153,7 @@ def application(served: Served) -> ASGIApp:
         exception_handlers={StepflowClientError: _failed, 404: _missing},
     )
     app.state.files, app.state.stopping = _files(), served.stopping
+    app.state.sessions, app.state.addresses = served.sessions, served.addresses
     # The length of a compressed page reveals nothing of its form tokens (BREACH): they are new on each page, and the
     # cookie of a session is not sent with requests that other sites start. Event streams are not compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
@@ -163,7 +167,7 @@ def application(served: Served) -> ASGIApp:
 
 
 def _files() -> dict[str, tuple[bytes, str]]:
-    found = {path.name: (path.read_bytes(), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
+    found = {path.name: (_packed(path), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
     # One request for the styles of the list of runs, and one for those of other pages. `base.css` is first, because the
     # others change what it says.
     first = [found.pop(name)[0] for name in ("base.css", "live.css")]
@@ -172,6 +176,12 @@ def _files() -> dict[str, tuple[bytes, str]]:
     found["more.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *others]), "text/css")
     found["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
     return found
+
+
+def _packed(path: Path) -> bytes:
+    """Return the content of a file without indentation, and without lines that are comments."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//")).encode()
 
 
 def link(host: str, port: int, token: str, run_id: str | None = None) -> str:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import StepflowClientError
-from stepflow_client._command import failure_groups
-from stepflow_client.drawing.report_data import masked
 from stepflow_client.flows.graph import steps_by_id
 
 from ..runs.find import created_between, is_beginning
+from .run_errors import RunErrors, has_failed
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepflowClient
@@ -23,8 +22,6 @@ _MOST_OLDER = 20
 _MOST_FLOWS = 100
 _MOST_FAILED = 60
 _MOST_KEPT = 2_000
-_MOST_ITEMS = 1_000
-"""Errors of larger batches are not read."""
 _AT_ONCE = 4
 
 
@@ -46,7 +43,7 @@ class Finder:
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
         self._flows: dict[str, Mapping[str, Any]] = {}
-        self._errors: dict[str, str] = {}
+        self.errors = RunErrors(client)
 
     async def beginning_with(self, text: str, most: int = 2) -> list[str]:
         """Return the ids that begin with a text, newest first, and not more than wanted."""
@@ -76,7 +73,7 @@ class Finder:
                 reason = f"component {matching[0]}" if matching else None
             if reason is not None:
                 found.reasons[run.run_id] = reason
-        failed = [run for run in runs if run.run_id not in found.reasons and _has_failed(run)][:_MOST_FAILED]
+        failed = [run for run in runs if run.run_id not in found.reasons and has_failed(run)][:_MOST_FAILED]
         found.reasons |= await self._errors_with(wanted, failed)
         found.runs = [run for run in runs if run.run_id in found.reasons]
         found.searched = (
@@ -123,26 +120,11 @@ class Finder:
 
     async def _errors_with(self, wanted: str, runs: list[RunDetails]) -> dict[str, str]:
         found = {}
-        for run, errors in zip(runs, await _each(self._error_text, runs), strict=True):
+        for run_id, errors in (await self.errors.texts(runs)).items():
             line = next((line for line in errors.splitlines() if wanted in line.casefold()), None)
             if line is not None:
-                found[run.run_id] = line
+                found[run_id] = line
         return found
-
-    async def _error_text(self, run: RunDetails) -> str:
-        """Return the errors of a run without secret values, each on lines of its own."""
-        if run.run_id not in self._errors:
-            if run.items.total > _MOST_ITEMS:
-                return ""
-            try:
-                found = masked(await self._client.snapshot(run.run_id, include=("items", "flow")))
-            except StepflowClientError:
-                return ""
-            groups = failure_groups(found.items or ())
-            lines = [f"{group.step_id or ''} {group.code} {group.message}" for group in groups]
-            self._errors[run.run_id] = "\n".join(lines)
-            _forget_oldest(self._errors)
-        return self._errors[run.run_id]
 
 
 def _name_or_id(run: RunDetails, wanted: str) -> str | None:
@@ -158,10 +140,6 @@ def _reason(labels: Mapping[str, str], note: str | None, wanted: str) -> str:
     if label is not None:
         return f"label {label}"
     return f"note: {note}" if note and wanted in note.casefold() else "in what it was started with"
-
-
-def _has_failed(run: RunDetails) -> bool:
-    return run.is_finished and (run.status.value != "completed" or run.items.failed > 0)
 
 
 async def _each(function: Any, values: Iterable[Any]) -> list[Any]:

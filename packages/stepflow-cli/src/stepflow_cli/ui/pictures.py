@@ -43,6 +43,7 @@ def timeline_of(
         shown: The steps to show, in this order. Default all; of a batch, its slowest items.
         selected: The step whose bar is the current link. Default none.
     """
+    span = span_of(urls.span) if urls is not None else None
     is_live = not report.run.is_finished
     now = datetime.now(UTC)
     bars = bars_of(report, until=now if is_live else None)
@@ -50,7 +51,6 @@ def timeline_of(
         by_step = {bar.label: bar for bar in bars}
         bars = [by_step[step_id] for step_id in shown if step_id in by_step]
     if urls is not None:
-        span = span_of(urls.span)
         began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
         bars = [
             replace(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from html import escape
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,8 +29,19 @@ _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="refresh" content="0;url={path}"></head><body><a href="{path}">Open the runs</a></body></html>"""
 
 
+_PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
+
+
+def page_path(text: str) -> str | None:
+    """Return the path and query of a page; None for anything else, such as the URL of another host."""
+    return text if _PAGE.fullmatch(text) else None
+
+
 def first_path(query: Mapping[str, str]) -> str:
-    """Return the path that a link leads to: that of the run it names, or of the list of runs."""
+    """Return the path that a link leads to: a page, the run it names, or the list of runs."""
+    page = page_path(query.get("to", ""))
+    if page is not None:
+        return page
     try:
         # Nothing else of the link becomes part of a path.
         return f"/runs/{UUID(query.get('run', ''))}"
@@ -119,7 +132,7 @@ class Guard:
             return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
         # A page that continues by itself instead of a redirect: browsers send a strict cookie only with requests that
         # start on this site, and a redirect counts as started by the page with the link.
-        response = HTMLResponse(_SESSION_OPENED.format(path=path))
+        response = HTMLResponse(_SESSION_OPENED.format(path=escape(path)))
         response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
         return response
 

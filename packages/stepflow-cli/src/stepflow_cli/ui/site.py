@@ -16,10 +16,11 @@ from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClientE
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.labels import cut
-from stepflow_client.drawing.theme import HIDDEN_MARK, STATUSES
+from stepflow_client.drawing.theme import STATUSES
 
 from ..output.tables import short_ids
 from ..settings.history import CommandHistory
+from .commands import Commands
 from .finding import Finder
 from .flow_folder import FlowFolder
 from .following import Followers, Health
@@ -80,6 +81,8 @@ class Site:
         text = self.templates.get_template(f"{template}.html").render(
             server=self.client.url,
             path=request.url.path,
+            address=_address(request),
+            commands=Commands(self.client.url),
             csrf=token,
             token_for=lambda path: self.forms.issue(session, path),
             **{"live": "", **values},
@@ -177,7 +180,6 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals["mark"] = Markup(HIDDEN_MARK)  # noqa: S704
     templates.globals["statuses_with_look"] = STATUSES
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
@@ -190,6 +192,16 @@ def environment() -> Environment:
     templates.filters["query"] = _query
     templates.filters["short_ids"] = short_ids
     return templates
+
+
+def _address(request: Request) -> str:
+    """Return the path and query of the page, as the browser has sent them."""
+    from urllib.parse import urlencode
+
+    # What a script requests is a part of it.
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "part"]
+    path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+    return f"{path}?{urlencode(query)}" if query else str(path)
 
 
 def _lines(value: object) -> str:

@@ -71,4 +71,5 @@ document.addEventListener("keydown", (event) => {
   action();
 });
 
+document.getElementById("keys").addEventListener("click", help);
 if (location.hash === "#find") find();

@@ -32,7 +32,8 @@ async def cancel(request: Request) -> Response:
 class Rerun:
     """A rerun that consists of any number of runs but one."""
 
-    run_id: str
+    earlier_ids: Sequence[str]
+    """The runs that were run again."""
     run_ids: Sequence[str]
 
     async def runs(self, site: Site) -> list[RunDetails]:
@@ -44,15 +45,15 @@ async def rerun(request: Request) -> Response:
     """Run the failed parts of a run again; the outputs of completed steps are kept."""
     site, run_id = site_of(request), request.path_params["run_id"]
     handles = await site.client.start_rerun(run_id, failed=True)
-    return shown_rerun(site, run_id, [each.run_id for each in handles])
+    return shown_rerun(site, [run_id], [each.run_id for each in handles])
 
 
-def shown_rerun(site: Site, run_id: str, run_ids: Sequence[str]) -> Response:
+def shown_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
     """Redirect to the run of a rerun, or to the list of its runs."""
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
-    site.reruns[key] = Rerun(run_id, run_ids)
+    site.reruns[key] = Rerun(earlier_ids, run_ids)
     if len(site.reruns) > _MOST_RERUNS:
         del site.reruns[next(iter(site.reruns))]
     return RedirectResponse(f"/reruns/{key}", status_code=303)

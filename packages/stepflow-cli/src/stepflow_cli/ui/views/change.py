@@ -56,7 +56,7 @@ async def change(request: Request) -> Response:
         wrong = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
         return await _show(request, site, subject, form_of_sent(subject, form), 400, wrong=wrong, tried=tried)
     if form.get("do") != "try" or len(run_ids) != 1:
-        return shown_rerun(site, subject.run.run_id, run_ids)
+        return shown_rerun(site, [subject.run.run_id], run_ids)
     site.trials[run_ids[0]] = dict(form)
     if len(site.trials) > _MOST_TRIALS:
         del site.trials[next(iter(site.trials))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, NotFoundError
@@ -12,11 +13,13 @@ from ...output.tables import short_ids
 from ...records.runs import STATUSES
 from ..finding import Found
 from ..listing import PAGE
+from ..run_rows import rows_of_runs
 from ..security import first_path
 from ..site import Site, index_in, site_of
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
+    from stepflow_client.history import HistoryEntry
     from stepflow_client.progress import Progress
 
 _MOST_FOLLOWED = 8
@@ -65,11 +68,17 @@ async def list_page(request: Request) -> Response:
             runs = await site.listings.page(filters, page)
     except InvalidArgumentError as error:
         runs, wrong = [], error.message
+    opened = request.query_params.get("open", "")
+    entries = await run_in_threadpool(_recorded, site, runs[:PAGE])
+    # Somebody who looks for runs wants to see each of them.
+    rows = rows_of_runs(runs[:PAGE], entries, opened, folds="q" not in filters)
     return site.page(
         request,
         "runs",
         400 if wrong else 200,
-        runs=runs[:PAGE],
+        rows=rows,
+        opened=opened,
+        errors=await site.finder.errors.first_lines(row.run for row in rows),
         short=short_ids([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
@@ -82,6 +91,12 @@ async def list_page(request: Request) -> Response:
         # What was found does not change by itself: searching again for each new run would cost too much.
         live="/live" if "q" in filters else f"/live/runs{_query(filters)}",
     )
+
+
+def _recorded(site: Site, runs: list[RunDetails]) -> dict[str, HistoryEntry]:
+    """Return the recorded entries of runs, by run id."""
+    found = {run.run_id: site.recorded(run.run_id) for run in runs}
+    return {run_id: entry for run_id, entry in found.items() if entry is not None}
 
 
 async def whole_id(request: Request) -> Response:

@@ -1,0 +1,145 @@
+"""The list of runs: what a row shows, which runs share one, and what can be done with those that are ticked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stepflow_cli.ui.run_rows import rows_of_runs
+from stepflow_client import RunDetails, StepflowRuntime, SyncStepflowClient
+from stepflow_client.history import History, HistoryEntry
+
+from tests.cli.ui.process import StartUi, form
+from tests.cli.ui.test_pages import words
+
+NOOP = "/builtin/noop"
+FLOW: dict[str, Any] = {
+    "name": "listed",
+    "steps": [{"id": "load", "component": NOOP, "input": {"$input": "$.card"}}],
+    "output": {"$step": "load"},
+}
+START = datetime(2026, 11, 27, tzinfo=UTC)
+
+
+@pytest.fixture
+def client(newest_server: StepflowRuntime, tmp_path: Path) -> Iterator[SyncStepflowClient]:
+    history = History(tmp_path / "stepflow" / "history.db")
+    with SyncStepflowClient(newest_server.url, history=history) as recording:
+        yield recording
+
+
+@pytest.fixture
+def browser(start_ui: StartUi, client: SyncStepflowClient, tmp_path: Path) -> Iterator[httpx.Client]:
+    with start_ui(client.url, XDG_STATE_HOME=str(tmp_path)).browser() as opened:
+        yield opened
+
+
+def run(client: SyncStepflowClient, given: Any, **labels: str) -> str:
+    return client.wait_run(client.submit(FLOW, given, labels=labels)).run_id
+
+
+def row(page: httpx.Response, run_id: str) -> str:
+    """Return the text of the row of a run; empty if it has none."""
+    assert page.status_code == 200, page.text[:500]
+    found = re.search(rf'<tr data-key="{run_id}".*?</tr>', page.text, re.DOTALL)
+    return words(httpx.Response(200, text=found[0])) if found else ""
+
+
+def press(browser: httpx.Client, action: str, *run_ids: str) -> httpx.Response:
+    fields = form(browser.get("/runs"), "/runs/chosen")
+    return browser.post("/runs/chosen", data={**fields, "action": action, **dict.fromkeys(run_ids, "on")})
+
+
+def test_rows_show_labels_errors_and_attempts(browser: httpx.Client, client: SyncStepflowClient) -> None:
+    batch = run(client, [{"card": 1}, {"card": 2}, {}], customer="42")
+    page = browser.get("/runs")
+    assert row(page, batch).startswith(
+        "listed customer=42 load expression_failed Input path $.card not found failed 3 (1 failed)"
+    )
+    assert 'aria-label="2 completed and 1 failed of 3"' in page.text
+    (again,) = client.start_rerun(batch, failed=True)
+    client.wait_run(again.run_id)
+    page = browser.get("/runs")
+    assert "1 earlier attempt" in row(page, again.run_id)
+    assert row(page, batch) == ""
+    opened = browser.get("/runs", params={"open": f"rerun:{batch}"})
+    assert row(opened, again.run_id) != ""
+    assert row(opened, batch).startswith("listed")
+    # Somebody who looks for runs sees each of them.
+    assert row(browser.get("/runs?q=listed"), batch).startswith("listed")
+
+
+def test_two_runs_are_compared(browser: httpx.Client, client: SyncStepflowClient) -> None:
+    older, newer = run(client, {"card": 1}), run(client, {"card": 2})
+    response = press(browser, "compare", newer, older)
+    assert response.headers["location"] == f"/runs/{newer}/compare?with={older}"
+    assert browser.get(response.headers["location"]).status_code == 200
+
+
+def test_ticked_runs_run_again(browser: httpx.Client, client: SyncStepflowClient) -> None:
+    failed, completed = run(client, {}), run(client, {"card": 1})
+    response = press(browser, "rerun", failed, completed)
+    page = browser.get(response.headers["location"])
+    assert page.status_code == 200
+    again = [
+        each for each in dict.fromkeys(re.findall(r"/runs/([\w-]{36})", page.text)) if each not in (failed, completed)
+    ]
+    assert sorted(client.wait_run(each).status.value for each in again) == ["completed", "failed"]
+    assert len(again) == 2
+
+
+@pytest.mark.parametrize(
+    ("action", "ticked", "message"),
+    [
+        ("compare", 1, "a comparison needs two runs, and 1 are ticked"),
+        ("compare", 0, "a comparison needs two runs"),
+        ("cancel", 1, "none of the ticked runs is running"),
+        ("rerun", 0, "no run is ticked"),
+        ("delete", 1, "the form names no action"),
+    ],
+)
+def test_nonsense_is_refused(
+    browser: httpx.Client, client: SyncStepflowClient, action: str, ticked: int, message: str
+) -> None:
+    response = press(browser, action, *[run(client, {"card": 1}) for _ in range(ticked)])
+    assert response.status_code == 400
+    assert message in words(response)
+
+
+def test_a_tick_is_a_run_id(browser: httpx.Client) -> None:
+    response = press(browser, "cancel", "../flows")
+    assert response.status_code == 400
+    assert "a ticked run has no valid id" in words(response)
+
+
+def entry(run_id: str, labels: dict[str, str] | None = None, rerun_of: str | None = None) -> HistoryEntry:
+    return HistoryEntry(run_id=run_id, created_at=START, labels=labels or {}, rerun_of=rerun_of)
+
+
+def test_runs_of_one_evaluation_share_a_row(session: httpx.Client, newest_server: StepflowRuntime) -> None:
+    client = newest_server.sync_client
+    one = client.get_run(client.wait_run(client.submit(FLOW, {"card": 1})).run_id)
+
+    def made(name: str, minutes: int) -> RunDetails:
+        return replace(one, run_id=name, created_at=START - timedelta(minutes=minutes))
+
+    runs = [made("d", 0), made("c", 1), made("b", 3), made("a", 60)]
+    entries = {each: entry(each, {"eval": "classify"}) for each in "abcd" if each != "c"}
+    rows = rows_of_runs(runs, entries, "", folds=True)
+    # The evaluation of an hour ago is another one.
+    assert [(each.run.run_id, len(each.others)) for each in rows] == [("d", 1), ("c", 0), ("a", 0)]
+    assert rows[0].items == {"total": 2, "completed": 2, "failed": 0}
+    opened = rows_of_runs(runs, entries, rows[0].key, folds=True)
+    assert [(each.run.run_id, each.is_inside) for each in opened] == [
+        ("d", False),
+        ("c", False),
+        ("b", True),
+        ("a", False),
+    ]
+    assert len(rows_of_runs(runs, entries, "", folds=False)) == 4
