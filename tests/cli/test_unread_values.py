@@ -28,11 +28,11 @@ def shop(stepflow: Stepflow) -> Stepflow:
 def test_a_field_that_the_flow_neither_declares_nor_reads_is_noted(shop: Stepflow) -> None:
     done = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1, "quantity": 2}')
     assert done.code == 0, done
-    assert "the flow neither declares nor reads nme of its input; did you mean name?" in done.stderr
-    assert "the flow neither declares nor reads quantity of its input; it has qty, name" in done.stderr
+    assert "the flow neither declares nor reads nme of its input; did you mean 'name'?" in done.stderr
+    assert "the flow neither declares nor reads quantity of its input; fields are: qty, name" in done.stderr
     assert shop("run", "shop.yaml", "--input-json", GIVEN + "}").stderr == ""
     detached = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1}', "--detach")
-    assert (detached.code, "did you mean name?" in detached.stderr) == (0, True)
+    assert (detached.code, "did you mean 'name'?" in detached.stderr) == (0, True)
 
 
 @pytest.mark.usefixtures("server")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from stepflow_client import History, InvalidArgumentError, StepflowRuntime, SyncStepflowClient
@@ -78,8 +79,27 @@ async def test_a_long_run_goes_on(client: Any) -> None:
     assert not told.is_error
     assert told.structured is not None
     assert told.structured["status"] == "running"
-    assert (await client.get_result(told.run_id, timeout=30)).output == "slept"
+    assert told.structured["next"] == f"Call wait_run with run_id {told.run_id} for its result."
+    wrong = await tools.call("wait_run", {"run_id": str(UUID(int=7))})
+    assert wrong.text == f"no call of these tools has started run {UUID(int=7)}\nHint: runs are: {told.run_id}"
+    assert "- runid: there is no field 'runid'" in (await tools.call("wait_run", {"runid": told.run_id})).text
+    early = await tools.call("wait_run", {"run_id": told.run_id, "seconds": 0.01})
+    assert early.structured == told.structured
+    late = await tools.call("wait_run", {"run_id": told.run_id}, max_wait=30)
+    assert (late.run_id, late.structured["output"]) == (told.run_id, "slept")
     assert (await tools.call("wait", {"input": {"seconds": 0.1, "value": 1}}, max_wait=30)).structured["output"] == 1
+
+
+async def test_a_late_failure_has_a_hint(client: Any) -> None:
+    flow = one_step(SLEEP, {"seconds": 0.5, "value": 1})
+    flow["output"] = [flow["output"], {"$input": "$.note"}]
+    flow["schemas"] = {"properties": {"input": {"type": "object", "properties": {"note": {"type": "string"}}}}}
+    tools = tools_of(client, {"late": flow}, max_wait=0.1)
+    started = await tools.call("late", {})
+    late = await tools.call("wait_run", {"run_id": started.run_id}, max_wait=30)
+    now = await tools.call("late", {}, max_wait=30)
+    assert late.is_error
+    assert late.structured["error"] == now.structured["error"]
 
 
 async def test_a_started_run_is_a_handle(client: Any) -> None:
@@ -136,6 +156,9 @@ def test_the_tools_are_a_sequence_with_the_formats_of_apis(tmp_path: Path) -> No
             "description": "Orders tea.",
             "input_schema": ORDER,
         }
+        waiting = SyncFlowTools(client, {"wait_run": FLOW}, max_wait=1)
+        assert [each["name"] for each in waiting.to_anthropic()] == ["wait_run_2", "wait_run"]
+        assert [each["function"]["name"] for each in waiting.to_openai()] == ["wait_run_2", "wait_run"]
         told = tools.call("order_tea", {"item": "tea", "count": 1})
         assert told.is_error
         assert "localhost:9" in told.text

@@ -112,7 +112,13 @@ def test_without_a_schema_the_arguments_are_what_the_steps_read() -> None:
     step = {"id": "a", "component": "/builtin/noop", "input": {"x": {"$input": "name"}}}
     spec = tool_spec({"steps": [step], "output": {"$step": "a"}}, "tool")
     assert spec.input_schema["required"] == ["name"]
-    assert spec.input_of({"name": "Ada", "other": 1}) == {"name": "Ada", "other": 1}
+    assert spec.input_of({"name": "Ada"}) == {"name": "Ada"}
+    with pytest.raises(InvalidArgumentError) as raised:
+        spec.input_of({"nme": "Ada", "other": 1})
+    assert raised.value.message.split("\n")[1:] == [
+        "- nme: there is no field 'nme'; did you mean 'name'?",
+        "- other: there is no field 'other'; fields are: name",
+    ]
     assert tool_spec(STEPS, "tool").is_wrapped
     assert tool_spec({"steps": [], "output": 1}, "tool").input_schema == {"type": "object"}
 
@@ -157,13 +163,17 @@ ORDER = {
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        ({"item": "tea"}, ["the arguments: the required field 'count' is missing"]),
+        ({"item": "tea"}, ["the arguments: the required field 'count' is missing; add count: integer"]),
+        (
+            {"count": 1},
+            ["the arguments: the required field 'item' is missing; add item: 'tea' or 'coffee'"],
+        ),
         ({"item": "tee", "count": 1}, ["item: 'tee' is none of the allowed values (got \"tee\"); did you mean 'tea'?"]),
         (
             {"item": "tea", "count": "2", "to": {}},
             [
                 'count: the schema wants integer, this is string (got "2")',
-                "to: the required field 'city' is missing",
+                "to: the required field 'city' is missing; add city: string",
             ],
         ),
         (
@@ -177,6 +187,47 @@ def test_faults_say_where_what_is_wanted_and_what_is_there(arguments: Any, lines
         tool_spec(flow(ORDER), "order").input_of(arguments)
     said = raised.value.message.split("\n")
     assert said == ["the arguments of order do not match its schema:", *(f"- {line}" for line in lines)]
+
+
+OPEN_ORDER = {
+    "schemas": {
+        "properties": {
+            "input": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string"},
+                    "qty": {"type": "integer"},
+                    "to": {"type": "object", "properties": {"city": {"type": "string"}}},
+                },
+                "required": ["id"],
+            }
+        }
+    },
+    "steps": [],
+    "output": [{"$input": "$.id"}, {"$input": "$.to.zip"}, {"$input": "$.note"}],
+}
+
+
+def test_names_that_the_flow_neither_declares_nor_reads_are_refused_together() -> None:
+    spec = tool_spec(OPEN_ORDER, "order")
+    read = {"id": "1", "qty": 2, "note": {"any": 1}, "to": {"city": "Bonn", "zip": "5"}}
+    assert spec.input_of(read) == read
+    with pytest.raises(InvalidArgumentError) as raised:
+        spec.input_of({"quantity": 5, "nte": 1, "to": {"town": "Bonn", "zip": "5"}, "qty": "two"})
+    assert raised.value.message.split("\n")[1:] == [
+        "- quantity: there is no field 'quantity'; fields are: id, qty, to, note",
+        "- nte: there is no field 'nte'; did you mean 'note'?",
+        "- to.town: there is no field 'town'; fields are: city, zip",
+        '- qty: the schema wants integer, this is string (got "two")',
+        "- the arguments: the required field 'id' is missing; add id: string",
+    ]
+
+
+def test_a_flow_that_passes_an_object_on_may_get_any_name() -> None:
+    spec = tool_spec({"steps": [], "output": [{"$input": "$.to"}, {"$input": "$.to.city"}]}, "send")
+    assert spec.input_of({"to": {"city": "Bonn", "town": 1}})["to"]["town"] == 1
+    with pytest.raises(InvalidArgumentError, match="- too: there is no field 'too'; did you mean 'to'"):
+        spec.input_of({"to": {"city": "Bonn"}, "too": 1})
 
 
 @pytest.mark.parametrize(
@@ -200,8 +251,12 @@ def test_arguments_may_be_the_text_that_a_model_wrote() -> None:
 
 def test_wrapped_input_says_where_it_belongs() -> None:
     spec = tool_spec(flow({"type": "array", "items": {"type": "string"}}), "join")
-    with pytest.raises(InvalidArgumentError, match="the one field 'input'"):
+    with pytest.raises(InvalidArgumentError) as raised:
         spec.input_of({"items": ["a"]})
+    assert raised.value.message.split("\n")[1:] == [
+        "- items: there is no field 'items'; fields are: input",
+        "- the arguments: the required field 'input' is missing; add input: array",
+    ]
     with pytest.raises(InvalidArgumentError, match=r"- input\[1\]: the schema wants string"):
         spec.input_of({"input": ["a", 1]})
 

@@ -263,10 +263,8 @@ def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
     """Print a note about the fields of an input that the flow, which has its overrides, neither declares nor reads."""
     from stepflow_client.flows.needs import unread_fields
 
-    names, known = unread_fields(flow, input)
-    for name in names:
-        hint = nearest(name, known) or f"it has {', '.join(known)}"
-        note(f"the flow neither declares nor reads {name} of its input; {hint}")
+    for each in unread_fields(flow, input):
+        note(f"the flow neither declares nor reads {each.path.removeprefix('$.')} of its input; {each.hint}")
 
 
 def _check_file(given: Given) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any
 
 from .._base.text import cut, json_text, near, visible, visible_lines
-from .._checks.inferred_flow import infer
 from .._data.declared import declared_schema
 from .._data.secrets import Secrets, flow_secrets, secrets_of
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
-from ..flows.json_schema import Mismatch, definitions_of, mismatches
-from ..flows.needs import FlowNeeds, needs_of
+from ..flows.graph import FlowSteps
+from ..flows.json_schema import Mismatch, Validator, definitions_of, mismatches
+from ..flows.needs import FlowNeeds, needs_of, unread_fields
 from ..flows.tool_schemas import WRAPPER, is_plain_object, names_in, self_contained, wrapped
 from ..types import FlowResult
 from ..types.tools import ToolResult
@@ -25,8 +27,21 @@ from .variables import flow_variables
 _LONGEST_NAME = 64
 _LONGEST_DESCRIPTION = 1_024
 """Some APIs refuse longer ones."""
-_MOST_FAULTS = 5
+_MAX_STEPS = 8
+"""Maximum number of steps in the description of a flow that has none."""
+_MAX_FAULTS = 20
 _LONGEST_VALUE = 80
+
+
+WAIT_RUN = "wait_run"
+WAIT_RUN_DESCRIPTION = (
+    "Wait until a run ends and get its result. If it takes longer, the response says so: call this again."
+)
+RUN_ID = {"type": "string", "description": "The id of the run, from an earlier response."}
+WAIT_RUN_FIELDS = {
+    "run_id": RUN_ID,
+    "seconds": {"type": "number", "exclusiveMinimum": 0, "description": "How long to wait."},
+}
 
 
 @dataclass(frozen=True)
@@ -55,17 +70,8 @@ class FlowToolSpec:
                 was passed.
         """
         given = _object(arguments)
-        if not self.is_wrapped:
-            self.check_input(given)
-            return given
-        if WRAPPER not in given or len(given) > 1:
-            raise InvalidArgumentError(
-                f"the arguments of {self.name} are an object with the one field {WRAPPER!r}, this has "
-                f"{', '.join(map(repr, given)) or 'none'}",
-                hint=f"pass {{{WRAPPER!r}: ...}}",
-            )
-        self.check_input(given[WRAPPER])
-        return given[WRAPPER]
+        self._check(given)
+        return given[WRAPPER] if self.is_wrapped else given
 
     def check_input(self, value: Any) -> None:
         """Check an input of the flow.
@@ -73,14 +79,31 @@ class FlowToolSpec:
         Raises:
             InvalidArgumentError: If it does not match, with a message as of `input_of`.
         """
-        check = self.needs.input_check
-        faults = () if check is None else check.validator.mismatches(value, _MOST_FAULTS + 1)
-        if not faults:
-            return
-        lines = [_line(each, self.is_wrapped) for each in faults[:_MOST_FAULTS]]
-        lines += ["- and more"] if len(faults) > _MOST_FAULTS else []
-        said = "\n".join(lines)
-        raise InvalidArgumentError(f"the arguments of {self.name} do not match its schema:\n{said}")
+        self._check({WRAPPER: value} if self.is_wrapped else value)
+
+    def _check(self, arguments: Any) -> None:
+        """Check arguments against the published schema and the flow's own, and reject fields that the flow ignores."""
+        faults = list(self._validator.mismatches(arguments, _MAX_FAULTS + 1))
+        if not self.is_wrapped or WRAPPER in arguments:
+            value = arguments[WRAPPER] if self.is_wrapped else arguments
+            # The published schema is wider: it omits keywords that models or their APIs would reject.
+            own = () if self.needs.input_check is None else self.needs.input_check.validator.mismatches(value)
+            below = (WRAPPER,) if self.is_wrapped else ()
+            faults += [each._replace(parts=(*below, *each.parts)) for each in (*unread_fields(self.flow, value), *own)]
+            # A field that the schema does not have is usually not read either.
+            faults = [
+                *{each.path: each for each in faults if each.key}.values(),
+                *(each for each in faults if not each.key),
+            ]
+        lines = list(dict.fromkeys(map(_line, faults)))
+        if lines:
+            lines[_MAX_FAULTS:] = ["- and more"] if len(lines) > _MAX_FAULTS else []
+            said = "\n".join(lines)
+            raise InvalidArgumentError(f"the arguments of {self.name} do not match its schema:\n{said}")
+
+    @cached_property
+    def _validator(self) -> Validator:
+        return Validator(self.input_schema, definitions_of(self.input_schema))
 
     def variables_of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of some variables that the flow has: all of them if its schema allows any."""
@@ -112,15 +135,20 @@ def _object(arguments: Any) -> dict[str, Any]:
     return given
 
 
-def _line(fault: Mismatch, is_wrapped: bool) -> str:
+def _line(fault: Mismatch) -> str:
     """Return a fault as one line: where, what is expected, what is there, and what to do."""
-    where = fault.path.removeprefix("$").removeprefix(".")
-    if is_wrapped:
-        where = f"{WRAPPER}.{where}" if where and not where.startswith("[") else f"{WRAPPER}{where}"
-    got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _LONGEST_VALUE)})" if not fault.key else ""
-    is_missing = "is missing" in fault.message
-    hint = f"; {fault.hint}" if fault.hint and not is_missing else ""
-    return visible(f"- {where or 'the arguments'}: {fault.message}{'' if is_missing else got}{hint}")
+    where = fault.path.removeprefix("$").removeprefix(".") or "the arguments"
+    is_of_value = fault.key is None and not fault.message.endswith("is missing")
+    got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _LONGEST_VALUE)})" if is_of_value else ""
+    return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
+
+
+def fixed_tool(
+    name: str, description: str, fields: Mapping[str, Any] = MappingProxyType({}), required: Sequence[str] = ()
+) -> FlowToolSpec:
+    """Return a tool that is no flow, with the fields of its arguments."""
+    schema = {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}
+    return tool_spec({"description": description, "schemas": {"properties": {"input": schema}}}, name)
 
 
 def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
@@ -161,6 +189,8 @@ def _inferred(flow: Mapping[str, Any]) -> Any:
     """Return the schema of the input that the steps of a flow require; that of any object if nothing is known."""
     if "$input" not in json.dumps(flow):
         return {"type": "object"}
+    from .._checks.inferred_flow import infer
+
     try:
         found = infer(flow).input
     except (StepflowClientError, RecursionError):
@@ -179,7 +209,10 @@ def _description(flow: Mapping[str, Any], name: str) -> str:
         text = flow.get(key)
         if isinstance(text, str) and text.strip():
             return cut(visible_lines(text.strip()), _LONGEST_DESCRIPTION)
-    return f"Run the flow {name}."
+    steps = [f"{key} ({step.value.get('component')})" for key, step in FlowSteps(flow).by_id.items()]
+    more = f" and {len(steps) - _MAX_STEPS} more" if len(steps) > _MAX_STEPS else ""
+    what = f", which has the steps {', '.join(steps[:_MAX_STEPS])}{more}" if steps else ""
+    return cut(visible(f"Run the flow {name}{what}."), _LONGEST_DESCRIPTION)
 
 
 def outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:

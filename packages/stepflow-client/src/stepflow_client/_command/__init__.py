@@ -9,6 +9,7 @@ from .._base.lazy import lazy_names
 if TYPE_CHECKING:
     from .._async.runs import RunReader
     from .._async.snapshots import SnapshotReader
+    from .._async.tools import with_hint
     from .._async.watching import RunWatcher
     from .._base.collector import collector_paused
     from .._base.installing import install_command
@@ -76,8 +77,8 @@ __all__ = [
     "node_of_inner", "open_marks", "output_format_of", "parse_toml", "parse_url", "passing_lines", "progress_of",
     "read",
     "read_outcomes", "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "sync_together",
-    "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "without_cases",
-    "write_yaml",
+    "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "with_hint",
+    "without_cases", "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(
@@ -85,6 +86,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "._async.runs": ["RunReader"],
         "._async.snapshots": ["SnapshotReader"],
+        "._async.tools": ["with_hint"],
         "._async.watching": ["RunWatcher"],
         "._base.collector": ["collector_paused"],
         "._base.installing": ["install_command"],

@@ -4,13 +4,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from os import fsdecode
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .._base.text import near
 from .._codec.flow_tools import (
+    WAIT_RUN,
+    WAIT_RUN_DESCRIPTION,
+    WAIT_RUN_FIELDS,
     FlowToolSpec,
+    fixed_tool,
     refusal,
     tool_name,
     tool_result,
@@ -36,9 +44,11 @@ from ..types.tools import ToolResult
 
 if TYPE_CHECKING:
     from ..progress import ProgressOption
+    from ..types import FlowResult
     from .handle import SyncRunHandle
 
-_NEXT = "Its result can be read with its id later."
+_MAX_RUNS = 10_000
+"""Maximum number of runs that have not ended yet of which the tools know."""
 
 
 class SyncFlowTool:
@@ -46,6 +56,7 @@ class SyncFlowTool:
 
     def __init__(self, tools: SyncFlowTools, spec: FlowToolSpec) -> None:
         """Store the specification, and what all runs of the tools have."""
+        self._tools = tools
         self._client = tools.client
         self._spec = spec
         self._variables = spec.variables_of(tools._variables)
@@ -140,12 +151,24 @@ class SyncFlowTool:
         try:
             given, options = self._prepared(arguments, idempotency_key, labels)
             result = self._client.run(self._spec.flow, [given], timeout=limit, progress=progress, **options)
-        except RunTimeoutError as error:
-            if error.run_id is None:
-                return refusal(error, self._secrets)
-            return unfinished(error.run_id, _NEXT)
         except StepflowClientError as error:
+            return self._failed_call(error)
+        return self._result(result)
+
+    def _wait(self, run_id: str, seconds: float) -> ToolResult:
+        """Wait for a run of this tool that had not ended."""
+        try:
+            result = with_hint(self._client, self._client.get_result(run_id, timeout=seconds))
+        except StepflowClientError as error:
+            return self._failed_call(error)
+        return self._result(result)
+
+    def _failed_call(self, error: StepflowClientError) -> ToolResult:
+        if not isinstance(error, RunTimeoutError) or error.run_id is None:
             return refusal(error, self._secrets)
+        return unfinished(error.run_id, self._tools._next_step(error.run_id, self))
+
+    def _result(self, result: Any) -> ToolResult:
         return sync_checked(partial(tool_result, result, self._spec, self._secrets))
 
 
@@ -161,8 +184,9 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             print(result.text)
         ```
 
-    Arguments are checked against the flow before anything runs. What is wrong with them, a name that no tool has, and a
-    run that fails are results, not exceptions: their text says what to change.
+    Arguments are checked against the schema before anything runs, and fields that the flow neither declares nor reads
+    are rejected. Wrong arguments, unknown tools and failed runs are results, not exceptions: their text says what to
+    change. With `max_wait`, models also get the tool `wait_run`, for the results of runs that take longer.
 
     Args:
         client: A `SyncStepflowClient`.
@@ -195,12 +219,19 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         check_client(client, "client", awaited=False)
         self.client = client
         """The client that runs the flows."""
+        # Other runs of the server are none of a model's business.
+        self._unfinished: dict[str, SyncFlowTool] = {}
+        """The tools of the runs that took longer than a call, by run id."""
+        self._waiting = None
+        if self._max_wait is not None:
+            self._waiting = fixed_tool(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
         self._tools: dict[str, SyncFlowTool] = {}
         for name, flow in _named(flows):
             loaded = load_flow(flow)
             path = flow_path(flow)
             wanted = tool_name({"name": name} if name is not None else loaded, None if path is None else fsdecode(path))
-            spec = tool_spec(loaded, unique_name(wanted, self._tools))
+            taken = {*self._tools} if self._waiting is None else {*self._tools, WAIT_RUN}
+            spec = tool_spec(loaded, unique_name(wanted, taken))
             self._tools[spec.name] = SyncFlowTool(self, spec)
 
     @overload
@@ -241,11 +272,44 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             progress: Whether or how to show the progress. Default False.
         """
         tool = self._tools.get(check_instance(name, "name", str))
+        if tool is None and self._waiting is not None and name == WAIT_RUN:
+            return self._wait_run(self._waiting, arguments, max_wait)
         if tool is None:
-            return refusal(InvalidArgumentError(unknown_tool(name, self._tools)))
+            return refusal(InvalidArgumentError(unknown_tool(name, [each["name"] for each in self._described()])))
         return tool.call(
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
+
+    def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
+        limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
+        try:
+            given = sync_checked(partial(spec.input_of, arguments))
+            tool = self._unfinished.get(given["run_id"])
+            if tool is None:
+                raise InvalidArgumentError(
+                    f"no call of these tools has started run {given['run_id']}",
+                    hint=near(given["run_id"], self._unfinished, "runs are"),
+                )
+        except InvalidArgumentError as error:
+            return refusal(error)
+        return tool._wait(given["run_id"], min(limit or math.inf, given.get("seconds", math.inf)))
+
+    def _next_step(self, run_id: str, tool: SyncFlowTool) -> str:
+        """Note a run that has not ended, and return what a model does about it."""
+        if self._waiting is None:
+            return "Its result can be read with its id later."
+        self._unfinished[run_id] = tool
+        if len(self._unfinished) > _MAX_RUNS:
+            del self._unfinished[next(iter(self._unfinished))]
+        return f"Call {WAIT_RUN} with run_id {run_id} for its result."
+
+    def _described(self) -> list[dict[str, Any]]:
+        """Return the name, description and input schema of each tool, for models."""
+        specs = [*(tool._spec for tool in self), *([] if self._waiting is None else [self._waiting])]
+        return [
+            {"name": spec.name, "description": spec.description, "input_schema": dict(spec.input_schema)}
+            for spec in specs
+        ]
 
     def to_openai(self, *, api: Literal["chat", "responses"] = "chat") -> list[dict[str, Any]]:
         """Return the tools as OpenAI's APIs take them: `client.chat.completions.create(tools=...)`.
@@ -255,7 +319,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         """
         check_choice(api, "api", ("chat", "responses"))
         functions = [
-            {"name": tool.name, "description": tool.description, "parameters": tool.input_schema} for tool in self
+            {"name": each["name"], "description": each["description"], "parameters": each["input_schema"]}
+            for each in self._described()
         ]
         if api == "responses":
             return [{"type": "function", **each, "strict": False} for each in functions]
@@ -263,9 +328,21 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
 
     def to_anthropic(self) -> list[dict[str, Any]]:
         """Return the tools as Anthropic's API takes them: `client.messages.create(tools=...)`."""
-        return [
-            {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema} for tool in self
-        ]
+        return self._described()
+
+
+def with_hint(client: Any, result: FlowResult) -> FlowResult:
+    """Return a failed result with the hint from the account of its run, if there is one.
+
+    `SyncStepflowClient.run` adds hints itself; a run that is read by its id has none.
+    """
+    if result.error is None or result.error.hint:
+        return result
+    hint = None
+    # The failure to report is the run's.
+    with suppress(StepflowClientError):
+        hint = (client.explain_run(result.run_id)).hint
+    return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 
 def _named(flows: Any) -> Iterable[tuple[str | None, Any]]:

@@ -137,6 +137,8 @@ _STEP_OF_PATTERN = 64
 """Characters of a text, times the length of a pattern, that are matched in the time of a step."""
 _MOST = 100
 """Maximum number of mismatches that are searched for."""
+_MAX_CHOICES = 12
+"""Maximum number of allowed values that a hint lists."""
 _MAX_TEXT = 500
 """Maximum length of a message."""
 _MAX_NAMES = 200
@@ -368,8 +370,21 @@ def _object(
     # A misspelt field has a mismatch of its own.
     absent = [each for each in missing if each not in misspelt.values()]
     return found + [
-        Mismatch(value, f"the required field {each!r} is missing", f"add {each}: ...") for each in absent[: check.most]
+        Mismatch(
+            value, f"the required field {each!r} is missing", f"add {each}: {_expected(properties.get(each), check)}"
+        )
+        for each in absent[: check.most]
     ]
+
+
+def _expected(schema: Any, check: _Check) -> str:
+    """Return the values that a schema allows, in a few words; `...` if they are unknown."""
+    schema = resolved(schema, check.validator.defs)
+    if not isinstance(schema, Mapping):
+        return "..."
+    choices = schema.get("enum")
+    names = map(shown, choices[:_MAX_CHOICES]) if isinstance(choices, list) else map(str, type_names(schema))
+    return " or ".join(names) or "..."
 
 
 def _misspelt(check: _Check, missing: list[str], names: list[str]) -> dict[str, str]:

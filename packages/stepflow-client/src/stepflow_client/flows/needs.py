@@ -6,11 +6,11 @@ fail. Runs that would succeed on a server are not rejected here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from .._base.text import nearest_hint
+from .._base.text import near, nearest_hint
 from .._data.declared import declared_schema, fields_of
 from ..errors import InvalidArgumentError
 from .expressions import Reference, portable_path, references
@@ -242,19 +242,30 @@ def certain_reads(flow: Mapping[str, Any]) -> list[Reference]:
     return output + [each for name, step in steps.by_id.items() if name in run for each in _needed(step.reads)]
 
 
-def unread_fields(flow: Mapping[str, Any], input: Any) -> tuple[list[str], list[str]]:
-    """Return the fields of an input that a flow neither declares nor reads, and those that it has.
+def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Mismatch]:
+    """Return the fields of an input, at any depth, that a flow neither declares nor reads.
 
-    Nothing is known of a flow that reads its input as a whole, or whose schema allows further fields.
+    An object that the flow reads as a whole may have any fields, and so may one whose schema allows further fields.
     """
-    steps, schema = FlowSteps(flow), declared_schema(flow, "input")
+    steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(each for step in steps.all for each in step.reads))
     paths = [portable_path(each.path) for each in reads if each.kind == "input"]
+    return list(_unread(input, declared_schema(flow, "input"), paths, ()))
+
+
+def _unread(value: Any, schema: Any, paths: Sequence[Any], parts: tuple[str, ...]) -> Iterator[json_schema.Mismatch]:
     is_open = isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA)
-    if not isinstance(input, Mapping) or is_open or not all(paths):
-        return [], []
-    known = list(dict.fromkeys(str(each) for each in (*fields_of(schema)[0], *(path[0] for path in paths if path))))
-    return [str(name) for name in input if known and name not in known], known
+    if not isinstance(value, Mapping) or is_open or not all(paths):
+        return
+    declared, _ = fields_of(schema)
+    known = list(dict.fromkeys(str(each) for each in (*declared, *(path[0] for path in paths))))
+    for name, inner in value.items():
+        if not known or name in known:
+            read = [path[1:] for path in paths if path[0] == name]
+            yield from _unread(inner, declared.get(name), read, (*parts, name))
+        else:
+            hint = near(str(name), known, "fields are")
+            yield json_schema.Mismatch(value, f"there is no field {name!r}", hint, str(name), parts)
 
 
 def _needed(references: Iterable[Reference]) -> list[Reference]:
