@@ -20,6 +20,7 @@ from stepflow_client.logs import LogConfig, RawLine
 
 from tests import releases, workers
 from tests.cli.command import FORKED, STEPFLOW, Stepflow
+from tests.cli.mcp.process import Process
 from tests.cli.runs import UNKNOWN
 from tests.cli.terminal import Terminal
 
@@ -107,6 +108,18 @@ def test_a_worker_that_fails_is_heard(serving: subprocess.Popen[str], stepflow: 
     text = " ".join(messages(stepflow, "@last"))
     assert "about to fail: out of wolpertingers" in text
     assert "status=Failed" in text
+    assert [str(each["exception"]).splitlines()[-1] for each in logged(stepflow, "@last") if each["exception"]] == [
+        "RuntimeError: out of wolpertingers"
+    ]
+    assert "  RuntimeError: out of wolpertingers\n" in stepflow("runs", "logs", "@last").stdout
+    agent = Process(["failing.json", "--all-runs", "--tools", "diagnose"], stepflow)
+    agent.begin()
+    run_id = json.loads(stepflow("history", "list", "-o", "json").stdout)[0]["run_id"]
+    said = agent.call(1, "diagnose_run", run_id=run_id)["content"][0]["text"]
+    agent.process.communicate()
+    assert "\nLog: RuntimeError: out of wolpertingers\n" in said
+    assert "about to fail: out of wolpertingers" in said
+    assert "TIMING" not in said
 
 
 UNROUTED = {"steps": [{"id": "a", "component": "/nowhere/at_all", "input": {}}], "output": {"$step": "a"}}
@@ -248,6 +261,7 @@ def test_a_record_of_the_server_may_name_its_run_beside_the_message(stepflow: St
         "target": "stepflow_execution::flow_executor",
         "message": "broken",
         "times": 1,
+        "exception": None,
     }
     assert messages(stepflow, SECOND[:-1] + "2") == ["broken too"]
 

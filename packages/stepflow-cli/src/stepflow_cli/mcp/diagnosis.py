@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from stepflow_client import RunAccount
     from stepflow_client.types.snapshot import SnapshotPart
 
+    from ..server.logs import KeptLine
     from .calls import Call
 
-_MOST_LINES = 20
-_LONGEST_INPUT = 4_000
-_LONGEST_LINE = 300
+_MAX_LINES = 20
+_MAX_TRACEBACK_LINES = 8
+_MAX_INPUT = 4_000
+_MAX_LINE = 300
+_MEASUREMENT = "TIMING: "
+"""The beginning of the lines in which workers report durations."""
 
 
 async def diagnose(call: Call) -> ToolResult:
@@ -36,12 +40,20 @@ async def diagnose(call: Call) -> ToolResult:
     snapshot = await call.runs.client.snapshot(run_id, include=parts, item_index=call.arguments.get("item"))
     account = snapshot.account
     assert account is not None
-    lines = [f"{line.time} {line.level} {line.message}" for line in await asyncio.to_thread(lines_of_run, run_id)]
-    text = "\n".join(_lines(account, RunReport(masked(snapshot)), lines))
+    lines = await asyncio.to_thread(lines_of_run, run_id)
+    text = "\n".join(_lines(account, RunReport(masked(snapshot)), list(_log(lines))))
     said = snapshot.details.to_dict()
     for each in call.catalog.secrets:
         text, said = each.hide(text), each.hide_in(said)
     return ToolResult(visible_lines(text), said, run_id)
+
+
+def _log(lines: Iterable[KeptLine]) -> Iterator[str]:
+    """Yield what workers wrote, and the server's warnings; its routine lines do not explain a failure."""
+    for line in lines:
+        if (not line.target or line.level != "info") and not line.message.startswith(_MEASUREMENT):
+            yield f"{line.time} {line.level} {line.message}"
+            yield from (line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
 
 
 def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
@@ -55,7 +67,7 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
     if cause is not None:
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
         given = report.input_of(account.item_index, cause.step_id)
-        yield f"Its input: {visible(short_json(given.value, _LONGEST_INPUT))}"
+        yield f"Its input: {visible(short_json(given.value, _MAX_INPUT))}"
         yield from (f"Not known of it: {visible(each)}" for each in given.not_known)
         yield from (f"Wrong in it: {visible(each)}" for each in given.failures)
     if account.hint:
@@ -65,7 +77,7 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
     for name, because_of in account.not_run.items():
         yield f"Not run: {visible(name)}, because of {visible(because_of or 'an unknown step')}"
     yield from (f"Unknown: {visible(each)}" for each in account.unknown)
-    yield from (f"Log: {cut(visible(line), _LONGEST_LINE)}" for line in log[-_MOST_LINES:])
+    yield from (f"Log: {cut(visible(line), _MAX_LINE)}" for line in log[-_MAX_LINES:])
     if cause is not None:
         yield (
             f"What to try: call rerun with run_id {account.run_id} and from_step {visible(cause.step_id)}, with "
@@ -88,12 +100,14 @@ async def rerun(call: Call) -> ToolResult:
         options["variables"] = call.catalog.variables[tool.name] or None
 
     async def create() -> str:
-        handles = await call.runs.client.start_rerun(run_id, labels=labels, **options)
+        handles = await call.runs.client.start_rerun(
+            run_id, labels=labels, idempotency_key=call.idempotency_key, **options
+        )
         if not handles:
             raise InvalidArgumentError(f"there is nothing in run {run_id} to run again")
         for each in handles[1:]:
             call.runs.add(each.run_id)
         return handles[0].run_id
 
-    started = await call.runs.start(call.names, create)
+    started = await call.start(create)
     return await call.outcome(started, call.runs.bounds.max_wait)

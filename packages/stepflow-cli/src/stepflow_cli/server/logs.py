@@ -51,6 +51,8 @@ class KeptLine:
     """How often the line is repeated in succession."""
     run_ids: frozenset[str] = frozenset()
     """The ids of the runs that the line names."""
+    exception: str | None = None
+    """The traceback that a worker logged with the line."""
 
 
 @contextmanager
@@ -147,8 +149,7 @@ def _record(line: RawLine) -> bytes:
     # Lines of workers have no time, or the worker's own.
     entry, time = line.entry(), rfc3339(datetime.fromtimestamp(line.read_at, UTC))
     record = {"time": time, "level": entry.level, "target": entry.target, "message": entry.message}
-    if "run_id" in entry.fields:
-        record["run_id"] = str(entry.fields["run_id"])
+    record |= {key: str(entry.fields[key]) for key in ("run_id", "exception") if key in entry.fields}
     return json.dumps(record).encode() + b"\n"
 
 
@@ -200,7 +201,9 @@ def _kept(line: bytes, record: dict[str, Any]) -> KeptLine:
         # A line of a worker, with the time at which it was read.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
-    return KeptLine(rfc3339(entry.timestamp), entry.level, entry.target, entry.message, run_ids=entry.run_ids)
+    time, found = rfc3339(entry.timestamp), entry.fields.get("exception")
+    exception = found if isinstance(found, str) else None
+    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids, exception=exception)
 
 
 def _seconds(line: KeptLine) -> float:
@@ -208,6 +211,6 @@ def _seconds(line: KeptLine) -> float:
 
 
 def _folded(lines: Iterable[KeptLine]) -> Iterator[KeptLine]:
-    for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message)):
+    for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
         first, *more = repeated
         yield replace(first, times=1 + len(more))

@@ -21,7 +21,9 @@ from ...runs.find import is_whole, recorded_id
 from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
 from ...settings.history import history_setting
 
-_LINE = View(columns=columns("time", "level:status", "message", "times:number"), fields=("target",), name="message")
+_LINE = View(
+    columns=columns("time", "level:status", "message", "times:number"), fields=("target", "exception"), name="message"
+)
 
 
 @click.command("logs", cls=Command)
@@ -91,4 +93,5 @@ def _text(line: KeptLine) -> str:
         local_time(line.time).partition(" (")[0] if is_terminal(sys.stdout) else local_time(line.time, relative=False)
     )
     again = f"  (repeated {line.times} times)" if line.times > 1 else ""
-    return printable(f"{time}  {line.level:<5}  {line.message}{again}") + "\n"
+    first = printable(f"{time}  {line.level:<5}  {line.message}{again}")
+    return "\n".join([first, *(printable(f"  {each}") for each in (line.exception or "").splitlines())]) + "\n"
