@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stepflow_cli.mcp.hosts import HOSTS
@@ -100,4 +101,38 @@ def test_an_entry_keeps_the_server_of_the_environment(stepflow: Stepflow) -> Non
 def test_an_entry_of_a_missing_extra(stepflow: Stepflow) -> None:
     stepflow.at_start("import sys\nsys.modules['mcp'] = None\n")
     done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor")
-    assert (done.code, "needs the extra stepflow-cli[mcp]" in done.stderr) == (0, True)
+    assert (done.code, done.stdout, "needs the extra stepflow-cli[mcp]" in done.stderr) == (2, "", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("missing.yaml", "missing.yaml does not exist"),
+        ("hello.yaml --read-only other", "--read-only names other, which is not served"),
+        ("hello.yaml --profile nope", "nope"),
+    ],
+)
+def test_an_entry_that_cannot_work_is_not_printed(words: str, said: str, stepflow: Stepflow) -> None:
+    done = stepflow("mcp", "config", *words.split(), "--client", "cursor")
+    assert (done.code, done.stdout, said in done.stderr) == (2, "", True), done
+
+
+def test_an_entry_names_all_that_only_this_place_has(stepflow: Stepflow) -> None:
+    (stepflow.folder / "stepflow-config.yml").write_text("plugins: {}\n")
+    (stepflow.folder / "values.yaml").write_text("{}\n")
+    (stepflow.folder / "mine.toml").write_text('[profiles.prod]\nurl = "http://prod"\n')
+
+    def server(*given: str, **environment: str) -> dict[str, Any]:
+        done = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", *given, **environment)
+        assert done.code == 0, done
+        found: dict[str, Any] = json.loads(done.stdout)["mcpServers"]["stepflow"]
+        return found
+
+    folder = stepflow.folder
+    assert server("--local")["args"][3:] == ["--local", "--config", str(folder / "stepflow-config.yml")]
+    assert server("--variables=values.yaml")["args"][3:] == [f"--variables={folder / 'values.yaml'}"]
+    named = server("--profile", "prod", STEPFLOW_CONFIG_FILE="mine.toml")
+    assert named["env"] == {"STEPFLOW_CONFIG_FILE": str(folder / "mine.toml")}
+    token = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", STEPFLOW_TOKEN="hidden")
+    assert "the host needs STEPFLOW_TOKEN too" in token.stderr
+    assert "hidden" not in token.stdout + token.stderr

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..completion.candidates import complete_flow_files
-from ..errors import Problem, check_extra, usage
+from ..errors import check_extra, usage
 from ..inputs.values import Given, Values
 from ..mcp.bounds import Bounds
 from ..mcp.hosts import HOSTS, entry
@@ -139,29 +139,45 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
 
     All options of 'mcp serve' can be given; they become part of it, and so does the server that the environment or a
     profile names. Files are named by their absolute paths. The file to add the entry to is printed on standard error.
+    The flows are read first: the entry is printed only if 'mcp serve' can serve them.
     """
-    # A misspelt option should not first be noticed by the host.
+    from ..mcp.serving import prepared
+
+    # Whatever is wrong should not first be noticed by the host.
     given = _serve.make_context("serve", list(arguments), ctx.parent).params
+    values = _values(given["variables"], given["var"])
+    prepared(_service(given["tools"], flows=given["flows"], values=values, read_only=given["read_only"]))
     names = ("url", "profile", "local", "config")
-    server = _of_environment(ServerOptions(**{each: given[each] for each in names}, default="server"))
-    words = [str(Path(each).absolute()) if os.path.exists(each) else each for each in arguments]
-    click.echo(entry(HOSTS[host], [*words, *server], name), nl=False)
+    server, environment = _of_environment(ServerOptions(**{each: given[each] for each in names}, default="server"))
+    words = [*map(_absolute, arguments), *server]
+    click.echo(entry(HOSTS[host], words, name, environment), nl=False)
     note(f"add this to {HOSTS[host].file}")
-    try:
-        check_extra(*_EXTRA)
-    except Problem as problem:
-        note(f"{problem.message}: {problem.hint}")
 
 
-def _of_environment(server: ServerOptions) -> list[str]:
-    """Return the options for the server that only this environment names: hosts have another environment.
+def _absolute(word: str) -> str:
+    """Return an argument with the absolute path of the file that it names, if there is one."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{equals}{Path(value).absolute()}" if value and os.path.exists(value) else word
+
+
+def _of_environment(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
+    """Return the options and variables for what only this environment and folder name: hosts have others.
 
     Raises:
-        Problem: If its URL has a password, which would be written into a file.
+        Problem: If the URL has a password, which would be written into a file.
     """
     choice = choose_server(server)
+    if choice.is_embedded:
+        config = choice.config.value
+        return ["--config", str(Path(config).absolute())] if config and server.config is None else [], {}
+    if os.environ.get("STEPFLOW_TOKEN"):
+        note("the host needs STEPFLOW_TOKEN too: set it there, or use a profile with token_env, token_file")
+    if choice.profile is not None:
+        profiles = os.environ.get("STEPFLOW_CONFIG_FILE")
+        variables = {"STEPFLOW_CONFIG_FILE": str(Path(profiles).absolute())} if profiles else {}
+        return [] if server.profile is not None else ["--profile", choice.profile.name], variables
     if choice.url.origin == "environment variable STEPFLOW_URL":
         if choice.shown_url != choice.url.value:
             raise usage("the password in STEPFLOW_URL would become part of the entry", "use a profile: --profile NAME")
-        return ["--url", choice.shown_url]
-    return ["--profile", choice.profile.name] if choice.profile is not None and server.profile is None else []
+        return ["--url", choice.shown_url], {}
+    return [], {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,20 +33,25 @@ HOSTS = {
 }
 
 
-def entry(host: Host, arguments: Sequence[str], name: str) -> str:
+def entry(host: Host, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
     """Return the entry of a host's configuration.
 
     Args:
         host: The host.
         arguments: The arguments of `stepflow mcp serve`.
         name: The name of the server in the configuration.
+        environment: The variables that the command needs.
     """
     # Hosts are started from elsewhere, often with another PATH.
     own = Path(sys.argv[0])
-    command = str(own.absolute()) if own.stem == "stepflow" and own.exists() else shutil.which("stepflow") or "stepflow"
-    words = ["mcp", "serve", *arguments]
+    is_script = own.stem == "stepflow" and own.exists()
+    command, *module = [str(own.absolute())] if is_script else [sys.executable, "-m", "stepflow_cli"]
+    words = [*module, "mcp", "serve", *arguments]
     if host.form == "toml":
         listed = ", ".join(json.dumps(each, ensure_ascii=False) for each in words)
-        return f"[{host.key}.{name}]\ncommand = {json.dumps(command, ensure_ascii=False)}\nargs = [{listed}]\n"
-    made: dict[str, Any] = {host.key: {name: {**host.more, "command": command, "args": words}}}
+        pairs = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in environment.items())
+        text = f"[{host.key}.{name}]\ncommand = {json.dumps(command, ensure_ascii=False)}\nargs = [{listed}]\n"
+        return text + (f"env = {{ {', '.join(pairs)} }}\n" if environment else "")
+    more = {"env": dict(environment)} if environment else {}
+    made: dict[str, Any] = {host.key: {name: {**host.more, "command": command, "args": words, **more}}}
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
