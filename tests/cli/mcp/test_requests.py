@@ -104,7 +104,7 @@ async def test_no_more_runs_than_allowed(url: str, folder: Path, mode: str) -> N
         first, _ = [await client.call_tool("slow", {"ms": 1_000}) for _ in range(2)]
         refused = await client.call_tool("slow", {"ms": 1_000})
         assert refused.is_error
-        assert "2 runs are going on, and no more are allowed at once" in text_of(refused)
+        assert "2 runs are in progress, and no more are allowed at once" in text_of(refused)
         while (await client.call_tool("wait_run", {"run_id": run_of(first)})).structured_content["status"] == "running":
             pass
         assert not (await client.call_tool("greet", {"who": "Ada"})).is_error
@@ -229,7 +229,7 @@ async def test_ten_thousand_calls_start_no_run_twice_and_none_that_is_not_answer
             group.start_soon(calls, client, worker)
     assert len(done) + len(refused) == 10_000
     assert len(set(done)) == len(done) >= 20
-    assert all("too many calls" in text or "runs are going on" in text for text in refused)
+    assert all("too many calls" in text or "runs are in progress" in text for text in refused)
     assert {entry.run_id for entry in recorded()} == set(done)
     assert all(entry.labels["via"] == "mcp" for entry in recorded())
 

@@ -28,7 +28,10 @@ async def test_each_flow_is_a_tool(url: str, folder: Path, mode: str) -> None:
         assert greet.annotations is not None
         assert (greet.annotations.read_only_hint, greet.annotations.destructive_hint) == (True, False)
         assert tools["slow"].annotations is not None
-        assert tools["slow"].annotations.read_only_hint is False
+        assert (tools["slow"].annotations.read_only_hint, tools["slow"].annotations.destructive_hint) == (False, True)
+        assert tools["slow"].description == (
+            "Run the flow slow, which has the steps first (/builtin/sleep), second (/builtin/sleep)."
+        )
         result = await client.call_tool("greet", {"who": "Ada"})
         assert result.structured_content["output"] == {"text": "Ada"}
         assert text_of(result).endswith('completed. Its output:\n{"text": "Ada"}')
@@ -52,7 +55,9 @@ async def test_wrong_arguments_are_answered_in_words_that_help(url: str, folder:
         for name, arguments, said in (
             ("greet", {"wo": "Ada"}, "- wo: there is no field 'wo'; did you mean 'who'?"),
             ("greet", {"who": 7}, "- who: the schema wants string, this is integer (got 7)"),
-            ("get_run", {}, "- the arguments: the required field 'run_id' is missing"),
+            ("slow", {"mms": 1}, "- mms: there is no field 'mms'; did you mean 'ms'?"),
+            ("slow", {}, "- the arguments: the required field 'ms' is missing; add ms: integer"),
+            ("get_run", {}, "- the arguments: the required field 'run_id' is missing; add run_id: string"),
             ("get_run", {"run_id": "x"}, "a run id is a UUID, not 'x'"),
             ("gret", {}, "there is no tool 'gret'; did you mean 'greet'?"),
         ):
@@ -104,6 +109,27 @@ async def test_a_failed_run_is_diagnosed_and_repeated(url: str, folder: Path, mo
         assert again.structured_content["output"] == {"card": "4111", "id": 7}
         wrong = await client.call_tool("rerun", {"run_id": run_of(failed), "input": {"order": 7}})
         assert "- order: the schema wants object" in text_of(wrong)
+
+
+async def test_only_tools_that_are_offered_are_named(url: str, folder: Path) -> None:
+    async with agent(url, folder, tools=["get_run"], bounds={"max_wait": 0.2, "runs": 1}) as client:
+        started = await client.call_tool("slow", {"ms": 8_000})
+        assert started.structured_content["next"] == f"Call get_run with run_id {run_of(started)} for its state."
+        assert "list_runs" not in (client.instructions or "")
+        refused = text_of(await client.call_tool("slow", {"ms": 1}))
+        assert refused == "1 runs are in progress, and no more are allowed at once"
+
+
+async def test_a_repeated_rerun_runs_once(url: str, folder: Path) -> None:
+    async with agent(url, folder, tools=["runs", "diagnose", "run_flow_text"]) as client:
+        run_id = run_of(await client.call_tool("greet", {"who": "Ada"}))
+        again = {"rerun": {"run_id": run_id}, "run_flow_text": {"flow": json.dumps(GREET), "input": {"who": "Eve"}}}
+        for name, arguments in again.items():
+            meta: Any = {"org.stepflow/idempotency-key": f"key of {name}"}
+            first, second = [run_of(await client.call_tool(name, arguments, meta=meta)) for _ in range(2)]
+            assert first == second != run_id
+        wrong = await client.call_tool("run_flow_text", {"flow": json.dumps(GREET), "input": {"wo": "Eve"}})
+        assert "- wo: there is no field 'wo'; did you mean 'who'?" in text_of(wrong)
 
 
 async def test_agents_see_only_runs_of_agents(url: str, folder: Path) -> None:
@@ -208,7 +234,7 @@ async def test_authors_check_flows_and_run_them_only_if_that_is_named(url: str, 
         checked = await client.call_tool("validate_flow", {"flow": text})
         assert checked.structured_content["is_valid"] is False
         assert "the output names step 'b'" in text_of(checked)
-        assert "/builtin" in text_of(await client.call_tool("list_components", {}))
+        assert "\n/builtin/eval: " in text_of(await client.call_tool("list_components", {}))
         assert "input_schema" in text_of(await client.call_tool("list_components", {"component": "map"}))
         assert "did you mean" in text_of(await client.call_tool("list_components", {"component": "maps"}))
         assert "there is no tool" in text_of(await client.call_tool("run_flow_text", {"flow": text}))

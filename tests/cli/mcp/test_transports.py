@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,64 +14,13 @@ import httpx2
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from stepflow_cli.mcp.opening import VERSIONS
 from stepflow_cli.signals import STOP
 
-from tests.cli.command import FORKED, STEPFLOW, Stepflow, forked
+from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.mcp.agents import BROKEN, GREET, SLOW, run_of, text_of, write
+from tests.cli.mcp.process import TOKEN, Process
 from tests.cli.terminal import Terminal
-
-TOKEN = "a-token-of-the-test"
-
-
-class Process:
-    """The command, and its protocol as lines of JSON."""
-
-    def __init__(self, arguments: list[str], stepflow: Stepflow) -> None:
-        self.process = subprocess.Popen(
-            [str(FORKED), "mcp", "serve", *arguments],
-            env={**stepflow.environment, **forked(), "STEPFLOW_MCP_TOKEN": TOKEN},
-            cwd=stepflow.folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def send(self, method: str, id: int | None = None, **params: Any) -> None:
-        assert self.process.stdin is not None
-        message = {"jsonrpc": "2.0", "method": method, "params": params, **({} if id is None else {"id": id})}
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
-
-    def read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        message: dict[str, Any] = json.loads(self.process.stdout.readline())
-        assert message["jsonrpc"] == "2.0"
-        return message
-
-    def begin(self) -> dict[str, Any]:
-        """Open a connection, and return what the server says of itself."""
-        client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
-        self.send("initialize", 0, **client)
-        said: dict[str, Any] = self.read()["result"]
-        self.send("notifications/initialized")
-        return said
-
-    def call(self, id: int, name: str, **arguments: Any) -> dict[str, Any]:
-        self.send("tools/call", id, name=name, arguments=arguments)
-        answer: dict[str, Any] = self.read()
-        assert answer["id"] == id
-        return answer["result"]  # type: ignore[no-any-return]
-
-    def url(self) -> str:
-        """Return the URL that it prints."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if found := re.search(r"http://\S+/mcp", line):
-                self.process.stderr.readline()
-                return found[0]
-        raise AssertionError(f"it has printed no URL, and ended with {self.process.wait()}")
-
 
 Start = Callable[..., Process]
 
@@ -101,6 +49,38 @@ def test_only_the_protocol_is_on_standard_output(start: Start) -> None:
     out, err = served.process.communicate(timeout=60)
     assert (out, served.process.returncode) == ("", 0)
     assert "Traceback" not in err
+
+
+# The import of the protocol's package waits until the file `go` exists.
+SLOW_IMPORT = """
+import os, sys, time
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        while name == "mcp.server.lowlevel" and not os.path.exists("go"):
+            time.sleep(0.01)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_a_host_gets_the_tools_while_the_package_of_the_protocol_is_imported(start: Start, stepflow: Stepflow) -> None:
+    stepflow.at_start(SLOW_IMPORT)
+    served = start("--read-only", "greet")
+    assert served.begin()["serverInfo"]["name"] == "stepflow"
+    assert [tool["name"] for tool in served.request("tools/list", 1)["tools"]][:3] == ["broken", "greet", "slow"]
+    (stepflow.folder / "go").touch()
+    assert served.call(2, "greet", who="Ada")["structuredContent"]["output"] == {"text": "Ada"}
+    assert '"agent": "raw"' in stepflow("history", "list", "-o", "json").stdout
+
+
+@pytest.mark.parametrize(
+    "version", [*(pytest.param(each, marks=pytest.mark.exhaustive) for each in VERSIONS[:-1]), VERSIONS[-1]]
+)
+def test_the_first_responses_are_those_of_the_package(start: Start, version: str) -> None:
+    early, late = start("--tools", "runs,diagnose,author"), start("--tools", "runs,diagnose,author")
+    # A first request that only the package answers.
+    assert late.request("ping", 0) == {}
+    assert early.begin(version) == late.begin(version)
+    assert early.request("tools/list", 1) == late.request("tools/list", 1)
 
 
 @pytest.mark.exhaustive

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.text import json_text, near, visible
+from stepflow_client._base.text import json_text, near, nearest_hint, visible
+from stepflow_client._codec.flow_tools import tool_spec
+from stepflow_client._command import async_checked
+from stepflow_client.flows.components import BUILTINS
 from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.flow_argument import flow_in
 
+from ..server.connect import listed_components
+
 if TYPE_CHECKING:
+    from stepflow_client import ComponentInfo
     from stepflow_client.tools import ToolResult
 
     from .calls import Call
+    from .catalog import Catalog
 
 _MOST = 30
 
@@ -51,28 +59,53 @@ async def list_components(call: Call) -> ToolResult:
     from stepflow_client.tools import ToolResult
 
     wanted = call.arguments.get("component")
-    components = {each.path or each.name: each for each in await call.runs.client.list_components()}
+    listed = await asyncio.to_thread(listed_components, call.target)
+    components = {_path(each, call.catalog): each for each in listed}
     if wanted is None:
         lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
-        head = "A step names a component by its path: before a name without a slash comes a route, as in /builtin/eval."
-        return ToolResult("\n".join([head, *lines]), {"components": list(components)})
+        structured = {"components": list(components)}
+        if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
+            lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} by the route of the plugin.")
+        return ToolResult("\n".join(lines), structured)
+    # A name without a route is enough to find it.
+    wanted = next((path for path in components if path == wanted or path.endswith(f"/{wanted}")), wanted)
     if wanted not in components:
-        raise InvalidArgumentError(f"there is no component {wanted!r}", hint=near(wanted, components, "components"))
+        hint = nearest_hint(wanted.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
+        raise InvalidArgumentError(
+            f"there is no component {wanted!r}", hint=hint or near(wanted, components, "components")
+        )
     each = components[wanted]
     shown = {"component": wanted, "description": each.description, "input_schema": each.input_schema}
     shown["output_schema"] = each.output_schema
     return ToolResult(json_text(shown), shown)
 
 
+_UNKNOWN_ROUTE = "/ROUTE"
+
+
+def _path(component: ComponentInfo, catalog: Catalog) -> str:
+    """Return the path by which steps name a component.
+
+    Servers do not report their routes: an embedded server's are in its configuration, and others are in the flows that
+    are served.
+    """
+    if component.path:
+        return component.path
+    ending = f"/{component.name.strip('/')}"
+    used = (path for spec in catalog.tools.values() for path in spec.needs.components)
+    known = [*(path for path in BUILTINS if component.plugin in (None, "builtin")), *used]
+    return next((path for path in known if path.endswith(ending)), f"{_UNKNOWN_ROUTE}{ending}")
+
+
 async def run_flow_text(call: Call) -> ToolResult:
     """Run a flow that is given as text."""
     flow = await asyncio.to_thread(_parsed, call)
-
-    given = [call.arguments.get("input")]
-    limit = call.runs.bounds.max_wait
+    given, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
+    await async_checked(partial(tool_spec(flow, "the flow").check_input, given))
 
     async def create() -> str:
-        return str(await call.runs.client.submit(flow, given, labels=call.labels, timeout=limit))
+        client, key = call.runs.client, call.idempotency_key
+        return str(await client.submit(flow, [given], labels=call.labels, idempotency_key=key, timeout=limit))
 
-    started = await call.runs.start(call.names, create)
+    started = await call.start(create)
     return await call.outcome(started, call.runs.bounds.max_wait)

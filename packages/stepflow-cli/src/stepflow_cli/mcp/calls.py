@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import InvalidArgumentError
+from stepflow_client import InvalidArgumentError, RateLimitError
 from stepflow_client._codec.flow_tools import tool_result, unfinished
 from stepflow_client._command import async_checked, check_run_id
 
 from .runs import AgentRuns, Report
 
 if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
+    from stepflow_client._codec.flow_tools import FlowToolSpec
     from stepflow_client.tools import ToolResult
 
+    from ..server.connect import Target
     from .catalog import Catalog
 
 
@@ -27,9 +28,13 @@ class Call:
     arguments: Mapping[str, Any]
     runs: AgentRuns
     catalog: Catalog
-    reader: SyncStepflowClient
-    """A client for use in threads."""
+    target: Target
+    """The server, for use in threads."""
+    offered: Collection[str]
+    """The names of the tools beside the flows: responses name no others."""
     labels: Mapping[str, str]
+    key: str | None = None
+    """The idempotency key that the agent sent."""
     names: list[Any] = field(default_factory=list)
     """What the request is known by."""
     report: Report | None = None
@@ -44,20 +49,43 @@ class Call:
         if not self.runs.owns(run_id):
             raise InvalidArgumentError(
                 f"run {run_id} was not started by an agent on this machine",
-                hint="list_runs lists those that were",
+                hint=self.ways(list_runs="to see the runs that were"),
             )
         return run_id
 
-    async def outcome(self, run_id: str, seconds: float) -> ToolResult:
+    def ways(self, **purposes: str) -> str | None:
+        """Return a sentence with the purposes of those tools that are offered; None if none is."""
+        found = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
+        return f"Call {', or '.join(found)}." if found else None
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key for the run that the call starts."""
+        return None if self.key is None else f"mcp:{self.key}"
+
+    async def start(self, create: Callable[[], Awaitable[str]]) -> str:
+        """Start a run and return its id; see `AgentRuns.start`."""
+        try:
+            return await self.runs.start(self.names, create)
+        except RateLimitError as error:
+            error.hint = error.hint or self.ways(wait_run="to wait for one of them", cancel_run="to cancel one")
+            raise
+
+    def next_step(self, run_id: str) -> str:
+        """Return what an agent is told to do about a run that has not ended."""
+        ways = {"wait_run": f"with run_id {run_id} for its result", "get_run": f"with run_id {run_id} for its state"}
+        if "wait_run" in self.offered:
+            del ways["get_run"]
+        return self.ways(**ways, cancel_run="to cancel it") or "Its result can be read with its id later."
+
+    async def outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
         """Wait for a run, and return what is known of it then."""
         result = await self.runs.result(run_id, seconds, self.report)
         if result is None:
-            return unfinished(run_id, next_step(run_id))
-        tool = self.runs.tool_of(run_id)
-        spec = self.catalog.tools.get(tool or "")
-        return await async_checked(partial(tool_result, result, spec, self.catalog.secrets))
-
-
-def next_step(run_id: str) -> str:
-    """Return what an agent is told to do about a run that has not ended."""
-    return f"Call wait_run with run_id {run_id} for its result, or cancel_run to cancel it."
+            return unfinished(run_id, self.next_step(run_id))
+        spec = spec or self.catalog.tools.get(self.runs.tool_of(run_id) or "")
+        said = await async_checked(partial(tool_result, result, spec, self.catalog.secrets))
+        more = self.ways(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
+        if more is None:
+            return said
+        return replace(said, text=f"{said.text}\n{more}", structured={**(said.structured or {}), "next": more})

@@ -23,7 +23,6 @@ from stepflow_client import StepflowClientError
 from stepflow_client._base.text import json_text, visible
 from stepflow_client._command import check_run_id
 from stepflow_client._data.secrets import hidden_flow
-from stepflow_client.drawing import gather
 
 from .answers import output_uri
 from .catalog import Catalog
@@ -127,6 +126,8 @@ class Resources:
         return text[offset:end], _JSON, output_uri(run_id, item, end) if end < len(text) else None
 
     def _report(self, run_id: str) -> str:
+        from stepflow_client.drawing import gather
+
         html = gather(self._reader, run_id).html()
         for each in self._catalog.secrets:
             html = each.hide(html)

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, RunTimeoutError
 from stepflow_client._base.text import json_text, visible
-from stepflow_client._codec.flow_tools import tool_result, tool_spec, unfinished
+from stepflow_client._codec.flow_tools import (
+    RUN_ID,
+    WAIT_RUN,
+    WAIT_RUN_DESCRIPTION,
+    WAIT_RUN_FIELDS,
+    fixed_tool,
+    tool_result,
+    unfinished,
+)
 from stepflow_client.tools import ToolResult
 
 from ..records.runs import STATUSES
-from . import authoring, diagnosis
-from .calls import Call, next_step
+from .calls import Call
 from .runs import AgentRuns
 
 if TYPE_CHECKING:
@@ -24,11 +32,20 @@ if TYPE_CHECKING:
     from .catalog import Catalog
 
 GROUPS = ("runs", "diagnose", "author")
-_RUN = {"type": "string", "description": "The id of the run, as an earlier answer names it."}
 _ITEM = {"type": "integer", "minimum": 0, "description": "The item of a batch. 0, the default, for other runs."}
 
 
 Handler = Callable[[Call], Awaitable["ToolResult"]]
+
+
+def _later(module: str, name: str) -> Handler:
+    """Return a handler whose module is imported when it is called: reports and checks are not needed at the start."""
+
+    async def handle(call: Call) -> ToolResult:
+        found: Handler = getattr(import_module(f".{module}", __package__), name)
+        return await found(call)
+
+    return handle
 
 
 @dataclass(frozen=True)
@@ -47,17 +64,15 @@ class RunTool:
     """Whether the result is that of a run."""
 
     def spec(self) -> FlowToolSpec:
-        """Return the schema and the check of the arguments, which are those of a flow with the same input."""
-        fields = {"properties": self.properties, "required": list(self.required)}
-        schema = {"type": "object", **fields, "additionalProperties": False}
-        return tool_spec({"description": self.description, "schemas": {"properties": {"input": schema}}}, self.name)
+        """Return the schema and the check of the arguments."""
+        return fixed_tool(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: Call) -> ToolResult:
     run_id, item = call.run_id(), call.arguments.get("item", 0)
     run = await call.runs.client.get_run(run_id)
     if not run.is_finished:
-        return _state((await call.runs.client.snapshot(run_id, include="counts")).details)
+        return _state(call, (await call.runs.client.snapshot(run_id, include="counts")).details)
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:
         return await call.outcome(run_id, 0)
@@ -65,9 +80,11 @@ async def _get_run(call: Call) -> ToolResult:
     return _page(run, item, text, offset)
 
 
-def _state(run: RunDetails) -> ToolResult:
+def _state(call: Call, run: RunDetails) -> ToolResult:
     counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
-    return unfinished(run.run_id, next_step(run.run_id) + (counts if run.items.total > 1 else ""), run.status.value)
+    return unfinished(
+        run.run_id, call.next_step(run.run_id) + (counts if run.items.total > 1 else ""), run.status.value
+    )
 
 
 PAGE = 20_000
@@ -116,8 +133,9 @@ async def _cancel_run(call: Call) -> ToolResult:
     names = ", ".join(account.may_be_executing)
     said = f"Run {run_id} is marked as cancelled. Servers stop no step: {names or 'a step that is running'} may still "
     said += "be executing, and later steps may start."
-    structured = {"run_id": run_id, "status": run.status.value, "next": "get_run tells how it ended."}
-    return ToolResult(said, structured, run_id)
+    structured = {"run_id": run_id, "status": run.status.value}
+    more = call.ways(get_run=f"with run_id {run_id} to see how it ends")
+    return ToolResult(said, structured if more is None else {**structured, "next": more}, run_id)
 
 
 async def _list_runs(call: Call) -> ToolResult:
@@ -133,15 +151,15 @@ TOOLS = (
         "get_run",
         "runs",
         "Get the state of a run and, if it has ended, its result. Large outputs are read in parts, with an offset.",
-        {"run_id": _RUN, "item": _ITEM, "offset": {"type": "integer", "minimum": 0}},
+        {"run_id": RUN_ID, "item": _ITEM, "offset": {"type": "integer", "minimum": 0}},
         _get_run,
         ("run_id",),
     ),
     RunTool(
-        "wait_run",
+        WAIT_RUN,
         "runs",
-        "Wait until a run ends and get its result. If it takes longer, the answer says so: call this again.",
-        {"run_id": _RUN, "seconds": {"type": "number", "exclusiveMinimum": 0, "description": "How long to wait."}},
+        WAIT_RUN_DESCRIPTION,
+        WAIT_RUN_FIELDS,
         _wait_run,
         ("run_id",),
         has_outcome=True,
@@ -150,7 +168,7 @@ TOOLS = (
         "cancel_run",
         "runs",
         "Mark a run as cancelled. Steps that are being executed are not stopped.",
-        {"run_id": _RUN},
+        {"run_id": RUN_ID},
         _cancel_run,
         ("run_id",),
         is_read_only=False,
@@ -170,8 +188,8 @@ TOOLS = (
         "diagnose_run",
         "diagnose",
         "Explain why a run failed: the step that is the cause, the input it got, log lines, and what to try.",
-        {"run_id": _RUN, "item": _ITEM},
-        diagnosis.diagnose,
+        {"run_id": RUN_ID, "item": _ITEM},
+        _later("diagnosis", "diagnose"),
         ("run_id",),
     ),
     RunTool(
@@ -180,7 +198,7 @@ TOOLS = (
         "Run a run that has ended again, from a step on, with the outputs of the steps before it. The input, or "
         "settings of steps, can be changed.",
         {
-            "run_id": _RUN,
+            "run_id": RUN_ID,
             "from_step": {"type": "string", "description": "The first step to execute. Default: all of them."},
             "input": {"description": "The whole input of the flow. Default: that of the run."},
             "overrides": {
@@ -188,7 +206,7 @@ TOOLS = (
                 "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}',
             },
         },
-        diagnosis.rerun,
+        _later("diagnosis", "rerun"),
         ("run_id",),
         is_read_only=False,
         has_outcome=True,
@@ -198,7 +216,7 @@ TOOLS = (
         "author",
         "Check the text of a flow, without running it.",
         {"flow": {"type": "string", "description": "The flow, as YAML or JSON."}},
-        authoring.validate_flow,
+        _later("authoring", "validate_flow"),
         ("flow",),
     ),
     RunTool(
@@ -206,7 +224,7 @@ TOOLS = (
         "author",
         "List the components that steps of flows may name, or show the schemas of one.",
         {"component": {"type": "string", "description": "The component whose schemas to show."}},
-        authoring.list_components,
+        _later("authoring", "list_components"),
     ),
     RunTool(
         "run_flow_text",
@@ -216,7 +234,7 @@ TOOLS = (
             "flow": {"type": "string", "description": "The flow, as YAML or JSON."},
             "input": {"description": "The input of the flow."},
         },
-        authoring.run_flow_text,
+        _later("authoring", "run_flow_text"),
         ("flow",),
         is_read_only=False,
         is_destructive=True,

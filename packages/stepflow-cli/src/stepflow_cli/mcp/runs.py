@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import RunTimeoutError, StepflowClientError
+from stepflow_client import RateLimitError, RunTimeoutError, StepflowClientError
 
 from ..settings.history import CommandHistory
 from .bounds import Bounds
@@ -70,10 +70,6 @@ class AgentRuns:
         entry = self._history.get(run_id)
         return None if entry is None else entry.labels.get("tool")
 
-    def is_known(self, names: list[Any]) -> bool:
-        """Return whether a request repeats an earlier one."""
-        return any(name in self._requests for name in names)
-
     async def start(self, names: list[Any], create: Callable[[], Awaitable[str]]) -> str:
         """Start a run, and return its id. A request that is repeated returns the run of the first one.
 
@@ -82,9 +78,12 @@ class AgentRuns:
             create: Starts the run.
 
         Raises:
+            RateLimitError: If no more runs are allowed at once.
             StepflowClientError: If the run cannot be started.
         """
-        started = next((self._requests[name] for name in names if name in self._requests), None)
+        if self._request(names) is None and not await self._has_room():
+            raise RateLimitError(f"{self.bounds.runs} runs are in progress, and no more are allowed at once")
+        started = self._request(names)
         if started is None:
             started = Started(asyncio.ensure_future(self._created(create)), names)
             self._keep(started)
@@ -94,6 +93,9 @@ class AgentRuns:
         except StepflowClientError:
             self._forget(started)
             raise
+
+    def _request(self, names: list[Any]) -> Started | None:
+        return next((self._requests[name] for name in names if name in self._requests), None)
 
     def _keep(self, started: Started) -> None:
         for name in started.names:
@@ -123,7 +125,7 @@ class AgentRuns:
         self._own.add(run_id)
         self._going_on.add(run_id)
 
-    async def has_room(self) -> bool:
+    async def _has_room(self) -> bool:
         """Return whether another run may be started."""
         requests = {id(each): each for each in self._requests.values()}
         starting = sum(not each.creation.done() for each in requests.values())
@@ -157,7 +159,9 @@ class AgentRuns:
         except RunTimeoutError:
             return None
         self._going_on.discard(run_id)
-        return result
+        from stepflow_client._command import with_hint
+
+        return await with_hint(self.client, result)
 
     async def close(self) -> None:
         """Wait until the runs that are being started have their labels."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,25 +16,25 @@ from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from stepflow_client import InvalidArgumentError, RateLimitError, StepflowClientError
 from stepflow_client._base.text import cut, visible
-from stepflow_client._codec.flow_tools import refusal, tool_result, unfinished, unknown_tool
+from stepflow_client._codec.flow_tools import refusal, unknown_tool
 from stepflow_client._command import async_checked
 
 from .._version import VERSION
 from ..output.messages import note
 from .answers import answer
 from .bounds import MAX_ARGUMENT_BYTES, Rate, size_of
-from .calls import Call, next_step
-from .catalog import Catalog
+from .calls import Call
+from .opening import Offer
 from .prompts import Prompts
 from .resources import Resources
-from .run_tools import RunTool
 from .runs import AgentRuns
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-    from stepflow_client import Progress, SyncStepflowClient
+    from stepflow_client import Progress
     from stepflow_client._codec.flow_tools import FlowToolSpec
-    from stepflow_client.tools import ToolResult
+
+    from ..server.connect import Target
 
     Context = ServerRequestContext[Any, Any]
 
@@ -48,11 +47,6 @@ _SHARE = 20
 _TELL_SECONDS = 1.0
 """How long a connection may take to accept a notification."""
 _LONGEST_LABEL = 60
-_INSTRUCTIONS = (
-    "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or loses its "
-    "connection: before repeating such a call, look for its run with list_runs. A response without a result names the "
-    "run, and wait_run gets the result."
-)
 
 
 class _Protocol(Server[Any]):
@@ -67,30 +61,21 @@ class AgentServer:
 
     Args:
         runs: The runs.
-        catalog: The flows.
-        tools: The tools beside the flows.
-        reader: A client for use in threads.
-        read_only: The tools, or files, of flows that change nothing outside of the server.
+        offer: The tools.
+        target: The server, for use in threads.
     """
 
-    def __init__(
-        self,
-        runs: AgentRuns,
-        catalog: Catalog,
-        tools: Sequence[RunTool],
-        reader: SyncStepflowClient,
-        read_only: Collection[str] = (),
-    ) -> None:
+    def __init__(self, runs: AgentRuns, offer: Offer, target: Target) -> None:
         self._runs = runs
-        self._catalog = catalog
-        self._reader = reader
-        self._read_only = frozenset(read_only)
-        self._tools = {tool.name: (tool, tool.spec()) for tool in tools}
+        self._offer = offer
+        self._catalog = catalog = offer.catalog
+        self._target = target
+        self._tools = offer.run_tools
         self._rate = Rate(runs.bounds.rate)
         self._bus = InMemorySubscriptionBus()
         self._listening: dict[Any, Any] = {}
         """The sessions of older protocol versions, which are told of changes."""
-        self._resources = Resources(runs, catalog, reader)
+        self._resources = Resources(runs, catalog, target.client)
         self._prompts = Prompts(catalog)
         self.protocol: Server[Any] = self._protocol()
 
@@ -99,7 +84,7 @@ class AgentServer:
             "stepflow",
             version=VERSION,
             title="Stepflow",
-            instructions=_INSTRUCTIONS,
+            instructions=self._offer.instructions,
             lifespan=_connection,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
@@ -158,18 +143,8 @@ class AgentServer:
         return await call_next(ctx)
 
     async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        flows = [self._flow_tool(spec) for spec in self._catalog.tools.values()]
-        return types.ListToolsResult(tools=[*flows, *(_run_tool(*each) for each in self._tools.values())])
-
-    def _flow_tool(self, spec: FlowToolSpec) -> types.Tool:
-        is_read_only = not self._read_only.isdisjoint((spec.name, self._catalog.file_of(spec.name)))
-        return types.Tool(
-            name=spec.name,
-            description=spec.description,
-            input_schema=dict(spec.input_schema),
-            output_schema=dict(spec.output_schema),
-            annotations=types.ToolAnnotations(read_only_hint=is_read_only, destructive_hint=False),
-        )
+        tools = [types.Tool.model_validate(each) for each in self._offer.tools()]
+        return types.ListToolsResult(tools=tools)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
@@ -200,7 +175,7 @@ class AgentServer:
             raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
         until = time.monotonic() + self._runs.bounds.max_wait
         run_id = await self._start(spec_of_flow, call, params)
-        return answer(await self._outcome(call, run_id, max(0.0, until - time.monotonic()), spec_of_flow))
+        return answer(await call.outcome(run_id, max(0.0, until - time.monotonic()), spec_of_flow))
 
     def _call(self, ctx: Context, params: types.CallToolRequestParams) -> Call:
         connection = _connection_of(ctx)
@@ -213,7 +188,9 @@ class AgentServer:
             arguments={},
             runs=self._runs,
             catalog=self._catalog,
-            reader=self._reader,
+            target=self._target,
+            offered=self._tools,
+            key=key if isinstance(key, str) and key else None,
             labels=self._runs.labels(_agent_of(ctx), _text(connection or "none")),
             names=names,
             report=_Reporter(ctx).report if "progressToken" in meta else None,
@@ -221,12 +198,6 @@ class AgentServer:
 
     async def _start(self, spec: FlowToolSpec, call: Call, params: types.CallToolRequestParams) -> str:
         given = await async_checked(partial(spec.input_of, params.arguments))
-        key = next((name[2] for name in call.names if name[0] == IDEMPOTENCY_META), None)
-        if not self._runs.is_known(call.names) and not await self._runs.has_room():
-            raise RateLimitError(
-                f"{self._runs.bounds.runs} runs are going on, and no more are allowed at once",
-                hint="wait for one of them with wait_run, or cancel one with cancel_run",
-            )
 
         async def create() -> str:
             return str(
@@ -234,33 +205,13 @@ class AgentServer:
                     dict(spec.flow),
                     [given],
                     variables=self._catalog.variables[spec.name] or None,
-                    idempotency_key=None if key is None else f"mcp:{key}",
+                    idempotency_key=call.idempotency_key,
                     labels={**call.labels, "tool": spec.name},
                     timeout=self._runs.bounds.max_wait,
                 )
             )
 
-        return await self._runs.start(call.names, create)
-
-    async def _outcome(self, call: Call, run_id: str, seconds: float, spec: FlowToolSpec) -> ToolResult:
-        result = await self._runs.result(run_id, seconds, call.report)
-        if result is None:
-            return unfinished(run_id, next_step(run_id))
-        said = await async_checked(partial(tool_result, result, spec, self._catalog.secrets))
-        if not result.is_failed or "diagnose_run" not in self._tools:
-            return said
-        more = f"Call diagnose_run with run_id {run_id} for its cause."
-        return replace(said, text=f"{said.text}\n{more}", structured={**(said.structured or {}), "next": more})
-
-
-def _run_tool(tool: RunTool, spec: FlowToolSpec) -> types.Tool:
-    return types.Tool(
-        name=tool.name,
-        description=tool.description,
-        input_schema=dict(spec.input_schema),
-        output_schema=dict(spec.output_schema) if tool.has_outcome else None,
-        annotations=types.ToolAnnotations(read_only_hint=tool.is_read_only, destructive_hint=tool.is_destructive),
-    )
+        return await call.start(create)
 
 
 @asynccontextmanager

@@ -20,8 +20,10 @@ from ..output.messages import note
 from ..server.connect import Target
 from ..server.listening import Addresses, listen
 from ..settings.history import history_setting
+from ..signals import stop_signals
 from .bounds import Bounds
 from .catalog import Catalog
+from .opening import Lines, Offer, Opening
 from .run_tools import GROUPS, TOOLS, tools_of
 from .runs import AgentRuns
 
@@ -56,6 +58,10 @@ class Service:
             if name not in known:
                 raise usage(f"there are no tools {name}", f"--tools takes {', '.join(known)}")
 
+    def offer(self, catalog: Catalog) -> Offer:
+        """Return the tools that are offered."""
+        return Offer(catalog, tools_of(self.tools), self.read_only)
+
 
 @contextmanager
 def _quick_imports() -> Iterator[None]:
@@ -82,13 +88,13 @@ async def agent_server(target: Target, service: Service, catalog: Catalog) -> As
 
     async with target.async_client() as client:
         runs = AgentRuns(client, target.history, service.bounds, all_runs=service.all_runs)
-        made = AgentServer(runs, catalog, tools_of(service.tools), target.client, service.read_only)
+        made = AgentServer(runs, service.offer(catalog), target)
         async with made.open():
             yield made
 
 
 def prepared(service: Service) -> Catalog:
-    """Read the flows, and import what is needed to serve them.
+    """Read the flows.
 
     Raises:
         Problem, FlowFileError: If a flow cannot be served.
@@ -100,10 +106,13 @@ def prepared(service: Service) -> Catalog:
             raise usage(f"--read-only names {name}, which is not served", f"tools are {', '.join(catalog.tools)}")
     if history_setting().value == "off":
         note("the history is off: agents see only the runs that this process has started, and no run has a label")
-    # Last: the types of the protocol take longer than all the rest.
-    with _quick_imports():
-        from . import server  # noqa: F401 - imported for its time
     return catalog
+
+
+def _import_protocol() -> None:
+    """Import the protocol's package, whose types take longer than all the rest."""
+    with _quick_imports():
+        from . import server, stdio  # noqa: F401 - imported for its time
 
 
 def serve_stdio(target: Target, service: Service) -> None:
@@ -111,11 +120,20 @@ def serve_stdio(target: Target, service: Service) -> None:
     catalog = prepared(service)
     if is_terminal(sys.stdin):
         note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
-    from .stdio import connection
 
     async def serve() -> None:
-        async with agent_server(target, service, catalog) as made, connection() as (read, write):
-            await made.protocol.run(read, write, made.protocol.create_initialization_options())
+        # A file of its own: at exit, the interpreter cannot close `sys.stdin` while a thread reads from it.
+        lines = Lines(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
+        # SIGINT, SIGTERM and SIGHUP end the messages like the agent does by closing standard input.
+        with stop_signals(lines.end):
+            importing = asyncio.ensure_future(asyncio.to_thread(_import_protocol))
+            opening = Opening(lines, service.offer(catalog))
+            await opening.run(importing)
+            await importing
+            from .stdio import connection
+
+            async with agent_server(target, service, catalog) as made, connection(opening) as (read, write):
+                await made.protocol.run(read, write, made.protocol.create_initialization_options())
 
     with target.history.recording():
         asyncio.run(serve())

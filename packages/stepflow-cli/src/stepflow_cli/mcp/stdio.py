@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
-
-from ..signals import stop_signals
+from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, JSONRPCResponse
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-_AHEAD = 10
-"""Number of lines that may have been read and wait to be handled."""
+    from .opening import Opening
+
 _MAX_DIGITS = 20
 """Number of digits of a number that are read to find the id of an invalid request."""
-
-
-class _Lines:
-    """The lines of a file, until its end or until `end` is called: no signal interrupts a thread that waits for a line.
-
-    Args:
-        source: The file.
-    """
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._loop = asyncio.get_running_loop()
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_AHEAD)
-        # The interpreter waits for other threads when it exits, and this one may wait for a line until then.
-        threading.Thread(target=self._read, name="standard input", daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self._source:
-            self._room.acquire()
-            self._put(line)
-        self.end()
-
-    def end(self, *_: object) -> None:
-        """End the lines, after those that have been read. Any thread, and handlers of signals, may call it."""
-        self._put(None)
-
-    def _put(self, line: bytes | None) -> None:
-        # Nobody reads the lines any more when the loop is closed.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        while (line := await self._lines.get()) is not None:
-            self._room.release()
-            if line.strip():
-                yield line.decode(errors="replace")
 
 
 class _Messages:
@@ -104,14 +63,36 @@ def _refusal(error: ValidationError) -> JSONRPCError:
     return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=said)
 
 
-@asynccontextmanager
-async def connection() -> AsyncIterator[tuple[Any, Any]]:
-    """Yield the streams of messages that are read and written.
+class _Answers:
+    """The answers to an agent, without the one to a handshake that it has got already.
 
-    SIGINT, SIGTERM and SIGHUP end the messages like the agent does by closing standard input.
+    Args:
+        answers: Where they are sent.
+        handshake: The id of the handshake; None if there was none.
     """
-    # A file of its own: at exit, the interpreter cannot close `sys.stdin` while a thread reads from it.
-    lines = _Lines(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
-    with stop_signals(lines.end):
-        async with stdio_server(stdin=cast("Any", lines)) as (messages, answers):
-            yield _Messages(messages, answers), answers
+
+    def __init__(self, answers: Any, handshake: Any) -> None:
+        self._answers = answers
+        self._handshake = handshake
+        self.aclose = answers.aclose
+
+    async def send(self, message: SessionMessage) -> None:
+        said = message.message
+        if self._handshake is not None and isinstance(said, JSONRPCResponse) and said.id == self._handshake:
+            self._handshake = None
+        else:
+            await self._answers.send(message)
+
+    async def __aenter__(self) -> _Answers:
+        await self._answers.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._answers.__aexit__(*raised)
+
+
+@asynccontextmanager
+async def connection(opening: Opening) -> AsyncIterator[tuple[Any, Any]]:
+    """Yield the streams of messages that are read and written, which continue an opening."""
+    async with stdio_server(stdin=cast("Any", opening.rest())) as (messages, answers):
+        yield _Messages(messages, answers), _Answers(answers, opening.handshake)

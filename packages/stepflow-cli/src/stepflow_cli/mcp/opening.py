@@ -1,0 +1,199 @@
+"""The beginning of a connection over standard input: answered while the protocol's package is imported, which takes a
+second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from .._version import VERSION
+
+if TYPE_CHECKING:
+    from stepflow_client._codec.flow_tools import FlowToolSpec
+
+    from .catalog import Catalog
+    from .run_tools import RunTool
+
+VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""The protocol versions whose handshake is answered here."""
+_CAPABILITIES = {
+    "prompts": {"listChanged": True},
+    "resources": {"listChanged": False, "subscribe": False},
+    "tools": {"listChanged": True},
+}
+_AHEAD = 10
+"""Number of lines that may have been read and wait to be handled."""
+
+
+class Offer:
+    """The tools that are offered, and what a host reads about them, as JSON.
+
+    Args:
+        catalog: The flows.
+        tools: The tools beside the flows.
+        read_only: The tools, or files, of flows that change nothing outside of the server.
+    """
+
+    def __init__(self, catalog: Catalog, tools: Sequence[RunTool], read_only: Collection[str] = ()) -> None:
+        self.catalog = catalog
+        self.run_tools: Mapping[str, tuple[RunTool, FlowToolSpec]] = {tool.name: (tool, tool.spec()) for tool in tools}
+        self._read_only = frozenset(read_only)
+
+    @property
+    def instructions(self) -> str:
+        """What a model should know about all tools."""
+        said = "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or "
+        said += "loses its connection"
+        if "list_runs" in self.run_tools:
+            said += ": before repeating such a call, look for its run with list_runs"
+        said += ". A response without a result names the run"
+        return f"{said}, and wait_run gets the result." if "wait_run" in self.run_tools else f"{said}."
+
+    def tools(self) -> list[dict[str, Any]]:
+        """Return the tools, as the protocol has them."""
+        flows = [self._flow_tool(spec) for spec in self.catalog.tools.values()]
+        return [*flows, *(_run_tool(*each) for each in self.run_tools.values())]
+
+    def _flow_tool(self, spec: FlowToolSpec) -> dict[str, Any]:
+        is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.file_of(spec.name)))
+        # Only its author knows that a flow destroys nothing.
+        return _tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only)
+
+
+def _run_tool(tool: RunTool, spec: FlowToolSpec) -> dict[str, Any]:
+    made = _tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
+    return made if tool.has_outcome else {key: value for key, value in made.items() if key != "outputSchema"}
+
+
+def _tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bool) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "description": spec.description,
+        "inputSchema": dict(spec.input_schema),
+        "outputSchema": dict(spec.output_schema),
+        "annotations": {"readOnlyHint": is_read_only, "destructiveHint": is_destructive},
+    }
+
+
+class Lines:
+    """The lines of a file, until its end or until `end` is called: no signal interrupts a thread that waits for a line.
+
+    Args:
+        source: The file.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._loop = asyncio.get_running_loop()
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = threading.Semaphore(_AHEAD)
+        # The interpreter waits for other threads when it exits, and this one may wait for a line until then.
+        threading.Thread(target=self._read, name="standard input", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._source:
+            self._room.acquire()
+            self._put(line)
+        self.end()
+
+    def end(self, *_: object) -> None:
+        """End the lines, after those that have been read. Any thread, and handlers of signals, may call it."""
+        self._put(None)
+
+    def _put(self, line: bytes | None) -> None:
+        # Nobody reads the lines any more when the loop is closed.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
+
+    async def next(self) -> str | None:
+        """Return the next line that is not empty; None at the end."""
+        while (line := await self._lines.get()) is not None:
+            self._room.release()
+            if line.strip():
+                return line.decode(errors="replace")
+        self.end()
+        return None
+
+
+class Opening:
+    """Answers a handshake and the first lists of tools.
+
+    Args:
+        lines: What the host sends.
+        offer: The tools.
+    """
+
+    def __init__(self, lines: Lines, offer: Offer) -> None:
+        self._lines = lines
+        self._offer = offer
+        self._replayed: list[str] = []
+        self.handshake: Any = None
+        """The id of the answered handshake; None if there was none."""
+
+    async def run(self, importing: asyncio.Future[Any]) -> None:
+        """Answer lines until one needs the protocol's package, or until it has been imported."""
+        while not importing.done():
+            waiting = asyncio.ensure_future(self._lines.next())
+            await asyncio.wait((waiting, importing), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                waiting.cancel()
+                return
+            line = waiting.result()
+            if line is None or not self._is_answered(line):
+                self._replayed += [] if line is None else [line]
+                return
+
+    async def rest(self) -> AsyncIterator[str]:
+        """Yield the lines for the protocol's package: the handshake too, because it must know the host."""
+        for replayed in self._replayed:
+            yield replayed
+        while (line := await self._lines.next()) is not None:
+            yield line
+
+    def _is_answered(self, line: str) -> bool:
+        message = _message(line)
+        method, request_id = message.get("method"), message.get("id")
+        if method == "notifications/initialized" and self.handshake is not None and "id" not in message:
+            self._replayed.append(line)
+            return True
+        if isinstance(request_id, bool) or not isinstance(request_id, (int, str)):
+            return False
+        if method == "initialize" and self.handshake is None and _is_handshake(message.get("params")):
+            self.handshake = request_id
+            self._replayed.append(line)
+            version = message["params"]["protocolVersion"]
+            server = {"name": "stepflow", "title": "Stepflow", "version": VERSION}
+            made = {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": server}
+            _write(request_id, {**made, "instructions": self._offer.instructions})
+            return True
+        if method == "tools/list" and self.handshake is not None and not message.get("params"):
+            _write(request_id, {"tools": self._offer.tools()})
+            return True
+        return False
+
+
+def _message(line: str) -> dict[str, Any]:
+    with suppress(ValueError, RecursionError):
+        found = json.loads(line)
+        if isinstance(found, dict) and found.get("jsonrpc") == "2.0":
+            return found
+    return {}
+
+
+def _is_handshake(params: Any) -> bool:
+    """Return whether the parameters of a handshake are right, as far as the protocol's package would check them."""
+    if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
+        return False
+    client = params.get("clientInfo")
+    is_named = isinstance(client, dict) and all(isinstance(client.get(key), str) for key in ("name", "version"))
+    return is_named and isinstance(params.get("capabilities"), dict)
+
+
+def _write(request_id: int | str, result: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}).encode() + b"\n")
+    sys.stdout.buffer.flush()
