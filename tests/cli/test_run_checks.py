@@ -160,3 +160,19 @@ def test_a_variable_that_the_flow_does_not_have(given: tuple[str, str], stepflow
     (stepflow.folder / "tone.yaml").write_text("output: {$variable: tone}\n")
     done = stepflow("run", "tone.yaml", *NOWHERE, *given)
     assert (done.code, done.stderr) == (2, "stepflow: the flow has no variable 'tnoe'\nhint: did you mean 'tone'?\n")
+
+
+@pytest.mark.usefixtures("server")
+def test_text_that_looks_like_an_expression_is_noted(stepflow: Stepflow) -> None:
+    steps = "- {id: a, component: /builtin/noop, input: {x: {$inptu: $.name}, y: $input.name}}\n"
+    (stepflow.folder / "near.yaml").write_text(f"steps:\n{steps}output: {{$step: a}}\n")
+    found = stepflow("validate", "--offline", "near.yaml")
+    # Each time: flows without such text are remembered, and not checked again.
+    for _ in range(2):
+        done = stepflow("run", "near.yaml", "--input-json", '{"name": "Ada"}')
+        assert (done.code, done.stderr.count("\n")) == (0, 2), done
+        for line in done.stderr.splitlines():
+            place, _, said = line.removeprefix("stepflow: ").partition(": ")
+            assert f"{place}: warning: {said.partition(';')[0]}" in found.stdout
+    assert "near.yaml:2:49: '$inptu' is no keyword" in done.stderr
+    assert stepflow("run", "near.yaml", "--input-json", "{}", "--no-check").stderr == ""

@@ -220,6 +220,9 @@ def test_the_log(stepflow: Stepflow) -> None:
 def test_options_of_the_log_go_before_the_environment(stepflow: Stepflow) -> None:
     run = ("run", "hello.yaml", *INPUT)
     assert "DEBUG stepflow.client" in stepflow(*run, STEPFLOW_LOG="debug").stderr
+    wrong = stepflow(*run, STEPFLOW_LOG="wran")
+    assert (wrong.code, wrong.stdout) == (2, "")
+    assert "not 'wran'\nhint: did you mean warn?" in wrong.stderr
     assert stepflow(*run, "--log-level", "off", STEPFLOW_LOG="debug").stderr == ""
     for environment in ({"STEPFLOW_LOG": "debug"}, {"STEPFLOW_LOG_LEVEL": "debug"}):
         lines = [line for line in stepflow(*run, "-vv", **environment).stderr.splitlines() if "POST /flows" in line]

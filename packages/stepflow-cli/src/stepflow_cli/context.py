@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .errors import NamedServer
 
 
+_LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
+
+
 @dataclass
 class Session:
     """The options of one call, given before or after the command's name, and state that its parts share."""
@@ -72,11 +75,21 @@ class Session:
 
 
 def _level_of(text: str) -> str | None:
-    """Return the log level that STEPFLOW_LOG sets, by the client's rules; None if it is not set."""
+    """Return the log level that STEPFLOW_LOG sets; None if it is not set.
+
+    Raises:
+        Problem: If it is no level. The client would log everything.
+    """
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):
         return "off" if text else None
-    return word if word in ("debug", "info", "warn", "warning", "error", "critical") else "debug"
+    if word in ("1", "true", "yes"):
+        return "debug"
+    if word not in _LEVELS:
+        from .errors import nearest, usage
+
+        raise usage(f"STEPFLOW_LOG is {', '.join(_LEVELS)} or off, not {text!r}", nearest(word, _LEVELS))
+    return word
 
 
 def current_session() -> Session:

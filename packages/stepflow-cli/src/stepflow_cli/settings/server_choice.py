@@ -219,6 +219,10 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
         from .profiles import check_config_file
 
         check_config_file(environ)
+    if history := environ.get("STEPFLOW_HISTORY", "").strip():
+        from .profiles import history_value
+
+        history_value(history, "STEPFLOW_HISTORY")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
         if environ.get(variable, "-").isspace():
             raise usage(f"the environment variable {variable} is blank", "unset it, or set it to a value")

@@ -20,6 +20,7 @@ from .._version import VERSION
 from ..context import current_session
 from ..inputs.flow import flow_text, project_of, step_ids
 from ..inputs.python_flow import is_python_flow
+from ..output.messages import note
 from ..settings.target import target_setting
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _STEP = re.compile(r"\$\.steps\[(\d+)\]")
 _CASES = re.compile(r"\$\.(test|examples)\b")
 _OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
+_NOTED = ("unknown-keyword", "template")
+"""The rules for text that looks like an expression."""
 _MOST_REMEMBERED = 1000
 
 
@@ -51,7 +54,10 @@ def read_flow_text(name: str) -> FlowText:
 def check_before_run(
     text: FlowText, name: str, run: Mapping[str, Any], *, changed: Collection[str] = (), is_part: bool = False
 ) -> None:
-    """Raise if a run of the flow would fail, after printing the errors in it. Warnings are not printed.
+    """Raise if a run of the flow would fail, after printing the errors in it.
+
+    Warnings are only printed about text that looks like an expression: such a run completes, but with data that its
+    author did not mean.
 
     Args:
         text: The flow.
@@ -75,21 +81,24 @@ def check_before_run(
     kept = {*step_ids(run)} - {*changed}
     flow = text.unplaced.root.value
     every = find_in(text.unplaced, target=target)
-    if all(each.level == "warning" for each in every):
+    if all(each.level == "warning" and each.rule not in _NOTED for each in every):
         _remember(digest, remembered)
-    if not any(_blocking(every, flow, kept, is_part=is_part)):
+    if not any(_concerning(every, flow, kept, is_part=is_part)):
         return
     from ..records.diagnostics import InvalidFlow, called, counted, finding_records, source_text
 
     chosen, ignored = project.rules.select, project.rules.ignore
     found = [
         each
-        for each in _blocking(find_in(text, target=target), flow, kept, is_part=is_part)
+        for each in _concerning(find_in(text, target=target), flow, kept, is_part=is_part)
         if (not chosen or each.rule in chosen) and each.rule not in ignored
     ]
-    if not found:
+    errors = [each for each in found if each.level != "warning"]
+    if not errors:
+        for each in finding_records(name, found):
+            note(f"{each['file']}:{each['line']}:{each['column']}: {each['message']}; {each['hint']}")
         return
-    records = finding_records(name, found)
+    records = finding_records(name, errors)
     is_json = current_session().json_errors
     if not is_json:
         click.echo(source_text(records), err=True, nl=False)
@@ -97,16 +106,17 @@ def check_before_run(
     raise InvalidFlow(told, records if is_json else [], hint="--no-check sends it all the same")
 
 
-def _blocking(
+def _concerning(
     found: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
-    """Yield the errors that concern the run: none in test cases, in steps that are not run, or that are changed.
+    """Yield the findings that concern the run: none in test cases, in steps that are not run, or that are changed.
 
     Only the server knows its components: one of a newer release may have more.
     """
     for each in found:
         is_elsewhere = _CASES.match(each.path) or (is_part and _OUTPUT.match(each.path))
-        if each.level == "warning" or each.rule == "unknown-component" or is_elsewhere:
+        is_minor = each.level == "warning" and each.rule not in _NOTED
+        if is_minor or each.rule == "unknown-component" or is_elsewhere:
             continue
         step = _STEP.match(each.path)
         if step is None or _id(flow, int(step[1])) in (None, *kept):
