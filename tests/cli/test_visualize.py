@@ -45,6 +45,15 @@ def test_pictures(stepflow: Stepflow, name: str, begin: bytes) -> None:
     assert (stepflow.folder / name).read_bytes().startswith(begin)
 
 
+def test_equal_steps_are_one_box_unless_all_are_wanted(stepflow: Stepflow) -> None:
+    steps = [{"id": f"a{number}", "component": "/builtin/noop"} for number in range(6)]
+    (stepflow.folder / "fan.json").write_text(
+        json.dumps({"steps": steps, "output": [{"$step": each["id"]} for each in steps]})
+    )
+    assert "6 equal steps" in stepflow("visualize", "fan.json", "-o", "svg").stdout
+    assert "equal steps" not in stepflow("visualize", "fan.json", "-o", "svg", "--all-steps").stdout
+
+
 def test_svg_goes_to_a_pipe(stepflow: Stepflow) -> None:
     done = stepflow("visualize", "conditional.yaml")
     assert done.code == 0

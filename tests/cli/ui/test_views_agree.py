@@ -323,9 +323,9 @@ def from_report(world: World, run_id: str) -> Facts:
     done = world.stepflow("runs", "report", run_id, "-O", "-")
     assert done.code == 0, done
     facts = pairs_of(section_of(done.stdout, "Run"), "dt", "dd")
-    found: Facts = {"headline": facts["status"], "took": facts.get("took")}
-    if "items" in facts:
-        found["counts"] = counts_of(facts["items"])
+    found: Facts = {"headline": facts["Status"], "took": facts.get("Took")}
+    if "Items" in facts:
+        found["counts"] = counts_of(facts["Items"])
         errors = re.sub("<details>.*?</details>", "", section_of(done.stdout, "Errors"), flags=re.DOTALL)
         found["groups"] = [(int(row[0]), row[1], row[3]) for row in rows_of(errors)[1:]]
         found["totals"] = {

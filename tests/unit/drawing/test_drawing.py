@@ -211,11 +211,11 @@ def started_with(shown: RunReport) -> str:
 
 def test_report_shows_what_the_run_was_started_with() -> None:
     for name in ("input", "variables", "overrides", "labels", "note", "rerun of", "kept"):
-        assert f"<th>{name}</th>" in started_with(report())
+        assert f"<th>{name.capitalize()}</th>" in started_with(report())
     batch = report(3)
     assert "3, with the items below" in started_with(batch)
     items = batch.html().partition("<h2>Items</h2>")[2]
-    assert "<th>input</th>" in items
+    assert "<th>Input</th>" in items
     assert "&quot;nr&quot;: 2" in items
 
 
@@ -231,10 +231,10 @@ def test_what_a_server_tells_of_inputs_is_masked(monkeypatch: pytest.MonkeyPatch
 def test_report_says_that_the_input_is_not_known() -> None:
     shown = given(report(3), RunArguments(run_id="r"))
     assert "not known" in started_with(shown)
-    assert "<th>input</th>" not in shown.html().partition("<h2>Items</h2>")[2]
+    assert "<th>Input</th>" not in shown.html().partition("<h2>Items</h2>")[2]
     # Of a run whose items and inputs do not match, none is shown with the wrong item.
     fewer = given(report(3), RunArguments(run_id="r", inputs=[1, 2]))
-    assert "<th>input</th>" not in fewer.html().partition("<h2>Items</h2>")[2]
+    assert "<th>Input</th>" not in fewer.html().partition("<h2>Items</h2>")[2]
 
 
 def test_secrets_from_the_environment_are_masked_however_runs_read_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,16 +40,26 @@ _ENDINGS = {
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 @OUTPUT.option("--no-servers", "Without the colours and the legend of plugins.")
 @OUTPUT.option("--no-details", "Steps by name only, without component and marks.")
-def command(flow: str, format: str | None, output: str | None, show: bool, no_servers: bool, no_details: bool) -> None:
+@OUTPUT.option("--all-steps", "Draw a box for each step, also of a fan-out.")
+def command(
+    flow: str,
+    format: str | None,
+    output: str | None,
+    show: bool,
+    no_servers: bool,
+    no_details: bool,
+    all_steps: bool,
+) -> None:
     """FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
     bold frame, conditional branches are dashed with their condition, alternatives of $coalesce are numbered, and flows
-    inside of the flow have a frame of their own.
+    inside of the flow have a frame of their own. Five or more equal steps are one box, and in flows of more than 40
+    boxes, so are flows inside of steps.
 
     text, dot and mermaid need nothing; the other formats need the extra stepflow-client[draw].
     """
     Output(path=output).check()
     form = format or _format_of(output)
-    content = _document(load_flow_file(flow), form, servers=not no_servers, details=not no_details)
+    content = _document(load_flow_file(flow), form, not no_servers, not no_details, all_steps)
     write_document(content, output)
     if format is None and form == "text" and output is None:
         note("-O flow.svg draws a picture")
@@ -67,12 +77,12 @@ def _format_of(output: str | None) -> str:
     return _ENDINGS.get(ending[1:], "svg")
 
 
-def _document(flow: dict[str, object], form: str, *, servers: bool, details: bool) -> bytes:
+def _document(flow: dict[str, object], form: str, servers: bool, details: bool, all_steps: bool) -> bytes:
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 
     if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
         return write(flow, include_details=details).encode()
-    drawing = draw(flow, include_servers=servers, include_details=details)
+    drawing = draw(flow, include_servers=servers, include_details=details, include_all_steps=all_steps)
     if form == "png":
         return drawing.png()
     return (drawing.html() if form == "html" else drawing.svg()).encode()

@@ -14,22 +14,18 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import write_yaml
 from stepflow_client.drawing.charts import timeline
 from stepflow_client.drawing.drawn_graph import flow_graph
+from stepflow_client.drawing.folding import compact
 from stepflow_client.drawing.layout import lay_out
 from stepflow_client.drawing.report_page import bars_of, statuses_of
 from stepflow_client.drawing.svg import Look, svg
 
 from ..inputs.flow import in_reading_order
-from .folding import LEAST, fold
 from .item_urls import ItemUrls
 
 if TYPE_CHECKING:
     from stepflow_client.drawing import RunReport
+    from stepflow_client.drawing.folding import FoldedGraph
     from stepflow_client.drawing.layout import Layout
-
-    from .folding import FoldedGraph
-
-_MOST_UNFOLDED = 40
-"""Number of boxes up to which the flows inside of steps are drawn."""
 
 
 def timeline_of(
@@ -154,10 +150,7 @@ def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
     key = (repr(flow), is_whole)
     found = _PREPARED.pop(key, None)
     if found is None:
-        graph = flow_graph(flow)
-        folded = fold(
-            graph, nested=not is_whole and len(graph.nodes) > _MOST_UNFOLDED, least=None if is_whole else LEAST
-        )
+        folded = compact(flow_graph(flow), is_whole=is_whole)
         try:
             found = folded, lay_out(folded.graph)
         except StepflowClientError:

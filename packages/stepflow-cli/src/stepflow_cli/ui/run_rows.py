@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from stepflow_client.drawing.report_page import worst
+from stepflow_client.drawing.folding import worst
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails

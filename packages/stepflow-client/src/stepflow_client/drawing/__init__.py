@@ -22,6 +22,7 @@ from ..flows.flow_argument import FlowSource, load_flow
 from . import graph_text
 from .charts import StepTime
 from .drawn_graph import FlowGraph, flow_graph
+from .folding import compact
 from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
 from .report_page import report_page
@@ -45,13 +46,20 @@ class Drawing:
     """Whether plugins have colours and a legend. Default True."""
     include_details: bool = True
     """Whether steps show their component and marks. Default True."""
+    include_all_steps: bool = False
+    """Whether each step has a box, although others are equal. Default False."""
 
     def __post_init__(self) -> None:
         """Check the flags."""
-        check_flags(include_servers=self.include_servers, include_details=self.include_details)
+        check_flags(
+            include_servers=self.include_servers,
+            include_details=self.include_details,
+            include_all_steps=self.include_all_steps,
+        )
 
     def _svg(self, *, style: bool) -> str:
-        return svg(self._graph, Look(self.statuses, self.include_servers, self.include_details, style))
+        folded = compact(self._graph, is_whole=self.include_all_steps)
+        return svg(folded.graph, Look(folded.states(self.statuses), self.include_servers, self.include_details, style))
 
     def svg(self) -> str:
         """Return the drawing as SVG text.
@@ -102,8 +110,12 @@ def draw(
     statuses: Mapping[str, str] | None = None,
     include_servers: bool = True,
     include_details: bool = True,
+    include_all_steps: bool = False,
 ) -> Drawing:
     """Return a drawing of a flow. Values of secret variables in the flow are replaced by `***`.
+
+    Five or more equal steps, such as those of a fan-out, are one box. In flows of more than 40 boxes, a flow inside of
+    a step is a mark of the step.
 
     Args:
         flow: The path of a file, or the flow itself.
@@ -111,13 +123,14 @@ def draw(
             `not_run` (drawn dashed and grey) or `not_needed` (pale).
         include_servers: Whether plugins have colours and a legend. Default True.
         include_details: Whether steps show their component and marks. Default True.
+        include_all_steps: Whether each step has a box, and flows inside of steps are drawn. Default False.
 
     Raises:
         FlowFileError: If the file cannot be read.
         InvalidArgumentError: If `flow` is not a flow.
     """
     shown = {} if statuses is None else check_mapping(statuses, "statuses")
-    return Drawing(_graph(flow), shown, include_servers, include_details)
+    return Drawing(_graph(flow), shown, include_servers, include_details, include_all_steps)
 
 
 def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import singledispatch
 from html import escape
 from typing import Any, NamedTuple
@@ -265,7 +265,7 @@ def _status(value: object) -> str:
 
 def _word(value: object, longest: int) -> str:
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S %Z}"
     text = value if isinstance(value, str) else "" if value is None else short_json(value, longest)
     return cut(text, longest)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -14,6 +14,7 @@ from .._rules.failure_groups import MOST_SHOWN, failure_groups
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, timeline
 from .drawn_graph import flow_graph
+from .folding import compact, worst
 from .graph_text import mermaid
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
@@ -23,21 +24,20 @@ from .report_parts import (
     escaped,
     facts_list,
     folded,
+    local_time,
     message,
     row,
     scroll,
     section,
     status_mark,
     table,
+    titled,
 )
 from .run_report import RunReport
 from .svg import STYLE, Look, svg
 from .theme import HIDDEN_MARK, STATUS_STYLE
 
 __all__ = ["report_page"]
-
-_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
-"""States of a step, from the one that any other replaces."""
 
 _PAGE = 100
 _MOST_BARS = 40
@@ -80,7 +80,10 @@ def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int
     if report.flow:
         yield section("Graph", scroll(_picture(report, number), "graph"))
     if bars:
-        what = "Timeline" if len(report.items) < 2 else f"Timeline of the {len(bars)} slowest items"
+        what = "Timeline" if not is_batch else f"Timeline of the {len(bars)} slowest items"
+        if len(bars) > _PAGE:
+            what = f"Timeline of the {_PAGE} slowest steps"
+            bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE]
         yield section(what, scroll(timeline(bars, whole=whole), "timeline"))
     durations = latency(item_times(report.times))
     if durations:
@@ -119,7 +122,7 @@ def _result(report: ReportData) -> str:
 
 
 def _details(details: object) -> str:
-    return f"<details><summary>cause</summary>{json_tree(details)}</details>" if details else ""
+    return f"<details><summary>Details</summary>{json_tree(details)}</details>" if details else ""
 
 
 def _summary(report: ReportData) -> str:
@@ -130,7 +133,7 @@ def _summary(report: ReportData) -> str:
         del counts["total"]
         told = ", ".join(f"{count} {escaped(status)}" for status, count in counts.most_common())
         facts.append(("items", told or "none"))
-    facts += [("created", escaped(f"{run.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"))] if run.created_at else []
+    facts += [("created", local_time(run.created_at))] if run.created_at else []
     if run.duration is not None:
         facts.append(("took", duration_text(run.duration)))
     facts += [("run", f"<code>{escaped(run.run_id)}</code>"), ("flow id", f"<code>{escaped(run.flow_id)}</code>")]
@@ -155,14 +158,14 @@ def _given(given: RunArguments, *, is_batch: bool) -> str:
     if given.rerun_of is not None:
         rows.append(("rerun of", escaped(given.rerun_of)))
         rows.append(("kept", escaped(", ".join(given.kept) or "no step")))
-    return "<table>" + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
+    return "<table>" + "".join(f"<tr><th>{titled(name)}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
 
 
 def _picture(report: ReportData, number: int) -> str:
     graph = flow_graph(report.flow)
-    statuses = statuses_of(report)
+    folded = compact(graph)
     try:
-        return svg(graph, Look(statuses, style=False, name=f"run{number}"))
+        return svg(folded.graph, Look(folded.states(statuses_of(report)), style=False, name=f"run{number}"))
     except DrawingUnavailableError:
         hint = (
             "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid's language."
@@ -180,12 +183,6 @@ def statuses_of(report: ReportData) -> dict[str, str]:
     ran = {name: [s for s in each if s != "not_run" or "completed" not in each] for name, each in found.items()}
     states = {name: worst(each) for name, each in ran.items()}
     return {name: state for name, state in states.items() if state not in ("", "not_started")}
-
-
-def worst(states: Iterable[str]) -> str:
-    """Return the state to show for several steps or items; empty if none is known."""
-    known = [state for state in states if state in _WORST]
-    return max(known, key=_WORST.index) if known else ""
 
 
 def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
@@ -236,7 +233,9 @@ def _errors(items: Sequence[RunItem]) -> str:
     if not rows:
         return ""
     left = len(groups) - len(rows)
-    return table(("count", "step", "code", "message", "items"), rows) + (f"<p>{left} more</p>" if left else "")
+    return table(("count", "step", "code", "message", "items"), rows, stacks=True) + (
+        f"<p>{left} more</p>" if left else ""
+    )
 
 
 def latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
@@ -298,7 +297,9 @@ def _steps(report: ReportData) -> str:
         rows.append(
             row(escaped(step.step_id), escaped(step.component or ""), _step_state(report, step), took, attempts, value)
         )
-    return table(("step", "component", "status", "duration", "attempts", "output or error"), rows)
+    heads = ("step", "component", "status", "duration", "attempts", "output or error")
+    failed = [step.status.value == "failed" for step in report.steps]
+    return _paged(heads, rows, failed) if len(rows) > _PAGE else table(heads, rows, stacks=True)
 
 
 def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
@@ -310,19 +311,22 @@ def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     known = inputs if inputs is not None and len(inputs) == len(items) else None
     longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
     heads = ("item", "status", "step", *(("input",) if known else ()), "output or error")
+    rows = [
+        _item(item, longest, short_json(value, longest) if known else None)
+        for item, value in zip(items, known or [None] * len(items), strict=True)
+    ]
+    return _paged(heads, rows, [item.status.value == "failed" for item in items])
+
+
+def _paged(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
+    """Return a long table in parts, of which the first is open."""
     pages = []
-    for begin in range(0, len(items), _PAGE):
-        found = items[begin : begin + _PAGE]
-        failed = sum(item.status.value == "failed" for item in found)
-        title = f"{begin} to {begin + len(found) - 1}" + (f": {failed} failed" if failed else "")
-        given = known[begin : begin + _PAGE] if known else [None] * len(found)
-        rows = [
-            _item(item, longest, short_json(value, longest) if known else None)
-            for item, value in zip(found, given, strict=True)
-        ]
+    for begin in range(0, len(rows), _PAGE):
+        shown, count = rows[begin : begin + _PAGE], sum(failed[begin : begin + _PAGE])
+        title = f"{begin} to {begin + len(shown) - 1}" + (f": {count} failed" if count else "")
+        content = table(heads, shown, stacks=True)
         pages.append(
-            f'<details class="page"{" open" if begin == 0 else ""}><summary>{title}</summary>'
-            f"{table(heads, rows)}</details>"
+            f'<details class="page"{" open" if begin == 0 else ""}><summary>{title}</summary>{content}</details>'
         )
     return "".join(pages)
 

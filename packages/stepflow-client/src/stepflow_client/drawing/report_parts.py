@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from html import escape
 
 from .._base.text import cut, visible, visible_lines
@@ -28,7 +29,10 @@ td:not(.n){min-width:6em}td>div{min-width:12em;white-space:pre-wrap}
 td.n{text-align:right;white-space:nowrap}.runs>*{min-width:0}
 @media (min-width:1800px){body:has(.two){max-width:none}.two{display:grid;gap:0 var(--space-4);
 grid-template-columns:1fr 1fr}}
-@media (max-width:640px){body{padding:var(--space-3)}section{padding:var(--space-3)}}
+@media (max-width:640px){body{padding:var(--space-3)}section{padding:var(--space-3)}
+.stack thead{position:absolute;clip-path:inset(50%)}.stack,.stack tbody{display:block}
+.stack tr{display:flex;flex-wrap:wrap;gap:2px var(--space-3);padding:8px 0;border-bottom:1px solid var(--line)}
+.stack td{display:block;border:0;padding:0;min-width:0}.stack td:has(>div),.stack td:last-child{flex:1 1 100%}}
 details.page{margin:6px 0}summary{cursor:pointer;padding:3px 0}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);padding:8px}
 @media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg,section{break-inside:avoid}
@@ -57,16 +61,33 @@ def message(text: str) -> str:
     return escape(visible_lines(text)).replace("\n", "&#10;")
 
 
-def table(heads: Sequence[str], rows: Iterable[str]) -> str:
-    """Return a table; its heads and cells are HTML."""
-    head = "".join(f"<th>{each}</th>" for each in heads)
-    content = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+def titled(name: str) -> str:
+    """Return a heading with its first letter in upper case."""
+    return name[:1].upper() + name[1:]
+
+
+def local_time(time: datetime) -> str:
+    """Return a time in the zone of the machine that writes it."""
+    return f'<time datetime="{time.isoformat()}">{escape(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}")}</time>'
+
+
+def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False) -> str:
+    """Return a table; its heads and cells are HTML.
+
+    Args:
+        heads: The headings of the columns.
+        rows: The rows.
+        stacks: Whether narrow screens show each row as lines.
+    """
+    head = "".join(f"<th>{titled(each)}</th>" for each in heads)
+    kind = ' class="stack"' if stacks else ""
+    content = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return scroll(content, f"table: {heads[0]}, {heads[-1]}")
 
 
 def facts_list(facts: Sequence[tuple[str, str]]) -> str:
     """Return facts, as pairs of a name and HTML."""
-    pairs = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+    pairs = "".join(f"<div><dt>{titled(name)}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{pairs}</dl>'
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from stepflow_client.drawing.drawn_graph import FlowGraph, GraphNode
-from stepflow_client.drawing.report_page import worst
+from .drawn_graph import FlowGraph, GraphNode
 
 LEAST = 5
 """Number of equal steps from which on they are one box."""
+_MOST_UNFOLDED = 40
+"""Number of boxes up to which the flows inside of steps are drawn."""
+_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
+"""States of a step, from the one that any other replaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,17 @@ class FoldedGraph:
         """Return the worst state of the steps of each box, from the states of the steps."""
         found = {box: worst(states.get(each, "") for each in members) for box, members in self.members.items()}
         return {box: state for box, state in found.items() if state}
+
+
+def compact(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
+    """Return a graph as it is drawn: equal steps are one box, and in large flows, so is a flow inside of a step.
+
+    Args:
+        graph: The graph.
+        is_whole: Whether each step keeps its box nevertheless.
+    """
+    nested = not is_whole and len(graph.nodes) > _MOST_UNFOLDED
+    return fold(graph, nested=nested, least=None if is_whole else LEAST)
 
 
 def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = LEAST) -> FoldedGraph:
@@ -118,3 +132,9 @@ def _kinds(graph: FlowGraph) -> dict[str, int]:
 def _numbered(looks: Mapping[str, object]) -> dict[str, int]:
     numbers: dict[object, int] = {}
     return {node: numbers.setdefault(look, len(numbers)) for node, look in looks.items()}
+
+
+def worst(states: Iterable[str]) -> str:
+    """Return the state to show for several steps or items; empty if none is known."""
+    known = [state for state in states if state in _WORST]
+    return max(known, key=_WORST.index) if known else ""

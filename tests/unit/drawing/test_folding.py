@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepflow_cli.ui.folding import fold, worst
+from stepflow_client.drawing import draw
 from stepflow_client.drawing.drawn_graph import flow_graph
+from stepflow_client.drawing.folding import fold, worst
 from stepflow_client.drawing.svg import Look, svg
 
 
@@ -67,3 +68,17 @@ def test_boxes_are_links_and_tell_of_failed_children() -> None:
     assert "3 failed in sub-runs" in picture
     assert "3✗" in picture
     assert 'role="group"' in picture
+
+
+def test_a_drawing_folds_unless_it_is_to_show_all_steps() -> None:
+    fan = [step(f"a{number}") for number in range(20)]
+    flow = {"steps": fan, "output": [{"$step": each["id"]} for each in fan]}
+    folded = draw(flow, statuses={"a3": "failed", "a4": "completed"}).svg()
+    assert "a0 … a19" in folded
+    assert "20 equal steps" in folded
+    # The box has the worst status of its steps.
+    assert "✗" in folded
+    assert "✓" not in folded
+    whole = draw(flow, statuses={"a3": "failed"}, include_all_steps=True).svg()
+    assert "equal steps" not in whole
+    assert all(f">a{number}<" in whole for number in range(20))
