@@ -155,6 +155,11 @@ _SCHEMAS = [
         _schema("variables", "{properties: {v: {type: string}}}", "[{$step: a}, {$variable: v, «default: 1}]"),
     ),
     Fault(
+        "unset variable",
+        "unset-variable",
+        _schema("variables", "{properties: {v: {$ref: '#/$defs/V', $defs: {V: {}}}}}", "[{$step: a}, {$variable: «v}]"),
+    ),
+    Fault(
         "default type",
         "default-type",
         _schema("variables", "{properties: {v: {type: integer, default: «x}}}", "[{$step: a}, {$variable: v}]"),

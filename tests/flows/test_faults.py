@@ -110,14 +110,18 @@ def test_a_cycle_is_told_once_for_each_reference_to_a_later_step() -> None:
 @pytest.mark.parametrize(
     ("kind", "schema", "path"),
     [
-        ("input", "{type: object, properties: {m: {$ref: '#/$defs/M'}}, $defs: {M: {type: object}}}", "$.m"),
-        ("input", "{$ref: '#/$defs/a~1b', $defs: {a/b: {type: object, properties: {m: {}}}}}", "$.m"),
-        ("input", "{$ref: '#/$defs/a%20b', $defs: {a b: {type: object, properties: {m: {}}}}}", "$.m"),
+        (
+            "input",
+            "{type: object, properties: {m: {$ref: '#/$defs/M'}}, required: [m], $defs: {M: {type: object}}}",
+            "$.m",
+        ),
+        ("input", "{$ref: '#/$defs/a~1b', $defs: {a/b: {type: object, properties: {m: {}}, required: [m]}}}", "$.m"),
+        ("input", "{$ref: '#/$defs/a%20b', $defs: {a b: {type: object, properties: {m: {}}, required: [m]}}}", "$.m"),
         ("input", "{type: array, prefixItems: [{type: object}], items: {type: string}}", "$[0].s"),
         ("input", "{type: object, properties: {a: {}}, additionalProperties: true}", "$.b"),
         ("input", "{type: object, properties: {a: {}}, patternProperties: {^b: {}}}", "$.b"),
         ("input", "{type: object, required: [a]}", "$.b"),
-        ("input", "{anyOf: [{type: object, properties: {m: {type: string}}}, {type: 'null'}]}", "$.m"),
+        ("input", "{anyOf: [{type: object, properties: {m: {}}, required: [m]}, {type: 'null'}]}", "$.m"),
         (
             "steps",
             "{properties: {a: {$defs: {M: {type: object}}, type: object, properties: {m: {$ref: '#/$defs/M'}}}}}",

@@ -152,6 +152,8 @@ _VARIABLES = {
         "v": {"type": "string"},
         "d": {"type": "array", "default": [1]},
         "e": {"type": "string", "default": None},
+        "m": {"anyOf": [{"type": "string"}]},
+        "c": {"type": "string", "enum": ["a"]},
     }
 }
 
@@ -179,7 +181,11 @@ _VARIABLES = {
         ({"$input": "a.b"}, "unknown"),
         ({"$variable": "v"}, "string"),
         ({"$variable": "$.d[0]"}, "unknown"),
-        ({"$variable": "v", "default": 1}, "string | integer"),
+        ({"$variable": "v", "default": 1}, "string"),
+        ({"$variable": "m", "default": 1}, "string | integer"),
+        ({"$if": {"$variable": "v"}, "then": 1}, "integer"),
+        ({"$if": {"$variable": "m"}, "then": 1}, "integer | null"),
+        ({"$variable": "c"}, '"a" | ""'),
         ({"$variable": "u"}, "unknown"),
         ({"$variable": "e"}, "string | null"),
     ],
@@ -314,7 +320,7 @@ def test_a_part_that_fits_is_proposed() -> None:
 def test_further_fields_have_a_type_too() -> None:
     schema = {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}}
     known = [{"name": "x", "path": "/shop/x", "input_schema": schema}]
-    schemas = {"properties": {"input": {"type": "object", "properties": {"n": {"type": "integer"}}}}}
+    schemas = {"properties": {"input": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}}
     step = {"id": "a", "component": "/shop/x", "input": {"any": {"$input": "$.n"}}, "mustExecute": True}
     flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [step], "output": 1}
     # Nothing reads the output of the step: that it has no type does not matter.
@@ -379,7 +385,7 @@ def test_a_wrong_input_is_told_once(given: str) -> None:
     ],
 )
 def test_types_of_numbers_conditions_and_parts(duration: str, rules: list[str]) -> None:
-    whole = "{type: object, properties: {n: {type: integer}}}"
+    whole = "{type: object, properties: {n: {type: integer}}, required: [n]}"
     text = "{type: object, properties: {s: {type: string}}, required: [s]}"
     fields = (
         "whole: {type: integer}, number: {type: number}, maybe: {type: [integer, 'null']}, "

@@ -25,7 +25,7 @@ _A, _B = {"$step": "a"}, {"$step": "b"}
 _TEXT = {"type": "string"}
 _INNER = {"steps": [_step("x", {"$input": "$"})], "output": {"$step": "x"}}
 _ROLE = {"$step": "a", "path": "$.messages[0].role"}
-_IN = {"type": "object", "properties": {"n": _TEXT, "o": {"type": "object", "properties": {"k": _TEXT}}, "l": {"type": "array", "items": _TEXT}}, "required": ["n"]}  # fmt: skip
+_IN = {"type": "object", "properties": {"n": _TEXT, "o": {"type": "object", "properties": {"k": _TEXT}, "required": ["k"]}, "l": {"type": "array", "items": _TEXT}}, "required": ["n", "o", "l"]}  # fmt: skip
 _GIVEN = {"n": "N", "o": {"k": "K"}, "l": ["L"]}
 _TURN = {"steps": [_step("x", "t")], "output": {"result": {"$step": "x", "path": "messages"}}}
 

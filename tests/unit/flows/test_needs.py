@@ -193,7 +193,7 @@ DECLARED = {
             }
         },
     },
-    "output": {"$variable": "mood"},
+    "output": {"$variable": "mood", "default": "kind"},
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow_client._data.declared import declared_schema
+from stepflow_client._data.declared import declared_schema, is_secret
 
 from ..context import current_session
 from ..output.messages import note, waiting
@@ -81,7 +81,7 @@ def _masked(value: Any, schema: Any) -> Any:
     """Return a value without the parts that its schema marks as secret."""
     if not isinstance(schema, Mapping) or value is None:
         return value
-    if schema.get("is_secret") is True:
+    if is_secret(schema):
         return _MASK
     if isinstance(value, list):
         return [_masked(each, schema.get("items")) for each in value]

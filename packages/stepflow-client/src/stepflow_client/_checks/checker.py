@@ -14,6 +14,7 @@ from ..flows.findings import Finding, Findings, Release, syntax_finding
 from ..flows.flow_argument import FlowSource
 from ..flows.source import FlowText, Node
 from .component_rules import check_component, check_output_paths, subflow_of
+from .declared_rules import check_declared
 from .expression_rules import check_expression
 from .flow_model import FlowModel
 from .reference_rules import check_references
@@ -136,6 +137,7 @@ def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -
         check_expression(output, found, model.by_id)
     check_references(model, found, is_subflow=depth > 0)
     check_schemas(model, found)
+    check_declared(model, found, is_subflow=depth > 0)
     check_output_paths(model, catalogue, found)
     if depth == 0:
         _check_values(root, found)

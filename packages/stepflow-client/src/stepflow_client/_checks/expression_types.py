@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from .._base.not_given import NOT_GIVEN
+from .._data.declared import unset_value
 from ..flows.expressions import Path, is_expression, keyword_of, portable_path
 from ..flows.json_types import (
     NEVER,
@@ -40,6 +42,8 @@ class Scope:
     """The output types of the steps, as far as they are known."""
     variables: Mapping[str, Any] | None = None
     """The schemas of the variables; None if the flow declares none."""
+    required: Collection[str] = ()
+    """The variables that each run must set."""
     defs: Mapping[str, Any] = field(default_factory=dict)
     true: tuple[Any, ...] = ()
     """The conditions of the branches around, which are neither null nor false in these branches."""
@@ -147,21 +151,22 @@ def read(node: Node, word: str, scope: Scope, depth: int = 0) -> Behind:
 def _variable(node: Node, parts: Path, scope: Scope, depth: int) -> Behind:
     if not parts or not isinstance(parts[0], str) or scope.variables is None or parts[0] not in scope.variables:
         return Behind(UNKNOWN)
-    found = behind(variable_type(scope.variables[parts[0]], scope.defs), parts[1:])
+    schema, is_required = scope.variables[parts[0]], parts[0] in scope.required
+    found = behind(variable_type(schema, scope.defs, is_required=is_required), parts[1:])
+    has_value = unset_value(schema, is_required=is_required) is not NOT_GIVEN
     if "default" not in node.items:
+        return found if has_value or is_required else found._replace(may_be_missing=True)
+    # Only a missing part, or a variable without a value, makes servers use the default.
+    if has_value and len(parts) == 1:
         return found
     return Behind(union([found.type, type_of(node.items["default"], scope, depth + 1)]))
 
 
-def variable_type(schema: Any, defs: Mapping[str, Any]) -> Type:
-    """Return the type of a variable from its schema, including the type of its default."""
-    type = type_of_schema(schema, defs, is_source=True)
-    if isinstance(schema, Mapping) and is_expression(schema.get("default")):
-        # The variable of a sub-flow whose value is one of the flow around it.
-        return type
-    if isinstance(schema, Mapping) and "default" in schema:
-        return union([type, type_of_value(schema["default"], is_literal=False)])
-    return type
+def variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
+    """Return the type of a variable from its schema, including the type of its value in runs that do not set it."""
+    type, value = type_of_schema(schema, defs, is_source=True), unset_value(schema, is_required=is_required)
+    # An expression is the value that a flow around it has.
+    return type if value is NOT_GIVEN or is_expression(value) else union([type, type_of_value(value, is_literal=False)])
 
 
 class Slot(NamedTuple):

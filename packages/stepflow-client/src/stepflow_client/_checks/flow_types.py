@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .._data.declared import declared_schema, fields_of
 from ..flows.components import Catalogue
 from ..flows.expressions import Path, keyword_of, portable_path
 from ..flows.json_types import (
@@ -53,6 +54,7 @@ def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> Flow
     scope = Scope(
         input=given if declared is None or is_unknown(declared) else declared,
         variables=variables.value if variables is not None and isinstance(variables.value, dict) else None,
+        required=fields_of(declared_schema(model.root.value, "variables"))[1],
         defs=model.defs,
     )
     types = FlowTypes(model, scope, declared_input=declared, given_input=given)

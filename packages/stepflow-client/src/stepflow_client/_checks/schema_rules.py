@@ -1,30 +1,55 @@
-"""The flow's own schemas: whether they are valid, and whether paths, variables, cases and defaults match them."""
+"""The flow's own schemas: whether they are valid, and whether cases and defaults match them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
-from .._base.lazy import lazy_module
-from .._base.text import near
-from ..flows.expressions import portable_path, write_path
+from .._base.text import did_you_mean, near, nearest
+from .._data.declared import is_secret_marker
 from ..flows.findings import Findings
-from ..flows.json_schema import JSON_TYPES, definitions_of, mismatches, referred_name, resolved
+from ..flows.json_schema import JSON_TYPES, definitions_of, mismatches, referred_name
 from ..flows.patterns import linear_pattern
 from ..flows.source import Node
-from .flow_model import FlowModel, Read
-
-if TYPE_CHECKING:
-    from ..flows import json_types as types
-    from ..flows import schema_types
-else:
-    # Most flows are checked without types.
-    types = lazy_module("stepflow_client.flows.json_types")
-    schema_types = lazy_module("stepflow_client.flows.schema_types")
+from .flow_model import FlowModel
 
 _NESTED = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAPS = ("properties", "$defs", "patternProperties", "dependentSchemas")
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "": (object,), "text": (str,), "a boolean": (bool,), "a number": (int, float), "a list": (list,),
+    "a mapping": (dict,), "a schema": (dict, bool, list),
+}  # fmt: skip
+_OF_RUNS = {
+    "type": "a type", "$ref": "text", "properties": "a mapping", "required": "a list", "items": "a schema",
+    "default": "", "enum": "a list", "anyOf": "a list", "oneOf": "a list", "allOf": "a list",
+    "additionalProperties": "a schema", "patternProperties": "a mapping", "$defs": "a mapping",
+    "is_secret": "a boolean", "env_var": "text",
+}  # fmt: skip
+"""The keywords whose loss changes what runs accept, show or use."""
+_KEYWORDS = {
+    **_OF_RUNS,
+    **dict.fromkeys(("title", "description", "format", "pattern", "$schema", "$id", "$anchor", "$comment"), "text"),
+    **dict.fromkeys(("nullable", "deprecated", "readOnly", "writeOnly", "uniqueItems"), "a boolean"),
+    **dict.fromkeys(("minimum", "maximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems",
+                     "minProperties", "maxProperties", "minContains", "maxContains"), "a number"),
+    **dict.fromkeys(("definitions", "dependentSchemas", "dependentRequired", "discriminator"), "a mapping"),
+    **dict.fromkeys(("contains", "propertyNames", "additionalItems", "unevaluatedItems", "unevaluatedProperties"),
+                    "a schema"),
+    "prefixItems": "a list",
+    **dict.fromkeys(("examples", "example", "exclusiveMinimum", "exclusiveMaximum"), ""),
+}  # fmt: skip
+"""The keywords of JSON Schema and OpenAPI, and those of flows, with the kinds of their values."""
+_HINTS = {
+    "a boolean": "write true or false, without quotes",
+    "a list": "write [a, b]",
+    "a mapping": "write NAME: {type: ...}",
+    "text": "write a string",
+}
+_SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
+"""Keywords with which too many other words are similar."""
 
 
 def check_schemas(model: FlowModel, found: Findings) -> None:
@@ -37,21 +62,15 @@ def check_schemas(model: FlowModel, found: Findings) -> None:
         schema = model.schema(name)
         if schema is not None and schema.value is not None:
             _check_schema(schema, defs, found)
+    variables = model.schema("variables", "properties")
+    for node in (model.schema("variables"), *(variables.items.values() if variables is not None else ())):
+        if node is not None and isinstance(node.value, bool):
+            found.add("not-a-schema", "error", node, "runs of this flow never end: servers fail at a schema of "
+                      "variables that is no mapping", "write {} for any value")  # fmt: skip
     _check_step_schemas(model, defs, found)
     examples = model.root.get("examples")
     _check_cases("test case", model.cases, model, found)
     _check_cases("example", examples.elements if examples else (), model, found)
-    given = model.schema("input")
-    if given is not None:
-        type = schema_types.type_of_schema(given.value, defs, is_source=True)
-        for read in model.reads:
-            if read.kind == "input":
-                wrong = types.behind(type, portable_path(read.reference.path) or ())
-                if wrong.problem:
-                    message = f"{wrong.problem} (the flow's input schema)"
-                    found.add("unknown-input", wrong.level, read.target, message, wrong.hint)
-                _check_alternative(read, type, found)
-    _check_variables(model, defs, found)
 
 
 def _check_schema(node: Node, defs: Mapping[str, Any], found: Findings) -> None:
@@ -60,6 +79,7 @@ def _check_schema(node: Node, defs: Mapping[str, Any], found: Findings) -> None:
     if not isinstance(node.value, dict):
         found.add("not-a-schema", "error", node, "a schema is a mapping", "write {type: string} or the like")
         return
+    _check_keywords(node, found)
     defs = definitions_of(node.value, defs)
     kind = node.get("type")
     for each in (kind.elements or [kind]) if kind is not None else []:
@@ -79,6 +99,45 @@ def _check_schema(node: Node, defs: Mapping[str, Any], found: Findings) -> None:
         default = node.items["default"]
         for wrong in mismatches(default.value, node.value, defs):
             found.add_mismatch("default-type", "warning", default, wrong, "the default does not fit: ")
+
+
+def _check_keywords(node: Node, found: Findings) -> None:
+    """Find misspelt keywords, and keywords with values of the wrong kind. Other unknown keys are annotations."""
+    for key, child in node.items.items():
+        kind = _KEYWORDS.get(key)
+        if kind is not None:
+            # These have findings of their own.
+            if key not in ("required", "type") and not _is_of(child.value, kind):
+                found.add("not-a-schema", "error", child, f"{key} is {kind}", _HINTS.get(kind))
+        elif key not in _SHORT and (name := _meant(key)) is not None and name not in node.items:
+            if name == "is_secret":
+                found.add("unknown-key", "error", node, f"a schema has no keyword {key!r}: this client hides the "
+                          "values all the same, other programs do not", did_you_mean(name), key=key)  # fmt: skip
+            elif _is_of(child.value, _KEYWORDS[name]):
+                level = "error" if name in _OF_RUNS else "warning"
+                found.add("unknown-key", level, node, f"a schema has no keyword {key!r}: it has no effect",
+                          did_you_mean(name), key=key)  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _meant(key: str) -> str | None:
+    """Return the keyword of which a key is a misspelling; None if it is an annotation."""
+    if is_secret_marker(key):
+        return "is_secret"
+    names = {_squashed(each): each for each in _KEYWORDS}
+    found = None if key.startswith("x-") else nearest(_squashed(key), names, 0.75)
+    return None if found is None else names[found]
+
+
+def _squashed(key: str) -> str:
+    return "".join(filter(str.isalnum, key)).lower()
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    if kind == "a type":
+        return all(each in JSON_TYPES for each in (value if isinstance(value, list) else [value]))
+    # A boolean is no number.
+    return isinstance(value, _KINDS[kind]) and not (kind == "a number" and isinstance(value, bool))
 
 
 def _check_patterns(node: Node, found: Findings) -> None:
@@ -175,82 +234,3 @@ def _holds_matcher(value: Any) -> bool:
     if isinstance(value, Mapping):
         return is_matcher(value) or any(map(_holds_matcher, value.values()))
     return isinstance(value, list) and any(map(_holds_matcher, value))
-
-
-def _check_alternative(read: Read, type: types.Type, found: Findings) -> None:
-    """Find an alternative of a `$coalesce` that reads what may be absent: this is no null, but fails."""
-    branches, parts = read.reference.branches, portable_path(read.reference.path) or ()
-    guards = [each.condition for each in branches if each.kind == "then"]
-    is_alternative = any(each.kind == "coalesce" for each in branches) and not read.reference.in_condition
-    if not is_alternative or read.reference.expression in guards:
-        return
-    for index, part in enumerate(parts):
-        fields = [each.fields.get(str(part)) for each in types.behind(type, parts[:index]).type.members
-                  if isinstance(each, types.ObjectOf)]  # fmt: skip
-        if any(each is not None and not each.is_required for each in fields):
-            shown = write_path(parts[: index + 1])
-            found.add("optional-input", "warning", read.target, f"without {shown} in the input, this fails: $coalesce "
-                      f"goes on only behind null", f"write {{$if: {{$input: {shown}}}, then: "
-                      f"{{$input: {shown}}}, else: ...}}: a condition that fails is false")  # fmt: skip
-            return
-
-
-def _check_variables(model: FlowModel, defs: Mapping[str, Any], found: Findings) -> None:
-    schema = model.schema("variables")
-    if schema is None or not isinstance(schema.value, dict):
-        return
-    held = schema.get("properties")
-    declared = held.value if held is not None and isinstance(held.value, dict) else {}
-    others = types.behind(schema_types.type_of_schema(schema.value, defs, is_source=True), ())
-    required = schema.value.get("required")
-    reads = [read for read in model.reads if read.kind == "variable"]
-    for read in reads:
-        parts = portable_path(read.reference.path)
-        if not parts:
-            continue
-        name = str(parts[0])
-        if name not in declared:
-            if _is_undeclared(schema.value, others.type, name):
-                # Servers pass variables on that a flow does not declare; this client refuses them.
-                level = "warning" if "default" in read.reference.expression else "error"
-                found.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
-                          near(name, declared, "declared are"))  # fmt: skip
-            continue
-        wrong = types.behind(schema_types.type_of_schema(declared[name], defs, is_source=True), parts[1:])
-        if wrong.problem:
-            found.add("variable-path", wrong.level, read.target, wrong.problem, wrong.hint)
-        if "default" in read.reference.expression and len(parts) == 1:
-            is_required = isinstance(required, list) and name in required
-            _check_dead_default(read, resolved(declared[name], defs), is_required, found)
-    used = {read.reference.variable for read in reads}
-    if held is None or any(read.reference.path in ("", "$") for read in reads):
-        return
-    for name in declared:
-        if name not in used:
-            found.add("unused-variable", "warning", held, f"variable {name!r} is never read", "remove it", key=name)
-
-
-def _is_undeclared(schema: Mapping[str, Any], type: types.Type, name: str) -> bool:
-    """Return whether a schema of variables has no place for a name, in the schemas that it refers to either."""
-    if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
-        return False
-    fields = [member for member in type.members if isinstance(member, types.ObjectOf)]
-    if not fields:
-        return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
-    return not any(name in each.fields or (each.is_open and each.fields) for each in fields)
-
-
-def _check_dead_default(read: Read, schema: Any, is_required: bool, found: Findings) -> None:
-    if not isinstance(schema, Mapping):
-        return
-    kind = schema.get("type")
-    if "default" in schema:
-        why = "the schema's default is used first"
-    elif not is_required and (
-        kind in ("string", "number", "integer", "boolean") or (isinstance(kind, list) and "null" in kind)
-    ):
-        why = f"a variable of type {kind} that is not required gets an empty value instead"
-    else:
-        return
-    found.add("dead-default", "warning", read.node, f"this default is never used: {why}",
-              "write the default into the schema of the variable", key="default")  # fmt: skip

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+
+from .._base.not_given import NOT_GIVEN
+from .._base.text import nearest
+
+_EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
+"""The values of unset variables, by the type in their schemas."""
 
 
 def declared_schema(flow: Any, *path: str) -> Any:
@@ -30,13 +37,46 @@ def declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
             "is_required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
             "env_var": _text(declared.get("env_var")),
-            "is_secret": declared.get("is_secret") is True,
+            "is_secret": is_secret(declared),
             "description": _text(declared.get("description")),
             "value_schema": dict(declared),
         }
         for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
         if isinstance(declared, Mapping)
     }
+
+
+def unset_value(schema: Any, *, is_required: bool = False) -> Any:
+    """Return the value of a variable in runs that do not set it; `NOT_GIVEN` if reading the variable then fails.
+
+    Servers read only `default` and `type` of the schema itself: not `$ref`, `anyOf`, `enum` or the like.
+    """
+    if not isinstance(schema, Mapping) or "default" in schema:
+        return schema["default"] if isinstance(schema, Mapping) else NOT_GIVEN
+    kind = schema.get("type")
+    if is_required or not isinstance(kind, (str, list)):
+        return NOT_GIVEN
+    return _EMPTY.get(kind, NOT_GIVEN) if isinstance(kind, str) else None if "null" in kind else NOT_GIVEN
+
+
+def is_secret(schema: Any) -> bool:
+    """Return whether a schema marks its values as secret.
+
+    A misspelt `is_secret` counts too, whatever its value, except for false: better hide a value too many than show a
+    secret.
+    """
+    if not isinstance(schema, Mapping):
+        return False
+    return any(is_secret_marker(key) for key, value in schema.items() if value is not False and value is not None)
+
+
+@lru_cache(maxsize=1024)
+def is_secret_marker(key: Any) -> bool:
+    """Return whether a key of a schema is `is_secret`, or looks like a misspelling of it."""
+    if key == "is_secret":
+        return True
+    plain = "".join(each for each in str(key).lower() if each.isalpha())
+    return "s" in plain and "t" in plain and nearest(plain, ("issecret", "secret"), 0.8) is not None
 
 
 def _text(value: Any) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from .declared import declared_schema
+from .declared import declared_schema, is_secret
 
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
@@ -134,7 +134,7 @@ def hidden_mark(flow: Mapping[str, Any] | None) -> str:
 def holds_secret(schema: Any) -> bool:
     """Return whether the schema of a variable, or a part of it, is declared secret."""
     if isinstance(schema, Mapping):
-        return schema.get("is_secret") is True or any(holds_secret(each) for each in schema.values())
+        return is_secret(schema) or any(holds_secret(each) for each in schema.values())
     return isinstance(schema, list) and any(holds_secret(each) for each in schema)
 
 
@@ -204,7 +204,7 @@ def _declarations(flow: Mapping[str, Any]) -> tuple[Any, dict[str, Mapping[str, 
 
 
 def _secret_names(declared: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    return {name for name, each in declared.items() if each.get("is_secret") is True}
+    return {name for name, each in declared.items() if is_secret(each)}
 
 
 def _without_defaults(value: Any, names: set[str]) -> Any:
@@ -225,7 +225,7 @@ def _names_one(path: Any, names: set[str]) -> bool:
 
 def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of a variable with the values in its secret parts replaced by `***`."""
-    secret = schema.get("is_secret") is True
+    secret = is_secret(schema)
     shown: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties" and isinstance(value, Mapping):
@@ -244,7 +244,7 @@ def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
     """Yield the parts of a value that its schema marks as secret: the whole value, or properties and items of it."""
     if not isinstance(schema, Mapping):
         return
-    if schema.get("is_secret") is True:
+    if is_secret(schema):
         yield value
     elif isinstance(value, Mapping) and isinstance(schema.get("properties"), Mapping):
         for name, each in schema["properties"].items():

@@ -17,16 +17,15 @@ TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", 
 
 RULES = TYPE_RULES | {
     "ambiguous-path", "case-input", "case-output", "coalesce-list", "component-input", "component-slash",
-    "conditional-stall", "config-twice", "constant-condition", "cycle", "dangling-ref", "dead-default",
-    "default-step", "default-type", "duplicate-case", "duplicate-id", "duplicate-key", "empty-id", "expected-output",
-    "from-expression", "ignored-key", "iterate-output", "large-integer", "later-step", "malformed-path", "merge-key",
-    "misplaced-key", "misplaced-schema", "missing-key", "missing-then", "mock", "no-flow", "no-output", "not-a-schema",
-    "not-evaluated", "optional-input", "path-not-text", "required-undeclared", "schema-of-unknown-step",
-    "self-reference", "step-not-text", "syntax", "template", "two-keywords", "unchecked-pattern", "undeclared-variable",
-    "undefined-step",
+    "conditional-stall", "config-twice", "constant-condition", "cycle", "dangling-ref", "dead-default", "default-step",
+    "default-type", "duplicate-case", "duplicate-id", "duplicate-key", "empty-id", "expected-output", "from-expression",
+    "ignored-key", "iterate-output", "large-integer", "later-step", "malformed-path", "merge-key", "misplaced-key",
+    "misplaced-schema", "missing-key", "missing-then", "mock", "no-flow", "no-output", "not-a-schema", "not-evaluated",
+    "optional-input", "path-not-text", "required-undeclared", "schema-of-unknown-step", "self-reference",
+    "step-not-text", "syntax", "template", "two-keywords", "unchecked-pattern", "undeclared-variable", "undefined-step",
     "unescaped-subflow", "unknown-action", "unknown-component", "unknown-input", "unknown-key", "unknown-keyword",
-    "unknown-output-path", "unused-key", "unused-step", "unused-variable", "variable-name", "variable-path",
-    "wrong-type",
+    "unknown-output-path", "unset-variable", "unused-key", "unused-step", "unused-variable", "variable-name",
+    "variable-path", "wrong-type",
 }  # fmt: skip
 """The names of all rules."""
 

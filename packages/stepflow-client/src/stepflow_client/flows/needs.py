@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN
 from .._base.text import near, nearest_hint
-from .._data.declared import declared_schema, fields_of
+from .._data.declared import declared_schema, fields_of, is_secret, unset_value
 from ..errors import InvalidArgumentError
 from .expressions import Reference, portable_path, references
 from .graph import FlowSteps, reachable
@@ -41,7 +42,7 @@ class FlowNeeds(NamedTuple):
     declared: Mapping[str, FlowVariable]
     """The variables that the flow declares."""
     required: tuple[str, ...]
-    """Required variables without a default. Reading one of them without a value is an error."""
+    """Variables that have no value in runs that do not set them: reading one of them then fails."""
     steps: Mapping[str, _Reads]
     """The needs of each step's input, by step id."""
     reads: _Reads
@@ -135,14 +136,17 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
 
     With `any_variable`, variables that the flow does not have may be given.
     """
-    _, required = fields_of(declared_schema(flow, "variables"))
+    schemas, required = fields_of(declared_schema(flow, "variables"))
     steps = FlowSteps(flow)
     output = _reads(steps.output_reads)
     always = {name for name, step in steps.by_id.items() if step.must_execute}
     return FlowNeeds(
         declared=declared,
-        # A variable with a default is never required, even if it is listed.
-        required=tuple(name for name in required if name not in declared or declared[name].is_required),
+        required=tuple(
+            name
+            for name in dict.fromkeys((*required, *schemas))
+            if unset_value(schemas.get(name), is_required=name in required) is NOT_GIVEN
+        ),
         steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
         reads=_Reads(output.variables, output.steps | always),
         names=None if any_variable else variable_names(steps),
@@ -195,7 +199,7 @@ def _check_values(checks: Mapping[str, ValueCheck], given: Mapping[str, Any], ad
         for wrong in () if value is None else check.validator.mismatches(value, 1):
             message = f"variable {name!r} does not fit the flow's schema"
             hint: str | None = "its value is not shown, because it is secret"
-            if check.validator.schema.get("is_secret") is not True:
+            if not is_secret(check.validator.schema):
                 message = f"{message}: {wrong.message}{'' if wrong.path == '$' else f' (at {wrong.path})'}"
                 hint = wrong.hint
             raise InvalidArgumentError(message, hint="; ".join(filter(None, (hint, advice))) or None)

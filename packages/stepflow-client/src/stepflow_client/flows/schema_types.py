@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._data.declared import fields_of
+from .._data.declared import fields_of, is_secret
 from .json_schema import JSON_TYPES, definitions_of, list_schemas, referred_name, type_names
 from .json_types import (
     NEVER,
@@ -63,8 +63,7 @@ class _Reader:
     def read(self, schema: Any, depth: int) -> Type:
         """Return the type of a schema."""
         type = self._read(schema, depth)
-        is_secret = isinstance(schema, Mapping) and schema.get("is_secret") is True
-        return type._replace(is_secret=True) if is_secret else type
+        return type._replace(is_secret=True) if is_secret(schema) else type
 
     def _read(self, schema: Any, depth: int) -> Type:
         self._parts += 1

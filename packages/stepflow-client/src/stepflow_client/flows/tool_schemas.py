@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .._base.text import visible_lines
+from .._data.declared import is_secret
 from .graph import reachable
 from .json_schema import JSON_TYPES, is_number, referred_name
 
@@ -195,7 +196,7 @@ class _Writer:
             for key, value in schema.items()
             if key in _VALUES and key not in self._left_out and _VALUES[key](value)
         }
-        if schema.get("is_secret") is True:
+        if is_secret(schema):
             written = {
                 key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
             }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from stepflow_client._data.declared import is_secret
 
 from ..field_texts import json_text
 from ..flow_list import flow_list
@@ -108,11 +109,7 @@ def form_of(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     definitions = definitions if isinstance(definitions, dict) else {}
     declared = properties.get("variables")
     known = declared.get("properties") if isinstance(declared, dict) else None
-    hidden = [
-        name
-        for name, each in (known.items() if isinstance(known, dict) else ())
-        if isinstance(each, dict) and each.get("is_secret") is True
-    ]
+    hidden = [name for name, each in (known.items() if isinstance(known, dict) else ()) if is_secret(each)]
     return (
         fields_of(properties.get("input"), definitions),
         fields_of(declared, definitions, prefix="variable", secret=hidden),

@@ -1,0 +1,28 @@
+"""Mistakes in variables, schemas, conditions and limits are found at their places, with corrections."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client._checks.checker import find_in
+from stepflow_client._editing.corrections import corrected
+from stepflow_client.flows.source import FlowText
+
+from tests.flows.declared_mistakes import FLOW, MISTAKES, Mistake
+from tests.flows.found import find_in_text
+
+
+def test_the_flow_has_no_mistake() -> None:
+    assert find_in_text(FLOW, "flow.yaml", type_check=True) == []
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.wrong.strip())
+def test_a_mistake_is_found_and_corrected(mistake: Mistake) -> None:
+    before, mark, after = mistake.marked.partition("«")
+    assert mark
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    found = find_in_text(before + after, "flow.yaml")
+    here = [each for each in found if (each.line, each.column, each.rule) == (line, column, mistake.rule)]
+    assert [each.level for each in here] == [mistake.level], [(e.line, e.column, e.rule, e.message) for e in found]
+    assert mistake.hint in (here[0].hint or "")
+    if not mistake.hint:
+        assert corrected(FlowText(before + after, "flow.yaml"), find_in).flow.text == FLOW

@@ -1,0 +1,80 @@
+"""What a flow declares: the values of variables that a run does not set, and marks of secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from stepflow_client._base.not_given import NOT_GIVEN
+from stepflow_client._codec.variables import flow_variables
+from stepflow_client._data.declared import declared_variables, is_secret, unset_value
+from stepflow_client._data.secrets import HIDDEN, hidden_flow
+from stepflow_client._stores.history_rows import without_secrets
+from stepflow_client.errors import InvalidArgumentError
+from stepflow_client.flows.needs import needs_of
+
+UNSET: list[tuple[Any, Any]] = [
+    ({"type": "string"}, ""),
+    ({"type": "string", "enum": ["a"]}, ""),
+    ({"type": "string", "nullable": True}, ""),
+    ({"type": "string", "anyOf": [{"minLength": 1}]}, ""),
+    ({"type": "integer"}, 0),
+    ({"type": "number"}, 0),
+    ({"type": "boolean"}, False),
+    ({"type": ["string", "null"]}, None),
+    ({"type": ["null"]}, None),
+    ({"default": "d", "$ref": "#/$defs/T"}, "d"),
+    ({"type": "string", "default": None}, None),
+    *(
+        (schema, NOT_GIVEN)
+        for schema in (
+            {}, True, {"type": "null"}, {"type": "object"}, {"type": "array"}, {"type": ["string"]}, {"type": "objekt"},
+            {"type": ["string", "integer"]}, {"enum": ["a", None]}, {"const": "a"}, {"$ref": "#/$defs/T"},
+            {"anyOf": [{"type": "string"}, {"type": "null"}]}, {"oneOf": [{"type": "string"}]},
+            {"allOf": [{"type": "string"}]},
+        )
+    ),
+]  # fmt: skip
+"""Schemas, and the values that servers of 0.10 and 0.13 have for a variable with them that no run sets."""
+
+
+@pytest.mark.parametrize(("schema", "value"), UNSET)
+def test_the_value_of_an_unset_variable(schema: Any, value: Any) -> None:
+    assert unset_value(schema) is value or unset_value(schema) == value != NOT_GIVEN
+    has_default = isinstance(schema, dict) and "default" in schema
+    assert (unset_value(schema, is_required=True) is NOT_GIVEN) == (not has_default)
+
+
+@pytest.mark.parametrize("required", [[], ["v"]])
+@pytest.mark.parametrize("schema", [schema for schema, value in UNSET if value is NOT_GIVEN and schema is not True])
+def test_a_variable_without_a_value_has_to_be_set_if_it_is_certainly_read(schema: Any, required: list[str]) -> None:
+    flow = {
+        "schemas": {"properties": {"variables": {"properties": {"v": schema}, "required": required}}},
+        "output": {"$variable": "v"},
+    }
+    needs = needs_of(flow, flow_variables(flow))
+    with pytest.raises(InvalidArgumentError, match="requires the variable 'v', which is not given"):
+        needs.check_variables({}, None)
+    needs.check_variables({"v": None}, None)
+    flow["output"] = {"$variable": "v", "default": 1}
+    needs_of(flow, flow_variables(flow)).check_variables({}, None)
+
+
+@pytest.mark.parametrize(
+    "marker", ["is_secret", "is_secrt", "secret", "isSecret", "is-secret", "sercet", "secrets", "issecrte", "x-secret"]
+)
+@pytest.mark.parametrize("value", [True, "true", "yes", 1])
+def test_values_under_a_misspelt_marker_are_hidden(marker: str, value: Any) -> None:
+    key = {"type": "string", marker: value, "default": "the default"}
+    flow = {"schemas": {"properties": {"variables": {"properties": {"key": key}}}}, "output": {"$variable": "key"}}
+    assert declared_variables(flow)["key"]["is_secret"]
+    assert hidden_flow(flow)["schemas"]["properties"]["variables"]["properties"]["key"]["default"] == HIDDEN
+    kept = without_secrets({"output": "hunter2"}, flow, {"key": "hunter2"})
+    assert "hunter2" not in str(kept)
+    assert "the default" not in str(kept)
+
+
+@pytest.mark.parametrize("key", ["description", "section", "secure", "sector", "discrete", "default", "format"])
+def test_other_keys_mark_no_secrets(key: str) -> None:
+    assert not is_secret({key: True})
+    assert not is_secret({"is_secret": False, "secret": None})
