@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import ResultCache, StepflowRuntime, SyncStepflowClient
+from stepflow_client import Keep, ResultCache, StepflowRuntime, SyncStepflowClient
 from stepflow_client._runs.pins import pin_overrides, pinned_flow
 from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.testing import Recording, StepflowMock, expectation_of, read_tests, run_cases, run_mocked
@@ -142,7 +142,7 @@ async def test_the_flow_of_the_documentation_passes_and_runs(
     mock.mock("ask", {"messages": []})
     assert mock.run(price, given).output == {"sku": "tea", "messages": []}
     if has(release, "step_outputs"):
-        again = await client.rerun(await client.submit(price, given), from_step="ask", flow=price, input=given)
+        again = await client.rerun(await client.submit(price, given), keep=Keep(before="ask"), flow=price, input=given)
         assert again.result.output == TEA
 
 

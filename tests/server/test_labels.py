@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 from stepflow_client import (
     InvalidArgumentError,
+    Keep,
     OutputTypeError,
     StepflowRuntime,
     SyncStepflowClient,
@@ -58,7 +59,7 @@ async def test_a_view_adds_labels(worker_runtime: StepflowRuntime, history: Hist
     async with either("async", worker_runtime.url, history=history) as client:
         mine = client.with_options(labels={"team": "a", "env": "dev"})
         run = await mine.run(FLOW, {"who": "Ada"}, labels={"env": "test"})
-        again = await mine.rerun(run.run_id, from_step="only", input={"who": "Bo"})
+        again = await mine.rerun(run.run_id, keep=Keep(before="only"), input={"who": "Bo"})
         (started,) = await mine.start_rerun(run.run_id, input={"who": "Cy"})
         await started.wait()
         entries = [history.get(each) for each in (run.run_id, again.result.run_id, started.run_id)]

@@ -12,6 +12,7 @@ from stepflow_client import (
     ConflictError,
     IdempotencyConflictError,
     InvalidArgumentError,
+    Keep,
     NotFoundError,
     ResultCache,
     StepflowClient,
@@ -75,14 +76,14 @@ async def test_rerun_from_a_step_executes_it_and_what_is_behind_it(client: Any, 
     change = {"e": {"input": {"value": "new"}}}
     if not readable(release):
         with pytest.raises(UnsupportedByServerError) as refused:
-            await client.rerun(run_id, from_step="d", overrides=change)
+            await client.rerun(run_id, keep=Keep(before="d"), overrides=change)
         assert "0.12" in (refused.value.hint or "")
         assert executions(file) == {}
         return
-    plan = await client.plan_rerun(run_id, from_step="d", overrides=change)
+    plan = await client.plan_rerun(run_id, keep=Keep(before="d"), overrides=change)
     assert [(sorted(item.kept), list(item.executed)) for item in plan.items] == [(["a", "b", "c"], ["d", "e", "f"])]
     assert executions(file) == {}
-    again = await client.rerun(run_id, from_step="d", overrides=change, timeout=60)
+    again = await client.rerun(run_id, keep=Keep(before="d"), overrides=change, timeout=60)
     assert executions(file) == {"d": 1, "e": 1, "f": 1}
     assert before["c"] == ODD
     assert again.result.raise_for_failure().output == {**before, "e": "new", "f": ["new", None]}
@@ -102,7 +103,9 @@ async def test_what_only_kept_steps_read_is_neither_executed_nor_asked_for(
     run_id = await run(client, flow, {"n": 1}, overrides={"b": {"input": {"value": 2}}})
     assert executions(file) == {"b": 1, "c": 1}
     # No history knows the input, and nothing asks for it.
-    again = await client.rerun(run_id, from_step="c", overrides={"b": {"input": {"value": 2}}}, force=True, timeout=60)
+    again = await client.rerun(
+        run_id, keep=Keep(before="c"), overrides={"b": {"input": {"value": 2}}}, force=True, timeout=60
+    )
     assert [(list(item.kept), list(item.executed)) for item in again.plan.items] == [(["b"], ["c"])]
     assert (again.result.output, executions(file)) == (2, {"c": 1})
 
@@ -115,15 +118,15 @@ async def test_rerun_of_a_changed_flow(client: Any, release: str, tmp_path: Path
     run_id = await run(client, flow, {"n": 1})
     executions(file)
     changed = {**flow, "steps": [*flow["steps"][:4], counted(file, "e", "changed"), flow["steps"][5]]}
-    again = await client.rerun(run_id, from_step="e", flow=changed, timeout=60)
+    again = await client.rerun(run_id, keep=Keep(before="e"), flow=changed, timeout=60)
     assert again.result.output["f"] == ["changed", None]
     assert executions(file) == {"e": 1, "f": 1}
     changed["steps"][1] = counted(file, "b", "changed")
     for refused in ({"flow": changed}, {"overrides": {"b": {"input": {"value": 1}}}}):
         with pytest.raises(InvalidArgumentError, match="step 'b' is kept"):
-            await client.rerun(run_id, from_step="e", **refused)
+            await client.rerun(run_id, keep=Keep(before="e"), **refused)
     assert executions(file) == {}
-    forced = await client.rerun(run_id, from_step="e", flow=changed, force=True, timeout=60)
+    forced = await client.rerun(run_id, keep=Keep(before="e"), flow=changed, force=True, timeout=60)
     assert forced.result.output["b"] == {"a": 1}
     assert executions(file) == {"e": 1, "f": 1}
 
@@ -136,7 +139,7 @@ async def test_rerun_only_missing_executes_added_steps(client: Any, release: str
     run_id = await run(client, flow, {"n": 1})
     executions(file)
     added = {**flow, "steps": [*flow["steps"], counted(file, "g", {"$step": "f"})], "output": {"$step": "g"}}
-    again = await client.rerun(run_id, only_missing=True, flow=added, timeout=60)
+    again = await client.rerun(run_id, keep="completed", flow=added, timeout=60)
     assert again.result.output == ["old", None]
     assert executions(file) == {"g": 1}
 
@@ -161,7 +164,7 @@ async def test_rerun_keeps_maps_defaults_and_steps_that_must_execute(client: Any
     run_id = await run(client, flow, None)
     before = (await client.get_result(run_id)).raise_for_failure().output
     assert executions(file)["inner"] == 3
-    again = await client.rerun(run_id, from_step="last", timeout=60)
+    again = await client.rerun(run_id, keep=Keep(before="last"), timeout=60)
     assert again.result.raise_for_failure().output == before
     assert executions(file) == {"last": 1}
 
@@ -179,7 +182,7 @@ async def test_rerun_of_failed_items_of_a_batch(client: Any, release: str, tmp_p
     await client.wait_run(run_id, timeout=240)
     executions(file)
     mended = [{**each, "fails": False} for each in inputs]
-    again = await client.rerun(run_id, failed=True, input=mended, timeout=120)
+    again = await client.rerun(run_id, keep="succeeded", input=mended, timeout=120)
     assert executions(file) == {"only": failing}
     assert [result.output for result in again.results] == list(range(number))
     assert len(again.run_ids) == 1
@@ -195,14 +198,14 @@ async def test_rerun_of_a_batch_keeps_outputs_item_by_item(client: Any, release:
     run_id = await run(client, flow, inputs)
     executions(file)
     mended = [{**each, "fails": False} for each in inputs]
-    again = await client.rerun(run_id, failed=True, input=mended, timeout=120)
+    again = await client.rerun(run_id, keep="succeeded", input=mended, timeout=120)
     assert [result.output for result in again.results] == [[n, n] for n in range(5)]
     counted_again = executions(file)
     if releases.number(release) >= (0, 11):
         # Before, each failure restarts the worker, and the steps of the other items may run again late.
         assert counted_again == ({"second": 2} if readable(release) else {"first": 2, "second": 2})
     if readable(release):
-        everything = await client.rerun(run_id, from_step="second", input=mended, timeout=120)
+        everything = await client.rerun(run_id, keep=Keep(before="second"), input=mended, timeout=120)
         assert [result.output for result in everything.results] == [[n, n] for n in range(5)]
         assert executions(file) == {"second": 5}
 
@@ -212,16 +215,16 @@ async def test_rerun_refuses_what_cannot_be_right(client: Any, tmp_path: Path) -
     run_id = await run(client, six(file), {"n": 1})
     executions(file)
     with pytest.raises(InvalidArgumentError, match="no step 'dd'") as unknown:
-        await client.rerun(run_id, from_step="dd")
+        await client.rerun(run_id, keep=Keep(before="dd"))
     assert "'d'" in (unknown.value.hint or "")
     with pytest.raises(InvalidArgumentError, match="read the flow's input"):
         await client.rerun(run_id)
     with pytest.raises(NotFoundError):
-        await client.rerun("00000000-0000-7000-8000-000000000000", failed=True)
-    assert (await client.rerun(run_id, failed=True)).results == await client.get_results(run_id)
+        await client.rerun("00000000-0000-7000-8000-000000000000", keep="succeeded")
+    assert (await client.rerun(run_id, keep="succeeded")).results == await client.get_results(run_id)
     async with going_on(client) as running:
         with pytest.raises(ConflictError, match="has not ended"):
-            await client.rerun(running, failed=True)
+            await client.rerun(running, keep="succeeded")
     assert executions(file) == {}
 
 
@@ -237,7 +240,7 @@ async def test_reruns_of_reruns_of_a_batch(recorded: Any, client: Any, release: 
     batch = await run(recorded, flow, inputs)
     executions(file)
     # They fail again, each on its own, as they keep different outputs.
-    again = await recorded.rerun(batch, failed=True, timeout=60)
+    again = await recorded.rerun(batch, keep="succeeded", timeout=60)
     assert (len(again.run_ids), executions(file)) == (2, {"second": 2})
     one = again.results[3].run_id
     given = await recorded.get_run_arguments(one)
@@ -245,9 +248,9 @@ async def test_reruns_of_reruns_of_a_batch(recorded: Any, client: Any, release: 
     told = await client.get_run_arguments(one)
     assert (told.rerun_of, told.kept, told.is_recorded) == (batch, ["first"], False)
     # Another machine knows the input of neither run.
-    mended = await client.rerun(one, failed=True, input={"n": 3, "fails": False}, timeout=60)
+    mended = await client.rerun(one, keep="succeeded", input={"n": 3, "fails": False}, timeout=60)
     assert (mended.result.output, executions(file)) == (3, {"second": 1, "third": 1})
-    with_other = await recorded.rerun(one, from_step="second", input={"n": 7, "fails": False}, timeout=60)
+    with_other = await recorded.rerun(one, keep=Keep(before="second"), input={"n": 7, "fails": False}, timeout=60)
     assert (with_other.result.output, list(with_other.plan.outdated)) == (3, ["first"])
     everything = await recorded.rerun(with_other.result.run_id, timeout=60)
     assert (everything.result.output, list(everything.plan.outdated)) == (7, [])
@@ -256,7 +259,7 @@ async def test_reruns_of_reruns_of_a_batch(recorded: Any, client: Any, release: 
     # `first` of the third run is still the output of the batch's item 3.
     for n, outdated in ((3, []), (7, ["first", "second"])):
         new = {"n": n, "fails": False}
-        plan = await recorded.plan_rerun(with_other.result.run_id, from_step="third", input=new)
+        plan = await recorded.plan_rerun(with_other.result.run_id, keep=Keep(before="third"), input=new)
         assert (list(plan.items[0].kept), list(plan.outdated)) == (["first", "second"], outdated)
     assert executions(file) == {}
 
@@ -269,9 +272,13 @@ async def test_kept_steps_are_told_apart_and_have_their_own_component(
     flow = six(tmp_path / "counted")
     flow["steps"][0] = {"id": "a", "component": "/builtin/create_messages", "input": {"user_prompt": "x"}}
     first = await run(client, flow, {"n": 1})
-    again = (await client.rerun(first, from_step="c", timeout=60)).result.run_id
+    again = (await client.rerun(first, keep=Keep(before="c"), timeout=60)).result.run_id
     # A rerun of a rerun keeps the same.
-    for run_id, kept in ((first, ""), (again, "ab"), ((await client.rerun(again, from_step="c")).result.run_id, "ab")):
+    for run_id, kept in (
+        (first, ""),
+        (again, "ab"),
+        ((await client.rerun(again, keep=Keep(before="c"))).result.run_id, "ab"),
+    ):
         written = {step["id"]: step["component"] for step in flow["steps"]}
         steps = (await client.get_run_steps(run_id)).steps
         assert {step.step_id: (step.is_kept, step.component) for step in steps} == {
@@ -290,7 +297,7 @@ async def test_a_rerun_of_a_run_with_a_key_is_another_run(client: Any, release: 
     file = tmp_path / "counted"
     flow = six(file)
     run_id = await run(client, flow, {"n": 1}, idempotency_key="once")
-    again = await client.rerun(run_id, from_step="f", timeout=60)
+    again = await client.rerun(run_id, keep=Keep(before="f"), timeout=60)
     assert again.result.run_id != run_id
     found = await client.find_run(flow, idempotency_key="once")
     assert (found.run_id, (await client.get_run_flow(again.result.run_id)).flow["steps"][0]["id"]) == (run_id, "a")
@@ -308,7 +315,7 @@ async def test_double_clicks_on_a_rerun_execute_it_once(
     flow["steps"] = [{**step, "mustExecute": True} for step in flow["steps"]]
     options: dict[str, Any] = {"idempotency_key": "click", "input": {}}
     if readable(release):
-        options["from_step"] = "b"
+        options["keep"] = Keep(before="b")
     run_ids = await asyncio.gather(*(run(recorded, flow, {}) for _ in range(20)))
     executions(file)
     async with StepflowClient(worker_runtime.url) as other:
@@ -336,13 +343,13 @@ async def test_a_key_of_a_rerun_stands_for_one_call(client: Any, release: str, t
     executions(file)
     others: list[dict[str, Any]] = [{"items": [1]}, {}, {"items": [0], "overrides": {"f": {"input": {"value": 2}}}}]
     if readable(release):
-        others.append({"items": [0], "from_step": "f"})
+        others.append({"items": [0], "keep": Keep(before="f")})
     for other in others:
         with pytest.raises(IdempotencyConflictError) as refused:
             await client.rerun(run_id, **clicked | other)
         assert refused.value.run_id == first.run_id
     assert executions(file) == {}
-    nothing = await client.rerun(run_id, failed=True, **clicked)
+    nothing = await client.rerun(run_id, keep="succeeded", **clicked)
     with pytest.raises(InvalidArgumentError, match="created 0 runs: use run_ids"):
         _ = nothing.run_id
 
@@ -374,4 +381,4 @@ async def test_chosen_items_are_started_together(client: Any, tmp_path: Path) ->
     assert [each.run_id == run_id for each in again.results] == [True, True, False, True]
     with pytest.raises(InvalidArgumentError, match="no item 4"):
         await client.start_rerun(run_id, input=inputs, items=[4])
-    assert await client.start_rerun(run_id, failed=True, input=inputs) == []
+    assert await client.start_rerun(run_id, keep="succeeded", input=inputs) == []

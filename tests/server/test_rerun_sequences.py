@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from stepflow_client import (
     InvalidArgumentError,
+    Keep,
     LogConfig,
     StepflowRuntime,
     SyncStepflowClient,
@@ -175,7 +176,8 @@ class Machine:
         client = self.elsewhere if again.elsewhere else self.here
         earlier = self.runs[-1 - again.of % len(self.runs)]
         knows = earlier.is_recorded and not again.elsewhere
-        chosen: dict[str, Any] = {name: getattr(again, name) for name in ("from_step", "failed", "only_changed")}
+        steps = "unchanged" if again.only_changed else "completed" if again.from_step or again.failed else "nothing"
+        chosen = {"keep": Keep(steps, before=again.from_step, succeeded_items=again.failed)}
         given: dict[str, Any] = {"overrides": _wire(again.overrides)}
         given |= {} if again.input is None else {"input": again.input}
         if (again.from_step is not None or again.only_changed) and not self._gives_outputs():

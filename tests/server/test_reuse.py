@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError, UnsupportedByServerError
+from stepflow_client import InvalidArgumentError, Keep, UnsupportedByServerError
 from stepflow_client.flows import flow_of_step
 
 from tests.server.flows import unique
@@ -35,7 +35,7 @@ async def test_only_what_has_changed_is_executed(recorded: Any, release: str, tm
     executions(file)
     if not readable(release):
         with pytest.raises(UnsupportedByServerError):
-            await recorded.rerun(run_id, only_changed=True)
+            await recorded.rerun(run_id, keep="unchanged")
         return
     edited = {**flow, "steps": [*flow["steps"][:3], counted(file, "d", {"$step": "c"})]}
     default = {**flow, "schemas": {"properties": {"variables": {"properties": {"tone": {"default": "cold"}}}}}}
@@ -51,11 +51,15 @@ async def test_only_what_has_changed_is_executed(recorded: Any, release: str, tm
         ({"input": {"n": 2}}, "acd", ["warm", 2]),
         ({"overrides": {"c": {"input": {"value": 3}}}}, "cd", ["warm", 3]),
         # The override makes c read b, too.
-        ({"overrides": {"c": {"input": {"value": {"$step": "b"}}}}, "from_step": "b"}, "bcd", ["warm", "warm"]),
-        ({"from_step": "c"}, "cd", ["warm", 1]),
+        (
+            {"overrides": {"c": {"input": {"value": {"$step": "b"}}}}, "keep": Keep("unchanged", before="b")},
+            "bcd",
+            ["warm", "warm"],
+        ),
+        ({"keep": Keep("unchanged", before="c")}, "cd", ["warm", 1]),
     ]
     for chosen, executed, output in cases:
-        again = await recorded.rerun(run_id, only_changed=True, **chosen, timeout=60)
+        again = await recorded.rerun(run_id, **{"keep": "unchanged", **chosen}, timeout=60)
         assert (again.result.output, executions(file)) == (output, dict.fromkeys(executed, 1)), chosen
         assert list(again.plan.outdated) == []
 
@@ -67,13 +71,13 @@ async def test_a_hidden_input_is_not_taken_for_another(recorded: Any, release: s
     run_id = await run(recorded, four(file), {"n": "*** of https://me:pa55@host"})
     executions(file)
     for text in ("*** of https://me:other@host", "*x* of https://me:pa55@host"):
-        again = await recorded.rerun(run_id, input={"n": text}, only_changed=True)
+        again = await recorded.rerun(run_id, input={"n": text}, keep="unchanged")
         assert (again.result.output, executions(file)) == (["warm", text], dict.fromkeys("acd", 1))
     # Without secret variables, nothing else was hidden.
     starred = await run(recorded, four(file), {"n": "*** 1"})
     assert (await recorded.rerun(starred)).result.output == ["warm", "*** 1"]
     for text, executed in (("*** 1", []), ("*** 2", ["a", "c", "d"])):
-        again = await recorded.rerun(starred, input={"n": text}, only_changed=True)
+        again = await recorded.rerun(starred, input={"n": text}, keep="unchanged")
         assert (again.result.output, again.plan.items[0].executed) == (["warm", text], executed)
 
 
@@ -84,7 +88,7 @@ async def test_an_override_is_kept_while_it_is_given(recorded: Any, release: str
     change = {"a": {"input": {"value": 5}}}
     run_id = await run(recorded, four(file), {"n": 1}, overrides=change)
     executions(file)
-    for chosen in ({"only_changed": True}, {"from_step": "d"}):
+    for chosen in ({"keep": "unchanged"}, {"keep": Keep(before="d")}):
         again = await recorded.rerun(run_id, overrides=change, **chosen, timeout=60)
         assert (again.result.output, executions(file).keys() - {"d"}) == (["warm", 5], set())
 
@@ -102,7 +106,7 @@ async def test_recorded_arguments_are_inherited_only_if_wanted(recorded: Any, re
         (("input",), "bcd", ["warm", 1], ["input"]),
     ]
     for inherit, executed, output, taken in cases:
-        again = await recorded.rerun(run_id, only_changed=True, inherit=inherit, timeout=60)
+        again = await recorded.rerun(run_id, keep="unchanged", inherit=inherit, timeout=60)
         assert (again.result.output, set(executions(file))) == (output, set(executed)), inherit
         assert set(again.plan.recorded) <= set(taken)
     with pytest.raises(InvalidArgumentError, match="inherit"):
@@ -117,7 +121,7 @@ async def test_what_overrides_read_is_executed_again(recorded: Any, release: str
     file = tmp_path / "counted"
     run_id = await run(recorded, four(file), {"n": 1}, overrides={"c": {"input": {"value": {"$step": "b"}}}})
     executions(file)
-    again = await recorded.rerun(run_id, from_step="b", variables={"tone": "dry"}, timeout=60)
+    again = await recorded.rerun(run_id, keep=Keep(before="b"), variables={"tone": "dry"}, timeout=60)
     assert (again.result.output, executions(file)) == (["dry", "dry"], {"b": 1, "c": 1, "d": 1})
 
 
@@ -129,9 +133,9 @@ async def test_without_a_history_what_reads_a_given_input_is_executed(
     file = tmp_path / "counted"
     run_id = await run(client, four(file), {"n": 1})
     executions(file)
-    same = await client.rerun(run_id, only_changed=True, timeout=60)
+    same = await client.rerun(run_id, keep="unchanged", timeout=60)
     assert (same.result.output, executions(file), list(same.plan.unknown)) == (["warm", 1], {}, ["overrides"])
-    again = await client.rerun(run_id, only_changed=True, input={"n": 1}, timeout=60)
+    again = await client.rerun(run_id, keep="unchanged", input={"n": 1}, timeout=60)
     assert (again.result.output, executions(file)) == (["warm", 1], {"a": 1, "c": 1, "d": 1})
 
 
@@ -144,7 +148,7 @@ async def test_one_step_alone(recorded: Any, release: str, tmp_path: Path) -> No
     assert (alone.output, executions(file)) == ("mine", {"d": 1})
     if not readable(release):
         with pytest.raises(UnsupportedByServerError):
-            await recorded.rerun(run_id, only_step="d")
+            await recorded.rerun(run_id, keep=Keep(all_except="d"))
         return
     cases: list[tuple[dict[str, Any], str, Any, list[str]]] = [
         ({}, "d", ["warm", 1], []),
@@ -156,7 +160,7 @@ async def test_one_step_alone(recorded: Any, release: str, tmp_path: Path) -> No
         ({"overrides": {"b": {"input": {"value": 1}}}}, "d", ["warm", 1], ["b"]),
     ]
     for chosen, step, output, outdated in cases:
-        again = await recorded.rerun(run_id, only_step=step, **chosen, timeout=60)
+        again = await recorded.rerun(run_id, keep=Keep(all_except=step), **chosen, timeout=60)
         assert (again.result.output, executions(file)) == (output, {step: 1}), chosen
         assert list(again.plan.outdated) == outdated
     assert (await recorded.get_run_arguments(again.result.run_id)).rerun_of == run_id
@@ -171,25 +175,44 @@ async def test_one_step_whose_inputs_are_not_known(client: Any, release: str, tm
     run_id = await run(client, flow, {"n": 1})
     executions(file)
     with pytest.raises(InvalidArgumentError, match="step 'd' reads step 'b', of which run") as raised:
-        await client.rerun(run_id, only_step="d")
+        await client.rerun(run_id, keep=Keep(all_except="d"))
     assert "an input of its own" in (raised.value.hint or "")
     with pytest.raises(InvalidArgumentError, match="no step 'dd'"):
-        await client.rerun(run_id, only_step="dd")
+        await client.rerun(run_id, keep=Keep(all_except="dd"))
     assert executions(file) == {}
 
 
 @pytest.mark.parametrize(
     "chosen",
     [
-        {"only_step": "a", "from_step": "b"},
-        {"only_step": "a", "only_changed": True},
-        {"only_changed": True, "force": True},
-        {"only_changed": "yes"},
+        {"keep": "unchanged", "force": True},
+        {"keep": Keep(all_except="a"), "force": True},
+        {"keep": "summarise"},
+        {"keep": None},
     ],
 )
-async def test_what_excludes_each_other(client: Any, chosen: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgumentError):
+async def test_wrong_values_of_keep(client: Any, chosen: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError) as wrong:
         await client.rerun("00000000-0000-7000-8000-000000000000", **chosen)
+    hint = "to keep the steps before a step, pass keep=Keep(before='summarise')"
+    assert wrong.value.hint == (hint if chosen["keep"] == "summarise" else None)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"all_except": "a", "before": "b"},
+        {"all_except": "a", "steps": "unchanged"},
+        {"all_except": "a", "succeeded_items": True},
+        {"before": "b", "steps": "nothing"},
+        {"before": 1},
+        {"steps": "succeeded"},
+        {"succeeded_items": "yes"},
+    ],
+)
+def test_arguments_of_keep_that_exclude_each_other(chosen: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        Keep(**chosen)
 
 
 async def test_a_batch_keeps_item_by_item(recorded: Any, release: str, tmp_path: Path) -> None:
@@ -198,7 +221,7 @@ async def test_a_batch_keeps_item_by_item(recorded: Any, release: str, tmp_path:
     file = tmp_path / "counted"
     run_id = await run(recorded, four(file), [{"n": 1}, {"n": 2}, {"n": 3}])
     executions(file)
-    again = await recorded.rerun(run_id, only_changed=True, input=[{"n": 1}, {"n": 5}, {"n": 3}], timeout=60)
+    again = await recorded.rerun(run_id, keep="unchanged", input=[{"n": 1}, {"n": 5}, {"n": 3}], timeout=60)
     assert [each.output for each in again.results] == [["warm", n] for n in (1, 5, 3)]
     assert (executions(file), len(again.run_ids)) == ({"a": 1, "c": 1, "d": 1}, 3)
 

@@ -168,7 +168,7 @@ async def used(runs: Runs, flow: FlowSource, variables: Variables) -> None:
     handle = await runs.client.start_run(flow, {"n": 1}, output_type=ANSWER, variables=variables)
     assert_type(handle, RunHandle[Ticket | Refusal])
     assert_type(await logged(StepflowClient.get_run)(runs.client, handle, timeout=3), RunDetails)
-    assert_type((await runs.again(handle, failed=True)).results, Sequence[FlowResult])
+    assert_type((await runs.again(handle, keep="succeeded")).results, Sequence[FlowResult])
     assert_type(runs.client.handle("id", ANSWER).output_type, Any)
     assert_type(runs.sync.handle("id", Ticket), SyncRunHandle[Ticket])
 

@@ -21,6 +21,7 @@ from stepflow_client import (
     FlowResult,
     FlowSource,
     History,
+    Keep,
     ListRunsResponse,
     LogConfig,
     LogEntry,
@@ -239,8 +240,8 @@ async def embedded(config: Path) -> ServerInfo:
         assert_type(await runtime.store_flow("invoice.yaml"), StoreFlowResponse)
         assert_type(await runtime.create_run("id", [1], variables={"a": 1}), CreateRunResponse)
         assert_type(await runtime.check("invoice.yaml", target="0.13"), ValidationResult)
-        assert_type(await runtime.plan_rerun(handle, failed=True), RerunPlan)
-        assert_type(await runtime.rerun(handle, from_step="a"), RerunResult)
+        assert_type(await runtime.plan_rerun(handle, keep="succeeded"), RerunPlan)
+        assert_type(await runtime.rerun(handle, keep=Keep(before="a")), RerunResult)
         assert_type(await runtime.explain_run(handle), RunAccount)
         assert_type(await runtime.compare_runs(handle, handle), RunComparison)
         assert_type(runtime.with_options(timeout=3), StepflowClient)

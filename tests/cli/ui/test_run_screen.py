@@ -150,7 +150,7 @@ def test_reruns_have_links_both_ways(start_ui: StartUi, newest_server: StepflowR
     with SyncStepflowClient(newest_server.url, history=history) as recording:
         first = run(recording, PAYMENTS, {"customer": {"name": "Ada"}, "refund": None})
         changes = {"charge/card": {"input": {"card": {"$step": "load", "path": "$.customer.name"}}}}
-        (second,) = recording.rerun(first, failed=True, overrides=changes).run_ids
+        (second,) = recording.rerun(first, keep="succeeded", overrides=changes).run_ids
         with start_ui(newest_server.url, XDG_STATE_HOME=str(tmp_path)).browser() as browser:
             assert f'href="/runs/{second}"' in browser.get(f"/runs/{first}").text
             again = browser.get(f"/runs/{second}")

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_cli.runs.events import RunningRuns
-from stepflow_client import LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
+from stepflow_client import Keep, LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
 from stepflow_client._base.text import duration_text
 from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.history import History
@@ -93,10 +93,10 @@ class Runs:
         for child in self.client.list_runs(root_run_id=self.ids["map with failed items"]):
             if child.parent_run_id is not None:
                 self.ids["sub-run"] = child.run_id
-        again = {"rerun of failed": self.client.start_rerun(several, failed=True)}
+        again = {"rerun of failed": self.client.start_rerun(several, keep="succeeded")}
         if self.client.server_info().capabilities["step_outputs"]:
-            again["kept"] = self.client.start_rerun(failed, from_step="charge", input=good)
-            again["kept and failed"] = self.client.start_rerun(failed, from_step="charge")
+            again["kept"] = self.client.start_rerun(failed, keep=Keep(before="charge"), input=good)
+            again["kept and failed"] = self.client.start_rerun(failed, keep=Keep(before="charge"))
         for name, handles in again.items():
             self.ids[name] = handles[0].run_id
             self.client.wait_run(handles[0].run_id, timeout=60)

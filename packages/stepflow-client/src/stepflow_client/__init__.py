@@ -116,7 +116,7 @@ if TYPE_CHECKING:
     from .types.account import FailedChild, RunAccount, StepAccount
     from .types.comparison import RunComparison, RunDifference
     from .types.outcomes import Outcome
-    from .types.reruns import RerunItem, RerunPlan, RerunResult
+    from .types.reruns import Keep, RerunItem, RerunPlan, RerunResult
     from .types.snapshot import RunSnapshot
 
 if os.environ.get("STEPFLOW_LOG"):
@@ -131,7 +131,7 @@ __all__ = [
     "FailedChild", "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowId", "FlowResult", "FlowSource",
     "FlowVariables", "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError", "InputStream",
     "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
-    "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions",
+    "Keep", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions",
     "NotAFlowError", "NotFoundError", "Outcome", "OutcomeStream", "OutcomeWriter", "OutputTypeError",
     "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem", "RerunOptions", "RerunPlan",
     "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy", "RunAccount", "RunArguments",
@@ -197,7 +197,7 @@ _find, _names = lazy_names(
         "types.comparison": ["RunComparison", "RunDifference"],
         "types.snapshot": ["RunSnapshot"],
         "types.outcomes": ["Outcome"],
-        "types.reruns": ["RerunItem", "RerunPlan", "RerunResult"],
+        "types.reruns": ["Keep", "RerunItem", "RerunPlan", "RerunResult"],
     },
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import InvalidArgumentError
+from stepflow_client import InvalidArgumentError, Keep
 from stepflow_client._base.text import cut, short_json, visible, visible_lines
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import masked
@@ -88,7 +88,9 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
 async def rerun(call: Call) -> ToolResult:
     """Start a run again, and wait for it."""
     run_id = call.run_id()
-    options: dict[str, Any] = {key: call.arguments[key] for key in ("from_step", "overrides") if key in call.arguments}
+    options: dict[str, Any] = {key: call.arguments[key] for key in ("overrides",) if key in call.arguments}
+    if "from_step" in call.arguments:
+        options["keep"] = Keep(before=call.arguments["from_step"])
     name = call.runs.tool_of(run_id) or ""
     tool, labels = call.catalog.tools.get(name), {**call.labels, **({"tool": name} if name else {})}
     if "input" in call.arguments:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import StepflowClientError
+from stepflow_client import Keep, StepflowClientError
 from stepflow_client._command import flow_variables
 from stepflow_client._data.secrets import quotes_secret
 
@@ -138,11 +138,11 @@ def arguments_of(job: Job) -> dict[str, Any]:
         given["inherit"] = ()
         given["variables"] = {**_environment(job), **(job.variables or {})}
     if reuse.only_step is not None:
-        return given | {"only_step": reuse.only_step}
+        return given | {"keep": Keep(all_except=reuse.only_step)}
     if job.has_input:
         # A single input that is a list would be taken for a batch.
         given["input"] = [job.input]
-    return given | {"only_changed": True, "from_step": reuse.from_step}
+    return given | {"keep": Keep("unchanged", before=reuse.from_step)}
 
 
 def plan_of(target: Target, job: Job) -> RerunPlan:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import InvalidArgumentError
+from stepflow_client import InvalidArgumentError, Keep
 from stepflow_client._command import merge_patch, merged
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client.flows.graph import steps_by_id
@@ -141,9 +141,9 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     arguments: dict[str, Any] = {"items": subject.indexes}
     start = form.get("start", ALL)
     if start == FAILED:
-        arguments["failed"] = True
+        arguments["keep"] = "succeeded"
     elif start.startswith(FROM):
-        arguments["from_step"] = start.removeprefix(FROM)
+        arguments["keep"] = Keep(before=start.removeprefix(FROM))
     try:
         inputs = _inputs(subject, form)
         if inputs is not None:

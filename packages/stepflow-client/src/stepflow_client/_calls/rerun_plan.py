@@ -10,7 +10,7 @@ from .._base.not_given import NOT_GIVEN
 from .._codec import requests
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import Variables
-from .._data.arguments import check_choice, check_flags, check_texts
+from .._data.arguments import check_choice, check_flags, check_texts, wrong
 from .._data.values import merge_overrides
 from .._runs import kept_steps as rules
 from .._runs.additions import Origin
@@ -19,17 +19,40 @@ from ..flows.graph import steps_behind, steps_by_id
 from ..flows.interpreter import flow_with
 from ..flows.needs import check_variables
 from ..flows.partial_flow import check_step, flow_until
+from ..types.reruns import Keep
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from ..flows.flow_argument import FlowSource
     from ..types import FlowResult, StepDetails
     from ..types.history_entry import HistoryEntry
-    from ..types.reruns import RerunItem
+    from ..types.reruns import KeepOption, RerunItem
 
 
 INHERITED = ("input", "variables", "overrides")
 """The arguments that a rerun takes from the history by default."""
+KEEPS: Mapping[str, Keep] = {
+    "nothing": Keep("nothing"),
+    "succeeded": Keep("completed", succeeded_items=True),
+    "completed": Keep("completed"),
+    "unchanged": Keep("unchanged"),
+}
+"""What `keep` means if it is a word."""
+
+
+def keep_of(option: KeepOption) -> Keep:
+    """Return what a rerun keeps.
+
+    Raises:
+        InvalidArgumentError: If it is neither one of the words nor a `Keep`.
+    """
+    found = option if isinstance(option, Keep) else KEEPS.get(option) if isinstance(option, str) else None
+    if found is None:
+        hint = (
+            f"to keep the steps before a step, pass keep=Keep(before={option!r})" if isinstance(option, str) else None
+        )
+        raise wrong("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", option, hint)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +60,7 @@ class RerunRequest:
     """The arguments of `rerun`: which run to run again, and how."""
 
     run_id: RunId
-    from_step: str | None = None
-    failed: bool = False
-    only_missing: bool = False
-    only_changed: bool = False
-    only_step: str | None = None
+    keep: Keep = KEEPS["nothing"]
     input: Any = NOT_GIVEN
     variables: Variables | None = None
     overrides: Any = None
@@ -59,28 +78,26 @@ class RerunRequest:
             check_choice(each, "inherit", INHERITED)
         if self.idempotency_key is not None:
             check_key(self.idempotency_key)
-        flags = {name: getattr(self, name) for name in ("failed", "only_missing", "only_changed", "force")}
-        check_flags(**flags, variables_from_env=self.variables_from_env)
-        if self.only_changed and self.force:
-            raise InvalidArgumentError("only_changed executes what has changed, and force keeps it: give one of them")
-        others = [name for name, is_set in flags.items() if is_set] + ["from_step"] * (self.from_step is not None)
-        if self.only_step is not None and others:
-            raise InvalidArgumentError(f"only_step executes one step alone: it excludes {others[0]}")
+        check_flags(force=self.force, variables_from_env=self.variables_from_env)
+        if self.force and self.keep.steps == "unchanged":
+            raise InvalidArgumentError("force keeps steps that have changed, and keep='unchanged' executes them")
+        if self.force and self.keep.all_except is not None:
+            raise InvalidArgumentError("force has no effect with Keep(all_except=...), which executes one step alone")
 
     @property
     def is_whole(self) -> bool:
         """Whether all items are run again, so that no result of the earlier run is one of the rerun."""
-        return not self.failed and self.items is None
-
-    @property
-    def needs_outputs(self) -> bool:
-        """Whether the rerun is impossible without the outputs of the earlier steps."""
-        return bool(self.from_step is not None or self.only_missing or self.only_changed or self.only_step is not None)
+        return not self.keep.succeeded_items and self.items is None
 
     @property
     def keeps(self) -> bool:
         """Whether outputs of steps are to be kept."""
-        return self.needs_outputs or self.failed
+        return self.keep.steps != "nothing"
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether the rerun is impossible without the outputs of the earlier steps."""
+        return self.keeps and self.keep != KEEPS["succeeded"]
 
 
 class EarlierRun(NamedTuple):
@@ -135,7 +152,8 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
     Raises:
         InvalidArgumentError: If the flow has no such step or variable, or the input is not that of the run.
     """
-    for step in (asked.from_step, asked.only_step):
+    before, alone = asked.keep.before, asked.keep.all_except
+    for step in (before, alone):
         if step is not None:
             check_step(flow, step)
     recorded = earlier.recorded
@@ -143,8 +161,8 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
     overrides: Any = [each for each in (recorded.overrides, *changes) if each] or None
     given = requests.run_variables(asked.variables)
     check_variables(flow, given, [merge_overrides(asked.overrides), recorded.overrides])
-    if asked.only_step is not None:
-        flow, overrides = flow_until(flow, asked.only_step, overrides)
+    if alone is not None:
+        flow, overrides = flow_until(flow, alone, overrides)
         flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]
     return WantedRun(
         asked=asked,
@@ -156,7 +174,7 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
         inputs=_inputs(earlier, asked.input),
         effective=flow_with(flow, overrides),
         max_concurrency=asked.max_concurrency,
-        source=None if asked.only_step is not None else recorded.flow_file if asked.flow is None else asked.flow,
+        source=None if alone is not None else recorded.flow_file if asked.flow is None else asked.flow,
     )
 
 
@@ -191,10 +209,11 @@ def kept_of_item(wanted: WantedRun, index: int, steps: Sequence[StepDetails]) ->
     pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
     if earlier.outputs is not None:
         pinned = earlier.outputs[index]
-    if asked.only_step is not None:
-        return rules.inputs_of_step(wanted.effective, asked.only_step, steps, pinned, earlier.run_id)
-    again = set() if asked.from_step is None else {asked.from_step}
-    if asked.only_changed:
+    keep = asked.keep
+    if keep.all_except is not None:
+        return rules.inputs_of_step(wanted.effective, keep.all_except, steps, pinned, earlier.run_id)
+    again = set() if keep.before is None else {keep.before}
+    if keep.steps == "unchanged":
         again |= wanted.changed | _reading_changes(wanted, index, cautious=True)
     return rules.kept_outputs(wanted.effective, steps, pinned, again)
 

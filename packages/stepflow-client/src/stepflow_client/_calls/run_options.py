@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..flows.flow_argument import FlowSource
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
+    from ..types.reruns import KeepOption
 
     VariablesT = typing_extensions.TypeVar("VariablesT", default=Variables)
 else:
@@ -101,11 +102,7 @@ class EventOptions(TypedDict, total=False):
 class RerunOptions(TypedDict, total=False):
     """The options of `StepflowClient.rerun`; see there for their meaning and defaults."""
 
-    from_step: str | None
-    failed: bool
-    only_missing: bool
-    only_changed: bool
-    only_step: str | None
+    keep: KeepOption
     input: Any
     variables: Variables | None
     variables_from_env: bool

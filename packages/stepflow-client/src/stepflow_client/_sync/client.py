@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     )
     from ..types.account import RunAccount
     from ..types.comparison import RunComparison
-    from ..types.reruns import RerunPlan, RerunResult
+    from ..types.reruns import KeepOption, RerunPlan, RerunResult
     from ..types.snapshot import RunSnapshot, SnapshotPart
     from . import batch
     from .handle import SyncRunHandle
@@ -1572,11 +1572,7 @@ class SyncStepflowClient(Guiding, Picklable):
         self,
         run_id: RunId,
         *,
-        from_step: str | None = None,
-        failed: bool = False,
-        only_missing: bool = False,
-        only_changed: bool = False,
-        only_step: str | None = None,
+        keep: KeepOption = "nothing",
         input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         overrides: Any = None,
@@ -1591,15 +1587,11 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Arguments and errors are the same as for `rerun`.
         """
-        from .._calls.rerun_plan import RerunRequest
+        from .._calls.rerun_plan import RerunRequest, keep_of
 
         asked = RerunRequest(
             run_id,
-            from_step=from_step,
-            failed=failed,
-            only_missing=only_missing,
-            only_changed=only_changed,
-            only_step=only_step,
+            keep=keep_of(keep),
             input=input,
             variables=variables,
             overrides=overrides,
@@ -1616,11 +1608,7 @@ class SyncStepflowClient(Guiding, Picklable):
         self,
         run_id: RunId,
         *,
-        from_step: str | None = None,
-        failed: bool = False,
-        only_missing: bool = False,
-        only_changed: bool = False,
-        only_step: str | None = None,
+        keep: KeepOption = "nothing",
         input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         variables_from_env: bool = False,
@@ -1637,7 +1625,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """Run a finished run again, reuse outputs of its steps, and return all results.
 
         A kept step is not executed: its output is the one from the earlier run. Outputs of steps can be read on 0.12
-        and newer. `failed` alone works on every release: if outputs cannot be read, the failed items are executed
+        and newer. `keep="succeeded"` works on every release: if outputs cannot be read, the failed items are executed
         completely. The server's builtin components must be at `/builtin`.
 
         No server returns a run's variables, and servers from 0.12 on return neither its input nor its overrides. A
@@ -1649,26 +1637,20 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Example:
             ```python
-            again = client.rerun(run_id, from_step="summarise", input=document, overrides=changes)
+            again = client.rerun(run_id, keep=Keep(before="summarise"), input=document)
             print(again.result.output)
             ```
 
         Args:
             run_id: The earlier run.
-            from_step: Execute this step and all steps that read its output, directly or through others; keep the other
-                completed steps.
-            failed: Whether to run only the items that did not succeed. Without `from_step` their completed steps are
-                kept. Default False.
-            only_missing: Whether to keep every completed step of all items, and execute only steps that failed or were
-                added. Default False.
-            only_changed: Whether to keep every completed step whose output would be the same again: neither its
-                definition, overrides, input and variables nor those of a step that it reads have changed. Values of
-                secret variables and the programs of workers are not compared. Without a history, all steps that read a
-                given input or variable are executed, and overrides of the earlier run are not known. With `from_step`,
-                that step is executed too. Default False.
-            only_step: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
-                output of the new run. Excludes the options above. To give the step an input of its own, run
-                `stepflow_client.flows.flow_of_step(flow, step_id)`.
+            keep: The outputs of the earlier run to reuse. `nothing`, the default, executes everything. `succeeded`
+                keeps the results of the items that succeeded, and the completed steps of the others. `completed` keeps
+                every completed step of all items, and executes only steps that failed or were added. `unchanged` keeps
+                every completed step whose output would be the same again: neither its definition, overrides, input and
+                variables nor those of a step that it reads have changed. `Keep(before="summarise")` executes this step
+                and all steps that read its output, and `Keep(all_except="summarise")` executes it alone: see `Keep`.
+                Values of secret variables and the programs of workers are not compared. Without a history, `unchanged`
+                executes all steps that read a given input or variable, and does not know overrides of the earlier run.
             input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
                 executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.
@@ -1677,7 +1659,7 @@ class SyncStepflowClient(Guiding, Picklable):
             flow: A changed flow; None, the default, uses the flow of the run.
             force: Whether to keep steps whose definition has changed or that are overridden. Default False.
             items: The indexes of the items to run again, from 0; the results of the others are kept. None, the default,
-                chooses all items, or with `failed` those that did not succeed.
+                chooses all items that `keep` leaves.
             inherit: The recorded arguments that stand in for those that are not given: of `input`, `variables` and
                 `overrides`, by default all. Without the last two, the new run is one of the flow as it is.
             max_concurrency: Maximum number of tasks of each new run that are executed at once, as for `create_run`.
@@ -1697,15 +1679,11 @@ class SyncStepflowClient(Guiding, Picklable):
             UnsupportedByServerError: If the server does not return the outputs of steps (before 0.12).
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
-        from .._calls.rerun_plan import RerunRequest
+        from .._calls.rerun_plan import RerunRequest, keep_of
 
         asked = RerunRequest(
             run_id,
-            from_step=from_step,
-            failed=failed,
-            only_missing=only_missing,
-            only_changed=only_changed,
-            only_step=only_step,
+            keep=keep_of(keep),
             input=input,
             variables=variables,
             overrides=overrides,
@@ -1724,11 +1702,7 @@ class SyncStepflowClient(Guiding, Picklable):
         self,
         run_id: RunId,
         *,
-        from_step: str | None = None,
-        failed: bool = False,
-        only_missing: bool = False,
-        only_changed: bool = False,
-        only_step: str | None = None,
+        keep: KeepOption = "nothing",
         input: Any = NOT_GIVEN,
         variables: Variables | None = None,
         variables_from_env: bool = False,
@@ -1749,19 +1723,15 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Example:
             ```python
-            (handle,) = client.start_rerun(run_id, from_step="summarise")
+            (handle,) = client.start_rerun(run_id, keep=Keep(before="summarise"))
             print((handle.result()).output)
             ```
         """
-        from .._calls.rerun_plan import RerunRequest
+        from .._calls.rerun_plan import RerunRequest, keep_of
 
         asked = RerunRequest(
             run_id,
-            from_step=from_step,
-            failed=failed,
-            only_missing=only_missing,
-            only_changed=only_changed,
-            only_step=only_step,
+            keep=keep_of(keep),
             input=input,
             variables=variables,
             overrides=overrides,

@@ -130,7 +130,7 @@ class Rerunner:
         flow = wanted.effective
         wanted = wanted._replace(changed=rules.changed_steps(old, flow))
         items = self._items(wanted)
-        if not (asked.force or asked.only_step is not None):
+        if not (asked.force or asked.keep.all_except is not None):
             rules.check_kept(old, flow, asked.overrides, items)
         if not asked.variables_from_env:
             rules.check_recorded_variables(flow, items, recorded, wanted.given)
@@ -181,7 +181,7 @@ class Rerunner:
         """Return the items to run again, each with what is kept of it."""
         asked, earlier = wanted.asked, wanted.earlier
         chosen = rules.chosen_items(asked.items, earlier.total, earlier.run_id)
-        indexes = [index for index in chosen if not (asked.failed and earlier.results[index].is_success)]
+        indexes = [index for index in chosen if not (asked.keep.succeeded_items and earlier.results[index].is_success)]
         is_known = earlier.outputs is not None
         server = self._connection.server()
         if asked.needs_outputs and not is_known:

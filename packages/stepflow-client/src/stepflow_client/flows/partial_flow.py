@@ -22,7 +22,7 @@ def check_step(flow: Mapping[str, Any], step: str) -> None:
         InvalidArgumentError: If it does not. The hint names the most similar step, or all of them.
     """
     steps = steps_by_id(flow)
-    if check_text(step, "from_step") not in steps:
+    if check_text(step, "step") not in steps:
         hint = nearest_hint(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
         raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
 

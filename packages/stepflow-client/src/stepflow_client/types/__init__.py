@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         ValidationResult,
     )
     from .outcomes import Outcome
-    from .reruns import RerunItem, RerunPlan, RerunResult
+    from .reruns import Keep, RerunItem, RerunPlan, RerunResult
     from .results import ErrorCode, FlowError, FlowResult, OutputT
     from .run_parts import ListItemsResponse, ListStepsResponse, RunArguments, RunItem, RunItems, StepDetails
     from .runs import CreateRunResponse, ItemCounts, ListRunsResponse, RunDetails
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "CreateRunResponse", "Diagnostic", "DiagnosticLevel", "ErrorCode",
     "ExecutionStatus", "FailedChild", "FailedItems", "FailedPlugin", "FlowError", "FlowExample", "FlowResult",
-    "FlowVariable", "FlowVariables", "HealthResponse", "ItemCounts", "ListItemsResponse", "ListRunsResponse",
+    "FlowVariable", "FlowVariables", "HealthResponse", "ItemCounts", "Keep", "ListItemsResponse", "ListRunsResponse",
     "ListStepsResponse", "Outcome", "OutputT", "RerunItem", "RerunPlan", "RerunResult", "RunAccount", "RunArguments",
     "RunComparison", "RunDetails", "RunDifference", "RunItem", "RunItems", "RunSnapshot", "ServerInfo", "StepAccount",
     "StepDetails", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "ValidationResult",
@@ -58,7 +58,7 @@ __getattr__, __dir__ = lazy_names(
             "StoredFlow", "ValidationResult",
         ],
         "outcomes": ["Outcome"],
-        "reruns": ["RerunItem", "RerunPlan", "RerunResult"],
+        "reruns": ["Keep", "RerunItem", "RerunPlan", "RerunResult"],
         "results": ["ErrorCode", "FlowError", "FlowResult", "OutputT"],
         "run_parts": [
             "ListItemsResponse", "ListStepsResponse", "RunArguments", "RunItem", "RunItems", "StepDetails",

@@ -4,13 +4,61 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal
 
 from .._base.basic_errors import InvalidArgumentError
+from .._data.arguments import check_choice, check_flags, check_text
 from .models import Model, field, record
 from .results import FlowResult
 
-__all__ = ["RerunItem", "RerunPlan", "RerunResult"]
+__all__ = ["Keep", "KeepOption", "RerunItem", "RerunPlan", "RerunResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The outputs of an earlier run that a rerun reuses, where one of the words for `keep` is not enough.
+
+    Example:
+        ```python
+        await client.rerun(run_id, keep=Keep(before="summarise"))
+        await client.rerun(run_id, flow="fixed.yaml", keep=Keep("unchanged", succeeded_items=True))
+        ```
+
+    Args:
+        steps: The steps to keep: `completed`, the default, `unchanged` or `nothing`, as for the argument `keep`.
+        before: Also execute this step and all steps that read its output, directly or through others.
+        all_except: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
+            output of the new run. Excludes the other arguments. To give the step an input of its own, run
+            `stepflow_client.flows.flow_of_step(flow, step_id)`.
+        succeeded_items: Whether to keep the results of the items that succeeded, and run only the others. Default
+            False.
+
+    Raises:
+        InvalidArgumentError: If the arguments exclude each other.
+    """
+
+    steps: Literal["nothing", "completed", "unchanged"] = "completed"
+    _: KW_ONLY
+    before: str | None = None
+    all_except: str | None = None
+    succeeded_items: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        check_choice(self.steps, "steps", ("nothing", "completed", "unchanged"))
+        check_flags(succeeded_items=self.succeeded_items)
+        for name in ("before", "all_except"):
+            if (step := getattr(self, name)) is not None:
+                check_text(step, name)
+        if self.before is not None and self.steps == "nothing":
+            raise InvalidArgumentError("before keeps the steps before a step, and steps='nothing' keeps none")
+        if self.all_except is not None and self != Keep(all_except=self.all_except):
+            raise InvalidArgumentError("all_except executes one step alone: it excludes the other arguments")
+
+
+KeepOption = Literal["nothing", "succeeded", "completed", "unchanged"] | Keep
+"""The argument `keep` of reruns."""
 
 
 @record(kw_only=False)

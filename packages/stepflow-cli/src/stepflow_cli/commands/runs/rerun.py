@@ -30,18 +30,17 @@ from ...settings.history import require_history
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, RerunResult
+    from stepflow_client import FlowResult, Keep, RerunResult
     from stepflow_client.types.snapshot import SnapshotPart
 
 _RERUN = Section("Rerun")
-_KEEPING = ("from_step", "failed", "only_missing", "only_changed", "only_step")
-"""The options that keep outputs of steps."""
 
 
 class _Asked(NamedTuple):
     """What to run again."""
 
     run_id: str
+    keep: Keep
     chosen: dict[str, Any]
     """Options of the client's `rerun`, with the flow as it is given."""
     dry_run: bool
@@ -53,10 +52,10 @@ class _Asked(NamedTuple):
 
     def arguments(self, target: Target, flow: dict[str, Any] | str | None) -> dict[str, Any]:
         """Return the arguments of the client's `rerun`, with the values, which depend on the flow."""
-        chosen = self.chosen | {"flow": flow, "items": self.chosen["items"] or None}
+        chosen = self.chosen | {"keep": self.keep, "flow": flow, "items": self.chosen["items"] or None}
         named = self.chosen["flow"]
         if flow is None:
-            keeps = any(chosen[each] for each in _KEEPING)
+            keeps = self.keep.steps != "nothing"
             parts: list[SnapshotPart] = ["items", "flow", "steps"] if keeps else ["items", "flow"]
             flow = dict(target.client.snapshot(self.run_id, include=parts).flow or {})
         elif isinstance(flow, str):
@@ -71,6 +70,18 @@ class _Asked(NamedTuple):
             # A single input that is a list would be taken for a batch.
             chosen["input"] = [values.read_input(flow)]
         return chosen
+
+
+def _kept(*, before: str | None, all_except: str | None, failed: bool, only_missing: bool, only_changed: bool) -> Keep:
+    """Return what the options keep."""
+    from stepflow_client import Keep
+
+    if all_except is not None:
+        return Keep(all_except=all_except)
+    keeps = failed or only_missing or before is not None
+    return Keep(
+        "unchanged" if only_changed else "completed" if keeps else "nothing", before=before, succeeded_items=failed
+    )
 
 
 _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --set --timeout --url --format"
@@ -92,10 +103,19 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     _Asked,
     run_argument,
     together(
+        "keep",
+        _kept,
+        _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
+        _RERUN.option("--failed", "Only the items that did not succeed."),
+        _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
+        _RERUN.option(
+            "--only-changed", "Only steps that are new, or whose definition, input or variables have changed."
+        ),
+        _RERUN.option("--step STEP", "Execute this step alone.", to="all_except"),
+    ),
+    together(
         "chosen",
         dict,
-        _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="from_step"),
-        _RERUN.option("--failed", "Only the items that did not succeed."),
         _RERUN.option(
             "--item N",
             "Only this item, counted from 0; repeatable.",
@@ -103,11 +123,6 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
             type=click.IntRange(min=0),
             multiple=True,
         ),
-        _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
-        _RERUN.option(
-            "--only-changed", "Only steps that are new, or whose definition, input or variables have changed."
-        ),
-        _RERUN.option("--step STEP", "Execute this step alone.", to="only_step"),
         _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files),
         _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     ),

@@ -44,7 +44,7 @@ class Rerun:
 async def rerun(request: Request) -> Response:
     """Run the failed parts of a run again; the outputs of completed steps are kept."""
     site, run_id = site_of(request), request.path_params["run_id"]
-    handles = await site.client.start_rerun(run_id, failed=True)
+    handles = await site.client.start_rerun(run_id, keep="succeeded")
     return shown_rerun(site, [run_id], [each.run_id for each in handles])
 
 
