@@ -61,6 +61,7 @@ TOKENS = {
     "async_checked": "sync_checked",
     "async_together": "sync_together",
     "async_limited": "sync_limited",
+    "async_hooked": "sync_hooked",
     "async_settled": "sync_settled",
     "async_home": "sync_home",
     "asynccontextmanager": "contextmanager",

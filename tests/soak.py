@@ -105,7 +105,7 @@ async def one_call(client: StepflowClient, counts: Counts, chance: random.Random
         match kind:
             case "run":
                 counts.expected[name] += 1
-                result = await client.run(flow(name), given(number), deduplicate=True)
+                result = await client.run(flow(name), given(number), private_copy=True)
                 check(counts, kind, result.raise_for_failure().output["n"], number)
             case "batch":
                 its, size = f"{name}-{number}", 1 + number % 20
@@ -123,7 +123,7 @@ async def one_call(client: StepflowClient, counts: Counts, chance: random.Random
                 check(counts, kind, len(set(live)), len(live))
             case "read":
                 counts.expected[name] += 1
-                run_id = await client.submit(flow(name), given(number), deduplicate=True)
+                run_id = await client.submit(flow(name), given(number), private_copy=True)
                 details = await client.wait_run(run_id)
                 check(counts, kind, (details.run_id, details.status.value), (run_id, "completed"))
             case "blob":
@@ -131,7 +131,7 @@ async def one_call(client: StepflowClient, counts: Counts, chance: random.Random
                 check(counts, kind, (await client.get_blob(blob.blob_id)).data, {"n": number})
             case "cancelled":
                 # Its run may or may not have been created, but it must leave nothing behind in the client.
-                task = asyncio.ensure_future(client.run(flow("cancelled"), given(number), deduplicate=True))
+                task = asyncio.ensure_future(client.run(flow("cancelled"), given(number), private_copy=True))
                 await asyncio.sleep(chance.random() * 0.02)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -154,7 +154,7 @@ def in_threads(url: str, counts: Counts, seed: int, until: float) -> None:
             counts.called("sync run")
             counts.expected[name] += 1
             try:
-                result = client.run(flow(name), given(number), deduplicate=True)
+                result = client.run(flow(name), given(number), private_copy=True)
                 check(counts, "sync run", result.raise_for_failure().output["n"], number)
             except StepflowClientError as error:
                 counts.failed(error)

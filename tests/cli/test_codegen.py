@@ -56,7 +56,7 @@ async def calls(client: StepflowClient, runtime: StepflowRuntime, twin: SyncStep
     assert_type(shared.run(twin, given), FlowResult[SharedOutput])
     assert_type(await shared.submit(client, given, {"step": {}}, max_concurrency=2), str)
     assert_type(shared.submit(twin, given), str)
-    assert_type(await shared.start_run(runtime, given, deduplicate=True), RunHandle[SharedOutput])
+    assert_type(await shared.start_run(runtime, given, private_copy=True), RunHandle[SharedOutput])
     assert_type(shared.start_run(twin, given), SyncRunHandle[SharedOutput])
     assert_type(await shared.result(client, "id", timeout=5), FlowResult[SharedOutput])
     assert_type(await shared.result(runtime, "id", timeout=5), FlowResult[SharedOutput])

@@ -156,7 +156,7 @@ def test_sync_runs_survive_a_crash(server: DurableServer, created_runs: CreatedR
     check(server, found)
 
 
-@pytest.mark.parametrize("told_apart", ["deduplicate", "flows of their own", "not at all"])
+@pytest.mark.parametrize("told_apart", ["private_copy", "flows of their own", "not at all"])
 async def test_runs_survive_a_crash_that_takes_the_answers(told_apart: str, server: DurableServer) -> None:
     own_flows = told_apart == "flows of their own"
     crash = Crash(server, after=UNKNOWN)
@@ -166,7 +166,7 @@ async def test_runs_survive_a_crash_that_takes_the_answers(told_apart: str, serv
 
         async def one(number: int) -> FlowResult:
             flow = sleeping(f"slow-{number if own_flows else 0}")
-            return await client.run(flow, given(number), deduplicate=told_apart == "deduplicate")
+            return await client.run(flow, given(number), private_copy=told_apart == "private_copy")
 
         calls = [one(number) for number in range(RUNS)]
         crash.start()
@@ -233,7 +233,7 @@ async def test_an_older_server_resumes_runs(tmp_path: Path) -> None:
         slow = one_step(SLEEP, name="slow")
 
         async def run(number: int) -> Any:
-            return await client.run(slow, {"seconds": 3, "value": number}, deduplicate=True)
+            return await client.run(slow, {"seconds": 3, "value": number}, private_copy=True)
 
         async def wait() -> Any:
             await asyncio.sleep(KNOWN / 2)

@@ -296,7 +296,7 @@ async def test_a_run_for_a_cache_is_recorded_and_one_from_it_is_not(
 ) -> None:
     path = tmp_path / "flow.json"
     path.write_text(json.dumps(counted(file)))
-    made = [await recorded.run(path, [[1, 2]], cache=cache, deduplicate=True) for _ in range(2)]
+    made = [await recorded.run(path, [[1, 2]], cache=cache, private_copy=True) for _ in range(2)]
     (entry,) = history.search()
     assert {each.run_id for each in made} == {entry.run_id}
     assert (entry.flow_file, entry.input, entry.status) == (str(path), [[1, 2]], "completed")

@@ -297,8 +297,8 @@ async def test_the_methods_take_what_those_of_a_client_take() -> None:
     given = {"steps": [], "output": {"$variable": "tone"}, "schemas": {"properties": {"variables": {}}}}
     async with StepflowRuntime.start() as runtime:
         with pytest.raises(RunTimeoutError):
-            await runtime.run(nap, {"duration_ms": 60_000}, timeout=0.5, deduplicate=True)
-        run_id = await runtime.submit(given, variables={"tone": "mild"}, deduplicate=True, timeout=10)
+            await runtime.run(nap, {"duration_ms": 60_000}, timeout=0.5, private_copy=True)
+        run_id = await runtime.submit(given, variables={"tone": "mild"}, private_copy=True, timeout=10)
         assert (await runtime.get_result(run_id)).output == "mild"
         task = asyncio.create_task(runtime.run(nap, {"duration_ms": 60_001}, on_cancel="cancel"))
         # The client has the id of its run after the second that the server may hold the request.

@@ -132,7 +132,7 @@ def test_other_arguments_are_sent_as_they_are(twin: str) -> None:
         assert json.loads(server.requests[-1].content)["overrides"] == {"steps": {"a": {"value": {"input": 1}}}}
         await run(FLOW)
         assert "overrides" not in json.loads(server.requests[-1].content)
-        await run(FLOW, deduplicate=True)
+        await run(FLOW, private_copy=True)
         assert server.asked[-2:] == ["POST /blobs", "POST /runs"]
 
     with_client(twin, server, use)
@@ -149,7 +149,7 @@ def test_a_mapping_that_is_changed_later_does_not_change_what_is_remembered(twin
         given = flow(1)
         await run(given)
         given["steps"][0]["input"]["n"] = 2
-        await run(flow(1), deduplicate=True)
+        await run(flow(1), private_copy=True)
         stored = [json.loads(each.content) for each in server.requests if each.url.path.endswith("/blobs")]
         assert [each["data"]["steps"][0]["input"] for each in stored] == [{"n": 1}, {"n": 1}]
 

@@ -154,21 +154,25 @@ def test_a_timeout_by_phases_is_kept() -> None:
     assert check_timeout(httpx.Timeout(5, read=10)) == Timeouts(connect=5, read=10, write=5, pool=5)
 
 
+def test_none_is_no_limit() -> None:
+    assert check_timeout(None) == check_timeout(httpx.Timeout(None)) == Timeouts(*[LONGEST_TIMEOUT] * 4)
+    assert check_timeout(httpx.Timeout(5, read=None)).read == LONGEST_TIMEOUT
+    # A response that the server should have sent minutes ago is lost.
+    assert check_timeout(None).waiting(20).read == 620
+
+
 @pytest.mark.parametrize(
     "timeout",
     [
         0,
         -1,
         True,
-        None,
         "1",
         float("nan"),
         float("inf"),
         10**400,
         1e300,
         LONGEST_TIMEOUT + 1,
-        httpx.Timeout(None),
-        httpx.Timeout(5, read=None),
         httpx.Timeout(0),
         httpx.Timeout(5, pool=-1),
         httpx.Timeout(5, read=1e300),
@@ -420,7 +424,7 @@ def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     for given, timeout, token in (
         ({}, 2.5, "of-the-environment"),
         ({"timeout": 4.0, "auth": "given"}, 4.0, "given"),
-        ({"timeout": None, "auth": None}, 2.5, "of-the-environment"),
+        ({"timeout": None, "auth": None}, LONGEST_TIMEOUT, "of-the-environment"),
     ):
         client = SyncStepflowClient.from_env(**given)
         assert client._connection.timeout.connect == timeout

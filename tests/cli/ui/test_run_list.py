@@ -63,7 +63,7 @@ def test_rows_show_labels_errors_and_attempts(browser: httpx.Client, client: Syn
         "listed customer=42 load expression_failed Input path $.card not found failed 3 (1 failed)"
     )
     assert 'aria-label="2 completed and 1 failed of 3"' in page.text
-    (again,) = client.start_rerun(batch, failed=True)
+    (again,) = client.start_rerun(batch, keep="succeeded")
     client.wait_run(again.run_id)
     page = browser.get("/runs")
     assert "1 earlier attempt" in row(page, again.run_id)

@@ -132,10 +132,10 @@ async def test_a_silent_connection_is_given_up_in_time(twin: str, server_url: st
         assert [run.run_id for run in (await direct.list_runs(flow_name=name)).runs] == [run_id]
 
 
-@pytest.mark.parametrize("deduplicate", [False, True])
+@pytest.mark.parametrize("private_copy", [False, True])
 @pytest.mark.parametrize("refusal", [answer(404), answer(401), answer(400)], ids=["404", "401", "400"])
 async def test_a_lookup_that_is_refused_creates_no_second_run(
-    refusal: bytes, deduplicate: bool, server_url: str, release: str
+    refusal: bytes, private_copy: bool, server_url: str, release: str
 ) -> None:
     name = unique("refused")
     async with StepflowClient(server_url, server_release=release) as direct:
@@ -148,7 +148,7 @@ async def test_a_lookup_that_is_refused_creates_no_second_run(
         with FaultProxy(server_url, script) as proxy:
             async with StepflowClient(proxy.url, server_release=release) as client:
                 with pytest.raises(AmbiguousRunError):
-                    await client.run(flow(name), {"n": 1}, deduplicate=deduplicate)
+                    await client.run(flow(name), {"n": 1}, private_copy=private_copy)
         assert len((await direct.list_runs(flow_name=name)).runs) == 1
 
 

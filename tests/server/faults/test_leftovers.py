@@ -86,7 +86,7 @@ async def test_tasks_cancelled_anywhere_leave_nothing(server_url: str, release: 
                 pass
 
         for round in range(60):
-            works: list[Awaitable[Any]] = [client.run(both, {"n": round}, deduplicate=True) for _ in range(5)]
+            works: list[Awaitable[Any]] = [client.run(both, {"n": round}, private_copy=True) for _ in range(5)]
             works += [events(), client.get_result(run_id), client.store_flow(flow(unique("cancelled")))]
             tasks = [asyncio.ensure_future(work) for work in works]
             for task in tasks:
@@ -97,7 +97,7 @@ async def test_tasks_cancelled_anywhere_leave_nothing(server_url: str, release: 
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         # No slot of the pool was lost, and no connection gives another one's answer.
-        found = await asyncio.gather(*(client.run(both, {"n": n}, deduplicate=True) for n in range(12)))
+        found = await asyncio.gather(*(client.run(both, {"n": n}, private_copy=True) for n in range(12)))
         assert [result.output for result in found] == [{"n": n} for n in range(12)]
         await settled(proxy.url, most=4)
         await client.aclose()

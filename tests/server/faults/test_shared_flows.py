@@ -61,9 +61,9 @@ async def test_a_creation_that_left_no_run_at_all_is_sent_again(twin: str, serve
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
-@pytest.mark.parametrize("deduplicate", [False, True])
+@pytest.mark.parametrize("private_copy", [False, True])
 async def test_each_client_finds_its_own_run_of_a_flow(
-    twin: str, deduplicate: bool, server_url: str, release: str
+    twin: str, private_copy: bool, server_url: str, release: str
 ) -> None:
     same = flow(unique("shared"))
     async with StepflowClient(server_url, server_release=release) as other:
@@ -72,7 +72,7 @@ async def test_each_client_finds_its_own_run_of_a_flow(
             for number in range(3):
                 await other.run(same, {"who": "other", "number": number})
             # Nothing of this one arrives, while runs of the other client are all that there is to be seen.
-            found = await client.run(same, {"who": "self"}, deduplicate=deduplicate)
+            found = await client.run(same, {"who": "self"}, private_copy=private_copy)
             await closed(client)
             assert proxy.faults == 1
         assert found.output == {"who": "self"}

@@ -49,7 +49,7 @@ def stormy(seed: int, share: float, reach: int) -> Fault:
     return script
 
 
-TOLD_APART = ["deduplicate", "distinct flows", "not at all"]
+TOLD_APART = ["private_copy", "distinct flows", "not at all"]
 
 
 @dataclass
@@ -74,7 +74,7 @@ async def raise_storm(url: str, release: str, seed: int, calls: int, told_apart:
 
             def one(number: int) -> Awaitable[FlowResult]:
                 its = flow(f"{name}-{number}" if told_apart == "distinct flows" else name)
-                return client.run(its, {"n": number}, deduplicate=told_apart == "deduplicate")
+                return client.run(its, {"n": number}, private_copy=told_apart == "private_copy")
 
             found = await asyncio.gather(*(one(number) for number in range(calls)), return_exceptions=True)
         requests = proxy.requests - before
@@ -90,7 +90,7 @@ async def needed(url: str, release: str, told_apart: str) -> float:
             calm = proxy.requests
             for number in range(calls):
                 its = flow(f"{name}-{number}" if told_apart == "distinct flows" else name)
-                await client.run(its, {"n": number}, deduplicate=told_apart == "deduplicate")
+                await client.run(its, {"n": number}, private_copy=told_apart == "private_copy")
         return (proxy.requests - calm) / calls
 
 
@@ -159,7 +159,7 @@ async def test_every_request_on_a_connection_of_its_own(server_url: str, release
         async with StepflowClient(proxy.url, server_release=release, limits=limits, retry=often) as client:
 
             async def one(number: int) -> Any:
-                done = await client.run(flow(name), {"n": number}, deduplicate=True)
+                done = await client.run(flow(name), {"n": number}, private_copy=True)
                 return done.raise_for_failure().output
 
             found = await asyncio.gather(*(one(number) for number in range(calls)))

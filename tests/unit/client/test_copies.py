@@ -88,12 +88,12 @@ def test_the_flow_itself_is_stored_without_a_tag() -> None:
     assert (first is None, second) == (False, None)
 
 
-def test_a_call_that_is_deduplicated_has_a_copy_of_its_own() -> None:
+def test_a_call_with_a_private_copy_has_a_flow_of_its_own() -> None:
     server = Server()
     with client_of(server) as client:
         client.run(FLOW, 1)
         for number in range(3):
-            client.run(FLOW, number, deduplicate=True)
+            client.run(FLOW, number, private_copy=True)
     assert server.asked == ["POST /flows", "POST /blobs", RUN, *["POST /blobs", RUN] * 3]
     assert len(set(stored(server))) == 4
 

@@ -391,3 +391,30 @@ def test_compressed_events_are_unpacked_once(twin: str, transport: bool) -> None
     head = STREAM.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
     with EventServer(1, lambda number: [head, gzip.compress(STARTED + ENDED)]) as server:
         assert types_of(events_of(twin, server, transport=transport)) == ["step_started", "run_completed"]
+
+
+# Types
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_only_the_wanted_types_come(twin: str) -> None:
+    with EventServer(2, lambda number: [STREAM, CREATED, STARTED, ENDED]) as server:
+        assert types_of(events_of(twin, server, event_types=["step_started"])) == ["step_started"]
+        assert types_of(events_of(twin, server, event_types="run_completed")) == ["run_completed"]
+        assert types_of(events_of(twin, server, event_types=[])) == []
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_events_that_are_left_out_do_not_delay_heartbeats(twin: str) -> None:
+    steps = itertools.chain.from_iterable((frame(number), 0.1) for number in range(1, 8))
+    script = [STREAM, CREATED, *steps, frame(9, "RunCompleted", status=2)]
+    with EventServer(2, lambda number: script) as server:
+        events = events_of(twin, server, event_types=["run_completed"], heartbeat=0.3)
+    assert set(types_of(events)) == {"heartbeat", "run_completed"}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_an_unknown_type_is_refused(twin: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="no event type 'step_complete'") as caught:
+        ask(twin, Server(), lambda client: client.run_events(RUN_ID, event_types=["step_complete"]))
+    assert caught.value.hint == "did you mean 'step_completed'?"

@@ -393,11 +393,13 @@ def test_secrets_in_all_that_is_read_of_a_run(twin: str, wait: bool, caplog: pyt
     assert all("***" in each for each in said)
 
 
-@pytest.mark.parametrize("deduplicate", [False, True])
-def test_outputs_are_data(deduplicate: bool) -> None:
+@pytest.mark.parametrize("private_copy", [False, True])
+def test_outputs_are_data(private_copy: bool) -> None:
     server = Server()
     server.answers["POST /runs"] = httpx.Response(
         200, json={"summary": SUMMARY, "results": [{**ITEM, "output": {"z": 1, "a": PIN, "b": {"y": 1, "x": 2}}}]}
     )
-    result = ask("sync", server, lambda client: client.run(KNOWN_FLOW, variables={"pin": PIN}, deduplicate=deduplicate))
+    result = ask(
+        "sync", server, lambda client: client.run(KNOWN_FLOW, variables={"pin": PIN}, private_copy=private_copy)
+    )
     assert json.dumps(result.output) == f'{{"b": {{"x": 2, "y": 1}}, "a": {PIN}, "z": 1}}'

@@ -95,7 +95,7 @@ NAMED_OTHERWISE = {
     "valid": "the name that `ValidationResult` had in the earlier packages",
 }
 """Public bools that are no options and have another name, with the reason."""
-OPTIONS = {"LogConfig", "ResultCache", "drawing.Drawing"}
+OPTIONS = {"Keep", "LogConfig", "ResultCache", "drawing.Drawing"}
 """Classes whose bools are what their caller asks for, like arguments."""
 
 

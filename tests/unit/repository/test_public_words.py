@@ -215,7 +215,7 @@ WITHOUT_DICT = {
         ("authoring.ItemResult", "authoring.Iterated", "authoring.MapOutput"), "values in a flow in Python"
     ),
     **dict.fromkeys(("testing.Delayed", "testing.Fails", "testing.FlowTests", "testing.TestConfig"), "an argument"),
-    **dict.fromkeys(("LogConfig", "RetryPolicy", "evaluation.Variant", "flow_models.TypedFlow"), "an argument"),
+    **dict.fromkeys(("Keep", "LogConfig", "RetryPolicy", "evaluation.Variant", "flow_models.TypedFlow"), "an argument"),
     **dict.fromkeys(("drawing.Drawing", "drawing.RunReport", "evaluation.Score"), "it has methods of its own"),
     **dict.fromkeys(("web.EventResponse", "web.Problem", "web.SyncEventResponse"), "the parts of a response over HTTP"),
 }

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_client import ConflictError, InvalidArgumentError, StepflowClient
+from stepflow_client import NOT_GIVEN, ConflictError, InvalidArgumentError, StepflowClient
 from stepflow_client._http.messages import Timeouts
+from stepflow_client._http.settings import LONGEST_TIMEOUT
 from stepflow_client._rules.call_scope import call_scope, current_timeouts
 from stepflow_client._rules.deadline import current_deadline
 
@@ -19,7 +20,7 @@ from tests.unit.http.test_whole_calls import Limited
 CLIENT, CALL = 1.0, 500.0
 """Seconds: the timeout of the client, and the longer one of the call."""
 LIMITED = sorted(
-    name for name in CALLS if "instead of the client's timeout" in (getattr(StepflowClient, name).__doc__ or "")
+    name for name in CALLS if "Default: the client's timeout.\n" in (getattr(StepflowClient, name).__doc__ or "")
 )
 
 
@@ -32,6 +33,19 @@ def test_every_request_of_a_call_has_its_timeout(twin: str, name: str) -> None:
         ask(twin, server, lambda client: CALLS[name](Limited(client, CALL)), timeout=CLIENT)
     assert server.requests
     assert {asked: seconds for asked, seconds in _read_timeouts(server).items() if seconds < CALL / 2} == {}
+
+
+UNLIMITED = sorted({*LIMITED, "submit", "start_run", "find_run", "compare_runs", "explain_run"} & CALLS.keys())
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("name", UNLIMITED)
+def test_none_is_no_limit_for_any_request_of_a_call(twin: str, name: str) -> None:
+    server = Server()
+    with suppress(ConflictError):
+        ask(twin, server, lambda client: CALLS[name](Limited(client, None)), timeout=CLIENT)
+    assert server.requests
+    assert {asked: seconds for asked, seconds in _read_timeouts(server).items() if seconds < CALL} == {}
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -57,7 +71,12 @@ def test_an_inner_call_has_its_own_timeout_within_the_deadline_of_the_outer_one(
         with call_scope(200):
             assert current_timeouts() == Timeouts(*[200.0] * 5)
             assert current_deadline() == outer
+        with call_scope(NOT_GIVEN):
+            assert current_timeouts() == Timeouts(*[100.0] * 5)
         with call_scope(None):
+            assert current_timeouts() == Timeouts(*[LONGEST_TIMEOUT] * 4)
+            assert current_deadline() == outer
+        with call_scope(200, limits_requests=False):
             assert current_timeouts() == Timeouts(*[100.0] * 5)
         with call_scope(50):
             assert (current_deadline() or 0) < time.monotonic() + 51

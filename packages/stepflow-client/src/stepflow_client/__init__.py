@@ -19,6 +19,7 @@ from ._base.lazy import lazy_names
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._async.handle import RunHandle
+    from ._base.not_given import NOT_GIVEN, NotGiven
     from ._calls.run_options import (
         ClientOptions,
         EventOptions,
@@ -125,23 +126,23 @@ if os.environ.get("STEPFLOW_LOG"):
     log_to_stderr(os.environ["STEPFLOW_LOG"])
 
 __all__ = [
-    "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "BlobContent", "ClientClosedError",
-    "ClientOptions", "ComponentInfo", "ComponentList", "ConflictError", "CreateRunResponse", "Diagnostic",
-    "DiagnosticLevel", "EmbeddedServerError", "ErrorCode", "EventOptions", "EventStream", "ExecutionStatus",
-    "FailedChild", "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowId", "FlowResult", "FlowSource",
-    "FlowVariables", "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError", "InputStream",
-    "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
-    "Keep", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry", "MapOptions",
-    "NotAFlowError", "NotFoundError", "Outcome", "OutcomeStream", "OutcomeWriter", "OutputTypeError",
-    "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem", "RerunOptions", "RerunPlan",
-    "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy", "RunAccount", "RunArguments",
-    "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails", "RunDifference", "RunEvent",
-    "RunFailedError", "RunFilters", "RunHandle", "RunId", "RunItem", "RunOptions", "RunPager", "RunSnapshot",
-    "RunTimeoutError", "ServerConnectionError", "ServerFaultError", "ServerInfo", "ServerNotInstalledError",
-    "ServerStartError", "ServerStartTimeoutError", "StepAccount", "StepCompletedEvent", "StepDetails", "StepReadyEvent",
-    "StepStartedEvent", "StepflowClient", "StepflowClientError", "StepflowExecutor", "StepflowRuntime",
-    "StepsNeededEvent", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "SubRunCreatedEvent",
-    "SubmitOptions", "SyncEventStream", "SyncOutcomeStream", "SyncRunHandle", "SyncRunPager",
+    "NOT_GIVEN", "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "BlobContent",
+    "ClientClosedError", "ClientOptions", "ComponentInfo", "ComponentList", "ConflictError", "CreateRunResponse",
+    "Diagnostic", "DiagnosticLevel", "EmbeddedServerError", "ErrorCode", "EventOptions", "EventStream",
+    "ExecutionStatus", "FailedChild", "FlowError", "FlowFileError", "FlowFileNotFoundError", "FlowId", "FlowResult",
+    "FlowSource", "FlowVariables", "HealthResponse", "HeartbeatEvent", "History", "IdempotencyConflictError",
+    "InputStream", "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError",
+    "JournalError", "Keep", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry",
+    "MapOptions", "NotAFlowError", "NotFoundError", "NotGiven", "Outcome", "OutcomeStream", "OutcomeWriter",
+    "OutputTypeError", "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem",
+    "RerunOptions", "RerunPlan", "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy",
+    "RunAccount", "RunArguments", "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails",
+    "RunDifference", "RunEvent", "RunFailedError", "RunFilters", "RunHandle", "RunId", "RunItem", "RunOptions",
+    "RunPager", "RunSnapshot", "RunTimeoutError", "ServerConnectionError", "ServerFaultError", "ServerInfo",
+    "ServerNotInstalledError", "ServerStartError", "ServerStartTimeoutError", "StepAccount", "StepCompletedEvent",
+    "StepDetails", "StepReadyEvent", "StepStartedEvent", "StepflowClient", "StepflowClientError", "StepflowExecutor",
+    "StepflowRuntime", "StepsNeededEvent", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow",
+    "SubRunCreatedEvent", "SubmitOptions", "SyncEventStream", "SyncOutcomeStream", "SyncRunHandle", "SyncRunPager",
     "SyncStepflowClient", "TransportError", "UnknownEvent", "UnsupportedByServerError", "ValidationResult",
     "Variables", "read_inputs", "write_outcomes",
 ]  # fmt: skip
@@ -152,6 +153,7 @@ _find, _names = lazy_names(
     {
         "_async.client": ["StepflowClient"],
         "_async.handle": ["RunHandle"],
+        "_base.not_given": ["NOT_GIVEN", "NotGiven"],
         "_codec.requests": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcome_files": ["OutcomeWriter", "write_outcomes"],

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from ._base.basic_errors import InvalidArgumentError
+from ._base.text import near
+from ._data.arguments import check_texts
 from ._data.reading import PLAIN, Reading
 from .types.models import Model, decoded, field, record
 from .types.statuses import ExecutionStatus
@@ -153,6 +156,7 @@ _Known: TypeAlias = (
 RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 """Any event. `match event.type` and `isinstance` narrow it; `isinstance(event, RunEvent)` works too."""
 
+
 _KINDS: dict[str, type[_Known]] = {
     kind.wire_name: kind
     for kind in (
@@ -171,6 +175,25 @@ _LARGEST_NUMBER = 10**18
 """The first number that is too large for a cursor."""
 _OWN = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
 """Fields that are not read from an event's data."""
+
+
+def check_event_types(types: object) -> frozenset[str]:
+    """Return the types of events in a collection.
+
+    Raises:
+        InvalidArgumentError: If one of them is not the type of an event.
+    """
+    found = check_texts(types, "event_types")
+    types = [*map(_type_named, _KINDS), "unknown"]
+    for each in found:
+        if each not in types:
+            raise InvalidArgumentError(f"there is no event type {each!r}", hint=near(each, types))
+    return frozenset(found)
+
+
+def _type_named(name: str) -> str:
+    """Return the type of an event with a name of the server: `step_started` for `StepStarted`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def sequence_number(answer: Mapping[str, Any]) -> int:
@@ -200,8 +223,7 @@ def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Rea
     told = {"runId": run_id} | told | {"timestamp": answer.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
-        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        return decoded(UnknownEvent, told, name=snake, data=reading.secrets.hide_in(data), **common)
+        return decoded(UnknownEvent, told, name=_type_named(name), data=reading.secrets.hide_in(data), **common)
     if "result" in data:
         common["output"] = reading.step_output(data["result"])
     return decoded(kind, told, **common)

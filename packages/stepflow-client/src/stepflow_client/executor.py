@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from ._base.not_given import NOT_GIVEN, NotGiven
 from ._codec.requests import RunId, Variables
 from .flows.flow_argument import FlowSource
 from .progress import ProgressOption
@@ -49,7 +50,7 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         variables_from_env: bool = False,
         max_concurrency: int | None = None,
         timeout: float | None = None,
-        deduplicate: bool = False,
+        private_copy: bool = False,
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
@@ -71,8 +72,8 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         variables: Variables | None = None,
         variables_from_env: bool = False,
         max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        private_copy: bool = False,
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,

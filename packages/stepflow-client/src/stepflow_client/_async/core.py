@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from .._telemetry.recorder import Recorder
 from .connection import Connection
@@ -31,6 +32,12 @@ class Core:
         self.exact_integers = exact_integers
         self.key_scope = key_scope
         self.runs = RunReader(connection)
+
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """Return a core that sends more headers over the same connections. It shares what is known about flows."""
+        twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
+        twin.flows = self.flows.over(twin.connection)
+        return twin
 
     @cached_property
     def flows(self) -> FlowStore:

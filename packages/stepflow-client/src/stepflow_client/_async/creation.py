@@ -102,7 +102,7 @@ class RunCreator:
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
         flows = self._flows
-        checked = flows.checked(call.flow, "deduplicate=True") if call.deduplicate else flows.checked_or_id(call.flow)
+        checked = flows.checked(call.flow, "private_copy=True") if call.private_copy else flows.checked_or_id(call.flow)
         if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
             call = call._replace(input=await flows.fitting_input(checked, call.input))
         if call.ready is not None:
@@ -115,7 +115,7 @@ class RunCreator:
         if wait and current_deadline() is not None:
             wait = _held(wait)
         most = call.max_concurrency
-        has_others = call.deduplicate or call.variables_from_env
+        has_others = call.private_copy or call.variables_from_env
         has_others = has_others or call.variables is not None or call.overrides is not None
         if most is not None:
             requests.check_concurrency(most)
@@ -128,7 +128,7 @@ class RunCreator:
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
                 needs = flows.needs_of_flow(content, digest)
                 arguments = await async_checked(partial(call.completed, await self.arguments(call), needs))
-                prepared = await self._stored(checked, arguments, wait, key, is_single=call.deduplicate)
+                prepared = await self._stored(checked, arguments, wait, key, is_single=call.private_copy)
             else:
                 prepared = ready.prepared
                 read = partial(requests.run_inputs, call.input, exact_integers=ready.exact_integers)
@@ -136,7 +136,7 @@ class RunCreator:
                 arguments = RunArguments(inputs, {}, None, most)
             recorded = None
             if self._recorder.is_on:
-                flow_id, is_own = prepared.flow_id, call.deduplicate
+                flow_id, is_own = prepared.flow_id, call.private_copy
                 recorded = CreatedRun("", flow_id, arguments, call.given_flow, content, has_own_flow=is_own)
             try:
                 return await self._create(prepared, arguments, registry, recorded)

@@ -41,9 +41,11 @@ class EventSource:
         Cursor.parse(after, "s" if include_sub_runs else "e")
         include_results = check_flag(options.get("include_results", False), "include_results")
         flags = include_results, check_flag(include_sub_runs, "include_sub_runs")
+        types = options.get("event_types")
+        wanted = None if types is None else events.check_event_types(types)
         heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
-        return self._events(Asked(run_id, after, *flags, needs_stream=True), Timer(seconds, until))
+        return self._events(Asked(run_id, after, *flags, needs_stream=True, wanted=wanted), Timer(seconds, until))
 
     async def _events(self, asked: Asked, timer: Timer) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self._follower.timed(asked, timer)) as followed:
@@ -52,7 +54,8 @@ class EventSource:
                     if seen.type == "run_completed" and seen.run_id == asked.run_id:
                         annotate(run_status=seen.status.value)
                         self._recorder.ended(seen.run_id, seen.status)
-                    yield seen
+                    if asked.wants(seen):
+                        yield seen
                 elif timer.left() <= 0:
                     yield _heartbeat(asked.run_id, seen.position)
 

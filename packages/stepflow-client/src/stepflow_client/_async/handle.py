@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from .._base.near_names import Guiding
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
@@ -117,17 +118,19 @@ class RunHandle(Guiding, Shown, Generic[OutputT]):
         details: RunDetails = await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
         return details
 
-    async def details(self, *, timeout: float | None = None) -> RunDetails:
+    async def details(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Return the state of the run. See `StepflowClient.get_run`."""
         details: RunDetails = await self.client.get_run(self.run_id, timeout=timeout)
         return details
 
-    async def items(self, *, timeout: float | None = None) -> ListItemsResponse:
+    async def items(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return the items of the run. See `StepflowClient.get_run_items`."""
         items: ListItemsResponse = await self.client.get_run_items(self.run_id, timeout=timeout)
         return items
 
-    async def steps(self, *, include_times: bool = False, timeout: float | None = None) -> ListStepsResponse:
+    async def steps(
+        self, *, include_times: bool = False, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> ListStepsResponse:
         """Return the steps of the run. See `StepflowClient.get_run_steps`."""
         steps: ListStepsResponse = await self.client.get_run_steps(
             self.run_id, include_times=include_times, timeout=timeout
@@ -139,17 +142,19 @@ class RunHandle(Guiding, Shown, Generic[OutputT]):
         stream: EventStream = self.client.run_events(self.run_id, **options)
         return stream
 
-    async def arguments(self, *, timeout: float | None = None) -> RunArguments:
+    async def arguments(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return what the run was started with. See `StepflowClient.get_run_arguments`."""
         arguments: RunArguments = await self.client.get_run_arguments(self.run_id, timeout=timeout)
         return arguments
 
-    async def flow(self, *, timeout: float | None = None) -> StoredFlow:
+    async def flow(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return the flow of the run. See `StepflowClient.get_run_flow`."""
         flow: StoredFlow = await self.client.get_run_flow(self.run_id, timeout=timeout)
         return flow
 
-    async def explain(self, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
+    async def explain(
+        self, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> RunAccount:
         """Return why an item failed, and what became of its steps. See `StepflowClient.explain_run`."""
         account: RunAccount = await self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
         return account
@@ -183,12 +188,12 @@ class RunHandle(Guiding, Shown, Generic[OutputT]):
                 return found
             await asyncio.sleep(pauses.next())
 
-    async def cancel(self, *, timeout: float | None = None) -> RunDetails:
+    async def cancel(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Cancel the run. See `StepflowClient.cancel_run`."""
         details: RunDetails = await self.client.cancel_run(self.run_id, timeout=timeout)
         return details
 
-    async def delete(self, *, timeout: float | None = None) -> None:
+    async def delete(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Delete the run. See `StepflowClient.delete_run`."""
         await self.client.delete_run(self.run_id, timeout=timeout)
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
@@ -37,7 +38,7 @@ class _Wanted(NamedTuple):
     """The other filters as query parameters."""
     ids: Labelled | None
     """The runs with the wanted labels; None for any runs."""
-    timeout: float | None
+    timeout: float | NotGiven | None
     """Seconds for each request, instead of the client's timeout."""
     page_size: int = PAGE
 
@@ -89,7 +90,7 @@ class RunLister:
         window, asked = _asked(status, filters)
         labels = filters.get("labels")
         ids = None if labels is None else self._recorder.labelled(labels)
-        return _Wanted(window, asked, ids, filters.get("timeout"))
+        return _Wanted(window, asked, ids, filters.get("timeout", NOT_GIVEN))
 
     async def _chosen(self, wanted: _Wanted) -> AsyncGenerator[RunDetails, None]:
         """Iterate over the wanted runs, newest first."""

@@ -151,7 +151,7 @@ class Search:
         """Return the error that lists the candidate runs."""
         names = ", ".join(runs[:5]) or "none was seen"
         flow = f"{self.call.flow_id[:12]}…"
-        exact = "deduplicate=True makes this exact"
+        exact = "private_copy=True makes this exact"
         return AmbiguousRunError(
             f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
             candidates=list(runs),

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._codec.problem_details import problem_details
@@ -74,18 +75,18 @@ async def sse_events(
     check_instance(handle, "handle", RunHandle)
     check_function(payload, "payload")
     after = last_event_id or None
-    options = {"include_results": include_results, "include_sub_runs": include_sub_runs}
+    events_of = partial(handle.events, include_results=include_results, include_sub_runs=include_sub_runs)
     # Wrong options are the application's fault, not its caller's.
-    handle.events(heartbeat=heartbeat, **options)
+    events_of(heartbeat=heartbeat)
     try:
-        events = handle.events(after=after, heartbeat=heartbeat, **options)
+        events = events_of(after=after, heartbeat=heartbeat)
     except InvalidArgumentError as error:
         return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
     try:
         details = await handle.details()
         if after is not None and details.is_finished:
             # What follows the last event is known at once. If nothing does, the browser must not come again.
-            async with handle.events(after=after, **options) as following:
+            async with events_of(after=after) as following:
                 if await anext(following, None) is None:
                     return EventResponse(204, {"cache-control": "no-store"}, _nothing())
     except StepflowClientError as error:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .._base.not_given import NotGiven
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.step_times import StepTimes
 from ..errors import RequestTimeoutError
@@ -27,12 +28,14 @@ class StepTimer:
         self._connection = connection
         self._follower = follower
 
-    async def timed(self, listed: ListStepsResponse, timeout: float | None) -> ListStepsResponse:
+    async def timed(self, listed: ListStepsResponse, timeout: float | NotGiven | None) -> ListStepsResponse:
         """Return steps with their times."""
         times = await self.times(listed.run_id, listed.steps, timeout)
         return replace(listed, steps=[times.applied_to(step) for step in listed.steps])
 
-    async def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
+    async def times(
+        self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
+    ) -> StepTimes:
         """Return the times of steps that the server has just listed; none if it has no events.
 
         No server marks the latest event of a running run: reading ends once there are events for everything listed, or

@@ -4,4 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-NOT_GIVEN: Any = object()
+
+class NotGiven:
+    """The type of `NOT_GIVEN`, the default of arguments for which None is a valid value."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+    def __reduce__(self) -> str:
+        # Pickles and copies are the same object.
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Any = NotGiven()

@@ -25,7 +25,7 @@ class RunCall(NamedTuple):
     variables_from_env: bool = False
     max_concurrency: int | None = None
     check_input: bool = False
-    deduplicate: bool = False
+    private_copy: bool = False
     """Whether to store a copy of the flow for this run only."""
     idempotency_key: str | None = None
     idempotency_scope: str | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
 
     import typing_extensions
 
+    from .._base.not_given import NotGiven
     from .._codec.requests import RunId, Variables
     from .._rules.input_retries import RetryOn
     from ..flows.flow_argument import FlowSource
@@ -30,7 +31,7 @@ class _VariableOptions(TypedDict, Generic[VariablesT], total=False):
 
 class _StartOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=False):
     timeout: float | None
-    deduplicate: bool
+    private_copy: bool
     idempotency_key: str | None
     idempotency_scope: str | None
     wait_for_components: bool | float
@@ -87,6 +88,7 @@ class ClientOptions(RunOptions, SubmitOptions, total=False):
 
     max_attempts: int | None
     retry_on: RetryOn | None
+    headers: Mapping[str, str]
 
 
 class EventOptions(TypedDict, total=False):
@@ -95,6 +97,7 @@ class EventOptions(TypedDict, total=False):
     after: str | int | None
     include_results: bool
     include_sub_runs: bool
+    event_types: Iterable[str] | None
     heartbeat: float | None
     timeout: float | None
 
@@ -127,7 +130,7 @@ class RunFilters(TypedDict, total=False):
     since: datetime | str | None
     until: datetime | str | None
     labels: Mapping[str, str] | None
-    timeout: float | None
+    timeout: float | NotGiven | None
 
 
 OPTIONS_OF = {

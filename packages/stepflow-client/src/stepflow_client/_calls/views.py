@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
+from .._base.not_given import NotGiven
+from .._http.settings import check_headers
 from ..errors import InvalidArgumentError
 from .run_options import OPTIONS_OF, ClientOptions
 
@@ -23,7 +25,7 @@ def view_of(client: Client, options: ClientOptions) -> Client:
     Raises:
         InvalidArgumentError: If an option is unknown.
     """
-    known = set().union(*OPTIONS_OF.values())
+    known = {"headers"}.union(*OPTIONS_OF.values())
     unknown = sorted(set(options) - known)
     if unknown:
         from .._base.text import near
@@ -33,6 +35,10 @@ def view_of(client: Client, options: ClientOptions) -> Client:
     view: Any = object.__new__(base if issubclass(base, _View) else _kind(base))
     vars(view).update(vars(client))
     view._options = merged(getattr(client, "_options", {}), options)
+    if headers := options.get("headers"):
+        view._core = view._core.with_headers(check_headers(headers))
+        view._connection, view._runs = view._core.connection, view._core.runs
+        view._parts = type(view._parts)(view._core)
     return view  # type: ignore[no-any-return]
 
 
@@ -40,6 +46,8 @@ def merged(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     """Return options with the given ones added: mappings are merged, other values replace the earlier ones."""
     found = dict(options)
     for name, value in given.items():
+        if isinstance(value, NotGiven):
+            continue
         before = found.get(name)
         found[name] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return found

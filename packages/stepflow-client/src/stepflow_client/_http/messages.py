@@ -76,6 +76,10 @@ class Unreadable(HttpError):
     """There was a response, but it cannot be decoded."""
 
 
+_MAX_OVERDUE = 600.0
+"""Seconds after which a response that the server holds for a while is lost, also if the client sets no limit."""
+
+
 class Timeouts(NamedTuple):
     """Seconds for each phase of a request, and for the whole of it."""
 
@@ -93,7 +97,7 @@ class Timeouts(NamedTuple):
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
     def waiting(self, seconds: float) -> Timeouts:
         """Return a copy for a request that the server may hold for a number of seconds."""
-        return self._replace(read=self.read + seconds, whole=self.whole + seconds)
+        return self._replace(read=min(self.read, _MAX_OVERDUE) + seconds, whole=self.whole + seconds)
 
     def at_most(self, seconds: float) -> Timeouts:
         """Return a copy with every phase limited to a number of seconds."""

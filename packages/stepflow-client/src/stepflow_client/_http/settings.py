@@ -22,7 +22,7 @@ API_PATH = "/api/v1"
 _PORTS = {"http": 80, "https": 443}
 _FOR_A_CONNECTION = 600.0
 LONGEST_TIMEOUT = 2_000_000
-"""Maximum timeout in seconds: sockets do not accept 2**31 milliseconds or more."""
+"""Maximum timeout in seconds, and that of phases without a limit: sockets do not accept 2**31 milliseconds or more."""
 
 _HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
@@ -169,25 +169,27 @@ def _without_password(text: str) -> str:
 
 
 def check_timeout(
-    timeout: float | httpx.Timeout | Timeouts, what: str = "timeout", *, of_a_call: bool = False
+    timeout: float | httpx.Timeout | Timeouts | None, what: str = "timeout", *, of_a_call: bool = False
 ) -> Timeouts:
     """Check a timeout and return the timeout of each phase of a request, in seconds.
 
     Args:
-        timeout: Seconds for every phase, or an object with the seconds of each phase.
+        timeout: Seconds for every phase, or an object with the seconds of each phase; None for no limit.
         what: The name of the argument in error messages.
         of_a_call: Whether this is the timeout of single calls. A number then limits each request as a whole, with
             waiting for a free connection.
 
     Raises:
-        InvalidArgumentError: If it is not a positive number, or a phase is unlimited.
+        InvalidArgumentError: If it is not a positive number.
     """
+    if timeout is None:
+        return Timeouts(LONGEST_TIMEOUT, LONGEST_TIMEOUT, LONGEST_TIMEOUT, LONGEST_TIMEOUT)
     if not isinstance(timeout, (int, float)) and hasattr(timeout, "as_dict"):
         phases: dict[str, float] = {}
         for phase, seconds in timeout.as_dict().items():
-            if seconds is None:
-                raise InvalidArgumentError(f"{what} leaves a phase without a limit: {timeout}")
-            phases[phase] = _check_longest(check_seconds(seconds, f"{what}.{phase}"), f"{what}.{phase}")
+            phase_name = f"{what}.{phase}"
+            limit = LONGEST_TIMEOUT if seconds is None else check_seconds(seconds, phase_name)
+            phases[phase] = _check_longest(limit, phase_name)
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
     seconds = _check_longest(check_seconds(timeout, what), what)
     if of_a_call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar, Token
 
+from .._base.not_given import NotGiven
 from .._http.messages import Timeouts
 from .._http.settings import check_timeout
 from .deadline import deadline_of, deadline_scope
@@ -19,8 +20,9 @@ class call_scope(deadline_scope):
     """A context manager that limits a call, of one request or several, as a whole.
 
     Args:
-        timeout: Seconds for the whole call, instead of the client's timeout for each phase of a request; None changes
-            nothing. An object with phases limits each request only.
+        timeout: Seconds for the whole call, instead of the client's timeout for each phase of a request; None for no
+            limit. `NOT_GIVEN` changes nothing. An object with phases limits each request only.
+        limits_requests: Whether a number limits each request, too, instead of the client's timeout. Default True.
 
     Raises:
         InvalidArgumentError: If it is invalid, as for `check_timeout`.
@@ -28,8 +30,10 @@ class call_scope(deadline_scope):
 
     __slots__ = ("_outer", "_timeouts")
 
-    def __init__(self, timeout: float | None) -> None:
-        self._timeouts = None if timeout is None else check_timeout(timeout, of_a_call=True)
+    def __init__(self, timeout: float | NotGiven | None, *, limits_requests: bool = True) -> None:
+        self._timeouts: Timeouts | None = None
+        if not isinstance(timeout, NotGiven) and (limits_requests or timeout is None):
+            self._timeouts = check_timeout(timeout, of_a_call=True)
         self._outer: Token[Timeouts | None] | None = None
         super().__init__(deadline_of(timeout) if isinstance(timeout, (int, float)) else None)
 

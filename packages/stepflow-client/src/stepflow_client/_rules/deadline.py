@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 
+from .._base.not_given import NotGiven
 from .._data.arguments import check_seconds
 
 _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
@@ -16,13 +17,15 @@ current_deadline = _deadline.get
 """Returns the caller's deadline, by `time.monotonic()`; None if there is none."""
 
 
-def deadline_of(timeout: float | None) -> float | None:
-    """Return the deadline for a timeout in seconds from now, by `time.monotonic()`; None for None.
+def deadline_of(timeout: float | NotGiven | None) -> float | None:
+    """Return the deadline for a timeout in seconds from now, by `time.monotonic()`; None for no limit.
 
     Raises:
         InvalidArgumentError: If the timeout is not a positive number.
     """
-    return None if timeout is None else time.monotonic() + check_seconds(timeout, "timeout")
+    if timeout is None or isinstance(timeout, NotGiven):
+        return None
+    return time.monotonic() + check_seconds(timeout, "timeout")
 
 
 def earlier(deadline: float | None, seconds: float) -> float:

@@ -163,7 +163,7 @@ def _completed(call: RunCall, flow: dict[str, Any] | str, arguments: RunArgument
         None if arguments.overrides is None else {"steps": arguments.overrides},
         arguments.variables,
         max_concurrency=call.max_concurrency,
-        deduplicate=call.deduplicate,
+        private_copy=call.private_copy,
         ready=call.ready,
         source=call.flow,
     )

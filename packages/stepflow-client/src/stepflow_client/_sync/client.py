@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 from .. import types
 from .._base.lazy import lazy_module
 from .._base.near_names import Guiding, guiding, refuse_unknown
-from .._base.not_given import NOT_GIVEN
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
 from .._calls.run_call import ResultCall, RunCall
 from .._codec import json_bodies, requests, responses, typed
@@ -120,8 +120,8 @@ class SyncStepflowClient(Guiding, Picklable):
             is skipped for a while. `strategy` selects the server for new runs. Credentials in the URL of one server are
             never sent to another. Default: the URL of `stepflow serve`.
         timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that limits
-            every phase. It does not limit how long a run may take, nor a response that never stops arriving: the
-            `timeout` of a method limits its whole call. Default 30.
+            every phase; None for no limit. It does not limit how long a run may take, nor a response that never stops
+            arriving: the `timeout` of a method limits its whole call. Default 30.
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one, a (user, password) pair, or
             an `httpx.Auth`. It overrides credentials in URLs and is sent to each server of a list. Waiting for the
@@ -154,6 +154,11 @@ class SyncStepflowClient(Guiding, Picklable):
             the call, which usually takes less than a millisecond.
         idempotency_scope: The scope of the idempotency keys of calls that give none: see `run`. Default None: a key
             belongs to the content of the flow.
+        event_hooks: Functions to call with each `httpx.Request` before it is sent, and with each `httpx.Response`:
+            `{"request": [...], "response": [...]}`, as for httpx. They may be coroutine functions, and are called again
+            for each retry. A request hook may change the headers of the request; other changes have no effect. The
+            response is read, except that of a stream of events, of which hooks see status and headers. An exception
+            ends the call with a StepflowClientError, whose `__cause__` it is.
 
     Raises:
         InvalidArgumentError: If a setting is invalid.
@@ -163,7 +168,7 @@ class SyncStepflowClient(Guiding, Picklable):
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = "http://localhost:7837",
-        timeout: float | httpx.Timeout = 30.0,
+        timeout: float | httpx.Timeout | None = 30.0,
         *,
         headers: Mapping[str, str] | None = None,
         auth: httpx.Auth | Token | tuple[str, str] | None = None,
@@ -179,6 +184,7 @@ class SyncStepflowClient(Guiding, Picklable):
         max_response_bytes: int = 1024**3,
         history: History | None = None,
         idempotency_scope: str | None = None,
+        event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> None:
         """Store the settings. No request is sent."""
         # First of all: every local name is an argument still.
@@ -198,6 +204,7 @@ class SyncStepflowClient(Guiding, Picklable):
             strategy=strategy,
             retry=policy_of(retry),
             max_response_bytes=max_response_bytes,
+            event_hooks=event_hooks,
         )
         self._connection = Connection(settings)
         if idempotency_scope is not None:
@@ -221,7 +228,7 @@ class SyncStepflowClient(Guiding, Picklable):
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
-        timeout: float | httpx.Timeout | None = None,
+        timeout: float | httpx.Timeout | NotGiven | None = NOT_GIVEN,
         *,
         headers: Mapping[str, str] | None = None,
         auth: httpx.Auth | Token | tuple[str, str] | None = None,
@@ -237,6 +244,7 @@ class SyncStepflowClient(Guiding, Picklable):
         max_response_bytes: int = 1024**3,
         history: History | None = None,
         idempotency_scope: str | None = None,
+        event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> Self:
         """Return a client configured by environment variables.
 
@@ -245,7 +253,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             base_url: The server's URL, or a list of URLs; None uses STEPFLOW_URL.
-            timeout: Seconds for each phase of a request; None uses STEPFLOW_TIMEOUT, or the default of the class.
+            timeout: Seconds for each phase of a request; None for no limit. Default: STEPFLOW_TIMEOUT, or 30.
             headers: Headers to send with every request.
             auth: The credentials; None uses STEPFLOW_TOKEN.
             verify: Whether to verify https servers, and the CA certificates to use.
@@ -260,13 +268,16 @@ class SyncStepflowClient(Guiding, Picklable):
             max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`.
             history: The history that records runs.
             idempotency_scope: The scope of the idempotency keys of calls that give none.
+            event_hooks: Functions to call with each request and each response.
 
         Raises:
             InvalidArgumentError: If a setting is invalid.
         """
-        given = {"base_url": base_url, "timeout": timeout, "auth": auth}
+        given = {"base_url": base_url, "auth": auth}
         settings = _settings.environment_settings(os.environ)
         settings |= {name: value for name, value in given.items() if value is not None}
+        if not isinstance(timeout, NotGiven):
+            settings["timeout"] = timeout
         return cls(
             **settings,
             headers=headers,
@@ -282,6 +293,7 @@ class SyncStepflowClient(Guiding, Picklable):
             max_response_bytes=max_response_bytes,
             history=history,
             idempotency_scope=idempotency_scope,
+            event_hooks=event_hooks,
         )
 
     @property
@@ -306,17 +318,18 @@ class SyncStepflowClient(Guiding, Picklable):
     def api(self) -> Client:
         """The generated client, for operations of `stepflow_api` (`get_run.sync_detailed(client=client.api, ...)`).
 
-        It shares this client's connections, credentials and timeout.
+        It shares this client's connections, credentials, headers, hooks and timeout.
         """
         return self._connection.api
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
-        """Return a client that uses other defaults for options of calls that start runs or wait for them.
+        """Return a client with other defaults for options of calls, and with more headers.
 
         Example:
             ```python
             patient = client.with_options(timeout=300, variables={"tone": "formal"})
             result = patient.run("workflow.yaml", {"name": "World"})
+            letters = client.with_options(headers={"x-tenant": "letters"})
             ```
 
         It shares this client's connections, caches and history; closing one of them closes both. `start_run` and
@@ -325,7 +338,8 @@ class SyncStepflowClient(Guiding, Picklable):
         Args:
             **options: The options of `run` (except `output_type`) and `submit`, and `max_attempts` and `retry_on` of
                 `map`. A method ignores those that it does not have. An argument of a call replaces the option; entries
-                of `variables` are added to it.
+                of `variables` are added to it. `headers` are sent with every request, also of `api`, in addition to
+                those of this client.
 
         Raises:
             InvalidArgumentError: If there is no such option.
@@ -349,7 +363,9 @@ class SyncStepflowClient(Guiding, Picklable):
 
     # The server
 
-    def health_check(self, *, include_workers: bool = False, timeout: float | None = None) -> HealthResponse:
+    def health_check(
+        self, *, include_workers: bool = False, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> HealthResponse:
         """Return the server's health; its `status` is `healthy`.
 
         A server is healthy while its workers are away. Ask for them, or use `wait_ready`, before the first run.
@@ -357,7 +373,7 @@ class SyncStepflowClient(Guiding, Picklable):
         Args:
             include_workers: Whether to find the plugins whose workers are away (0.12 and newer), which takes up to 5 s
                 for each. Default False.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             ServerConnectionError: If the server cannot be reached.
@@ -400,11 +416,11 @@ class SyncStepflowClient(Guiding, Picklable):
 
         return wait_ready(self._connection, components, timeout)
 
-    def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+    def server_info(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
         """Return the server's release and capabilities. They are requested only once.
 
         Args:
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
             server = self._connection.server()
@@ -416,7 +432,9 @@ class SyncStepflowClient(Guiding, Picklable):
                 capabilities=server.capabilities,
             )
 
-    def list_components(self, *, include_schemas: bool = True, timeout: float | None = None) -> ComponentList:
+    def list_components(
+        self, *, include_schemas: bool = True, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> ComponentList:
         """Return the components that flows may use.
 
         Servers do not report the route prefix of a plugin, so `path` is None, except for clients of a `StepflowRuntime`
@@ -424,7 +442,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             include_schemas: Whether to include the input and output schemas. Default True.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Returns:
             A list; its `failed_plugins` are the plugins that did not respond to the server.
@@ -445,7 +463,7 @@ class SyncStepflowClient(Guiding, Picklable):
         variables_from_env: bool = False,
         max_concurrency: int | None = None,
         timeout: float | None = None,
-        deduplicate: bool = False,
+        private_copy: bool = False,
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
@@ -482,7 +500,7 @@ class SyncStepflowClient(Guiding, Picklable):
             max_concurrency: Maximum number of tasks of the run that are executed at once, as for `create_run`.
             timeout: Seconds for the whole call, including storing the flow and creating the run. None, the default,
                 sets no limit.
-            deduplicate: Whether to store a copy of the flow for this call alone, so that its run can always be
+            private_copy: Whether to store a copy of the flow for this call alone, so that its run can always be
                 identified if the response is lost; this takes one more request. Without it, all calls of this client
                 share one copy, which no other client runs. A lost run can then be identified, unless another call of
                 this client loses a run of the same flow at the same time. Default False.
@@ -547,8 +565,8 @@ class SyncStepflowClient(Guiding, Picklable):
         if progress is not False:
             _check_progress(progress)
         # What is usual costs no call.
-        if variables_from_env is not False or deduplicate is not False or check_input is not True:
-            check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
+        if variables_from_env is not False or private_copy is not False or check_input is not True:
+            check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
         if on_cancel != "detach":
             check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
         call = RunCall(
@@ -559,7 +577,7 @@ class SyncStepflowClient(Guiding, Picklable):
             variables_from_env,
             max_concurrency,
             check_input,
-            deduplicate,
+            private_copy,
             idempotency_key,
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
@@ -630,8 +648,8 @@ class SyncStepflowClient(Guiding, Picklable):
         variables: Variables | None = None,
         variables_from_env: bool = False,
         max_concurrency: int | None = None,
-        timeout: float | None = None,
-        deduplicate: bool = False,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        private_copy: bool = False,
         idempotency_key: str | None = None,
         idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
@@ -655,9 +673,9 @@ class SyncStepflowClient(Guiding, Picklable):
             variables_from_env: Whether to read missing variables from the environment, as for `create_run`. Default
                 False.
             max_concurrency: Maximum number of tasks of the run that are executed at once, as for `create_run`.
-            timeout: Seconds for the whole call, including storing the flow and creating the run. With None, the
-                default, only the client's timeout for each request applies.
-            deduplicate: Whether to store a copy of the flow for this run alone, as for `run`. Default False.
+            timeout: Seconds for the whole call, including storing the flow and creating the run; None for no limit.
+                Default: the client's timeout, for each request.
+            private_copy: Whether to store a copy of the flow for this run alone, as for `run`. Default False.
             idempotency_key: A key for the run; if a run exists under it, that run is returned, as for `run`.
             idempotency_scope: What the key identifies, whatever the version of the flow, as for `run`.
             wait_for_components: Whether to wait for the components of the flow first, as for `run`. Default False.
@@ -683,7 +701,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 expires before the run has been created.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
         """
-        check_flags(variables_from_env=variables_from_env, deduplicate=deduplicate, check_input=check_input)
+        check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
         call = RunCall(
             flow,
             input,
@@ -692,14 +710,15 @@ class SyncStepflowClient(Guiding, Picklable):
             variables_from_env,
             max_concurrency,
             check_input,
-            deduplicate,
+            private_copy,
             idempotency_key,
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
         creator = self._parts.creator if idempotency_key is None else self._parts.keyed
         start = partial(creator.start, call, None)
-        return (self._in_scope("submit", deadline_of(timeout), start, labels)).run_id
+        with call_scope(timeout, limits_requests=False):
+            return (self._in_scope("submit", None, start, labels)).run_id
 
     def start_run(
         self,
@@ -760,7 +779,7 @@ class SyncStepflowClient(Guiding, Picklable):
         *,
         idempotency_key: str,
         idempotency_scope: str | None = None,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunDetails | None:
         """Return the run that `run` or `submit` created with an `idempotency_key`, in any process, or None.
 
@@ -776,8 +795,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_key: The key.
             idempotency_scope: The scope of the key, as for `run`. The run may be of any version of the flow: its
                 `flow_id` says which. None, the default, uses the scope of the client, if it has one.
-            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
-                applies.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
 
         Raises:
             FlowFileError: If the flow's file cannot be read.
@@ -785,7 +803,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow.
             TransportError: If the server cannot be reached.
         """
-        with deadline_scope(deadline_of(timeout)):
+        with call_scope(timeout, limits_requests=False):
             return self._parts.keyed.find(flow, idempotency_key, idempotency_scope)
 
     def map(
@@ -978,7 +996,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
     # Flows
 
-    def store_flow(self, flow: FlowSource, *, timeout: float | None = None) -> StoreFlowResponse:
+    def store_flow(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoreFlowResponse:
         """Store a flow and return its id.
 
         The same flow has the same id on every server. Integers in the flow stay integers (with a plain POST /flows,
@@ -986,7 +1004,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             FlowFileError: If the file cannot be read.
@@ -996,7 +1014,7 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             return self._core.flows.store_flow(flow)
 
-    def get_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> StoredFlow:
+    def get_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
 
         Clients store test cases as examples, without their expected outputs.
@@ -1006,7 +1024,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -1015,26 +1033,26 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             return self._core.flows.get_flow(flow_id)
 
-    def delete_flow(self, flow_id: FlowId, *, timeout: float | None = None) -> None:
+    def delete_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Ask the server to delete a flow.
 
         Released servers accept this request but delete nothing. Most accept unknown ids too.
 
         Args:
             flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
             self._core.flows.delete_flow(flow_id)
 
-    def get_flow_variables(self, flow_id: FlowId, *, timeout: float | None = None) -> FlowVariables:
+    def get_flow_variables(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
 
         The client reads them from the flow itself, so the result is the same on every release.
 
         Args:
             flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -1049,7 +1067,7 @@ class SyncStepflowClient(Guiding, Picklable):
         offline: bool = False,
         type_check: bool = False,
         target: str | None = None,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server.
 
@@ -1064,7 +1082,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 expressions that read their outputs. Default False.
             target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases
                 have are not reported. None for all supported releases.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Returns:
             The diagnostics, with line and column if the flow is a file.
@@ -1077,13 +1095,13 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             return self._core.flows.check(flow, offline=offline, type_check=type_check, target=target)
 
-    def validate(self, flow: FlowSource, *, timeout: float | None = None) -> ValidationResult:
+    def validate(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
 
         Args:
             flow: The flow, as for `run`. If it is an id, the client reads the flow from the server first; keys that
                 servers do not know are missing then.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             FlowFileError: If the file cannot be read, or contains no flow. (The faults of a flow are in the result.)
@@ -1104,7 +1122,7 @@ class SyncStepflowClient(Guiding, Picklable):
         debug: bool = False,
         max_concurrency: int | None = None,
         variables_from_env: bool = False,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> CreateRunResponse:
         """Start a run of a stored flow and return it. The run has usually not ended yet.
 
@@ -1123,7 +1141,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 each item.
             variables_from_env: Whether to read missing variables from the environment: from the variable that the flow
                 names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Default False.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such flow.
@@ -1143,14 +1161,14 @@ class SyncStepflowClient(Guiding, Picklable):
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
             return self._parts.creator.create_run(flow_id, call)
 
-    def get_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
+    def get_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Return the current state of a run.
 
         `items.completed` stays 0 until the whole run ends, on every release.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1167,7 +1185,7 @@ class SyncStepflowClient(Guiding, Picklable):
         *,
         include: SnapshotPart | Iterable[SnapshotPart] = ("items", "steps", "flow", "arguments", "account", "counts"),
         item_index: int | None = None,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunSnapshot:
         """Return what is known about a run at one moment, with as few requests as possible.
 
@@ -1188,8 +1206,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 of them. An account includes the parts that it is made of; of a batch, only the steps of one item.
             item_index: The item of a batch whose steps and account to return, from 0. By default, the steps of all
                 items, and the account of the first item that failed, or of the first item if none has.
-            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
-                applies.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1199,7 +1216,7 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             return self._parts.snapshots.read(run_id, include, item_index)
 
-    def get_run_items(self, run_id: RunId, *, timeout: float | None = None) -> ListItemsResponse:
+    def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
 
         The error of a failed item includes the step that failed and its message. This takes a request for each failed
@@ -1212,7 +1229,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1226,7 +1243,7 @@ class SyncStepflowClient(Guiding, Picklable):
         *,
         item_index: int | None = None,
         include_times: bool = False,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow.
 
@@ -1242,7 +1259,7 @@ class SyncStepflowClient(Guiding, Picklable):
             include_times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's
                 events. This takes one more request, whose response has three or more events for each step of all items.
                 Default False.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1255,7 +1272,7 @@ class SyncStepflowClient(Guiding, Picklable):
             listed = replace(listed, steps=steps)
             return self._parts.timer.timed(listed, timeout) if include_times else listed
 
-    def get_run_arguments(self, run_id: RunId, *, timeout: float | None = None) -> RunArguments:
+    def get_run_arguments(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
 
         Servers from 0.12 on do not report inputs and overrides, and no server reports variables, labels and notes.
@@ -1264,7 +1281,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If neither the server nor the history has such a run.
@@ -1273,7 +1290,7 @@ class SyncStepflowClient(Guiding, Picklable):
             return self._parts.snapshots.arguments(run_id)
 
     def get_run_step(
-        self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | None = None
+        self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> StepDetails:
         """Return one step of one item.
 
@@ -1281,7 +1298,7 @@ class SyncStepflowClient(Guiding, Picklable):
             run_id: The run.
             step_id: The id of the step.
             item_index: The index of the item, from 0. Default 0.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If there is no such step, or if it has not started.
@@ -1290,12 +1307,12 @@ class SyncStepflowClient(Guiding, Picklable):
             step = self._runs.get_run_step(run_id, step_id, item_index=item_index)
             return (self._runs.with_kept(run_id, [step]))[0]
 
-    def get_run_flow(self, run_id: RunId, *, timeout: float | None = None) -> StoredFlow:
+    def get_run_flow(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1303,7 +1320,7 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             return self._runs.get_run_flow(run_id)
 
-    def cancel_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
+    def cancel_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Mark a run as cancelled and return it.
 
         On every released server this sets the status and the end time but stops nothing. The running step
@@ -1315,7 +1332,7 @@ class SyncStepflowClient(Guiding, Picklable):
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1326,14 +1343,14 @@ class SyncStepflowClient(Guiding, Picklable):
             self._recorder.seen(run.run_id, run.status)
             return run
 
-    def delete_run(self, run_id: RunId, *, timeout: float | None = None) -> None:
+    def delete_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Ask the server to delete a run that has ended.
 
         Released servers accept this request but delete nothing.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1357,7 +1374,7 @@ class SyncStepflowClient(Guiding, Picklable):
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         labels: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> ListRunsResponse:
         """Return runs, newest first.
 
@@ -1376,7 +1393,7 @@ class SyncStepflowClient(Guiding, Picklable):
             until: Return only runs created before this time. Servers have no such filter: the client pages through all
                 newer runs.
             labels: Return only runs that the client's `history` has with these labels, values by name.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             InvalidArgumentError: If an argument is invalid. (Servers ignore a filter that they cannot read and list all
@@ -1410,7 +1427,7 @@ class SyncStepflowClient(Guiding, Picklable):
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         labels: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> SyncRunPager:
         """Return runs, newest first, read page by page.
 
@@ -1427,7 +1444,7 @@ class SyncStepflowClient(Guiding, Picklable):
             since: Return only runs created at this time or later; the iteration ends there.
             until: Return only runs created before this time.
             labels: Return only runs that the client's `history` has with these labels, values by name.
-            timeout: Seconds for each request as a whole, instead of the client's timeout.
+            timeout: Seconds for each request as a whole; None for no limit. Default: the client's timeout.
         """
         pages = self._core.lister.iter_runs(
             status,
@@ -1481,6 +1498,7 @@ class SyncStepflowClient(Guiding, Picklable):
         after: str | int | None = None,
         include_results: bool = False,
         include_sub_runs: bool = False,
+        event_types: Iterable[str] | None = None,
         heartbeat: float | None = None,
         timeout: float | None = None,
     ) -> SyncEventStream:
@@ -1508,6 +1526,8 @@ class SyncStepflowClient(Guiding, Picklable):
             include_results: Whether to set `StepCompletedEvent.output`. Default False.
             include_sub_runs: Whether to include events of runs that steps created. Their step ids are not reliable
                 (servers send the parent's, or none); use `get_run_steps` of the sub-run instead. Default False.
+            event_types: The types of the events to yield, such as `["step_completed", "run_completed"]`. The client
+                leaves out the others, as servers have no such filter. None, the default, yields all events.
             heartbeat: Seconds without an event after which a `HeartbeatEvent` is yielded, repeatedly. A program that
                 relays the events, to a web page for example, can so keep its own connection open. A heartbeat may be
                 delayed by the duration of a request, for example while the server is away. None, the default: no
@@ -1527,6 +1547,7 @@ class SyncStepflowClient(Guiding, Picklable):
             after=after,
             include_results=include_results,
             include_sub_runs=include_sub_runs,
+            event_types=event_types,
             heartbeat=heartbeat,
             timeout=timeout,
         )
@@ -1536,7 +1557,12 @@ class SyncStepflowClient(Guiding, Picklable):
     # Blobs
 
     def store_blob(
-        self, data: Any, *, filename: str | None = None, blob_type: str | None = None, timeout: float | None = None
+        self,
+        data: Any,
+        *,
+        filename: str | None = None,
+        blob_type: str | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> StoreBlobResponse:
         """Store a blob and return its id, the SHA-256 digest of its content.
 
@@ -1545,7 +1571,7 @@ class SyncStepflowClient(Guiding, Picklable):
             filename: A file name to store with the blob; for bytes it must be ASCII. If the same content is stored
                 twice, the last name is kept.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             InvalidArgumentError: If the value cannot be represented in JSON.
@@ -1553,12 +1579,12 @@ class SyncStepflowClient(Guiding, Picklable):
         with call_scope(timeout):
             return self._core.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
-    def get_blob(self, blob_id: str, *, timeout: float | None = None) -> BlobContent:
+    def get_blob(self, blob_id: str, *, timeout: float | NotGiven | None = NOT_GIVEN) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
 
         Args:
             blob_id: The id of the blob.
-            timeout: Seconds for the whole call, instead of the client's timeout.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the server has no such blob.
@@ -1756,7 +1782,7 @@ class SyncStepflowClient(Guiding, Picklable):
         *,
         ignore: str | Iterable[str] = (),
         items: tuple[int, int] | None = None,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
 
@@ -1779,8 +1805,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 key or index.
             items: The index of an item of the first run and that of an item of the second run, to compare these alone.
                 None, the default, compares all items, each with the one of the same index.
-            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
-                applies.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
 
         Raises:
             NotFoundError: If the server has no such run.
@@ -1789,10 +1814,12 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         from .comparing import compare_runs
 
-        with deadline_scope(deadline_of(timeout)):
+        with call_scope(timeout, limits_requests=False):
             return compare_runs(self._parts.snapshots, (a, b), ignore, items)
 
-    def explain_run(self, run_id: RunId, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
+    def explain_run(
+        self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
+    ) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
 
         Servers list every step that reads a failed one as failed, with the same error. The account tells them apart; it
@@ -1815,15 +1842,14 @@ class SyncStepflowClient(Guiding, Picklable):
             run_id: The run.
             item_index: The index of the item, from 0. None, the default, takes the first item that failed, or the first
                 item if none has.
-            timeout: Seconds for the whole call. With None, the default, only the client's timeout for each request
-                applies.
+            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
 
         Raises:
             NotFoundError: If the server has no such run.
             InvalidArgumentError: If the run has no such item.
             RequestTimeoutError: If the timeout expires.
         """
-        with deadline_scope(deadline_of(timeout)):
+        with call_scope(timeout, limits_requests=False):
             account = (self._parts.snapshots.read(run_id, ("account",), item_index)).account
             assert account is not None
             return account

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
@@ -98,19 +99,16 @@ class Connection:
         """How long the parts of the client wait, and how far they search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
         """Returns the configuration of the server; None if it is not known. That of an embedded server is."""
-        self.closed = False
         self.has_answered = False
         """Whether a server has ever responded to an operation of this client."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """The headers of each request. A request that adds some has a dict of its own."""
-        self.headers |= {name.lower(): value for name, value in (check_headers(settings.headers) or {}).items()}
         known = None if settings.server_release is None else pinned(self.url, settings.server_release)
         settings = settings._replace(proxy=check_proxy(settings.proxy))
         # Credentials in a URL are sent only to its server; they are not part of its text.
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
-        if header is not None:
-            self.headers["authorization"] = header
-        self._with_headers = lru_cache(maxsize=8)(partial(_with_headers, self.headers))
+        signed = {} if header is None else {"authorization": header}
+        self._add_headers({**(check_headers(settings.headers) or {}), **signed})
         senders = [sender_to(each, settings) for each in roots]
         if header is None:
             senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
@@ -140,9 +138,25 @@ class Connection:
             self._api = Client(base_url=self.url + API_PATH).set_httpx_client(http)
         return self._api
 
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """Return a connection with more headers, which shares everything else."""
+        twin = copy.copy(self)
+        twin._add_headers(headers)
+        twin._api = None
+        return twin
+
+    def _add_headers(self, headers: Mapping[str, str]) -> None:
+        self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}}
+        self._with_headers = lru_cache(maxsize=8)(partial(_with_headers, self.headers))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connections are closed."""
+        return self.dialect.closed
+
     def close(self) -> None:
         """Close all connections. Afterwards, no requests can be sent."""
-        self.closed = True
+        self.dialect.closed = True
         self.dialect.close()
 
     def server(self) -> Server:

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from .. import types
 from .._base.lazy import lazy_module
@@ -97,6 +98,12 @@ class FlowStore:
         self._outputs: dict[str, Any] = {}
         # What runs of a flow need, by the flow's digest and by its id.
         self._needs: dict[bytes | str, FlowNeeds] = {}
+
+    def over(self, connection: Connection) -> Self:
+        """Return a store that sends its requests over another connection, and shares what this one remembers."""
+        twin = copy.copy(self)
+        twin._connection = connection
+        return twin
 
     def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its id."""

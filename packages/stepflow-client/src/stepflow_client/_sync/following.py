@@ -73,7 +73,8 @@ class Follower:
                     raise RunTimeoutError(said, run_id=asked.run_id, hint="it continues")
                 if not isinstance(seen, Tick) or timer.left() <= 0:
                     yield seen
-                    timer.restart()
+                    if isinstance(seen, Tick) or asked.wants(seen):
+                        timer.restart()
                 elif seen.run is not None:
                     yield seen
 

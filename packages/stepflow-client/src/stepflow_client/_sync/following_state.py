@@ -16,6 +16,7 @@ from ..types.statuses import ExecutionStatus
 from .runs import RunReader
 
 if TYPE_CHECKING:
+    from ..events import RunEvent
     from ..types import RunDetails
 
 _TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
@@ -34,6 +35,12 @@ class Asked(NamedTuple):
     """Whether a server without a stream of events is an error. If not, its runs are polled."""
     next_tick: Callable[[], float] = lambda: math.inf
     """Returns the maximum number of seconds until the next tick, if no event arrives."""
+    wanted: frozenset[str] | None = None
+    """The types of the events that the caller wants; None for all."""
+
+    def wants(self, event: RunEvent) -> bool:
+        """Return whether the caller wants an event."""
+        return self.wanted is None or event.type in self.wanted
 
 
 class Tick(NamedTuple):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from .._base.near_names import Guiding
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
@@ -118,17 +119,17 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         details: RunDetails = self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
         return details
 
-    def details(self, *, timeout: float | None = None) -> RunDetails:
+    def details(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Return the state of the run. See `SyncStepflowClient.get_run`."""
         details: RunDetails = self.client.get_run(self.run_id, timeout=timeout)
         return details
 
-    def items(self, *, timeout: float | None = None) -> ListItemsResponse:
+    def items(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return the items of the run. See `SyncStepflowClient.get_run_items`."""
         items: ListItemsResponse = self.client.get_run_items(self.run_id, timeout=timeout)
         return items
 
-    def steps(self, *, include_times: bool = False, timeout: float | None = None) -> ListStepsResponse:
+    def steps(self, *, include_times: bool = False, timeout: float | NotGiven | None = NOT_GIVEN) -> ListStepsResponse:
         """Return the steps of the run. See `SyncStepflowClient.get_run_steps`."""
         steps: ListStepsResponse = self.client.get_run_steps(self.run_id, include_times=include_times, timeout=timeout)
         return steps
@@ -138,17 +139,17 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         stream: SyncEventStream = self.client.run_events(self.run_id, **options)
         return stream
 
-    def arguments(self, *, timeout: float | None = None) -> RunArguments:
+    def arguments(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return what the run was started with. See `SyncStepflowClient.get_run_arguments`."""
         arguments: RunArguments = self.client.get_run_arguments(self.run_id, timeout=timeout)
         return arguments
 
-    def flow(self, *, timeout: float | None = None) -> StoredFlow:
+    def flow(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return the flow of the run. See `SyncStepflowClient.get_run_flow`."""
         flow: StoredFlow = self.client.get_run_flow(self.run_id, timeout=timeout)
         return flow
 
-    def explain(self, *, item_index: int | None = None, timeout: float | None = None) -> RunAccount:
+    def explain(self, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN) -> RunAccount:
         """Return why an item failed, and what became of its steps. See `SyncStepflowClient.explain_run`."""
         account: RunAccount = self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
         return account
@@ -182,12 +183,12 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
                 return found
             time.sleep(pauses.next())
 
-    def cancel(self, *, timeout: float | None = None) -> RunDetails:
+    def cancel(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Cancel the run. See `SyncStepflowClient.cancel_run`."""
         details: RunDetails = self.client.cancel_run(self.run_id, timeout=timeout)
         return details
 
-    def delete(self, *, timeout: float | None = None) -> None:
+    def delete(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Delete the run. See `SyncStepflowClient.delete_run`."""
         self.client.delete_run(self.run_id, timeout=timeout)
 

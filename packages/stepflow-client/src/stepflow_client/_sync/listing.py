@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
@@ -39,7 +40,7 @@ class _Wanted(NamedTuple):
     """The other filters as query parameters."""
     ids: Labelled | None
     """The runs with the wanted labels; None for any runs."""
-    timeout: float | None
+    timeout: float | NotGiven | None
     """Seconds for each request, instead of the client's timeout."""
     page_size: int = PAGE
 
@@ -91,7 +92,7 @@ class RunLister:
         window, asked = _asked(status, filters)
         labels = filters.get("labels")
         ids = None if labels is None else self._recorder.labelled(labels)
-        return _Wanted(window, asked, ids, filters.get("timeout"))
+        return _Wanted(window, asked, ids, filters.get("timeout", NOT_GIVEN))
 
     def _chosen(self, wanted: _Wanted) -> Generator[RunDetails, None, None]:
         """Iterate over the wanted runs, newest first."""

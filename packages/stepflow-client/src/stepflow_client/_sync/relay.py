@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._codec.problem_details import problem_details
@@ -76,18 +77,18 @@ def sse_events(
     check_instance(handle, "handle", SyncRunHandle)
     check_function(payload, "payload")
     after = last_event_id or None
-    options = {"include_results": include_results, "include_sub_runs": include_sub_runs}
+    events_of = partial(handle.events, include_results=include_results, include_sub_runs=include_sub_runs)
     # Wrong options are the application's fault, not its caller's.
-    handle.events(heartbeat=heartbeat, **options)
+    events_of(heartbeat=heartbeat)
     try:
-        events = handle.events(after=after, heartbeat=heartbeat, **options)
+        events = events_of(after=after, heartbeat=heartbeat)
     except InvalidArgumentError as error:
         return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
     try:
         details = handle.details()
         if after is not None and details.is_finished:
             # What follows the last event is known at once. If nothing does, the browser must not come again.
-            with handle.events(after=after, **options) as following:
+            with events_of(after=after) as following:
                 if next(following, None) is None:
                     return SyncEventResponse(204, {"cache-control": "no-store"}, _nothing())
     except StepflowClientError as error:

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .._base.not_given import NotGiven
 from .._rules.deadline import deadline_of, deadline_scope, has_passed
 from .._rules.step_times import StepTimes
 from ..errors import RequestTimeoutError
@@ -29,12 +30,12 @@ class StepTimer:
         self._connection = connection
         self._follower = follower
 
-    def timed(self, listed: ListStepsResponse, timeout: float | None) -> ListStepsResponse:
+    def timed(self, listed: ListStepsResponse, timeout: float | NotGiven | None) -> ListStepsResponse:
         """Return steps with their times."""
         times = self.times(listed.run_id, listed.steps, timeout)
         return replace(listed, steps=[times.applied_to(step) for step in listed.steps])
 
-    def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | None = None) -> StepTimes:
+    def times(self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None) -> StepTimes:
         """Return the times of steps that the server has just listed; none if it has no events.
 
         No server marks the latest event of a running run: reading ends once there are events for everything listed, or

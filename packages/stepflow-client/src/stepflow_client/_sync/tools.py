@@ -12,6 +12,7 @@ from functools import partial
 from os import fsdecode
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.text import near
 from .._codec.flow_tools import (
     WAIT_RUN,
@@ -102,7 +103,7 @@ class SyncFlowTool:
         *,
         idempotency_key: str | None = None,
         labels: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> SyncRunHandle[Any]:
         """Check the arguments of a call, start the flow and return a handle of its run.
 
@@ -110,7 +111,7 @@ class SyncFlowTool:
             arguments: The arguments: an object, or its JSON text. None for none.
             idempotency_key: A key for the run, as for `SyncStepflowClient.run`.
             labels: Labels of the run, in addition to those of the tools.
-            timeout: Seconds for the whole call, as for `SyncStepflowClient.start_run`. None, the default: no limit.
+            timeout: Seconds for the whole call, as for `SyncStepflowClient.start_run`; None for no limit.
 
         Raises:
             InvalidArgumentError: If the arguments do not match the schema; nothing was sent. The message says so in a

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._data.arguments import check_instance
 from .._rules.call_scope import call_scope
 from .report_data import ReportData, masked
@@ -30,7 +31,7 @@ class RunReport(ReportData):
         return page
 
 
-def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | None = None) -> RunReport:
+def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunReport:
     """Return the data that a server has on a run. A run that has not ended is reported in its current state.
 
     Secret values are the defaults of the flow's secret variables, the values of the environment variables that the flow
@@ -41,7 +42,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | None =
     Args:
         client: A client of the server.
         run_id: The run.
-        timeout: Seconds for the whole call. None, the default: no limit.
+        timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
 
     Raises:
         NotFoundError: If the server has no such run.

@@ -53,7 +53,8 @@ class Keep:
                 check_text(step, name)
         if self.before is not None and self.steps == "nothing":
             raise InvalidArgumentError("before keeps the steps before a step, and steps='nothing' keeps none")
-        if self.all_except is not None and self != Keep(all_except=self.all_except):
+        others = self.steps != "completed" or self.before is not None or self.succeeded_items
+        if self.all_except is not None and others:
             raise InvalidArgumentError("all_except executes one step alone: it excludes the other arguments")
 
 

@@ -50,6 +50,7 @@ class _Asked:
             "after": int(self.after or 0) if is_number else self.after,
             "include_results": self.include_results,
             "include_sub_runs": self.include_sub_runs,
+            "event_types": self.types or None,
             "heartbeat": self.heartbeat,
         }
 
@@ -111,8 +112,7 @@ def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
     try:
         with target.client.run_events(asked.run_id, **asked.options()) as events:
             for event in events:
-                if not asked.types or event.type in (*asked.types, "heartbeat"):
-                    yield event
+                yield event
                 cursor = event.cursor
     except KeyboardInterrupt:
         raise Problem(

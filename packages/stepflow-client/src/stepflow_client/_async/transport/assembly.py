@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._http.proxies import environment_proxy
 from ..._http.settings import ServerUrl, TokenAuth, check_limits, is_httpx_auth, static_authorization
@@ -14,7 +14,7 @@ from .pool import Pool
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import httpx
 
@@ -34,7 +34,7 @@ class ConnectionSettings(NamedTuple):
     """The settings of a client's connection, with the meaning that they have in `StepflowClient`."""
 
     base_url: str | httpx.URL | Sequence[str | httpx.URL]
-    timeout: float | httpx.Timeout
+    timeout: float | httpx.Timeout | None
     headers: Mapping[str, str] | None
     auth: httpx.Auth | BearerToken | tuple[str, str] | None
     verify: bool | str | ssl.SSLContext
@@ -46,9 +46,21 @@ class ConnectionSettings(NamedTuple):
     strategy: str
     retry: RetryPolicy
     max_response_bytes: int
+    event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None
 
 
 def sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport:
+    """Return the transport to a server, which calls the hooks."""
+    sender = _plain_sender_to(root, settings)
+    if settings.event_hooks is None:
+        return sender
+    from ..._http.hooks import check_hooks
+    from .hooks import Hooks
+
+    return Hooks(sender, check_hooks(settings.event_hooks), root)
+
+
+def _plain_sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
     limits, transport = settings.limits, settings.transport
     tls = ssl_context(root, settings.verify, settings.cert)

@@ -4,6 +4,7 @@ dialect       translates for servers of older releases
 retry         repeats requests that are safe to repeat
 failover      chooses one of several servers
 credentials   adds the credentials of one server
+hooks         calls the caller's event_hooks
 pool          sends over this package's own connections, or
 httpx_bridge  sends through an httpx transport: for a proxy, a test's or the user's
 """

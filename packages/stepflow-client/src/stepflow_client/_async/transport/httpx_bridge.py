@@ -37,7 +37,7 @@ from ..._http.messages import (
     WriteTimeout,
     lower,
 )
-from ..._http.settings import API_PATH, ServerUrl, check_headers
+from ..._http.settings import API_PATH, LONGEST_TIMEOUT, ServerUrl, check_headers
 from ..._http.sockets import async_home
 from ..._http.time_limit import async_limited
 from ..._http.unpacking import Unpacker
@@ -333,8 +333,8 @@ def _httpx_error(error: HttpError) -> type[httpx.TransportError]:
 
 
 def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
-    """Return httpx's timeouts as ours; a phase without a limit gets our default."""
-    return Timeouts(**{phase: seconds for phase, seconds in phases.items() if seconds is not None})
+    """Return httpx's timeouts as ours."""
+    return Timeouts(**{phase: LONGEST_TIMEOUT if limit is None else limit for phase, limit in phases.items()})
 
 
 _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [

@@ -36,6 +36,8 @@ class Dialect(Middleware):
         self.url = url
         self.server = server
         self.pinned = server is not None
+        self.closed = False
+        """Whether the client was closed, or another one on the same connections."""
 
     def forget(self) -> None:
         """Detect the server again before the next request: it may have been replaced by one of another release."""

@@ -1,0 +1,58 @@
+"""A transport that calls the functions of `event_hooks`, as httpx does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+
+from ..._http.hooks import Hook, async_hooked
+from ..._http.messages import HttpRequest, HttpResponse
+from ..._http.settings import API_PATH, ServerUrl
+from .base import Middleware, Stream, Transport
+from .httpx_bridge import signed_by, to_httpx
+
+
+class Hooks(Middleware):
+    """Calls functions with each request before it is sent, and with each response.
+
+    Args:
+        inner: The transport that sends the requests.
+        hooks: The functions, by `request` and `response`.
+        root: The server's URL, without `/api/v1`.
+    """
+
+    def __init__(self, inner: Transport, hooks: Mapping[str, Sequence[Hook]], root: ServerUrl) -> None:
+        super().__init__(inner)
+        self._hooks = hooks
+        self._api = str(root) + API_PATH
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the headers that the hooks have set."""
+        began = time.monotonic()
+        sent = await self._sent(request)
+        response = await self.inner.send(signed_by(request, sent))
+        seen = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
+        await self._received(request, seen, began)
+        return response
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request with the headers that the hooks have set; they see the head of the response."""
+        began = time.monotonic()
+        sent = await self._sent(request)
+        async with self.inner.stream(signed_by(request, sent)) as stream:
+            await self._received(request, httpx.Response(stream.status, headers=stream.headers, request=sent), began)
+            yield stream
+
+    async def _sent(self, request: HttpRequest) -> httpx.Request:
+        sent = to_httpx(request, self._api)
+        await async_hooked("request", self._hooks["request"], sent, request)
+        return sent
+
+    async def _received(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
+        response.elapsed = timedelta(seconds=time.monotonic() - began)
+        await async_hooked("response", self._hooks["response"], response, request)

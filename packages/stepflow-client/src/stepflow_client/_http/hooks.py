@@ -1,0 +1,81 @@
+"""The functions of `event_hooks`: their check, and their calls.
+
+Both variants of the call are written by hand: coroutine functions work only with the async client.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from .._data.arguments import check_choice, check_mapping, shown, wrong
+from .._http.messages import HttpRequest
+from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
+from .time_limit import async_limited
+
+Hook = Callable[[Any], Any]
+_KINDS = ("request", "response")
+
+
+def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
+    """Return the functions of `event_hooks` for requests and for responses.
+
+    Raises:
+        InvalidArgumentError: If the hooks are not a mapping of these to lists of functions.
+    """
+    found: dict[str, tuple[Hook, ...]] = dict.fromkeys(_KINDS, ())
+    for name, functions in check_mapping(hooks, "event_hooks").items():
+        check_choice(name, "a key of event_hooks", _KINDS)
+        if not isinstance(functions, Sequence) or not all(callable(each) for each in functions):
+            raise wrong(f"event_hooks[{name!r}]", "a list of functions", functions)
+        found[name] = tuple(functions)
+    return found
+
+
+async def async_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
+    """Call hooks with a request or a response, one after the other; they may be coroutine functions.
+
+    Raises:
+        RequestTimeoutError: If they take longer than the call.
+        StepflowClientError: If one of them fails.
+    """
+    for hook in hooks:
+        try:
+            await async_limited(partial(_result_of, hook, value), request.remaining(request.timeout.read))
+        except TimeoutError as error:
+            raise RequestTimeoutError(f"{request}: the {kind} hook {shown(hook)} did not return in time") from error
+        except Exception as error:
+            raise _failed(kind, hook, error) from error
+
+
+async def _result_of(hook: Hook, value: object) -> None:
+    if inspect.isawaitable(called := hook(value)):
+        await called
+
+
+def sync_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
+    """Call hooks with a request or a response, one after the other.
+
+    Raises:
+        StepflowClientError: If one of them fails, or is a coroutine function.
+    """
+    for hook in hooks:
+        try:
+            called = hook(value)
+        except Exception as error:
+            raise _failed(kind, hook, error) from error
+        if inspect.iscoroutine(called):
+            called.close()
+            raise InvalidArgumentError(
+                f"the {kind} hook {shown(hook)} is a coroutine function",
+                hint="give SyncStepflowClient plain functions",
+            )
+
+
+def _failed(kind: str, hook: Hook, error: Exception) -> Exception:
+    """Return the error for a hook that failed; errors of this package and of tests stay what they are."""
+    if isinstance(error, (StepflowClientError, AssertionError)):
+        return error
+    return StepflowClientError(f"the {kind} hook {shown(hook)} failed: {type(error).__name__}: {error}")
