@@ -24,7 +24,7 @@ def free_port() -> int:
 
 def main() -> None:
     os.chdir(HERE)
-    with StepflowRuntime.start(config_path="stepflow-config.yaml") as server, tempfile.TemporaryDirectory() as folder:
+    with StepflowRuntime.start("stepflow-config.yaml") as server, tempfile.TemporaryDirectory() as folder:
         environ = os.environ | {"STEPFLOW_URL": server.url}
         port = free_port()
         command = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port), "--workers", "2"]

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 def url() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as here:
         here.chdir(HERE)
-        with StepflowRuntime.start(config_path=HERE / "stepflow-config.yaml") as runtime:
+        with StepflowRuntime.start(HERE / "stepflow-config.yaml") as runtime:
             here.setenv("STEPFLOW_URL", runtime.url)
             yield runtime.url
 

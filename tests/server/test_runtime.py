@@ -241,7 +241,7 @@ def test_a_config_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a
     (tmp_path / "c.yml").write_text(json.dumps(config))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STEPFLOW_CONFIG", "/nowhere.yml")
-    chosen: dict[str, Any] = {"config_path": "c.yml"} if as_file else {"config": config}
+    chosen: dict[str, Any] = {"config": "c.yml" if as_file else config}
     with StepflowRuntime.start(**chosen) as runtime:
         run_flow(runtime.url)
         assert runtime.config == config

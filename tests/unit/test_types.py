@@ -290,6 +290,9 @@ def test_findings_by_their_level() -> None:
     assert [each.message for each in found.warnings] == ["warning", "new"]
     assert ValidationResult(diagnostics=findings[1:]).is_valid
     assert ValidationResult().is_valid
+    refused = ValidationResult(is_valid=False)
+    assert (refused.is_valid, refused.valid, refused) == (False, False, ValidationResult(valid=False))
+    assert refused.to_dict() == {"valid": False, "diagnostics": []}
 
 
 # HTML for notebooks
@@ -472,7 +475,7 @@ def test_statuses_times_and_objects_are_converted() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ValidationResult(is_valid=False), "ValidationResult has no field 'is_valid' (did you mean 'valid'?)"),
+        (lambda: ValidationResult(valid=True, is_valid=False), "is_valid and valid are the same: give one of them"),
         (lambda: FlowResult(output=1), "FlowResult needs a value for status"),
         (lambda: FlowResult("id"), "FlowResult takes keyword arguments only"),
         (lambda: FlowResult(status=1.5), "FlowResult.status is a member of ExecutionStatus, not 1.5"),

@@ -280,11 +280,9 @@ def test_a_closed_client_sends_nothing(twin: str, name: str) -> None:
         ({"config": {"a": math.nan}}, InvalidArgumentError),
         ({"config": {"a": ENDLESS}}, InvalidArgumentError),
         ({"config": {"a": HUGE}}, InvalidArgumentError),
-        ({"config": {}, "config_path": "config.yml"}, InvalidArgumentError),
-        ({"config_path": "no/such/config.yml"}, FlowFileNotFoundError),
-        ({"config_path": "a\0b"}, InvalidArgumentError),
-        ({"config_path": 5}, InvalidArgumentError),
-        ({"config_path": Path.cwd()}, FlowFileError),
+        ({"config": "no/such/config.yml"}, FlowFileNotFoundError),
+        ({"config": "a\0b"}, InvalidArgumentError),
+        ({"config": Path.cwd()}, FlowFileError),
     ],
 )
 def test_a_server_is_not_started_with_a_wrong_argument(

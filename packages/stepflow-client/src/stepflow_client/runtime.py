@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import weakref
@@ -82,9 +81,8 @@ class StepflowRuntime(EmbeddedExecutor):
     @guiding
     def start(
         cls,
-        config_path: str | os.PathLike[str] | None = None,
-        *,
         config: ConfigSource | None = None,
+        *,
         port: int | None = None,
         env: Mapping[str, str] | None = None,
         inherit_env: bool = True,
@@ -104,12 +102,11 @@ class StepflowRuntime(EmbeddedExecutor):
         The call takes up to 5 s if the server of a killed process still uses the same SQLite store.
 
         Args:
-            config_path: The server's configuration file, YAML or JSON. Commands of workers are relative to its folder.
-                Without `config_path` and `config`, the builtin components are available under `/builtin/...`. A pipe
-                or a device is read once, within `startup_timeout`, and passed on as JSON; commands are then relative
-                to the current directory.
-            config: The configuration itself, instead of a file: a mapping, an object such as a `StepflowConfig` of
-                `stepflow_py`, or a builder of one. Commands of workers are then relative to the current directory.
+            config: The server's configuration: the path of a YAML or JSON file, to whose folder the commands of workers
+                are relative; or a mapping, an object such as a `StepflowConfig` of `stepflow_py`, or a builder of one,
+                with commands relative to the current directory. A pipe or a device is read once, within
+                `startup_timeout`, and passed on as JSON. Without it, the builtin components are available under
+                `/builtin/...`.
             port: The port; None, the default, uses a free one.
             env: Environment variables for the server and its workers; they override those of this process.
             inherit_env: Whether the server and its workers inherit the variables of this process, except those of a
@@ -158,11 +155,11 @@ class StepflowRuntime(EmbeddedExecutor):
         variables = dict(env or {})
         if otlp_endpoint is not None:
             variables = {**telemetry_environment(otlp_endpoint), **variables}
-        if config is not None or config_path is not None:
+        if config is not None:
             refuse_load_file(allow_load_file)
             # A configuration that is a pipe must be written within the time.
             with deadline_scope(deadline_of(startup_timeout)):
-                prepared = given_config(config_path, config)
+                prepared = given_config(config)
             binary = find_binary()
         else:
             binary = find_binary()

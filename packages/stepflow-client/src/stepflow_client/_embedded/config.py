@@ -34,8 +34,8 @@ _VARIABLE = re.compile(r"\$\{(\w+)")
 _QUEUES = frozenset({"grpc", "nats"})
 
 
-ConfigSource = Mapping[str, Any] | DataObject | Builder
-"""A configuration: a mapping, an object such as a `StepflowConfig` of `stepflow_py`, or a builder of one."""
+ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DataObject | Builder
+"""A configuration: a file's path, a mapping, an object such as a `StepflowConfig` of `stepflow_py`, or a builder."""
 
 _SAFE_INTERVAL = 30
 """The default of `recovery.checkIntervalSecs`, in seconds."""
@@ -87,18 +87,15 @@ class ServerConfig:
         return frozenset(_VARIABLE.findall(text))
 
 
-def given_config(config_path: str | os.PathLike[str] | None, config: ConfigSource | None) -> ServerConfig:
-    """Check the given configuration, of which there is at least one, and return it.
+def given_config(config: ConfigSource) -> ServerConfig:
+    """Check a configuration and return it.
 
     Raises:
-        InvalidArgumentError: If more than one is given, or an argument has the wrong type.
+        InvalidArgumentError: If it has the wrong type.
         FlowFileError: If the file cannot be read.
     """
-    if config_path is not None and config is not None:
-        raise InvalidArgumentError("give config_path or config, not both")
-    if config_path is not None:
-        return _of_file(config_path)
-    assert config is not None
+    if isinstance(config, (str, os.PathLike)):
+        return _of_file(config)
     return ServerConfig(document=_checked(config))
 
 
@@ -131,11 +128,9 @@ def is_read_once(path: str | os.PathLike[str]) -> bool:
 
 
 def _of_file(given: str | os.PathLike[str]) -> ServerConfig:
-    if not isinstance(given, (str, os.PathLike)):
-        raise InvalidArgumentError(f"config_path is a path, not {type(given).__name__}")
     try:
         # Workers are started in the folder of the file, which the server determines wrongly from a relative path.
-        path = file_path(given, "config_path").expanduser().absolute()
+        path = file_path(given, "config").expanduser().absolute()
     except (OSError, RuntimeError) as error:
         # The working folder was deleted, or `~` is the home folder of nobody.
         reason = "the working folder was deleted" if isinstance(error, OSError) else error
@@ -276,7 +271,7 @@ def _checked(config: ConfigSource) -> dict[str, Any]:
         raise InvalidArgumentError(f"{type(config).__name__} built no configuration: {error}") from error
     if not isinstance(config, Mapping) and not is_data_object(config):
         raise InvalidArgumentError(
-            f"config is a dict, a builder, or an object such as a StepflowConfig, not {type(config).__name__}"
+            f"config is a path, a mapping, a builder, or an object like StepflowConfig, not {type(config).__name__}"
         )
     checked = check_json(config, "config")
     if not isinstance(checked, dict):

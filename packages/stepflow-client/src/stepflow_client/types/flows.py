@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from .._base.basic_errors import ApiError
+from .._base.basic_errors import ApiError, InvalidArgumentError
 from .._data.objects import StoredFlowId
 from .._data.secrets import HIDDEN, hidden_flow, hidden_schema
 from .._data.values import ordered
-from .models import Model, field, record
+from .models import LOCAL, Model, field, record
 from .shown import Shown
 from .statuses import DiagnosticLevel
 
@@ -65,16 +65,17 @@ class ValidationResult(Model, Shown):
     """The same as `is_valid`; if not given, it follows from the diagnostics."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
     """All diagnostics, the most severe first."""
+    is_valid: bool = field(default=None, repr=False, metadata=LOCAL)  # type: ignore[assignment]  # set below
+    """True if the flow is accepted: no diagnostic is fatal."""
 
     def __post_init__(self) -> None:
-        if self.valid is None:
-            is_fatal = (each.level is DiagnosticLevel.FATAL for each in self.diagnostics)
-            object.__setattr__(self, "valid", not any(is_fatal))
-
-    @property
-    def is_valid(self) -> bool:
-        """True if the flow is accepted: no diagnostic is fatal."""
-        return self.valid
+        given = {each for each in (self.valid, self.is_valid) if each is not None}
+        if len(given) > 1:
+            raise InvalidArgumentError("is_valid and valid are the same: give one of them")
+        is_fatal = (each.level is DiagnosticLevel.FATAL for each in self.diagnostics)
+        is_valid = given.pop() if given else not any(is_fatal)
+        for name in ("valid", "is_valid"):
+            object.__setattr__(self, name, is_valid)
 
     @property
     def errors(self) -> list[Diagnostic]:
