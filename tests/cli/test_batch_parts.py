@@ -123,7 +123,10 @@ def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.Monkey
     assert progress.is_due()
     assert not progress.is_due()
     progress.show(spinner)
-    assert spinner._text == "50 inputs done, 0 failed, 10/s, 10 running, 8m45s left"
+    assert spinner._text == "50/1,100 done, 5s, 2.0/s, 8m45s left, 10 running"
+    progress.is_estimated = True
+    progress.show(spinner)
+    assert spinner._text.startswith("50/~1,100 done, ")
     progress.expected = None
     progress.show(spinner)
     assert "left" not in spinner._text

@@ -117,6 +117,7 @@ OTHERS = {
     "runs delete": {"runs delete SUCCESS FAILED --yes": 0, f"runs delete {UNKNOWN} --yes": 1},
     "history list": {"history list word": 0},
     "history show": {"history show @1": 1},
+    "history delete": {"history delete @1 --yes": 1},
     "history clear": {"history clear --yes": 0},
     "health": {"health": 0, "health --url http://127.0.0.1:9": 4},
     "doctor": {"doctor --no-run": 0, "doctor --no-run --url http://127.0.0.1:9": 4},

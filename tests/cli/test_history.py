@@ -227,7 +227,12 @@ def test_clearing_asks_and_removes(stepflow: Stepflow, server: str) -> None:
     assert stepflow("history", "clear", "--max-age", "yesterdayish", "-y").code == 2
     kept = stepflow("history", "clear", "--max-age", "1h", "-y", "-o", "json")
     assert json.loads(kept.stdout)["removed"] == 0
-    gone = stepflow("history", "clear", "-y", "-o", "json")
+    assert stepflow("history", "delete", UNKNOWN, "-y").code == 1
+    assert stepflow("history", "delete", "@1").code == 2
+    gone = stepflow("history", "delete", "@1", "-y", "-o", "json")
+    assert json.loads(gone.stdout)["removed"] == 1
+    assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
+    gone = stepflow("history", "prune", "-y", "-o", "json")
     assert json.loads(gone.stdout)["removed"] == 1
     assert recorded(stepflow) == []
     assert b"Ada" not in (state(stepflow) / "history.db").read_bytes()

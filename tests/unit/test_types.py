@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import json
@@ -9,6 +10,7 @@ import pickle
 import sys
 import threading
 import weakref
+from collections.abc import AsyncGenerator
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,7 +20,7 @@ import fastapi
 import pydantic
 import pytest
 from fastapi.testclient import TestClient
-from stepflow_client import types
+from stepflow_client import Outcome, OutcomeStream, SyncOutcomeStream, types
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client.errors import InvalidArgumentError, RunFailedError
 from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, read_event
@@ -394,6 +396,14 @@ def test_the_rows_of_runs_items_and_components(monkeypatch: pytest.MonkeyPatch) 
     assert runs.to_dicts()[1]["created_at"] == "2026-11-25T12:00:00.000000Z"
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
     assert runs.to_dataframe()[1]["created_at"] == NOON
+    outcomes = [Outcome(index, None, "r", ExecutionStatus.COMPLETED, index) for index in (1, 0)]
+    read = SyncOutcomeStream(each for each in [outcomes[:1], outcomes[1:]]).to_dataframe()
+    assert read == [each.to_dict() for each in outcomes[::-1]]
+
+    async def chunks() -> AsyncGenerator[list[Outcome[Any]], None]:
+        yield outcomes
+
+    assert asyncio.run(OutcomeStream(chunks()).to_dataframe()) == read
     assert runs.to_dicts()[1]["items"] == {"total": 0, "completed": 0, "running": 0, "failed": 0, "cancelled": 0}
     row = {"index": 3, "status": "completed", "run_id": "", "output": {"n": 3}, "error": None, "completed_at": None}
     assert items.to_dicts()[3] == row

@@ -197,6 +197,34 @@ def test_what_was_written_before_an_error_is_whole(ending: str, tmp_path: Path) 
     assert list(read_outcomes(str(path), ending)) == [OUTCOMES[0].to_dict()]  # type: ignore[arg-type]
 
 
+def test_fields_of_the_output_have_columns_of_their_types(tmp_path: Path) -> None:
+    kinds: dict[str, Any] = {"total": ["number", "null"], "n": "integer", "name": "string", "ok": "boolean"}
+    schema = {"type": "object", "properties": {name: {"type": kind} for name, kind in kinds.items()} | {"any": {}}}
+    flow = FLOW | {"schemas": {"properties": {"output": schema}}}
+    outputs: list[Any] = [
+        {"total": 1, "n": 2**62, "name": "a", "ok": True, "any": [1], "more": 1},
+        {"total": "1", "n": 2**70, "name": 3, "ok": 0},
+        {"total": True, "n": 1.5, "name": "\ud800"},
+        None,
+    ]
+    outcomes = [Outcome(place, None, "r", ExecutionStatus.COMPLETED, each) for place, each in enumerate(outputs)]
+    path = tmp_path / "out.parquet"
+    with write_outcomes(path, flow=flow) as file:
+        for each in outcomes:
+            file.write(each)
+    table = pyarrow.parquet.read_table(path)
+    assert {name: str(table.schema.field(f"output_{name}").type) for name in kinds} == {
+        "total": "double",
+        "n": "int64",
+        "name": "string",
+        "ok": "bool",
+    }
+    typed = [tuple(row[f"output_{name}"] for name in kinds) for row in table.to_pylist()]
+    nothing = (None, None, None, None)
+    assert typed == [(1.0, 2**62, "a", True), nothing, (None, None, "\\ud800", None), nothing]
+    assert list(read_outcomes(str(path), "parquet")) == [each.to_dict() for each in outcomes]
+
+
 def test_an_empty_file_is_a_list_too(tmp_path: Path) -> None:
     for name, text in (("out.json", "[]\n"), ("out.yaml", "[]\n"), ("out.jsonl", "")):
         write_outcomes(tmp_path / name).close()

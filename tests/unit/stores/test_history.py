@@ -128,8 +128,18 @@ def test_no_secret_is_in_the_store(request: pytest.FixtureRequest, location: str
 def test_cleared_runs_are_overwritten(request: pytest.FixtureRequest, location: str) -> None:
     history = History(location)
     history.record("1", note="remove-me-please")
+    history.record("2", note="remove-this-alone")
+    history.keep_outputs("2", [{"a": "and-its-output"}])
     assert history.get("1") is not None
     assert b"remove-me-please" in _stored(request, location)
+    assert (history.delete("2"), history.delete("2")) == (True, False)
+    assert history.kept_outputs("2") is None
+    stored = _stored(request, location)
+    assert [each in stored for each in (b"remove-this-alone", b"and-its-output", b"remove-me-please")] == [
+        False,
+        False,
+        True,
+    ]
     assert history.clear(max_age=3600) == 0
     assert history.clear() == 1
     assert history.search() == []

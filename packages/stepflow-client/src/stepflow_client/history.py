@@ -428,7 +428,17 @@ class History:
         check_seconds(max_age, "max_age", zero=True)
         # All of them includes those recorded before the clock was set back.
         last = time.time() - max_age if max_age > 0 else math.inf
-        return self._store.call("change", partial(_clear, last), missing=0)
+        return self._store.call("change", partial(_remove, "created <= ?", last), missing=0)
+
+    def delete(self, run_id: RunId) -> bool:
+        """Remove one run, and return whether it was recorded. Its content is overwritten in the file or the tables.
+
+        Reruns of the run keep its id, and batches of several runs are one entry.
+
+        Raises:
+            StepflowClientError: If the store cannot be changed.
+        """
+        return bool(self._store.call("change", partial(_remove, "run_id = ?", _id_of(run_id)), missing=0))
 
     def _rows(self, query: str, values: Sequence[Any]) -> list[Any]:
         return self._store.call("read", lambda each: each.execute(query, values).fetchall(), missing=[])
@@ -502,8 +512,8 @@ def _keep(run_id: str, server: str, content: str, connection: _Connection) -> No
     connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
 
 
-def _clear(last: float, connection: _Connection) -> int:
-    count = connection.execute("DELETE FROM runs WHERE created <= ?", [last]).rowcount
+def _remove(condition: str, value: float | str, connection: _Connection) -> int:
+    count = connection.execute(f"DELETE FROM runs WHERE {condition}", [value]).rowcount  # noqa: S608
     connection.execute("DELETE FROM outputs WHERE run_id NOT IN (SELECT run_id FROM runs)")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return count

@@ -27,7 +27,8 @@ class Progress(Record):
     status: str = "running"
     """The status of the run. For a batch: `running`, `completed`, or `failed` if an input did not succeed."""
     total: int | None = 1
-    """Number of items of the run, or of inputs of the batch; None if the inputs have no length."""
+    """Number of items of the run, or of inputs of the batch; None if it is unknown. For inputs in a file, it may be an
+    estimate: see `is_estimated`."""
     completed: int = 0
     """Number of items that succeeded, according to the events: servers count items only when the run ends."""
     failed: int = 0
@@ -42,6 +43,8 @@ class Progress(Record):
     """The ids of the steps that are running, of any item."""
     duration: float = 0.0
     """Seconds since the call began."""
+    is_estimated: bool = False
+    """Whether `total` is estimated from the part of the file that was read. `str()` marks it: `511/~4,700 done`."""
 
     @property
     def done(self) -> int:
@@ -77,7 +80,8 @@ class Progress(Record):
 
     def _words(self) -> str:
         if self.total != 1:
-            said = counted(self.total, self.completed, self.failed, self.duration, known=self.known)
+            numbers = self.total, self.completed, self.failed, self.duration
+            said = counted(*numbers, known=self.known, is_estimated=self.is_estimated)
             return f"{self.status}: {said}" if self.is_finished else said
         if self.is_finished:
             return f"{self.status} after {duration_text(self.duration)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 from stepflow_client._base.text import duration_text
@@ -18,9 +19,12 @@ from ..records.history import ENTRY, ENTRY_IN_FULL, entry_record
 from ..runs.find import place_of
 from ..settings.history import open_history
 
+if TYPE_CHECKING:
+    from stepflow_client.history import HistoryEntry
+
 command = LazyGroup(
     "history",
-    aliases={"delete": "clear", "get": "show"},
+    aliases={"get": "show", "prune": "clear"},
     help="""
     Servers do not return the input, variables or overrides of a run. 'run', 'batch' and 'runs rerun'
     therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
@@ -71,6 +75,15 @@ def _show(run_id: str, output: Output) -> None:
     needed. Values of secret variables are never recorded and shown as ***; with -o json or -o yaml the flow is shown
     too.
     """
+    output.record(entry_record(_recorded(run_id), full=True), ENTRY_IN_FULL)
+
+
+def _recorded(run_id: str) -> HistoryEntry:
+    """Return the entry of a run.
+
+    Raises:
+        Problem: If the history has no such run, or several.
+    """
     history = open_history()
     if run_id.startswith("@"):
         found = history.search(limit=1, offset=place_of(run_id))
@@ -81,7 +94,22 @@ def _show(run_id: str, output: Output) -> None:
     if not found:
         hint = "'stepflow history list' shows what is recorded"
         raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)
-    output.record(entry_record(found[0], full=True), ENTRY_IN_FULL)
+    return found[0]
+
+
+@command.command("delete")
+@recorded_run_argument
+@confirm_option
+@record_options
+def _delete(run_id: str, confirm: Confirm, output: Output) -> None:
+    """Remove one recorded run, for example because its input must be erased.
+
+    Its data is overwritten, as by 'history clear'. The server keeps the run: 'stepflow runs delete' deletes it there.
+    """
+    entry = _recorded(run_id)
+    confirm(f"remove run {entry.run_id} from the history")
+    history = open_history()
+    output.record({"removed": int(history.delete(entry.run_id)), "file": history.location}, _CLEARED)
 
 
 _CLEARED = View(columns=columns("removed:number", "file"), name="removed")

@@ -73,13 +73,8 @@ class BatchProgress(BatchCount):
 
     def show(self, spinner: Spinner) -> None:
         """Show the progress."""
-        parts = [self._text()]
-        if self.begun > self.done:
-            parts.append(f"{self.begun - self.done} running")
-        left = self.progress().remaining
-        if left is not None:
-            parts.append(f"{duration_text(left)} left")
-        spinner.update(", ".join(parts))
+        running = self.begun - self.done
+        spinner.update(str(self.progress()) + (f", {running:,} running" if running > 0 else ""))
 
     def _text(self) -> str:
         return f"{self.done} inputs done, {self.failed} failed, {self.done / self.seconds:.0f}/s"

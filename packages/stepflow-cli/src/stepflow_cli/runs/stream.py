@@ -139,7 +139,8 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     if stream.retry_failed:
         _retry(target, job, stream, wait)
         return
-    run = _Run(target, completed(target, job), stream, wait, stream.journal)
+    job = completed(target, job)
+    run = _Run(target, job, stream, wait, stream.journal)
     chosen = chosen_inputs(run.inputs(), stream)
     with run.continued_by("--resume" if stream.journal else None):
         if stream.form is None:
@@ -153,7 +154,7 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
             # Errors in writing the last record appear only now.
             sys.stdout.flush()
         else:
-            with write_outcomes(stream.file or sys.stdout, format=stream.form) as file:
+            with write_outcomes(stream.file or sys.stdout, flow=job.flow, format=stream.form) as file:
                 run.write_all(chosen, file)
     if not run.progress.begun:
         # Nothing has run, and without this, nothing says so.
@@ -191,12 +192,13 @@ def _retry(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     # The name identifies the inputs: the journal of a different retry must not be used.
     name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
     journal = f"{output}.retry-{name}.journal"
-    run = _Run(target, completed(target, job), stream, wait, journal)
+    job = completed(target, job)
+    run = _Run(target, job, stream, wait, journal)
     run.progress.expected = len(failed)
     chosen = _unchanged(chosen_again(run.inputs(), failed), failed, stream)
     with run.continued_by("--retry-failed"):
         with writing(output), replacing(output) as merged:
-            with write_outcomes(merged, format=form) as file:
+            with write_outcomes(merged, flow=job.flow, format=form) as file:
                 for record in _earlier(stream):
                     if record["index"] not in failed:
                         file.write(record)
@@ -316,6 +318,7 @@ class _Run:
         if stream.retry_failed:
             return
         expected = None if self._inputs is None else self._inputs.expected
+        self.progress.is_estimated = self._inputs is not None and self._inputs.total is None
         if expected is not None:
             expected = max(0, expected - stream.skip)
             expected = min(expected, *(most for most in (stream.limit, stream.sample) if most is not None), expected)

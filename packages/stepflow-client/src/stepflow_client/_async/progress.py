@@ -84,7 +84,7 @@ class ProgressReporter:
         count = BatchCount(len(inputs) if total is None and isinstance(inputs, Sized) else total)
         file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
         if file is not None:
-            count.expected = file.expected
+            count.expected, count.is_estimated = file.expected, file.total is None
         with progress_shown(progress) as report:
             report(count.progress())
             shown = time.monotonic()
@@ -94,7 +94,7 @@ class ProgressReporter:
                         count.note(outcome)
                     if time.monotonic() - shown >= _EVERY:
                         if file is not None:
-                            count.expected = file.expected
+                            count.expected, count.is_estimated = file.expected, file.total is None
                         report(count.progress())
                         shown = time.monotonic()
                     yield chunk

@@ -154,7 +154,9 @@ def time_left(total: int | None, done: int, seconds: float, *, known: int = 0) -
     return (total - done) / rate if total is not None and rate and done < total else None
 
 
-def counted(total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0) -> str:
+def counted(
+    total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0, is_estimated: bool = False
+) -> str:
     """Return the progress of a run as text: `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
 
     Args:
@@ -163,11 +165,12 @@ def counted(total: int | None, completed: int, failed: int, seconds: float, *, k
         failed: Number of items that have ended without success.
         seconds: How long the caller has been waiting.
         known: Number of ended items that were known from the start.
+        is_estimated: Whether the number of items is an estimate, which is marked: `~2,000`.
     """
     if total == 1:
         return f"running for {duration_text(seconds)}"
     done = completed + failed
-    parts = [f"{done:,} done" if total is None else f"{done:,}/{total:,} done"]
+    parts = [f"{done:,} done" if total is None else f"{done:,}/{'~' * is_estimated}{total:,} done"]
     if failed:
         parts.append(f"{failed:,} failed")
     parts.append(duration_text(seconds))

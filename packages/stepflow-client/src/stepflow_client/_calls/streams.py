@@ -6,10 +6,11 @@ Both versions are written by hand, like those of the sockets.
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from ..events import RunEvent
+from ..types.data_frame import data_frames
 from ..types.outcomes import Outcome
 from ..types.results import OutputT
 from ..types.runs import RunDetails
@@ -134,6 +135,15 @@ class OutcomeStream(_AsyncStream[Outcome[OutputT]], Generic[OutputT]):
         async for chunk in self._source:
             yield chunk
 
+    async def to_dataframe(self) -> Any:
+        """Read all outcomes and return them as a data frame of pandas or polars, in the order of their inputs.
+
+        Raises:
+            StepflowClientError: If neither is installed; then nothing is read.
+        """
+        frame_of = data_frames()
+        return frame_of(_rows([each async for each in self]))
+
 
 class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
     """The outcomes of a batch. Leaving a `with` block ends the batch at once, and cancels its runs if asked."""
@@ -164,6 +174,19 @@ class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
         if left := list(self._ready):
             yield left
         yield from self._source
+
+    def to_dataframe(self) -> Any:
+        """Read all outcomes and return them as a data frame of pandas or polars, in the order of their inputs.
+
+        Raises:
+            StepflowClientError: If neither is installed; then nothing is read.
+        """
+        frame_of = data_frames()
+        return frame_of(_rows(self))
+
+
+def _rows(outcomes: Iterable[Outcome[Any]]) -> list[dict[str, Any]]:
+    return [each.to_dict() for each in sorted(outcomes, key=lambda each: each.index)]
 
 
 class RunPager(_AsyncStream[RunDetails]):

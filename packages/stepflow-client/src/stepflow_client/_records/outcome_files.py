@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, check_mapping, wrong
+from .._data.declared import declared_schema, fields_of
 from .._data.yaml_writer import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
+from ..flows.flow_argument import FlowSource, load_flow
 from ..types.outcomes import Outcome
 
 OutcomeFormat = Literal["jsonl", "csv", "parquet", "json", "yaml"]
@@ -30,6 +32,8 @@ ENDINGS: dict[str, OutcomeFormat] = {
 _FIELDS = ("index", "key", "run_id", "status", "output")
 _ERROR_FIELDS = ("code", "message", "step_id", "details")
 """In CSV and Parquet, details are JSON text."""
+_PLAIN_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
+"""The types of fields that have columns of their own in Parquet, by their names in schemas."""
 _GROUP = 2000
 """Number of records in a row group of Parquet."""
 
@@ -37,11 +41,11 @@ _GROUP = 2000
 class OutcomeWriter:
     """Writes the outcomes of a batch into a file. Use it in a `with` block, whose end completes the file."""
 
-    def __init__(self, file: Any, name: str, form: OutcomeFormat, is_own: bool) -> None:
+    def __init__(self, file: Any, name: str, form: OutcomeFormat, is_own: bool, schema: Any = None) -> None:
         """Start the file; `write_outcomes` describes the arguments."""
         self._name, self._file, self._is_own = name, file, is_own
         with _writing(name):
-            self._lines = _ParquetLines(file) if form == "parquet" else _TextLines(file, form)
+            self._lines = _ParquetLines(file, schema) if form == "parquet" else _TextLines(file, form)
 
     def write(self, outcome: Outcome[Any] | Record) -> None:
         """Write an outcome, or a record as `Outcome.to_dict` returns it.
@@ -87,15 +91,19 @@ class OutcomeWriter:
                 self.close()
 
 
-def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeFormat | None = None) -> OutcomeWriter:
+def write_outcomes(
+    target: str | os.PathLike[str] | IO[str], *, flow: FlowSource | None = None, format: OutcomeFormat | None = None
+) -> OutcomeWriter:
     """Create a file for the outcomes of a batch, as `stepflow batch FLOW INPUTS --output FILE` writes it.
 
     Each record is what `Outcome.to_dict` returns; in CSV and Parquet, the output and the details of the error are JSON
-    text. `read_inputs` shows an example.
+    text. In Parquet, each text, number and boolean of the flow's output schema also has a column of its type:
+    `output_total` for the field `total`, null where an output has another type. `read_inputs` shows an example.
 
     Args:
         target: The path, whose file is emptied and then gets each record as it is written, or a file open for writing
             text, which stays open.
+        flow: The flow, whose output schema determines the typed columns of Parquet. None, the default: none.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (to a path only; the extra `stepflow-client[parquet]`).
             None, the default: by the extension; `jsonl` for an open file.
 
@@ -110,7 +118,8 @@ def write_outcomes(target: str | os.PathLike[str] | IO[str], *, format: OutcomeF
             # Unlike the standard library's default, this keeps the line ends of CSV.
             how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
             file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **how)  # noqa: SIM115
-        return OutcomeWriter(file, name, form, is_own=True)
+        schema = None if flow is None else declared_schema(load_flow(flow), "output")
+        return OutcomeWriter(file, name, form, True, schema)
     if not hasattr(target, "write"):
         raise wrong("target", "a path or an open file", target)
     return OutcomeWriter(
@@ -181,15 +190,23 @@ class _TextLines:
 
 
 class _ParquetLines:
-    """Writes records into a Parquet file, one row group at a time; outputs, whose shape may vary, as JSON."""
+    """Writes records into a Parquet file, one row group at a time; outputs, whose shape may vary, as JSON.
 
-    def __init__(self, file: Any) -> None:
+    Args:
+        file: The file.
+        output: The schema of the outputs; its plain fields get columns of their types.
+    """
+
+    def __init__(self, file: Any, output: Any) -> None:
         from .parquet import imported
 
         self._arrow = arrow = imported()
         text = arrow.string()
         error = arrow.struct([(name, text) for name in _ERROR_FIELDS])
         fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error, "attempts": arrow.int64()}
+        types = {"string": text, "integer": arrow.int64(), "number": arrow.float64(), "boolean": arrow.bool_()}
+        self._typed = {name: kind for name, each in fields_of(output)[0].items() if (kind := _plain_type(each))}
+        fields |= {f"output_{name}": types[kind] for name, kind in self._typed.items()}
         self._schema = arrow.schema(list(fields.items()))
         self._table = arrow.parquet.ParquetWriter(file, self._schema)
         self._rows: list[dict[str, Any]] = []
@@ -197,9 +214,12 @@ class _ParquetLines:
     def write(self, record: Record) -> None:
         row = dict(record)
         row["key"] = None if row["key"] is None else _text(str(row["key"]))
-        row["output"] = _output(record)
+        output = _output(record)
+        row["output"] = None if output is None else _text(output)
         if record.get("error"):
             row["error"] = {name: each and _text(each) for name, each in _error(record).items()}
+        found = record["output"] if isinstance(record["output"], Mapping) else {}
+        row |= {f"output_{name}": _typed(found.get(name), kind) for name, kind in self._typed.items()}
         self._rows.append({name: row.get(name) for name in self._schema.names})
         if len(self._rows) >= _GROUP:
             self._flush()
@@ -214,6 +234,22 @@ class _ParquetLines:
                 self._flush()
         finally:
             self._table.close()
+
+
+def _plain_type(schema: Any) -> str | None:
+    """Return the one type of a field that a column can have; None for lists, objects and fields of several types."""
+    kinds = schema.get("type") if isinstance(schema, Mapping) else None
+    named = [each for each in ([kinds] if isinstance(kinds, str) else kinds or []) if each != "null"]
+    return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
+
+
+def _typed(value: Any, kind: str) -> Any:
+    """Return a value if it has a type, as its column requires; else None."""
+    if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
+        return None
+    if isinstance(value, str):
+        return _text(value)
+    return value if kind != "integer" or -(2**63) <= value < 2**63 else None
 
 
 def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,8 @@ class BatchCount:
     def __init__(self, expected: int | None = None) -> None:
         self.expected = expected
         """Total number of inputs, if known or estimated."""
+        self.is_estimated = False
+        """Whether it is an estimate."""
         self.begun = self.done = self.failed = 0
         """Number of inputs that were read, that ended, and that ended without success."""
         self.known = 0
@@ -48,4 +50,13 @@ class BatchCount:
         """Return the progress of the batch."""
         total = self.done if is_over else self.expected
         status = "running" if not is_over else "failed" if self.failed else "completed"
-        return Progress(None, status, total, self.done - self.failed, self.failed, self.known, duration=self.seconds)
+        return Progress(
+            None,
+            status,
+            total,
+            self.done - self.failed,
+            self.failed,
+            self.known,
+            duration=self.seconds,
+            is_estimated=self.is_estimated and not is_over,
+        )

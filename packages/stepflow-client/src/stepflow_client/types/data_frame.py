@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["data_frame"]
 
+_Records = Sequence[Mapping[str, Any]]
 
-def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
+
+def data_frame(records: _Records) -> Any:
     """Return records as a data frame: of pandas if it is installed, otherwise of polars.
 
     A column of polars has a single type. With polars, outputs, lists and dicts are therefore converted to JSON text.
@@ -17,12 +19,21 @@ def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
     Raises:
         StepflowClientError: If neither is installed.
     """
+    return data_frames()(records)
+
+
+def data_frames() -> Callable[[_Records], Any]:
+    """Return what makes data frames of records.
+
+    Raises:
+        StepflowClientError: If neither pandas nor polars is installed.
+    """
     try:
         import pandas  # pyright: ignore[reportMissingImports]
     except ImportError:
         pass
     else:
-        return pandas.DataFrame(records)
+        return pandas.DataFrame  # type: ignore[no-any-return]
     try:
         import polars  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -30,7 +41,7 @@ def data_frame(records: Sequence[Mapping[str, Any]]) -> Any:
 
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None
-    return polars.DataFrame([{name: _flat(name, value) for name, value in each.items()} for each in records])
+    return lambda records: polars.DataFrame([{name: _flat(name, each[name]) for name in each} for each in records])
 
 
 def _flat(name: str, value: Any) -> Any:
