@@ -56,6 +56,26 @@ def test_rerun_of_chosen_items(stepflow: Stepflow, start: Start) -> None:
     assert "no item 3" in refused.stderr
 
 
+def test_one_item_has_its_own_input_output_and_exit_code(stepflow: Stepflow, server: str) -> None:
+    (stepflow.folder / "again.json").write_text(json.dumps(FLOW))
+    (stepflow.folder / "inputs.jsonl").write_text('{"n": 1}\n{"n": 2}\n{}\n')
+    batch = stepflow("batch", "again.json", "inputs.jsonl", "--no-check", "-o", "name").stdout.split()[0]
+    done = stepflow("runs", "rerun", "@last", "--item", "1", "--input-json", '{"n": 7}')
+    assert (done.code, json.loads(done.stdout)["first"]["n"]) == (0, 7), done
+    assert "attempt 2: 1 of 3 items\n" in done.stderr
+    again = json.loads(stepflow("runs", "get", "@last", "-o", "json").stdout)
+    assert (again["rerun_of"], again["rerun_items"]) == (batch, [1])
+    assert json.loads(stepflow("runs", "get", batch, "-o", "json").stdout)["reruns"] == [again["run_id"]]
+    shown = stepflow("runs", "get", "@last", "-o", "table").stdout
+    assert f"{batch}, items 1" in " ".join(shown.split())
+    third = stepflow("runs", "rerun", "@last")
+    assert (third.code, json.loads(third.stdout)["first"]["n"]) == (0, 7), third
+    failed = stepflow("runs", "rerun", batch, "--item", "2")
+    assert (failed.code, failed.stdout) == (1, ""), failed
+    two = stepflow("runs", "rerun", batch, "--item", "2", "--item", "0", "--inputs", "inputs.jsonl", "--dry-run")
+    assert [json.loads(line)["index"] for line in two.stdout.splitlines()] == [0, 2]
+
+
 def test_rerun_of_failed_items(stepflow: Stepflow, start: Start) -> None:
     run_id = start(FLOW, [{"n": 1}, {}, {"n": 3}])
     (stepflow.folder / "inputs.jsonl").write_text('{"n": 1}\n{"n": 2}\n{"n": 3}\n')
@@ -184,8 +204,10 @@ def test_the_rerun_of_a_run_that_fails_again(stepflow: Stepflow, server: str, fo
         assert first.stdout.strip() not in one.stderr
     stepflow("batch", "failing.json", "inputs.jsonl", "--no-check")
     part = stepflow("runs", "rerun", "@last", "--item", "1")
-    # One item failed in the earlier run, the other in the new one.
-    assert "2 of 2 inputs did not succeed\n" in part.stderr
+    # The item is printed as a run of its own is; the other one does not count.
+    assert (part.code, part.stdout) == (1, "")
+    assert "failed at step" in part.stderr
+    assert "did not succeed" not in part.stderr
 
 
 def _last(stepflow: Stepflow) -> str:

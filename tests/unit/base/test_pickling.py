@@ -90,6 +90,7 @@ def every_setting() -> dict[str, Any]:
         "max_response_bytes": 2**20,
         "history": History("/nowhere/history.db"),
         "idempotency_scope": "ticket",
+        "event_hooks": {"request": [print]},
     }
 
 

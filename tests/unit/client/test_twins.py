@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_client import StepflowClient, SyncStepflowClient
+from stepflow_client import NOT_GIVEN, StepflowClient, SyncStepflowClient
 
 from tests.unit.both_twins import CALLS, FLOW, RUN_ID, URL, Server, ask
 
@@ -71,10 +71,13 @@ def test_from_env_takes_what_the_class_takes(cls: type) -> None:
     assert list(named) == list(own)
     for name, parameter in named.items():
         assert parameter.kind == own[name].kind
-        # None leaves it to the environment.
-        expected = None if name in ("base_url", "timeout", "auth") else own[name].default
+        # The environment has the others; a timeout of None would be no limit.
+        others = {"base_url": None, "timeout": NOT_GIVEN, "auth": None}
+        expected = others.get(name, own[name].default)
         assert parameter.default == expected
-        assert str(parameter.annotation).removesuffix(" | None") == str(own[name].annotation).removesuffix(" | None")
+        assert str(parameter.annotation).replace(" | NotGiven", "").removesuffix(" | None") == str(
+            own[name].annotation
+        ).removesuffix(" | None")
 
 
 @pytest.mark.parametrize("name", METHODS)

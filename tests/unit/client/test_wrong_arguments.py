@@ -136,6 +136,7 @@ RESULTS = {
     "HistoryEntry",
     "FlowTests",
     "OutcomeWriter",
+    "Progress",
     "RunSnapshot",
     "StepAccount",
     "Iterated",

@@ -95,4 +95,6 @@ def test_phases_limit_requests_only() -> None:
 def test_an_invalid_timeout_is_refused(timeout: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="timeout"):
         call_scope(timeout)
+    with pytest.raises(InvalidArgumentError, match="timeout"):
+        call_scope(timeout, limits_requests=False)
     assert current_timeouts() is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -108,16 +108,31 @@ _REASONS = {
 """The columns of a single run that did not succeed, each with the part of its account that it shows."""
 
 
-def run_view(account: RunAccount | None) -> View:
+def _origin_text(record: Mapping[str, Any]) -> str:
+    items = ", ".join(map(str, record["rerun_items"][:_MAX_NUMBERS]))
+    more = ", ..." if len(record["rerun_items"]) > _MAX_NUMBERS else ""
+    return f"{record['rerun_of']}, items {items}{more}" if items else str(record["rerun_of"])
+
+
+_MAX_NUMBERS = 20
+_LINKS = {
+    "rerun_of": Column("rerun_of", title="RERUN OF", row=_origin_text),
+    "reruns": Column("reruns", title="RERUNS", show=lambda value: ", ".join(value)),
+}
+"""The columns of a single run that is a rerun, or has reruns."""
+
+
+def run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:
     """Return the view of a single run.
 
     Args:
         account: The account of the run; None if it did not fail.
+        links: The fields of the record that name other attempts.
     """
-    if account is None:
-        return RUN_IN_FULL
-    shown = [column for name, column in _REASONS.items() if name == "cause" or getattr(account, name)]
-    return RUN_IN_FULL._replace(columns=(*RUN_IN_FULL.columns, *shown))
+    shown = [column for name, column in _LINKS.items() if name in links]
+    if account is not None:
+        shown += [column for name, column in _REASONS.items() if name == "cause" or getattr(account, name)]
+    return RUN_IN_FULL._replace(columns=(*RUN_IN_FULL.columns, *shown)) if shown else RUN_IN_FULL
 
 
 _ERROR = ("error", "error.code", "error.step_id", "error.details")

@@ -220,19 +220,29 @@ def print_plan(plan: RerunPlan, output: Output) -> None:
     note(_again(plan))
 
 
-def _again(plan: RerunPlan) -> str:
+def _again(plan: RerunPlan, attempt: int | None = None) -> str:
     """Return how many items a plan runs again. Items that keep different outputs need runs of their own."""
-    count = len(plan.groups)
-    return f"runs {len(plan.items)} of {plan.total} items again" + (f", in {count} runs" if count > 1 else "")
+    count, items = len(plan.groups), f"{len(plan.items)} of {plan.total} items"
+    said = f"runs {items} again" if attempt is None else f"attempt {attempt}: {items}"
+    return said + (f", in {count} runs" if count > 1 else "")
 
 
-def say_plan(plan: RerunPlan) -> None:
+def attempt_of(target: Target, run_id: str) -> int | None:
+    """Return which attempt a rerun of a run is; None if the history does not have the run."""
+    entry, attempt = target.history.get(run_id), 1
+    while entry is not None:
+        attempt += 1
+        entry = None if entry.rerun_of is None else target.history.get(entry.rerun_of)
+    return attempt if attempt > 1 else None
+
+
+def say_plan(plan: RerunPlan, attempt: int | None = None) -> None:
     """Print on standard error which items and steps will be executed."""
     if not plan.items:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return
     if plan.total > 1:
-        note(_again(plan))
+        note(_again(plan, attempt))
     kinds = {(tuple(item.kept), tuple(item.executed)) for item in plan.items}
     if len(kinds) == 1:
         kept, executed = kinds.pop()

@@ -152,9 +152,9 @@ class StepflowClient(Guiding, Picklable):
         idempotency_scope: The scope of the idempotency keys of calls that give none: see `run`. Default None: a key
             belongs to the content of the flow.
         event_hooks: Functions to call with each `httpx.Request` before it is sent, and with each `httpx.Response`:
-            `{"request": [...], "response": [...]}`, as for httpx. They may be coroutine functions, and are called again
-            for each retry. A request hook may change the headers of the request; other changes have no effect. The
-            response is read, except that of a stream of events, of which hooks see status and headers. An exception
+            `{"request": [...], "response": [...]}`, as for httpx. Each one (it may be a coroutine function) is called
+            again for each retry. A request hook may change the headers of the request; other changes have no effect.
+            The response is read, except that of a stream of events, of which hooks see status and headers. An exception
             ends the call with a StepflowClientError, whose `__cause__` it is.
 
     Raises:
@@ -1682,8 +1682,8 @@ class StepflowClient(Guiding, Picklable):
                 and all steps that read its output, and `Keep(all_except="summarise")` executes it alone: see `Keep`.
                 Values of secret variables and the programs of workers are not compared. Without a history, `unchanged`
                 executes all steps that read a given input or variable, and does not know overrides of the earlier run.
-            input: The input of the earlier run; for a batch, the list of all its inputs. It can be omitted if no
-                executed step reads it, or if it is recorded.
+            input: The input of the earlier run; for a batch, the list of all its inputs, or with `items` of theirs. It
+                can be omitted if no executed step reads it, or if it is recorded.
             variables: Values of the flow's variables, as for `run`.
             variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
             overrides: Changes to steps that are executed, as for `run`.

@@ -171,20 +171,24 @@ def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]
         given=given,
         variables={**(recorded.variables or {}), **given},
         overrides=overrides,
-        inputs=_inputs(earlier, asked.input),
+        inputs=_inputs(earlier, asked),
         effective=flow_with(flow, overrides),
         max_concurrency=asked.max_concurrency,
         source=None if alone is not None else recorded.flow_file if asked.flow is None else asked.flow,
     )
 
 
-def _inputs(earlier: EarlierRun, given: Any) -> dict[int, Any] | None:
-    """Return the input of each item, by index; None if it is unknown.
+def _inputs(earlier: EarlierRun, asked: RerunRequest) -> dict[int, Any] | None:
+    """Return the input of each item that is run again, by index; None if it is unknown.
 
     Raises:
         InvalidArgumentError: If the input is not a list of one input per item.
     """
-    total = earlier.total
+    total, given, chosen = earlier.total, asked.input, asked.items
+    if total > 1 and chosen is not None and given is not NOT_GIVEN:
+        inputs = list(given) if isinstance(given, (list, tuple)) else [given]
+        if len(inputs) == len(chosen):
+            return dict(zip(chosen, inputs, strict=True))
     if given is NOT_GIVEN and earlier.recorded.has_input:
         given = earlier.recorded.input
     if given is NOT_GIVEN:
@@ -194,7 +198,8 @@ def _inputs(earlier: EarlierRun, given: Any) -> dict[int, Any] | None:
         return {0: given[0] if isinstance(given, (list, tuple)) else given}
     if not isinstance(given, (list, tuple)) or len(given) != total:
         raise InvalidArgumentError(
-            f"run {earlier.run_id} is a batch of {total} items: input is the list of all their inputs"
+            f"run {earlier.run_id} is a batch of {total} items: input is the list of all their inputs, "
+            "or with items the list of theirs"
         )
     return dict(enumerate(given))
 

@@ -35,7 +35,8 @@ class call_scope(deadline_scope):
         if not isinstance(timeout, NotGiven) and (limits_requests or timeout is None):
             self._timeouts = check_timeout(timeout, of_a_call=True)
         self._outer: Token[Timeouts | None] | None = None
-        super().__init__(deadline_of(timeout) if isinstance(timeout, (int, float)) else None)
+        has_phases = limits_requests and hasattr(timeout, "as_dict")
+        super().__init__(None if has_phases else deadline_of(timeout))
 
     def __enter__(self) -> None:
         """Set the deadline, unless an outer one is earlier, and the timeouts of requests."""

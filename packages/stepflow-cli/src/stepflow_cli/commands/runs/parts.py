@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from stepflow_client import NotFoundError
+from stepflow_client import NotFoundError, StepflowClientError
 
 from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, nearest, problem_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunItem
 
 Each = TypeVar("Each")
+_MAX_RERUNS = 20
 
 
 @click.command("get", cls=Command)
@@ -50,16 +52,32 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     of it; of a batch, with those of its first failed item. A run that completed although items of its sub-runs failed
     has their number.
 
-    If the embedded server of @last has stopped, the history's record is shown.
+    A rerun is shown with the run that it repeats and the numbers of its items there, and a run with its reruns, as far
+    as the history has them. If the embedded server of @last has stopped, the history's record is shown.
     """
     try:
         with connect_to_run(server, run_id) as (target, run_id):
             run = explained_run(target.client, run_id)
+            links = _links(target, run_id)
     except EndedRunError as ended:
         note(f"{ended.message}: this is what the history has")
         output.record(entry_record(ended.entry, full=True), ENTRY_IN_FULL)
         return
-    output.record(run.to_dict(), run_view(run.account))
+    output.record(run.to_dict() | links, run_view(run.account, links))
+
+
+def _links(target: Target, run_id: str) -> dict[str, Any]:
+    """Return the run of which a run is a rerun, with the numbers of its items there, and the reruns of the run.
+
+    Runs have none if the history does not have them.
+    """
+    entry, links = target.history.get(run_id), dict[str, Any]()
+    if entry is not None and entry.rerun_of is not None:
+        links |= {"rerun_of": entry.rerun_of, "rerun_items": list(entry.rerun_items)}
+    with suppress(StepflowClientError):
+        if reruns := [each.run_id for each in target.history.search(rerun_of=run_id, limit=_MAX_RERUNS)]:
+            links["reruns"] = reruns
+    return links
 
 
 @click.command("flow", cls=Command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -23,7 +24,7 @@ from ...records.results import outcomes_of, print_result, print_results
 from ...runs.accounts import explained
 from ...runs.find import check_flow_of, connect_to_run
 from ...runs.job import Job
-from ...runs.reuse import print_plan, say_plan
+from ...runs.reuse import attempt_of, print_plan, say_plan
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target
 from ...settings.history import require_history
@@ -148,7 +149,8 @@ def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) ->
 
     Outputs of steps can be kept on 0.12 and newer. Elsewhere --failed runs the failed items as a whole.
 
-    It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones.
+    It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones. With --item,
+    it prints that item alone, and the exit code and a new input are those of the item.
     """
     given = asked.chosen["flow"]
     asked.values.check(flow=given or "", inputs=asked.inputs)
@@ -163,10 +165,10 @@ def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) ->
         if asked.dry_run:
             print_plan(plan, output)
             return
-        say_plan(plan)
+        say_plan(plan, attempt_of(target, run_id))
         with target.history.recording(**about):
             again = _rerun(target, asked, arguments, wait)
-        _print(target, again, output)
+        _print(target, again, arguments["items"], output)
 
 
 def _rerun(target: Target, asked: _Asked, arguments: dict[str, Any], wait: Wait) -> RerunResult:
@@ -177,15 +179,20 @@ def _rerun(target: Target, asked: _Asked, arguments: dict[str, Any], wait: Wait)
         return target.client.rerun(asked.run_id, **arguments)
 
 
-def _print(target: Target, again: RerunResult, output: Output) -> None:
-    if len(again.results) != 1:
-        print_results(again.run_ids, outcomes_of(again.results), output)
+def _print(target: Target, again: RerunResult, chosen: Sequence[int] | None, output: Output) -> None:
+    """Print the results of all items, or of the chosen ones, with their numbers in the earlier run."""
+    outcomes = outcomes_of(again.results)
+    if chosen is not None:
+        outcomes = [each for each in outcomes if each.index in chosen]
+    if len(outcomes) != 1:
+        print_results(again.run_ids, outcomes, output)
         return
+    result = outcomes[0].result
     try:
-        print_result(again.results[0], output)
+        print_result(result, output)
     except Problem as problem:
         if problem.kind == "run_failed":
-            problem.hint = problem.hint or _hint(target, again.results[0])
+            problem.hint = problem.hint or _hint(target, result)
         raise
 
 

@@ -52,7 +52,8 @@ async def _rerun(site: Site, runs: list[RunDetails]) -> Response:
         raise InvalidArgumentError(f"run {running[0]} has not ended; cancel it first")
     started: list[str] = []
     for run in runs:
-        handles = await site.client.start_rerun(run.run_id, keep="succeeded" if run.status in UNSUCCESSFUL_STATUSES else "nothing")
+        is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
+        handles = await site.client.start_rerun(run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
         started += [each.run_id for each in handles]
     return shown_rerun(site, [run.run_id for run in runs], started)
 
