@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
+from stepflow_client._base.text import cut
 from stepflow_client._command import corrected, edit_of
 from stepflow_client.flows.findings import Finding, Fix
 from stepflow_client.flows.source import FlowText
@@ -14,6 +15,7 @@ from .analysis import Analysis
 from .diagnostics import diagnostic_of, span_of
 
 Kind = types.CodeActionKind
+_MAX_TITLE = 40
 FIX_ALL = "source.fixAll.stepflow"
 
 
@@ -46,15 +48,17 @@ def _fixes(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.Cod
     yield types.CodeAction(
         title=_title(fix),
         kind=Kind.QuickFix,
-        diagnostics=[diagnostic_of(finding, analysis.text)],
+        diagnostics=[diagnostic_of(finding, analysis)],
         is_preferred=finding.fix is not None,
         edit=types.WorkspaceEdit(changes={uri: [change]}),
     )
 
 
 def _title(fix: Fix) -> str:
-    new = " ".join(fix.text.split())
-    return f"Write {new}" if "\n" in fix.old or len(fix.old) > 40 else f"Replace {fix.old} with {new}"
+    old, new = (cut(" ".join(each.split()), _MAX_TITLE) for each in (fix.old, fix.text))
+    if not old or not new:
+        return f"Add {new.lstrip(', ')}" if new else f"Remove {old}"
+    return f"Write {new}" if "\n" in fix.old or len(fix.old) > _MAX_TITLE else f"Replace {old} with {new}"
 
 
 def _all_fixes(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:

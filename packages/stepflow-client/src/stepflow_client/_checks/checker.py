@@ -94,14 +94,19 @@ def find_in(
         if type_check and isinstance(flow.root.value, dict):
             from .type_rules import check_types
 
+            before = faults.all
+            faults.all = before.copy()
             check_types(flow.root, catalogue, faults, strict=strict)
+            faults.all = {key: each._replace(of_types=key not in before) for key, each in faults.all.items()}
         found = list(faults.all.values())
         if found:
-            from .._editing.corrections import with_rewrites
+            from .._editing.rewrites import with_rewrites
 
             found = with_rewrites(flow, found)
     else:
-        found = [syntax_finding(flow.name, flow.error)]
+        from .._editing.syntax_edits import with_syntax_fix
+
+        found = [with_syntax_fix(flow, syntax_finding(flow.name, flow.error))]
     if not found:
         return []
     lines = flow.lines

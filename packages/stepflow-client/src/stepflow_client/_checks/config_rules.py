@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._editing.corrections import with_rewrites
 from .._editing.editor_schema import schema
+from .._editing.rewrites import with_rewrites
 from ..flows.findings import Finding, Findings, syntax_finding
 from ..flows.json_schema import mismatches
 from ..flows.source import FlowText

@@ -65,6 +65,8 @@ class Finding(NamedTuple):
     """The value in the tree, or the mapping with the key; None once all rules are done."""
     key: str | None = None
     """The key of the mapping, if the fault is there."""
+    of_types: bool = False
+    """Whether only the check of types finds it."""
 
 
 def syntax_finding(name: str, error: FlowFileError) -> Finding:

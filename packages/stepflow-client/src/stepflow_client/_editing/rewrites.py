@@ -1,0 +1,354 @@
+"""The text to write in place of a fault: as an exact hint, and as an edit where the hint states one. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._base.text import meant, nearest
+from ..errors import FlowFileError
+from ..flows.expressions import keyword_of
+from ..flows.file import parse_yaml
+from ..flows.findings import Finding, Fix
+from ..flows.json_schema import JSON_TYPES
+from ..flows.source import FlowText, Key, Node
+from .structure_edits import added, fix_of, moved_before, removed_element, removed_key, wrapped, written
+from .text_edits import Edit, newline_of, one_line
+
+_CLEAR = 0.75
+"""Minimum similarity of a word and the name that it is a misspelling of, for a fix."""
+_SHAPES = {
+    "steps": "write each step as '- id: NAME', with its component and its input below",
+    "onError": "write onError: {action: fail}, or retry, or useDefault",
+    "mustExecute": "write true or false, without quotes",
+    "examples": "write each example as '- name: NAME', with its input below",
+    "cases": "write each case as '- name: NAME', with its input and its output below",
+    "tags": "write tags: [a, b]",
+    "test": "write test: {cases: [...]}",
+    "schemas": "write schemas: {properties: {input: ..., output: ...}}",
+    "$defs": "write each definition as NAME: {type: ...}",
+    "maxRetries": "write maxRetries: 3",
+}
+"""How to write the values of keys, by key."""
+_IN_QUOTES = "put it in quotes"
+_BOOLEANS = {"yes": True, "true": True, "on": True, "y": True, "no": False, "false": False, "off": False, "n": False}
+_EMPTY: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
+"""A value of each type."""
+_VALUES: Mapping[str, Any] = {
+    "component": "/builtin/noop", "action": "fail", "blob_type": "data", "outcome": "success", "input": {},
+    "then": None, "result": None, "name": "unnamed",
+}  # fmt: skip
+"""Values to begin with for keys that are missing."""
+
+
+def with_rewrites(flow: FlowText, found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings of a flow with exact hints and with fixes. Findings that only repeat another are left out."""
+    rewriter = _Rewriter(flow)
+    better = [rewriter.rewritten(each) for each in found if not _is_repeated(each)]
+    # Two keys of one mapping cannot both become the same key, and it is not clear which of them is meant.
+    keys = [(id(each.at), each.fix.text) if each.fix and each.key == each.fix.old else None for each in better]
+    number = Counter(keys)
+    return [
+        each._replace(fix=None) if key and number[key] > 1 else each for each, key in zip(better, keys, strict=True)
+    ]
+
+
+def _is_repeated(finding: Finding) -> bool:
+    """Return whether a finding goes away with the exact rewrite of another."""
+    at = finding.at if finding.rule == "ignored-key" else None
+    return at is not None and keyword_of(at.items) == "$from" and _old_reference(at) is not None
+
+
+def _flow_around(node: Node | None) -> Node | None:
+    """Return the innermost flow around a node."""
+    while node is not None and not node.get("steps"):
+        node = node.parent
+    return node
+
+
+def _listed_steps(node: Node | None) -> Sequence[Node]:
+    flow = _flow_around(node)
+    return flow.items["steps"].elements if flow is not None else ()
+
+
+def _steps_around(node: Node | None) -> list[str]:
+    """Return the ids of the steps of the innermost flow around a node."""
+    ids = (each.get("id") for each in _listed_steps(node))
+    return [each.value for each in ids if each is not None and isinstance(each.value, str)]
+
+
+def _steps_read(node: Node) -> list[str]:
+    """Return the ids of the steps that are read in the innermost flow around a node."""
+    flow = _flow_around(node)
+    return [str(each.value) for each in flow.walk() if each.part == "$step"] if flow is not None else []
+
+
+def _new_id(node: Node) -> str:
+    """Return an id for a step: one that is read and does not exist, if there is one."""
+    known = _steps_around(node)
+    return next((each for each in _steps_read(node) if each not in known), f"step_{node.line}")
+
+
+def _input_schema(node: Node, *path: str) -> Node | None:
+    flow = _flow_around(node)
+    return flow.at("schemas", "properties", "input", "properties", *path) if flow is not None else None
+
+
+def _field_of_input(node: Node, name: str) -> str:
+    """Return the path of a field of the flow's input; of the whole input, if its schema has no such field."""
+    return f"$.{name}" if _input_schema(node) is None or _input_schema(node, name) is not None else "$"
+
+
+class _Rewriter:
+    """Rewrites the findings of one flow."""
+
+    def __init__(self, flow: FlowText) -> None:
+        self.text = flow.text
+
+    def rewritten(self, finding: Finding) -> Finding:
+        match finding.rule:
+            case "from-expression":
+                finding = self.of_old_reference(finding)
+            case "undefined-step":
+                finding = self.of_dotted_step(finding)
+            case "unknown-keyword" if meant(finding.hint) == "$from":
+                finding = finding._replace(hint="write $step, $input or $variable")
+            case "wrong-type":
+                finding = self.of_wrong_type(finding)
+        if finding.fix is None and (name := meant(finding.hint)) is not None:
+            fix = self.renamed(finding, name)
+            return finding._replace(fix=fix, suggestion=self.suggested(finding, name) if fix is None else None)
+        if finding.fix is None and finding.at is not None:
+            edits, is_safe = self.edits(finding, finding.at, finding.hint or "")
+            fix = fix_of(self.text, edits)
+            return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
+        return finding
+
+    def edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
+        """Return the edits that a hint states, and whether they are safe without a person who confirms them."""
+        text, key, holder = self.text, finding.key or "", at.parent
+        match finding.rule:
+            case "unknown-keyword" if found := re.fullmatch(r"write (\$\w+)", hint):
+                return self.replaced(at.keys[key], found[1]), True
+            case "template" if found := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
+                return self.of_template(at, found[1] or at.value.strip()), True
+            case "type-mismatch" | "possible-mismatch" if found := re.fullmatch(r"write (\{\$.+\})", hint):
+                return self.of_template(at, found[1]), False
+            case "wrong-type":
+                return self.of_wrong_scalar(at), True
+            case "large-integer":
+                return self.replaced(at, json.dumps(text[at.start : at.end])), False
+            case "malformed-path" if isinstance(at.value, str) and re.match(r"\$[A-Za-z_]", at.value):
+                return self.replaced(at, written(text, f"$.{at.value[1:]}")), True
+            case "unknown-key" if found := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):
+                value = {"properties": {found[1]: at.items[key].value}}
+                edits = [*removed_key(text, at, key), *added(text, at, "schemas", value)]
+                return edits if "schemas" not in at.items else (), False
+            case "missing-key" | "missing-then" | "component-input" | "case-input" if found := re.fullmatch(
+                r"add (\S+): \.\.\.", hint
+            ):
+                return self.of_missing(at, found[1], finding.rule), False
+            case "no-output":
+                steps = _steps_around(at)
+                return added(text, at, "output", {"$step": steps[-1]}) if steps else (), False
+            case "unused-variable":
+                return self.of_unused_variable(at, key), False
+            case "unused-step" if holder is not None and holder.parent is not None:
+                if at.value in _steps_read(at):
+                    return added(text, holder, "mustExecute", True), False
+                return removed_element(text, holder.parent, int(holder.part)), False
+            case "unescaped-subflow":
+                return wrapped(text, at, "$literal"), False
+            case "component-slash" if found := re.fullmatch(r"write (\S+)", hint):
+                return self.replaced(at, found[1]), True
+            case "later-step" if found := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
+                return self.of_later_step(at, found[1], found[2]), True
+            case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
+                return self.replaced(at, written(text, {"type": at.value})), True
+            case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
+                return wrapped(text, at, "properties"), True
+            case "unused-key" if (found := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
+                return self.replaced(at.items["action"], found[1]), False
+            case "ignored-key" if hint.startswith("nothing beside"):
+                return removed_key(text, at, key), False
+            case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
+                whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow
+                return self.replaced(at, written(text, {"$input": at.items[key].value})) if whole else (), True
+            case "expected-output" if hint.startswith("write {outcome"):
+                return self.of_expected(at), False
+            case "conditional-stall" | "default-step" if found := re.search(r"set mustExecute: true on '(.+?)'", hint):
+                named = [each for each in _listed_steps(at) if each.get("id") and each.items["id"].value == found[1]]
+                return added(text, named[0], "mustExecute", True) if named else (), False
+            case "duplicate-case":
+                return self.replaced(at, written(text, f"{at.value}_{at.line}")), False
+            case "duplicate-id" | "empty-id":
+                return self.replaced(at, written(text, _new_id(at))), False
+            case "coalesce-list" if at.is_flow:
+                return [(at.start, at.start, "["), (at.end, at.end, "]")], False
+            case "misplaced-key" if holder is not None and (found := re.match(r"(\w+) belongs to the step", hint)):
+                value = at.items[key].value
+                return [*removed_key(text, at, key), *added(text, holder, found[1], value)], False
+            case "ambiguous-path" if isinstance(at.value, str) and not at.value.strip().startswith("$"):
+                return self.replaced(at, written(text, f"$.{at.value.strip()}")), True
+            case "duplicate-key" | "config-twice" if key:
+                return removed_key(text, at, key), False
+        return (), False
+
+    def replaced(self, where: Node | Key, new: str) -> Sequence[Edit]:
+        """Return the edit that replaces a key, or a value in one line."""
+        old = self.text[where.start : where.end]
+        is_plain = where.start >= 0 and "\n" not in old and old[:1] not in ("&", "!", "*", "|", ">")
+        if old[:1] == '"' and isinstance(where, Key):
+            new = json.dumps(new)
+        return [(where.start, where.end, new)] if is_plain else ()
+
+    def of_template(self, at: Node, expression: str) -> Sequence[Edit]:
+        try:
+            value = parse_yaml(expression, "the expression")
+        except FlowFileError:
+            return ()
+        is_known = keyword_of(value) is not None and "NAME" not in value.values()
+        return self.replaced(at, written(self.text, value)) if is_known else ()
+
+    def of_wrong_scalar(self, at: Node) -> Sequence[Edit]:
+        value = at.value
+        if at.part == "mustExecute" and str(value).lower() in _BOOLEANS:
+            return self.replaced(at, written(self.text, _BOOLEANS[str(value).lower()]))
+        if at.part == "maxRetries" and isinstance(value, str) and value.strip().isdecimal():
+            return self.replaced(at, value.strip())
+        if at.part == "onError" and value in ("fail", "useDefault", "retry"):
+            return self.replaced(at, written(self.text, {"action": value}))
+        if at.part == "tags" and isinstance(value, str):
+            return self.replaced(at, written(self.text, [value]))
+        return ()
+
+    def of_missing(self, at: Node, key: str, rule: str) -> Sequence[Edit]:
+        """Return the edit that adds a key with a value to begin with: that of the input, for a component."""
+        value = _VALUES.get(key, {"$input": _field_of_input(at, key)})
+        value = _new_id(at) if key == "id" else value
+        if rule == "case-input":
+            declared = _input_schema(at, key, "type")
+            value = _EMPTY.get(str(declared.value)) if declared is not None else None
+        if at.value is None and at.part == key and at.parent is not None:
+            end = self.text.find(":", at.parent.keys[key].end) + 1
+            return [(end, end, f" {written(self.text, value)}")]
+        if at.start < 0 and at.parent is not None and at.part == "input":
+            return added(self.text, at.parent, "input", {key: value})
+        return added(self.text, at, key, value)
+
+    def of_unused_variable(self, at: Node, name: str) -> Sequence[Edit]:
+        required = at.parent.get("required") if at.parent is not None else None
+        names = [each.value for each in required.elements] if required is not None else []
+        edits = removed_key(self.text, at, name)
+        if required is not None and name in names:
+            edits = [*edits, *removed_element(self.text, required, names.index(name))]
+        return edits
+
+    def of_later_step(self, at: Node, later: str, step: str) -> Sequence[Edit]:
+        steps = _listed_steps(at)
+        ids = [each.items["id"].value if each.get("id") else None for each in steps]
+        holder = steps[0].parent if steps else None
+        if holder is None or later not in ids or step not in ids:
+            return ()
+        return moved_before(self.text, holder, ids.index(later), ids.index(step))
+
+    def of_expected(self, at: Node) -> Sequence[Edit]:
+        if at.part == "outcome":
+            return self.replaced(at, written(self.text, "success"))
+        if "result" in at.items or "error" in at.items:
+            return added(self.text, at, "outcome", "success" if "result" in at.items else "failed")
+        text = written(self.text, {"outcome": "success", "result": at.value})
+        return self.replaced(at, text) if at.is_flow else ()
+
+    def suggested(self, finding: Finding, name: str) -> Fix | None:
+        """Return the change to the name that a hint suggests, which may not be meant; None if it is impossible."""
+        at, key = finding.at, finding.key
+        if at is None or one_line(name) != name:
+            return None
+        if key is not None:
+            where = at.keys.get(key)
+            is_free = where is not None and where.start >= 0 and name not in at.items
+            return Fix(where.start, where.end, key, name) if where is not None and is_free else None
+        return Fix(at.start, at.end, at.value, name) if isinstance(at.value, str) and at.start >= 0 else None
+
+    def renamed(self, finding: Finding, name: str) -> Fix | None:
+        """Return the fix that corrects a misspelt key or name; None if it is not certain."""
+        at = finding.at
+        if at is None or one_line(name) != name:
+            return None
+        if finding.key is not None:
+            key, old = at.keys[finding.key], finding.key
+            is_free = key.start >= 0 and name not in at.items
+            return Fix(key.start, key.end, old, name) if is_free and _is_clear(old, name) else None
+        old, others = at.value, _steps_around(at) if finding.rule == "undefined-step" else ()
+        if not isinstance(old, str) or at.start < 0 or any(_is_clear(old, each) for each in others if each != name):
+            return None
+        if _is_clear(old, name):
+            return Fix(at.start, at.end, old, name)
+        parts = [each for each in re.findall(r"[\w-]+", old) if _is_clear(each, name)]
+        if len(parts) != 1 or old.count(parts[0]) != 1:
+            return None
+        return Fix(at.start, at.end, old, old.replace(parts[0], name))
+
+    def of_old_reference(self, finding: Finding) -> Finding:
+        at = finding.at
+        if at is None or (new := _old_reference(at)) is None:
+            return finding
+        text = written(self.text, new)
+        old = self.text[at.start : at.end] if at.start >= 0 else "#"
+        fix = None if "#" in old else Fix(at.start, at.end, old, text)
+        return finding._replace(hint=f"write {text}", fix=fix)
+
+    def of_dotted_step(self, finding: Finding) -> Finding:
+        at, holder = finding.at, finding.at and finding.at.parent
+        if at is None or holder is None or "path" in holder.items:
+            return finding
+        steps = _steps_around(at)
+        names = [each for each in steps if re.match(rf"{re.escape(each)}[.\[]", at.value)]
+        if not names or at.value in steps:
+            return finding
+        step = max(names, key=len)
+        path = "$" + at.value[len(step) :]
+        finding = finding._replace(hint=f"write {written(self.text, {'$step': step, 'path': path})}")
+        if at.start < 0 or at.original is not None:
+            return finding
+        if holder.is_flow:
+            text = written(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
+        else:
+            newline = newline_of(self.text)
+            indent = " " * (holder.keys["$step"].column - 1)
+            text = f"{written(self.text, step)}{newline}{indent}path: {written(self.text, path)}"
+        return finding._replace(fix=Fix(at.start, at.end, self.text[at.start : at.end], text))
+
+    def of_wrong_type(self, finding: Finding) -> Finding:
+        at = finding.at
+        if at is None or finding.hint != _IN_QUOTES:
+            return finding if finding.hint or at is None else finding._replace(hint=_SHAPES.get(str(at.part)))
+        if at.start < 0 or at.original is not None:
+            return finding
+        fix = fix_of(self.text, self.replaced(at, json.dumps(self.text[at.start : at.end])))
+        return finding._replace(fix=fix)
+
+
+def _old_reference(node: Node) -> dict[str, str] | None:
+    """Return what a `$from` is now: `{$from: {step: a}, path: x}` is `{$step: a, path: $.x}`; None if it is unclear."""
+    source, path = node.items["$from"].value, node.value.get("path", "")
+    if not isinstance(path, str) or not isinstance(source, Mapping) or len(source) != 1:
+        return None
+    if not {*node.items} <= {"$from", "path"}:
+        return None
+    path = path if path.startswith("$") or not path else f"$.{path}"
+    if source.get("workflow") == "input":
+        return {"$input": path or "$"}
+    if isinstance(source.get("step"), str):
+        return {"$step": source["step"], **({"path": path} if path not in ("", "$") else {})}
+    return None
+
+
+def _is_clear(word: Any, name: str) -> bool:
+    """Return whether a word is a misspelling of a name: not only similar, but hardly anything else."""
+    one, other = (re.sub("[_-]", "", str(each)).lower() for each in (word, name))
+    return one == other or nearest(other, [one], _CLEAR) is not None
