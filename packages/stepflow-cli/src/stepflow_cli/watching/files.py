@@ -14,8 +14,8 @@ from ..inputs.files import DATA_SUFFIXES, Signature, signature
 
 _SECONDS = 0.02
 """Seconds between two looks at the files."""
-_EMPTY_SECONDS = 1.0
-"""After this time a file that has become empty counts as complete: editors empty a file before they write it."""
+_SETTLED_SECONDS = 0.1
+"""Seconds without a change after which files count as complete: editors write a file in several steps."""
 _SHARE = 0.05
 """Maximum share of the time that is spent on looking at them."""
 _MOST = 20_000
@@ -32,6 +32,7 @@ class WatchedFiles:
         """Read the times and sizes of the files."""
         self._find = find
         self._paths = list(find())
+        self._known: dict[str, Signature] = {}
         self._known = self._look()
 
     @property
@@ -44,14 +45,11 @@ class WatchedFiles:
         while (now := self._look()) == self._known:
             self._pause()
         since = time.monotonic()
-        while True:
-            # Editors write a file in several steps.
+        while time.monotonic() - since < _SETTLED_SECONDS:
             self._pause()
             later = self._look()
             if later != now:
                 now, since = later, time.monotonic()
-            elif not self._has_emptied(now) or time.monotonic() - since >= _EMPTY_SECONDS:
-                break
         before, self._known = self._known, now
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
@@ -62,16 +60,17 @@ class WatchedFiles:
             self._paths = paths
             self._known = {name: self._known.get(name, each) for name, each in self._look().items()}
 
-    def _has_emptied(self, now: dict[str, Signature]) -> bool:
-        """Return whether a file is empty that was not known as empty."""
-        return any(each and not each[1] and each != self._known.get(name) for name, each in now.items())
-
     def _look(self) -> dict[str, Signature]:
         started = time.monotonic()
         found: dict[str, Signature] = {}
         for path in self._paths:
             for name in _files_in(path) if os.path.isdir(path) else (path,):
-                found[name] = signature(name)
+                now = signature(name)
+                if now is None or now[1]:
+                    found[name] = now
+                elif name in self._known:
+                    # An empty file is one that is still being written.
+                    found[name] = self._known[name]
                 if len(found) >= _MOST:
                     break
         self._cost = time.monotonic() - started
