@@ -17,7 +17,7 @@ from stepflow_client._codec import json_bodies, responses
 from stepflow_client._data.values import decode_raw
 from stepflow_client.flows.source import FlowText
 
-from benchmarks.workload import large_input
+from benchmarks.workload import large_input, steps_in_order
 
 _URL, _SERVER = "http://localhost:1", "0.13.0"
 # Not a Runner, for the reason given in `drivers`.
@@ -110,13 +110,7 @@ def check_steps(is_reversed: bool, steps: int, repeat: int) -> float:
         steps: The number of steps.
         repeat: How often to check the flow.
     """
-    lines = [
-        f"  - {{id: s{number}, component: /builtin/create_messages, input: {{user_prompt: {{$step: s{number - 1}}}}}}}"
-        for number in range(1, steps)
-    ]
-    lines.insert(0, "  - {id: s0, component: /builtin/create_messages, input: {user_prompt: a}}")
-    listed = "\n".join(reversed(lines) if is_reversed else lines)
-    text = f"steps:\n{listed}\noutput: {{$step: s{steps - 1}}}\n"
+    text = steps_in_order(steps, is_reversed=is_reversed)
     started = time.process_time()
     for _ in range(repeat):
         find_in(FlowText(text, "flow.yaml"))

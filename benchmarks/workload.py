@@ -33,3 +33,14 @@ def large_input(size: int) -> JsonObject:
     """Return an input of at least this many bytes of JSON."""
     record = {"id": 123456, "name": "a name of some length", "values": [1.5, 2, 3.25], "note": "text " * 30}
     return {"records": [record] * (size // 240 + 1)}
+
+
+def steps_in_order(steps: int, *, is_reversed: bool = False) -> str:
+    """Return a flow in YAML with a line for each step, each of which reads the step before it."""
+    lines = [
+        f"  - {{id: s{number}, component: /builtin/create_messages, input: {{user_prompt: {{$step: s{number - 1}}}}}}}"
+        for number in range(1, steps)
+    ]
+    lines.insert(0, "  - {id: s0, component: /builtin/create_messages, input: {user_prompt: a}}")
+    listed = "\n".join(reversed(lines) if is_reversed else lines)
+    return f"steps:\n{listed}\noutput: {{$step: s{steps - 1}}}\n"

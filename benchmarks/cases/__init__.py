@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.cases import batch, checks, codec, events, latency, memory, server, start, streaming, throughput
+from benchmarks.cases import batch, checks, codec, editor, events, latency, memory, server, start, streaming, throughput
 
 CASES: dict[str, Callable[[Bench], None]] = {
     "latency": latency.measure,
@@ -16,6 +16,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "decode": codec.measure_decoding,
     "encode": codec.measure_encoding,
     "check": checks.measure,
+    "editor": editor.measure,
     "events": events.measure,
     "start": start.measure,
     "memory": memory.measure,

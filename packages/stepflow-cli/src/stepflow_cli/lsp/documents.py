@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,8 +19,8 @@ from .server_checks import ServerChecks
 from .text import Text
 
 log = logging.getLogger(__name__)
-_PAUSE = 0.2
-"""Seconds without an edit after which a document is analysed."""
+_PAUSES = (0.05, 0.2)
+"""Seconds without an edit after which a document is analysed: half as many as that takes, within these limits."""
 
 Publish = Callable[["Document", Analysis], None]
 
@@ -36,6 +37,10 @@ class Document:
         self.task: asyncio.Task[None] | None = None
         self.is_checked = False
         """Whether a check has begun that has not ended."""
+        self.pause = 0.0
+        """The pause before the check that begins next."""
+        self.seconds = 0.0
+        """The duration of the last check."""
         self.is_published = False
         """Whether the client shows diagnostics of it."""
         self.saved: Text | None = None
@@ -68,7 +73,7 @@ class Documents:
         document = self._documents.get(uri)
         if document is not None:
             document.text, document.version = document.text.changed(changes), version
-            self._start(document, _PAUSE)
+            self._start(document, _pause(document))
 
     def save(self, uri: str) -> None:
         """Have the server check a document that was saved; analyse all again, because the settings may have changed."""
@@ -104,6 +109,9 @@ class Documents:
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None and document.latest.text is document.text:
                 return document.latest
+            if document.pause:
+                # A request does not wait for the end of the pause.
+                self._start(document, 0)
             await self._settled(document)
         return None
 
@@ -125,6 +133,7 @@ class Documents:
             return
         if document.task is not None:
             document.task.cancel()
+        document.pause = pause
         document.task = asyncio.get_running_loop().create_task(self._check(document, pause))
 
     async def _check(self, document: Document, pause: float) -> None:
@@ -132,16 +141,17 @@ class Documents:
         text = None
         while text is not document.text:
             await asyncio.sleep(pause)
-            text, document.is_checked = document.text, True
+            text, document.is_checked, started = document.text, True, time.perf_counter()
             analysis = await run(self._analyse, document, text)
             if text is document.text:
                 self._publish(document, analysis)
             document.latest = await run(_infer, analysis)
+            document.seconds = time.perf_counter() - started
             if analysis.types is not None or analysis.kind != "flow":
                 document.typed = analysis
             if text is document.saved and text is document.text:
                 document.asking = asyncio.get_running_loop().create_task(self._ask(document, analysis))
-            pause = _PAUSE
+            pause = _pause(document)
         document.is_checked = False
 
     async def _ask(self, document: Document, analysis: Analysis) -> None:
@@ -157,6 +167,11 @@ class Documents:
         except Exception:
             log.exception("%s could not be checked", name)
             return Analysis(None, text, name, Rules())
+
+
+def _pause(document: Document) -> float:
+    shortest, longest = _PAUSES
+    return min(max(document.seconds / 2, shortest), longest)
 
 
 def _infer(analysis: Analysis) -> Analysis:
