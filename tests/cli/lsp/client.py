@@ -122,7 +122,9 @@ class Editor:
         """Accept a completion; a snippet is inserted with its placeholders, and indented like the line."""
         uri = self.uri(name)
         items = self.at("completion", name, where)["items"]
-        item = next(each for each in items if each["label"] == label)
+        labels = [each["label"] for each in items]
+        assert label in labels, (labels, self.texts[uri][:where])
+        item = items[labels.index(label)]
         text, new = self.texts[uri], item["textEdit"]["newText"]
         start, end = (offset(text, item["textEdit"]["range"][each]) for each in ("start", "end"))
         if item.get("insertTextFormat") == 2:

@@ -21,7 +21,7 @@ from stepflow_cli.lsp.text import Text
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.lsp.client import Editor, position, started
-from tests.cli.lsp.flows import FLOWS, MAP, PLAIN, SIGNS
+from tests.cli.lsp.flows import FLOWS, MAP, PLAIN, SIGNS, TESTED
 
 CONFIG = """\
 plugins:
@@ -248,13 +248,35 @@ def saved(editor: Editor) -> None:
     editor.about("documentSymbol", "flows/deep/a.yaml")
 
 
-def test_types_are_checked_if_asked_for(folder: Path, command: Stepflow) -> None:
-    text = PLAIN.replace("user_prompt: {$input: $.question}", "user_prompt: {$literal: 3}")
-    with started(folder, command.environment, "--type-check", "--stdio") as editor:
-        editor.open("typed.yaml", MAP.replace("{$input: $.name}", "{$input: $.nme}"))
-        assert editor.rules("typed.yaml") == ["unknown-input"]
-        editor.open("plain.yaml", text)
-        assert editor.diagnostics("plain.yaml")
+def test_types_are_notes_unless_they_are_asked_for(editor: Editor, folder: Path, command: Stepflow) -> None:
+    """Errors that only types show are of the level of `validate --type-check` with the option; else, they are notes."""
+    text = MAP.replace("{$input: $.name}", "{$input: $.nme}")
+    editor.replace("map.yaml", text)
+    assert [(each["code"], each["severity"]) for each in editor.diagnostics("map.yaml")] == [("unknown-input", 3)]
+    # The output of an unknown component is no fault of the flow.
+    unknown = PLAIN.replace("/builtin/put_blob", "/shop/keep").replace(", path: $.blob_id", "")
+    editor.replace("plain.yaml", unknown)
+    assert editor.rules("plain.yaml") == []
+    with started(folder, command.environment, "--type-check", "--stdio") as strict:
+        strict.open("typed.yaml", text)
+        assert [(each["code"], each["severity"]) for each in strict.diagnostics("typed.yaml")] == [("unknown-input", 1)]
+        strict.open("plain.yaml", unknown)
+        assert strict.rules("plain.yaml") == ["untyped-output"]
+
+
+def test_the_lens_of_a_case_has_the_arguments_of_the_command(editor: Editor, folder: Path, command: Stepflow) -> None:
+    assert editor.about("codeLens", "tested.yaml") == []
+    case = TESTED[TESTED.index("    - name: tea\n") :]
+    text = f"{TESTED}{case}".replace("- name: tea\n", "- name: t*a\n", 1).replace("/shop/price", "/builtin/noop")
+    (folder / "cases").mkdir()
+    (folder / "cases" / "flow.yaml").write_text(text)
+    with started(folder, command.environment, options={"runCases": True}) as other:
+        other.open("cases/flow.yaml", text)
+        lens, _ = other.about("codeLens", "cases/flow.yaml")
+    assert (lens["command"]["title"], lens["command"]["command"]) == ("run this case", "stepflow.runCase")
+    assert lens["range"]["start"] == position(text, text.index("t*a"))
+    done = command("test", *lens["command"]["arguments"])
+    assert (done.code, "1 passed" in done.stdout) == (0, True), done
 
 
 def test_a_settings_file_that_is_wrong_is_told_in_the_log(tmp_path: Path, command: Stepflow) -> None:

@@ -12,13 +12,14 @@ from ..params.sections import option
 
 @click.command("lsp", cls=Command)
 @components_option
-@option("--type-check", "Follow types from step to step, and report what does not fit.")
+@option("--type-check", "Report types that do not fit as errors and warnings, not only as notes.")
 @option("--stdio", "Accepted because editors add it; there is no other way.", hidden=True)
 def command(components: str | None, type_check: bool, stdio: bool) -> None:
     """Editors start this command and talk to it over standard input and output: docs/guides/editors.md shows how.
 
-    It reports the findings of 'validate --offline', completes what you type, and finds, renames and explains steps and
-    variables. Files that are neither flows nor server configurations are left alone.
+    It reports the findings of 'validate --offline' (types that do not fit as notes), completes what you type, and
+    finds, renames and explains steps, variables, input fields and components. Files that are neither flows nor server
+    configurations are left alone.
 
     A server that STEPFLOW_URL, a profile or the setting 'server' of the editor names also checks flows when they are
     saved. A project cannot name one, and no server is started.

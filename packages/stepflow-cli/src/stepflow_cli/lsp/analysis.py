@@ -117,5 +117,8 @@ def analyse(name: str, text: Text, rules: Rules) -> Analysis:
     if found.kind == "config":
         found.findings = find_in_config(flow)
     else:
-        found.findings = [each for each in find(flow, rules) if rules.keeps(each.rule)]
+        # Types are always checked: what only they show is a note, unless the settings want more.
+        faults = [each for each in find(flow, replace(rules, type_check=True)) if rules.keeps(each.rule)]
+        noisy = () if rules.type_check else ("untyped-output",)
+        found.findings = [each for each in faults if each.rule not in noisy]
     return found

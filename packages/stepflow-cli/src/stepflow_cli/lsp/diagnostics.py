@@ -19,17 +19,18 @@ _UNUSED = ("unused-step", "unused-variable", "unused-key")
 
 def diagnostics_of(analysis: Analysis) -> list[types.Diagnostic]:
     """Return the diagnostics of a document."""
-    found = [diagnostic_of(each, analysis.text) for each in analysis.findings]
+    found = [diagnostic_of(each, analysis) for each in analysis.findings]
     return found + [_of_server(each, analysis.text) for each in analysis.of_server]
 
 
-def diagnostic_of(finding: Finding, text: Text) -> types.Diagnostic:
-    """Return the diagnostic of a finding."""
+def diagnostic_of(finding: Finding, analysis: Analysis) -> types.Diagnostic:
+    """Return the diagnostic of a finding; one about types is a note, unless the settings ask for a check of types."""
+    text, is_note = analysis.text, finding.of_types and not analysis.rules.type_check
     hint = f" ({finding.hint})" if finding.hint else ""
     return types.Diagnostic(
         range=text.range(*span_of(finding, text)),
         message=f"{finding.message}{hint}",
-        severity=_severity(finding.level),
+        severity=types.DiagnosticSeverity.Information if is_note else _severity(finding.level),
         code=finding.rule,
         code_description=_page_of(finding.rule),
         source=SOURCE,

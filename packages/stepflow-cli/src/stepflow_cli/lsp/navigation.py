@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from glob import escape
+
 from lsprotocol import types
 from stepflow_client._command import FlowModel, Step, flow_within
 from stepflow_client.flows.source import Key, Node
@@ -12,6 +14,8 @@ from .analysis import Analysis
 from .text import Text
 
 Kind = types.SymbolKind
+RUN_CASE = "stepflow.runCase"
+"""The command of an editor that runs a test case."""
 
 
 def definition(analysis: Analysis, position: types.Position) -> list[types.Range]:
@@ -53,6 +57,17 @@ def range_of(mention: Mention, text: Text) -> types.Range:
 def _same(analysis: Analysis, position: types.Position) -> list[Mention]:
     one = mention_at(analysis.mentions, analysis.text.offset(position))
     return of_same(analysis.mentions, one) if one is not None else []
+
+
+def lenses(analysis: Analysis) -> list[types.CodeLens]:
+    """Return "run this case" above each test case: a command of the editor, which gets arguments of `stepflow test`."""
+    found = []
+    for case in analysis.model.cases if analysis.model is not None else ():
+        named = case.get("name")
+        if named is not None and isinstance(named.value, str) and named.start >= 0:
+            command = types.Command("run this case", RUN_CASE, arguments=[analysis.name, "--case", escape(named.value)])
+            found.append(types.CodeLens(analysis.text.range(named.start, named.end), command))
+    return found
 
 
 def symbols(analysis: Analysis) -> list[types.DocumentSymbol]:

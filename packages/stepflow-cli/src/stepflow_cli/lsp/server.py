@@ -46,6 +46,8 @@ class StepflowServer(LanguageServer):
     def __init__(self, projects: Projects) -> None:
         super().__init__("stepflow", VERSION, protocol_cls=_Protocol)
         self.server_checks = ServerChecks()
+        self.runs_cases = False
+        """Whether the editor has the command that runs a test case."""
         self.documents = Documents(projects, self._publish, self.server_checks)
 
     def text(self, text: str) -> Text:
@@ -85,6 +87,7 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
     _add_completion(server)
     _add_navigation(server)
     _add_actions(server)
+    _add_lenses(server)
     # A request waits for this long for a check that runs in another thread, several times.
     sys.setswitchinterval(0.001)
     logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_fault)
@@ -101,8 +104,10 @@ def _is_fault(record: logging.LogRecord) -> bool:
 def _add_settings(server: StepflowServer) -> None:
     @server.feature(types.INITIALIZE)
     async def initialized(params: types.InitializeParams) -> None:
-        options = params.initialization_options
-        url = options.get("server") if isinstance(options, dict) else getattr(options, "server", None)
+        given = params.initialization_options
+        options = given if isinstance(given, dict) else getattr(given, "__dict__", {})
+        url = options.get("server")
+        server.runs_cases = options.get("runCases") is True
         if url is not None and not isinstance(url, str):
             log.warning("the setting server is a URL, not %r", url)
         elif url:
@@ -192,6 +197,13 @@ def _add_navigation(server: StepflowServer) -> None:
     async def outlined(params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
         found = await server.documents.current(params.text_document.uri)
         return navigation.symbols(found) if found is not None else []
+
+
+def _add_lenses(server: StepflowServer) -> None:
+    @server.feature(types.TEXT_DOCUMENT_CODE_LENS)
+    async def lenses(params: types.CodeLensParams) -> list[types.CodeLens]:
+        found = await server.documents.current(params.text_document.uri) if server.runs_cases else None
+        return navigation.lenses(found) if found is not None else []
 
 
 def _add_actions(server: StepflowServer) -> None:
