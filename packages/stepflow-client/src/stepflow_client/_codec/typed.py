@@ -172,13 +172,19 @@ def _struct(kind: Any, value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _set_names(kind: Any) -> None:
-    """Let pydantic know the names that `Name` gives to fields of a dataclass, and of the dataclasses in its fields."""
-    if kind in _KNOWN_NAMES:
+def _set_names(kind: Any, *, is_within: bool = False) -> None:
+    """Let pydantic know the names that `Name` gives to fields of a dataclass, and of the dataclasses in its fields.
+
+    With `is_within`, it is part of a dataclass with such names, whose configuration it would take over.
+    """
+    if kind in _KNOWN_NAMES and not is_within:
+        return
+    names = field_names(kind) or {}
+    is_named = is_within or any(field != name for field, name in names.items())
+    if is_named and "alias_generator" in getattr(kind, "__pydantic_config__", {}):
         return
     _KNOWN_NAMES.add(kind)
-    names = field_names(kind) or {}
-    if any(field != name for field, name in names.items()):
+    if is_named:
         own = getattr(kind, "__pydantic_config__", {})
         kind.__pydantic_config__ = {**own, "alias_generator": names.__getitem__}
     with suppress(Exception):
@@ -186,7 +192,7 @@ def _set_names(kind: Any) -> None:
         for hint in get_type_hints(kind, include_extras=True).values():
             for each in _parts_of(hint):
                 if hasattr(each, "__dataclass_fields__"):
-                    _set_names(each)
+                    _set_names(each, is_within=is_named)
 
 
 def _parts_of(hint: Any) -> Iterator[Any]:
