@@ -42,6 +42,11 @@ INPUT = {
 VARIABLES = {"tone": "dry", "options": {"deep": [True, {"n": None}]}}
 
 
+def is_plain(value: Any) -> bool:
+    """Return whether a value is a list or a dict, and not a value of the flow."""
+    return repr(value)[0] in "[{"
+
+
 class Program:
     """A flow that is made of random parts."""
 
@@ -76,7 +81,7 @@ class Program:
         if not keys:
             return whole
         key = self.random.choice(keys)
-        value = whole.value[key] if type(whole.value) in (dict, list) else item(whole.value, key)
+        value = whole.value[key] if is_plain(whole.value) else item(whole.value, key)
         return Twin(value, whole.plain[key], whole.reads_step)
 
     def collection(self) -> Twin:
@@ -114,7 +119,7 @@ class Program:
         condition, then, other = self.any(before_steps=True), self.any(), self.any()
         is_true = condition.plain is not None and condition.plain is not False
         # A list or a dict of values is there.
-        known = True if type(condition.value) in (dict, list) else exists(condition.value)
+        known = True if is_plain(condition.value) else exists(condition.value)
         value = when(known, then.value, other.value)
         return Twin(value, then.plain if is_true else other.plain, then.reads_step or other.reads_step, True)
 

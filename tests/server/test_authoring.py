@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from stepflow_api.api.flow import store_flow
 from stepflow_api.models import StoreFlowRequest, StoreFlowResponse
+from stepflow_cli.main import cli
 from stepflow_client import ExecutionStatus, LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client._codec.requests import flow_for_dry_run
 from stepflow_client._runs.additions import without_cases
@@ -94,6 +96,34 @@ def test_every_construct_runs_after_a_server_has_written_it_out(of_release: Sync
         done = of_release.run(stored.flow_id, [run["input"]], variables=run.get("variables"))
         assert done.is_success, (name, done.error)
         assert done.output == run["output"], name
+
+
+def outputs(client: SyncStepflowClient, flow: Any, runs: list[dict[str, Any]]) -> list[Any]:
+    done = [client.run(flow, [run["input"]], variables=run.get("variables")) for run in runs]
+    return [each.output if each.is_success else each.error.message for each in done]
+
+
+def check_converted(client: SyncStepflowClient, name: str, folder: Path) -> None:
+    """Compare the outputs of a flow with those of the files that `stepflow convert` writes."""
+    runs = BY_HAND[name]["runs"]
+    expected = outputs(client, FLOWS[name], runs)
+    for ending in ("yaml", "json"):
+        file = folder / f"{name}.{ending}"
+        word = f"tests.unit.authoring.constructs:{FLOWS[name].__name__}"
+        written = CliRunner().invoke(cli, ["convert", word, "-O", str(file)])
+        assert written.exit_code == 0, written.output
+        assert outputs(client, file, runs) == expected, file.name
+
+
+@pytest.mark.parametrize("name", ["empty_list", "false_values", "for_each_of_a_list"])
+def test_a_converted_flow_returns_the_same(client: SyncStepflowClient, name: str, tmp_path: Path) -> None:
+    check_converted(client, name, tmp_path)
+
+
+@pytest.mark.exhaustive
+def test_every_converted_flow_returns_the_same(of_release: SyncStepflowClient, tmp_path: Path) -> None:
+    for name in BY_HAND:
+        check_converted(of_release, name, tmp_path)
 
 
 def run_programs(client: SyncStepflowClient, seeds: range) -> None:

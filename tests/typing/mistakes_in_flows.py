@@ -71,6 +71,8 @@ def output_type(given: Order) -> Receipt:
 
 def variable_name(client: SyncStepflowClient, given: Order) -> None:
     ideal.run(client, given, variables=ideal.variables(tonne="formal"))  # type: ignore[call-arg]
+    ideal.run(client, given, variables={"tonne": "formal"})  # type: ignore[call-overload]
+    ideal.case("tea", given, variables={"tonne": "formal"})  # type: ignore[arg-type]
 
 
 @flow

@@ -557,3 +557,27 @@ def nested_objects(given: Any) -> Any:
 @flow
 def mapping_of_values(given: Mapping[str, float]) -> Any:
     return {name: given[name] for name in ("a", "b")}
+
+
+@added
+@flow
+def empty_list(given: Any) -> list[Any]:
+    return []
+
+
+@added
+@flow
+def empty_object(given: Any) -> Any:
+    return {}
+
+
+@added
+@flow
+def false_values(given: Any) -> Any:
+    return when(given.is_known, [0, False, "", [], {}], coalesce(given.text, ""))
+
+
+@added
+@flow
+def zero(given: Any) -> int:
+    return 0

@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError
-from stepflow_client.authoring import Flow, builtin, component, each, flow, variable
-from stepflow_client.flows import check
+from stepflow_client.authoring import Flow, builtin, coalesce, component, each, flow, variable, when
+from stepflow_client.flows import check, infer
 from stepflow_client.flows.file import load_file
 from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.testing import Fails, InTurn, read_tests
 
 from tests.releases import ROOT
 from tests.unit.authoring.constructs import FLOWS
@@ -187,6 +188,75 @@ def test_examples_and_cases() -> None:
         named.example("tea", Order("tea"))
     with pytest.raises(InvalidArgumentError, match="an output or an error, not both"):
         named.case("both", Order("tea"), output="tea", error={"code": 1, "message": ""})
+
+
+@dataclass
+class Kind:
+    label: str
+    parts: list[Order]
+
+
+@component("/llm/classify")
+def classify(*, text: str, most: int | None = None) -> Kind:
+    raise NotImplementedError
+
+
+def test_type_checks_use_the_types_of_components() -> None:
+    @flow
+    def right(given: Order) -> str:
+        return classify(text=given.sku).label
+
+    @flow
+    def wrong(given: Order) -> int:
+        kind = classify(text=given.sku)
+        return each(kind.parts, lambda part: classify(text=part).label).results[0].result
+
+    assert check(right, type_check=True).diagnostics == []
+    assert infer(right).summary["output"] == "string"
+    assert check(wrong).errors == []
+    output, found = check(wrong, type_check=True).errors
+    assert "the flow's output schema wants an integer" in output.message
+    assert "/llm/classify wants a string for text, but" in found.message
+    assert output.line == found.line == wrong.places["steps", 0].line + 1
+    # A server knows its components better.
+    info = {"name": "classify", "path": "/llm/classify", "output_schema": {"type": "integer"}}
+    assert "reads a field of what is integer" in check(right, type_check=True, components=[info]).errors[0].message
+
+
+def test_a_case_has_variables_mocks_and_tags(tmp_path: Path) -> None:
+    @flow
+    def tested(given: Order, *, tone: str) -> Any:
+        price = price_of(sku=given.sku)
+        return [price.eur, tone]
+
+    mocks = {"price": InTurn(Fails("TIMEOUT", "closed"), {"eur": 2.5})}
+    variables = tested.variables(tone="dry")
+    tested.case("tea", Order("tea"), variables=variables, mocks=mocks, tags=["quick"], output=[2.5, "dry"])
+    tested.write(tmp_path / "tested.yaml")
+    (case,) = read_tests(tmp_path / "tested.yaml").cases
+    assert (case.fault, case.variables, case.tags) == ("", {"tone": "dry"}, ("quick",))
+    failed, succeeded = case.mocks["price"]
+    assert failed == {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}}
+    assert succeeded == {"outcome": "success", "result": {"eur": 2.5}}
+    with pytest.raises(InvalidArgumentError, match="a mock in a test case is an output, Fails, or InTurn of these"):
+        tested.case("late", Order("tea"), mocks={"price": lambda given: given})
+
+
+@pytest.mark.parametrize("empty", [[], {}, "", 0, False, [[]]], ids=repr)
+def test_an_empty_output_is_returned(empty: Any, tmp_path: Path) -> None:
+    @flow
+    def returned(given: Any) -> Any:
+        return empty
+
+    @flow
+    def chosen(given: Any) -> Any:
+        return when(given.a, empty, coalesce(given.b, empty))
+
+    choice = {"$if": {"$input": "$.a"}, "then": empty, "else": {"$coalesce": [{"$input": "$.b"}, empty]}}
+    for made, output in ((returned, empty), (chosen, choice)):
+        assert made.to_dict()["output"] == output
+        made.write(tmp_path / "flow.yaml")
+        assert load_flow(tmp_path / "flow.yaml") == made.to_dict()
 
 
 def test_a_function_with_two_inputs() -> None:

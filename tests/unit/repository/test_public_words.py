@@ -155,6 +155,7 @@ OTHER_KINDS = {
     "History.record(flow=)": "the content of the flow",
     "History.record(flow_id=)": "the id itself",
     "History.record(variables=)": "the values themselves",
+    "authoring.Flow.case(variables=)": "what `variables` of the flow returns",
     "authoring.Flow.variables(variables=)": "the keyword arguments of the flow's function",
     "authoring.Flow.result(run_id=)": "annotated by its overloads",
     "flow_models.TypedFlow.result(run_id=)": "annotated by its overloads",

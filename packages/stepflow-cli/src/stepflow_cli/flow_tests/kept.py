@@ -84,9 +84,9 @@ def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
         NotFoundError: If the run has no such item.
         InvalidArgumentError: If the item has not ended, or its input is not known.
     """
+    from stepflow_client._command import flow_result
     from stepflow_client._runs.explanation import accounts_of
     from stepflow_client.drawing.report_data import masked
-    from stepflow_client.testing.mock_outcomes import flow_result
 
     run, items = snapshot.details, snapshot.items or ()
     if not 0 <= index < len(items):

@@ -89,7 +89,8 @@ def find_in(
     """
     release = check_target(target)
     if flow.error is None:
-        faults, catalogue = Findings(release), Catalogue(components, release)
+        faults, stubs = Findings(release), flow.stubs if type_check else None
+        catalogue = Catalogue(components, release, stubs)
         _check_flow(flow.root, catalogue, faults, 0)
         if type_check and isinstance(flow.root.value, dict):
             from .type_rules import check_types

@@ -112,7 +112,7 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
     """
     flow_in(flow.root.value, flow.name)
     found = find_in(flow, components, type_check=True, strict=strict)
-    types = type_flow(flow.root, UNKNOWN, Catalogue(components))
+    types = type_flow(flow.root, UNKNOWN, Catalogue(components, stubs=flow.stubs))
     given = types.declared_input
     given = input_of_uses(types) if given is None else given
     return InferredFlow(

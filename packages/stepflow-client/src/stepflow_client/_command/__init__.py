@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .._base.near_files import near_file, nearest_file
     from .._cases.expected_outputs import changes, expectation_of
     from .._cases.flow_cases import is_lost, tests_in
+    from .._cases.mock_outcomes import flow_result
     from .._cases.selection import names_of
     from .._checks.checker import excerpt_of, find_in, result_of
     from .._checks.config_rules import find_in_config
@@ -71,9 +72,9 @@ __all__ = [
     "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
     "collector_paused", "completed", "corrected", "deadline_of", "deadline_scope", "edit_of", "encode",
     "environment_settings", "environment_variables", "examples_of", "excerpt_of", "executes_all", "expectation_of",
-    "failure_groups", "find_in", "find_in_config", "flow_variables", "flow_within", "infer_in", "input_of_uses",
-    "install_command", "is_data_object", "is_given_up", "is_lost", "is_read_once", "junit_xml", "listening",
-    "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
+    "failure_groups", "find_in", "find_in_config", "flow_result", "flow_variables", "flow_within", "infer_in",
+    "input_of_uses", "install_command", "is_data_object", "is_given_up", "is_lost", "is_read_once", "junit_xml",
+    "listening", "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
     "node_of_inner", "open_marks", "output_format_of", "parse_toml", "parse_url", "passing_lines", "progress_of",
     "read",
     "read_outcomes", "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "sync_together",
@@ -94,6 +95,7 @@ __getattr__, __dir__ = lazy_names(
         "._base.near_files": ["near_file", "nearest_file"],
         "._cases.expected_outputs": ["changes", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "tests_in"],
+        "._cases.mock_outcomes": ["flow_result"],
         "._cases.selection": ["names_of"],
         "._checks.checker": ["excerpt_of", "find_in", "result_of"],
         "._checks.config_rules": ["find_in_config"],

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from . import on_error
     from ._choices import coalesce, construct, exists, if_unset, item, literal, when
     from ._components import Component, component
-    from ._flow import Flow, flow
+    from ._flow import Flow, FlowValues, flow
     from ._outputs import ItemResult, Iterated, MapOutput
     from ._places import Place
     from ._subflows import Turn, again, done, each, iterate
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from .on_error import OnError
 
 __all__ = [
-    "Component", "Flow", "ItemResult", "Iterated", "MapOutput", "Name", "OnError", "Place", "Turn", "again",
-    "coalesce", "component", "construct", "done", "each", "exists", "flow", "if_unset", "item",
+    "Component", "Flow", "FlowValues", "ItemResult", "Iterated", "MapOutput", "Name", "OnError", "Place", "Turn",
+    "again", "coalesce", "component", "construct", "done", "each", "exists", "flow", "if_unset", "item",
     "iterate", "literal", "on_error", "variable", "when",
 ]  # fmt: skip
 
@@ -48,7 +48,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "_choices": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when"],
         "_components": ["Component", "component"],
-        "_flow": ["Flow", "flow"],
+        "_flow": ["Flow", "FlowValues", "flow"],
         "_names": ["Name"],
         "_outputs": ["ItemResult", "Iterated", "MapOutput"],
         "_places": ["Place"],

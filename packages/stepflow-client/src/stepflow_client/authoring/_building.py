@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.expressions import Path
 from . import _fields
+from ._components import Component
 from ._definitions import name_steps, places_of, rendered, steps_of
 from ._objects import checked
-from ._places import Place, none_checks, place_of_definition, place_of_error, place_of_return, placed
+from ._places import Place, place_of_definition, place_of_error, place_of_return, placed, read_source
 from ._scopes import Scope
 from ._values import MARK, Read, Value, refuse, too_deep
 from ._variables import Variable
+from ._watching import watched
 
 
 class Parts(NamedTuple):
@@ -38,6 +40,8 @@ class Built(NamedTuple):
 
     definition: dict[str, Any]
     places: dict[Path, Place]
+    components: dict[str, Component]
+    """The functions of the components that it calls, by their paths."""
 
 
 def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Parts:
@@ -78,16 +82,21 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
         AuthoringError: If the function does what a flow cannot do.
     """
     scope, ending = Scope(f"the flow {name}", parts.input or "input"), place_of_return(parts.function)
-    with scope.entered():
+    read_source(parts.function)
+    with scope.entered(), watched() as refused:
         given = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
         variables = {
             each: Value(Read(scope, parts.names[each], (), parts.hints.get(each, Any))) for each in parts.names
         }
-        result = _called(call, given, variables)
+        try:
+            result = _called(call, given, variables)
+        finally:
+            if refused:
+                # The first one explains what came of it, if the function has caught it.
+                raise refused[0]
         # The function has returned: the position is that of its `return`.
         with placed(ending):
             output = _output(scope, parts, result)
-        _refuse_none_checks(scope, parts)
     name_steps(scope)
     with placed(ending):
         whole = {
@@ -100,9 +109,14 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
             "examples": options["examples"],
             "metadata": options.get("metadata"),
         }
-        definition = checked({key: each for key, each in whole.items() if each not in (None, [], {})}, scope.name)
+        kept = {key: each for key, each in whole.items() if _is_kept(key, each, result)}
+        definition = checked(kept, scope.name)
     places = {(): place_of_definition(parts.function), ("output",): ending}
-    return Built(definition, places | places_of(scope))
+    return Built(definition, places | places_of(scope), scope.components)
+
+
+def _is_kept(key: str, part: Any, result: Any) -> bool:
+    return result is not None if key == "output" else part not in (None, [], {})
 
 
 def _rendered(scope: Scope, output: Any) -> dict[str, Any]:
@@ -128,16 +142,6 @@ def _called(call: Call, given: list[Any], variables: Mapping[str, Any]) -> Any:
                 raise refuse(f"{kind} checks what it is created with, and a value of the flow does not pass",
                              f"write construct({kind}, ...)") from None  # fmt: skip
             raise refuse(f"{type(error).__name__}: {error}") from error
-
-
-def _refuse_none_checks(scope: Scope, parts: Parts) -> None:
-    """Refuse comparisons with None: unlike others, `is` cannot be trapped while the function is called."""
-    known = {parts.input, *parts.names, *(step.place.name for step in scope.steps)}
-    for each in none_checks(parts.function):
-        if each.root in known:
-            with placed(Place(place_of_definition(parts.function).file, each.line, each.column)):
-                raise refuse(f"{each.text} is a value of a flow and is never None while the flow is written",
-                             "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
 
 
 def _output(scope: Scope, parts: Parts, result: Any) -> Any:

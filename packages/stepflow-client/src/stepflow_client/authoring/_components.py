@@ -11,7 +11,7 @@ from ._lazy import arguments as checks
 from ._lazy import field_names, fields, inspect
 from ._objects import check_function, data_of
 from ._scopes import Scope, Step, current
-from ._values import Given, Read, Value, refuse
+from ._values import Given, Read, Value, refuse, unwatched
 from .on_error import OnError
 
 P = ParamSpec("P")
@@ -51,6 +51,7 @@ class Component:
         # It is pickled by its name, as functions are.
         return self.__qualname__
 
+    @unwatched
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Add a step to the flow that is being written, and return the value of its output.
 
@@ -70,7 +71,23 @@ class Component:
             sent = Given(scope.frozen(given[whole])) if whole in given else None
         else:
             sent = Given(self._fields(scope, given)) if names else None
+        scope.components[self.path] = self
         return add_step(scope, self.path, sent, self.path.rpartition("/")[2], output, **options)
+
+    @cached_property
+    def schemas(self) -> tuple[Any, Any]:
+        """The schemas of its input and its output; `{}` for a type without a schema."""
+        signature, names, whole, output = self._parameters
+        hints = fields.hints_of_function(self.function)
+        parameters = {name: signature.parameters[name] for name in names}
+        if whole is not None:
+            return _schema_of(hints.get(whole, Any)), _schema_of(output)
+        is_open = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        fixed = {names[name]: each for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+        properties = {key: _schema_of(hints.get(each.name, Any)) for key, each in fixed.items()}
+        required = [key for key, each in fixed.items() if each.default is each.empty]
+        schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
+        return schema, _schema_of(output)
 
     def _fields(self, scope: Scope, given: Mapping[str, Any]) -> dict[str, Any]:
         signature, names = self._parameters[:2]
@@ -97,6 +114,13 @@ class Component:
             if each.kind is each.POSITIONAL_ONLY:
                 whole = name
         return _Parameters(signature, names, whole, hints.get("return", Any))
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    """Return the schema of a type, without references into a flow; empty if there is none."""
+    from ._schemas import schema_of
+
+    return {} if fields.is_open(kind) else schema_of(kind)
 
 
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -179,6 +179,11 @@ def _parts(kind: Any) -> Iterator[Any]:
         yield kind
 
 
+def may_be_none(kind: Any) -> bool:
+    """Return whether None is among the values of a type."""
+    return any(each in (None, type(None)) for each in _parts(kind))
+
+
 def is_open(kind: Any) -> bool:
     """Return whether nothing is known of a type."""
     return kind in (Any, object) or isinstance(kind, (TypeVar, str, typing.ForwardRef))

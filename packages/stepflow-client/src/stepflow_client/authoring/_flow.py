@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
 from os import PathLike
@@ -28,11 +28,16 @@ P = ParamSpec("P")
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+
+class FlowValues(dict[str, Any], Generic[P]):
+    """Values of the variables of a flow, as its method `variables` returns them."""
+
+
 _calls: ContextVar[tuple[Any, ...]] = ContextVar("stepflow_calls", default=())
 """The flows whose functions are being called."""
 
 
-class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
+class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT, P]):
     """A flow written as a function. `flow` makes it; the client takes it wherever it takes a flow.
 
     The function is called once, when the flow is first needed, and each component that it calls becomes a step.
@@ -173,7 +178,12 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         """The positions in Python of its parts, by the keys and indexes that lead to them in `to_dict()`."""
         return self._built.places
 
-    def variables(self, *arguments: P.args, **variables: P.kwargs) -> dict[str, Any]:
+    @property
+    def component_schemas(self) -> dict[str, tuple[Any, Any]]:
+        """The input and output schemas of the components that it calls, by the types of their functions."""
+        return {path: each.schemas for path, each in self._built.components.items()}
+
+    def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:
         """Return values of the variables, for `variables=` of the methods that run the flow. Their types are checked.
 
         Example:
@@ -192,7 +202,7 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         for name in variables:
             if name not in names:
                 raise InvalidArgumentError(f"the flow {self.name} has no variable {name!r}", hint=_hint(name, names))
-        return {names[name]: value for name, value in variables.items()}
+        return FlowValues({names[name]: value for name, value in variables.items()})
 
     def example(self, name: str, input: InputT, *, description: str | None = None) -> None:
         """Add an example of an input to the flow.
@@ -212,8 +222,16 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
         output: OutputT | None = None,
         error: Mapping[str, Any] | None = None,
         description: str | None = None,
+        variables: FlowValues[P] | None = None,
+        mocks: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
     ) -> None:
         """Add a test case to the flow, which `stepflow test` runs.
+
+        Example:
+            ```python
+            order.case("closed", tea, mocks={"price": Fails("TIMEOUT")}, error={"code": "TIMEOUT"}, tags=["quick"])
+            ```
 
         Args:
             name: Its name.
@@ -221,18 +239,31 @@ class Flow(FlowMethods[InputT, OutputT, Any], Generic[InputT, OutputT, P]):
             output: The output that is expected. None, the default, expects nothing in particular.
             error: The failure that is expected: `code` and `message`.
             description: What it tests.
+            variables: Values of the variables: `order.variables(tone="formal")`. None, the default, sets none.
+            mocks: Outcomes of steps by id, instead of executing them: an output, or `Fails` or `InTurn` of
+                `stepflow_client.testing`. None, the default: all steps are executed.
+            tags: Tags by which it can be selected. Default: none.
 
         Raises:
             InvalidArgumentError: If both an output and an error are expected.
         """
         if output is not None and error is not None:
             raise InvalidArgumentError("a test case expects an output or an error, not both")
-        expected: dict[str, Any] = {}
+        more: dict[str, Any] = {}
+        if variables:
+            more["variables"] = data_of(variables, "the variables of a test case")
+        if mocks:
+            from .._cases.mock_outcomes import as_flow_result
+
+            written = {step: as_flow_result(each) for step, each in arguments.check_mapping(mocks, "mocks").items()}
+            more["mocks"] = data_of(written, "the mocks of a test case")
+        if tags:
+            more["tags"] = arguments.check_texts(tags, "tags")
         if output is not None:
-            expected = {"output": {"outcome": "success", "result": data_of(output, "the output of a test case")}}
+            more["output"] = {"outcome": "success", "result": data_of(output, "the output of a test case")}
         elif error is not None:
-            expected = {"output": {"outcome": "failed", "error": data_of(error, "the error of a test case")}}
-        self._add(self._cases, name, description, input, expected)
+            more["output"] = {"outcome": "failed", "error": data_of(error, "the error of a test case")}
+        self._add(self._cases, name, description, input, more)
 
     def _add(
         self, whole: list[dict[str, Any]], name: str, description: str | None, input: Any, more: Mapping[str, Any] = {}

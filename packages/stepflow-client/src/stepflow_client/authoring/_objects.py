@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InvalidArgumentError
 from ._lazy import arguments, field_names, objects, values
-from ._values import Literal, Value, refuse, too_deep
+from ._values import MARK, Literal, Value, refuse, too_deep
 
 
 def check_function(value: Any, decorator: str) -> None:
@@ -94,11 +94,11 @@ def _without_objects(value: Any) -> Any:
 
 
 def has_value(value: Any) -> bool:
-    """Return whether there is a value of a flow in data."""
-    if type(value) is Value:
+    """Return whether there is a value of a flow in data, or a text that was made from one."""
+    if type(value) is Value or (isinstance(value, str) and MARK in value):
         return True
     if isinstance(value, Mapping):
-        return any(map(has_value, value.values()))
+        return any(map(has_value, (*value, *value.values())))
     if isinstance(value, (list, tuple)):
         return any(map(has_value, value))
     if not objects.is_data_object(value):

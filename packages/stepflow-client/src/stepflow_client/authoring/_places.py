@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._lazy import linecache
 
-_PACKAGE = __name__.rpartition(".")[0]
+if TYPE_CHECKING:
+    from ._probes import Probe
+
+_PACKAGE = __name__.partition(".")[0]
 
 
 class Place(NamedTuple):
@@ -57,6 +60,14 @@ def is_written(frame: FrameType) -> bool:
         return False
     root = module.partition(".")[0]
     return root not in sys.stdlib_module_names and root not in _OF_CLASSES
+
+
+def is_called_by_flow() -> bool:
+    """Return whether the code that calls this package may be part of a flow, and is not of a library."""
+    frame, here = sys._getframe(1), __name__.rpartition(".")[0]
+    while str(frame.f_globals.get("__name__")).startswith(here) and frame.f_back is not None:
+        frame = frame.f_back
+    return is_written(frame)
 
 
 _placed: ContextVar[Place | None] = ContextVar("stepflow_place", default=None)
@@ -120,24 +131,13 @@ def _place_at(frame: FrameType) -> Place:
     return Place(code.co_filename, line, column + 1, name if name in names else None)
 
 
-class NoneCheck(NamedTuple):
-    """A comparison of a part of something with None, such as `price.note is None`."""
-
-    line: int
-    column: int
-    root: str
-    """The name that the part is of."""
-    text: str
-    """The part."""
-
-
 class _Source(NamedTuple):
     """What is looked up in the source of a file."""
 
     lines: list[str]
     assigned: dict[tuple[int, int], str]
     """The names that calls are assigned to, by the ends of the calls."""
-    none_checks: list[NoneCheck]
+    probes: list[Probe]
 
 
 class _Code(NamedTuple):
@@ -166,14 +166,19 @@ def _known(code: CodeType) -> _Code:
     return known
 
 
-def none_checks(function: Callable[..., Any]) -> list[NoneCheck]:
-    """Return the comparisons with None in a function; empty if its source is not known."""
+def read_source(function: Callable[..., Any]) -> None:
+    """Read the source of a function before it is called: what happens then is watched, which takes time."""
     code = getattr(function, "__code__", None)
-    if code is None:
-        return []
+    if code is not None:
+        _known(code)
+        _source(code, getattr(function, "__globals__", {}))
+
+
+def probes_of(code: CodeType, module: dict[str, Any]) -> list[Probe]:
+    """Return the probes in a function; empty if its source is not known."""
     lines = [line for *_, line in code.co_lines() if line is not None]
-    found = _source(code, getattr(function, "__globals__", {})).none_checks
-    return [each for each in found if min(lines) <= each.line <= max(lines)]
+    probes = _source(code, module).probes if lines else []
+    return [each for each in probes if min(lines) <= each.line <= max(lines)]
 
 
 def _source(code: CodeType, module: dict[str, Any]) -> _Source:
@@ -190,11 +195,14 @@ def _source(code: CodeType, module: dict[str, Any]) -> _Source:
 def _read_source(lines: list[str]) -> _Source:
     import ast
 
-    found = _Source(lines, {}, [])
+    from ._probes import probes_in
+
+    source = "".join(lines)
     try:
-        tree = ast.parse("".join(lines))
+        tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
-        return found
+        return _Source(lines, {}, [])
+    found = _Source(lines, {}, probes_in(tree, source))
     for node in ast.walk(tree):
         match node:
             case (
@@ -203,14 +211,4 @@ def _read_source(lines: list[str]) -> _Source:
                 | ast.NamedExpr(target=ast.Name(id=name), value=ast.Call() as call)
             ):
                 found.assigned[call.end_lineno or 0, call.end_col_offset or 0] = name
-            case ast.Compare(
-                left=(ast.Attribute() | ast.Subscript()) as part,
-                ops=[ast.Is() | ast.IsNot()],
-                comparators=[ast.Constant(value=None)],
-            ):
-                root: ast.expr = part
-                while isinstance(root, (ast.Attribute, ast.Subscript)):
-                    root = root.value
-                if isinstance(root, ast.Name):
-                    found.none_checks.append(NoneCheck(node.lineno, node.col_offset + 1, root.id, ast.unparse(part)))
     return found

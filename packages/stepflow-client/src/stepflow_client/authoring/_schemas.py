@@ -40,6 +40,16 @@ def schemas_of(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]
         raise _no_schema(kinds, error) from None
 
 
+def schema_of(kind: Any) -> dict[str, Any]:
+    """Return the schema of one type, with the definitions that it refers to; empty if there is none."""
+    try:
+        shared, found = schemas_of({("", ""): kind})
+    except AuthoringError:
+        return {}
+    whole = {**found["", ""], **({"$defs": shared} if shared else {})}
+    return dict(json.loads(json.dumps(whole).replace('"#/schemas/$defs/', '"#/$defs/')))
+
+
 def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
     """Return whether there is a msgspec struct in a type, which only msgspec knows."""
     for each in _fields.alternatives(kind):

@@ -66,6 +66,8 @@ class Scope:
         self.given_ids: set[str] = set()
         self.captured: dict[str, Read] = {}
         """What a sub-flow reads of the flow around it, by the name of the variable that it gets it by."""
+        self.components: dict[str, Any] = {} if outer is None else outer.components
+        """The functions of the components that are called, by their paths."""
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -134,7 +136,7 @@ class Scope:
         for key in value:
             if not isinstance(key, str):
                 raise refuse(f"{arguments.shown(key)} cannot be a key: the keys of JSON are text")
-        return {key: self._frozen(each) for key, each in value.items()}
+        return {self._frozen(key): self._frozen(each) for key, each in value.items()}
 
     def _object(self, value: Any) -> Any:
         found = parts_of(value)

@@ -182,7 +182,14 @@ class Catalogue:
     Without components of a server, only the builtin ones are known; without its release, those of all releases.
     """
 
-    def __init__(self, components: Components | None, release: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        components: Components | None,
+        release: tuple[int, int] | None = None,
+        stubs: Mapping[str, tuple[Any, Any]] | None = None,
+    ) -> None:
+        """`stubs` has schemas for the types of components of which nothing else is known."""
+        self._stubs = stubs or {}
         self.given = components
         self.known = known_components(components, release)
         self.listed: Components = components or Components()
@@ -213,6 +220,8 @@ class Catalogue:
             from .schema_types import type_of_schema
 
             schemas = self.schemas(component)
+            if schemas in (None, ({}, {})):
+                schemas = self._stubs.get(component, schemas)
             self._types[component] = schemas and (
                 type_of_schema(schemas[0]),
                 type_of_schema(schemas[1], is_source=True),

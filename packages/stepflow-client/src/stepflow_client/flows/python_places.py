@@ -56,6 +56,11 @@ def places_of(flow: object) -> Mapping[Path, Place]:
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
 
 
+def component_schemas_of(flow: object) -> Mapping[str, tuple[Any, Any]]:
+    """Return the input and output schemas of components by the types of the Python functions that a flow calls."""
+    return flow.component_schemas if hasattr(type(flow), "component_schemas") else {}  # type: ignore[attr-defined]
+
+
 def set_places(root: PlacedNode, flow: object) -> tuple[str, str]:
     """Set the positions of the nodes of a flow in its Python file, and return the text of the file and its name.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from os import fsdecode
@@ -14,7 +15,7 @@ from ..errors import FlowFileError
 from .file import MAX_YAML_LENGTH, parse_json, parse_yaml, read_file, text_of
 from .flow_argument import FlowSource, flow_path, load_flow
 from .nodes import Copy, Key, Node, node_of
-from .python_places import set_places
+from .python_places import component_schemas_of, set_places
 
 if TYPE_CHECKING:
     import yaml
@@ -55,8 +56,15 @@ class FlowText:
             return cls.read(read_file(name), name)
         root = node_of(check_json(load_flow(flow), "the flow"))
         made = cls(*set_places(root, flow))
-        made._parsed = root
+        made._parsed, made._flow = root, flow
         return made
+
+    _flow: object = None
+
+    @property
+    def stubs(self) -> Mapping[str, tuple[Any, Any]]:
+        """The schemas of components by the types of their functions, if the flow is written in Python."""
+        return component_schemas_of(self._flow)
 
     @classmethod
     def read(cls, content: bytes, name: str) -> FlowText:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from .._cases.coverage import FlowCoverage, StepCoverage
     from .._cases.expected_outputs import expectation_of, update_expected
     from .._cases.flow_cases import FlowCase, FlowTests, collect_tests, read_tests
+    from .._cases.mock_outcomes import InTurn
     from .._cases.selection import select_cases, touching
     from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
     from ..flows.matching import Difference, compare
     from .case_runs import CaseResult, StepRecord, failure_text, run_cases
     from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
-    from .mock_outcomes import InTurn
     from .mocks import StepflowMock, run_mocked
     from .recordings import Recording
     from .servers import Servers
@@ -48,7 +48,7 @@ __getattr__, __dir__ = lazy_names(
         "configs": ["TestConfig", "config_of"],
         "fake": ["FakeServer", "fake_server"],
         "mocks": ["StepflowMock", "run_mocked"],
-        "mock_outcomes": ["InTurn"],
+        "._cases.mock_outcomes": ["InTurn"],
         "recordings": ["Recording"],
         "servers": ["Servers"],
     },

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .._base.text import short_json
 from .._cases.coverage import FlowCoverage
 from .._cases.flow_cases import FlowCase, FlowTests, judge
+from .._cases.mock_outcomes import flow_result, of_flow_result
 from .._cases.selection import steps_of_case
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require
@@ -20,7 +21,6 @@ from ..flows.graph import steps_by_id
 from ..flows.matching import Difference
 from ..types.shown import Record
 from .executions import created_executions, executions
-from .mock_outcomes import flow_result, of_flow_result
 from .mocked_flow import NO_MOCK, MockedFlow, MockedRun
 from .mocks import finder
 from .recordings import Recording

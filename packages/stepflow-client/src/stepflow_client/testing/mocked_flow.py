@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._cases.mock_outcomes import Mock, flow_result, needs_input, settled
 from .._runs.pins import Delayed, pin_overrides, pinned_flow
 from ..errors import InvalidArgumentError
 from ..flows.graph import inner_flow, steps_within
-from .mock_outcomes import Mock, flow_result, needs_input, settled
 from .subflows import subflow_outcome
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import near
+from .._cases.mock_outcomes import Mock, needs_input, outcome_of
 from .._data.arguments import check_flag, check_instance, check_mapping, check_seconds, check_text
 from .._runs.pins import Delayed, Fails
 from ..errors import InvalidArgumentError
 from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.graph import steps_within
-from .mock_outcomes import Mock, needs_input, outcome_of
 from .mocked_flow import NO_MOCK, MockedFlow
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import short_json
+from .._cases.mock_outcomes import of_flow_result
 from .._data.arguments import check_mapping, check_text, wrong
 from .._data.file_paths import file_path
 from .._data.values import LOCAL_DEPTH, check_json
 from .._stores.user_files import write_text
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.file import parse_content, read_file
-from .mock_outcomes import of_flow_result
 
 _VERSION = 2
 

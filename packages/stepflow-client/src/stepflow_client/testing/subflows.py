@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .._cases.mock_outcomes import of_flow_result
 from .._runs.pins import Fails
 from ..flows.graph import SUBFLOW_INPUTS
-from .mock_outcomes import of_flow_result
 
 RunAll = Callable[[Any, Sequence[Any]], list[dict[str, Any]]]
 """Runs a flow with each of several inputs, and returns the flow results."""

@@ -78,6 +78,21 @@ def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
     return {"outcome": "failed", "error": {"code": code_word(error), "message": error.message}}
 
 
+def as_flow_result(mock: Mock) -> Any:
+    """Return a mock as the test cases of flow files write it: as a flow result, or as a list of these.
+
+    Raises:
+        InvalidArgumentError: If it is a function or has a delay, which flow files have not.
+    """
+    if isinstance(mock, InTurn):
+        return [as_flow_result(each) for each in mock._outcomes]
+    if isinstance(mock, Fails):
+        return flow_result(None, FlowError(message=mock.message, code=mock.error_code))
+    if callable(mock) or isinstance(mock, Delayed):
+        raise InvalidArgumentError("a mock in a test case is an output, Fails, or InTurn of these")
+    return flow_result(mock, None)
+
+
 def of_flow_result(value: Any) -> Any:
     """Return the outcome that the `mocks` of a test case and recordings write as a flow result; of a list, `InTurn`.
 

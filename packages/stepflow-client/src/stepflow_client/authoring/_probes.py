@@ -1,0 +1,127 @@
+"""What Python does with values of a flow without calling them: `is`, `type()`, patterns. It is found in the source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from types import CodeType
+from typing import NamedTuple
+
+
+class Probe(NamedTuple):
+    """A place in the source that inspects something, which cannot be trapped if this is a value of a flow."""
+
+    line: int
+    column: int
+    text: str
+    """What it inspects."""
+    result: str
+    """What it would find out about a value of a flow."""
+    operands: tuple[CodeType, ...]
+    """Expressions, one of which is what it inspects, or a collection of what it inspects in turn."""
+    call: tuple[int, int] | None
+    """The end of the call whose result, or a part of it, it inspects; None if it inspects no such result."""
+    of_result: CodeType | None
+    """What it inspects, as an expression of the result `_` of the call."""
+    is_none_check: bool
+
+
+_FUNCTIONS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
+"""Functions that inspect their first argument, and the numbers of arguments with which they do."""
+_CONTENT = "has no content while the flow is written: {} cannot inspect it"
+
+
+_WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
+
+
+def probes_in(tree: ast.Module, source: str) -> list[Probe]:
+    """Return the probes in a module."""
+    return list(_found_in(tree, {})) if _WORDS.search(source) else []
+
+
+def _found_in(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
+    """Yield the probes in a node. `loops` has what the variables of loops and comprehensions run over."""
+    loops = loops | {
+        name.id: loop.iter
+        for loop in (node, *getattr(node, "generators", ()))
+        if isinstance(loop, (ast.For, ast.comprehension))
+        for name in ast.walk(loop.target)
+        if isinstance(name, ast.Name)
+    }
+    for subject, result in _inspected(node):
+        yield from _probe(node, subject, result, loops)
+    for child in ast.iter_child_nodes(node):
+        yield from _found_in(child, loops)
+
+
+def _probe(node: ast.AST, subject: ast.expr, result: str, loops: dict[str, ast.expr]) -> Iterator[Probe]:
+    if isinstance(subject, ast.NamedExpr):
+        subject = _name(subject.target.id)
+    root = subject
+    while isinstance(root, (ast.Attribute, ast.Subscript)):
+        root = root.value
+    text, of_result, call = ast.unparse(subject), None, None
+    over = loops.get(root.id) if isinstance(root, ast.Name) else None
+    operands = tuple(_compiled(each) for each in (subject, over) if each is not None and _is_pure(each))
+    if isinstance(root, ast.Call):
+        call, of_result = (root.end_lineno or 0, root.end_col_offset or 0), _compiled(_of_result(subject))
+    if operands or call:
+        place = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
+        yield Probe(*place, text, result, operands, call, of_result, result == _never(None))
+
+
+def _of_result(node: ast.expr) -> ast.expr:
+    """Return a part of what a call returns as an expression of its result."""
+    match node:
+        case ast.Attribute(value=inner, attr=attr):
+            return ast.Attribute(_of_result(inner), attr, ast.Load())
+        case ast.Subscript(value=inner, slice=key):
+            return ast.Subscript(_of_result(inner), key, ast.Load())
+    return _name("_")
+
+
+def _name(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """Yield what a node inspects, and what it would find out about a value of a flow."""
+    match node:
+        case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
+            for one, other in ((left, right), (right, left)):
+                if isinstance(other, ast.Constant):
+                    yield one, _never(other.value)
+        case ast.Call(func=ast.Name(id=name), args=[first, *_] as given) if len(given) in _FUNCTIONS.get(name, ()):
+            yield first, _CONTENT.format(f"{name}()")
+        case ast.Match(subject=subject, cases=cases):
+            for each in cases:
+                for pattern in ast.walk(each.pattern):
+                    if isinstance(pattern, ast.MatchSingleton):
+                        yield subject, _never(pattern.value)
+                    elif isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
+                        yield subject, _CONTENT.format("match")
+
+
+def _never(value: object) -> str:
+    return f"is never {value!r} while the flow is written"
+
+
+def _is_pure(node: ast.expr) -> bool:
+    """Return whether an expression can be evaluated once more."""
+    match node:
+        case ast.Name() | ast.Constant():
+            return True
+        case ast.Attribute(value=inner):
+            return _is_pure(inner)
+        case ast.Subscript(value=inner, slice=key):
+            return _is_pure(inner) and _is_pure(key)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return all(map(_is_pure, parts))
+        case ast.Call(func=ast.Attribute(value=inner, attr="get" | "values" | "items"), args=given, keywords=[]):
+            return all(map(_is_pure, (inner, *given)))
+    return False
+
+
+def _compiled(node: ast.expr) -> CodeType:
+    return compile(ast.fix_missing_locations(ast.Expression(node)), "<probe>", "eval")

@@ -1,0 +1,109 @@
+"""Watches the functions that run while a flow is written, for what no value of a flow can trap."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+from ..errors import AuthoringError
+from ._lazy import fields
+from ._places import Place, is_written, placed, probes_of
+from ._probes import Probe
+from ._values import Value, refusals, refuse
+
+
+class _Watched(NamedTuple):
+    code: CodeType
+    """Keeps the code alive, whose id is looked up."""
+    probes: list[Probe]
+    calls: dict[tuple[int, int], Probe]
+    """The probes of what a call returns, by the end of the call."""
+
+
+@contextmanager
+def watched() -> Iterator[list[AuthoringError]]:
+    """Collect the errors of what is done with values of a flow in silence, and those that are caught.
+
+    Where another profiler is active, only errors that are caught are collected.
+    """
+    found: list[AuthoringError] = []
+    token = refusals.set(found)
+    is_free = sys.getprofile() is None
+    if is_free:
+        sys.setprofile(_Watcher(found).returned)
+    try:
+        yield found
+    finally:
+        if is_free:
+            sys.setprofile(None)
+        refusals.reset(token)
+
+
+class _Watcher:
+    def __init__(self, found: list[AuthoringError]) -> None:
+        self._found = found
+        self._known: dict[int, _Watched] = {}
+
+    def returned(self, frame: FrameType, event: str, result: Any) -> None:
+        """Look at a function that returns, with the last values of its variables."""
+        if event != "return":
+            return
+        for probe in self._watched(frame).probes:
+            for operand in probe.operands:
+                self._judge(frame, probe, _evaluated(operand, frame, frame.f_locals))
+        if type(result) is Value and frame.f_back is not None:
+            caller = self._watched(frame.f_back)
+            if caller.calls:
+                positions = list(caller.code.co_positions())[frame.f_back.f_lasti // 2]
+                inspecting = caller.calls.get((positions[1] or 0, positions[3] or 0))
+                if inspecting is not None and inspecting.of_result is not None:
+                    value = _evaluated(inspecting.of_result, frame.f_back, {**frame.f_back.f_locals, "_": result})
+                    self._judge(frame.f_back, inspecting, value)
+
+    def _watched(self, frame: FrameType) -> _Watched:
+        code = frame.f_code
+        known = self._known.get(id(code))
+        if known is None:
+            probes = probes_of(code, frame.f_globals) if is_written(frame) else []
+            calls = {each.call: each for each in probes if each.call is not None}
+            known = self._known[id(code)] = _Watched(code, [each for each in probes if each.operands], calls)
+        return known
+
+    returned.is_of_flows = True  # type: ignore[attr-defined]
+
+    def _judge(self, frame: FrameType, probe: Probe, value: Any) -> None:
+        if any(not (probe.is_none_check and _is_there(each)) for each in _values_in(value)):
+            with placed(Place(frame.f_code.co_filename, probe.line, probe.column)):
+                error = refuse(f"{probe.text} is a value of a flow and {probe.result}",
+                               "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
+            if str(error) not in map(str, self._found):
+                self._found.append(error)
+
+
+def _evaluated(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> Any:
+    token = refusals.set(None)
+    try:
+        return eval(operand, frame.f_globals, names)  # noqa: S307
+    except Exception:
+        return None
+    finally:
+        refusals.reset(token)
+
+
+def _values_in(value: Any) -> Iterator[Value]:
+    """Yield a value of a flow, or those in a collection."""
+    if type(value) is Value:
+        yield value
+    elif isinstance(value, (list, tuple, ValuesView, ItemsView)):
+        parts: Iterable[Any] = value
+        for each in parts:
+            yield from _values_in(each)
+
+
+def _is_there(value: Value) -> bool:
+    """Return whether a value is never None when the flow runs, as far as its type tells."""
+    kind = getattr(value.__stepflow__, "kind", Any)
+    return not fields.is_open(kind) and not fields.may_be_none(kind)
