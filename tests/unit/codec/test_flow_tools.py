@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from stepflow_client import ExecutionStatus, FlowError, FlowResult, InvalidArgumentError
+from stepflow_client import (
+    ConflictError,
+    ExecutionStatus,
+    FlowError,
+    FlowResult,
+    InvalidArgumentError,
+    ServerConnectionError,
+)
 from stepflow_client._base.text import json_text
 from stepflow_client._codec.flow_tools import refusal, tool_name, tool_result, tool_spec, unfinished, unique_name
 
@@ -165,6 +172,10 @@ ORDER = {
     [
         ({"item": "tea"}, ["the arguments: the required field 'count' is missing; add count: integer"]),
         (
+            {"item": "tea", "count": 1, "to": "Bonn"},
+            ['to: the schema wants object, this is string (got "Bonn"); fields are: city'],
+        ),
+        (
             {"count": 1},
             ["the arguments: the required field 'item' is missing; add item: 'tea' or 'coffee'"],
         ),
@@ -206,6 +217,13 @@ OPEN_ORDER = {
     "steps": [],
     "output": [{"$input": "$.id"}, {"$input": "$.to.zip"}, {"$input": "$.note"}],
 }
+
+
+def test_a_run_whose_state_is_unknown_is_named() -> None:
+    lost = refusal(ServerConnectionError("the connection broke", hint="look whether the server runs", run_id="r-7"))
+    assert lost.text == "The state of run r-7 is unknown: the connection broke\nHint: look whether the server runs"
+    known = refusal(ConflictError("run r-7 is already completed", run_id="r-7"))
+    assert known.text == "run r-7 is already completed"
 
 
 def test_names_that_the_flow_neither_declares_nor_reads_are_refused_together() -> None:

@@ -330,6 +330,8 @@ def unfinished(run_id: str, next_step: str, status: str = "running") -> ToolResu
 def refusal(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
     """Return what a model reads about a call that did not start a run, or about a run that cannot be read."""
     text = visible_lines(error.message) + (f"\nHint: {visible(error.hint)}" if error.hint else "")
+    if error.run_id is not None and error.run_id not in text.partition("\n")[0]:
+        text = f"The state of run {error.run_id} is unknown: {text}"
     for each in secrets:
         text = each.hide(text)
     return ToolResult(text, None, error.run_id, True)

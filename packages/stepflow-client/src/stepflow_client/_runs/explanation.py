@@ -11,7 +11,7 @@ from ..flows.graph import FlowSteps
 from ..flows.interpreter import flow_with
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, failed_in_sub_runs
-from ..types.statuses import FAILED_STATUSES, ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, NO_ROUTE, ExecutionStatus
 from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class _Item(ItemCauses):
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
         """Return what to change if the component of the cause refuses its input, or what its error may mean."""
-        from .refusals import hint_of, missing_field, refusal
+        from .refusals import hint_of, missing_field, refusal, unknown_builtin
 
         failed = self.listed.get(self.cause.step_id or "")
         error = (failed.error if failed is not None else None) or self.record.error
@@ -225,6 +225,8 @@ class _Item(ItemCauses):
         definition = self.definitions.get(self.cause.step_id or "")
         if definition is None:
             return None
+        if error is not None and error.message.startswith(NO_ROUTE):
+            return unknown_builtin(str(definition.get("component")))
         if self.evaluated(definition.get("input")) is not True:
             missing = missing_field(references(definition.get("input")), self.record.input)
             return None if missing is None else "; ".join(missing)

@@ -84,7 +84,7 @@ class FailureHints:
         if said is not None or step is None:
             return said
         if error.message.startswith(NO_ROUTE):
-            return _unknown_builtin(str(step.get("component")))
+            return unknown_builtin(str(step.get("component")))
         missing = missing_field(references(step.get("input")), input)
         if missing is not None:
             return "; ".join(missing)
@@ -100,7 +100,7 @@ class FailureHints:
         return steps_by_id(self._flow)
 
 
-def _unknown_builtin(component: str) -> str | None:
+def unknown_builtin(component: str) -> str | None:
     """Return the hint for a misspelt builtin component; None if it may be one of a worker."""
     if not component.startswith("/builtin/") or component in BUILTINS:
         return None

@@ -184,7 +184,8 @@ class Validator:
         found: _Rules = []
         names = type_names(schema)
         if names and all(isinstance(each, str) and each in _TYPES for each in names):
-            found.append((_type, names))
+            properties = list(fields_of(schema)[0])[:_MAX_CHOICES] if "object" in names else []
+            found.append((_type, (names, f"fields are: {', '.join(map(str, properties))}" if properties else None)))
         if isinstance(schema.get("enum"), list):
             found.append((_enum, (schema["enum"], set(map(key_of, schema["enum"])))))
         if "const" in schema:
@@ -275,11 +276,12 @@ def _nothing(check: _Check, _: None, value: Any) -> Mismatches:
     return [Mismatch(value, "no value is allowed here")]
 
 
-def _type(check: _Check, names: list[str], value: Any) -> Mismatches:
+def _type(check: _Check, wanted: tuple[list[str], str | None], value: Any) -> Mismatches:
+    names, hint = wanted
     for name in names:
         if _TYPES[name](value):
             return ()
-    return [Mismatch(value, f"the schema wants {' or '.join(names)}, this is {json_type(value)}")]
+    return [Mismatch(value, f"the schema wants {' or '.join(names)}, this is {json_type(value)}", hint)]
 
 
 def _is_open(check: _Check, value: Any) -> bool:
