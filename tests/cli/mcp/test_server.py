@@ -240,5 +240,8 @@ async def test_authors_check_flows_and_run_them_only_if_that_is_named(url: str, 
         assert "there is no tool" in text_of(await client.call_tool("run_flow_text", {"flow": text}))
         assert (await client.call_tool("validate_flow", {"flow": "]"})).is_error
     async with agent(url, folder, tools=["run_flow_text"]) as client:
+        misspelled = json.dumps(GREET).replace("/builtin/noop", "/builtin/nop")
+        failed = await client.call_tool("run_flow_text", {"flow": misspelled, "input": {"who": "Ada"}})
+        assert "Hint: there is no component /builtin/nop; did you mean /builtin/noop?" in text_of(failed)
         result = await client.call_tool("run_flow_text", {"flow": json.dumps(GREET), "input": {"who": "Ada"}})
         assert result.structured_content["output"] == {"text": "Ada"}

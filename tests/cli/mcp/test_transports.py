@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from stepflow_cli.mcp.opening import VERSIONS
 from stepflow_cli.signals import STOP
+from stepflow_client import SyncStepflowClient
 
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.mcp.agents import BROKEN, GREET, SLOW, run_of, text_of, write
 from tests.cli.mcp.process import TOKEN, Process
 from tests.cli.terminal import Terminal
+from tests.fault_proxy import FaultProxy
 
 Start = Callable[..., Process]
 
@@ -211,6 +214,33 @@ def test_a_request_that_is_cancelled_over_http_leaves_its_run(start: Start, how:
         assert call(3, "get_run", run_id=run["run_id"])["structuredContent"]["status"] == "running"
         done = call(4, "wait_run", run_id=run["run_id"])
         assert (done["isError"], done["structuredContent"]["status"]) == (False, "completed")
+
+
+def test_a_closed_stream_ends_its_request(start: Start, server: str) -> None:
+    heads = {"authorization": f"Bearer {TOKEN}", "accept": "application/json, text/event-stream"}
+
+    def message(method: str, id: int, **params: Any) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "method": method, "params": params, "id": id}
+
+    with FaultProxy(server) as proxy, httpx.Client(trust_env=False, timeout=30, headers=heads) as http:
+        url = start("--http", "0", "--url", proxy.url).url()
+        info = {"name": "raw", "version": "1"}
+        params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": info}
+        begun = http.post(url, json=message("initialize", 0, **params))
+        http.headers["mcp-session-id"] = begun.headers["mcp-session-id"]
+        http.post(url, json={"jsonrpc": "2.0", "method": "notifications/initialized"}).raise_for_status()
+        call = message("tools/call", 1, name="slow", arguments={"ms": 60_000}, _meta={"progressToken": 1})
+        with http.stream("POST", url, json=call) as stream:
+            # The second step has started, and the server waits for it.
+            next(line for line in stream.iter_lines() if "at second" in line)
+            waiting = proxy.open
+        deadline = time.monotonic() + 30
+        while proxy.open >= waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    with SyncStepflowClient(server) as client:
+        (run,) = client.list_runs("running").runs
+        client.cancel_run(run.run_id)
 
 
 def test_http_is_for_those_with_the_token_at_this_address(start: Start) -> None:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import InvalidArgumentError, RateLimitError
+from stepflow_client import (
+    AmbiguousRunError,
+    ConflictError,
+    InvalidArgumentError,
+    RateLimitError,
+    ServerFaultError,
+    StepflowClientError,
+    TransportError,
+)
 from stepflow_client._codec.flow_tools import tool_result, unfinished
 from stepflow_client._command import async_checked, check_run_id
 
@@ -45,7 +53,11 @@ class Call:
         Raises:
             InvalidArgumentError: If it is none that agents have started.
         """
-        run_id = check_run_id(self.arguments["run_id"])
+        try:
+            run_id = check_run_id(self.arguments["run_id"])
+        except InvalidArgumentError as error:
+            error.hint = error.hint or self.ways(list_runs="to see the ids of runs")
+            raise
         if not self.runs.owns(run_id):
             raise InvalidArgumentError(
                 f"run {run_id} was not started by an agent on this machine",
@@ -67,9 +79,21 @@ class Call:
         """Start a run and return its id; see `AgentRuns.start`."""
         try:
             return await self.runs.start(self.names, create)
-        except RateLimitError as error:
-            error.hint = error.hint or self.ways(wait_run="to wait for one of them", cancel_run="to cancel one")
+        except StepflowClientError as error:
+            error.hint = " ".join(filter(None, (error.hint and f"{error.hint}.", self._advice(error)))) or None
             raise
+
+    def _advice(self, error: StepflowClientError) -> str | None:
+        """Return what to do after a run could not be started."""
+        if isinstance(error, RateLimitError):
+            return self.ways(wait_run="to wait for one of them", cancel_run="to cancel one")
+        if isinstance(error, AmbiguousRunError):
+            return self.ways(list_runs="to look for the run before you repeat the call")
+        if isinstance(error, ConflictError) and error.run_id is not None:
+            return self.ways(wait_run=f"with run_id {error.run_id} first")
+        # The client raises no other error if it cannot rule out that there is a run.
+        is_unexpected = isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None
+        return "No run was started: you may repeat the call." if is_unexpected else None
 
     def next_step(self, run_id: str) -> str:
         """Return what an agent is told to do about a run that has not ended."""
@@ -80,7 +104,11 @@ class Call:
 
     async def outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
         """Wait for a run, and return what is known of it then."""
-        result = await self.runs.result(run_id, seconds, self.report)
+        try:
+            result = await self.runs.result(run_id, seconds, self.report)
+        except (TransportError, ServerFaultError) as error:
+            error.run_id, error.hint = run_id, self.next_step(run_id)
+            raise
         if result is None:
             return unfinished(run_id, self.next_step(run_id))
         spec = spec or self.catalog.tools.get(self.runs.tool_of(run_id) or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..server.listening import Addresses, heads_of
 from .bounds import MAX_ARGUMENT_BYTES
+from .server import CLOSED
 
 if TYPE_CHECKING:
     from .server import AgentServer
@@ -70,7 +72,11 @@ def application(server: Callable[[], Opened], addresses: Addresses, token: str) 
                 yield
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        await managers[0].handle_request(scope, receive, send)
+        closed = scope[CLOSED] = asyncio.Event()
+        try:
+            await managers[0].handle_request(scope, receive, send)
+        finally:
+            closed.set()
 
     app = Starlette(lifespan=lifespan)
     app.mount(PATH, serve)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import mcp_types as types
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
-from stepflow_client import InvalidArgumentError, RateLimitError, StepflowClientError
+from stepflow_client import InvalidArgumentError, RateLimitError, ServerConnectionError, StepflowClientError
 from stepflow_client._base.text import cut, visible
 from stepflow_client._codec.flow_tools import refusal, unknown_tool
 from stepflow_client._command import async_checked
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 IDEMPOTENCY_META = "org.stepflow/idempotency-key"
 """The key of `_meta` under which an agent names a call, so that a repeated one starts no second run."""
+CLOSED = "stepflow.closed"
+"""The key of an ASGI scope whose event is set when the response has been sent, or its stream was closed."""
 _LOOK = 1.0
 """Seconds between two looks at the files, at least."""
 _SHARE = 20
@@ -149,7 +151,7 @@ class AgentServer:
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
             self._check_bounds(params)
-            return await self._called(ctx, params)
+            return await _until_closed(ctx, self._called(ctx, params))
         except StepflowClientError as error:
             return answer(refusal(error, self._catalog.secrets))
 
@@ -212,6 +214,22 @@ class AgentServer:
             )
 
         return await call.start(create)
+
+
+async def _until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
+    """Await a call until its client closes the stream: the run continues, but nobody reads the response."""
+    closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
+    if closed is None:
+        return await calling
+    call, closing = asyncio.ensure_future(calling), asyncio.ensure_future(closed.wait())
+    try:
+        await asyncio.wait((call, closing), return_when=asyncio.FIRST_COMPLETED)
+        if not call.done():
+            raise ServerConnectionError("the client closed the stream")
+        return await call
+    finally:
+        call.cancel()
+        closing.cancel()
 
 
 @asynccontextmanager
