@@ -17,6 +17,7 @@ _FLOW = """\
 name: {name}
 steps: [{{id: say, component: /builtin/noop, input: {name}}}]
 output: {{$step: say}}
+test: {{cases: [{{name: one, input: {{}}, output: {{outcome: success, result: {name}}}}}]}}
 """
 _CONFIG = "plugins: {builtin: {type: builtin}}\nroutes: {/builtin: [{plugin: builtin}]}\n"
 _PROFILES = """\
@@ -30,6 +31,8 @@ CHOOSING = {
     "submit": "submit on_a.yaml --dry-run",
     "validate": "validate on_a.yaml",
     "doctor": "doctor --no-run",
+    "test": "test on_a.yaml",
+    "eval": "eval on_a.yaml --score exact",
 }
 """Commands without a run. All except `submit` use an embedded server by default."""
 USING = (
@@ -138,14 +141,29 @@ def test_all_commands_agree(
     options = situation.options.format(**urls)
     is_embedded = situation.chosen.startswith("embedded")
     for command, line in CHOOSING.items():
-        done = stepflow(*shlex.split(f"{line} -v {options}"), **environment)
+        # The runs of an evaluation would become `@last`.
+        history = {"STEPFLOW_HISTORY": "off"} if command in ("test", "eval") else {}
+        done = stepflow(*shlex.split(f"{line} -v {options}"), **environment, **history)
         chosen = situation.chosen.format(**urls) if is_embedded else f"server {situation.chosen.format(**urls)}"
         if command == "submit" and is_embedded:
             chosen = "server http://localhost:7837 (default)"
+            # It names the configuration that it does not use.
+            configs = {"project": "server/config.yml (from stepflow.toml)"}
+            configs["folder"] = "stepflow-config.yml (from the working folder)"
+            assert [line for line in done.stderr.splitlines() if "is not used" in line] == [
+                f"stepflow: {configs[each]} is not used: it configures an embedded server, and http://localhost:7837 "
+                "has its own"
+                for each in configs
+                if each == name
+            ]
         if command == "validate" and name == "project":
             # It does not start the programs of a project.
             chosen = f"{_EMBEDDED}the builtin components"
-        if command == "doctor":
+        if command == "test" and is_embedded:
+            # The flows of a test may have embedded servers with different configurations.
+            assert done.code == 0, done
+            continue
+        if command in ("doctor", "test", "eval"):
             assert done.code == (4 if "is down" in name else 0), done
         if command != "doctor" or "is down" not in name:
             assert f"stepflow: {chosen}\n" in done.stderr, done

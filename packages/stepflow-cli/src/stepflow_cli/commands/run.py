@@ -28,7 +28,8 @@ def submit_command(asked: Launch) -> None:
     """
     from ..runs.launch import launch
 
-    launch(asked)
+    # It names the project's configuration if it does not use it.
+    launch(asked._replace(server=asked.server._replace(reads_project=True)))
 
 
 @click.command("run", cls=Command, main_options=_MAIN, conflicts=job_conflicts)

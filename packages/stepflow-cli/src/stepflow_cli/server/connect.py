@@ -128,6 +128,8 @@ def _show(choice: ServerChoice) -> None:
     session = current_session()
     if session.verbosity:
         note(choice.explained)
+    if choice.ignored_config is not None:
+        note(choice.ignored_config)
     elif not choice.is_embedded:
         session.server = NamedServer(choice.shown_url, from_origin(choice.url.origin))
 

@@ -96,6 +96,18 @@ class ServerChoice:
         return Setting("config", found and str(found), origin if found else "default")
 
     @property
+    def ignored_config(self) -> str | None:
+        """The configuration for an embedded server that the command ignores, in one line; None if it ignores none.
+
+        A server that the user names is known to have its own.
+        """
+        is_submitted = self.options.reads_project and not self.options.may_end
+        if not is_submitted or self.url.origin != "default" or self.config.value is None:
+            return None
+        named = f"{self.config.value} ({from_origin(self.config.origin)})"
+        return f"{named} is not used: it configures an embedded server, and {self.shown_url} has its own"
+
+    @property
     def shown_url(self) -> str:
         """The URL without its password."""
         from stepflow_client._base.text import without_password
