@@ -61,6 +61,8 @@ class Analysis:
     findings: Sequence[Finding] = ()
     root: Node | None = None
     """The tree; of a text that is not valid, without the lines that are not; None if there is none."""
+    is_mended: bool = False
+    """Whether the tree is that of a text that is not valid."""
     types: FlowTypes | None = None
     of_server: Sequence[Mapping[str, Any]] = ()
     """The findings of a server, once it has checked this version."""
@@ -89,6 +91,12 @@ class Analysis:
             self.types = type_flow(self.root, UNKNOWN, self.catalogue)
         return self
 
+    def knows_more_than(self, other: Analysis | None) -> bool:
+        """Return whether completions use it in place of an earlier analysis: not if it lacks steps behind a fault."""
+        if self.types is None or other is None or other.types is None:
+            return self.types is not None or self.kind != "flow"
+        return not self.is_mended or len(self.types.steps) >= len(other.types.steps)
+
     @property
     def model(self) -> FlowModel | None:
         """The steps and their references."""
@@ -112,7 +120,8 @@ def analyse(name: str, text: Text, rules: Rules) -> Analysis:
         hint = "stepflow validate checks files of any size"
         return replace(found, kind=None, findings=[Finding("too-large", "warning", what, "$", 1, 1, hint)])
     flow = FlowText(text.text, name)
-    tree = flow if flow.error is None else mended(flow)
+    found.is_mended = flow.error is not None
+    tree = mended(flow) if found.is_mended else flow
     found.root = tree.root if tree.error is None else None
     if found.kind == "config":
         found.findings = find_in_config(flow)

@@ -147,7 +147,7 @@ class Documents:
                 self._publish(document, analysis)
             document.latest = await run(_infer, analysis)
             document.seconds = time.perf_counter() - started
-            if analysis.types is not None or analysis.kind != "flow":
+            if analysis.knows_more_than(document.typed):
                 document.typed = analysis
             if text is document.saved and text is document.text:
                 document.asking = asyncio.get_running_loop().create_task(self._ask(document, analysis))

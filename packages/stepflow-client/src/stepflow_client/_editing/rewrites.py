@@ -148,9 +148,9 @@ class _Rewriter:
                 edits = [*removed_key(text, at, key), *added(text, at, "schemas", value)]
                 return edits if "schemas" not in at.items else (), False
             case "missing-key" | "missing-then" | "component-input" | "case-input" if found := re.fullmatch(
-                r"add (\S+): \.\.\.", hint
+                r"add (\S+): (.+)", hint
             ):
-                return self.of_missing(at, found[1], finding.rule), False
+                return self.of_missing(at, found[1], found[2], finding.rule), False
             case "no-output":
                 steps = _steps_around(at)
                 return added(text, at, "output", {"$step": steps[-1]}) if steps else (), False
@@ -225,9 +225,11 @@ class _Rewriter:
             return self.replaced(at, written(self.text, [value]))
         return ()
 
-    def of_missing(self, at: Node, key: str, rule: str) -> Sequence[Edit]:
+    def of_missing(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
         """Return the edit that adds a key with a value to begin with: that of the input, for a component."""
         value = _VALUES.get(key, {"$input": _field_of_input(at, key)})
+        if choice := re.match(r"'([^']*)'", wanted):
+            value = choice[1]
         value = _new_id(at) if key == "id" else value
         if rule == "case-input":
             declared = _input_schema(at, key, "type")
