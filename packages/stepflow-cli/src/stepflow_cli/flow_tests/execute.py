@@ -152,8 +152,8 @@ def update_file(done: FileResults) -> list[str]:
 def expected_of(done: FileResults, each: CaseResult) -> dict[str, Any]:
     """Return the expected output that `--update` writes for a case that was run."""
     assert each.result is not None
-    tests = done.file.tests
-    given = (each.case.input, tests.variables_of(each.case), each.case.mocks, tests.flow)
+    case, tests = each.case, done.file.tests
+    given = (case.input, tests.variables, case.variables, case.mocks, tests.flow)
     return expectation_of(each.result, each.case.expected, given=given)
 
 

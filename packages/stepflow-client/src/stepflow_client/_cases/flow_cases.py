@@ -67,9 +67,10 @@ class FlowTests:
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Values of variables for the cases that do not set them."""
 
-    def variables_of(self, case: FlowCase) -> dict[str, Any]:
-        """Return the variables that a case runs with."""
-        return {**self.variables, **case.variables}
+
+def variables_of(tests: FlowTests, case: FlowCase) -> dict[str, Any]:
+    """Return the variables that a case runs with."""
+    return {**tests.variables, **case.variables}
 
 
 def read_tests(path: str | PathLike[str]) -> FlowTests:

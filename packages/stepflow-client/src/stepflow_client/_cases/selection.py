@@ -10,7 +10,7 @@ from typing import Any
 from .._data.arguments import check_instance, check_instances, check_text, check_texts
 from ..errors import InvalidArgumentError
 from ..flows.graph import steps_within
-from .flow_cases import FlowCase, FlowTests
+from .flow_cases import FlowCase, FlowTests, variables_of
 from .reach import steps_reached
 
 _TOKENS = re.compile(r"\(|\)|[^\s()]+")
@@ -116,7 +116,7 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 
 def steps_of_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that the run of a case may execute, and its mocked ones; see `steps_reached`."""
-    return steps_reached(tests.flow, case.input, tests.variables_of(case), case.mocks)
+    return steps_reached(tests.flow, case.input, variables_of(tests, case), case.mocks)
 
 
 def _named_in(steps: Iterable[Mapping[str, Any]]) -> set[str]:

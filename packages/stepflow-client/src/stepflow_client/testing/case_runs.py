@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._cases.coverage import FlowCoverage
-from .._cases.flow_cases import FlowCase, FlowTests, judge
+from .._cases.flow_cases import FlowCase, FlowTests, judge, variables_of
 from .._cases.mock_outcomes import flow_result, of_flow_result
 from .._cases.selection import steps_of_case
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
@@ -164,7 +164,7 @@ class _Running:
             if self._is_alone(case):
                 alone.append(at)
             else:
-                batches.setdefault(json.dumps(self.tests.variables_of(case), sort_keys=True), []).append(at)
+                batches.setdefault(json.dumps(variables_of(self.tests, case), sort_keys=True), []).append(at)
         for batch in batches.values():
             done = self._run_batch([wanted[at] for at in batch], len(results))
             results |= zip(batch, done, strict=True)
@@ -187,7 +187,7 @@ class _Running:
         started = time.monotonic()
         try:
             inputs = [case.input for case, _ in wanted]
-            variables = self.tests.variables_of(wanted[0][0])
+            variables = variables_of(self.tests, wanted[0][0])
             # A case may say what a flow does with a wrong input.
             run_id = self.client.submit(
                 self.tests.flow, inputs, variables=variables, timeout=self.timeout, check_input=False
@@ -216,7 +216,7 @@ class _Running:
         try:
             find = finder(self.tests.flow, self._mocks(case))
             flow = MockedFlow(self.client, find, self.timeout, check_input=False)
-            result = flow.run(self.tests.flow, case.input, self.tests.variables_of(case))
+            result = flow.run(self.tests.flow, case.input, variables_of(self.tests, case))
             seconds = time.monotonic() - started
             ((outcomes, _),) = replace(self, times=False)._read_steps(result.run_id, 1, seconds)
             steps = self._records(case, outcomes)
@@ -302,7 +302,7 @@ class _Running:
         known: dict[str, Any] = {}
         if self.record is None:
             return records
-        variables = self.tests.variables_of(case)
+        variables = variables_of(self.tests, case)
         for step_id, step in steps_by_id(self.tests.flow).items():
             if step_id not in outcomes:
                 continue
