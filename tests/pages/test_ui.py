@@ -63,8 +63,8 @@ def server() -> Iterator[StepflowRuntime]:
 
 
 @contextmanager
-def started_ui(url: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "stepflow_cli", "ui", "--no-open", "--url", url]
+def started_ui(url: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "stepflow_cli", "ui", "--no-open", "--url", url, *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:

@@ -144,7 +144,7 @@ def test_wrong_values_are_told_and_nothing_runs(session: httpx.Client, newest_se
         ({"step_input": "{'a': "}, "step:"),
         ({"step_input": '{"name": null}'}, "cannot become null"),
         ({"overrides": "[1]"}, "overrides:"),
-        ({"overrides": '{"mood": {"input": {"mood": 1}}}'}, "is kept"),
+        ({"overrides": '{"mood": {"input": {"mood": 1}}}', "start": "from:greet"}, "is kept"),
         ({"mode": "raw", "raw": "{"}, "input:"),
         ({"mode": "raw", "raw": '{"name": "***"}'}, "stands for a secret"),
         ({"start": "from:nothing"}, "no step"),

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StoredFlow
     from stepflow_client._command import FailureGroup
 
-ALL, FAILED, FROM = "all", "failed", "from:"
-"""What to execute: everything, what did not complete, or a step (`from:ID`) and those that read it."""
+ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
+"""What to execute: everything, what did not complete, what the change concerns and the step that can be changed, or a
+step (`from:ID`) and those that read it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def form_of_run(subject: Subject) -> ChangeForm:
     inputs, variables = subject.fields
     known = subject.shown.variables or {}
     secret = {name for name in known if f"variables.{name}" in subject.shown.hidden}
-    start = f"{FROM}{subject.step}" if subject.step else ALL if subject.total == 1 else FAILED
+    start = CHANGED if subject.step else ALL if subject.total == 1 else FAILED
     return ChangeForm(
         inputs=showing(inputs, subject.input) if subject.shown.inputs is not None else list(map(emptied, inputs)),
         variables=[
@@ -142,6 +143,9 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     start = form.get("start", ALL)
     if start == FAILED:
         arguments["keep"] = "succeeded"
+    elif start == CHANGED:
+        # An output that was computed from another input is not kept.
+        arguments["keep"] = Keep("unchanged", before=subject.step or None)
     elif start.startswith(FROM):
         arguments["keep"] = Keep(before=start.removeprefix(FROM))
     try:
