@@ -120,7 +120,7 @@ AXE := .build/axe
 $(PAGES)/.stamp: $(ENV)
 	[ -e $(PAGES) ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(PAGES)
 	$(BIN)/uv pip install --quiet --python $(PAGES)/bin/python pip pytest pytest-rerunfailures pytest-timeout pytest-xdist playwright \
-	  nbclient ipykernel pillow -e packages/stepflow-api -e 'packages/stepflow-client[draw,runtime]' -e 'packages/stepflow-cli[ui]'
+	  nbclient ipykernel pillow -e packages/stepflow-api -e 'packages/stepflow-client[draw,eval,runtime]' -e 'packages/stepflow-cli[ui]'
 	@touch $@
 
 recording: $(ENV) ## Write docs/pictures/recording-*.svg: commands of docs/tutorial.md in a terminal, on a real server
@@ -194,7 +194,7 @@ smoke: build ## Install the built wheels into empty environments, use them, and 
 	$(UV) venv --quiet --clear --python $(BIN)/python $(INSTALLED)
 	$(UV) pip install --quiet --python $(INSTALLED)/bin/python pip 'pytest~=9.0' pytest-timeout pytest-xdist respx fastapi distributed \
 	  "$$(echo dist/stepflow_api-*.whl)[generate]" "$$(echo dist/stepflow_client-*.whl)[otel,postgres]" \
-	  "$$(echo dist/stepflow_cli-*.whl)[codegen,draw,lsp,mcp,parquet,ui]"
+	  "$$(echo dist/stepflow_cli-*.whl)[codegen,draw,eval,lsp,mcp,parquet,ui]"
 	$(INSTALLED)/bin/python -m pytest -q -n $(JOBS) --dist worksteal tests/documentation --wheels dist
 
 vscode: ## Pack the extension for VS Code into .build/stepflow.vsix (needs npm)

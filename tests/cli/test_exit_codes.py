@@ -200,7 +200,7 @@ ONE_CODE = {
         [
             *("lsp", "ui --no-open", "run hello.yaml --ui", "mcp serve hello.yaml", "codegen hello.yaml -O -"),
             *("visualize hello.yaml -O hello.svg", "visualize hello.yaml -O hello.png"),
-            "batch hello.yaml names.parquet",
+            *("batch hello.yaml names.parquet", "eval hello.yaml"),
         ],
     ),
     "a port in use": (
@@ -217,7 +217,7 @@ ONE_CODE = {
 }
 _WITHOUT_EXTRAS = """
 import sys
-extras = "mcp mcp_types pygls uvicorn starlette datamodel_code_generator pyarrow wasmtime resvg_py"
+extras = "mcp mcp_types pygls uvicorn starlette datamodel_code_generator pyarrow wasmtime resvg_py numpy"
 sys.modules |= dict.fromkeys(extras.split())
 from stepflow_cli.main import main
 main(sys.argv[1:])

@@ -89,7 +89,7 @@ def test_a_project_with_flow_tests(wheels: Path, tmp_path: Path) -> None:
     project.mkdir()
     uv("venv", "--quiet", "--python", "python3.11", environment)
     python = environment / "bin" / "python"
-    files = [wheel(wheels, "stepflow_api"), f"{wheel(wheels, 'stepflow_client')}[runtime]", "pytest"]
+    files = [wheel(wheels, "stepflow_api"), f"{wheel(wheels, 'stepflow_client')}[eval,runtime]", "pytest"]
     uv("pip", "install", "--quiet", "--no-build", "--python", python, *files)
     (project / "order.yaml").write_text(FLOW)
     (project / "test_order.py").write_text(TESTS)

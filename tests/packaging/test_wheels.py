@@ -181,6 +181,7 @@ pyarrow.parquet.write_table(pyarrow.table({"name": ["Ada", "Grace"]}), "names.pa
 assert [each["name"] for each in read_inputs("names.parquet")] == ["Ada", "Grace"]
 records = run(stepflow, "batch", flow, "names.parquet")
 assert "Ada" in records and "Grace" in records, records
+assert "completed" in run(stepflow, "eval", flow, "--cases", "names.parquet", "-o", "json")
 run(stepflow, "visualize", flow, "--output", "flow.png")
 assert Path("flow.png").read_bytes()[1:4] == b"PNG"
 assert "class" in run(stepflow, "codegen", flow)

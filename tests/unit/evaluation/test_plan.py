@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client.evaluation import Variant
-from stepflow_client.evaluation.plan import limits, plan_variants
+from stepflow_client.evaluation.plan import default_size, limit, plan_variants
 
 FLOW: dict[str, Any] = {
     "name": "f",
@@ -58,7 +58,12 @@ def test_wrong_variants_are_refused(variants: Any, said: str) -> None:
         plan_variants(FLOW, variants, None, None)
 
 
-@pytest.mark.parametrize(("most", "found"), [(None, [None] * 3), (7, [3, 2, 2]), (2, [1, 1, 1])])
-def test_the_limit_is_divided(most: int | None, found: list[int | None]) -> None:
-    variants = plan_variants(FLOW, dict.fromkeys("abc", Variant()), None, None)
-    assert limits(most, variants) == found
+@pytest.mark.parametrize(("most", "found"), [(None, None), (7, 2), (2, 1)])
+def test_all_variants_have_the_same_limit(most: int | None, found: int | None) -> None:
+    assert limit(most, 3) == found
+
+
+@pytest.mark.parametrize(("items", "size"), [(5, 2), (120, 5), (600, 25), (4_999, 32), (5_000, None)])
+def test_runs_are_enough_to_compare_their_times(items: int, size: int | None) -> None:
+    assert default_size(items, 2) == size
+    assert default_size(items, 1) is None

@@ -65,7 +65,7 @@ def test_cases_are_paired_by_their_means_over_repeats() -> None:
     items = [item("a", "one", {"s": 1.0}), item("a", "one", {"s": 0.0}, repeat=1), item("b", "one", {"s": 1.0})]
     items += [item("b", "two", {"s": 3.0}), item("a", "two", {"s": 1.5}), item("c", "two", {"s": 9.0})]
     change = report(items).compare("one", "two")["s"]
-    assert (change.cases, change.wins, change.before, change.after, change.difference) == (2, 2, 0.75, 2.25, 1.5)
+    assert (change.cases, change.wins, change.before, change.after, change.change) == (2, 2, 0.75, 2.25, 1.5)
     assert (change.low, change.verdict) == (None, "unclear")
 
 
@@ -78,7 +78,7 @@ def test_low_values_may_be_good() -> None:
 
 def test_labels_are_counted_by_value() -> None:
     change = report(rows("tone", one=["calm"] * 30, two=["calm"] * 10 + ["rude"] * 20)).compare("one", "two")
-    assert [(each.score, each.difference, each.verdict) for each in change.scores] == [
+    assert [(each.score, each.change, each.verdict) for each in change.scores] == [
         ("tone=calm", pytest.approx(-2 / 3), "lower"),
         ("tone=rude", pytest.approx(2 / 3), "higher"),
     ]
@@ -188,16 +188,19 @@ def test_the_summary_is_json() -> None:
     assert data["variants"] == ["now", "better", "equal", "slow"]
 
 
-def test_junit_has_a_failure_for_each_low_case() -> None:
+def test_junit_has_a_case_for_each_gate() -> None:
     items = [*rows("s", one=[1.0, 0.2]), failed(2, "one\x00"), item(3, "one", {"cost": 9}, duration=0.5)]
-    text = report(items, lower_is_better=["cost"]).to_junit(fail_below={"s": 0.5, "cost": 3})
-    suites = ElementTree.fromstring(text.partition("\n")[2])
+    found = report(items, lower_is_better=["cost"])
+    suites = ElementTree.fromstring(found.to_junit(gates=found.gates({"s": 0.5, "cost": 3})).partition("\n")[2])
     assert [suite.attrib for suite in suites] == [
-        {"name": "one", "tests": "3", "failures": "2", "errors": "0", "skipped": "0"},
-        {"name": "one·", "tests": "1", "failures": "0", "errors": "1", "skipped": "0"},
+        {"name": "one", "tests": "3", "failures": "1", "errors": "0", "skipped": "0"},
+        {"name": "one·", "tests": "3", "failures": "3", "errors": "0", "skipped": "0"},
     ]
-    messages = [each.attrib["message"] for each in suites.iter() if "message" in each.attrib]
-    assert messages == ["s is 0.200, below 0.5", "cost is 9.000, above 3", "no <model>"]
+    messages = [each.attrib["message"] for each in suites.iter("failure")]
+    assert messages == ["cost of one is 9, above 3", "all items of one· failed", "one· has no s", "one· has no cost"]
+    shown = {each.attrib["name"]: each.attrib["value"] for each in suites.iter("property")}
+    assert shown["1"] == "s=0.200, run run-1-one"
+    assert shown["2"] == "failed: no <model>, run run-2-one·"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,9 @@ def test_junit_has_a_failure_for_each_low_case() -> None:
         lambda: PLANTED.worst(0),
         lambda: PLANTED.assert_no_regression("now", "better", "other"),
         lambda: PLANTED.assert_no_regression("now", "better", "right", tolerance=-1),
-        lambda: PLANTED.to_junit(fail_below={"other": 1}),
+        lambda: PLANTED.gates({"other": 1}),
+        lambda: PLANTED.gates({"right": "much"}),  # type: ignore[dict-item]
+        lambda: PLANTED.gates(tolerance={"other": 1}),
         lambda: report(rows("s", one=[1.0], two=[None])).assert_no_regression("one", "two", "s"),
     ],
 )
@@ -250,8 +255,8 @@ def test_secrets_are_not_shown() -> None:
     items += [item(1, "one", {"s": False}, output=secret), item(2, "one", {}, status="failed", error=f"bad {secret}")]
     items += [item(case, "two", {"s": case > 3}, output=f"{secret}!") for case in range(8)]
     items += [item(case, "one", {"s": True}) for case in range(3, 8)]
-    found = report(items)._hiding(Secrets([secret]))
-    texts = [found.to_html(), found.to_junit(fail_below={"s": 0.5}), str(found.summary()), found._repr_html_()]
+    found = report(items)._with(Secrets([secret]), {})
+    texts = [found.to_html(), found.to_junit(), str(found.summary()), found._repr_html_()]
     texts += [str(found.to_dicts(include_outputs=True))]
     for text in texts:
         assert secret not in text

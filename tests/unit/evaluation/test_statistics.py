@@ -12,9 +12,11 @@ from stepflow_client.evaluation import EvaluationReport
 from stepflow_client.evaluation.statistics import (
     CHANGE,
     FEWEST,
+    FEWEST_BLOCKS,
     SHARE,
     Interval,
-    mean_interval,
+    holm,
+    resampled,
     paired_change,
 )
 
@@ -22,9 +24,9 @@ from tests.unit.evaluation.planted import BETTER, SLOWER, planted
 
 
 def known(values: list[float], made_up: tuple[float, ...] = ()) -> Interval:
-    found = mean_interval(values, made_up=made_up)
+    found = resampled(values, made_up)
     assert found is not None
-    return found
+    return found.interval()
 
 
 def test_an_interval_is_about_that_of_a_normal_distribution() -> None:
@@ -47,15 +49,6 @@ def test_many_values_have_a_narrow_interval() -> None:
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.15)
 
 
-def test_counted_values_have_the_interval_of_values_that_are_drawn_one_by_one() -> None:
-    values = [1.0] * 60 + [0.0] * 30 + [-1.0] * 10
-    # Values that differ a little are too many to be counted.
-    spread = [value + number * 1e-9 for number, value in enumerate(values)]
-    counted, drawn = known(values), known(spread)
-    assert counted.low == pytest.approx(drawn.low, abs=0.02)
-    assert counted.high == pytest.approx(drawn.high, abs=0.02)
-
-
 def test_far_from_zero_an_interval_is_as_accurate() -> None:
     values = [random.Random(2).gauss(0, 1) for _ in range(40)]
     near, far = known(values), known([value + 1e9 for value in values])
@@ -63,7 +56,7 @@ def test_far_from_zero_an_interval_is_as_accurate() -> None:
 
 
 def test_few_values_have_a_wide_interval_or_none() -> None:
-    assert mean_interval([1.0] * (FEWEST - 1)) is None
+    assert resampled([1.0] * (FEWEST - 1)) is None
     assert known([1.0] * FEWEST) == Interval(1.0, 1.0)
     # Five right cases of five do not mean that all cases are right.
     assert known([1.0] * FEWEST, made_up=SHARE).low < 0.7
@@ -76,8 +69,43 @@ def test_wins_and_losses_are_counted_without_rounding_errors() -> None:
     assert (found.ups, found.downs, found.ties) == (2, 1, 3)
     assert found.difference == pytest.approx(1 / 6)
     same = paired_change([0.1 + 0.2] * 9, [0.3] * 9)
-    assert (same.difference, same.interval) == (0.0, Interval(0.0, 0.0))
-    assert found.direction == 0
+    assert (same.difference, same.interval()) == (0.0, Interval(0.0, 0.0))
+    assert found.direction() == 0
+
+
+def test_values_that_depend_on_each_other_are_compared_in_blocks() -> None:
+    chance = random.Random(3)
+    # All items of a run wait for the same time.
+    delays = [delay for _ in range(24) for delay in [chance.gauss(0, 1)] * 10]
+    alone, together = (paired_change([0.0] * 240, delays, blocks=blocks) for blocks in (None, [10] * 24))
+    widths = [each.high - each.low for found in (alone, together) if (each := found.interval()) is not None]
+    assert widths[1] / widths[0] == pytest.approx(math.sqrt(10), rel=0.25)
+    assert paired_change([0.0] * 240, delays, blocks=[40] * (FEWEST_BLOCKS - 2)).interval() is None
+
+
+def test_blocks_of_any_size_have_the_mean_of_all_values() -> None:
+    sizes = [1, 30, 2, 5, 9, 1, 1, 40, 3]
+    values = [float(number) for number in range(sum(sizes))]
+    found = resampled(values, blocks=sizes)
+    assert found is not None
+    assert sum(values) / len(values) in found.interval()
+    assert resampled([2.0] * sum(sizes), blocks=sizes).interval() == Interval(2.0, 2.0)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("p", "found"),
+    [
+        ([0.04], [1]),
+        ([0.04, 0.04], [0, 0]),
+        ([0.02, 0.04], [1, 1]),
+        ([0.02, 0.02, 0.9], [0, 0, 0]),
+        ([0.016, 0.02, 0.06], [1, 1, 0]),
+        ([], []),
+    ],
+)
+def test_many_changes_need_more_confidence(p: list[float], found: list[int]) -> None:
+    directions = {key: lambda confidence, each=each: int(each <= 1 - confidence) for key, each in enumerate(p)}
+    assert list(holm(directions).values()) == found
 
 
 SHAPES: dict[str, tuple[Callable[[random.Random], float], float, tuple[float, ...], int]] = {

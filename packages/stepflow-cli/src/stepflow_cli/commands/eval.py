@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..evaluations.limits import Limits, read_limits, read_worst
+from ..evaluations.limits import read_limits, read_worst
 from ..evaluations.options import Evaluation, files_of
 from ..output.view import Output
 from ..params.batch import FORMATS, retry_options
@@ -120,16 +120,23 @@ _results = (
     to="tolerances",
     multiple=True,
 )
+@_JUDGEMENT.option("--strict", "Fail too if the cases are too few to tell whether a score is worse than --baseline.")
 @server_options(default="embedded", reads_project=True)
 @formatted_output(html="html", junit="junit")
 def command(
-    asked: Evaluation, below: tuple[str, ...], tolerances: tuple[str, ...], server: ServerOptions, output: Output
+    asked: Evaluation,
+    below: tuple[str, ...],
+    tolerances: tuple[str, ...],
+    strict: bool,
+    server: ServerOptions,
+    output: Output,
 ) -> None:
     """FLOW is run on all cases with each variant, and what it returns is scored. The table has the mean of each score
     with its 95% interval, and the change from the first variant; the verdict is 'unclear' where it may be chance. FLOW
     may also be the folder of an earlier evaluation, which is shown again.
 
     The exit code is 1 if a score is below --fail-below, worse than --baseline, or if all items of a variant failed.
+    Times are not compared with --baseline: they were measured at another time.
     Failed runs and scores that raise are counted, and do not end the evaluation.
 
     With --output FOLDER, Ctrl-C or a crash loses nothing: --resume continues, and neither runs a case nor computes a
@@ -139,7 +146,9 @@ def command(
     The functions of a scores file have any of the parameters input, output, expected and item, and return a number,
     true or false, a label, or a dict of these. Functions whose names begin with _ are no scores.
     """
+    from stepflow_client.evaluation.gates import Demands
+
     from ..evaluations.execute import evaluated
 
-    limits = Limits(read_limits(below, "--fail-below"), read_limits(tolerances, "--tolerance", needs_score=False))
-    evaluated(asked, limits, server, output)
+    limits = read_limits(below, "--fail-below"), read_limits(tolerances, "--tolerance", needs_score=False)
+    evaluated(asked, Demands(*limits, strict=strict), server, output)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import merge_overrides
 
-from ..errors import Problem, problem_of, usage
+from ..errors import Problem, check_extra, problem_of, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import read_inputs
 from ..inputs.flow import case_names, load_flow_file
@@ -20,7 +20,7 @@ from ..output.messages import note, waiting
 from ..output.view import Output
 from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
-from .limits import Limits
+from .limits import check_demands, judge
 from .options import Evaluation
 from .report import commands_for, print_report, worst_cases, write_files
 from .scores import read_scores
@@ -28,6 +28,7 @@ from .variants import flow_files, read_variants
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, Variant, WorstCase
+    from stepflow_client.evaluation.gates import Demands
 
 
 class Plan:
@@ -109,7 +110,7 @@ class Plan:
             raise usage(error.message, None if error.line else error.hint) from None
 
 
-def evaluated(asked: Evaluation, limits: Limits, server: ServerOptions, output: Output) -> None:
+def evaluated(asked: Evaluation, demands: Demands, server: ServerOptions, output: Output) -> None:
     """Evaluate or load an evaluation, print it, write its files, and judge it.
 
     Raises:
@@ -118,17 +119,18 @@ def evaluated(asked: Evaluation, limits: Limits, server: ServerOptions, output: 
     from stepflow_client.evaluation import EvaluationReport
 
     asked.check_options()
+    check_extra("an evaluation", "eval", "numpy")
     if asked.only_shows:
         report = EvaluationReport.load(asked.flow)
-        limits.check(report.scores, report.variants)
-        _finish(report, asked, limits, output, lambda worst: {})
+        check_demands(demands, report.scores, report.variants)
+        _finish(report, asked, demands, output, lambda worst: {})
         return
     plan = Plan(asked)
-    limits.check(plan.scores, plan.variant_names)
+    check_demands(demands, plan.scores, plan.variant_names)
     with connect(server, flow=asked.flow) as target:
         report = run_evaluation(target, plan)
         _note_empty(report, plan)
-        _finish(report, asked, limits, output, lambda worst: commands_for(target, worst, asked))
+        _finish(report, asked, demands, output, lambda worst: commands_for(target, worst, asked))
 
 
 def _note_empty(report: EvaluationReport, plan: Plan) -> None:
@@ -149,19 +151,21 @@ def _note_empty(report: EvaluationReport, plan: Plan) -> None:
 def _finish(
     report: EvaluationReport,
     asked: Evaluation,
-    limits: Limits,
+    demands: Demands,
     output: Output,
     commands: Callable[[Sequence[WorstCase] | None], Mapping[str, str]],
 ) -> None:
-    variants = report.variants
+    from stepflow_client.evaluation.gates import gates_of
+
     if asked.baseline is not None:
         from stepflow_client.evaluation import EvaluationReport
 
         report = report.with_baseline(EvaluationReport.load(asked.baseline))
     worst = worst_cases(report, asked.worst)
-    print_report(report, worst, limits.below, output, commands(worst))
-    write_files(report, worst, asked.files, limits.below)
-    limits.judge(report, variants, {} if asked.baseline is None else report.baselines)
+    gates = list(gates_of(report, demands))
+    print_report(report, worst, gates, output, commands(worst))
+    write_files(report, worst, asked.files, gates)
+    judge(gates)
 
 
 def run_evaluation(target: Target, plan: Plan) -> EvaluationReport:

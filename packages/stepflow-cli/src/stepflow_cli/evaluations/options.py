@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import usage
 from ..inputs.values import Values
-from .limits import Limit
+
+if TYPE_CHECKING:
+    from stepflow_client.evaluation.gates import Limit
 
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 """What is written into a file, by its ending."""

@@ -19,11 +19,11 @@ from ..output.color import is_terminal
 from ..output.columns import Column, View, columns
 from ..output.view import Output, json_text
 from ..server.connect import Target
-from .limits import Limit
 from .variants import flow_files
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, WorstCase
+    from stepflow_client.evaluation.gates import Gate, Limit
 
     from .options import Evaluation, Files
 
@@ -63,12 +63,13 @@ _WORST = View(
     ),
     name="run_id",
 )
+_GATES = View(columns=columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
 _LONGEST_INPUT = 500
 """Maximum number of characters of an input in a command that is printed."""
 REPORT = View(
     columns=columns("name", "cases", "repeats", "variants"),
     name="name",
-    fields=("means", "durations", "comparisons", "remarks", "worst"),
+    fields=("means", "durations", "comparisons", "gates", "remarks", "worst"),
 )
 """The report as one record."""
 
@@ -87,7 +88,7 @@ def worst_cases(report: EvaluationReport, worst: Limit | None) -> list[WorstCase
 def print_report(
     report: EvaluationReport,
     worst: Sequence[WorstCase] | None,
-    below: Sequence[Limit],
+    gates: Sequence[Gate],
     output: Output,
     commands: Mapping[str, str],
 ) -> None:
@@ -96,32 +97,40 @@ def print_report(
     Args:
         report: The report.
         worst: The worst cases; None if nobody asks for them.
-        below: The limits of scores.
+        gates: What the variants must meet.
         output: The format.
         commands: The commands that keep the worst cases as tests, by the names of the cases.
     """
     if output.format == "html":
-        output.write(report.to_html())
+        output.write(report.to_html(gates=gates))
     elif output.format == "junit":
-        output.write(report.to_junit(fail_below=case_limits(report, below)))
+        output.write(report.to_junit(gates=gates))
     elif output.format in (None, "table") and not output.fields:
-        output.write(_text(report.summary(), output))
+        output.write(_text(report.summary(), output) + _gates_text(gates, output))
         if worst is not None:
             output.write(_worst_text(report, worst, output, commands))
     else:
-        output.record(record_of(report, worst), REPORT, default="json")
+        output.record(record_of(report, worst, gates), REPORT, default="json")
 
 
-def record_of(report: EvaluationReport, worst: Sequence[WorstCase] | None) -> dict[str, Any]:
+def record_of(
+    report: EvaluationReport, worst: Sequence[WorstCase] | None, gates: Sequence[Gate]
+) -> dict[str, Any]:
     """Return the report as one record."""
-    return {**report.to_dict(), "worst": report.hidden([each.to_dict() for each in worst or ()])}
+    told = {"gates": [each.to_dict() for each in gates]}
+    return {**report.to_dict(), **told, "worst": report.hidden([each.to_dict() for each in worst or ()])}
+
+
+def _gates_text(gates: Sequence[Gate], output: Output) -> str:
+    """Return the gates that the options demand; that items completed is always demanded."""
+    rows = [each.to_dict() for each in gates]
+    return f"\n{output.table(rows, _GATES)}" if len(rows) > len({each.variant for each in gates}) else ""
 
 
 def _text(summary: EvaluationSummary, output: Output) -> str:
     from stepflow_client.evaluation.report_text import title_of
 
-    after = [f"Changes are from {summary.compared_with}, in pairs of the same case."] if summary.comparisons else []
-    after += summary.remarks
+    after = [*summary.notes, *summary.remarks]
     rows = list(_rows(summary))
     table = output.table(rows, _SCORES if summary.comparisons else _ONE) if rows else "no scores\n"
     return f"{printable(title_of(summary))}\n\n{table}" + "".join(_lines(["", *after] if after else []))
@@ -191,13 +200,8 @@ def commands_for(target: Target, worst: Sequence[WorstCase] | None, asked: Evalu
     return found
 
 
-def case_limits(report: EvaluationReport, below: Sequence[Limit]) -> dict[str, float]:
-    """Return the limits that JUnit reports apply to each case, by score."""
-    return {each.score: each.number for each in below if each.score in report.scores}
-
-
 def write_files(
-    report: EvaluationReport, worst: Sequence[WorstCase] | None, files: Files, below: Sequence[Limit]
+    report: EvaluationReport, worst: Sequence[WorstCase] | None, files: Files, gates: Sequence[Gate]
 ) -> None:
     """Write the files that `--output` names.
 
@@ -208,11 +212,11 @@ def write_files(
     for kind, path in (*page, *files.reports):
         match kind:
             case "html":
-                text = report.to_html()
+                text = report.to_html(gates=gates)
             case "junit":
-                text = report.to_junit(fail_below=case_limits(report, below))
+                text = report.to_junit(gates=gates)
             case "json":
-                text = json_text(record_of(report, worst), indent=2) + "\n"
+                text = json_text(record_of(report, worst, gates), indent=2) + "\n"
             case _:
                 text = "".join(json_text(_case(each)) + "\n" for each in worst or ())
         if path == "-":

@@ -12,7 +12,7 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit_xml(root: ElementTree.Element) -> str:
     """Return a document of test suites, with the number of cases, failures, errors and skipped cases of each."""
     for suite in root:
-        suite.set("tests", str(len(suite)))
+        suite.set("tests", str(len(suite.findall("testcase"))))
         for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             suite.set(name, str(len(suite.findall(f"testcase/{kind}"))))
     ElementTree.indent(root)

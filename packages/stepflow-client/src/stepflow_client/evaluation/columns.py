@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["number", "share", "label"]
 """What a column of scores has: numbers; true and false, of which a mean is a share; or whether a label was given."""
 
+_BLOCKS = 10
+"""Number of blocks of cases whose times are compared, if there are as many."""
 _MOST_LABELS = 20
 """Maximum number of labels of a score that are counted one by one."""
 OTHER_LABELS = "(other labels)"
@@ -107,6 +111,8 @@ class VariantColumns:
         self.times = array("d")
         """Seconds of the completed items."""
         self.log_times = Column()
+        self.runs: dict[str | int, tuple[int, int]] = {}
+        """The first and the last case of each run, by its id; without an id, each case is a run of its own."""
         self.errors: Counter[str] = Counter()
         """Number of items for which a score failed, by its name."""
         self.first_errors: dict[str, str] = {}
@@ -115,6 +121,23 @@ class VariantColumns:
     def items(self) -> int:
         """Number of items."""
         return sum(self.statuses.values())
+
+
+def blocks(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
+    """Return the sizes of about 10 blocks of consecutive cases, of which no two have items of the same run."""
+    starts, end = [], -1
+    for first, last in sorted(span for each in variants for span in each.runs.values()):
+        if first > end:
+            starts.append(first)
+        end = max(end, last)
+    sizes: list[int] = []
+    for _, group in groupby(cases, lambda case: bisect(starts, case)):
+        count = len(list(group))
+        if sizes and sizes[-1] < len(cases) / _BLOCKS:
+            sizes[-1] += count
+        else:
+            sizes.append(count)
+    return sizes
 
 
 class Columns:
@@ -152,6 +175,9 @@ class Columns:
             place = failed.index(True)
             found.first_failure = some.errors[place] or f"the item was {some.statuses[place]}"
         found.failures.extend(cases, failed)
+        for case, run in zip(cases, some.run_ids, strict=True):
+            first, last = found.runs.get(run or case, (case, case))
+            found.runs[run or case] = min(first, case), max(last, case)
         for case, has_failed, seconds in zip(cases, failed, some.durations, strict=True):
             if not has_failed and seconds is not None and seconds >= 0:
                 found.times.append(seconds)

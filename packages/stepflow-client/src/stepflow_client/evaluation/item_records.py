@@ -110,6 +110,7 @@ class Results(NamedTuple):
     """Largest number of repeats of a case."""
     statuses: Sequence[str]
     errors: Sequence[str | None]
+    run_ids: Sequence[str | None]
     durations: Sequence[float | None]
     scores: Found
     score_errors: Failed
@@ -119,7 +120,7 @@ class Results(NamedTuple):
         """Return those of an item."""
         scores = {name: [value] for name, value in item.scores.items()}
         failed = {name: [message] for name, message in item.score_errors.items()}
-        told = [item.status], [item.error], [item.duration]
+        told = [item.status], [item.error], [item.run_id], [item.duration]
         return cls(item.variant, [item.case], item.repeat + 1, *told, scores, failed)
 
 

@@ -28,7 +28,7 @@ def html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
         return _table(heads, rows)
     summary = value.summary() if isinstance(value, EvaluationReport) else value
     heads, *rows = summary_rows(summary)
-    remarks = "".join(f"<li>{escape(visible_lines(each))}</li>" for each in summary.remarks)
+    remarks = "".join(f"<li>{escape(visible_lines(each))}</li>" for each in (*summary.notes, *summary.remarks))
     text = f"<div>{escape(visible(title_of(summary)))}</div>{_table(heads, rows)}<ul>{remarks}</ul>"
     charts = [*change_charts(summary)]
     charts += distribution_charts(value, summary) if isinstance(value, EvaluationReport) else []

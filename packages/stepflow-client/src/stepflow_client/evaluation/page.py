@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .._base.text import duration_text
@@ -17,6 +17,7 @@ from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
 from .report_text import change_texts, interval_text, number_text, summary_rows
 
 if TYPE_CHECKING:
+    from .gates import Gate
     from .report import EvaluationReport
     from .variant_comparison import EvaluationSummary
 
@@ -28,18 +29,22 @@ _STYLE = """
 .scores th:nth-child(n+3):nth-child(-n+10){text-align:right}
 """
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
+_MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
-def report_page(report: EvaluationReport, ui_url: str | None) -> str:
+def report_page(report: EvaluationReport, ui_url: str | None, gates: Sequence[Gate]) -> str:
     """Return the page of a report.
 
     Args:
         report: The report.
         ui_url: The address of `stepflow ui`, for links to the runs; None for no links.
+        gates: What the variants must meet.
     """
     summary = report.summary()
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", _about(summary))]
+    if gates:
+        parts.append(section("Gates", _gates(gates)))
     if summary.means or summary.durations:
         parts.append(section("Scores", _scores(summary)))
     changes = list(change_charts(summary))
@@ -56,8 +61,16 @@ def report_page(report: EvaluationReport, ui_url: str | None) -> str:
 def _about(summary: EvaluationSummary) -> str:
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escaped(", ".join(summary.variants) or "none")))
-    remarks = "".join(f"<li>{message(each)}</li>" for each in summary.remarks)
+    remarks = "".join(f"<li>{message(each)}</li>" for each in (*summary.notes, *summary.remarks))
     return facts_list(facts) + (f'<ul class="remarks">{remarks}</ul>' if remarks else "")
+
+
+def _gates(gates: Sequence[Gate]) -> str:
+    rows = [
+        row(escaped(each.condition), status_mark(_MARKS[each.outcome], each.outcome), message(each.message))
+        for each in gates
+    ]
+    return table(("gate", "outcome", "numbers"), rows)
 
 
 def _scores(summary: EvaluationSummary) -> str:
@@ -85,7 +98,7 @@ def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
         estimates = [
             Estimate(
                 found.after,
-                each.difference,
+                each.change,
                 each.low,
                 each.high,
                 "{} ({})".format(*change_texts(each)),

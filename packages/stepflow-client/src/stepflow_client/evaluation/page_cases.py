@@ -20,7 +20,7 @@ from ..drawing.report_parts import escaped, message, status_mark
 from ..flows.expressions import write_path
 from .columns import Column, VariantColumns
 from .report_text import number_text
-from .variant_comparison import is_lower
+from .variant_comparison import is_named
 
 if TYPE_CHECKING:
     from .records import EvaluationItem
@@ -138,7 +138,7 @@ def _badness(report: EvaluationReport, case: int, ranges: Mapping[str, float]) -
         found += [-0.5] if was_failed else []
         found += [2.0] if (after.failures.mean(case) or 0.0) > was_failed else []
     for score, width in ranges.items():
-        sign = 1.0 if is_lower(score, report._lower) else -1.0
+        sign = 1.0 if is_named(score, report._reading.lower) else -1.0
         alone = None if pairs else first.scores.get(score, Column()).mean(case)
         found += [] if alone is None else [sign * alone / width - _ALONE]
         found += [sign * change / width for change in _changes_of(pairs, score, case)]
@@ -190,7 +190,7 @@ def _values(report: EvaluationReport, score: str, case: int) -> str:
     rows = [[each, *(b for b, a in baselines.items() if a == each)] for each in dict.fromkeys(baselines.values())]
     texts = {name: "none" if value is None else number_text(value) for name, value in found.items()}
     shown = ", ".join(" → ".join(texts[name] for name in row) for row in rows or [list(found)])
-    sign = 1 if is_lower(score, report._lower) else -1
+    sign = 1 if is_named(score, report._reading.lower) else -1
     pairs = [(variants[a], variants[b]) for b, a in baselines.items()]
     changed = [sign * change for change in _changes_of(pairs, score, case)]
     kind = " worse" if max(changed, default=0) > 0 else " better" if min(changed, default=0) < 0 else ""

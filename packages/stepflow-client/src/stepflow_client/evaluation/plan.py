@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from ..errors import InvalidArgumentError
 from ..flows.flow_argument import load_flow
 from .records import Variant
 
+_MANY = 5_000
+"""Number of items of a variant from which on `map` makes enough runs of them."""
 _ONLY = {"flow": Variant()}
 """The variants, if none are given: the flow as it is."""
 
@@ -72,9 +74,14 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
     return found
 
 
-def limits(most: int | None, variants: Sequence[PlannedVariant]) -> list[int | None]:
-    """Return the `max_concurrency` of each variant: together the given one, but at least one each."""
-    if most is None:
-        return [None] * len(variants)
-    count = len(variants)
-    return [max(1, most // count + (place < most % count)) for place in range(count)]
+def limit(most: int | None, variants: int) -> int | None:
+    """Return the `max_concurrency` of each of several variants: the same for all, so that none is faster."""
+    return None if most is None else max(1, most // variants)
+
+
+def default_size(items: int, variants: int) -> int | None:
+    """Return the number of items of one run; None leaves it to `map`.
+
+    Times are compared by run. The runs of `map` are too few for that, unless there are thousands of items.
+    """
+    return None if variants == 1 or items >= _MANY else max(2, min(items // 24, 32))

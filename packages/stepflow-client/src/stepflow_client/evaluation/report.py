@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from .._base.lazy import lazy_module
+from .._base.logging import logger
 from .._base.text import near, short_json
 from .._data.arguments import check_flag, check_instance, check_integer, check_mapping, check_text, check_texts, wrong
 from .._data.secrets import NO_SECRETS, Secrets
@@ -16,7 +17,8 @@ from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame
 from .baseline import Side, join
-from .columns import Column, Columns
+from .columns import Columns
+from .gates import Demands, Gate, Limit, gates_of, is_decided, needed_text, worst_change
 from .item_records import Results
 from .notebook_view import ShownAsTable
 from .records import EvaluationItem
@@ -24,8 +26,10 @@ from .report_text import change_texts, number_text
 from .stored_items import StoredItems
 from .variant_comparison import (
     FAILED,
+    Compared,
     Comparison,
     EvaluationSummary,
+    Reading,
     ScoreChange,
     compare_variants,
     remarks_on,
@@ -55,6 +59,8 @@ class EvaluationReport(ShownAsTable):
         variants: The names of the variants, the one to compare with first. Default: in the order of the items.
         baselines: The variants that others are compared with, by the names of those. Default: the first variant.
         lower_is_better: The names of the scores of which low values are good.
+        timed: The names of the scores that measure time. Items of one run share a queue, so their times are compared
+            by run.
         remarks: What the evaluation has to say, such as cases that were left out.
     """
 
@@ -66,12 +72,17 @@ class EvaluationReport(ShownAsTable):
         variants: Iterable[str] = (),
         baselines: Mapping[str, str] | None = None,
         lower_is_better: Iterable[str] = (),
+        timed: Iterable[str] = (),
         remarks: Iterable[str] = (),
     ) -> None:
         """Read the scores and times of the items."""
         self.name: str = check_instance(name, "name", str)
         """The name of the evaluation; empty if it has none."""
-        self._lower = frozenset(check_texts(lower_is_better, "lower_is_better"))
+        lower, times = (
+            frozenset(check_texts(names, what))
+            for what, names in (("lower_is_better", lower_is_better), ("timed", timed))
+        )
+        self._reading = Reading(lower, times, {})
         self._remarks = tuple(check_texts(remarks, "remarks"))
         self._secrets = NO_SECRETS
         self._baselines = None if baselines is None else check_mapping(baselines, "baselines")
@@ -80,7 +91,7 @@ class EvaluationReport(ShownAsTable):
             raise wrong("items", "a collection of EvaluationItem objects", items)
         self._items: Iterable[EvaluationItem] = listed
         self._columns = Columns(_results(listed), check_texts(variants, "variants"))
-        self._comparisons: dict[tuple[str, str], Comparison] = {}
+        self._comparisons: dict[tuple[str, str], Compared] = {}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
@@ -101,11 +112,12 @@ class EvaluationReport(ShownAsTable):
     def _of_stored(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
         """Return the report of the items in a folder. Pages and files of it do not show its secrets."""
         told = items.told(variables)
-        secrets = told.pop("secrets")
-        return cls(items, **told)._hiding(secrets)
+        secrets, moments = told.pop("secrets"), told.pop("moments")
+        return cls(items, **told)._with(secrets, moments)
 
-    def _hiding(self, secrets: Secrets) -> EvaluationReport:
+    def _with(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
         self._secrets = secrets
+        self._reading = self._reading._replace(moments=moments)
         return self
 
     def __repr__(self) -> str:
@@ -131,14 +143,17 @@ class EvaluationReport(ShownAsTable):
         """
         check_instance(baseline, "baseline", EvaluationReport)
         found = join(Side(self, self.variants), Side(baseline, baseline.variants), check_text(name, "name"))
+        # Times of another evaluation are of another time.
+        moments = {each: self._reading.moments.get(each) for each in self.variants}
         return EvaluationReport(
             found.items,
             name=self.name,
             variants=found.variants,
             baselines=found.baselines,
-            lower_is_better=self._lower,
+            lower_is_better=self._reading.lower,
+            timed=self._reading.timed,
             remarks=[*self._remarks, *found.remarks],
-        )._hiding(self._secrets)
+        )._with(self._secrets, {**dict.fromkeys(found.baselines.values(), "baseline"), **moments})
 
     @property
     def baselines(self) -> dict[str, str]:
@@ -171,9 +186,7 @@ class EvaluationReport(ShownAsTable):
         columns = self._columns
         comparisons = [self.compare(before, each) for each, before in self.baselines.items()]
         means = (
-            score_mean(score, name, found.scores.get(score, Column()), kind)
-            for score, kind in columns.kinds.items()
-            for name, found in columns.variants.items()
+            score_mean(score, name, columns, self._reading) for score in columns.kinds for name in columns.variants
         )
         durations = (variant_durations(name, found) for name, found in columns.variants.items())
         return EvaluationSummary(
@@ -197,9 +210,12 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If there is no such variant.
         """
-        pair = (self._variant(baseline, "baseline"), self._variant(variant, "variant"))
+        return self._compared(self._variant(baseline, "baseline"), self._variant(variant, "variant")).comparison
+
+    def _compared(self, baseline: str, variant: str) -> Compared:
+        pair = (baseline, variant)
         if pair not in self._comparisons:
-            self._comparisons[pair] = compare_variants(self._columns, *pair, self._lower)
+            self._comparisons[pair] = compare_variants(self._columns, *pair, self._reading)
         return self._comparisons[pair]
 
     def _variant(self, name: str, what: str) -> str:
@@ -228,7 +244,8 @@ class EvaluationReport(ShownAsTable):
 
         Raises:
             AssertionError: If there is a regression.
-            InvalidArgumentError: If there is no such variant or score, or if no case has it in both variants.
+            InvalidArgumentError: If there is no such variant or score, if no case has it in both variants, or if it
+                measures time and the variants ran at different times.
         """
         check_flag(strict, "strict")
         if not is_number(tolerance) or not tolerance >= 0:
@@ -237,15 +254,21 @@ class EvaluationReport(ShownAsTable):
         if comparison.failed is None:
             raise InvalidArgumentError(f"nothing to compare: no case has ended in both {baseline} and {variant}")
         try:
-            change = comparison[score if score == FAILED else self._score(score)]
+            found = comparison[score if score == FAILED else self._score(score)]
         except KeyError:
             raise InvalidArgumentError(f"no case has {score} in both {baseline} and {variant}") from None
-        sign = 1 if change.lower_is_better else -1
-        worse = sorted((sign * (change.low or 0.0), sign * (change.high or 0.0)))
-        is_known = change.low is not None
-        if (worse[1] if strict else worse[0]) > tolerance or (strict and not is_known):
-            raise AssertionError(self._regression_text(comparison, change, tolerance, is_clear=worse[0] > tolerance))
-        return change
+        if found.verdict is None:
+            raise InvalidArgumentError(f"{score} of {baseline} and {variant} was measured at different times")
+        change = self._compared(baseline, variant).changes[score]
+        direction = change.direction(than=worst_change(found, tolerance))
+        worse = direction if found.lower_is_better else -direction
+        is_sure = is_decided(found, worse)
+        if worse > 0 or (strict and not is_sure):
+            raise AssertionError(self._regression_text(comparison, found, tolerance, is_clear=worse > 0))
+        if not is_sure and found.verdict != "equal":
+            needed = needed_text(found, change, tolerance)
+            logger.warning("%s: %s may be worse than %s; %s", score, variant, baseline, needed)
+        return found
 
     def _regression_text(self, comparison: Comparison, change: ScoreChange, tolerance: float, *, is_clear: bool) -> str:
         before, after = comparison.before, comparison.after
@@ -257,6 +280,8 @@ class EvaluationReport(ShownAsTable):
             f"change {difference} (95% interval {interval})",
             f"of {change.cases:,} cases {change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse:",
         ]
+        if not is_clear:
+            lines.insert(1, needed_text(change, self._compared(before, after).changes[change.score], tolerance))
         if change.score != FAILED:
             for each in self.worst(5, score=change.score, variant=after, baseline=before):
                 values = " -> ".join(
@@ -264,6 +289,43 @@ class EvaluationReport(ShownAsTable):
                 )
                 lines.append(f"  case {each.case}: {values}, run {each.run_id}: {short_json(each.item.output, 80)}")
         return self._secrets.hide("\n".join(lines))
+
+    def gates(
+        self,
+        fail_below: Mapping[str, float] | None = None,
+        *,
+        tolerance: float | Mapping[str, float] = 0.0,
+        strict: bool = False,
+    ) -> list[Gate]:
+        """Return what each variant must meet, and whether it does: items completed, no mean is below a limit, and with
+        a baseline no score is worse.
+
+        Args:
+            fail_below: The lowest allowed means by the name of the score; the highest ones of scores of which low values
+                are good.
+            tolerance: How much worse scores may be than those of the baseline; or a mapping by the name of the score.
+                Default 0.
+            strict: Whether gates fail that the cases cannot decide. Default False.
+
+        Raises:
+            InvalidArgumentError: If there is no such score, or if a limit is no number.
+        """
+        if isinstance(tolerance, Mapping):
+            tolerances = self._limits(tolerance, "tolerance")
+        elif is_number(tolerance):
+            tolerances = [Limit(None, tolerance)]
+        else:
+            raise wrong("tolerance", "a number, or a mapping of numbers", tolerance)
+        below = self._limits({} if fail_below is None else fail_below, "fail_below")
+        return list(gates_of(self, Demands(below, tolerances, check_flag(strict, "strict"))))
+
+    def _limits(self, given: Mapping[str, float], what: str) -> list[Limit]:
+        for name, limit in check_mapping(given, what).items():
+            if name != FAILED:
+                self._score(name)
+            if not is_number(limit):
+                raise wrong(f"{what}[{name!r}]", "a number", limit)
+        return [Limit(name, limit) for name, limit in given.items()]
 
     def worst(
         self, limit: int = 10, *, score: str | None = None, variant: str | None = None, baseline: str | None = None
@@ -288,7 +350,7 @@ class EvaluationReport(ShownAsTable):
         after = self.variants[-1] if variant is None else self._variant(variant, "variant")
         before = self.baselines.get(after, after) if baseline is None else self._variant(baseline, "baseline")
         return worst_cases(
-            self._items, self._columns, limit, name, after, None if before == after else before, self._lower
+            self._items, self._columns, limit, name, after, None if before == after else before, self._reading.lower
         )
 
     def hidden(self, value: Any) -> Any:
@@ -316,45 +378,44 @@ class EvaluationReport(ShownAsTable):
         """Return the summary as JSON data."""
         return self.summary().to_dict()
 
-    def to_html(self, path: str | os.PathLike[str] | None = None, *, ui_url: str | None = None) -> str:
+    def to_html(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        ui_url: str | None = None,
+        gates: Sequence[Gate] | None = None,
+    ) -> str:
         """Return the report as a page, a single file that loads no other files, and write it to a path if one is given.
 
         Args:
             path: The file.
             ui_url: The address of `stepflow ui`, for links to the runs. None, the default: no links.
+            gates: The gates on the page. None, the default: those of `gates()`.
 
         Raises:
             FlowFileError: If the file cannot be written.
         """
         if ui_url is not None:
             check_text(ui_url, "ui_url")
-        text: str = _page.report_page(self, ui_url)
+        text: str = _page.report_page(self, ui_url, self.gates() if gates is None else gates)
         if path is not None:
             write_text(path, text)
         return text
 
-    def to_junit(
-        self, path: str | os.PathLike[str] | None = None, *, fail_below: Mapping[str, float] | None = None
-    ) -> str:
-        """Return the report as JUnit XML, with a suite for each variant, and write it to a path if one is given.
+    def to_junit(self, path: str | os.PathLike[str] | None = None, *, gates: Sequence[Gate] | None = None) -> str:
+        """Return the report as JUnit XML, and write it to a path if one is given.
 
-        A case whose run failed is an error. A case with a score below its limit is a failure.
+        Each variant is a suite, and each gate a test case; gates that the cases cannot decide are skipped. The scores of
+        the items are properties of the suite.
 
         Args:
             path: The file.
-            fail_below: The limits by the name of the score. For scores of which low values are good, a case with a
-                score above the limit is a failure.
+            gates: The gates. None, the default: those of `gates()`.
 
         Raises:
             FlowFileError: If the file cannot be written.
-            InvalidArgumentError: If there is no such score, or if a limit is no number.
         """
-        limits = {} if fail_below is None else check_mapping(fail_below, "fail_below")
-        for name, limit in limits.items():
-            self._score(name)
-            if not is_number(limit):
-                raise wrong(f"fail_below[{name!r}]", "a number", limit)
-        text: str = _junit.junit_text(self, limits)
+        text: str = _junit.junit_text(self, self.gates() if gates is None else gates)
         if path is not None:
             write_text(path, text)
         return text

@@ -43,19 +43,19 @@ def change_texts(change: ScoreChange) -> tuple[str, str]:
     """Return a change and its interval, with as many digits as the scores have."""
     scale = max(abs(change.before), abs(change.after))
     interval = interval_text(change.low, change.high, signed=True, scale=scale)
-    return number_text(change.difference, signed=True, scale=scale), interval
+    return number_text(change.change, signed=True, scale=scale), interval
 
 
 def change_cells(change: ScoreChange) -> tuple[str, ...]:
     """Return the cells of a change: itself, its interval, the cases, wins, ties and losses, and the verdict."""
     counts = (change.cases, change.wins, change.ties, change.losses)
-    return (*change_texts(change), *map("{:,}".format, counts), change.verdict)
+    return (*change_texts(change), *map("{:,}".format, counts), change.verdict or "")
 
 
 def time_cells(change: DurationChange) -> tuple[str, ...]:
     """Return the cells of a change of times."""
     interval = "-" if change.low is None or change.high is None else f"x{change.low:.3f} to x{change.high:.3f}"
-    return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict)
+    return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict or "")
 
 
 def title_of(summary: EvaluationSummary) -> str:
@@ -97,9 +97,7 @@ def _mean_cells(mean: ScoreMean) -> tuple[str, ...]:
 def summary_text(summary: EvaluationSummary) -> str:
     """Return a summary as a title, a table and remarks."""
     lines = [title_of(summary), "", *table_lines(list(summary_rows(summary)), left=2)]
-    if summary.comparisons:
-        lines += ["", f"Changes are from {summary.compared_with}, in pairs of the same case."]
-    return "\n".join([*lines, *summary.remarks])
+    return "\n".join([*lines, *([""] if summary.notes else []), *summary.notes, *summary.remarks])
 
 
 def comparison_text(comparison: Comparison) -> str:

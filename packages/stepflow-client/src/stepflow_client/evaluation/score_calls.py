@@ -56,6 +56,8 @@ class ScoreFunction:
         self.slices = Slices()
         self.is_fast = isinstance(scorer.score, Score)
         """Whether it computes only: it is called where it is, and its scores are stored together."""
+        self.is_timed = bool(getattr(scorer.score, "needs_duration", False))
+        """Whether it depends on the time of the item."""
         self.is_flow = isinstance(scorer.score, FlowScore)
         self.is_async = inspect.iscoroutinefunction(client.run) if self.is_flow else scorer.is_async
 

@@ -4,42 +4,57 @@ An interval joins two bootstrap intervals of the same resamples. The percentile 
 few values, is right for scores of which few cases differ; the studentized one for skewed scores. Where one of them is
 too narrow, the other is not. Scores that are true or false get a few made-up values besides, as in the intervals of
 Agresti and Coull, and of Bonett and Price: without them, ten right cases of ten would leave no doubt at all.
+
+Times of items that share a queue are not independent of each other: they are resampled in blocks of consecutive cases
+(a cluster bootstrap). The resampling needs numpy: the extra `stepflow-client[eval]`.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import accumulate
-from operator import mul
-from random import Random
+from importlib import import_module
 from statistics import NormalDist
+from typing import Any, TypeVar
 
-from .._base.text import quantile
+from .._base.installing import install_command
+from ..errors import InvalidArgumentError
 
 CONFIDENCE = 0.95
 """How often an interval contains the true value."""
 RESAMPLES = 2_000
 FEWEST = 5
 """Minimum number of values for an interval."""
+FEWEST_BLOCKS = 6
+"""Minimum number of blocks for an interval of times."""
 _LARGEST = 1_000
 """Maximum number of values in a resample. The interval of more values has the shape of one of these, and its own width:
 the time that it takes is limited, and its accuracy does not suffer."""
-_FEW_VALUES = 12
-"""Maximum number of different values that are drawn by how often each occurs."""
 SHARE = (0.0, 0.0, 1.0, 1.0)
 """The made-up values for the share of the cases in which something is true."""
 CHANGE = (-1.0, 1.0)
 """The made-up values for the change of such a share, in pairs."""
 
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+def numpy() -> Any:
+    """Return numpy.
+
+    Raises:
+        InvalidArgumentError: If it is not installed.
+    """
+    try:
+        return import_module("numpy")
+    except ImportError:
+        hint = install_command("stepflow-client", "eval")
+        raise InvalidArgumentError("an evaluation needs numpy", hint=hint) from None
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The range that contains the true value of a mean with a confidence of 95%."""
+    """The range that contains the true value of a mean with some confidence."""
 
     low: float
     high: float
@@ -48,135 +63,48 @@ class Interval:
         return self.low <= value <= self.high
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The change of a value from one variant to another, in pairs of the same case."""
-
-    cases: int
-    """Number of cases with a value in both variants."""
-    before: float
-    """The mean of the first variant over these cases."""
-    after: float
-    """The mean of the second."""
-    difference: float
-    interval: Interval | None
-    """The interval of the difference; None for fewer than five cases."""
-    ups: int
-    """Number of cases in which the second variant's value is higher."""
-    downs: int
-    """Number of cases in which it is lower."""
-
-    @property
-    def ties(self) -> int:
-        """Number of cases with equal values."""
-        return self.cases - self.ups - self.downs
-
-    @property
-    def direction(self) -> int:
-        """1 or -1 if the interval leaves no doubt that the value rises or falls, otherwise 0."""
-        if self.interval is None or 0.0 in self.interval:
-            return 0
-        return 1 if self.interval.low > 0 else -1
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of values; there is at least one."""
-    return math.fsum(values) / len(values)
-
-
-def mean_interval(values: Sequence[float], *, made_up: Sequence[float] = (), seed: int = 0) -> Interval | None:
-    """Return the interval of a mean; None for fewer than five values.
+class Resampled:
+    """The mean of values, and the means of their resamples.
 
     Args:
-        values: The values, one for each case.
+        values: At least two values.
         made_up: `SHARE` or `CHANGE` for values that come from true and false. Default: none.
-        seed: The seed of the resampling.
     """
-    if len(values) < FEWEST:
-        return None
-    at = mean(values)
-    # Sums of squares are accurate around zero only.
-    sample = [each - at for each in (*values, *made_up)]
-    if max(map(abs, sample)) <= 1e-12 * abs(at):
-        return Interval(at, at)
-    low, high = (at + end for end in _bootstrap(sample, seed))
-    if made_up:
-        low, high = max(low, min(made_up)), min(high, max(made_up))
-    return Interval(min(low, at), max(high, at))
 
+    def __init__(self, values: Sequence[float], made_up: Sequence[float] = ()) -> None:
+        """Draw the resamples."""
+        self._at = mean(values)
+        self._bounds = (min(made_up), max(made_up)) if made_up else (-math.inf, math.inf)
+        numbers = numpy()
+        # Sums of squares are accurate around zero only.
+        sample = numbers.asarray((*values, *made_up)) - self._at
+        self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
+        if not self._varies:
+            return
+        size, self._drawn = len(sample), min(len(sample), _LARGEST)
+        self._centre, spread = float(sample.mean()), float(sample.std(ddof=1))
+        self._error = spread / math.sqrt(size)
+        picked = numbers.random.default_rng(0).choice(sample, (RESAMPLES, self._drawn))
+        shifts, spreads = picked.mean(axis=1) - self._centre, picked.std(axis=1, ddof=1)
+        self._means = numbers.sort(shifts * math.sqrt(self._drawn / size))
+        # A deviation that is only the rounding of floats is zero.
+        differ = spreads > 1e-7 * spread
+        self._studentized = numbers.sort(shifts[differ] / spreads[differ] * math.sqrt(self._drawn))
 
-def _bootstrap(sample: Sequence[float], seed: int) -> tuple[float, float]:
-    """Return the ends of the interval of the mean of a sample."""
-    size, drawn = len(sample), min(len(sample), _LARGEST)
-    centre, spread = _moments(math.fsum(sample), math.fsum(map(mul, sample, sample)), size)
-    counts = Counter(sample)
-    draws = _counted_sums(counts, drawn, seed) if len(counts) <= _FEW_VALUES else _sums(sample, drawn, seed)
-    means, studentized = [], []
-    for total, squares in draws:
-        its_mean, its_spread = _moments(total, squares, drawn)
-        means.append((its_mean - centre) * math.sqrt(drawn / size))
-        if its_spread:
-            studentized.append((its_mean - centre) / its_spread * math.sqrt(drawn))
-    means.sort()
-    studentized.sort()
-    error = spread / math.sqrt(size)
-    tail = (1 - CONFIDENCE) / 2
-    wider = NormalDist().cdf(-math.sqrt(drawn / (drawn - 1)) * _student(1 - tail, drawn - 1))
-    return (
-        centre + min(quantile(means, wider), -quantile(studentized, 1 - tail) * error),
-        centre + max(quantile(means, 1 - wider), -quantile(studentized, tail) * error),
-    )
-
-
-def _sums(sample: Sequence[float], drawn: int, seed: int) -> Iterator[tuple[float, float]]:
-    """Yield the sum and the sum of the squares of each resample."""
-    draw = Random(seed).choices
-    for _ in range(RESAMPLES):
-        picked = draw(sample, k=drawn)
-        yield sum(picked), sum(map(mul, picked, picked))
-
-
-def _counted_sums(counts: Counter[float], drawn: int, seed: int) -> Iterator[tuple[float, float]]:
-    """Yield the same for a sample of few different values, 20 times as fast: by how often each of them is drawn."""
-    random = Random(seed).random
-    binomial = cache(_binomial)
-    # The most frequent value first: few different numbers are left for the others.
-    *values, (last, _) = counts.most_common()
-    for _ in range(RESAMPLES):
-        left, weights, total, squares = drawn, counts.total(), 0.0, 0.0
-        for value, weight in values:
-            lowest, cumulated = binomial(left, weight / weights)
-            number = lowest + bisect(cumulated, random())
-            total += number * value
-            squares += number * value * value
-            left -= number
-            weights -= weight
-        yield total + left * last, squares + left * last * last
-
-
-def _binomial(count: int, part: float) -> tuple[int, list[float]]:
-    """Return the distribution function of a binomial distribution, and the number at which it begins.
-
-    It ends before the largest number: whatever is above the last one counts as the next.
-    """
-    middle, wide = count * part, 9 * math.sqrt(count * part * (1 - part)) + 5
-    low, high = max(0, math.floor(middle - wide)), min(count, math.ceil(middle + wide))
-    logs = (
-        math.lgamma(count + 1) - math.lgamma(number + 1) - math.lgamma(count - number + 1)
-        + number * math.log(part) + (count - number) * math.log1p(-part)
-        for number in range(low, high)
-    )  # fmt: skip
-    return low, list(accumulate(map(math.exp, logs)))
-
-
-def _moments(total: float, squares: float, count: int) -> tuple[float, float]:
-    """Return the mean and the standard deviation of values with this sum and sum of squares.
-
-    A deviation that is only the rounding of floats is zero.
-    """
-    its_mean = total / count
-    variance = (squares - total * its_mean) / (count - 1)
-    return its_mean, math.sqrt(variance) if variance > 1e-13 * squares / count else 0.0
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Return the interval of the mean."""
+        if not self._varies:
+            return Interval(self._at, self._at)
+        tail, quantile = (1 - confidence) / 2, numpy().quantile
+        wide = _student(1 - tail, self._drawn - 1) * math.sqrt(self._drawn / (self._drawn - 1))
+        wider = NormalDist().cdf(-wide)
+        low, high = quantile(self._means, (wider, 1 - wider))
+        end, start = quantile(self._studentized, (tail, 1 - tail)) * -self._error
+        centre, (least, most) = self._at + self._centre, self._bounds
+        return Interval(
+            min(self._at, max(least, centre + float(min(low, start)))),
+            max(self._at, min(most, centre + float(max(high, end)))),
+        )
 
 
 def _student(part: float, freedom: int) -> float:
@@ -190,8 +118,76 @@ def _student(part: float, freedom: int) -> float:
     return z + math.fsum(term / float(freedom**power) for power, term in enumerate(terms, 1))
 
 
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of values; there is at least one."""
+    return math.fsum(values) / len(values)
+
+
+def resampled(
+    values: Sequence[float], made_up: Sequence[float] = (), blocks: Sequence[int] | None = None
+) -> Resampled | None:
+    """Return the mean of values with its resamples; None for fewer than five values, or too few blocks.
+
+    Args:
+        values: The values, one for each case.
+        made_up: `SHARE` or `CHANGE` for values that come from true and false. Default: none.
+        blocks: The sizes of the blocks of consecutive values. None, the default, for independent values.
+    """
+    if len(values) < FEWEST or (blocks is not None and len(blocks) < FEWEST_BLOCKS):
+        return None
+    return Resampled(values, made_up) if blocks is None else Resampled(_of_blocks(values, blocks))
+
+
+def _of_blocks(values: Sequence[float], blocks: Sequence[int]) -> list[float]:
+    """Return a value for each block, whose mean is that of all values, although blocks have different sizes."""
+    at, first, found = mean(values), 0, []
+    for size in blocks:
+        excess = math.fsum(values[first : first + size]) - size * at
+        found.append(at + excess * len(blocks) / len(values))
+        first += size
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change of a value from one variant to another, in pairs of the same case."""
+
+    cases: int
+    """Number of cases with a value in both variants."""
+    before: float
+    """The mean of the first variant over these cases."""
+    after: float
+    """The mean of the second."""
+    difference: float
+    resampled: Resampled | None
+    """The resamples of the difference; None for too few cases."""
+    ups: int
+    """Number of cases in which the second variant's value is higher."""
+    downs: int
+    """Number of cases in which it is lower."""
+
+    @property
+    def ties(self) -> int:
+        """Number of cases with equal values."""
+        return self.cases - self.ups - self.downs
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
+        """Return the interval of the difference; None for too few cases."""
+        return None if self.resampled is None else self.resampled.interval(confidence)
+
+    def direction(self, confidence: float = CONFIDENCE, than: float = 0.0) -> int:
+        """Return 1 or -1 if the interval leaves no doubt that the difference is above or below a number, else 0."""
+        interval = self.interval(confidence)
+        if interval is None or than in interval:
+            return 0
+        return 1 if interval.low > than else -1
+
+
 def paired_change(
-    before: Sequence[float], after: Sequence[float], *, made_up: Sequence[float] = (), seed: int = 0
+    before: Sequence[float],
+    after: Sequence[float],
+    made_up: Sequence[float] = (),
+    blocks: Sequence[int] | None = None,
 ) -> Change:
     """Return the change between two variants, whose values are in the same order of cases; there is at least one.
 
@@ -199,7 +195,7 @@ def paired_change(
         before: The values of the first variant.
         after: The values of the second one.
         made_up: `CHANGE` for values that come from true and false. Default: none.
-        seed: The seed of the resampling.
+        blocks: The sizes of the blocks of consecutive cases. None, the default, for independent values.
     """
     differences = [
         # Means over repeats may differ by their rounding.
@@ -211,7 +207,25 @@ def paired_change(
         before=mean(before),
         after=mean(after),
         difference=mean(differences),
-        interval=mean_interval(differences, made_up=made_up, seed=seed),
+        resampled=resampled(differences, made_up, blocks),
         ups=sum(each > 0 for each in differences),
         downs=sum(each < 0 for each in differences),
     )
+
+
+def holm(directions: Mapping[_Key, Callable[[float], int]]) -> dict[_Key, int]:
+    """Return the direction of each of several changes, corrected for their number by the method of Holm.
+
+    All of them together have a false direction in at most 5% of the evaluations.
+
+    Args:
+        directions: Functions that return the direction of a change with a confidence.
+    """
+    found = dict.fromkeys(directions, 0)
+    while left := [key for key, direction in found.items() if not direction]:
+        confidence = 1 - (1 - CONFIDENCE) / len(left)
+        clear = {key: direction for key in left if (direction := directions[key](confidence))}
+        if not clear:
+            break
+        found |= clear
+    return found

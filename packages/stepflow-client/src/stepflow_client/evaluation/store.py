@@ -315,13 +315,13 @@ class EvaluationStore:
         cases = [name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in parsed(names)]
         for name, variant in self.variants.items():
             query = "SELECT number, count, told FROM items WHERE variant = ? ORDER BY number"
-            for number, count, told in self._rows(query, [variant]):
-                found = columns(told, count)
+            for number, count, text in self._rows(query, [variant]):
+                found = columns(text, count)
                 names = [cases[each // repeat] for each in range(number, number + count)]
-                statuses, errors, durations = (found[each] for each in ("status", "error", "duration"))
+                statuses, errors, run_ids, durations = (found[each] for each in ("status", "error", "run_id", "duration"))
                 scores, failed = self._scores(variant, number, count, keys)
                 repeats = min(repeat, number + count)
-                yield Results(name, names, repeats, statuses, errors, durations, scores, failed)
+                yield Results(name, names, repeats, statuses, errors, run_ids, durations, scores, failed)
 
     def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[Columns, Columns]:
         """Return the scores of the items of a block, and the messages of those that failed."""

@@ -64,5 +64,7 @@ class StoredItems:
                 "name": store.about("name", ""),
                 "variants": list(store.variants),
                 "lower_is_better": store.about("lower_is_better", []),
+                "timed": store.about("timed", []),
+                "moments": store.about("moments", {}),
                 "secrets": report_secrets(store.about("flows", []), variables),
             }

@@ -9,7 +9,7 @@ _SHARE = 0.05
 
 
 class TimeBudget:
-    """Decides of which items the times are read.
+    """Decides of which items the times are read: of the same cases for all variants.
 
     Args:
         wanted: Whether to read all times, or none; None reads as many as do not delay the evaluation.
@@ -21,29 +21,18 @@ class TimeBudget:
         self._began = time.monotonic()
         self._spent = 0.0
         self._open = 0
-        self._read: dict[int, int] = {}
-        """Number of items whose times are read, by variant."""
+        self._decided: dict[int, bool] = {}
+        """Whether the times are read, by the number of the first item."""
 
-    def take(self, variant: int, count: int, variants: int) -> bool:
-        """Return whether to read the times of items.
-
-        Args:
-            variant: The number of their variant.
-            count: Number of items.
-            variants: Number of variants: none gets more times than the others.
-        """
+    def take(self, first: int) -> bool:
+        """Return whether to read the times of the items of a run, whose first one has this number in its variant."""
         if self._wanted is not None:
             return self._wanted
-        others = min(self._read.values(), default=0) if len(self._read) == variants else 0
-        own = self._read.get(variant, 0)
-        is_late = self._open or self._spent > (time.monotonic() - self._began) * _SHARE
-        # The times of one variant alone say nothing.
-        is_behind = own < max(self._read.values(), default=0)
-        if not is_behind and (is_late or own > others):
-            return False
-        self._read[variant] = own + count
-        self._open += 1
-        return True
+        if first not in self._decided:
+            is_late = self._open or self._spent > (time.monotonic() - self._began) * _SHARE
+            self._decided[first] = not is_late
+        self._open += self._decided[first]
+        return self._decided[first]
 
     def note(self, seconds: float) -> None:
         """Record how long the reading took."""

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from .._base.lazy import lazy_module
 from .._base.text import quantile
 from ..types.shown import Record
-from .columns import Column, Columns, Kind, VariantColumns, paired
+from .columns import Column, Columns, Kind, VariantColumns, blocks, paired
 from .notebook_view import ShownAsTable
-from .statistics import CHANGE, SHARE, Interval, mean, mean_interval, paired_change
-
-if TYPE_CHECKING:
-    from .statistics import Change
+from .statistics import CHANGE, FEWEST_BLOCKS, SHARE, Change, Resampled, holm, mean, paired_change, resampled
 
 _text = lazy_module("stepflow_client.evaluation.report_text")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
-"""What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: the interval contains no
-change. `equal`: no case differs."""
+"""What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: it may be chance. `equal`: no
+case differs."""
 FAILED = "failed"
 """The name of the share of items that did not complete."""
 _FEW = 50
@@ -52,9 +49,10 @@ class ScoreChange(Record):
     """The mean of the first variant over the cases that both have."""
     after: float
     """The mean of the second variant."""
-    difference: float
+    change: float
     low: float | None
-    """The lower end of the 95% interval of the difference; None for fewer than five cases."""
+    """The lower end of the 95% interval of the change; None for fewer than five cases, and for times of fewer than six
+    groups of runs, or that were measured at different times."""
     high: float | None
     cases: int
     """Number of cases that have the score in both variants."""
@@ -64,7 +62,9 @@ class ScoreChange(Record):
     """Number of cases in which both are equal."""
     losses: int
     """Number of cases in which the second variant is worse."""
-    verdict: Verdict
+    verdict: Verdict | None
+    """What the change is, corrected for the number of scores by the method of Holm: if there are several, a change whose
+    interval excludes 0 may be unclear. None for times that were measured at different times."""
     lower_is_better: bool | None
     """Whether low values are good; None for a label."""
 
@@ -75,6 +75,7 @@ class VariantDurations(Record):
 
     variant: str
     items: int
+    """Number of items whose times are known."""
     p50: float
     """The median."""
     p95: float
@@ -88,11 +89,13 @@ class DurationChange(Record):
     ratio: float
     """The geometric mean of the ratios of all cases."""
     low: float | None
-    """The lower end of the 95% interval of the ratio; None for fewer than five cases."""
+    """The lower end of the 95% interval of the ratio; None for times of fewer than six groups of runs, or that were
+    measured at different times."""
     high: float | None
     cases: int
     """Number of cases with times in both variants."""
-    verdict: Verdict
+    verdict: Verdict | None
+    """What the change is; None for times that were measured at different times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,62 +149,120 @@ class EvaluationSummary(ShownAsTable, Record):
         names = list(dict.fromkeys(each.before for each in self.comparisons))
         return names[0] if len(names) == 1 else "the baseline of each variant"
 
+    @property
+    def notes(self) -> list[str]:
+        """How the changes are to be read; none for a single variant."""
+        if not self.comparisons:
+            return []
+        notes = [f"Changes are from {self.compared_with}, in pairs of the same case."]
+        count = max(len(each.scores) for each in self.comparisons)
+        if count > 1:
+            notes.append(f"Verdicts are corrected for {count} scores (Holm).")
+        return notes
+
     def __str__(self) -> str:
         text: str = _text.summary_text(self)
         return text
 
 
-def score_mean(score: str, variant: str, column: Column, kind: Kind) -> ScoreMean | None:
+class Reading(NamedTuple):
+    """How scores and times are read."""
+
+    lower: frozenset[str]
+    """The names of the scores of which low values are good."""
+    timed: frozenset[str]
+    """The names of the scores that measure time."""
+    moments: Mapping[str, Hashable]
+    """When each variant ran: times are compared between variants that ran at the same time."""
+
+
+class Compared(NamedTuple):
+    """A comparison of two variants, and the changes in it by score."""
+
+    comparison: Comparison
+    changes: Mapping[str, Change]
+
+
+def score_mean(score: str, variant: str, columns: Columns, reading: Reading) -> ScoreMean | None:
     """Return the mean of a score of a variant; None without any value."""
+    known = columns.variants[variant]
+    column = known.scores.get(score, Column())
     values = column.means()
     if not values:
         return None
-    interval = mean_interval(values, made_up=() if kind == "number" else SHARE)
-    return ScoreMean(score, variant, len(values), mean(values), *_ends(interval))
+    made_up = () if columns.kinds[score] == "number" else SHARE
+    found = _resampled(values, made_up, _blocks(score, list(column.cases), [known], reading))
+    return ScoreMean(score, variant, len(values), mean(values), *_ends(found))
 
 
-def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+def _resampled(values: Sequence[float], made_up: Sequence[float], sizes: Sequence[int] | None) -> Resampled | None:
+    return resampled(values, made_up if sizes is None else (), sizes)
+
+
+def _blocks(
+    score: str, cases: Sequence[int], variants: Sequence[VariantColumns], reading: Reading
+) -> list[int] | None:
+    return blocks(cases, variants) if is_named(score, reading.timed) else None
+
+
+def _ends(found: Resampled | Change | None) -> tuple[float | None, float | None]:
+    interval = None if found is None else found.interval()
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
-def compare_variants(columns: Columns, before: str, after: str, lower: frozenset[str]) -> Comparison:
-    """Return the comparison of two variants; `lower` names the scores of which low values are good."""
+def compare_variants(columns: Columns, before: str, after: str, reading: Reading) -> Compared:
+    """Return the comparison of two variants."""
     one, other = columns.variants[before], columns.variants[after]
-    scores = []
+    changes = {}
     for name, kind in columns.kinds.items():
         pairs = paired(one.scores.get(name, Column()), other.scores.get(name, Column()))
         if pairs.cases:
-            change = paired_change(pairs.before, pairs.after, made_up=_MADE_UP[kind])
-            scores.append(_score_change(name, change, None if kind == "label" else is_lower(name, lower)))
+            sizes = _blocks(name, pairs.cases, (one, other), reading)
+            made_up = _MADE_UP[kind] if sizes is None else ()
+            changes[name] = paired_change(pairs.before, pairs.after, made_up, sizes)
+    is_same_time = reading.moments.get(before) == reading.moments.get(after)
+    shown = {name: is_same_time or not is_named(name, reading.timed) for name in changes}
+    directions = holm({name: change.direction for name, change in changes.items() if shown[name]})
+    scores = [
+        _score_change(
+            name,
+            change,
+            None if columns.kinds[name] == "label" else is_named(name, reading.lower),
+            directions.get(name),
+        )
+        for name, change in changes.items()
+    ]
     pairs = paired(one.failures, other.failures)
     failed = None
     if pairs.cases:
-        failed = _score_change(FAILED, paired_change(pairs.before, pairs.after, made_up=CHANGE), True)
-    return Comparison(before, after, scores, failed, _time_change(one, other))
+        changes[FAILED] = paired_change(pairs.before, pairs.after, CHANGE)
+        failed = _score_change(FAILED, changes[FAILED], True, changes[FAILED].direction())
+    duration = _time_change(one, other, is_same_time=is_same_time)
+    return Compared(Comparison(before, after, scores, failed, duration), changes)
 
 
-def is_lower(score: str, lower: frozenset[str]) -> bool:
-    """Return whether low values of a score are good. `lower` also names scores that return several."""
-    return score in lower or any(score.startswith(f"{each}.") for each in lower)
+def is_named(score: str, names: Collection[str]) -> bool:
+    """Return whether a score is one of these names, or one of several scores that one of them returns."""
+    return score in names or any(score.startswith(f"{each}.") for each in names)
 
 
-def _score_change(score: str, change: Change, lower_is_better: bool | None) -> ScoreChange:
+def _score_change(score: str, change: Change, lower_is_better: bool | None, direction: int | None) -> ScoreChange:
+    """Return the change of a score; without a direction, it has no interval and no verdict."""
     wins, losses = (change.downs, change.ups) if lower_is_better else (change.ups, change.downs)
     words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
-    good = -change.direction if lower_is_better else change.direction
-    verdict = _verdict(change, good, words)
+    low, high = (None, None) if direction is None else _ends(change)
     return ScoreChange(
         score=score,
         before=change.before,
         after=change.after,
-        difference=change.difference,
-        low=_ends(change.interval)[0],
-        high=_ends(change.interval)[1],
+        change=change.difference,
+        low=low,
+        high=high,
         cases=change.cases,
         wins=wins,
         ties=change.ties,
         losses=losses,
-        verdict=verdict,
+        verdict=None if direction is None else _verdict(change, -direction if lower_is_better else direction, words),
         lower_is_better=lower_is_better,
     )
 
@@ -212,14 +273,17 @@ def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdi
     return "unclear" if not good else words[0] if good > 0 else words[1]
 
 
-def _time_change(before: VariantColumns, after: VariantColumns) -> DurationChange | None:
+def _time_change(before: VariantColumns, after: VariantColumns, *, is_same_time: bool) -> DurationChange | None:
     pairs = paired(before.log_times, after.log_times)
     if not pairs.cases:
         return None
-    change = paired_change(pairs.before, pairs.after)
-    low, high = (None if end is None else math.exp(end) for end in _ends(change.interval))
-    verdict = _verdict(change, -change.direction, ("better", "worse"))
-    return DurationChange(math.exp(change.difference), low, high, change.cases, verdict)
+    change = paired_change(pairs.before, pairs.after, blocks=blocks(pairs.cases, (before, after)))
+    ratio = math.exp(change.difference)
+    if not is_same_time:
+        return DurationChange(ratio, None, None, change.cases, None)
+    low, high = (None if end is None else math.exp(end) for end in _ends(change))
+    verdict = _verdict(change, -change.direction(), ("better", "worse"))
+    return DurationChange(ratio, low, high, change.cases, verdict)
 
 
 def variant_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
@@ -255,3 +319,24 @@ def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[
             both = f"{comparison.before} and {comparison.after}"
             told = ", ".join(scores)
             yield f"{paired_cases:,} of {count:,} cases have {told} in both {both}; others are not compared."
+    yield from _remarks_on_times(columns, comparisons)
+
+
+def _remarks_on_times(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    partial = [
+        f"{len(each.times):,} of {each.statuses['completed']:,} of {name}"
+        for name, each in columns.variants.items()
+        if 0 < len(each.times) < each.statuses["completed"]
+    ]
+    if partial:
+        yield f"The times of some items only were read: {', '.join(partial)}."
+    for comparison in comparisons:
+        duration = comparison.duration
+        both = f"{comparison.before} and {comparison.after}"
+        if duration is not None and duration.verdict is None:
+            yield f"Times of {both} were measured at different times: they have no verdict."
+        elif duration is not None and duration.low is None and duration.verdict != "equal":
+            yield (
+                f"Times of {both} have no interval: items of one run share a queue, so runs are compared, and there are "
+                f"fewer than {FEWEST_BLOCKS} groups of them; add cases, or set a smaller chunk size."
+            )

@@ -10,7 +10,7 @@ from heapq import nsmallest
 from ..types.shown import Record
 from .columns import Column, Columns
 from .records import EvaluationItem
-from .variant_comparison import is_lower
+from .variant_comparison import is_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def worst_cases(
         before: The variant that it is compared with; None for the cases with the worst scores.
         lower: The names of the scores of which low values are good.
     """
-    sign = 1.0 if is_lower(score, lower) else -1.0
+    sign = 1.0 if is_named(score, lower) else -1.0
     value = columns.variants[after].scores.get(score, Column()).mean
     earlier = (lambda case: None) if before is None else columns.variants[before].scores.get(score, Column()).mean
 

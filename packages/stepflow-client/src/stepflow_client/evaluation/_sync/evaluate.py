@@ -30,6 +30,7 @@ from ..report_secrets import report_secrets
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
+from ..statistics import numpy
 from ..store import EvaluationStore
 from ..stored_items import StoredItems, TemporaryFolder
 from .evaluator import Evaluation, Evaluator
@@ -149,6 +150,8 @@ def evaluate(
         of_map=of_map,
     )
     options.check()
+    # The report needs it: not after hours, but now.
+    numpy()
     call = _Call(flow, cases, variants, scores, journal, name, variables, overrides, options)
     return _evaluated(client, call)
 
@@ -195,6 +198,8 @@ def _evaluated(client: Any, call: _Call) -> EvaluationReport:
             sources=_sources(store, functions),
             flows=[each.flow for each in planned],
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
+            timed=[each.scorer.name for each in functions if each.is_timed],
+            moments=_moments(store, [each.name for each in planned]),
             id=None if journal is None else store.id or uuid4().hex,
         )
         store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
@@ -217,11 +222,18 @@ def _sources(store: EvaluationStore, functions: Sequence[ScoreFunction]) -> dict
     return known
 
 
+def _moments(store: EvaluationStore, names: Sequence[str]) -> dict[str, int]:
+    """Return the number of the call in which each variant ran first."""
+    known: dict[str, int] = store.about("moments", {})
+    now = max(known.values(), default=-1) + 1
+    return {**dict.fromkeys(names, now), **known}
+
+
 def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:
     """Return whether the times of items are read."""
     if wanted is not False and not (client.server_info()).capabilities["events"]:
         return False
-    is_scored = any(getattr(each.scorer.score, "needs_duration", False) for each in functions)
+    is_scored = any(each.is_timed for each in functions)
     return True if is_scored and wanted is None else wanted
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from ..._concurrency.background import SyncSource, SyncWorkers
@@ -23,7 +24,7 @@ from ...errors import JournalError, StepflowClientError
 from ...types.outcomes import Outcome
 from ..item_records import Block, ended_block
 from ..options import EvaluationOptions
-from ..plan import PlannedVariant, limits
+from ..plan import PlannedVariant, default_size, limit
 from ..records import EvaluationCase, EvaluationItem
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction, SyncScoring
@@ -65,8 +66,9 @@ class Evaluator:
         self._functions = functions
         self._total = evaluation.total
         self._options = options
-        self._of_map = vars(options.of_map)
-        self._limits = limits(options.max_concurrency, self._variants)
+        size = options.of_map.chunk_size or default_size(evaluation.total, len(self._variants))
+        self._of_map = {**vars(options.of_map), "chunk_size": size}
+        self._limit = limit(options.max_concurrency, len(self._variants))
         self._labels = evaluation.labels
         self._turns = _Turns(len(self._variants))
         self._by_number: dict[int, PlannedVariant] = {}
@@ -145,7 +147,7 @@ class Evaluator:
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
             if self._labels.common is not None:
                 self._labels.record(self._by_number[block.variant], block)
-            if self._times.take(block.variant, len(block), len(self._variants)):
+            if self._times.take(block.first):
                 self._workers.start(partial(self._read_times, block))
             else:
                 found.append(block)
@@ -181,7 +183,7 @@ class Evaluator:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
         stream = self._client.map(
             inputs=inputs,
-            max_concurrency=self._limits[inputs.place],
+            max_concurrency=self._limit,
             journal=self._journal(number),
             labels=self._labels.of(variant),
             **variant.arguments,
@@ -227,9 +229,12 @@ class Evaluator:
 
 
 class _Turns:
-    """How many inputs each variant has read. The one that has read fewest is next."""
+    """How many inputs each variant has read. The one that has read fewest is next; of several, a random one."""
 
     def __init__(self, count: int) -> None:
+        self._order = list(range(count))
+        self._random = Random(0)  # noqa: S311 - no secret
+        self._round = 0.0
         self.read: list[float] = [0] * count
         """By the place of the variant; infinite once it needs no more inputs."""
         self.is_over = False
@@ -237,9 +242,17 @@ class _Turns:
 
     def wait(self, place: int) -> bool:
         """Wait until it is a variant's turn. Return False if the variants are to stop."""
-        while self.read[place] > min(self.read) and not self.is_over:  # noqa: ASYNC110 - in threads too
+        while self._next() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
             time.sleep(_TICK / 10)
         return not self.is_over
+
+    def _next(self) -> int:
+        fewest = min(self.read)
+        if fewest != self._round:
+            # The variant that comes first finds the server idle more often than the others.
+            self._round = fewest
+            self._random.shuffle(self._order)
+        return next(place for place in self._order if self.read[place] == fewest)
 
 
 class _Inputs(SyncSource):

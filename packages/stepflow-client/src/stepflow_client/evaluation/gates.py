@@ -1,0 +1,160 @@
+"""What scores must be: the gates of an evaluation, and whether it passes them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from ..types.shown import Record
+from .report_text import change_texts
+from .statistics import holm
+from .variant_comparison import FAILED, ScoreChange
+
+if TYPE_CHECKING:
+    from .report import EvaluationReport
+    from .statistics import Change
+
+Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
+_MOST_CASES = 1_000_000
+
+
+class Limit(NamedTuple):
+    """A number of a score, for a limit or a tolerance."""
+
+    score: str | None
+    """The name of the score; None for all of them, or the first one."""
+    number: float
+    variant: str | None = None
+    """The only variant that it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate(Record):
+    """A demand on a variant, and whether the variant meets it."""
+
+    variant: str
+    condition: str
+    """What is demanded: `exact of v2 is at least 0.9`."""
+    outcome: Outcome
+    """`inconclusive`: the cases are too few to tell whether the variant is worse than its baseline."""
+    message: str
+    """Why it has this outcome, with the numbers."""
+
+
+class Demands(NamedTuple):
+    """What an evaluation must meet, besides that items completed."""
+
+    below: Sequence[Limit] = ()
+    """The numbers that scores must not be below; above, if low values are good."""
+    tolerances: Sequence[Limit] = ()
+    """How much worse scores may be than those of the baseline."""
+    strict: bool = False
+    """Whether inconclusive gates fail."""
+
+    def tolerance(self, score: str, variant: str) -> float:
+        """Return how much worse a score of a variant may be."""
+        found = [
+            each.number for each in self.tolerances if each.score in (None, score) and each.variant in (None, variant)
+        ]
+        return found[-1] if found else 0.0
+
+
+def gates_of(report: EvaluationReport, demands: Demands) -> Iterator[Gate]:
+    """Yield the gates of the variants of a report, except its baselines."""
+    earlier = report._baselines or {}
+    for variant in report.variants:
+        if variant in earlier.values():
+            continue
+        failed = report.compare(variant, variant).failed
+        condition = f"an item of {variant} completed"
+        if failed is None or failed.after == 1:
+            told = f"no item of {variant} has ended" if failed is None else f"all items of {variant} failed"
+            yield Gate(variant, condition, "failed", told)
+        else:
+            told = f"{1 - failed.after:.1%} of the items of {variant} completed"
+            yield Gate(variant, condition, "passed", told)
+        for limit in demands.below:
+            if limit.variant in (None, variant):
+                yield _limit_gate(report, limit, variant)
+        if variant in earlier:
+            yield from _baseline_gates(report, earlier[variant], variant, demands)
+
+
+def _limit_gate(report: EvaluationReport, limit: Limit, variant: str) -> Gate:
+    score = limit.score or ""
+    found = next((each for each in report.compare(variant, variant)._changes() if each.score == score), None)
+    is_lower = found is not None and bool(found.lower_is_better)
+    condition = f"{score} of {variant} is at {'most' if is_lower else 'least'} {limit.number:g}"
+    if found is None:
+        return Gate(variant, condition, "failed", f"{variant} has no {score}")
+    told = f"{score} of {variant} is {found.after:.4g}"
+    if found.after > limit.number if is_lower else found.after < limit.number:
+        return Gate(variant, condition, "failed", f"{told}, {'above' if is_lower else 'below'} {limit.number:g}")
+    return Gate(variant, condition, "passed", told)
+
+
+def _baseline_gates(report: EvaluationReport, before: str, variant: str, demands: Demands) -> Iterator[Gate]:
+    """Yield a gate for each score that can become worse, corrected for their number by the method of Holm."""
+    comparison, changes = report._compared(before, variant)
+    if comparison.failed is None:
+        told = f"no case has ended in both {before} and {variant}"
+        yield Gate(variant, f"{variant} can be compared with {before}", "failed", told)
+        return
+    limits = {
+        each.score: worst_change(each, demands.tolerance(each.score, variant))
+        for each in (*comparison.scores, comparison.failed)
+        if each.verdict is not None
+    }
+    # The table corrects for labels too.
+    directions = holm(
+        {name: partial(changes[name].direction, than=limit) for name, limit in limits.items() if name != FAILED}
+    )
+    directions[FAILED] = changes[FAILED].direction(than=limits[FAILED])
+    for each in (*comparison.scores, comparison.failed):
+        if each.lower_is_better is not None and each.verdict is not None:
+            tolerance = demands.tolerance(each.score, variant)
+            worse = directions[each.score] * (1 if each.lower_is_better else -1)
+            yield _baseline_gate(each, changes[each.score], tolerance, worse, before, variant, strict=demands.strict)
+
+
+def _baseline_gate(
+    each: ScoreChange, change: Change, tolerance: float, worse: int, before: str, variant: str, *, strict: bool
+) -> Gate:
+    more = f" by more than {tolerance:g}" if tolerance else ""
+    condition = f"{each.score} of {variant} is not worse than {before}{more}"
+    told = f"{each.before:.4g} -> {each.after:.4g}"
+    if worse > 0:
+        return Gate(variant, condition, "failed", f"{each.score} of {variant} is worse than {before}{more}: {told}")
+    if is_decided(each, worse) or (each.verdict == "equal" and not strict):
+        return Gate(variant, condition, "passed", told)
+    difference, interval = change_texts(each)
+    told = (
+        f"{each.score} of {variant} may be worse than {before}{more}: {told}, change {difference} ({interval}); "
+        f"{needed_text(each, change, tolerance)}"
+    )
+    return Gate(variant, condition, "failed" if strict else "inconclusive", told)
+
+
+def is_decided(change: ScoreChange, worse: int) -> bool:
+    """Return whether there is no doubt of which sign a change is: all cases may change by the same."""
+    return bool(worse) or (change.low is not None and change.low == change.high)
+
+
+def worst_change(change: ScoreChange, tolerance: float) -> float:
+    """Return the change that is worse by a tolerance."""
+    return tolerance if change.lower_is_better else -tolerance
+
+
+def needed_text(each: ScoreChange, change: Change, tolerance: float) -> str:
+    """Return how many cases would decide whether a change is a regression, if they differed as these do."""
+    interval, gap = change.interval(), abs(change.difference - worst_change(each, tolerance))
+    if interval is None:
+        return "there are too few cases for an interval"
+    count = change.cases * ((interval.high - interval.low) / 2 / gap) ** 2 if gap else math.inf
+    if count > _MOST_CASES:
+        return "more cases hardly decide it"
+    scale = 10 ** max(0, len(str(int(count))) - 2)
+    return f"about {max(math.ceil(count / scale) * scale, change.cases + 1):,} cases would decide it"

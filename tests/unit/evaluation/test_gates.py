@@ -1,0 +1,176 @@
+"""Gates: what JUnit, the page, JSON and the exit code say of the same evaluation."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from stepflow_cli.errors import Problem
+from stepflow_cli.evaluations.limits import judge
+from stepflow_client.evaluation import EvaluationItem, EvaluationReport
+from stepflow_client.evaluation.gates import Demands, Limit, gates_of
+
+RIGHT, COST, LENGTH = "exact", "cost", "length"
+
+
+def report(right: int, *, of: int = 40, cost: float = 2.0, failed: int = 0, variant: str = "flow") -> EvaluationReport:
+    """Return a report of a variant that is right in some cases, and of which some items failed."""
+    items = [
+        EvaluationItem(
+            case=str(case),
+            variant=variant,
+            scores={} if case < failed else {RIGHT: case < right, COST: cost + case % 3, LENGTH: "long"},
+            status="failed" if case < failed else "completed",
+            error="broken" if case < failed else None,
+            duration=float(case % 5),
+            run_id=f"run-{case}",
+        )
+        for case in range(of)
+    ]
+    return EvaluationReport(items, name="e", lower_is_better=[COST])
+
+
+def compared(right: int, before: int = 30, **fields: Any) -> EvaluationReport:
+    return report(right, **fields).with_baseline(report(before, of=fields.get("of", 40)))
+
+
+BELOW = "fail_below"
+SITUATIONS: dict[str, tuple[EvaluationReport, Demands, list[str]]] = {
+    "no demand": (report(30), Demands(), []),
+    "all failed": (report(0, failed=40), Demands(), ["all items of flow failed"]),
+    "none ended": (EvaluationReport([], variants=["flow"]), Demands(), ["no item of flow has ended"]),
+    "one failed": (report(30, failed=1), Demands(), []),
+    "above the limit": (report(30), Demands([Limit(RIGHT, 0.7)]), []),
+    "at the limit": (report(30), Demands([Limit(RIGHT, 0.75)]), []),
+    "below the limit": (report(30), Demands([Limit(RIGHT, 0.76)]), ["exact of flow is 0.75, below 0.76"]),
+    "cheap": (report(30), Demands([Limit(COST, 3)]), []),
+    "expensive": (report(30), Demands([Limit(COST, 2.5)]), ["cost of flow is 2.975, above 2.5"]),
+    "few failed": (report(30, failed=1), Demands([Limit("failed", 0.03)]), []),
+    "more failed": (report(30, failed=2), Demands([Limit("failed", 0.03)]), ["failed of flow is 0.05, above 0.03"]),
+    "a missing score": (report(30), Demands([Limit("other", 1)]), ["flow has no other"]),
+    "two limits": (
+        report(30),
+        Demands([Limit(RIGHT, 0.9), Limit(COST, 1)]),
+        ["exact of flow is 0.75, below 0.9", "cost of flow is 2.975, above 1"],
+    ),
+    "a limit of another variant": (report(30), Demands([Limit(RIGHT, 0.9, "other")]), []),
+    "a limit of this variant": (report(30), Demands([Limit(RIGHT, 0.9, "flow")]), ["exact of flow is 0.75, below 0.9"]),
+    "no limit is left if none ended": (
+        EvaluationReport([], variants=["flow"]),
+        Demands([Limit(RIGHT, 0.9)]),
+        ["no item of flow has ended", "flow has no exact"],
+    ),
+    "as good": (compared(30), Demands(), []),
+    "better": (compared(40, 10), Demands(), []),
+    "worse": (compared(10), Demands(), ["exact of flow is worse than baseline: 0.75 -> 0.25"]),
+    "worse within the tolerance": (compared(10), Demands((), [Limit(RIGHT, 0.9)]), []),
+    "worse by more": (
+        compared(10),
+        Demands((), [Limit(RIGHT, 0.1)]),
+        ["exact of flow is worse than baseline by more than 0.1: 0.75 -> 0.25"],
+    ),
+    "a tolerance of all scores": (compared(10), Demands((), [Limit(None, 0.9)]), []),
+    "the last tolerance": (
+        compared(10),
+        Demands((), [Limit(None, 0.9), Limit(RIGHT, 0.0, "flow")]),
+        ["exact of flow is worse than baseline: 0.75 -> 0.25"],
+    ),
+    "a tolerance of another variant": (
+        compared(10),
+        Demands((), [Limit(None, 0.9, "other")]),
+        ["exact of flow is worse than baseline: 0.75 -> 0.25"],
+    ),
+    "perhaps worse": (compared(28), Demands(), []),
+    "perhaps worse, strictly": (compared(28), Demands(strict=True), ["may be worse"] * 2),
+    "as good, strictly": (compared(30), Demands(strict=True), ["may be worse"] * 2),
+    "as good with a tolerance, strictly": (compared(30), Demands((), [Limit(None, 0.2)], strict=True), []),
+    "more expensive": (compared(30, cost=4.0), Demands(), ["cost of flow is worse than baseline: 2.975 -> 4.975"]),
+    "cheaper": (compared(30, cost=1.0), Demands(), []),
+    "many failed": (
+        compared(30, failed=20),
+        Demands(),
+        ["exact of flow is worse than baseline: 0.75 -> 0.25", "failed of flow is worse than baseline: 0 -> 0.5"],
+    ),
+    "too few cases": (compared(0, of=4), Demands(), []),
+    "too few cases, strictly": (compared(0, of=4), Demands(strict=True), ["too few cases for an interval"] * 3),
+    "nothing to compare": (
+        EvaluationReport([], variants=["a"]),
+        Demands(),
+        ["no item of a has ended"],
+    ),
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_all_say_the_same(situation: str) -> None:
+    found, demands, failures = SITUATIONS[situation]
+    gates = list(gates_of(found, demands))
+    failed = [each for each in gates if each.outcome == "failed"]
+    assert len(failed) == len(failures), failed
+    for each, said in zip(failed, failures, strict=True):
+        assert said in each.message
+    code = 0
+    try:
+        judge(gates)
+    except Problem as problem:
+        code = problem.exit_code
+        assert problem.message == "; ".join(each.message for each in failed)
+    assert code == bool(failures)
+    suites = ElementTree.fromstring(found.to_junit(gates=gates).partition("\n")[2])
+    cases = {each.attrib["name"]: each for each in suites.iter("testcase")}
+    assert list(cases) == [each.condition for each in gates]
+    marks = {"failed": "failure", "inconclusive": "skipped", "passed": "system-out"}
+    for each in gates:
+        assert [child.tag for child in cases[each.condition]] == [marks[each.outcome]]
+    assert sum(int(suite.attrib["failures"]) for suite in suites) == len(failures)
+    page = found.to_html(gates=gates)
+    gates_of_page = page.partition("<h2>Gates")[2].partition("<h2>")[0]
+    assert gates_of_page.count('<b class="status failed">failed</b>') == len(failures)
+    for each in gates:
+        assert each.message.replace(">", "&gt;") in page
+
+
+def test_there_are_enough_situations() -> None:
+    assert len(SITUATIONS) >= 30
+
+
+def test_an_inconclusive_gate_says_how_many_cases_decide_it() -> None:
+    (gate,) = [each for each in gates_of(compared(28), Demands()) if each.outcome == "inconclusive"]
+    assert gate.condition == "exact of flow is not worse than baseline"
+    count = int(gate.message.partition("about ")[2].split()[0].replace(",", ""))
+    assert gate.message.endswith("cases would decide it")
+    more = EvaluationReport(
+        EvaluationItem(
+            case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}"
+        )
+        for copy, each in itertools.product(range(-(-count // 40)), report(28))
+    )
+    before = EvaluationReport(
+        EvaluationItem(
+            case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}"
+        )
+        for copy, each in itertools.product(range(-(-count // 40)), report(30))
+    )
+    outcomes = {each.condition: each.outcome for each in more.with_baseline(before).gates()}
+    assert outcomes[gate.condition] == "failed"
+
+
+def test_verdicts_of_several_scores_are_corrected() -> None:
+    """Six of forty cases are enough for one score, but not among twenty."""
+    def two(count: int) -> EvaluationReport:
+        return EvaluationReport(
+            EvaluationItem(
+                case=str(case), variant=variant, scores={"a": case >= 7 * (variant == "v2")}
+                | {f"s{number}": (case * 7 + number * (variant == "v2")) % 3 == 0 for number in range(count)}
+            )
+            for variant in ("v1", "v2")
+            for case in range(40)
+        )
+
+    alone, among = two(0), two(19)
+    assert (alone.compare("v1", "v2")["a"].verdict, among.compare("v1", "v2")["a"].verdict) == ("worse", "unclear")
+    assert (among.compare("v1", "v2")["a"].high or 0) < 0
+    assert "Holm" not in str(alone.summary())
+    assert "Verdicts are corrected for 20 scores (Holm)." in str(among.summary())
