@@ -57,9 +57,7 @@ def simulated(seed: int, cases: int, chunk: int, drift: float) -> EvaluationRepo
                 "latency": took,
             }
             run = f"{variant}{case // chunk}"
-            items.append(
-                EvaluationItem(case=str(case), variant=variant, scores=scores, duration=took, run_id=run)
-            )
+            items.append(EvaluationItem(case=str(case), variant=variant, scores=scores, duration=took, run_id=run))
     return EvaluationReport(items, lower_is_better=["latency"], timed=["latency"])
 
 
@@ -69,7 +67,7 @@ def improved(seed: int, cases: int = 300) -> EvaluationReport:
     return EvaluationReport(
         EvaluationItem(case=str(case), variant=variant, scores={"right": chance.random() < share}, run_id="run")
         for case in range(cases)
-        for variant, share in (("a", 0.7), ("b", 0.8))
+        for variant, share in (("a", 0.75), ("b", 0.85))
     )
 
 
@@ -112,7 +110,12 @@ async def real(number: int, cases: int) -> EvaluationReport:
     """Evaluate two identical variants on an embedded server."""
     chance = random.Random(number)
     rows = [
-        {"id": str(case), "ms": chance.choice((5, 20, 30)), "right": (right := chance.random() < 0.8), "expected": right}
+        {
+            "id": str(case),
+            "ms": chance.choice((5, 20, 30)),
+            "right": (right := chance.random() < 0.8),
+            "expected": right,
+        }
         for case in range(cases)
     ]
     async with StepflowRuntime.start() as runtime:
@@ -142,7 +145,9 @@ def main() -> None:
         found = Counter(
             each for seed in range(count) for each in verdicts(simulated(seed, options.cases, chunk, drift))
         )
-        shown(f"simulated, {options.cases} cases, runs of {chunk}, correlation of successive runs {drift}", found, count)
+        shown(
+            f"simulated, {options.cases} cases, runs of {chunk}, correlation of successive runs {drift}", found, count
+        )
     if count:
         found = Counter(each for seed in range(count) for each in verdicts(improved(seed)))
         shown("simulated, 300 cases, 10 points better", found, count)

@@ -21,13 +21,16 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client.evaluation import (
+    EvaluationCase,
     EvaluationReport,
     FlowScore,
     Variant,
     evaluate,
     exact,
+    history_cases,
     latency,
     sync_evaluate,
+    sync_history_cases,
 )
 
 from tests import releases
@@ -193,7 +196,7 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"cases": [*CASES, {"n": 9}]}, "other cases"),
+            ({"cases": [*CASES[1:], {"n": 9}]}, "other cases"),
             ({"repeat": 2}, "other repeats"),
             (
                 {"variants": {**VARIANTS, "formal": Variant(variables={"tone": "x"})}},
@@ -310,3 +313,43 @@ async def test_a_flow_scores(client: Any, tmp_path: Path) -> None:
     report = await evaluated(client, flow(tmp_path / "counted"), CASES[::-1], scores=[FlowScore(judge)])
     assert [item.scores["judge.of"] for item in report] == [*range(8)][::-1]
     assert executions(tmp_path / "judged") == {"judge": 8}
+
+
+async def test_new_cases_are_added_to_a_folder(recorded: Any, tmp_path: Path) -> None:
+    file, folder = tmp_path / "counted", tmp_path / "eval"
+    variants = {"now": Variant(), "formal": Variant(variables={"tone": "formal"})}
+    content = flow(file)
+    first = await evaluated(recorded, content, CASES, variants=variants, scores=[exact("n")], journal=folder)
+    ran = executions(file)
+    more = [{"n": 20, "expected": {"n": 20}}, *CASES, {"n": 21, "expected": {"n": 0}}]
+    report = await evaluated(recorded, content, more, variants=variants, scores=[exact("n")], journal=folder)
+    assert len(report.cases) == len(first.cases) + 2
+    assert Counter(executions(file)) - Counter(ran) == Counter({"find": 4, "answer": 4})
+    assert {item.case: item.scores["exact.n"] for item in report if item.input in ({"n": 20}, {"n": 21})} == {
+        "0 (0)": True,
+        "9": False,
+    }
+
+
+async def test_runs_of_the_history_are_cases(recorded: Any) -> None:
+    content = one_step(ECHO, name=unique("past"))
+    for number in range(3):
+        await recorded.run(content, {"n": number}, labels={"customer": str(number % 2)})
+    await recorded.run(content, {"n": 9}, labels={"customer": "1"}, overrides={"only": {"input": {"value": 1}}})
+    cases = await past_cases(recorded, content["name"])
+    assert [(each.input, each.expected, each.metadata) for each in cases] == [
+        ({"n": number}, {"n": number}, {"customer": str(number % 2)}) for number in range(3)
+    ]
+    changed = {**content, "output": {"n": {"$step": "only", "path": "$.n"}, "new": 1}}
+    variants = {"same": Variant(), "changed": Variant(flow=changed)}
+    report = await evaluated(recorded, content, cases, variants=variants, scores=[exact()])
+    assert {(item.variant, item.scores["exact"]) for item in report} == {("same", True), ("changed", False)}
+    with pytest.raises(InvalidArgumentError, match="no runs"):
+        await past_cases(recorded, unique("none"))
+
+
+async def past_cases(client: Any, query: str) -> list[EvaluationCase]:
+    """Return the cases in the history of a client of either kind."""
+    if isinstance(client, Awaited):
+        return await asyncio.to_thread(sync_history_cases, client.client, query)
+    return await history_cases(client, query)

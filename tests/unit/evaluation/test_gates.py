@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import Any
 from xml.etree import ElementTree
 
@@ -111,13 +112,11 @@ def test_all_say_the_same(situation: str) -> None:
     assert len(failed) == len(failures), failed
     for each, said in zip(failed, failures, strict=True):
         assert said in each.message
-    code = 0
-    try:
+    with pytest.raises(Problem) if failures else nullcontext() as caught:
         judge(gates)
-    except Problem as problem:
-        code = problem.exit_code
-        assert problem.message == "; ".join(each.message for each in failed)
-    assert code == bool(failures)
+    if caught is not None:
+        assert caught.value.exit_code == 1
+        assert caught.value.message == "; ".join(each.message for each in failed)
     suites = ElementTree.fromstring(found.to_junit(gates=gates).partition("\n")[2])
     cases = {each.attrib["name"]: each for each in suites.iter("testcase")}
     assert list(cases) == [each.condition for each in gates]
@@ -142,15 +141,11 @@ def test_an_inconclusive_gate_says_how_many_cases_decide_it() -> None:
     count = int(gate.message.partition("about ")[2].split()[0].replace(",", ""))
     assert gate.message.endswith("cases would decide it")
     more = EvaluationReport(
-        EvaluationItem(
-            case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}"
-        )
+        EvaluationItem(case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}")
         for copy, each in itertools.product(range(-(-count // 40)), report(28))
     )
     before = EvaluationReport(
-        EvaluationItem(
-            case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}"
-        )
+        EvaluationItem(case=f"{each.case} {copy}", variant="flow", scores=each.scores, run_id=f"{copy} {each.run_id}")
         for copy, each in itertools.product(range(-(-count // 40)), report(30))
     )
     outcomes = {each.condition: each.outcome for each in more.with_baseline(before).gates()}
@@ -159,11 +154,14 @@ def test_an_inconclusive_gate_says_how_many_cases_decide_it() -> None:
 
 def test_verdicts_of_several_scores_are_corrected() -> None:
     """Six of forty cases are enough for one score, but not among twenty."""
+
     def two(count: int) -> EvaluationReport:
         return EvaluationReport(
             EvaluationItem(
-                case=str(case), variant=variant, scores={"a": case >= 7 * (variant == "v2")}
-                | {f"s{number}": (case * 7 + number * (variant == "v2")) % 3 == 0 for number in range(count)}
+                case=str(case),
+                variant=variant,
+                scores={"a": case >= 7 * (variant == "v2")}
+                | {f"s{number}": (case * 7 + number * (variant == "v2")) % 3 == 0 for number in range(count)},
             )
             for variant in ("v1", "v2")
             for case in range(40)

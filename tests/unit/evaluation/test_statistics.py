@@ -16,8 +16,8 @@ from stepflow_client.evaluation.statistics import (
     SHARE,
     Interval,
     holm,
-    resampled,
     paired_change,
+    resampled,
 )
 
 from tests.unit.evaluation.planted import BETTER, SLOWER, planted

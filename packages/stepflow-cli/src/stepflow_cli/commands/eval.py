@@ -40,7 +40,8 @@ _cases = (
     _CASES.option(
         "--cases FILE",
         "The cases: CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
-        "'expected' is the expected output, the others are the input. [default: the test cases of the flow]",
+        "'expected' is the expected output, the others are the input. Or history:QUERY: the completed runs of "
+        "'stepflow history list QUERY', with their outputs as expected ones. [default: the test cases of the flow]",
         type=FILE,
     ),
     _CASES.option(
@@ -100,6 +101,12 @@ _results = (
         "--baseline FOLDER",
         "Compare with the earlier evaluation in this folder, and fail if a score is clearly worse.",
         type=FILE,
+    ),
+    OUTPUT.option(
+        "--slice FIELD",
+        "Also print the scores for each tag (tags), or for each value of a field of the cases: a key of their "
+        "metadata, or a field of the input, such as user.language.",
+        to="slice_by",
     ),
     OUTPUT.option("--worst [SCORE=]N", "Print the N worst cases of the last variant, by the first score or by SCORE."),
 )

@@ -22,6 +22,7 @@ from ..server.connect import Target, connect
 from ..settings.server_choice import ServerOptions
 from .limits import check_demands, judge
 from .options import Evaluation
+from .recorded import recorded_cases
 from .report import commands_for, print_report, worst_cases, write_files
 from .scores import read_scores
 from .variants import flow_files, read_variants
@@ -51,6 +52,9 @@ class Plan:
         self.overrides = asked.values.read_overrides(self.flow)
         self.variants: Mapping[str, Variant] | None = read_variants(asked.variants, self.flow)
         self.scores = read_scores(asked.scores)
+        if asked.history_query is not None and not self.scores:
+            # What was returned is what is expected.
+            self.scores = read_scores(["exact"])
         if asked.cases is None and not case_names({"test": self.flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "--cases FILE names the cases")
         if asked.check:
@@ -101,6 +105,9 @@ class Plan:
         if asked.cases is None:
             # Errors in the cases of a file have their lines.
             yield None
+            return
+        if (query := asked.history_query) is not None:
+            yield recorded_cases(query, self.variables, asked.limit)
             return
         try:
             with read_inputs(asked.cases, asked.cases_format, self.flow) as rows:
@@ -163,7 +170,8 @@ def _finish(
         report = report.with_baseline(EvaluationReport.load(asked.baseline))
     worst = worst_cases(report, asked.worst)
     gates = list(gates_of(report, demands))
-    print_report(report, worst, gates, output, commands(worst))
+    slices = None if asked.slice_by is None else report.slice_scores(asked.slice_by)
+    print_report(report, worst, gates, output, commands(worst), slices)
     write_files(report, worst, asked.files, gates)
     judge(gates)
 

@@ -14,6 +14,7 @@ from ..inputs.values import Values
 if TYPE_CHECKING:
     from stepflow_client.evaluation.gates import Limit
 
+_HISTORY = "history:"
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 """What is written into a file, by its ending."""
 
@@ -49,7 +50,14 @@ class Evaluation(NamedTuple):
     resume: bool
     files: Files
     baseline: str | None
+    slice_by: str | None
     worst: Limit | None
+
+    @property
+    def history_query(self) -> str | None:
+        """The query for the runs of the history that are the cases; None for other cases."""
+        is_query = self.cases is not None and self.cases.startswith(_HISTORY) and not os.path.exists(self.cases)
+        return self.cases.removeprefix(_HISTORY).strip() if self.cases is not None and is_query else None
 
     @property
     def only_shows(self) -> bool:

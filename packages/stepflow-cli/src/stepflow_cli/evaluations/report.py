@@ -22,7 +22,7 @@ from ..server.connect import Target
 from .variants import flow_files
 
 if TYPE_CHECKING:
-    from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, WorstCase
+    from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, SliceScore, WorstCase
     from stepflow_client.evaluation.gates import Gate, Limit
 
     from .options import Evaluation, Files
@@ -64,6 +64,14 @@ _WORST = View(
     name="run_id",
 )
 _GATES = View(columns=columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
+_SLICES = View(
+    columns=(
+        *columns("value:words=SLICE", "score:words", "variant:words", "cases:number", "mean:number", "change:number"),
+        Column("interval", title="95% INTERVAL", kind="words", optional=True),
+        Column("verdict", kind="status"),
+    ),
+    name="value",
+)
 _LONGEST_INPUT = 500
 """Maximum number of characters of an input in a command that is printed."""
 REPORT = View(
@@ -91,6 +99,7 @@ def print_report(
     gates: Sequence[Gate],
     output: Output,
     commands: Mapping[str, str],
+    slices: Sequence[SliceScore] | None = None,
 ) -> None:
     """Print the report: for people as tables, else as one record.
 
@@ -100,6 +109,7 @@ def print_report(
         gates: What the variants must meet.
         output: The format.
         commands: The commands that keep the worst cases as tests, by the names of the cases.
+        slices: The scores of parts of the cases; None if nobody asks for them.
     """
     if output.format == "html":
         output.write(report.to_html(gates=gates))
@@ -107,18 +117,29 @@ def print_report(
         output.write(report.to_junit(gates=gates))
     elif output.format in (None, "table") and not output.fields:
         output.write(_text(report.summary(), output) + _gates_text(gates, output))
+        if slices is not None:
+            output.write(f"\n{output.table([_slice_row(each) for each in slices], _SLICES)}")
         if worst is not None:
             output.write(_worst_text(report, worst, output, commands))
     else:
-        output.record(record_of(report, worst, gates), REPORT, default="json")
+        told = {} if slices is None else {"slices": [each.to_dict() for each in slices]}
+        output.record(record_of(report, worst, gates) | told, REPORT, default="json")
 
 
-def record_of(
-    report: EvaluationReport, worst: Sequence[WorstCase] | None, gates: Sequence[Gate]
-) -> dict[str, Any]:
+def record_of(report: EvaluationReport, worst: Sequence[WorstCase] | None, gates: Sequence[Gate]) -> dict[str, Any]:
     """Return the report as one record."""
     told = {"gates": [each.to_dict() for each in gates]}
     return {**report.to_dict(), **told, "worst": report.hidden([each.to_dict() for each in worst or ()])}
+
+
+def _slice_row(slice_score: SliceScore) -> dict[str, Any]:
+    from stepflow_client.evaluation.report_text import change_texts, number_text
+
+    told = {"change": "", "interval": ""}
+    if slice_score.change is not None:
+        told = dict(zip(told, change_texts(slice_score), strict=True))
+    mean = number_text(slice_score.mean)
+    return {**slice_score.to_dict(), **told, "mean": mean, "verdict": slice_score.verdict or ""}
 
 
 def _gates_text(gates: Sequence[Gate], output: Output) -> str:

@@ -32,6 +32,7 @@ BUILTIN = {
     "schema_valid": "schema_valid:PATH:FILE",
     "latency": "latency",
     "output_field": "output_field:PATH[:lower]",
+    "usage": "usage[:PATH]",
 }
 """The built-in scores, and how they are written."""
 
@@ -97,7 +98,7 @@ def _made(kind: str, path: str, more: str | None) -> Any:
     from stepflow_client.flows.file import load_file
 
     match kind:
-        case "exact" | "json_distance" if more is None:
+        case "exact" | "json_distance" | "usage" if more is None:
             return getattr(scores, kind)(path)
         case "contains":
             return scores.contains(path, more)

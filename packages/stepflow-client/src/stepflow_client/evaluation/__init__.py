@@ -14,11 +14,15 @@ Example:
 from __future__ import annotations
 
 from ._async.evaluate import evaluate
+from ._async.history_cases import history_cases
 from ._sync.evaluate import evaluate as sync_evaluate
+from ._sync.history_cases import history_cases as sync_history_cases
 from .flow_score import FlowScore
+from .gates import Gate
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
 from .report import EvaluationReport
-from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid
+from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid, usage
+from .slices import SliceScore
 from .variant_comparison import (
     Comparison,
     DurationChange,
@@ -38,10 +42,12 @@ __all__ = [
     "EvaluationReport",
     "EvaluationSummary",
     "FlowScore",
+    "Gate",
     "Score",
     "ScoreChange",
     "ScoreMean",
     "ScoreValue",
+    "SliceScore",
     "Variant",
     "VariantDurations",
     "Verdict",
@@ -50,10 +56,13 @@ __all__ = [
     "contains",
     "evaluate",
     "exact",
+    "history_cases",
     "json_distance",
     "latency",
     "output_field",
     "regex",
     "schema_valid",
     "sync_evaluate",
+    "sync_history_cases",
+    "usage",
 ]

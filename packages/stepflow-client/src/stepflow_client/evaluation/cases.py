@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from .._cases.flow_cases import tests_in
-from .._data.arguments import check_text, wrong
+from .._data.arguments import check_mapping, check_text, check_texts, wrong
 from .._data.declared import declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain
 from .._records.inputs import read_inputs
@@ -17,7 +17,7 @@ from ..flows.flow_argument import FlowSource
 from ..flows.source import FlowText
 from .records import EvaluationCase
 
-_KEYS = {"name", "input", "expected"}
+_KEYS = {"name", "input", "expected", "metadata", "tags"}
 
 
 def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
@@ -34,36 +34,58 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         InvalidArgumentError: If the cases are none of these.
     """
     seen = set[str]()
-    for number, (given, value, wanted) in enumerate(_found(cases, flow, content, expected)):
-        name = str(number) if given is None or given == "" else str(given)
+    for number, row in enumerate(_found(cases, flow, content, expected)):
+        name = str(number) if row.name is None or row.name == "" else str(row.name)
         # Rows of different cases may have the same id.
         while name in seen:
             name = f"{name} ({number})"
         seen.add(name)
-        yield EvaluationCase(name, value, wanted)
+        metadata = check_mapping(row.metadata or {}, f"the metadata of case {name}")
+        yield EvaluationCase(
+            name, row.input, row.expected, metadata, tuple(check_texts(row.tags or (), f"tags of case {name}"))
+        )
 
 
 def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
-    """Return the names of cases, and their inputs and expected outputs, as JSON.
+    """Return the names of cases, and what else they have, as JSON.
 
     Raises:
         InvalidArgumentError: If one of them has no JSON value.
     """
-    names, content = [each.name for each in cases], [[each.input, each.expected] for each in cases]
+    names, content = [each.name for each in cases], [_content(each) for each in cases]
     texts = encode_plain(names), encode_plain(content)
     if texts[0] is not None and texts[1] is not None:
         return texts[0], texts[1]
     checked = []
-    for name, (given, wanted) in zip(names, content, strict=True):
+    what = ("the input", "the expected output", "the metadata", "the tags")
+    for name, values in zip(names, content, strict=True):
         check_text(name, f"the name of case {name!r}")
-        given = check_json(given, f"the input of case {name}", max_depth=LOCAL_DEPTH)
-        wanted = check_json(wanted, f"the expected output of case {name}", max_depth=LOCAL_DEPTH)
-        checked.append([given, wanted])
+        told = zip(what, values, strict=False)
+        checked.append([check_json(value, f"{which} of case {name}", max_depth=LOCAL_DEPTH) for which, value in told])
     return encode(names), encode(checked)
 
 
-_Row: TypeAlias = tuple[Any, Any, Any]
-"""The name of a case, which may be missing, its input, and its expected output."""
+def _content(case: EvaluationCase) -> list[Any]:
+    more = [case.metadata, [*case.tags]] if case.metadata or case.tags else []
+    return [case.input, case.expected, *more]
+
+
+def case_of(name: str, content: Sequence[Any]) -> EvaluationCase:
+    """Return a case from its name and what `encoded` has made of it."""
+    given, wanted, *more = content
+    metadata, tags = more or ({}, ())
+    return EvaluationCase(name, given, wanted, metadata, tuple(tags))
+
+
+class _Row(NamedTuple):
+    """A case as it was given."""
+
+    name: Any
+    """None if it has none."""
+    input: Any
+    expected: Any
+    metadata: Any = None
+    tags: Any = None
 
 
 def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
@@ -89,7 +111,7 @@ def _cases_of_flow(flow: FlowSource) -> Iterator[_Row]:
         if case.fault:
             raise FlowFileError(case.fault, path=text.name, line=case.line)
         wanted = case.expected or {}
-        yield case.name, case.input, wanted.get("result")
+        yield _Row(case.name, case.input, wanted.get("result"), None, case.tags)
 
 
 def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
@@ -100,14 +122,17 @@ def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Ite
     known = _KEYS | {expected}
     for row in rows:
         if isinstance(row, EvaluationCase):
-            yield row.name, row.input, row.expected
+            yield _Row(row.name, row.input, row.expected, row.metadata, row.tags)
         elif isinstance(row, (dict, Mapping)):
             if "input" in row and not is_flat and row.keys() <= known:
-                yield row.get("name", key_of(row["input"])), row["input"], row.get(expected)
+                name = row.get("name", key_of(row["input"]))
+                yield _Row(name, row["input"], row.get(expected), row.get("metadata"), row.get("tags"))
             else:
                 given = {key: value for key, value in row.items() if key != expected}
-                yield key_of(given), given, row.get(expected)
+                yield _Row(key_of(given), given, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
-            yield getattr(row, "name", None), row.inputs, row.expected_output
+            metadata = getattr(row, "metadata", None)
+            told = metadata if isinstance(metadata, Mapping) or metadata is None else {"metadata": metadata}
+            yield _Row(getattr(row, "name", None), row.inputs, row.expected_output, told)
         else:
-            yield None, row, None
+            yield _Row(None, row, None)

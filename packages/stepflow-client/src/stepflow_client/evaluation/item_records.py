@@ -66,6 +66,8 @@ class Block:
             repeat=(self.first + place) % repeat,
             input=case.input,
             expected=case.expected,
+            metadata=case.metadata,
+            tags=case.tags,
             status=self.statuses[place],
             output=self.outputs[place],
             error=self.errors[place],

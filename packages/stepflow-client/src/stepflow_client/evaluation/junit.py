@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def junit_text(report: EvaluationReport, gates: Sequence[Gate]) -> str:
-    """Return a report as JUnit XML: a suite for each variant, a test case for each gate, and a property for each item."""
+    """Return a report as JUnit XML: a suite for each variant, a test case for each gate, a property for each item."""
     root = ElementTree.Element("testsuites", name=report.name or "evaluation")
     suites = {name: ElementTree.SubElement(root, "testsuite", name=name) for name in report.variants}
     properties = {name: ElementTree.SubElement(suite, "properties") for name, suite in suites.items()}

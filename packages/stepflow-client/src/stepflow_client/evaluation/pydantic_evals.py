@@ -23,12 +23,16 @@ class EvaluatorContext:
     """What an evaluator reads: the attributes of the context that pydantic-evals passes."""
 
     item: EvaluationItem
-    metadata: Any = None
 
     @property
     def name(self) -> str:
         """The name of the case."""
         return self.item.case
+
+    @property
+    def metadata(self) -> Any:
+        """The metadata of the case; None if it has none."""
+        return self.item.metadata or None
 
     @property
     def inputs(self) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -43,6 +43,9 @@ class EvaluationCase(Record):
     input: Any
     expected: Any = None
     """The expected output; None if the case has none."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known of the case, such as its language."""
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,10 @@ class EvaluationItem(Record):
     input: Any = None
     expected: Any = None
     """The expected output; None if the case has none."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """The metadata of the case."""
+    tags: Sequence[str] = ()
+    """The tags of the case."""
     status: str = "completed"
     """The status, as outcomes have it: `completed`, `failed` or `cancelled`, for example."""
     output: Any = None

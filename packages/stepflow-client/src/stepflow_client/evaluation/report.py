@@ -23,6 +23,8 @@ from .item_records import Results
 from .notebook_view import ShownAsTable
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
+from .scores import usage_of
+from .slices import Selected, SliceScore, cases_by, slice_scores
 from .stored_items import StoredItems
 from .variant_comparison import (
     FAILED,
@@ -301,8 +303,7 @@ class EvaluationReport(ShownAsTable):
         a baseline no score is worse.
 
         Args:
-            fail_below: The lowest allowed means by the name of the score; the highest ones of scores of which low values
-                are good.
+            fail_below: The lowest allowed means by the name of the score; the highest ones if low values are good.
             tolerance: How much worse scores may be than those of the baseline; or a mapping by the name of the score.
                 Default 0.
             strict: Whether gates fail that the cases cannot decide. Default False.
@@ -353,12 +354,54 @@ class EvaluationReport(ShownAsTable):
             self._items, self._columns, limit, name, after, None if before == after else before, self._reading.lower
         )
 
+    def slices(self, field: str) -> dict[str, EvaluationReport]:
+        """Return a report of the cases with each tag, or with each value of a field of the cases.
+
+        `slice_scores` has their scores in one list, with verdicts that are corrected for their number.
+
+        Args:
+            field: `tags`, a key of the metadata of the cases, or a field of their inputs, such as `user.language`.
+
+        Raises:
+            InvalidArgumentError: If no case has the field or a tag.
+        """
+        found = cases_by(self._items, check_text(field, "field"))
+        if not found:
+            raise InvalidArgumentError(f"no case has {'tags' if field in ('tag', 'tags') else f'the field {field!r}'}")
+        reports = {}
+        for value, cases in found.items():
+            some = EvaluationReport(
+                Selected(self._items, cases),
+                name=f"{self.name}: {value}",
+                variants=self.variants,
+                baselines=self._baselines,
+                lower_is_better=self._reading.lower,
+                timed=self._reading.timed,
+            )
+            reports[value] = some._with(self._secrets, self._reading.moments)
+        return reports
+
+    def slice_scores(self, field: str) -> list[SliceScore]:
+        """Return the scores of all variants for each tag, or for each value of a field of the cases.
+
+        The verdicts are corrected for the number of slices and scores.
+
+        Args:
+            field: `tags`, a key of the metadata of the cases, or a field of their inputs, such as `user.language`.
+
+        Raises:
+            InvalidArgumentError: If no case has the field or a tag.
+        """
+        return slice_scores(self.slices(field))
+
     def hidden(self, value: Any) -> Any:
         """Return JSON data with `***` in place of the values of secret variables, as pages and files have them."""
         return self._secrets.hide_in(value)
 
     def to_dicts(self, *, include_outputs: bool = False) -> list[dict[str, Any]]:
         """Return the items as flat dicts: case, variant, repeat, status, times, run, and a key for each score.
+
+        Items have `tags` and `metadata.KEY` if their cases have them, and `tokens` and `cost` if their outputs do.
 
         Args:
             include_outputs: Whether to include inputs, expected values and outputs. Default False.
@@ -405,8 +448,8 @@ class EvaluationReport(ShownAsTable):
     def to_junit(self, path: str | os.PathLike[str] | None = None, *, gates: Sequence[Gate] | None = None) -> str:
         """Return the report as JUnit XML, and write it to a path if one is given.
 
-        Each variant is a suite, and each gate a test case; gates that the cases cannot decide are skipped. The scores of
-        the items are properties of the suite.
+        Each variant is a suite, and each gate a test case; gates that the cases cannot decide are skipped. The scores
+        of the items are properties of the suite.
 
         Args:
             path: The file.
@@ -438,4 +481,7 @@ def _flat(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> d
         known |= {name: secrets.hide_in(getattr(item, name)) for name in ("input", "expected", "output")}
     for name, value in item.scores.items():
         known[f"score.{name}" if name in known else name] = value
-    return known
+    if item.tags:
+        known["tags"] = [*item.tags]
+    told = {f"metadata.{name}": value for name, value in item.metadata.items()} | usage_of(item.output)
+    return known | {name: value for name, value in secrets.hide_in(told).items() if name not in known}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from .._base.text import duration_text, visible
 from ..drawing.labels import columns as width
 from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, ScoreMean
+
+if TYPE_CHECKING:
+    from .slices import SliceScore
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
 
@@ -39,11 +43,15 @@ def interval_text(low: float | None, high: float | None, *, signed: bool = False
     return f"{number_text(low, signed=signed, scale=scale)} to {number_text(high, signed=signed, scale=scale)}"
 
 
-def change_texts(change: ScoreChange) -> tuple[str, str]:
+def change_texts(change: ScoreChange | SliceScore) -> tuple[str, str]:
     """Return a change and its interval, with as many digits as the scores have."""
-    scale = max(abs(change.before), abs(change.after))
+    difference = change.change or 0.0
+    before, after = (
+        (change.before, change.after) if isinstance(change, ScoreChange) else (change.mean - difference, change.mean)
+    )
+    scale = max(abs(before), abs(after))
     interval = interval_text(change.low, change.high, signed=True, scale=scale)
-    return number_text(change.change, signed=True, scale=scale), interval
+    return number_text(difference, signed=True, scale=scale), interval
 
 
 def change_cells(change: ScoreChange) -> tuple[str, ...]:

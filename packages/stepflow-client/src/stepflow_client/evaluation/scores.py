@@ -33,7 +33,7 @@ from ..flows.matching import equal
 if TYPE_CHECKING:
     from .records import EvaluationCase, EvaluationItem, ScoreValue
 
-_MISSING = object()
+MISSING = object()
 _LONGEST_COMPARED = 2_000
 """Maximum number of characters of a text that are compared one by one."""
 
@@ -69,8 +69,8 @@ class Score:
         Raises:
             LookupError: If the output has no such part.
         """
-        found = _at(output, self.path)
-        if found is _MISSING:
+        found = part_at(output, self.path)
+        if found is MISSING:
             raise LookupError(f"the output has no {write_path(self.path)}: {short_json(output, 100)}")
         return found
 
@@ -81,8 +81,8 @@ class Score:
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
-        found = _at(expected, self.path)
-        return None if found is _MISSING else found
+        found = part_at(expected, self.path)
+        return None if found is MISSING else found
 
 
 def exact(path: str = "") -> Score:
@@ -99,7 +99,7 @@ class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         wanted = self.wanted(expected)
         # An output that lacks what is expected is a wrong one.
-        return None if wanted is None else equal(wanted, _at(output, self.path))
+        return None if wanted is None else equal(wanted, part_at(output, self.path))
 
 
 def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
@@ -123,7 +123,7 @@ class _Contains(Score):
         wanted = self.wanted(expected) if self.text is None else self.text
         if wanted is None:
             return None
-        found = _at(output, self.path)
+        found = part_at(output, self.path)
         if isinstance(found, str) and isinstance(wanted, str):
             return self._folded(wanted) in self._folded(found)
         return isinstance(found, list) and any(equal(self._folded(wanted), self._folded(each)) for each in found)
@@ -151,7 +151,7 @@ class _Regex(Score):
     pattern: str
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool:
-        found = _at(output, self.path)
+        found = part_at(output, self.path)
         return isinstance(found, str) and re.search(self.pattern, found) is not None
 
 
@@ -173,7 +173,7 @@ class _JsonDistance(Score):
         wanted = self.wanted(expected)
         if wanted is None:
             return None
-        distances = list(_distances(wanted, _at(output, self.path)))
+        distances = list(_distances(wanted, part_at(output, self.path)))
         return math.fsum(distances) / len(distances)
 
 
@@ -184,13 +184,13 @@ def _distances(wanted: Any, found: Any) -> Iterator[float]:
         yield min(1.0, abs(wanted - found) / largest) if largest else 0.0
     elif isinstance(wanted, Mapping) and isinstance(found, Mapping) and (wanted or found):
         for key in dict.fromkeys([*wanted, *found]):
-            yield from _distances(wanted.get(key, _MISSING), found.get(key, _MISSING))
+            yield from _distances(wanted.get(key, MISSING), found.get(key, MISSING))
     elif isinstance(wanted, list) and isinstance(found, list) and (wanted or found):
         for index in range(max(len(wanted), len(found))):
-            pair = (each[index] if index < len(each) else _MISSING for each in (wanted, found))
+            pair = (each[index] if index < len(each) else MISSING for each in (wanted, found))
             yield from _distances(*pair)
-    elif wanted is _MISSING or found is _MISSING:
-        yield from (1.0 for _ in _leaves(found if wanted is _MISSING else wanted))
+    elif wanted is MISSING or found is MISSING:
+        yield from (1.0 for _ in _leaves(found if wanted is MISSING else wanted))
     elif isinstance(wanted, str) and isinstance(found, str):
         yield _text_distance(wanted, found)
     else:
@@ -243,7 +243,7 @@ class _Close(Score):
             return None
         if number is None:
             raise ValueError(f"expected is no number: {short_json(wanted, 100)}")
-        found = _at(output, self.path)
+        found = part_at(output, self.path)
         return is_number(found) and abs(found - number) <= max(self.absolute, self.relative * abs(number))
 
 
@@ -275,8 +275,8 @@ class _SchemaValid(Score):
     schema: Mapping[str, Any] = field(repr=False)
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool:
-        found = _at(output, self.path)
-        if found is _MISSING:
+        found = part_at(output, self.path)
+        if found is MISSING:
             return False
         return not mismatches(found, self.schema, definitions_of(self.schema))
 
@@ -323,6 +323,46 @@ class _OutputField(Score):
         return self.part(output)
 
 
+def usage(path: str = "") -> Score:
+    """Return the scores `usage.tokens` and `usage.cost`: what models used, of outputs that say so. Lower is better.
+
+    They are read from `usage`, as chat models return it (`total_tokens`, or the sum of the input and output tokens), or
+    from `tokens` and `cost` beside it. Data frames have them as columns without this score.
+
+    Args:
+        path: The part of the output that has them. Default: the output.
+    """
+    return _Usage(**_named("usage", path), lower_is_better=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Usage(Score):
+    def __call__(self, input: Any, output: Any, expected: Any) -> Any:
+        return usage_of(self.part(output))
+
+
+_TOKENS = (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"), ("tokens",))
+_COSTS = (("cost",), ("total_cost",))
+
+
+def usage_of(output: Any) -> dict[str, float]:
+    """Return the tokens and the cost that an output names."""
+    places = [output.get("usage"), output] if isinstance(output, Mapping) else []
+    known = [each for each in places if isinstance(each, Mapping)]
+    found = {}
+    for name, forms in (("tokens", _TOKENS), ("cost", _COSTS)):
+        sums = (
+            sum(each[key] for key in keys)
+            for each in known
+            for keys in forms
+            if all(is_number(each.get(key)) for key in keys)
+        )
+        number = next(sums, None)
+        if number is not None:
+            found[name] = number
+    return found
+
+
 def _named(kind: str, path: str) -> dict[str, Any]:
     """Return the path and the name of a score.
 
@@ -331,20 +371,29 @@ def _named(kind: str, path: str) -> dict[str, Any]:
     """
     if not isinstance(path, str):
         raise wrong("path", "the path of a part of the output", path)
-    text = path.strip()
-    try:
-        parts = parse_path(text if text.startswith("$") or not text else f"$.{text}")
-    except PathError as error:
-        raise InvalidArgumentError(f"path is wrong: {path!r}: {error}", hint="write it as answer.items[0]") from None
+    parts = path_of(path)
     return {"path": parts, "name": write_path(parts, kind)}
 
 
-def _at(value: Any, path: Path) -> Any:
-    """Return the part of a value at a path, or `_MISSING`."""
+def path_of(text: str) -> Path:
+    """Return the path that a text means: `answer.items[0]`, or the same with `$.` before it.
+
+    Raises:
+        InvalidArgumentError: If it is malformed.
+    """
+    text = text.strip()
+    try:
+        return parse_path(text if text.startswith("$") or not text else f"$.{text}")
+    except PathError as error:
+        raise InvalidArgumentError(f"path is wrong: {text!r}: {error}", hint="write it as answer.items[0]") from None
+
+
+def part_at(value: Any, path: Path) -> Any:
+    """Return the part of a value at a path, or `MISSING`."""
     for part in path:
         try:
             # A letter is no part of a text.
-            value = _MISSING if isinstance(value, str) else value[part]
+            value = MISSING if isinstance(value, str) else value[part]
         except (KeyError, IndexError, TypeError):
-            return _MISSING
+            return MISSING
     return value

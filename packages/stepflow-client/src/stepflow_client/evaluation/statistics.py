@@ -28,6 +28,9 @@ FEWEST = 5
 """Minimum number of values for an interval."""
 FEWEST_BLOCKS = 6
 """Minimum number of blocks for an interval of times."""
+_OF_BLOCKS = 0.4
+"""What the error of intervals of blocks is multiplied with: successive blocks are a little alike, because the load of a
+machine changes slowly, so that an interval of 95% would contain the true value in 92% of the evaluations."""
 _LARGEST = 1_000
 """Maximum number of values in a resample. The interval of more values has the shape of one of these, and its own width:
 the time that it takes is limited, and its accuracy does not suffer."""
@@ -69,10 +72,12 @@ class Resampled:
     Args:
         values: At least two values.
         made_up: `SHARE` or `CHANGE` for values that come from true and false. Default: none.
+        doubt: What the error of an interval is multiplied with. Default 1.
     """
 
-    def __init__(self, values: Sequence[float], made_up: Sequence[float] = ()) -> None:
+    def __init__(self, values: Sequence[float], made_up: Sequence[float] = (), doubt: float = 1.0) -> None:
         """Draw the resamples."""
+        self._doubt = doubt
         self._at = mean(values)
         self._bounds = (min(made_up), max(made_up)) if made_up else (-math.inf, math.inf)
         numbers = numpy()
@@ -95,7 +100,7 @@ class Resampled:
         """Return the interval of the mean."""
         if not self._varies:
             return Interval(self._at, self._at)
-        tail, quantile = (1 - confidence) / 2, numpy().quantile
+        tail, quantile = (1 - confidence) * self._doubt / 2, numpy().quantile
         wide = _student(1 - tail, self._drawn - 1) * math.sqrt(self._drawn / (self._drawn - 1))
         wider = NormalDist().cdf(-wide)
         low, high = quantile(self._means, (wider, 1 - wider))
@@ -135,7 +140,7 @@ def resampled(
     """
     if len(values) < FEWEST or (blocks is not None and len(blocks) < FEWEST_BLOCKS):
         return None
-    return Resampled(values, made_up) if blocks is None else Resampled(_of_blocks(values, blocks))
+    return Resampled(values, made_up) if blocks is None else Resampled(_of_blocks(values, blocks), (), _OF_BLOCKS)
 
 
 def _of_blocks(values: Sequence[float], blocks: Sequence[int]) -> list[float]:

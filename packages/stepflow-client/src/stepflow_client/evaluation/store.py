@@ -11,7 +11,6 @@ import json
 import os
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -23,7 +22,7 @@ from .._data.secrets import NO_SECRETS
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
-from .cases import encoded
+from .cases import case_of, encoded
 from .item_records import Block, Results, Scored
 from .records import EvaluationCase, EvaluationItem
 from .tables import TABLES, TOLD, VERSION, Columns, columns, json_of, packed, parsed
@@ -127,22 +126,28 @@ class EvaluationStore:
         """Store what is evaluated, or check that it is what the folder has, and return the number of cases.
 
         Args:
-            cases: The cases.
+            cases: The cases. New ones are added to those that the folder has.
             repeat: How often each case is run.
             variants: The digest of the settings of each variant, by its name. Variants may be added later.
             about: More values of the evaluation.
 
         Raises:
-            JournalError: If the folder has other cases, another number of repeats, or a variant with other settings.
+            JournalError: If a case of the folder is missing, or if it has another number of repeats, or a variant with
+                other settings.
         """
-        known = self.about("cases")
-        digest, count = self._store_cases(cases, is_new=known is None)
-        changed = [] if known is None else self._changed(variants, cases=digest, repeat=repeat)
+        known = self.about("count")
+        added = None if known is None else self._added(cases)
+        changed = [] if known is None else self._changed(variants, repeat=repeat)
+        if known is not None and added is None:
+            changed.insert(0, "cases")
         if changed:
             raise JournalError(
                 f"{self.folder} is of an evaluation with other {' and '.join(changed)}",
                 hint="a changed evaluation needs a folder of its own",
             )
+        count = (known or 0) + self._store_cases(cases if added is None else added, known or 0)
+        if not count:
+            raise InvalidArgumentError("there are no cases to evaluate")
         with self._opened() as file, _transaction(file):
             file.execute("UPDATE variants SET is_used = 0")
             file.executemany(
@@ -150,33 +155,40 @@ class EvaluationStore:
                 "ON CONFLICT (name) DO UPDATE SET is_used = 1",
                 variants.items(),
             )
-        self.tell(version=VERSION, cases=digest, count=count, repeat=repeat, **about)
+        self.tell(version=VERSION, count=count, repeat=repeat, **about)
         return count
 
-    def _store_cases(self, cases: Iterable[EvaluationCase], *, is_new: bool) -> tuple[str, int]:
-        """Store the cases if they are new, and return their digest and number. They are read some at a time."""
-        seen, count = hashlib.sha256(), 0
+    def _store_cases(self, cases: Iterable[EvaluationCase], count: int) -> int:
+        """Store the cases after the first `count`, and return their number. They are read some at a time."""
+        first = count
 
         def rows() -> Iterator[tuple[int, str, str]]:
             nonlocal count
             left, size = iter(cases), ReadAhead(_MOST_BYTES)
             while some := list(islice(left, size.count)):
                 names, content = encoded(some)
-                seen.update(b"%b\n%b\n" % (names, content))
                 yield count, names.decode(), content.decode()
                 count += len(some)
                 size.note(len(some), len(content))
 
-        if is_new:
-            with self._opened() as file, _transaction(file):
-                # Those of a call that was killed before it had stored all of them.
-                file.execute("DELETE FROM cases")
-                file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
-        else:
-            deque(rows(), maxlen=0)
-        if not count:
-            raise InvalidArgumentError("there are no cases to evaluate")
-        return seen.hexdigest(), count
+        with self._opened() as file, _transaction(file):
+            # Those of a call that was killed before it had stored all of them.
+            file.execute("DELETE FROM cases WHERE number >= ?", [first])
+            file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
+        return count - first
+
+    def _added(self, cases: Iterable[EvaluationCase]) -> list[EvaluationCase] | None:
+        """Return the cases that the folder does not have; None if it has others."""
+        # Digests instead of cases: there may be many.
+        known = {_digest(each) for each in self.cases()}
+        new = []
+        for case in cases:
+            digest = _digest(case)
+            if digest in known:
+                known.remove(digest)
+            else:
+                new.append(case)
+        return None if known else new
 
     def _changed(self, variants: Mapping[str, str], **now: Any) -> list[str]:
         """Return what differs from the evaluation in the folder."""
@@ -217,7 +229,7 @@ class EvaluationStore:
         query = "SELECT number, names, content FROM cases WHERE number <= ? ORDER BY number DESC LIMIT 1"
         ((first, names, content),) = self._rows(query, [number])
         given = zip(parsed(names), parsed(content), strict=True)
-        page = first, [EvaluationCase(name, *each) for name, each in given]
+        page = first, [case_of(name, each) for name, each in given]
         self._cases = [*self._cases[-1:], page]
         return page
 
@@ -318,7 +330,9 @@ class EvaluationStore:
             for number, count, text in self._rows(query, [variant]):
                 found = columns(text, count)
                 names = [cases[each // repeat] for each in range(number, number + count)]
-                statuses, errors, run_ids, durations = (found[each] for each in ("status", "error", "run_id", "duration"))
+                statuses, errors, run_ids, durations = (
+                    found[each] for each in ("status", "error", "run_id", "duration")
+                )
                 scores, failed = self._scores(variant, number, count, keys)
                 repeats = min(repeat, number + count)
                 yield Results(name, names, repeats, statuses, errors, run_ids, durations, scores, failed)
@@ -336,6 +350,11 @@ class EvaluationStore:
                         place = number - first
                         named.setdefault(name, [None] * count)[place : place + several] = values
         return found
+
+
+def _digest(case: EvaluationCase) -> bytes:
+    """Return what identifies a case, whether it was read from the folder or not."""
+    return hashlib.sha256(json.dumps([parsed(each.decode()) for each in encoded([case])]).encode()).digest()
 
 
 @contextmanager

@@ -4,8 +4,8 @@ The tables of version 1:
 
 | table | a row |
 |---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `cases` (a digest), `count` (of cases), `scores` (the keys of the score functions of the last call, in their order), `sources` (by the key of a score function, the digest of its source text when its first value was stored), `lower_is_better` (the names of those of which low values are good), `timed` (the names of those that measure time), `moments` (by variant, the number of the call in which it ran first), `flows` (of the variants) |
-| `cases` | some cases: `number` of the first one, from 0, and as JSON a list of `names` and `content`: of lists of the input and the expected output |
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `count` (of cases), `scores` (the keys of the score functions of the last call, in their order), `sources` (by the key of a score function, the digest of its source text when its first value was stored), `lower_is_better` (the names of those of which low values are good), `timed` (the names of those that measure time), `moments` (by variant, the number of the call in which it ran first), `flows` (of the variants) |
+| `cases` | some cases: `number` of the first one, from 0, and as JSON a list of `names` and `content`: of lists of the input and the expected output, and of the metadata and the tags of a case that has them |
 | `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
 | `items` | items that ended together: `variant`, `number` of the first one (case x repeats + repeat), `count`, and as JSON a list of the `outputs`, `hidden` (the same with `***` in place of secrets; NULL if they have none), and `told`: an object of the columns `status`, `error`, `run_id`, `item`, `duration` |
 | `scores` | `variant`, `score` (the key of the score function), `number` of the first item, `count`, and as JSON `found` (columns of values by name) and `failed` (columns of messages by name) |

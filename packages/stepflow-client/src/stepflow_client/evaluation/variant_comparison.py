@@ -10,15 +10,15 @@ from typing import Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile
 from ..types.shown import Record
-from .columns import Column, Columns, Kind, VariantColumns, blocks, paired
+from .columns import Column, Columns, VariantColumns, blocks, paired
 from .notebook_view import ShownAsTable
 from .statistics import CHANGE, FEWEST_BLOCKS, SHARE, Change, Resampled, holm, mean, paired_change, resampled
 
 _text = lazy_module("stepflow_client.evaluation.report_text")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
-"""What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: it may be chance. `equal`: no
-case differs."""
+"""What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: it may be chance. `equal`:
+no case differs."""
 FAILED = "failed"
 """The name of the share of items that did not complete."""
 _FEW = 50
@@ -52,7 +52,7 @@ class ScoreChange(Record):
     change: float
     low: float | None
     """The lower end of the 95% interval of the change; None for fewer than five cases, and for times of fewer than six
-    groups of runs, or that were measured at different times."""
+    groups of runs or of different moments."""
     high: float | None
     cases: int
     """Number of cases that have the score in both variants."""
@@ -63,8 +63,8 @@ class ScoreChange(Record):
     losses: int
     """Number of cases in which the second variant is worse."""
     verdict: Verdict | None
-    """What the change is, corrected for the number of scores by the method of Holm: if there are several, a change whose
-    interval excludes 0 may be unclear. None for times that were measured at different times."""
+    """What the change is, corrected for the number of scores by the method of Holm: if there are several, a change
+    whose interval excludes 0 may be unclear. None for times that were measured at different times."""
     lower_is_better: bool | None
     """Whether low values are good; None for a label."""
 
@@ -199,9 +199,7 @@ def _resampled(values: Sequence[float], made_up: Sequence[float], sizes: Sequenc
     return resampled(values, made_up if sizes is None else (), sizes)
 
 
-def _blocks(
-    score: str, cases: Sequence[int], variants: Sequence[VariantColumns], reading: Reading
-) -> list[int] | None:
+def _blocks(score: str, cases: Sequence[int], variants: Sequence[VariantColumns], reading: Reading) -> list[int] | None:
     return blocks(cases, variants) if is_named(score, reading.timed) else None
 
 
@@ -265,6 +263,13 @@ def _score_change(score: str, change: Change, lower_is_better: bool | None, dire
         verdict=None if direction is None else _verdict(change, -direction if lower_is_better else direction, words),
         lower_is_better=lower_is_better,
     )
+
+
+def verdict_of(change: ScoreChange, direction: int | None) -> Verdict | None:
+    """Return the verdict on a change whose direction was corrected for more scores."""
+    if direction or change.verdict is None:
+        return change.verdict
+    return "equal" if change.verdict == "equal" else "unclear"
 
 
 def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdict:
@@ -337,6 +342,6 @@ def _remarks_on_times(columns: Columns, comparisons: Sequence[Comparison]) -> It
             yield f"Times of {both} were measured at different times: they have no verdict."
         elif duration is not None and duration.low is None and duration.verdict != "equal":
             yield (
-                f"Times of {both} have no interval: items of one run share a queue, so runs are compared, and there are "
-                f"fewer than {FEWEST_BLOCKS} groups of them; add cases, or set a smaller chunk size."
+                f"Times of {both} have no interval: items of one run share a queue, so groups of runs are compared, of "
+                f"which there are fewer than {FEWEST_BLOCKS}; add cases."
             )

@@ -234,7 +234,7 @@ class _Turns:
 
     def __init__(self, count: int) -> None:
         self._order = list(range(count))
-        self._random = Random(0)  # noqa: S311 - no secret
+        self._random = Random(0)
         self._round = 0.0
         self.read: list[float] = [0] * count
         """By the place of the variant; infinite once it needs no more inputs."""

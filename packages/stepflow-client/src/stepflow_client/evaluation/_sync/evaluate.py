@@ -82,9 +82,10 @@ def evaluate(
         client: The client.
         flow: The flow, as for `run`, but not the id of a stored one.
         cases: The path of a file, as for `read_inputs`; or a collection of `EvaluationCase`, of objects `{input,
-            expected, name}`, of rows whose field `expected` is the expected output and whose other fields are the
-            input, of other inputs, or of cases of pydantic-evals (or its `Dataset`). None, the default: the test cases
-            of the flow. A case without a name has that of the `id` or `key` of its input, else its number.
+            expected, name, metadata, tags}`, of rows whose field `expected` is the expected output and whose other
+            fields are the input, of other inputs, or of cases of pydantic-evals (or its `Dataset`). None, the default:
+            the test cases of the flow. A case without a name has that of the `id` or `key` of its input, else its
+            number.
         variants: The variants by name. None, the default: only `flow`, the flow as it is.
         scores: A list of scores, or a mapping of them by name: built-in ones, functions of any of the parameters
             `input`, `output`, `expected` and `item` that return a number, a bool, a label, or a mapping of these
@@ -95,6 +96,7 @@ def evaluate(
             after a crash: no run is executed again, and no score that is stored is computed again, unless its
             attribute `version` has changed; a warning tells if only its source has. (A function that is being called
             during a crash is called again; a `FlowScore` is not.)
+            Cases that are new are added: only they are run.
             Requires a server whose store survives as long. None, the default: nothing is kept.
         name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
             folder or of the flow.
@@ -123,8 +125,8 @@ def evaluate(
     Raises:
         FlowFileError: If the file of a flow or of the cases cannot be read.
         InvalidArgumentError: If an argument is invalid.
-        JournalError: If the folder is of other cases, or of a variant with another flow, variables or overrides, if it
-            is damaged or in use, or if it cannot be read or written.
+        JournalError: If the folder has cases that are missing now, or a variant with another flow, variables or
+            overrides, if it is damaged or in use, or if it cannot be read or written.
         InvalidFlowError: If the server refuses a flow.
         AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, making the same call
             later finds out.

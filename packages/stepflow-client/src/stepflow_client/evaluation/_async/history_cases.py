@@ -1,0 +1,85 @@
+"""Runs of the past as cases: would another version of the flow have returned the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ..._base.logging import logger
+from ..._codec.requests import Variables, run_variables
+from ..._concurrency.gather import async_together
+from ..._data.arguments import check_client, check_integer, wrong
+from ...errors import InvalidArgumentError, NotFoundError
+from ..records import EvaluationCase
+
+_AT_ONCE = 16
+"""Maximum number of runs that are read at the same time."""
+
+
+async def history_cases(
+    client: Any, query: str | None = None, *, variables: Variables | None = None, limit: int = 1_000
+) -> list[EvaluationCase]:
+    """Return completed runs of a client's server as cases, with their outputs as expected ones, the oldest first.
+
+    A case has the labels of its run as metadata. Runs are left out that had other variables, or overrides, that kept
+    outputs of earlier runs, or that the server no longer has; a warning in the log has their number.
+
+    Example:
+        ```python
+        cases = await history_cases(client, "customer=42 since:2026-11-23")
+        report = await evaluate(client, "ticket_v2.yaml", cases, scores=[exact()])
+        ```
+
+    Args:
+        client: A client with a history.
+        query: Which runs, as for `History.search`. None, the default: all.
+        variables: The values of variables that the cases will be run with. Default: none.
+        limit: Maximum number of runs, of the newest. Default 1,000.
+
+    Raises:
+        InvalidArgumentError: If the client has no history, or if there is no such run.
+        TransportError: If the server cannot be reached.
+    """
+    if not hasattr(check_client(client, "client", awaited=True), "snapshot"):
+        raise wrong("client", "a StepflowClient", client)
+    if client.history is None:
+        raise InvalidArgumentError("the client has no history", hint="make it with history=History()")
+    check_integer(limit, "limit", least=1)
+    entries = client.history.search(query, status="completed", server=client.url, limit=limit)
+    wanted = run_variables(variables)
+    calls = [partial(_cases_of, client, each.run_id, wanted) for each in reversed(entries)]
+    found = await async_together(calls, _AT_ONCE)
+    left_out = sum(not each for each in found)
+    if left_out:
+        why = "they had other variables, overrides or kept steps, or the server no longer has them"
+        logger.warning("%d of %d runs of the history are no cases: %s", left_out, len(entries), why)
+    cases = [case for some in found for case in some]
+    if not cases:
+        raise InvalidArgumentError(f"the history has no runs on {client.url} that can be cases")
+    return cases
+
+
+async def _cases_of(client: Any, run_id: str, variables: Mapping[str, Any]) -> list[EvaluationCase]:
+    """Return the items of a run as cases; none if another run would differ for another reason than the flow."""
+    try:
+        snapshot = await client.snapshot(run_id, include=("items", "arguments"))
+    except NotFoundError:
+        return []
+    given, items = snapshot.arguments, snapshot.items or ()
+    if given is None or given.overrides or given.kept or "inputs" in given.hidden:
+        return []
+    secret = {name.removeprefix("variables.") for name in given.hidden}
+    recorded, wanted = (
+        {name: value for name, value in each.items() if name not in secret}
+        for each in (given.variables or {}, variables)
+    )
+    if recorded != wanted:
+        return []
+    if given.inputs is None or len(given.inputs) != len(items):
+        return []
+    return [
+        EvaluationCase(run_id if len(items) == 1 else f"{run_id} {each.index}", value, each.result.output, given.labels)
+        for each, value in zip(items, given.inputs, strict=True)
+        if each.result is not None and each.result.is_success
+    ]
