@@ -1,11 +1,12 @@
 """Verdicts of evaluations: how often two identical variants are called different, and how often a change is found.
 
-    python -m benchmarks.verdicts                          # 1,000 simulated evaluations, 60 real ones
-    python -m benchmarks.verdicts --simulated 100 --real 0
+    python -m benchmarks.verdicts                          # 1,000 simulated evaluations, 60 real ones, 500 runs
+    python -m benchmarks.verdicts --simulated 100 --real 0 --replayed 0
     python -m benchmarks.verdicts --simulated 0 --real 60 --load 4
 
 Of identical variants, at most 6% of the verdicts may be `better` or `worse`. The real evaluations run on embedded
-servers, beside `--load` processes that use a processor for a while and then pause.
+servers, beside `--load` processes that use a processor for a while and then pause. At last, runs of a history are
+replayed with a changed flow, which must find the planted differences and no others.
 """
 
 from __future__ import annotations
@@ -15,13 +16,24 @@ import asyncio
 import multiprocessing
 import os
 import random
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from stepflow_client import StepflowRuntime
-from stepflow_client.evaluation import EvaluationItem, EvaluationReport, Variant, evaluate, exact, latency
+from stepflow_client.evaluation import (
+    EvaluationItem,
+    EvaluationReport,
+    Variant,
+    evaluate,
+    exact,
+    history_cases,
+    latency,
+)
+from stepflow_client.history import History
 
 FLOW = {
     "name": "aa",
@@ -124,6 +136,38 @@ async def real(number: int, cases: int) -> EvaluationReport:
         )
 
 
+async def replayed(folder: str, runs: int) -> str:
+    """Replay runs of the history with a changed flow, and return whether it finds the planted differences alone."""
+    chance = random.Random(runs)
+    old = {"name": "replayed", "steps": [], "output": {"answer": {"$input": "old"}, "id": {"$input": "id"}}}
+    new = {**old, "output": {**old["output"], "answer": {"$coalesce": [{"$input": "new"}, {"$input": "old"}]}}}
+    inputs = [
+        {"id": number, "old": chance.randrange(9), "new": chance.choice((None,) * 12 + (3,))} for number in range(runs)
+    ]
+    planted = {each["id"] for each in inputs if each["new"] not in (None, each["old"])}
+    history = History(os.path.join(folder, "history.db"))
+    async with StepflowRuntime.start(history=history) as runtime, asyncio.TaskGroup() as group:
+        client, free = runtime.client, asyncio.Semaphore(32)
+
+        async def run(given: dict[str, Any]) -> None:
+            async with free:
+                await client.run(old, given, labels={"customer": str(given["id"] % 7)})
+
+        tasks = [group.create_task(run(each)) for each in inputs]
+        await asyncio.gather(*tasks)
+        cases = await history_cases(client)
+        variants = {"old": Variant(), "new": Variant(flow=new)}
+        report = await evaluate(client, old, cases, variants=variants, scores=[exact()])
+        found = {
+            variant: {item.input["id"] for item in report if item.variant == variant and not item.scores.get("exact")}
+            for variant in variants
+        }
+    is_right = len(cases) == runs and found == {"old": set(), "new": planted}
+    return f"{len(cases)} of {runs} runs replayed, {len(planted)} planted differences, {len(found['new'])} found, " + (
+        "no others" if is_right else f"WRONG: {found}, planted {planted}"
+    )
+
+
 def shown(name: str, found: Counter[tuple[str, str]], count: int) -> None:
     """Print how often each score was called better or worse."""
     print(f"\n{name}: {count:,} evaluations, load {os.getloadavg()[0]:.1f}")
@@ -137,11 +181,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--simulated", type=int, default=1_000)
     parser.add_argument("--real", type=int, default=60)
+    parser.add_argument("--replayed", type=int, default=500)
     parser.add_argument("--cases", type=int, default=120)
     parser.add_argument("--load", type=int, default=4)
     options = parser.parse_args()
     count = options.simulated
-    for chunk, drift in ((5, 0.0), (5, 0.3), (5, 0.5)) if count else ():
+    for chunk, drift in ((5, 0.0), (5, 0.3)) if count else ():
         found = Counter(
             each for seed in range(count) for each in verdicts(simulated(seed, options.cases, chunk, drift))
         )
@@ -151,6 +196,12 @@ def main() -> None:
     if count:
         found = Counter(each for seed in range(count) for each in verdicts(improved(seed)))
         shown("simulated, 300 cases, 10 points better", found, count)
+    if options.replayed:
+        with tempfile.TemporaryDirectory() as folder:
+            print(
+                f"\nhistory: {asyncio.run(replayed(folder, options.replayed))}, load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
     if options.real:
         with load(options.load):
             reports = [asyncio.run(real(number, options.cases)) for number in range(options.real)]

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from stepflow_cli.context import Session
 from stepflow_cli.errors import Problem
-from stepflow_cli.evaluations.limits import Limit, Limits, read_limits, read_worst
+from stepflow_cli.evaluations.limits import check_demands, read_limits, read_worst
 from stepflow_cli.evaluations.scores import read_scores
 from stepflow_cli.evaluations.variants import flow_files, read_variants
 from stepflow_client.evaluation import FlowScore
+from stepflow_client.evaluation.gates import Demands, Limit
 
 FLOW: dict[str, Any] = {
     "schemas": {"type": "object", "properties": {"variables": {"properties": {"tone": {"type": "string"}}}}},
@@ -133,7 +134,7 @@ def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
     [
         ("exct:category", "--score exct:category: there is no module exct | did you mean exact?"),
         ("polite", "--score polite: there is no module polite | built-in scores are exact, contains, regex, "
-         "json_distance, close, schema_valid, latency, output_field; your own are functions in a file: "
+         "json_distance, close, schema_valid, latency, output_field, usage, rubric; your own are functions in a file: "
          "--score scores.py"),
         ("scroes.py", "--score scroes.py: scroes.py does not exist | did you mean scores.py?"),
         ("scores.py:poltie", "scores.py has no score poltie | did you mean polite?"),
@@ -189,11 +190,11 @@ def test_wrong_numbers_of_worst_cases(word: str) -> None:
 
 
 def test_names_are_checked_before_anything_runs() -> None:
-    limits = Limits([Limit("length.tone", 1), Limit("failed", 0.1, "v2")], [Limit(None, 0.1)])
-    limits.check(["length"], ["now", "v2"])
+    demands = Demands([Limit("length.tone", 1), Limit("failed", 0.1, "v2")], [Limit(None, 0.1)])
+    check_demands(demands, ["length"], ["now", "v2"])
     with pytest.raises(Problem) as error:
-        limits.check(["exact.category"], ["now", "v2"])
+        check_demands(demands, ["exact.category"], ["now", "v2"])
     assert said(error) == "--fail-below: there is no score length.tone | the scores are exact.category, failed"
     with pytest.raises(Problem) as error:
-        limits.check(["length"], ["now", "v3"])
+        check_demands(demands, ["length"], ["now", "v3"])
     assert said(error) == "--fail-below: there is no variant v2 | the variants are now, v3"

@@ -33,6 +33,7 @@ BUILTIN = {
     "latency": "latency",
     "output_field": "output_field:PATH[:lower]",
     "usage": "usage[:PATH]",
+    "rubric": "rubric:TEXT",
 }
 """The built-in scores, and how they are written."""
 
@@ -82,7 +83,7 @@ def _flow_score(path: str) -> Any:
 def _builtin(kind: str, rest: str, word: str) -> Any:
     from stepflow_client import InvalidArgumentError
 
-    path, colon, more = rest.partition(":")
+    path, colon, more = (rest, "", "") if kind == "rubric" else rest.partition(":")
     try:
         made = _made(kind, path, more if colon else None)
     except InvalidArgumentError as error:
@@ -94,12 +95,14 @@ def _builtin(kind: str, rest: str, word: str) -> Any:
 
 def _made(kind: str, path: str, more: str | None) -> Any:
     """Return a built-in score; None if what is given besides its path does not fit."""
-    from stepflow_client.evaluation import scores
+    from stepflow_client.evaluation import rubric, scores
     from stepflow_client.flows.file import load_file
 
     match kind:
         case "exact" | "json_distance" | "usage" if more is None:
             return getattr(scores, kind)(path)
+        case "rubric" if path:
+            return rubric(path)
         case "contains":
             return scores.contains(path, more)
         case "regex" if more is not None:

@@ -21,6 +21,7 @@ from .flow_score import FlowScore
 from .gates import Gate
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
 from .report import EvaluationReport
+from .rubric import rubric
 from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid, usage
 from .slices import SliceScore
 from .variant_comparison import (
@@ -61,6 +62,7 @@ __all__ = [
     "latency",
     "output_field",
     "regex",
+    "rubric",
     "schema_valid",
     "sync_evaluate",
     "sync_history_cases",

@@ -64,7 +64,7 @@ class FlowScore:
             ScoreFailedError: If the run failed, or if the item does not fit the input schema of the flow.
             TransportError: If the server cannot be reached.
         """
-        given = {"input": item.input, "output": item.output, "expected": item.expected}
+        given = self._given(item)
         check = ValueCheck.of(self.flow)
         if check is not None:
             try:
@@ -76,7 +76,15 @@ class FlowScore:
         if not result.is_success:
             message = result.error.message if result.error else f"its run was {result.status.value}"
             raise ScoreFailedError(f"{message} (run {result.run_id})")
-        return result.output
+        return self._read(result.output)
+
+    def _given(self, item: EvaluationItem) -> Any:
+        """Return the input of the flow for an item."""
+        return {"input": item.input, "output": item.output, "expected": item.expected}
+
+    def _read(self, output: Any) -> Any:
+        """Return the score that an output of the flow means."""
+        return output
 
 
 class ScoreFailedError(Exception):
