@@ -189,6 +189,7 @@ WITHOUT_TIMEOUT = {
     "OutcomeStream.chunks": "`timeout=` of `map`",
     "StepflowRuntime.await_ready": "`startup_timeout` of the runtime",
     "evaluation.evaluate": "an evaluation with a journal may be stopped at any time, and goes on with the same call",
+    "evaluation.history_cases": "each request has the client's timeout; there may be thousands",
     "read_inputs": "no request",
     "tools.FlowTool.call": "`max_wait`, after which the result says that the run goes on",
     "tools.FlowTools.call": "`max_wait`, after which the result says that the run goes on",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ..types.shown import Record
 from .report_text import change_texts
@@ -14,7 +14,6 @@ from .statistics import holm
 from .variant_comparison import FAILED, ScoreChange
 
 if TYPE_CHECKING:
-    from .report import EvaluationReport
     from .statistics import Change
 
 Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
@@ -62,7 +61,7 @@ class Demands(NamedTuple):
         return found[-1] if found else 0.0
 
 
-def gates_of(report: EvaluationReport, demands: Demands) -> Iterator[Gate]:
+def gates_of(report: Any, demands: Demands) -> Iterator[Gate]:
     """Yield the gates of the variants of a report, except its baselines."""
     earlier = report._baselines or {}
     for variant in report.variants:
@@ -83,7 +82,7 @@ def gates_of(report: EvaluationReport, demands: Demands) -> Iterator[Gate]:
             yield from _baseline_gates(report, earlier[variant], variant, demands)
 
 
-def _limit_gate(report: EvaluationReport, limit: Limit, variant: str) -> Gate:
+def _limit_gate(report: Any, limit: Limit, variant: str) -> Gate:
     score = limit.score or ""
     found = next((each for each in report.compare(variant, variant)._changes() if each.score == score), None)
     is_lower = found is not None and bool(found.lower_is_better)
@@ -96,7 +95,7 @@ def _limit_gate(report: EvaluationReport, limit: Limit, variant: str) -> Gate:
     return Gate(variant, condition, "passed", told)
 
 
-def _baseline_gates(report: EvaluationReport, before: str, variant: str, demands: Demands) -> Iterator[Gate]:
+def _baseline_gates(report: Any, before: str, variant: str, demands: Demands) -> Iterator[Gate]:
     """Yield a gate for each score that can become worse, corrected for their number by the method of Holm."""
     comparison, changes = report._compared(before, variant)
     if comparison.failed is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._base.text import short_json
 from ..types.shown import Record
@@ -13,9 +13,6 @@ from .records import EvaluationItem
 from .scores import MISSING, part_at, path_of
 from .statistics import holm
 from .variant_comparison import Verdict, verdict_of
-
-if TYPE_CHECKING:
-    from .report import EvaluationReport
 
 _TAGS = ("tags", "tag")
 
@@ -79,7 +76,7 @@ def _values(item: EvaluationItem, field: str, path: Any) -> list[str]:
     return [value if isinstance(value, str) else short_json(value, 60)]
 
 
-def slice_scores(slices: Mapping[str, EvaluationReport]) -> list[SliceScore]:
+def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     """Return the scores of all variants in all slices."""
     compared = {
         (value, variant): report._compared(before, variant)
