@@ -164,7 +164,7 @@ def test_a_variable_that_the_flow_does_not_have(given: tuple[str, str], stepflow
 
 @pytest.mark.usefixtures("server")
 def test_text_that_looks_like_an_expression_is_noted(stepflow: Stepflow) -> None:
-    steps = "- {id: a, component: /builtin/noop, input: {x: {$inptu: $.name}, y: $input.name}}\n"
+    steps = "- {id: a, component: /builtin/noop, input: {x: {$field: $.name}, y: About $input.name}}\n"
     (stepflow.folder / "near.yaml").write_text(f"steps:\n{steps}output: {{$step: a}}\n")
     found = stepflow("validate", "--offline", "near.yaml")
     # Each time: flows without such text are remembered, and not checked again.
@@ -174,5 +174,5 @@ def test_text_that_looks_like_an_expression_is_noted(stepflow: Stepflow) -> None
         for line in done.stderr.splitlines():
             place, _, said = line.removeprefix("stepflow: ").partition(": ")
             assert f"{place}: warning: {said.partition(';')[0]}" in found.stdout
-    assert "near.yaml:2:49: '$inptu' is no keyword" in done.stderr
+    assert "near.yaml:2:49: '$field' is no keyword" in done.stderr
     assert stepflow("run", "near.yaml", "--input-json", "{}", "--no-check").stderr == ""

@@ -190,7 +190,8 @@ def test_corrections_keep_the_file(stepflow: Stepflow) -> None:
     (stepflow.folder / "link.yaml").symlink_to("real.yaml")
     (stepflow.folder / "real.yaml").chmod(0o640)
     done = stepflow("validate", "--offline", "link.yaml", "--fix")
-    assert done.code == 0
+    # '$form' is left: which expression it stands for is not certain.
+    assert done.code == 3
     assert "link.yaml: 1 correction, 2 findings left\n" in done.stderr
     assert (stepflow.folder / "real.yaml").read_bytes() == text.replace("ouput", "output").encode()
     assert (stepflow.folder / "link.yaml").is_symlink()

@@ -75,7 +75,7 @@ class Mistake(NamedTuple):
     wrong: str
     rule: str
     hint: str = ""
-    """A part of the hint. Empty if `--fix` has to restore the flow."""
+    """A part of the message and its hint. Empty if `--fix` has to restore the flow."""
     level: str = "error"
 
     @property
@@ -145,5 +145,49 @@ _VALUES = [
     Mistake(_INNER, "          output: {result: {$variable: «nowhere}}\n", "unset-variable", "default"),
 ]  # fmt: skip
 
-MISTAKES = [*_KEYWORDS, *_VALUES]
+_MAX = "max_iterations: 3"
+_ITEMS = "max_concurrency: 4"
+_CONDITION = "{$if: {$input: $.urgent},"
+_PATH = 'path: "$.messages[0].content"'
+
+_LIMITS = [
+    Mistake(_MAX, 'max_iterations: «"3"', "component-input"),
+    Mistake(_MAX, "max_iterations: «-1", "component-input", "at least 0"),
+    Mistake(_MAX, "max_iterations: «yes", "component-input", "integer"),
+    Mistake(_MAX, "max_iterations: «5000000000", "component-input", "at most"),
+    Mistake(_MAX, "«max_iteration: 3", "component-input"),
+    Mistake(_ITEMS, 'max_concurrency: «"4"', "component-input"),
+    Mistake(_ITEMS, "max_concurrency: «-1", "component-input", "at least 0"),
+    Mistake(_ITEMS, "max_concurrency: «true", "component-input", "integer"),
+    Mistake("duration_ms: 5", "duration_ms: «-5", "component-input", "at least 0"),
+    Mistake("duration_ms: 5", 'duration_ms: «"5"', "component-input"),
+]
+
+_CONDITIONS = [
+    Mistake(_CONDITION, "{$if: «{not: {$input: $.urgent}},", "constant-condition", "swap 'then' and 'else'"),
+    Mistake(_CONDITION, "{$if: «{eq: [{$input: $.urgent}, true]},", "constant-condition", "no operators"),
+    Mistake(_CONDITION, "{$if: «{$eq: [{$input: $.urgent}, true]},", "constant-condition", "no operators"),
+    Mistake(_CONDITION, "{$if: «{condition: {$input: $.urgent}},", "constant-condition", "the condition itself"),
+    Mistake(_CONDITION, '{$if: «"false",', "constant-condition", "are true", "warning"),
+    Mistake("else: {$variable: prefix}", "«otherwise: {$variable: prefix}", "ignored-key", "write 'else'"),
+    Mistake(_PATH, 'path: «"messages[0].content"', "ambiguous-path"),
+    Mistake("path: $.result}", "path: «result.text}", "ambiguous-path", "write $.result.text"),
+]
+
+_DATA = [
+    Mistake("{$step: wait}", "{«$setp: wait}", "unknown-keyword"),
+    Mistake("{$step: wait}", "{«step: wait}", "unknown-keyword", "write $step"),
+    Mistake("{$step: wait}", '«"{$step: wait}"', "template", "remove the quotes"),
+    Mistake("{$step: wait}", '«"{{ steps.wait.x }}"', "template", "write {$step: wait, path: $.x}"),
+    Mistake("{$variable: key}", "{«$var: key}", "unknown-keyword", "did you mean '$variable'?"),
+    Mistake("{$variable: key}", '«"${LETTER_KEY}"', "template", "write {$variable: LETTER_KEY}", "warning"),
+    Mistake("{$input: $.name}", "{«$item: $.name}", "unknown-keyword", "$input is the item"),
+    Mistake("    $literal:\n          steps", "    «literal:\n          steps", "unknown-keyword", "write $literal"),
+    Mistake("component: /builtin/sleep", "component: «builtin.sleep", "component-slash", "'/builtin/sleep'"),
+    Mistake("component: /builtin/sleep", "component: «http://x/noop", "component-slash", "/PREFIX/NAME"),
+    Mistake("component: /builtin/sleep", "«uses: /builtin/sleep", "unknown-key", "write 'component'"),
+    Mistake("    input: {duration_ms: 5}", "    «with: {duration_ms: 5}", "unknown-key", "write 'input'"),
+]
+
+MISTAKES = [*_KEYWORDS, *_VALUES, *_LIMITS, *_CONDITIONS, *_DATA]
 """All mistakes."""

@@ -15,6 +15,13 @@ def test_the_flow_has_no_mistake() -> None:
     assert find_in_text(FLOW, "flow.yaml", type_check=True) == []
 
 
+def test_most_mistakes_have_a_correction() -> None:
+    # The others have a message that says what is allowed.
+    corrections = [each for each in MISTAKES if not each.hint or each.hint not in ("at least 0", "at most", "integer")]
+    assert len({each.marked for each in MISTAKES}) == len(MISTAKES) >= 60
+    assert len(corrections) >= 50
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.wrong.strip())
 def test_a_mistake_is_found_and_corrected(mistake: Mistake) -> None:
     before, mark, after = mistake.marked.partition("«")
@@ -23,6 +30,6 @@ def test_a_mistake_is_found_and_corrected(mistake: Mistake) -> None:
     found = find_in_text(before + after, "flow.yaml")
     here = [each for each in found if (each.line, each.column, each.rule) == (line, column, mistake.rule)]
     assert [each.level for each in here] == [mistake.level], [(e.line, e.column, e.rule, e.message) for e in found]
-    assert mistake.hint in (here[0].hint or "")
+    assert mistake.hint in f"{here[0].message} {here[0].hint}"
     if not mistake.hint:
         assert corrected(FlowText(before + after, "flow.yaml"), find_in).flow.text == FLOW

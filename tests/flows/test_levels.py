@@ -139,7 +139,9 @@ def test_each_fault_is_reported_once(text: str, expected: tuple[str, str]) -> No
 @pytest.mark.parametrize(("text", "hint"), _TEXTS)
 def test_an_expression_in_a_text_is_found_with_what_to_write(text: str, hint: str) -> None:
     found = find_in_text(_flow(f"'{text}'"), "f.yaml")
-    assert [(each.rule, each.level, each.hint) for each in found] == [("template", "warning", hint)]
+    # A component may evaluate a longer text itself.
+    level = "warning" if "About" in text else "error"
+    assert [(each.rule, each.level, each.hint) for each in found] == [("template", level, hint)]
 
 
 @pytest.mark.parametrize(("output", "hint"), _FORGOTTEN)
@@ -147,9 +149,7 @@ def test_a_forgotten_dollar_is_found_at_its_place(output: str, hint: str) -> Non
     text = _flow(output.replace("«", ""), f"id: a, {_NOOP}")
     # The step is not said to be unused: the reference that lacks its $ may name it.
     found = find_in_text(text, "f.yaml")
-    assert [(each.rule, each.level, each.line, each.hint) for each in found] == [
-        ("unknown-keyword", "warning", 5, hint)
-    ]
+    assert [(each.rule, each.level, each.line, each.hint) for each in found] == [("unknown-keyword", "error", 5, hint)]
 
 
 def test_a_wrong_reference_brings_no_other_finding() -> None:

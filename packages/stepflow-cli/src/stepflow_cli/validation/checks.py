@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ServerConnectionError, StepflowClientError
-from stepflow_client._command import excerpt_of, find_in
+from stepflow_client._command import excerpt_of, find_in, suppressions_in
 from stepflow_client.flows.components import components_of
 from stepflow_client.flows.expressions import PathError, parse_path
 from stepflow_client.flows.file import load_file
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ..server.connect import Target
 
 _SAME = {
-    "unreachableStep": ("unused-step",),
     "undefinedVariable": ("undeclared-variable",),
     "undefinedRequiredVariable": ("undeclared-variable",),
     "invalidComponent": ("component-slash",),
@@ -224,6 +223,7 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
     flow = checked.flow
     if flow is not None and not isinstance(flow.root.value, dict):
         return
+    is_suppressed = suppressions_in(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(each.level == "fatal" for each in checked.findings):
         # The server gives no position for what it cannot parse; the offline checks do.
@@ -233,10 +233,15 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
             checked.unchecked += 1
             continue
         if flow is not None:
+            # The offline checks find the steps that never run; the server does not know mustExecute here.
+            if record["kind"] == "unreachableStep":
+                continue
             node = locate(flow.root, record["path"])
             # Without a file, a flow of Python has no lines.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
-            if _is_known(record, line, checked.findings):
+            rules = (record["kind"], *_SAME.get(record["kind"], ()))
+            is_known = any(_is_same(record, rules, line, each) for each in checked.findings)
+            if is_known or (is_suppressed is not None and is_suppressed(line, rules)):
                 continue
             file = checked.name if checked.name == "-" else flow.name or checked.name
             record |= {"file": file, "line": line, "column": column}
@@ -244,9 +249,8 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
         checked.records.append(record)
 
 
-def _is_known(record: Mapping[str, Any], line: int, findings: Iterable[Finding]) -> bool:
-    same = _SAME.get(record["kind"], ())
-    return any(each.rule in same and (each.line == line or each.path == record["path"]) for each in findings)
+def _is_same(record: Mapping[str, Any], rules: Collection[str], line: int, finding: Finding) -> bool:
+    return finding.rule in rules and (finding.line == line or finding.path == record["path"])
 
 
 def read_components(path: str) -> Any:

@@ -264,7 +264,7 @@ class FlowStore:
         try:
             return await self._connection.call(
                 api.store_flow(body={"flow": sent, "dryRun": dry_run}),
-                lambda answer: (_findings(answer), responses.flow_id(answer)),
+                lambda answer: (_findings(answer, flow), responses.flow_id(answer)),
             )
         except InvalidRequestError as error:
             # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
@@ -328,11 +328,15 @@ class FlowStore:
         return _validation(found)
 
 
-def _findings(answer: dict[str, Any]) -> list[dict[str, Any]]:
+def _findings(answer: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the diagnostics of a flow, without the false ones: servers call mustExecute steps unreachable."""
     found = (answer.get("diagnostics") or {}).get("diagnostics", [])
     if not isinstance(found, list) or not set(map(type, found)) <= {dict}:
         raise TypeError("the diagnostics are no list of objects")
-    return found
+    steps = flow.get("steps")
+    run = {f"$.steps[{index}]" for index, step in enumerate(steps if isinstance(steps, list) else ())
+           if isinstance(step, Mapping) and step.get("mustExecute") is True}  # fmt: skip
+    return [each for each in found if each.get("kind") != "unreachableStep" or each.get("path") not in run]
 
 
 def _validation(found: list[dict[str, Any]]) -> ValidationResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._base.collector import collector_paused
@@ -110,12 +110,11 @@ def find_in(
         found = [with_syntax_fix(flow, syntax_finding(flow.name, flow.error))]
     if not found:
         return []
-    lines = flow.lines
-    suppressed = _suppressions(lines if "stepflow:" in flow.text else ())
+    is_suppressed = suppressions_in(flow)
     shown = [
-        each._replace(excerpt=excerpt_of(lines, each.line, each.column), file=flow.name, at=None, key=None)
+        each._replace(excerpt=excerpt_of(flow.lines, each.line, each.column), file=flow.name, at=None, key=None)
         for each in found
-        if not (suppressed and _is_suppressed(each, suppressed))
+        if not is_suppressed(each.line, (each.rule,))
     ]
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
 
@@ -193,22 +192,20 @@ def _check_value(node: Node, found: Findings) -> None:
                   "loses digits", "put it in quotes")  # fmt: skip
 
 
-def _suppressions(lines: Sequence[str]) -> dict[int, list[set[str]]]:
-    """Return the rules that comments suppress, by line; those in line 0 in the whole file. No rules stand for all."""
+def suppressions_in(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
+    """Return a function that returns whether comments suppress one of several rules in a line."""
+    # By line, with those of the whole file in line 0. No rules stand for all.
     found: dict[int, list[set[str]]] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):
         comment = re.search(_IGNORE, line) if "stepflow:" in line else None
         if comment is not None:
             rules = {each.strip() for each in (comment["rules"] or "").split(",")} - {""}
             is_alone = not line[: comment.start()].strip()
             for place in (number, *((number + 1,) if is_alone else ()), *((0,) if comment["file"] else ())):
                 found.setdefault(place, []).append(rules)
-    return found
-
-
-def _is_suppressed(finding: Finding, suppressed: Mapping[int, list[set[str]]]) -> bool:
-    places = (0, finding.line)
-    return any(not rules or finding.rule in rules for line in places for rules in suppressed.get(line, ()))
+    return lambda line, rules: any(
+        not suppressed or not suppressed.isdisjoint(rules) for place in (0, line) for suppressed in found.get(place, ())
+    )
 
 
 def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:

@@ -14,6 +14,7 @@ from ..flows.findings import Findings
 from ..flows.graph import inner_flow
 from ..flows.json_schema import definitions_of, mismatches
 from ..flows.source import Node
+from .declared_rules import level_of
 from .flow_model import FlowModel, Step, node_of_inner
 
 if TYPE_CHECKING:
@@ -38,13 +39,18 @@ def check_component(step: Step, catalogue: Catalogue, found: Findings) -> None:
     if catalogue.is_denied(step.component):
         found.add("unknown-component", "error", node, f"the routes of the server do not lead to {node.value!r}",
                   "its configuration denies it, or does not allow it")  # fmt: skip
+    elif "://" in step.component:
+        found.add("component-slash", "error", node, f"component {node.value!r} is a URL: it has no route",
+                  "write /PREFIX/NAME, with the prefix of a route of the server")  # fmt: skip
     elif step.component != _tidy(step.component):
         found.add("component-slash", "error", node, f"component {node.value!r} has no route: names have no blanks "
                   "at their ends and no empty parts", f"write {_tidy(step.component)}")  # fmt: skip
     elif not step.component.startswith("/"):
+        dotted = "/" + step.component.replace(".", "/")
         found.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
-                  "route", near(node.value, [each for each in known if each.endswith(f"/{node.value}")] or
-                                [*known, "/" + node.value]))  # fmt: skip
+                  "route", did_you_mean(dotted) if dotted in known else
+                  near(node.value, [each for each in known if each.endswith(f"/{node.value}")] or
+                       [*known, "/" + node.value]))  # fmt: skip
     elif known_schemas := catalogue.schemas(step.component):
         _check_input(step, known_schemas[0], found)
     else:
@@ -76,8 +82,8 @@ def check_output_paths(model: FlowModel, catalogue: Catalogue, found: Findings) 
             continue
         wrong = types.behind(type, portable_path(path) or (), keeps_null=True)
         if wrong.problem:
-            found.add("unknown-output-path", wrong.level, read.node.items["path"], f"{wrong.problem} ({whose})",
-                      wrong.hint)  # fmt: skip
+            found.add("unknown-output-path", level_of(read, wrong.level), read.node.items["path"],
+                      f"{wrong.problem} ({whose})", wrong.hint)  # fmt: skip
         else:
             right.add(key)
 
@@ -104,14 +110,16 @@ def _nearest(component: str, known: Components) -> str:
     """Return a hint with the most similar component. A name without a path is suggested with the same prefix."""
     prefix, _, name = component.rpartition("/")
     given = component.strip("/").split("/", 1)[0]
-    found = nearest(component, known)
+    same = {each.removeprefix(f"{prefix}/") for each in known if each.startswith(f"{prefix}/")}
+    # The names alone, as any two with the same prefix are similar.
+    found = nearest(name, same) if same else nearest(component, known)
     if found is not None:
-        return did_you_mean(found)
+        return did_you_mean(f"{prefix}/{found}" if same else found)
     behind = nearest(name, {each for each in known if not each.startswith("/")})
     if behind is not None:
         return did_you_mean(f"{prefix}/{behind}")
-    same = [each for each in known if each.startswith(f"/{given}/")]
-    return near(component, same or known, "components are")
+    listed = [each for each in known if each.startswith(f"/{given}/")] or known
+    return f"components are: {', '.join([*listed][:12])}{', ...' if len(listed) > 12 else ''}"
 
 
 def _check_input(step: Step, schema: Any, found: Findings) -> None:
@@ -127,6 +135,8 @@ def _check_input(step: Step, schema: Any, found: Findings) -> None:
             level, what = "error" if (wrong.hint or "").startswith("did") else "warning", "ignores this"
         else:
             level, what = "warning" if step.uses_default else "error", "refuses this input"
+        if isinstance(wrong.value, str) and wrong.value.isdecimal() and "wants integer" in wrong.message:
+            wrong = wrong._replace(hint=f"write {wrong.value} without quotes")
         found.add_mismatch("component-input", level, given, wrong, f"{step.component} {what}: ")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-from .._base.text import near, nearest
+from .._base.text import did_you_mean, near, nearest
 from .._editing.text_edits import one_line
-from ..flows.expressions import KEYWORDS, PathError, ambiguity, keyword_of, parse_path
+from ..flows.expressions import KEYWORDS, PathError, ambiguity, keyword_of, parse_path, write_path
 from ..flows.findings import Findings
 from ..flows.source import Node
 
@@ -27,6 +27,10 @@ _READ = rf"""
     """
 _QUOTED = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
 _OTHER = r"\{\{[^{}]*\$[^{}]*\}\}"
+_ENVIRONMENT = r"\s*\$\{(\w+)\}\s*"
+_CONSTANT = "0, empty text and empty lists are true"
+_ALIASES = {"$var": "$variable", "$vars": "$variable"}
+_ITEMS = ("$item", "$items", "$each")
 _OUTPUTS = ("output", "outputs", "result")
 """Names for the output of a step in other formats of workflows."""
 
@@ -48,9 +52,11 @@ def check_expression(node: Node, found: Findings, steps: Container[str] = ()) ->
         case "$if":
             if "then" not in node.items:
                 found.add("missing-then", "fatal", node, "an $if needs 'then'", "add then: ...", key=word)
-            if value.value is not None and not isinstance(value.value, (bool, dict)):
-                found.add("constant-condition", "warning", value, "this condition is always true: only null, false and "
-                          "a failed condition are false", "0, empty text and empty lists are true")  # fmt: skip
+            if value.value is not None and not isinstance(value.value, bool) and keyword_of(value.items) is None:
+                # An object is meant to be evaluated.
+                level, hint = ("error", _of_condition(value)) if value.items else ("warning", _CONSTANT)
+                found.add("constant-condition", level, value, "this condition is always true: only null, false and "
+                          "a failed condition are false", hint)  # fmt: skip
             for key in ("$if", "then", "else"):
                 if key in node.items:
                     check_expression(node.items[key], found, steps)
@@ -74,19 +80,38 @@ def check_expression(node: Node, found: Findings, steps: Container[str] = ()) ->
 
 def _check_plain(node: Node, found: Findings, steps: Container[str]) -> None:
     if (word := _forgotten(node, steps)) is not None:
-        found.add("unknown-keyword", "warning", node, f"{word!r} without $ is no keyword: the object is passed on as "
+        found.add("unknown-keyword", "error", node, f"{word!r} without $ is no keyword: the object is passed on as "
                   "data", f"write ${word}", key=word)  # fmt: skip
         return
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
-            level = "error" if nearest(key, KEYWORDS, 0.85) else "warning"
-            found.add("unknown-keyword", level, node, f"{key!r} is no keyword: the object "
-                      "is passed on as data", near(key, KEYWORDS, "expressions are"), key=key)  # fmt: skip
+            hint = _meant(key)
+            found.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is no keyword: the object is "
+                      "passed on as data", hint or f"expressions are: {', '.join(KEYWORDS)}", key=key)  # fmt: skip
         check_expression(child, found, steps)
     for child in node.elements:
         check_expression(child, found, steps)
     if isinstance(node.value, str) and ("$" in node.value or "{{" in node.value):
         _check_text(node, found)
+
+
+def _meant(key: str) -> str | None:
+    """Return a hint with the expression that a key stands for; None if it may be data."""
+    if key in _ITEMS:
+        return "in the flow of map, $input is the item"
+    meant = _ALIASES.get(key) or nearest(key, KEYWORDS, 0.75)
+    return did_you_mean(meant) if meant else None
+
+
+def _of_condition(condition: Node) -> str:
+    """Return what to write in place of an object that is no expression."""
+    match next(iter(condition.items)).removeprefix("$").lower():
+        case "not":
+            return "write the condition without 'not', and swap 'then' and 'else'"
+        case "condition" | "if" | "test" | "when":
+            return "write the condition itself as the value of $if"
+        case _:
+            return "there are no operators: compare values in a component, and use its output as the condition"
 
 
 def _forgotten(node: Node, steps: Container[str]) -> str | None:
@@ -97,6 +122,8 @@ def _forgotten(node: Node, steps: Container[str]) -> str | None:
     if len(keys) == 1 and (word := next(iter(keys))) in ("input", "variable"):
         value = node.items[word].value
         return word if isinstance(value, str) and value.startswith(("$.", "$[")) else None
+    if keys == {"literal"}:
+        return "literal" if not node.items["literal"].items.keys().isdisjoint(("steps", "output")) else None
     if keys == {"coalesce"}:
         return "coalesce" if any(keyword_of(each.items) for each in node.items["coalesce"].elements) else None
     if keys in ({"if", "then"}, {"if", "then", "else"}):
@@ -111,9 +138,11 @@ def _beside(node: Node, word: str, key: str, found: Findings) -> None:
         return
     allowed = _BESIDE.get(word, ()) if word != "$from" else ()
     hint = near(key, allowed, f"beside {word}") if allowed else f"nothing beside {word} is read"
+    if word == "$if" and key == "otherwise":
+        hint = "write 'else'"
     if word == "$input" and key == "path":
         hint = "write the path as the value of $input"
-    level = "error" if nearest(key, allowed) else "warning"
+    level = "error" if nearest(key, allowed) or hint == "write 'else'" else "warning"
     found.add("ignored-key", level, node, f"{key!r} beside {word} is ignored", hint, key=key)
 
 
@@ -130,8 +159,11 @@ def _check_path(node: Node, word: str, found: Findings) -> None:
                   "write $.name[0]['other name']")  # fmt: skip
         return
     reason = ambiguity(node.value)
-    if reason:
+    if reason and node.value.strip().startswith("$"):
         found.add("ambiguous-path", "warning", node, reason)
+    elif reason:
+        found.add("ambiguous-path", "error", node, f"{reason}, or {write_path([node.value])} for the field",
+                  f"write $.{node.value.strip()}")  # fmt: skip
 
 
 def _check_text(node: Node, found: Findings) -> None:
@@ -140,13 +172,19 @@ def _check_text(node: Node, found: Findings) -> None:
     read = re.search(_READ, text, re.VERBOSE)
     if read is not None:
         hint = f"write {_written(read[read.lastgroup or 0])} in place of the text"
-        if read[0] != text.strip():
-            hint += ": a component can put texts together"
-        found.add("template", "warning", node, f"text is never evaluated: {read[0].strip()!r} reaches the component as "
-                  "it is", hint)  # fmt: skip
+        is_whole = read[0].strip() == text.strip()
+        hint += "" if is_whole else ": a component can put texts together"
+        # A component may evaluate templates itself.
+        level = "error" if is_whole else "warning"
+        found.add("template", level, node, f"text is never evaluated: {read[0].strip()!r} reaches the component as it "
+                  "is", hint)  # fmt: skip
     elif re.fullmatch(_QUOTED, text):
-        found.add("template", "warning", node, f"text is never evaluated: {text.strip()!r} reaches the component as it "
+        found.add("template", "error", node, f"text is never evaluated: {text.strip()!r} reaches the component as it "
                   "is", "remove the quotes")  # fmt: skip
+    elif (name := re.fullmatch(_ENVIRONMENT, text)) is not None:
+        hint = f"write {{$variable: {name[1]}}}, and declare the variable with env_var: {name[1]}"
+        found.add("template", "warning", node, f"text is never evaluated: {text.strip()!r} reaches the component as it "
+                  "is", hint)  # fmt: skip
     elif re.search(_OTHER, text):
         found.add("template", "warning", node, "text is never evaluated: {{ }} reaches the component as it is",
                   "put the expression in place of the text")  # fmt: skip

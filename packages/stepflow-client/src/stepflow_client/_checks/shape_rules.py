@@ -51,6 +51,10 @@ _EARLIER = {
     "includes": "use a file for each flow",
     "timeout": "no release has it",
     "retry": "write onError: {action: retry, maxRetries: 3}",
+    "uses": "write 'component'",
+    "run": "write 'component'",
+    "with": "write 'input'",
+    "inputs": "write 'input'",
 }
 
 _EXPECTS = "write output: {outcome: success, result: ...}"
@@ -277,7 +281,8 @@ def _mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, 
             found.add("wrong-type", "fatal", child, f"servers before 0.11 refuse null for {key}",
                       f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
-            level = "error" if key == "examples" else "fatal"
+            # Servers are not sent examples and tests.
+            level = "fatal" if key not in ("examples", "test") else "error" if _is_lost(child) else "warning"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
             found.add("wrong-type", level, child, f"{key} is {kind}, not {_kind(child.value)}", hint)
     for key in required:
@@ -293,7 +298,7 @@ def _unknown(node: Node, key: str, what: str, known: dict[str, str], found: Find
     same = next((each for each in known if _plain(each) == _plain(key)), None)
     earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_plain(key))
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
-    level = "error" if _is_lost(node.items[key]) and (same or (not earlier and nearest(key, known))) else "warning"
+    level = "error" if _is_lost(node.items[key]) and (same or earlier or nearest(key, known)) else "warning"
     found.add("unknown-key", level, node, f"{what} has no key {key!r}: servers drop it in silence", hint, key=key)
 
 

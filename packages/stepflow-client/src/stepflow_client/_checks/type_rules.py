@@ -12,6 +12,7 @@ from ..flows.findings import Findings
 from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, paths_in, without_null
 from ..flows.schema_types import schema_of
 from ..flows.source import Node
+from .declared_rules import level_of
 from .expression_types import Scope, Slot, read, slots_of, type_of
 from .flow_model import Read
 from .flow_types import FlowTypes, StepTypes, Use, elements_of, type_flow, uses_of
@@ -99,7 +100,7 @@ class _Check:
             at = each.node.items["path"] if each.kind == "step" else each.target
             whose = {"step": f"the output of step {each.step!r}", "input": "the flow's input"}.get(each.kind)
             message = f"{behind.problem} ({whose})" if whose else behind.problem
-            self.found.add(_PATHS[each.kind], behind.level, at, message, behind.hint)
+            self.found.add(_PATHS[each.kind], level_of(each, behind.level), at, message, behind.hint)
 
     def _untyped(self, step: StepTypes) -> None:
         """Find a step with an unknown output type, except for builtin components, whose output depends on the input."""

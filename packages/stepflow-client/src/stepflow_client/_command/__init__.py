@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._cases.flow_cases import is_lost, tests_in
     from .._cases.mock_outcomes import flow_result
     from .._cases.selection import names_of
-    from .._checks.checker import excerpt_of, find_in, result_of
+    from .._checks.checker import excerpt_of, find_in, result_of, suppressions_in
     from .._checks.config_rules import find_in_config
     from .._checks.expression_types import read, variable_type
     from .._checks.flow_model import FlowModel, Read, Step, flow_within, node_of_inner
@@ -77,8 +77,8 @@ __all__ = [
     "listening", "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
     "node_of_inner", "open_marks", "output_format_of", "parse_toml", "parse_url", "passing_lines", "progress_of",
     "read",
-    "read_outcomes", "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "sync_together",
-    "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "with_hint",
+    "read_outcomes", "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "suppressions_in",
+    "sync_together", "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "with_hint",
     "without_cases", "write_yaml",
 ]  # fmt: skip
 
@@ -97,7 +97,7 @@ __getattr__, __dir__ = lazy_names(
         "._cases.flow_cases": ["is_lost", "tests_in"],
         "._cases.mock_outcomes": ["flow_result"],
         "._cases.selection": ["names_of"],
-        "._checks.checker": ["excerpt_of", "find_in", "result_of"],
+        "._checks.checker": ["excerpt_of", "find_in", "result_of", "suppressions_in"],
         "._checks.config_rules": ["find_in_config"],
         "._checks.expression_types": ["read", "variable_type"],
         "._checks.flow_model": ["FlowModel", "Read", "Step", "flow_within", "node_of_inner"],

@@ -141,6 +141,10 @@ class _Rewriter:
                 return self.of_wrong_scalar(at), True
             case "large-integer":
                 return self.replaced(at, json.dumps(text[at.start : at.end])), False
+            case "ambiguous-path" if found := re.fullmatch(r"write (\$\..+)", hint):
+                return self.replaced(at, written(text, found[1])), True
+            case "component-input" if found := re.fullmatch(r"write (\d+) without quotes", hint):
+                return self.replaced(at, found[1]), True
             case "malformed-path" if isinstance(at.value, str) and re.match(r"\$[A-Za-z_]", at.value):
                 return self.replaced(at, written(text, f"$.{at.value[1:]}")), True
             case "unknown-key" if found := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):

@@ -150,9 +150,9 @@ class OpenaiOutput:
 def openai(
     *,
     messages: Sequence[Any],
-    api_key: Any = None,
-    max_tokens: Any = None,
-    temperature: Any = None,
+    api_key: str | None = None,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
     step: str | None = None,
     on_error: OnError[OpenaiOutput] | None = None,
     must_execute: bool = False,

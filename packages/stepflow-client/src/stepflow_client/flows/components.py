@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": "string"}
 _WHOLE: dict[str, Any] = {"type": "integer"}
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+_COUNT_OR_NULL: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 
 
 def _object(required: str = "", **properties: Any) -> dict[str, Any]:
@@ -46,11 +48,16 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         ),
     ),
     "/builtin/map": (
-        _object("workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_ANY),
+        _object("workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_COUNT_OR_NULL),
         _object("results successful failed", results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
     ),
     "/builtin/iterate": (
-        _object("flow initial_input", flow={"type": "object"}, initial_input=_ANY, max_iterations=_ANY),
+        _object(
+            "flow initial_input",
+            flow={"type": "object"},
+            initial_input=_ANY,
+            max_iterations={**_COUNT, "maximum": 2**32 - 1},
+        ),
         _object("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
     ),
     "/builtin/eval": (
@@ -58,11 +65,17 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         _object("result run_id", result=_ANY, run_id=_TEXT),
     ),
     "/builtin/openai": (
-        _object("messages", messages={"type": "array"}, max_tokens=_ANY, temperature=_ANY, api_key=_ANY),
+        _object(
+            "messages",
+            messages={"type": "array"},
+            max_tokens=_COUNT_OR_NULL,
+            temperature={"type": ["number", "null"]},
+            api_key={"type": ["string", "null"]},
+        ),
         _object("response", response=_ANY),
     ),
     "/builtin/noop": (_ANY, _ANY),
-    "/builtin/sleep": (_object("duration_ms", duration_ms=_WHOLE, passthrough=_ANY), _ANY),
+    "/builtin/sleep": (_object("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
 }
 """The input and output schemas by the path of the component. Some exist in newer releases only."""
 
