@@ -1,4 +1,4 @@
-"""Random flows of every construct, and random changes to them."""
+"""Random flows of every construct, random changes to them, and flows with what they declare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from tests.flows.mutations import mutated, with_odd_part
 
-__all__ = ["GIVEN", "VARIABLES", "Generated", "generated"]
+__all__ = ["GIVEN", "VARIABLES", "Generated", "declared", "generated"]
 
 GIVEN = {"n": "N", "o": {"k": "K"}, "l": ["L", "M"], "flag": True, "none": None}
 """The input of the generated flows."""
@@ -204,3 +204,103 @@ class _Maker:
         made: Any = {"value": self.value()}
         made |= {f"of {each}": {"$step": each} for each in [*self.messages, *self.others]}
         return self.chance.choice([made, [made], {"$if": self.condition(), "then": made, "else": made}])
+
+
+_UNSET: list[Any] = [
+    {"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"type": ["string", "null"]}, {"type": "object"},
+    {"type": "array"}, {}, {"enum": ["a", "b"]}, {"type": "string", "enum": ["a"]}, {"$ref": "#/$defs/T"},
+    {"$ref": "#/$defs/T", "default": "d"}, {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, {"oneOf": [{"type": "string"}]},
+    {"type": ["string", "integer"]}, {"type": "null"}, {"allOf": [{"type": "string"}]},
+    {"type": "string", "default": "d"},
+]  # fmt: skip
+"""Schemas of variables that runs do not set."""
+
+
+def declared(number: int, seed: int) -> Iterator[Generated]:
+    """Yield flows with variables, optional inputs, sub-flows, limits and conditions; their runs set no variable."""
+    chance = random.Random(seed)
+    for _ in range(number):
+        yield Generated("declared", _text(_Declared(chance).flow()))
+
+
+class _Declared:
+    """Makes one flow. About half of its parts fail for a reason that its text shows."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.variables: dict[str, Any] = {}
+        self.steps: list[dict[str, Any]] = []
+
+    def flow(self) -> dict[str, Any]:
+        """Return a flow whose output reads all parts."""
+        parts = self.chance.choices([self.variable, self.field, self.limited, self.inner, self.stored], k=2)
+        output = {f"p{index}": part() for index, part in enumerate(parts)}
+        properties = {"input": {"type": "object", "properties": {"n": {}, "o": {}, "l": {}, "a": {"default": 1}},
+                                "required": ["n", "o", "l"]},
+                      "variables": {"type": "object", "properties": self.variables}}  # fmt: skip
+        schemas = {"$defs": {"T": {"type": "string"}}, "properties": properties}
+        return {"name": "f", "description": "d", "schemas": schemas, "steps": self.steps, "output": output}
+
+    def step(self, component: str, given: Any) -> dict[str, Any]:
+        """Add a step, and return the expression that reads it."""
+        name = f"s{len(self.steps)}"
+        self.steps.append(_step(name, component, given))
+        return {"$step": name}
+
+    def around(self, read: dict[str, Any]) -> Any:
+        """Return an expression with a read that may fail."""
+        return self.chance.choice([
+            read,
+            [read],
+            {"$if": read, "then": read, "else": 1},
+            {"$if": {"$input": "$.nowhere"}, "then": read, "else": 2},
+            {"$coalesce": [read, 3]},
+            {"$coalesce": [4, read]},
+        ])  # fmt: skip
+
+    def variable(self) -> Any:
+        name = f"v{len(self.variables)}"
+        self.variables[name] = self.chance.choice(_UNSET)
+        read = {"$variable": self.chance.choice([name, f"$.{name}"])}
+        return self.around(self.chance.choice([read, read | {"default": "x"}]))
+
+    def field(self) -> Any:
+        path = self.chance.choice(["n", "$.o.k", "o.k", "l[0]", "$.l[1]", "$.a"])
+        return self.around({"$input": path})
+
+    def limited(self) -> Any:
+        limit = self.chance.choice([0, 1, 7, 2**32 - 1, 2**32, -1, "3", "yes", True, None, [], {"$input": "$.l"}])
+        flow = {"$literal": {"steps": [], "output": {"result": 1}}}
+        match self.chance.randrange(3):
+            case 0:
+                return self.step("iterate", {"initial_input": 1, "max_iterations": limit, "flow": flow})
+            case 1:
+                return self.step("map", {"items": [1], "max_concurrency": limit, "workflow": flow})
+            case _:
+                return self.step("sleep", {"duration_ms": limit if limit in (0, 1, 7, -1, "3", "yes") else True})
+
+    def inner(self) -> Any:
+        """Return a read of the output of a sub-flow that reads a variable."""
+        self.variables.setdefault("outer", {"type": "string", "default": "d"})
+        read = self.chance.choice([{"$variable": "outer"}, {"$variable": "outer", "default": "x"}, {"$input": "$"}])
+        flow: dict[str, Any] = {"steps": [], "output": {"result": self.around(read)}}
+        schema = self.chance.choice([None, {"outer": self.chance.choice(_UNSET[:9])}])
+        if schema is not None:
+            flow["schemas"] = {"properties": {"variables": {"type": "object", "properties": schema}}}
+        if self.chance.random() < 0.2:
+            passed = {"properties": {"variables": {"properties": {"outer": {"default": {"$variable": "outer"}}}}}}
+            flow = {"schemas": passed, "steps": {"$literal": []}, "output": {"$literal": flow["output"]}}
+        else:
+            flow = {"$literal": flow}
+        if self.chance.random() < 0.5:
+            return self.step("iterate", {"initial_input": 1, "flow": flow})
+        return self.step("map", {"items": [1, 2], "workflow": flow})
+
+    def stored(self) -> Any:
+        """Return a read of the output of a stored sub-flow."""
+        self.variables.setdefault("outer", {"type": "string", "default": "d"})
+        read = self.around(self.chance.choice([{"$variable": "outer"}, {"$variable": "outer", "default": "x"}]))
+        flow = {"name": "g", "description": "d", "steps": [], "output": read}
+        blob = self.step("put_blob", {"blob_type": "flow", "data": {"$literal": flow}})
+        return self.step("eval", {"flow_id": {**blob, "path": "$.blob_id"}, "input": 1})

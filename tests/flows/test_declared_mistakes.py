@@ -15,6 +15,25 @@ def test_the_flow_has_no_mistake() -> None:
     assert find_in_text(FLOW, "flow.yaml", type_check=True) == []
 
 
+@pytest.mark.parametrize("level", ["warning", "error"])
+def test_a_path_that_may_not_be_evaluated_is_no_error(level: str) -> None:
+    branches = '[{$if: true, then: {$input: "a.b"}}, {$coalesce: [1, {$input: "a.b"}]}]'
+    output = '{$input: "a.b"}' if level == "error" else branches
+    found = find_in_text(f"name: f\ndescription: d\noutput: {output}\n", "flow.yaml")
+    assert {each.level for each in found if each.rule == "ambiguous-path"} == {level}
+
+
+def test_a_condition_on_a_missing_field_is_no_error() -> None:
+    item = "{type: object, properties: {name: {type: string}}, additionalProperties: false}"
+    text = (
+        f"name: f\ndescription: d\nschemas: {{properties: {{input: {item}}}}}\n"
+        "output: {$if: {$input: $.vip}, then: a, else: b}\n"
+    )
+    assert [(each.rule, each.level) for each in find_in_text(text, "f.yaml", type_check=True)] == [
+        ("unknown-input", "warning")
+    ]
+
+
 def test_most_mistakes_have_a_correction() -> None:
     # The others have a message that says what is allowed.
     corrections = [each for each in MISTAKES if not each.hint or each.hint not in ("at least 0", "at most", "integer")]

@@ -19,7 +19,7 @@ from stepflow_client.flows.file import parse_yaml
 
 from tests import releases
 from tests.flows.found import find_in_text
-from tests.flows.generated import GIVEN, VARIABLES, Generated, generated
+from tests.flows.generated import GIVEN, VARIABLES, Generated, declared, generated
 
 _RELEASES = ("0.13.0", "0.10.0")
 _FEWEST = 0.9
@@ -27,6 +27,10 @@ _FEWEST = 0.9
 
 _EXCEPTIONS = {
     "unknown-key": "a misspelt key is dropped: the flow runs, but not as it is written",
+    "ambiguous-path": "a field may be called like a path, or the path is in a condition, which then is false",
+    "unset-variable": "a step of a sub-flow that nothing needs reads the variable",
+    "constant-condition": "an object in place of a condition counts as true",
+    "template": "text that looks like an expression is passed on as text",
     "unknown-keyword": "a misspelt keyword makes an expression plain data",
     "ignored-key": "a misspelt key beside a keyword is dropped",
     "two-keywords": "the second keyword is dropped",
@@ -61,12 +65,12 @@ def clients() -> Iterator[list[SyncStepflowClient]]:
         yield found
 
 
-def _outcome(client: SyncStepflowClient, flow: Any) -> str:
+def _outcome(client: SyncStepflowClient, flow: Any, variables: dict[str, Any] | None = VARIABLES) -> str:
     """Return `refused`, `fails` or `runs`; a run fails too if it does not end, or an item of a map fails."""
     try:
         if any(each.level == "fatal" for each in client.validate(flow).diagnostics):
             return "refused"
-        run = client.submit(flow, GIVEN, variables=VARIABLES)
+        run = client.submit(flow, GIVEN, variables=variables)
     except StepflowClientError:
         return "refused"
     try:
@@ -135,3 +139,19 @@ def test_what_runs_has_no_errors_and_what_is_refused_is_found(clients: list[Sync
     assert [(rules, made.text) for rules, made in tally.false] == []
     assert len(tally.missed) <= (1 - _FEWEST) * tally.refused, "\n\n".join(each.text for each in tally.missed)
     assert tally.outcomes["valid runs"] == -(-number // 3), tally.outcomes
+
+
+@pytest.mark.parametrize("number", [20, pytest.param(300, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])])
+def test_what_is_declared_runs_without_errors_or_fails_with_a_finding(
+    clients: list[SyncStepflowClient], number: int
+) -> None:
+    newest, outcomes, wrong = clients[0], Counter[str](), list[str]()
+    for made in declared(number, seed=number):
+        runs = _outcome(newest, parse_yaml(made.text, "flow.yaml"), variables=None) == "runs"
+        found = find_in_text(made.text, "flow.yaml", target="0.13")
+        has_error = any(each.level in ("fatal", "error") for each in found)
+        outcomes[f"{'runs' if runs else 'fails'}, {'error' if has_error else 'warning' if found else 'nothing'}"] += 1
+        if has_error if runs else not found:
+            wrong.append(made.text)
+    print(dict(outcomes))
+    assert wrong == []

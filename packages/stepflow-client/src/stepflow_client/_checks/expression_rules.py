@@ -162,8 +162,19 @@ def _check_path(node: Node, word: str, found: Findings) -> None:
     if reason and node.value.strip().startswith("$"):
         found.add("ambiguous-path", "warning", node, reason)
     elif reason:
-        found.add("ambiguous-path", "error", node, f"{reason}, or {write_path([node.value])} for the field",
+        level = "error" if _is_certain(node) else "warning"
+        found.add("ambiguous-path", level, node, f"{reason}, or {write_path([node.value])} for the field",
                   f"write $.{node.value.strip()}")  # fmt: skip
+
+
+def _is_certain(node: Node) -> bool:
+    """Return whether a part of an expression is evaluated in each run, and fails it: no branch or condition does."""
+    while (holder := node.parent) is not None:
+        is_branch = node.part in ("$if", "then", "else", "default") and keyword_of(holder.items) is not None
+        if is_branch or (holder.part == "$coalesce" and node.part != 0):
+            return False
+        node = holder
+    return True
 
 
 def _check_text(node: Node, found: Findings) -> None:

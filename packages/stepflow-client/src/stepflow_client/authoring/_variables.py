@@ -80,7 +80,9 @@ def variable(
         description: What it is for.
         env_var: The environment variable that `variables_from_env=True` and `--variables-from-env` take it from.
         secret: Whether to hide its value wherever this package shows or stores it.
-        required: Whether each run must set it, if it has no default. With False, read it with `if_unset`.
+        required: Whether each run must set it, if it has no default. With False, runs that do not set it have `""` for
+            a `str`, 0 for a number and False for a `bool`. Other types, such as `str | None`, have no value then: read
+            those with `if_unset`.
 
     Raises:
         InvalidArgumentError: If an argument has the wrong type.
