@@ -10,7 +10,16 @@ from typing import Any
 from .._base.lazy import lazy_module
 from .._base.logging import logger
 from .._base.text import near, short_json
-from .._data.arguments import check_flag, check_instance, check_integer, check_mapping, check_text, check_texts, wrong
+from .._data.arguments import (
+    check_flag,
+    check_instance,
+    check_instances,
+    check_integer,
+    check_mapping,
+    check_text,
+    check_texts,
+    wrong,
+)
 from .._data.secrets import NO_SECRETS, Secrets
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
@@ -320,6 +329,9 @@ class EvaluationReport(ShownAsTable):
         below = self._limits({} if fail_below is None else fail_below, "fail_below")
         return list(gates_of(self, Demands(below, tolerances, check_flag(strict, "strict"))))
 
+    def _gates(self, given: Sequence[Gate] | None) -> list[Gate]:
+        return self.gates() if given is None else check_instances(given, "gates", Gate)
+
     def _limits(self, given: Mapping[str, float], what: str) -> list[Limit]:
         for name, limit in check_mapping(given, what).items():
             if name != FAILED:
@@ -440,7 +452,7 @@ class EvaluationReport(ShownAsTable):
         """
         if ui_url is not None:
             check_text(ui_url, "ui_url")
-        text: str = _page.report_page(self, ui_url, self.gates() if gates is None else gates)
+        text: str = _page.report_page(self, ui_url, self._gates(gates))
         if path is not None:
             write_text(path, text)
         return text
@@ -458,7 +470,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             FlowFileError: If the file cannot be written.
         """
-        text: str = _junit.junit_text(self, self.gates() if gates is None else gates)
+        text: str = _junit.junit_text(self, self._gates(gates))
         if path is not None:
             write_text(path, text)
         return text
