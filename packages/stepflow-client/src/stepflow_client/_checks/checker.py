@@ -110,9 +110,9 @@ def find_in(
         found = [with_syntax_fix(flow, syntax_finding(flow.name, flow.error))]
     if not found:
         return []
-    is_suppressed = suppressions_in(flow)
+    lines, is_suppressed = flow.lines, suppressions_in(flow)
     shown = [
-        each._replace(excerpt=excerpt_of(flow.lines, each.line, each.column), file=flow.name, at=None, key=None)
+        each._replace(excerpt=excerpt_of(lines, each.line, each.column), file=flow.name, at=None, key=None)
         for each in found
         if not is_suppressed(each.line, (each.rule,))
     ]
