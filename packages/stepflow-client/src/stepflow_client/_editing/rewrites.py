@@ -107,6 +107,8 @@ class _Rewriter:
 
     def __init__(self, flow: FlowText) -> None:
         self.text = flow.text
+        self._positions: dict[int, dict[str, int]] = {}
+        """The positions of the steps of each list of steps, by its identity."""
 
     def rewritten(self, finding: Finding) -> Finding:
         match finding.rule:
@@ -255,11 +257,20 @@ class _Rewriter:
 
     def of_later_step(self, at: Node, later: str, step: str) -> Sequence[Edit]:
         steps = _listed_steps(at)
-        ids = [each.items["id"].value if each.get("id") else None for each in steps]
         holder = steps[0].parent if steps else None
-        if holder is None or later not in ids or step not in ids:
+        if holder is None:
             return ()
-        return moved_before(self.text, holder, ids.index(later), ids.index(step))
+        positions = self._positions.get(id(holder))
+        if positions is None:
+            # Once for all findings: a flow may have thousands of them.
+            positions = {}
+            for index, each in enumerate(steps):
+                if (name := each.get("id")) is not None and isinstance(name.value, str):
+                    positions.setdefault(name.value, index)
+            self._positions[id(holder)] = positions
+        if later not in positions or step not in positions:
+            return ()
+        return moved_before(self.text, holder, positions[later], positions[step])
 
     def of_expected(self, at: Node) -> Sequence[Edit]:
         if at.part == "outcome":
