@@ -233,7 +233,7 @@ def _errors(items: Sequence[RunItem]) -> str:
     if not rows:
         return ""
     left = len(groups) - len(rows)
-    return table(("count", "step", "code", "message", "items"), rows, stacks=True) + (
+    return table(("Count", "Step", "Code", "Message", "Items"), rows, stacks=True) + (
         f"<p>{left} more</p>" if left else ""
     )
 
@@ -254,7 +254,7 @@ def latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = N
         text = duration_text(quantile(seconds, part))
         return f'<a href="{escape(url(ordered[round(part * (len(ordered) - 1))]))}">{text}</a>' if url else text
 
-    parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "slowest": 1.0}
+    parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "Slowest": 1.0}
     shown = table(list(parts), [row(*map(cell, parts.values()))])
     return shown + scroll(histogram(seconds), "histogram")
 
@@ -285,7 +285,7 @@ def _steps(report: ReportData) -> str:
             rows.append(
                 row(escaped(name), escaped(steps[0].component or ""), told, str(again), *_spread(times.get(name, [])))
             )
-        return table(("step", "component", "status", "repeated", "median", "95 %", "slowest"), rows)
+        return table(("Step", "Component", "Status", "Repeated", "Median", "95 %", "Slowest"), rows)
     rows = []
     for step in report.steps:
         found = times.get(step.step_id, [])
@@ -297,7 +297,7 @@ def _steps(report: ReportData) -> str:
         rows.append(
             row(escaped(step.step_id), escaped(step.component or ""), _step_state(report, step), took, attempts, value)
         )
-    heads = ("step", "component", "status", "duration", "attempts", "output or error")
+    heads = ("Step", "Component", "Status", "Duration", "Attempts", "Output or error")
     failed = [step.status.value == "failed" for step in report.steps]
     return _paged(heads, rows, failed) if len(rows) > _PAGE else table(heads, rows, stacks=True)
 
@@ -310,7 +310,7 @@ def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
 def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     known = inputs if inputs is not None and len(inputs) == len(items) else None
     longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
-    heads = ("item", "status", "step", *(("input",) if known else ()), "output or error")
+    heads = ("Item", "Status", "Step", *(("Input",) if known else ()), "Output or error")
     rows = [
         _item(item, longest, short_json(value, longest) if known else None)
         for item, value in zip(items, known or [None] * len(items), strict=True)

@@ -79,7 +79,7 @@ def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False) ->
         rows: The rows.
         stacks: Whether narrow screens show each row as lines.
     """
-    head = "".join(f"<th>{titled(each)}</th>" for each in heads)
+    head = "".join(f"<th>{each}</th>" for each in heads)
     kind = ' class="stack"' if stacks else ""
     content = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return scroll(content, f"table: {heads[0]}, {heads[-1]}")
