@@ -213,6 +213,20 @@ def test_runs_are_found_by_label_text_and_status(stepflow: Stepflow, server: str
     assert [entry["run_id"] for entry in recorded(stepflow, *either, "-n", "2")] == [failed, third]
     assert stepflow("history", "list", "bob", "-o", "name").stdout.split() == [second]
     assert recorded(stepflow, "zorro") == []
+    # The history and the list of runs read the same query.
+    for query, found in (
+        (["env=dev"], [third, first]),
+        (["bob", "flow:hello"], [second]),
+        (["bob", "env=dev"], []),
+        (["status:failed", "since:1h"], [failed]),
+        (["until:yesterday"], []),
+    ):
+        assert [entry["run_id"] for entry in recorded(stepflow, *query)] == found
+        assert stepflow("runs", "list", *query, "-o", "name").stdout.split() == found
+        assert stepflow("runs", "list", *query, "--all", "-o", "name").stdout.split() == found
+    for wrong in ("status:nonsense", "since:never", "include:all"):
+        refused = stepflow("history", "list", wrong)
+        assert (refused.code, wrong.partition(":")[2] in refused.stderr) == (2, True)
     listed = ("runs", "list", "--label", "env=dev", "-o", "name")
     assert stepflow(*listed).stdout.split() == [third, first]
     assert stepflow(*listed, "-n", "1").stdout.split() == [third]

@@ -52,9 +52,7 @@ def test_each_command_does_what_the_page_shows(
         f"/flows/{flow_id}": [["flows", "get", flow_id]],
         "/flows": [["flows", "list"]],
         "/components": [["components", "list"]],
-        "/runs?status=failed&flow=offered": [
-            ["runs", "list", "--roots-only", "--status", "failed", "--flow-name", "offered"]
-        ],
+        "/runs?status=failed&flow=offered": [["runs", "list", "--roots-only", "flow:offered", "status:failed"]],
         "/flows/new": [],
     }
     for path, words in expected.items():

@@ -62,6 +62,8 @@ def test_by_label_note_and_input(start_ui: StartUi, newest_server: StepflowRunti
             ("otters", runs[0], "label team=otters"),
             ("BY GRACE", runs[1], "note: asked for by Grace"),
             ("blue whale", runs[0], "in what it was started with"),
+            ("team=otters whale since:1h", runs[0], "label team=otters"),
+            ("team=otters flow:labelled status:completed", runs[0], "label team=otters"),
         ):
             page = browser.get("/runs", params={"q": text})
             assert found(page) == [run_id]
@@ -80,6 +82,21 @@ def test_the_beginning_of_an_id_leads_to_the_run(session: httpx.Client, client: 
     assert session.get("/runs/00000001").status_code == 404
     assert session.get("/runs/xyz").status_code == 400
     assert session.post(f"/runs/{runs[0][:20]}/cancel").status_code == 400
+
+
+def test_all_words_of_a_query_match(session: httpx.Client, client: Any) -> None:
+    flow = {"name": "two-words", "steps": [{"id": "a", "component": "/builtin/noop", "input": {"$input": "lost"}}]}
+    failed = client.wait_run(client.submit({**flow, "output": {"$step": "a"}}, {})).run_id
+    assert found(session.get("/runs", params={"q": "two-words noop"})) == [failed]
+    assert found(session.get("/runs", params={"q": "two-words $.lost not"})) == [failed]
+    assert found(session.get("/runs", params={"q": "two-words nothing"})) == []
+    # Fields alone are a list, which follows the server.
+    listed = session.get("/runs", params={"q": "flow:two-words status:failed since:today"})
+    assert found(listed) == [failed]
+    assert 'data-live="/live/runs?q=flow%3Atwo-words' in listed.text
+    assert 'value="flow:two-words status:failed since:today include:sub-runs"' in listed.text
+    for wrong in ("status:nonsense", "since:never"):
+        assert session.get("/runs", params={"q": wrong}).status_code == 400
 
 
 @pytest.mark.parametrize("text", ["<script>", "%", "_", "'", '"', "\\", "\x00", "x" * 3000, "\u202e", "{{7*7}}"])

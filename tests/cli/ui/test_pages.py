@@ -95,7 +95,8 @@ def test_the_list_of_runs(session: httpx.Client, client: Any, fails: str) -> Non
     page = session.get("/runs", params={"status": "failed", "flow": "fails", "since": "", "until": ""})
     assert f'href="/runs/{fails}"' in page.text
     assert f'href="/runs/{done}"' not in page.text
-    assert 'value="failed" selected' in page.text
+    assert 'name="q" type="search"' in page.text
+    assert 'value="flow:fails status:failed"' in page.text
     assert "No runs match" in words(session.get("/runs", params={"flow": "no such flow"}))
     assert "No runs match" in words(session.get("/runs", params={"since": "2099-01-01T00:00"}))
     assert "No runs match" in words(session.get("/runs", params={"until": "2001-01-01T00:00"}))

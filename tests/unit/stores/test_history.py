@@ -101,6 +101,19 @@ def test_search_finds_by_text_label_and_status_newest_first(location: str) -> No
     assert found("ROME") == ["3", "2"]
     assert found('"quoted" 100%') == ["1"]
     assert found("1_0%") == []
+    assert found("rome prod") == ["3", "2"]
+    assert found("rome dev") == []
+    assert found("env=prod") == ["3", "2"]
+    assert found('env=prod "about Rome"') == ["2"]
+    assert found("env=pro") == []
+    assert found("env=prod status:completed") == ["2"]
+    assert found("until:2001-01-01") == []
+    assert found("since:2001-01-01T00:00:00Z env=dev") == ["1"]
+    with pytest.raises(InvalidArgumentError, match="since:tuesday is not a time"):
+        found("since:tuesday")
+    history.record("4", flow={"name": "order", "steps": []})
+    assert found("flow:order") == ["4"]
+    assert found("flow:orde") == []
     assert found(labels={"env": "prod"}, status="completed") == ["2"]
     assert found(labels={"env": "nowhere"}) == []
 

@@ -14,6 +14,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +32,7 @@ from ._data.arguments import (
     check_texts,
 )
 from ._data.file_paths import file_path
+from ._data.run_query import RunQuery, read_query
 from ._stores.history_rows import (
     ADDED,
     COLUMNS,
@@ -50,6 +52,7 @@ from ._stores.history_rows import (
 )
 from ._stores.sqlite import SharedFile
 from ._stores.user_folders import user_folder
+from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from ._codec.requests import RunId
@@ -73,6 +76,11 @@ _LARGEST_OUTPUTS = 5_000_000
 _SET = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
 _INSERT = f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
 _RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_SET}", f"{_INSERT} ON CONFLICT DO NOTHING"
+_PLAIN, _JSON_TEXTS = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *FIELDS)
+_HAS_LABEL = "instr(labels, ?) = 1 OR instr(labels, ?) > 0"
+_FIELD_CONDITIONS = {
+    "flow": "instr(flow, ?) > 0", "status": "status = ?", "since": "created >= ?", "until": "created < ?"
+}  # fmt: skip
 _IS_PENDING = f"substr(run_id, 1, {len(PENDING)}) = '{PENDING}'"
 _FORGET = f"DELETE FROM runs WHERE flow_id = ? AND {_IS_PENDING} AND substr(run_id, 1, {len(OWN)}) = '{OWN}'"  # noqa: S608
 
@@ -358,8 +366,10 @@ class History:
         a run never refers to another one.
 
         Args:
-            text: A text in the run's id, the id of the run that it is a rerun of, its server, flow, input, variables,
-                overrides, labels or note; the case of ASCII letters is ignored.
+            text: A query such as `flow:order customer=42 since:2026-11-24 "not found"`: a run matches all of its words.
+                A word is a text in the run's id, the id of the run that it is a rerun of, its server, flow, input,
+                variables, overrides, labels or note, or a label; the case of ASCII letters is ignored. `flow:` is the
+                name of a flow, `status:` the last known status, `since:` and `until:` are times in ISO 8601.
             labels: Labels that the run has, with these values.
             status: The last known status.
             server: The URL of the run's server, or several URLs, one of which is that of the server.
@@ -372,19 +382,19 @@ class History:
             offset: Number of matching runs to skip, from the newest on. Default 0.
 
         Raises:
+            InvalidArgumentError: If a time in `text` is not one.
             StepflowClientError: If the store cannot be read.
         """
         conditions, values = ["1 = 1"], list[Any]()
-        if text:
-            check_text(text, "text")
-            # As it stands in JSON, where quotes and backslashes are escaped.
-            quoted = json.dumps(text, ensure_ascii=False)[1:-1]
-            for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
-                text, quoted = text.replace(mark, escape), quoted.replace(mark, escape)
-            plain, json_texts = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *FIELDS)
-            matches = [f"{each} LIKE ? ESCAPE '\\'" for each in (*plain, *json_texts)]
-            conditions.append(f"({' OR '.join(matches)})")
-            values += [f"%{text}%"] * len(plain) + [f"%{quoted}%"] * len(json_texts)
+        query = read_query(check_text(text, "text")) if text else RunQuery()
+        for word in query.words:
+            condition, found = _word_condition(word)
+            conditions.append(condition)
+            values += found
+        for name, value in query.fields.items():
+            if name in _FIELD_CONDITIONS:
+                conditions.append(_FIELD_CONDITIONS[name])
+                values.append(_field_value(name, value))
         if status is not None:
             conditions.append("status = ?")
             values.append(check_text(status, "status"))
@@ -406,14 +416,12 @@ class History:
             values.append(str(Path(file_path(flow_file, "flow_file")).absolute()))
         for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
             check_text(value, f"labels[{name!r}]")
-            # The text of the object has quotes around names and values only, so that nothing else has this form.
-            text = encoded({name: value})[1:-1]
-            conditions.append("(instr(labels, ?) = 1 OR instr(labels, ?) > 0)")
-            values += ["{" + text, ", " + text]
+            conditions.append(f"({_HAS_LABEL})")
+            values += _label(name, value)
         where = " AND ".join(conditions)
-        query = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
+        select = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
         return self._entries(
-            query, [*values, check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
+            select, [*values, check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
         )
 
     def clear(self, *, max_age: float = 0.0) -> int:
@@ -463,6 +471,36 @@ class History:
             connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
             newest = "SELECT number FROM runs ORDER BY number DESC LIMIT 1 OFFSET ?"
             connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
+
+
+def _word_condition(word: str) -> tuple[str, list[str]]:
+    """Return the condition for a word of a query, and its values."""
+    # As it stands in JSON, where quotes and backslashes are escaped.
+    text, in_json = word, json.dumps(word, ensure_ascii=False)[1:-1]
+    for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
+        text, in_json = text.replace(mark, escape), in_json.replace(mark, escape)
+    matches = [f"{each} LIKE ? ESCAPE '\\'" for each in (*_PLAIN, *_JSON_TEXTS)]
+    values = [f"%{text}%"] * len(_PLAIN) + [f"%{in_json}%"] * len(_JSON_TEXTS)
+    name, is_label, value = word.partition("=")
+    if is_label:
+        matches.append(_HAS_LABEL)
+        values += _label(name, value)
+    return f"({' OR '.join(matches)})", values
+
+
+def _label(name: str, value: str) -> list[str]:
+    # The text of the object has quotes around names and values only, so that nothing else has this form.
+    text = encoded({name: value})[1:-1]
+    return ["{" + text, ", " + text]
+
+
+def _field_value(name: str, value: str) -> Any:
+    if name not in ("since", "until"):
+        return encoded({"name": value})[1:-1] if name == "flow" else value
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidArgumentError(f"{name}:{value} is not a time in ISO 8601, such as 2026-11-24T14:00") from None
 
 
 def _store(

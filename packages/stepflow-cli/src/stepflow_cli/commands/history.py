@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
 from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
 from ..output.view import Output, View, columns
 from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, record_options
 from ..params.parsing import LazyGroup
+from ..params.query import query_argument
 from ..params.runs import recorded_run_argument, status_option
 from ..params.sections import option
 from ..params.times import DURATION
@@ -20,6 +20,7 @@ from ..runs.find import place_of
 from ..settings.history import open_history
 
 if TYPE_CHECKING:
+    from stepflow_client._command import RunQuery
     from stepflow_client.history import HistoryEntry
 
 command = LazyGroup(
@@ -45,20 +46,21 @@ _LIMIT = 30
 
 
 @command.command("list")
-@click.argument("text", required=False, metavar="[TEXT]")
+@query_argument
 @label_option("Only runs that have this label; repeatable.")
 @status_option("runs")
 @limit_option("runs", default=_LIMIT)
 @output_options
-def _list(text: str | None, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output) -> None:
-    """List the recorded runs, or those that contain TEXT, newest first.
+def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output) -> None:
+    """List the recorded runs, or those that match QUERY, newest first.
 
-    TEXT is searched in id, server, flow, input, variables, overrides, labels and note, ignoring case. STATUS is the
-    last one that a command on this machine has seen, or - if none has. It is unconfirmed for a run that is being
-    created, or may exist because its process ended, or lost the response, meanwhile.
+    QUERY is words, all of which match, such as flow:order status:failed customer=42 since:tuesday until:1h "not found".
+    Words are searched in id, server, flow, input, variables, overrides, labels and note, ignoring case; NAME=VALUE also
+    finds a label. STATUS is the last one that a command on this machine has seen, or - if none has. It is unconfirmed
+    for a run that is being created, or may exist because its process ended, or lost the response, meanwhile.
     """
     limit = limit or _LIMIT
-    search = partial(open_history().search, text, labels=labels, limit=limit, confirmed=None)
+    search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
     found = [entry for each in status or (None,) for entry in search(status=each)]
     if len(status) > 1:
         found.sort(key=lambda entry: entry.created_at, reverse=True)

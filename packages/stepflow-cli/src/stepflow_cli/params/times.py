@@ -1,4 +1,4 @@
-"""Points in time and durations as people write them: `90s`, `1h30m`, `2 hours ago`, `yesterday`, `2026-11-25`."""
+"""Points in time and durations as people write them: `90s`, `2 hours ago`, `yesterday`, `tuesday`, `2026-11-25`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _PART = re.compile(
     r"(?:(?: |,|and)+(?=\d)|(?=\d|$))"
 )
 _DAYS_BEFORE = {"now": None, "today": 0, "yesterday": 1}
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def span_of(text: str) -> timedelta | None:
@@ -40,6 +41,9 @@ def time_of(text: str) -> str:
     word = text.strip().lower()
     if word in _DAYS_BEFORE:
         return _day(_DAYS_BEFORE[word])
+    weekday = next((place for place, name in enumerate(_WEEKDAYS) if word in (name, name[:3])), None)
+    if weekday is not None:
+        return _day((datetime.now().astimezone().weekday() - weekday) % 7)
     span = span_of(word.removesuffix("ago"))
     if span is not None:
         try:
@@ -49,7 +53,7 @@ def time_of(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        hint = "write 15m, 1h30m, 2d, yesterday, 2026-11-25 or 2026-11-25T14:00"
+        hint = "write 15m, 1h30m, 2d, yesterday, tuesday, 2026-11-25 or 2026-11-25T14:00"
         raise usage(f"{text!r} is not a time", hint) from None
     return text
 

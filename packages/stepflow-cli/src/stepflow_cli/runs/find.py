@@ -17,7 +17,7 @@ from ..settings.history import history_setting, open_history
 from ..settings.server_choice import ServerOptions, Setting, choose_server, urls_of_server
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, SyncStepflowClient
+    from stepflow_client import FlowResult, RunDetails, SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
 _CANDIDATES = 5
@@ -253,6 +253,13 @@ def is_beginning(text: str) -> bool:
     return 4 <= len(text) < 36 and all(
         each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
     )
+
+
+def is_shown(run: RunDetails, word: str) -> bool:
+    """Return whether a word of a query is in what lists show of a run: the name of its flow, and its id."""
+    wanted = word.casefold()
+    is_found = wanted in (run.flow_name or "").casefold() or wanted in (run.flow_id, run.run_id)
+    return is_found or (is_beginning(wanted) and run.run_id.startswith(wanted))
 
 
 def created_between(text: str) -> tuple[datetime, datetime | None] | None:

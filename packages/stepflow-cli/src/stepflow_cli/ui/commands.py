@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepflow_client._base.text import visible
+from stepflow_client._command import RunQuery, quoted
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
@@ -19,7 +19,6 @@ class PageCommand(NamedTuple):
     text: str
 
 
-_FILTERS = {"status": "--status", "flow": "--flow-name", "since": "--since", "until": "--until"}
 _LISTS = {
     "/flows": ("List these flows", "flows", "list"),
     "/components": ("List the components", "components", "list"),
@@ -40,11 +39,11 @@ class Commands:
         """Return the command for a page that always shows the same."""
         return [self._command(*_LISTS[path])] if path in _LISTS else []
 
-    def of_list(self, filters: Mapping[str, str]) -> list[PageCommand]:
+    def of_list(self, query: RunQuery) -> list[PageCommand]:
         """Return the command that lists the runs of a page."""
-        words = [word for name, option in _FILTERS.items() if name in filters for word in (option, filters[name])]
-        roots = [] if filters.get("all") else ["--roots-only"]
-        return [self._command("List these runs", "runs", "list", *roots, *words)]
+        roots = [] if "include" in query.fields else ["--roots-only"]
+        parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]
+        return [self._command("List these runs", "runs", "list", *roots, *map(str, parts), *map(quoted, query.words))]
 
     def of_run(self, run: RunDetails, item: int | None, step_id: str | None) -> list[PageCommand]:
         """Return the commands for a run, an item of it, or a step of it."""

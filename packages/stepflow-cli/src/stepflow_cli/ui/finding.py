@@ -1,17 +1,19 @@
-"""Finding runs by one text: a part of their flow's name, id, labels, note, components or error."""
+"""Finding runs by words: parts of their flow's name, id, labels, note, components or error."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import StepflowClientError
+from stepflow_client._command import quoted
 from stepflow_client.flows.graph import steps_by_id
 
-from ..runs.find import created_between, is_beginning
+from ..runs.find import created_between, is_beginning, is_shown
+from .listing import filters_of
 from .run_errors import RunErrors, has_failed
 
 if TYPE_CHECKING:
@@ -58,24 +60,22 @@ class Finder:
                     break
         return found
 
-    async def find(self, text: str, filters: Mapping[str, str]) -> Found:
-        """Return the runs that match a text, among the newest that match the filters."""
-        runs = await self._candidates(text, filters)
-        wanted = text.casefold()
-        recorded = await run_in_threadpool(self._recorded, text)
+    async def find(self, words: Sequence[str], filters: Mapping[str, str]) -> Found:
+        """Return the runs that match all words, among the newest that match the filters."""
+        runs = await self._candidates(words, filters)
+        recorded = {word: await run_in_threadpool(self._recorded, word) for word in words}
         components = await self._components(runs)
-        found = Found()
+        found, missing = Found(), dict[str, list[str]]()
         for run in runs:
-            reason = _name_or_id(run, wanted)
-            reason = recorded.get(run.run_id) if reason is None else reason
-            if reason is None:
-                matching = sorted(each for each in components.get(run.flow_id, ()) if wanted in each.casefold())
-                reason = f"component {matching[0]}" if matching else None
-            if reason is not None:
-                found.reasons[run.run_id] = reason
-        failed = [run for run in runs if run.run_id not in found.reasons and has_failed(run)][:_MOST_FAILED]
-        found.reasons |= await self._errors_with(wanted, failed)
-        found.runs = [run for run in runs if run.run_id in found.reasons]
+            reasons = {word: _reason(run, word, recorded[word], components.get(run.flow_id, ())) for word in words}
+            missing[run.run_id] = [word.casefold() for word, reason in reasons.items() if reason is None]
+            found.reasons[run.run_id] = next((reason for reason in reasons.values() if reason), "")
+        failed = [run for run in runs if missing[run.run_id] and has_failed(run)][:_MOST_FAILED]
+        for run_id, text in (await self.errors.texts(failed)).items():
+            line = next((line for line in text.splitlines() if missing[run_id][0] in line.casefold()), "")
+            if all(word in text.casefold() for word in missing[run_id]):
+                found.reasons[run_id], missing[run_id] = line, []
+        found.runs = [run for run in runs if not missing[run.run_id]]
         found.searched = (
             f"Searched {len(runs)} runs by the name of their flow, their id, and the labels, note and input that the "
             f"history of this machine has of them; {len(components)} flows by component; and the errors of "
@@ -83,21 +83,16 @@ class Finder:
         )
         return found
 
-    async def _candidates(self, text: str, filters: Mapping[str, str]) -> list[RunDetails]:
-        about: dict[str, Any] = {
-            "flow_name": filters.get("flow"),
-            "since": filters.get("since"),
-            "until": filters.get("until"),
-            "roots_only": None if filters.get("all") else True,
-        }
-        runs = (await self._client.list_runs(filters.get("status"), _MOST_RUNS, **about)).runs
+    async def _candidates(self, words: Sequence[str], filters: Mapping[str, str]) -> list[RunDetails]:
+        runs = (await self._client.list_runs(limit=_MOST_RUNS, **filters_of(filters))).runs
         known = {run.run_id for run in runs}
-        older = [run_id for run_id in await self.beginning_with(text, _MOST_OLDER) if run_id not in known]
+        ids = await self.beginning_with(words[0], _MOST_OLDER) if len(words) == 1 else []
+        older = [run_id for run_id in ids if run_id not in known]
         return runs + [await self._client.get_run(run_id) for run_id in older]
 
     def _recorded(self, text: str) -> dict[str, str]:
-        entries = self._client._recorder.matching(text)
-        return {entry.run_id: _reason(entry.labels, entry.note, text.casefold()) for entry in entries}
+        entries = self._client._recorder.matching(quoted(text))
+        return {entry.run_id: _recorded_reason(entry.labels, entry.note, text.casefold()) for entry in entries}
 
     async def _components(self, runs: Iterable[RunDetails]) -> dict[str, set[str]]:
         """Return the components of the newest flows, by flow id."""
@@ -118,23 +113,16 @@ class Finder:
             _forget_oldest(self._flows)
         return self._flows[flow_id]
 
-    async def _errors_with(self, wanted: str, runs: list[RunDetails]) -> dict[str, str]:
-        found = {}
-        for run_id, errors in (await self.errors.texts(runs)).items():
-            line = next((line for line in errors.splitlines() if wanted in line.casefold()), None)
-            if line is not None:
-                found[run_id] = line
-        return found
+
+def _reason(run: RunDetails, word: str, recorded: Mapping[str, str], components: Iterable[str]) -> str | None:
+    """Return what of a run matches a word, empty if the list shows it; None if nothing but its error may match."""
+    if is_shown(run, word):
+        return ""
+    matching = sorted(each for each in components if word.casefold() in each.casefold())
+    return recorded.get(run.run_id, f"component {matching[0]}" if matching else None)
 
 
-def _name_or_id(run: RunDetails, wanted: str) -> str | None:
-    """Return an empty text if the name of the flow or the id match, which the list shows; else None."""
-    is_found = wanted in (run.flow_name or "").casefold() or wanted in (run.flow_id, run.run_id)
-    is_found = is_found or (is_beginning(wanted) and run.run_id.startswith(wanted))
-    return "" if is_found else None
-
-
-def _reason(labels: Mapping[str, str], note: str | None, wanted: str) -> str:
+def _recorded_reason(labels: Mapping[str, str], note: str | None, wanted: str) -> str:
     pairs = [f"{name}={value}" for name, value in labels.items()]
     label = next((pair for pair in pairs if wanted in pair.casefold()), None)
     if label is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepflowClient
@@ -14,6 +15,17 @@ PAGE = 50
 """Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
 _FRESH_SECONDS = 1.0
 _MOST_LISTS = 100
+
+
+def filters_of(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the filters of a list of runs for the fields of a checked query."""
+    return {
+        "status": fields.get("status"),
+        "flow_name": fields.get("flow"),
+        "since": fields.get("since"),
+        "until": fields.get("until"),
+        "roots_only": "include" not in fields or None,
+    }
 
 
 class Listings:
@@ -25,20 +37,12 @@ class Listings:
         self._locks: dict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
 
-    async def page(self, filters: dict[str, str], page: int) -> list[RunDetails]:
+    async def page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one more run if there is a next page."""
-        found = await self._client.list_runs(
-            filters.get("status"),
-            PAGE + 1,
-            (page - 1) * PAGE,
-            flow_name=filters.get("flow"),
-            since=filters.get("since"),
-            until=filters.get("until"),
-            roots_only=None if filters.get("all") else True,
-        )
+        found = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **filters_of(filters))
         return found.runs
 
-    async def newest(self, filters: dict[str, str]) -> list[RunDetails]:
+    async def newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
         """Return the first page of runs. It is requested at most once per second, regardless of the open pages."""
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:

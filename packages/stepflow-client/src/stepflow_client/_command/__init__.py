@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .._data.merge_patch import merge_patch, merged
     from .._data.objects import is_data_object
     from .._data.reading import PLAIN, Reading
+    from .._data.run_query import QUERY_FIELDS, RunQuery, quoted, read_query
     from .._data.toml_reader import parse_toml
     from .._data.values import check_json, encode, merge_overrides
     from .._data.yaml_reader import open_marks
@@ -65,9 +66,11 @@ if TYPE_CHECKING:
     from ..testing.case_runs import executes_all
 
 __all__ = [
-    "ABSENT", "ANOTHER_SERVICE", "GOES_ON", "MOST_SHOWN", "PLAIN", "BatchCount", "FailureGroup", "FailureGroups",
+    "ABSENT", "ANOTHER_SERVICE", "GOES_ON", "MOST_SHOWN", "PLAIN", "QUERY_FIELDS",
+    "BatchCount", "FailureGroup", "FailureGroups",
     "FailureHints", "FlowModel", "FlowTypes", "Followed", "ItemCauses", "ItemTime", "ItemTimes", "Journal",
-    "OutcomeFormat", "Read", "Reading", "ResolvedInput", "RunReader", "RunWatcher", "ServerConfig", "SnapshotReader",
+    "OutcomeFormat", "Read", "Reading", "ResolvedInput", "RunQuery",
+    "RunReader", "RunWatcher", "ServerConfig", "SnapshotReader",
     "Step", "StepTime", "StepTimes", "StepTypes", "as_stored", "async_checked", "certificate_problem", "changes",
     "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
     "collector_paused", "completed", "corrected", "deadline_of", "deadline_scope", "edit_of", "encode",
@@ -76,8 +79,8 @@ __all__ = [
     "input_of_uses", "install_command", "is_data_object", "is_given_up", "is_lost", "is_read_once", "junit_xml",
     "listening", "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
     "node_of_inner", "open_marks", "output_format_of", "parse_toml", "parse_url", "passing_lines", "progress_of",
-    "read",
-    "read_outcomes", "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "suppressions_in",
+    "quoted", "read", "read_outcomes", "read_query",
+    "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "suppressions_in",
     "sync_together", "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "with_hint",
     "without_cases", "write_yaml",
 ]  # fmt: skip
@@ -112,6 +115,7 @@ __getattr__, __dir__ = lazy_names(
         "._data.merge_patch": ["merge_patch", "merged"],
         "._data.objects": ["is_data_object"],
         "._data.reading": ["PLAIN", "Reading"],
+        "._data.run_query": ["QUERY_FIELDS", "RunQuery", "quoted", "read_query"],
         "._data.toml_reader": ["parse_toml"],
         "._data.values": ["check_json", "encode", "merge_overrides"],
         "._data.yaml_reader": ["open_marks"],

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
-from stepflow_client._command import sync_together
+from stepflow_client._command import quoted, sync_together
 
 from ...output.color import is_terminal
 from ...output.messages import note
@@ -17,17 +18,19 @@ from ...output.view import Output
 from ...params.conflicts import excludes
 from ...params.options import label_option, limit_option, output_options, running_server_options, watch_option
 from ...params.parsing import Command
+from ...params.query import query_argument
 from ...params.run_ids import RUN_ID
 from ...params.runs import status_option
 from ...params.sections import option
 from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN
 from ...runs.accounts import with_failed_sub_runs
-from ...runs.find import connect_to_runs
+from ...runs.find import connect_to_runs, is_shown
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, SyncStepflowClient
+    from stepflow_client._command import RunQuery
 
 _LIMIT = 30
 _MAX_COUNTED = 10
@@ -40,6 +43,7 @@ _MAX_SEARCHED = 300
     cls=Command,
     conflicts=(excludes("--all", "--limit"), excludes("--watch", "--all", "-n N watches more runs")),
 )
+@query_argument
 @status_option("runs")
 @option("--flow-name NAME", "Only runs of flows of this name.")
 @option("--root RUN", "Only this run and the runs below it.", type=RUN_ID)
@@ -54,6 +58,7 @@ _MAX_SEARCHED = 300
 @watch_option
 @output_options
 def command(
+    query: RunQuery,
     status: tuple[str, ...],
     limit: int | None,
     everything: bool,
@@ -62,7 +67,11 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """ITEMS is how many items have ended, of how many. Servers count them when the whole run ends; until then, those of
+    """QUERY is words, all of which match: flow:order status:failed customer=42 since:tuesday until:1h. They are
+    searched in the flow's name, the id, and what the history of this machine has of the run: its input, note and
+    labels. The query field of 'stepflow ui' also searches components and errors.
+
+    ITEMS is how many items have ended, of how many. Servers count them when the whole run ends; until then, those of
     the 10 newest running or cancelled batches are counted by their events, if the server has them. STATUS names the
     failed items in sub-runs of up to 10 completed runs. In tables, the duration of a run that has not ended is the time
     since it was created.
@@ -74,35 +83,39 @@ def command(
         from ...output.live import check_watch
 
         check_watch(output)
+    fields = query.fields
+    status = status or ((fields["status"],) if "status" in fields else ())
     filters = {
-        "flow_name": given["flow_name"],
+        "flow_name": given["flow_name"] or fields.get("flow"),
         "root_run_id": given["root"],
         "parent_run_id": given["parent"],
         "roots_only": given["roots_only"],
-        "since": given["since"],
-        "until": given["until"],
+        "since": given["since"] or fields.get("since"),
+        "until": given["until"] or fields.get("until"),
         "labels": given["labels"] or None,
     }
     limit = shown_runs = limit or _LIMIT
     above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
     with connect_to_runs(server, [*above.values()]) as (target, ids):
         filters |= zip(above, ids * len(above), strict=False)
+        read = partial(_newest, query.words)
         if everything:
-            output.records((run.to_dict() for run in _all(target.client, status, filters)), RUN)
+            found = _matching(query.words, target.client, status, filters, None)
+            output.records((run.to_dict() for run in found), RUN)
             return
         if watch:
             from ...output.live import watch_records
             from ...runs.events import RunningRuns
 
             def newest() -> list[Mapping[str, Any]]:
-                listed = _newest(target.client, status, filters, shown_runs)
+                listed = read(target.client, status, filters, shown_runs)
                 return running.updated([run.to_dict() for run in listed])
 
             with RunningRuns(target.client) as running:
                 watch_records(newest, WATCHED_RUN, output)
             return
         # One more than shown, to find out whether there are more.
-        runs = _newest(target.client, status, filters, limit + 1)
+        runs = read(target.client, status, filters, limit + 1)
         shown = _explained(target.client, runs[:limit])
     output.records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
@@ -137,9 +150,32 @@ def _all(client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str,
     return merge(*listed, key=lambda run: run.run_id, reverse=True) if len(listed) > 1 else iter(listed[0])
 
 
+def _matching(
+    words: Sequence[str],
+    client: SyncStepflowClient,
+    status: tuple[str, ...],
+    filters: dict[str, Any],
+    limit: int | None,
+) -> Iterator[RunDetails]:
+    """Yield the newest runs that match all words."""
+    recorded = {word: {entry.run_id for entry in client._recorder.matching(quoted(word))} for word in words}
+    found = (
+        run
+        for run in _all(client, status, filters)
+        if all(is_shown(run, word) or run.run_id in ids for word, ids in recorded.items())
+    )
+    return islice(found, limit)
+
+
 def _newest(
-    client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any], limit: int
+    words: Sequence[str],
+    client: SyncStepflowClient,
+    status: tuple[str, ...],
+    filters: dict[str, Any],
+    limit: int,
 ) -> list[RunDetails]:
+    if words:
+        return list(_matching(words, client, status, filters, limit))
     listed = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
     # If a run ends meanwhile, it may be in two of the lists.
     merged = {run.run_id: run for runs in listed for run in runs}

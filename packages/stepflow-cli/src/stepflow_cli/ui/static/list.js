@@ -1,7 +1,6 @@
 // The list of runs: new runs wait while somebody is in it, and each row is a link.
 
 import { sourceOf, takeOver } from "./patch.js";
-import { showNumbers } from "./numbers.js";
 
 const list = document.getElementById("list");
 const waiting = document.getElementById("waiting");
@@ -48,14 +47,6 @@ function release() {
   show(0);
 }
 
-export function showRuns(runs) {
-  for (const row of rowsOf(list)) {
-    const numbers = runs[row.dataset.key];
-    const box = row.querySelector("[data-progress]");
-    if (numbers && box) showNumbers(box, numbers);
-  }
-}
-
 if (list && waiting) {
   waiting.addEventListener("click", () => {
     release();
@@ -65,6 +56,14 @@ if (list && waiting) {
     list.addEventListener(name, () => setTimeout(() => isHeld() || release()));
   }
 }
+
+// Suggestions complete the last word of the query.
+const query = document.getElementById("find");
+const terms = [...document.querySelectorAll("#terms option")];
+query?.addEventListener("input", () => {
+  const begin = query.value.replace(/\S*$/, "");
+  for (const term of terms) term.value = begin + term.textContent;
+});
 
 document.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-key]");

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client._command import QUERY_FIELDS, RunQuery, read_query
 
+from ...errors import Problem
 from ...output.tables import short_ids
+from ...params.query import checked_query
 from ...records.runs import STATUSES
 from ..finding import Found
 from ..listing import PAGE
@@ -18,10 +21,13 @@ from ..security import first_path
 from ..site import Site, index_in, site_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from stepflow_client import RunDetails
     from stepflow_client.history import HistoryEntry
     from stepflow_client.progress import Progress
 
+_MOST_FLOWS = 5
 _MOST_FOLLOWED = 8
 """Maximum number of running batches of a list that are followed."""
 
@@ -31,10 +37,13 @@ async def home(request: Request) -> Response:
     return RedirectResponse(first_path(request.query_params), status_code=303)
 
 
-def filters_of(request: Request) -> dict[str, str]:
-    """Return the filters of the list of runs from the URL."""
-    names = ("q", "status", "flow", "since", "until", "all")
-    return {name: request.query_params[name].strip() for name in names if request.query_params.get(name, "").strip()}
+def query_of(request: Request) -> RunQuery:
+    """Return the query of the list of runs from the URL: that of `q`, and parameters for its fields."""
+    words, fields = read_query(request.query_params.get("q", ""))
+    given = {
+        name: request.query_params[name].strip() for name in QUERY_FIELDS if request.query_params.get(name, "").strip()
+    }
+    return RunQuery(words, {**fields, **given})
 
 
 def number_of(request: Request, name: str, least: int = 1) -> int:
@@ -42,36 +51,35 @@ def number_of(request: Request, name: str, least: int = 1) -> int:
     return max(least, index_in(request.query_params, name) or least)
 
 
-async def progress_of(site: Site, runs: list[RunDetails]) -> dict[str, Progress]:
-    """Return the progress of the running batches of a list by run id, as far as it is known. They are followed."""
+async def progress_of(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
+    """Return the progress of the running batches of a list by run id, as far as it is known; see `RunFollower.numbers`.
+
+    They are followed.
+    """
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MOST_FOLLOWED]
-    found = {run.run_id: (await site.followers.of(run.run_id)).progress() for run in running}
-    return {run_id: progress for run_id, progress in found.items() if progress is not None}
-
-
-def numbers_of(progress: Progress) -> dict[str, Any]:
-    """Return the numbers of a progress that pages show while a batch runs."""
-    done = {"completed": progress.completed, "failed": progress.failed, "total": progress.total}
-    return {"text": str(progress), **done}
+    found = {run.run_id: (await site.followers.of(run.run_id)).numbers() for run in running}
+    return {run_id: numbers for run_id, numbers in found.items() if numbers is not None}
 
 
 async def list_page(request: Request) -> Response:
     """Show runs, newest first."""
-    site, filters, page = site_of(request), filters_of(request), number_of(request, "page")
+    site, query, page = site_of(request), query_of(request), number_of(request, "page")
     wrong = ""
     found = Found()
     try:
-        if "q" in filters:
-            found = await site.finder.find(filters["q"], filters)
+        # A time such as 1h stays as it is in the address.
+        fields = checked_query(str(query)).fields
+        if query.words:
+            found = await site.finder.find(query.words, fields)
             runs = found.runs[(page - 1) * PAGE :]
         else:
-            runs = await site.listings.page(filters, page)
-    except InvalidArgumentError as error:
+            runs = await site.listings.page(fields, page)
+    except (InvalidArgumentError, Problem) as error:
         runs, wrong = [], error.message
     opened = request.query_params.get("open", "")
     entries = await run_in_threadpool(_recorded, site, runs[:PAGE])
     # Somebody who looks for runs wants to see each of them.
-    rows = rows_of_runs(runs[:PAGE], entries, opened, folds="q" not in filters)
+    rows = rows_of_runs(runs[:PAGE], entries, opened, folds=not query.words)
     return site.page(
         request,
         "runs",
@@ -82,14 +90,15 @@ async def list_page(request: Request) -> Response:
         short=short_ids([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
-        filters=filters,
-        statuses=STATUSES,
+        text=str(query),
+        run_query=query,
+        suggestions=_suggestions(query, runs),
         wrong=wrong,
         found=found,
-        progress={run_id: numbers_of(each) for run_id, each in (await progress_of(site, runs)).items()},
+        progress=await progress_of(site, runs),
         now=site.health.now,
         # What was found does not change by itself: searching again for each new run would cost too much.
-        live="/live" if "q" in filters else f"/live/runs{_query(filters)}",
+        live="/live" if query.words or wrong else f"/live/runs{_query(query)}",
     )
 
 
@@ -97,6 +106,19 @@ def _recorded(site: Site, runs: list[RunDetails]) -> dict[str, HistoryEntry]:
     """Return the recorded entries of runs, by run id."""
     found = {run.run_id: site.recorded(run.run_id) for run in runs}
     return {run_id: entry for run_id, entry in found.items() if entry is not None}
+
+
+def _suggestions(query: RunQuery, runs: list[RunDetails]) -> list[str]:
+    """Return what may be added to a query."""
+    flows = list(dict.fromkeys(run.flow_name for run in runs if run.flow_name))[:_MOST_FLOWS]
+    fields = {
+        "status": STATUSES,
+        "flow": flows,
+        "since": ("1h", "today", "yesterday", "monday"),
+        "include": ["sub-runs"],
+    }
+    new = ((name, value) for name, values in fields.items() if name not in query.fields for value in values)
+    return [str(RunQuery((), {name: value})) for name, value in new]
 
 
 async def whole_id(request: Request) -> Response:
@@ -113,7 +135,7 @@ async def whole_id(request: Request) -> Response:
     return RedirectResponse(f"{path}?{request.url.query}" if request.url.query else path, status_code=303)
 
 
-def _query(filters: dict[str, str]) -> str:
+def _query(query: RunQuery) -> str:
     from urllib.parse import urlencode
 
-    return f"?{urlencode(filters)}" if filters else ""
+    return f"?{urlencode({'q': str(query)})}" if query.fields else ""

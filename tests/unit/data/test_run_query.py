@@ -1,0 +1,29 @@
+"""The query that runs are searched with."""
+
+from __future__ import annotations
+
+import pytest
+from stepflow_client._data.run_query import RunQuery, quoted, read_query
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "fields"),
+    [
+        ("", (), {}),
+        ("customer=42 order", ("customer=42", "order"), {}),
+        ("flow:order since:2026-11-24T14:00 late", ("late",), {"flow": "order", "since": "2026-11-24T14:00"}),
+        ('flow:"my flow" "not found"', ("not found",), {"flow": "my flow"}),
+        ("error:x http://host status:", ("error:x", "http://host"), {}),
+        ('"', ('"',), {}),
+        ('a"b c"', ('a"b', 'c"'), {}),
+        ("flow:a flow:b", (), {"flow": "b"}),
+    ],
+)
+def test_words_and_fields(text: str, words: tuple[str, ...], fields: dict[str, str]) -> None:
+    query = read_query(text)
+    assert query == RunQuery(words, fields)
+    assert read_query(str(query)) == query
+
+
+def test_a_quoted_text_is_one_word() -> None:
+    assert (quoted("plain"), quoted("two words"), quoted("flow:x")) == ("plain", '"two words"', '"flow:x"')
