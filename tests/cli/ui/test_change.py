@@ -47,7 +47,7 @@ def started(session: httpx.Client, server: StepflowRuntime, value: Any, **more: 
     flow_id = server.sync_client.store_flow({**FLOW, **more}).flow_id
     path = f"/flows/{flow_id}/start"
     data = form(session.get(f"/flows/{flow_id}"), path)
-    sent: dict[str, str] = {**data, "mode": "raw", "raw": json.dumps(value)}
+    sent: dict[str, str] = {**data, "raw": json.dumps(value)}
     if isinstance(value, list):
         sent["batch"] = "1"
     done = session.post(path, data=sent)
@@ -145,8 +145,8 @@ def test_wrong_values_are_told_and_nothing_runs(session: httpx.Client, newest_se
         ({"step_input": '{"name": null}'}, "cannot become null"),
         ({"overrides": "[1]"}, "overrides:"),
         ({"overrides": '{"mood": {"input": {"mood": 1}}}', "start": "from:greet"}, "is kept"),
-        ({"mode": "raw", "raw": "{"}, "input:"),
-        ({"mode": "raw", "raw": '{"name": "***"}'}, "stands for a secret"),
+        ({"raw": "{"}, "input:"),
+        ({"raw": '{"name": "***"}'}, "stands for a secret"),
         ({"start": "from:nothing"}, "no step"),
     ):
         answer = send(session, path, do="run", **values)

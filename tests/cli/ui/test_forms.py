@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stepflow_cli.ui.field_texts import text_value
 from stepflow_cli.ui.form_bodies import MalformedFormError, read_form
-from stepflow_cli.ui.forms import FormError, fields_of, filled, showing, texts_of, value_of
+from stepflow_cli.ui.forms import FormError, fields_of, filled, is_raw, showing, texts_before, texts_of, value_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -74,6 +74,31 @@ def test_odd_schemas_are_fields_for_json() -> None:
     assert {each.kind for each in found} == {"json"}
     loop = {"A": {"$ref": "#/$defs/A"}}
     assert [each.kind for each in fields_of({"properties": {"a": {"$ref": "#/$defs/A"}}}, loop)] == ["json"]
+
+
+def test_a_nullable_field_can_be_null() -> None:
+    (shown,) = showing([NAMED["share"]], {"share": None})
+    texts = texts_of([shown])
+    assert texts == {shown.name: "", f"{shown.name}-null": "1"}
+    assert value_of([shown], texts) == {"share": None}
+    assert value_of([shown], {shown.name: "2"}) == {"share": 2}
+    (counted,) = showing([NAMED["count"]], {"count": None}) or [None]
+    assert counted is None, "a field that is not nullable cannot show null"
+
+
+def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
+    fields = showing(FIELDS, {"topic": "tea", "count": 3})
+    texts, before = texts_of(fields), texts_before(fields, '{\n  "topic": "tea"\n}')
+    unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
+    other = texts | sent(topic="milk")
+    assert not is_raw(fields, {**other, "before": before, "raw": unchanged})
+    assert is_raw(fields, {**texts, "before": before, "raw": changed})
+    assert not is_raw(fields, {**other, "before": before, "raw": " "})
+    # A script disables the fields once there is a text.
+    assert is_raw(fields, {"before": before, "raw": changed})
+    with pytest.raises(ValueError, match="change one of them only"):
+        is_raw(fields, {**other, "before": before, "raw": changed})
+    assert is_raw([], {})
 
 
 def test_values_of_a_form() -> None:

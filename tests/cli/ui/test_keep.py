@@ -53,7 +53,7 @@ def started(browser: httpx.Client, server: StepflowRuntime, flow: str, value: An
     flow_id = server.sync_client.store_flow(yaml.safe_load(flow)).flow_id
     path = f"/flows/{flow_id}/start"
     batch = {"batch": "1"} if isinstance(value, list) else {}
-    data = {**form(browser.get(f"/flows/{flow_id}"), path), "mode": "raw", "raw": json.dumps(value), **batch}
+    data = {**form(browser.get(f"/flows/{flow_id}"), path), "raw": json.dumps(value), **batch}
     run_id = browser.post(path, data=data).headers["location"].rpartition("/")[2]
     server.sync_client.wait_run(run_id, timeout=60)
     return run_id

@@ -15,7 +15,7 @@ from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.flows.needs import check_inputs
 
 from .field_texts import json_text, text_value
-from .forms import Field, FormError, emptied, filled, refilled, showing, texts_of, value_of
+from .forms import Field, FormError, emptied, filled, is_raw, refilled, showing, texts_of, value_of
 
 if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunDetails, StoredFlow
@@ -84,6 +84,8 @@ class ChangeForm:
     step_text: str
     overrides: str = ""
     start: str = ALL
+    before: str | None = None
+    """What `texts_before` returned for the form that was sent; None if none was."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with the texts, by name: `input`, `step`, `overrides`."""
 
@@ -110,12 +112,13 @@ def form_of_sent(subject: Subject, form: Mapping[str, str]) -> ChangeForm:
     """Return the form filled with what was sent, without secrets."""
     inputs, variables = subject.fields
     return ChangeForm(
-        inputs=[] if form.get("mode") == "raw" else refilled(inputs, form),
+        inputs=refilled(inputs, form),
         variables=refilled(variables, form),
-        raw=form.get("raw", ""),
+        raw=form.get("raw", "").replace("\r\n", "\n"),
         step_text=form.get("step_input", ""),
         overrides=form.get("overrides", ""),
         start=form.get("start", ALL),
+        before=form.get("before"),
     )
 
 
@@ -189,7 +192,7 @@ def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
 
 def _entered(fields: Sequence[Field], form: Mapping[str, str]) -> Any:
     """Return the input in the form; None if none was entered."""
-    if form.get("mode") == "raw" or not fields:
+    if is_raw(fields, form):
         return text_value(form.get("raw", ""))
     return value_of(fields, form) if any(form.get(name) for name in texts_of(fields)) else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -43,6 +43,9 @@ class Field:
     """The fields of an `object`; those of an element of a `list`."""
     value: str = ""
     """The current text; for a `choice`, the index of the value in `options`; for a `list`, JSON."""
+    is_nullable: bool = False
+    """Whether the value can be null, and no option or text of the field says so."""
+    is_null: bool = False
     error: str = ""
     schema: Any = field(default=True, repr=False)
     definitions: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -140,6 +143,7 @@ class _Making:
             attributes={} if secret else attributes_of(found, kind),
             options=options,
             parts=parts,
+            is_nullable=_is_nullable(found) and kind not in ("choice", "json", "object", "list") and not secret,
             schema=schema,
             definitions=self.definitions,
         )
@@ -181,10 +185,19 @@ def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     return (kind if kind in ("number", "integer", "boolean") else "json"), ()
 
 
+def _is_nullable(schema: Mapping[str, Any]) -> bool:
+    types = schema.get("type")
+    return isinstance(types, list) and "null" in types
+
+
 def filled(field: Field, value: Any) -> Field:
     """Return a field set to a value; a value that it cannot show is ignored."""
     if field.kind == "secret":
         return field
+    if field.is_nullable:
+        if value is None:
+            return replace(field, value="", is_null=True)
+        field = replace(field, is_null=False)
     if field.kind == "object":
         known = value if isinstance(value, Mapping) else {}
         parts = (filled(each, known[each.key]) if each.key in known else emptied(each) for each in field.parts)
@@ -200,7 +213,7 @@ def filled(field: Field, value: Any) -> Field:
 def emptied(field: Field) -> Field:
     """Return a field without a value."""
     parts = tuple(map(emptied, field.parts)) if field.kind == "object" else field.parts
-    return replace(field, value="", parts=parts)
+    return replace(field, value="", parts=parts, is_null=False)
 
 
 def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
@@ -228,7 +241,11 @@ def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> 
         parts = tuple(_read_into(inner, each, form) for each in field.parts)
         value[field.key] = inner
         return replace(field, parts=parts)
-    text = form.get(field.name, "").replace("\r\n", "\n")
+    text = _sent(form, field.name)
+    field = replace(field, is_null=field.is_nullable and bool(form.get(null_name(field))))
+    if field.is_null:
+        value[field.key] = None
+        return replace(field, value="")
     try:
         if text or (field.required and field.kind in ("text", "long")):
             value[field.key] = _read(field, text)
@@ -242,7 +259,44 @@ def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> 
 def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
     if field.kind == "object":
         return any(_is_entered(each, form) for each in field.parts)
-    return bool(form.get(field.name))
+    return bool(form.get(field.name) or form.get(null_name(field)))
+
+
+def null_name(field: Field) -> str:
+    """Return the name of the box that sets a field to null."""
+    return f"{field.name}-null"
+
+
+def _sent(form: Mapping[str, str], name: str) -> str:
+    return form.get(name, "").replace("\r\n", "\n")
+
+
+def texts_before(fields: Sequence[Field], raw: str) -> str:
+    """Return digests of the texts in the fields of an input and of its JSON: `is_raw` compares those sent with them."""
+    return f"{_digest(json.dumps(texts_of(fields)))} {_digest(raw)}"
+
+
+def is_typed(before: str | None, raw: str) -> bool:
+    """Return whether the JSON of a form was changed since `texts_before`."""
+    return before is not None and not before.endswith(f" {_digest(raw)}")
+
+
+def is_raw(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
+    """Return whether the input is the JSON or YAML text of a form and not its fields: it is if it was changed.
+
+    Raises:
+        ValueError: If fields were changed too. Browsers with scripts send no fields once there is a text.
+    """
+    if not fields or not form.get("raw", "").strip():
+        return not fields
+    names = texts_of(map(emptied, fields))
+    before = form.get("before") or texts_before(list(map(emptied, fields)), "")
+    if not is_typed(before, _sent(form, "raw")):
+        return False
+    sent = {name: _sent(form, name) for name in names}
+    if not names.keys().isdisjoint(form) and not before.startswith(f"{_digest(json.dumps(sent))} "):
+        raise ValueError("both the fields and the text below them were changed: change one of them only")
+    return True
 
 
 def _checked(field: Field, value: Mapping[str, Any]) -> Field:
@@ -272,7 +326,8 @@ def refilled(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
 def _refilled(field: Field, form: Mapping[str, str]) -> Field:
     if field.kind == "object":
         return replace(field, parts=tuple(_refilled(each, form) for each in field.parts))
-    return replace(field, value="" if field.kind == "secret" else form.get(field.name, ""))
+    is_null = field.is_nullable and bool(form.get(null_name(field)))
+    return replace(field, value="" if field.kind == "secret" else form.get(field.name, field.value), is_null=is_null)
 
 
 def showing(fields: Sequence[Field], value: Any) -> list[Field]:
@@ -286,11 +341,12 @@ def showing(fields: Sequence[Field], value: Any) -> list[Field]:
     return shown if read == value and not any(each.has_error for each in seen) else []
 
 
-def texts_of(fields: Sequence[Field]) -> dict[str, str]:
+def texts_of(fields: Iterable[Field]) -> dict[str, str]:
     """Return the texts in fields by their names, as a browser sends them."""
     texts: dict[str, str] = {}
     for each in fields:
         texts |= texts_of(each.parts) if each.kind == "object" else {each.name: each.value}
+        texts |= {null_name(each): "1" if each.is_null else ""} if each.is_nullable else {}
     return texts
 
 

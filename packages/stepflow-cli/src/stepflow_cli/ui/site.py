@@ -24,6 +24,7 @@ from .commands import Commands
 from .finding import Finder
 from .flow_folder import FlowFolder
 from .following import Followers, Health
+from .forms import is_typed, texts_before
 from .listing import Listings
 from .security import FormTokens
 
@@ -181,6 +182,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals["statuses_with_look"] = STATUSES
+    templates.globals |= {"texts_before": texts_before, "is_typed": is_typed}
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = _lines

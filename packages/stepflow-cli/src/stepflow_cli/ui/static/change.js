@@ -90,6 +90,21 @@ for (const area of document.querySelectorAll("textarea[data-rows]")) {
   }
 }
 
+// A changed text is the input: the fields are not sent then.
+
+const raw = document.getElementById("raw");
+const fields = document.getElementById("input-fields");
+
+function choose() {
+  const isChanged = raw.value !== raw.defaultValue || "typed" in raw.dataset;
+  fields.disabled = isChanged && raw.value.trim() !== "";
+}
+
+if (raw && fields) {
+  raw.addEventListener("input", choose);
+  choose();
+}
+
 // What would run is shown beside what is being typed: secrets stay in their fields.
 
 const form = document.getElementById("change");

@@ -119,6 +119,7 @@ async def _show(
         inputs=form.inputs,
         variables=form.variables,
         raw=form.raw,
+        before=form.before,
         is_batch=None,
         plan=plan,
         parts=_parts(plan) if plan is not None else [],

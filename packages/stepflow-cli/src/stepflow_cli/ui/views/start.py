@@ -15,7 +15,7 @@ from stepflow_client.flows.needs import check_inputs
 from stepflow_client.flows.source import FlowText
 
 from ..field_texts import text_value
-from ..forms import FormError, refilled, value_of
+from ..forms import FormError, is_raw, refilled, value_of
 from ..security import form_fields
 from ..site import site_of
 from .flows import form_of, show_flow
@@ -31,15 +31,19 @@ async def start(request: Request) -> Response:
     site, form = site_of(request), form_fields(request)
     stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = form_of(stored)
-    is_raw = form.get("mode") == "raw" or not inputs
-    sent = {"raw": form.get("raw", ""), "is_batch": bool(form.get("batch"))}
+    sent = {
+        "raw": form.get("raw", "").replace("\r\n", "\n"),
+        "is_batch": bool(form.get("batch")),
+        "before": form.get("before"),
+    }
     try:
-        given = text_value(form.get("raw", "")) if is_raw else await run_in_threadpool(value_of, inputs, form)
+        is_text = is_raw(inputs, form)
+        given = text_value(form.get("raw", "")) if is_text else await run_in_threadpool(value_of, inputs, form)
     except FormError as error:
         return await show_flow(request, site, stored, 400, **sent, inputs=error.fields, wrong=str(error))
     except ValueError as error:
-        return await show_flow(request, site, stored, 400, **sent, wrong=f"input: {error}")
-    if is_raw and bool(form.get("batch")) != isinstance(given, list):
+        return await show_flow(request, site, stored, 400, **sent, **_refilled(stored, form), wrong=f"input: {error}")
+    if is_text and bool(form.get("batch")) != isinstance(given, list):
         if not isinstance(given, list):
             return await show_flow(request, site, stored, 400, **sent, wrong="input: a batch is a list of inputs")
         # A list is a single input.
