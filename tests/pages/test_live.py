@@ -143,7 +143,7 @@ def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowR
     page = tab.go(f"/runs/{run_id}")
     page.evaluate("""() => {
         window.counts = new Set();
-        const note = () => counts.add(document.querySelector('[data-text]')?.textContent.split(' done')[0]);
+        const note = () => counts.add(document.querySelector('.numbers')?.textContent.split(' done')[0]);
         new MutationObserver(note).observe(document.getElementById('summary'), {
             subtree: true, childList: true, characterData: true,
         });
@@ -271,7 +271,7 @@ def test_a_list_that_runs_and_a_batch_are_accessible(
         if name == "live":
             expect(page.locator("#grid a.completed").nth(20)).to_be_attached(timeout=30_000)
         if name == "list":
-            expect(page.locator("#list [data-text]", has_text="/60 done").first).to_be_attached(timeout=30_000)
+            expect(page.locator("#list .numbers", has_text="/60 done").first).to_be_attached(timeout=30_000)
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("?")

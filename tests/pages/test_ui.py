@@ -52,13 +52,19 @@ FAILS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StepflowRuntime]:
+@contextmanager
+def started_server() -> Iterator[StepflowRuntime]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STEPFLOW_SERVER_BINARY", str(releases.binary(releases.NEWEST)))
         config = releases.builtin_config(releases.NEWEST)
         started = StepflowRuntime.start(config=config, log_config=LogConfig(level="warn"))
     with started as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StepflowRuntime]:
+    with started_server() as running:
         yield running
 
 

@@ -157,6 +157,19 @@ def test_reruns_have_links_both_ways(start_ui: StartUi, newest_server: StepflowR
             assert f'href="/runs/{first}"' in again.text
             assert f'href="/runs/{second}/compare?with={first}&amp;item=0"' in again.text
             assert "load kept" in words(again)
+            row = again.text.partition('<tr data-key="load">')[2].partition("</tr>")[0]
+            assert (row.count('class="status completed"'), row.count('<td class="n"></td>')) == (1, 2)
+        batch = run(recording, PAYMENTS, [{"customer": {"card": 1}}, {"customer": {}}, {"customer": {}}])
+        (third,) = recording.rerun(batch, keep="succeeded").run_ids
+        with start_ui(newest_server.url, XDG_STATE_HOME=str(tmp_path)).browser() as browser:
+            earlier = browser.get(f"/runs/{batch}")
+            assert f'href="/runs/{third}"' in earlier.text
+            assert "(2 items)" in words(earlier)
+            assert ">was " not in earlier.text
+            again = browser.get(f"/runs/{third}")
+            assert "Rerun of 2 items of" in words(again)
+            assert f'href="/runs/{batch}"' in again.text
+            assert re.findall(rf'href="/runs/{batch}/items/(\d)">was (\d)</a>', again.text) == [("1", "1"), ("2", "2")]
 
 
 def test_a_cancelled_run_tells_what_may_still_run(session: httpx.Client, client: Any) -> None:
@@ -166,6 +179,8 @@ def test_a_cancelled_run_tells_what_may_still_run(session: httpx.Client, client:
     client.cancel_run(run_id)
     page = session.get(f"/runs/{run_id}")
     assert "cancelled may still run: slow" in words(page)
+    # Its time until the run was cancelled, not none.
+    assert re.search(r'<td class="n">[\d.]+(ms|s)</td>', page.text.partition('<tr data-key="slow">')[2][:600])
     assert "it may still be executing" in panel(session.get(f"/runs/{run_id}/steps/slow"))
 
 

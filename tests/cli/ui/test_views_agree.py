@@ -354,7 +354,7 @@ def from_page(world: World, run_id: str) -> Facts:
         found["steps"] = {(0, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
         causes = cause_in(page)
         return found | {"cause": (0, *causes[0]) if causes else None}
-    found["item_took"] = {int(row[0]): row[3] for row in rows_of(section_of(page, "Items"))[1:] if row[3]}
+    found["item_took"] = {int(row[0].split()[0]): row[3] for row in rows_of(section_of(page, "Items"))[1:] if row[3]}
     tabs = Counter({name: int(n) for name, n in re.findall(r'data-state="(\w+)".*?<span>(\d+)</span>', page)})
     tabs["running"] += tabs.pop("waiting", 0)
     found["counts"] = nonzero(tabs)

@@ -41,6 +41,9 @@ class Commands:
 
     def of_list(self, query: RunQuery) -> list[PageCommand]:
         """Return the command that lists the runs of a page."""
+        if visible(str(query)) != str(query):
+            # A text that could change what a terminal does is not copied into one.
+            return []
         roots = [] if "include" in query.fields else ["--roots-only"]
         parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]
         return [self._command("List these runs", "runs", "list", *roots, *map(str, parts), *map(quoted, query.words))]

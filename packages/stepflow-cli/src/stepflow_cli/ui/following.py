@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError, TransportError
 from stepflow_client._command import ItemTimes, RunWatcher, StepTimes, progress_of
+from stepflow_client.types.statuses import FAILED_STATUSES
 
 from .states import item_codes
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, StepflowClient
+    from stepflow_client import FlowError, RunDetails, StepflowClient
     from stepflow_client._command import ItemTime, SnapshotReader, StepTime
     from stepflow_client._rules.run_progress import RunProgress
     from stepflow_client.events import RunEvent
@@ -28,6 +31,11 @@ _MOST = 64
 _MOST_EVENTS = 4_000
 """Maximum number of events from which the times of steps are kept. Larger runs have only times of their items."""
 _HEALTH_SECONDS = 1.0
+_QUIET_SECONDS = 10.0
+"""Seconds without an event after which a page asks whether a worker is running; twice the longest pause before, if that
+is longer."""
+_MAX_READ_ERRORS = 1_000
+"""Maximum number of failed items of a running batch whose errors are requested; the others are read at its end."""
 
 
 class Health:
@@ -74,6 +82,7 @@ class RunFollower:
     """
 
     def __init__(self, client: StepflowClient, run_id: str, health: Health, snapshots: SnapshotReader) -> None:
+        self._client = client
         self._watcher = RunWatcher(client._parts.follower, snapshots, client._parts.waiter)
         self._run_id = run_id
         self._snapshots = snapshots
@@ -81,6 +90,11 @@ class RunFollower:
         self._progress: RunProgress | None = None
         self._steps, self._items = StepTimes(run_id), ItemTimes(run_id)
         self._noted = 0
+        self._last: datetime | None = None
+        self._longest_pause = timedelta()
+        self._errors: dict[int, FlowError | None] = {}
+        self._to_explain: deque[tuple[int, str]] = deque()
+        self._explaining: asyncio.Task[None] | None = None
         self._codes: tuple[int, bytes] = (-1, b"")
         self._cursor: str | None = None
         self._caught_up = asyncio.Event()
@@ -97,6 +111,11 @@ class RunFollower:
     def is_caught_up(self) -> bool:
         """Whether all past events are known."""
         return self._caught_up.is_set()
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether steps have started whose end is not known."""
+        return self._progress is not None and any(step.running for step in self._progress.steps)
 
     @property
     def is_idle(self) -> bool:
@@ -147,10 +166,25 @@ class RunFollower:
         found = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
         return [each for each in found if each[1] or each[2]]
 
-    def progress(self) -> Progress | None:
-        """Return the progress in numbers; None if nothing is known yet."""
+    def numbers(self) -> tuple[Progress, datetime | None] | None:
+        """Return the progress at the last event, and `quiet_since`; None if nothing is known yet."""
         known = self._progress
-        return known.progress(known.seconds(self._health.now) or 0.0) if known is not None else None
+        if known is None:
+            return None
+        return known.progress(known.seconds(self._last or self._health.now) or 0.0), self.quiet_since
+
+    @property
+    def quiet_since(self) -> datetime | None:
+        """The time of the last event if nothing has happened for unusually long, although the run has not ended."""
+        if self._last is None or self.has_ended or not self.is_caught_up:
+            return None
+        is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
+        return self._last if is_quiet else None
+
+    def errors(self) -> dict[int, FlowError]:
+        """Return the errors of the items of a running batch that have failed, by index, as far as they are read."""
+        failed = self._progress.items().failed if self._progress is not None else set()
+        return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
     def codes(self) -> bytes:
         """Return the state of each item as a number, as `states` says; empty if nothing is known yet."""
@@ -167,9 +201,10 @@ class RunFollower:
 
     async def close(self) -> None:
         """Stop reading."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        for task in filter(None, (self._task, self._explaining)):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def _follow(self) -> None:
         while True:
@@ -204,11 +239,40 @@ class RunFollower:
                     status = seen.run.status
 
     def _note(self, event: RunEvent) -> None:
+        if event.timestamp is not None and not event.inferred:
+            if self._last is not None:
+                self._longest_pause = max(self._longest_pause, event.timestamp - self._last)
+            self._last = event.timestamp
         self._items.note(event)
+        if event.run_id == self._run_id and self._progress is not None and self._progress.total > 1:
+            self._note_failure(event)
         if event.type in ("step_started", "step_completed") and self._noted < _MOST_EVENTS:
             self._noted += 1
             self._steps.note(event)
         self._change()
+
+    def _note_failure(self, event: RunEvent) -> None:
+        """Request the error of an item when its first step fails: events do not contain it."""
+        if event.type == "step_started" and event.attempt > 1:
+            self._errors.pop(event.item_index, None)
+        if event.type != "step_completed" or event.status not in FAILED_STATUSES or event.step_id is None:
+            return
+        if event.item_index in self._errors or len(self._errors) >= _MAX_READ_ERRORS:
+            return
+        self._errors[event.item_index] = None
+        self._to_explain.append((event.item_index, event.step_id))
+        if self._explaining is None or self._explaining.done():
+            self._explaining = asyncio.create_task(self._explain())
+
+    async def _explain(self) -> None:
+        while self._to_explain and not self.has_ended:
+            index, step_id = self._to_explain.popleft()
+            # The run continues even if this request fails.
+            with suppress(StepflowClientError):
+                step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
+                if step.error is not None and index in self._errors:
+                    self._errors[index] = replace(step.error, step_id=step_id)
+                    self._change()
 
     def _change(self) -> None:
         self.version += 1
@@ -253,7 +317,10 @@ class Followers:
         can = (await self._client.server_info()).capabilities
         has_all = not can.get("events")
         if not has_all:
-            has_all = await (await self.of(run.run_id)).catch_up(seconds if run.is_finished else 0.0)
+            follower = await self.of(run.run_id)
+            await follower.catch_up(seconds if run.is_finished else 0.0)
+            # The steps of a cancelled run are still executed, and it may complete in the end.
+            has_all = follower.has_ended and not (run.status.value == "cancelled" and follower.is_executing)
         return "" if run.is_finished and has_all else f"/live/runs/{run.run_id}"
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from stepflow_client import ExecutionStatus
 from stepflow_client._command import PLAIN, collector_paused
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import masked, masked_arguments
@@ -102,7 +103,11 @@ async def _read(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     if index >= len(items):
         return None
     is_timed = len(items) <= MOST_DRAWN_ITEMS
-    report = await report_of(site, replace(snapshot, items=[items[index]]), is_timed=is_timed)
+    item, follower = items[index], site.followers.known(run.run_id)
+    if not run.is_finished and follower is not None and (error := follower.errors().get(index)) is not None:
+        # Servers report it when the whole run has ended.
+        item = replace(item, status=ExecutionStatus.FAILED, error=error)
+    report = await report_of(site, replace(snapshot, items=[item]), is_timed=is_timed)
     own = [each for each in report.times if each.item_index == index]
     return ItemReport(replace(report, times=own), site.snapshots.reading(run.run_id), len(items), sub_runs, lines)
 
@@ -134,7 +139,7 @@ def durations_of(report: RunReport) -> dict[str, StepTime]:
     """Return the times of the steps that ran, for a report of one item."""
     if len(report.items) != 1:
         return {}
-    return {each.step_id: each for each in report.times if report.was_run(each)}
+    return {each.step_id: each for each in report.times if report._has_time(each)}
 
 
 def account_of(report: RunReport) -> RunAccount | None:

@@ -36,12 +36,15 @@ class StepRow:
     def mark(self) -> str:
         """The state whose look the step has."""
         state, status = self.account.state, self.account.status
+        if self.account.is_kept:
+            return "completed"
         return status.value if state == "unknown" and status is not None else state
 
     @property
     def words(self) -> str:
         """What became of it."""
-        return self.mark.replace("_", " ") if self.account.state == "unknown" else self.account.text
+        is_unknown = self.account.state == "unknown" and not self.account.is_kept
+        return self.mark.replace("_", " ") if is_unknown else self.account.text
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:
         reads=[each for each in flow.by_id if each in flow.reads.get(step_id, ())],
         read_by=[name for name, reads in flow.reads.items() if step_id in reads],
         sub_runs=[run for run in found.sub_runs if creator_of(run, report.flow, report.steps) == step_id],
-        lines=list(_lines_of(found.lines, step_id, time)),
+        lines=list(_lines_of(found.report.run.run_id, found.lines, step_id, time)),
     )
 
 
@@ -121,13 +124,14 @@ def default_step(found: ItemReport) -> str | None:
     return account.cause
 
 
-def _lines_of(lines: Iterable[KeptLine], step_id: str, time: StepTime | None) -> Iterable[KeptLine]:
-    """Yield the log lines written while a step ran, and those that name it."""
+def _lines_of(run_id: str, lines: Iterable[KeptLine], step_id: str, time: StepTime | None) -> Iterable[KeptLine]:
+    """Yield the lines that the run or a worker wrote while a step ran, and those that name the step."""
     begin = time.attempts[0] - _AROUND if time is not None and time.attempts else None
     end = time.end + _AROUND if time is not None and time.end is not None else None
     names = (f'"{step_id}"', f"'{step_id}'")
     for line in lines:
+        is_near = run_id in line.run_ids or not (line.run_ids or line.target)
         at = datetime.fromisoformat(line.time)
         was_meanwhile = begin is not None and at >= begin and (end is None or at <= end)
-        if was_meanwhile or any(name in line.message for name in names):
+        if (is_near and was_meanwhile) or any(name in line.message for name in names):
             yield line

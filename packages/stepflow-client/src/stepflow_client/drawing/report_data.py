@@ -98,6 +98,11 @@ class ReportData(Shown):
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
+    def _has_time(self, step: StepTime) -> bool:
+        """Return whether the time of a step is that of its component: it is not if a rerun keeps its output."""
+        account = self.step_accounts.get((step.item_index, step.step_id))
+        return self.was_run(step) and not (account is not None and account.is_kept)
+
     def _text_of(self, step: StepDetails) -> str:
         """Return what became of a step, in words. A state that is not known is shown as the server's status."""
         return step.status.value if step.state == "unknown" else step.text

@@ -178,7 +178,8 @@ def statuses_of(report: ReportData) -> dict[str, str]:
     found: dict[str, list[str]] = defaultdict(list)
     for step in report.step_accounts.values():
         # A state that is not known is shown as the server's status.
-        found[step.step_id].append(step.state if step.state != "unknown" or step.status is None else step.status.value)
+        known = step.state if step.state != "unknown" or step.status is None else step.status.value
+        found[step.step_id].append("completed" if step.is_kept else known)
     # A step that has run for some of the items is not shown as one that did not run.
     ran = {name: [s for s in each if s != "not_run" or "completed" not in each] for name, each in found.items()}
     states = {name: worst(each) for name, each in ran.items()}
@@ -192,12 +193,13 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
         report: The report of the run.
         until: Where the bars of running steps end, if that is later than all events.
     """
-    started = [step for step in report.times if step.attempts and report.was_run(step)]
+    started = [step for step in report.times if step.attempts and report._has_time(step)]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)
     last = max(step.end or step.attempts[-1] for step in started)
-    last = max(last, until) if until is not None else last
+    # The steps of a cancelled run may have no end.
+    last = max(last, until or report.run.completed_at or last)
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
         slowest = sorted(item_times(started), key=lambda item: -item.duration)[:_MOST_BARS]

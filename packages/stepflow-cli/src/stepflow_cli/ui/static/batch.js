@@ -1,41 +1,39 @@
-// A batch while it runs: its numbers, and all of its items as a grid of small links.
-
-import { showNumbers } from "./numbers.js";
+// All items of a batch as a grid of small links. The server says their states; the grid is this script's alone.
 
 // The same states as in `states.py`, in the same order.
 const STATES = ["waiting", "running", "completed", "failed", "cancelled"];
 const grid = document.getElementById("grid");
 const cells = [];
+let box;
 let current;
 
-function describe(cell, state, index = cells.indexOf(cell)) {
-  cell.className = state;
-  cell.ariaLabel = cell.title = `Item ${index}: ${state}`;
-}
-
-function* changesIn(text) {
+function statesOf(text) {
+  const states = [];
   for (const each of text ? text.split(";") : []) {
     const [code, ranges] = each.split(":");
     for (const range of ranges.split(",")) {
       const [first, last] = range.split("-").map(Number);
-      for (let index = first; index <= (last ?? first); index++) yield [index, STATES[code]];
+      for (let index = first; index <= (last ?? first); index++) states[index] = STATES[code];
     }
   }
+  return states;
 }
 
-function apply(text) {
-  for (const [index, state] of changesIn(text)) {
-    const cell = cells[index];
-    // The page may be older than what the stream has told: states only go on.
-    if (cell && STATES.indexOf(state) > STATES.indexOf(cell.className)) describe(cell, state, index);
+function show() {
+  const states = statesOf(grid.dataset.states);
+  // A batch may still be registering its items.
+  while (cells.length < Number(grid.dataset.total)) {
+    const cell = document.createElement("a");
+    cell.href = `/runs/${grid.dataset.run}/items/${cells.length}`;
+    cell.tabIndex = -1;
+    cells.push(cell);
+    box.append(cell);
   }
-  for (const row of document.querySelectorAll("#items tr[data-key]")) {
-    const word = row.querySelector(".status");
-    const state = cells[row.dataset.key]?.className;
-    if (state && word && word.textContent !== state) {
-      word.textContent = state;
-      word.className = `status ${state}`;
-    }
+  for (const [index, cell] of cells.entries()) {
+    const state = states[index] ?? STATES[0];
+    if (cell.className === state) continue;
+    cell.className = state;
+    cell.ariaLabel = cell.title = `Item ${index}: ${state}`;
   }
 }
 
@@ -58,18 +56,9 @@ function enter(cell) {
   cell.tabIndex = 0;
 }
 
-function build() {
-  const box = document.createElement("div");
+if (grid && Number(grid.dataset.total)) {
+  box = document.createElement("div");
   box.className = "cells";
-  for (let index = 0; index < Number(grid.dataset.total); index++) {
-    const cell = document.createElement("a");
-    cell.href = `/runs/${grid.dataset.run}/items/${index}`;
-    cell.tabIndex = -1;
-    cells.push(cell);
-    describe(cell, STATES[0], index);
-  }
-  box.append(...cells);
-  enter(cells[0]);
   box.addEventListener("keydown", step);
   box.addEventListener("focusin", (event) => cells.includes(event.target) && enter(event.target));
   const legend = document.createElement("p");
@@ -79,22 +68,9 @@ function build() {
     mark.className = state;
     legend.append(mark, `${state} `);
   }
+  show();
+  enter(cells[0]);
   grid.append(legend, box);
   grid.hidden = false;
-  apply(grid.dataset.states);
-}
-
-export function showBatch(numbers) {
-  const box = document.querySelector("[data-progress]");
-  if (box) showNumbers(box, numbers);
-  apply(numbers.states);
-  for (const state of grid && numbers.states ? STATES : []) {
-    const count = document.querySelector(`#items [data-state="${state}"] span`);
-    if (count) count.textContent = cells.filter((cell) => cell.className === state).length;
-  }
-}
-
-if (grid && Number(grid.dataset.total)) {
-  build();
-  document.addEventListener("patched", () => apply(grid.dataset.states));
+  document.addEventListener("patched", show);
 }

@@ -7,6 +7,8 @@ import { say } from "./notice.js";
 const STREAMS = 4;
 const LOOK_MS = 5_000;
 const HIDDEN_LOOK_MS = 15_000;
+// How much longer than it took to fetch the page the script waits before it does so again.
+const REST = 3;
 
 let isFetching = false;
 let isStale = false;
@@ -50,7 +52,10 @@ async function refresh() {
   try {
     do {
       isStale = false;
+      const began = performance.now();
       await takeFresh();
+      // A page that is expensive to render is rendered less often.
+      await new Promise((go) => setTimeout(go, isOver ? 0 : REST * (performance.now() - began)));
     } while (isStale && !isOver);
   } catch {
     // The stream says what is wrong.
@@ -69,7 +74,7 @@ function place(number = 0) {
   });
 }
 
-function listen(stream, restart, showProgress) {
+function listen(stream, restart) {
   stream.addEventListener("server", (message) => {
     const isDown = message.data === "down";
     if (isDown) say("The server does not respond. The page goes on as soon as it does.");
@@ -79,7 +84,6 @@ function listen(stream, restart, showProgress) {
     wasDown = isDown;
   });
   stream.addEventListener("change", refresh);
-  stream.addEventListener("progress", (message) => showProgress(JSON.parse(message.data)));
   stream.addEventListener("error", () => {
     wasDown = true;
     say("The connection to 'stepflow ui' is lost. Trying again.");
@@ -90,7 +94,7 @@ function listen(stream, restart, showProgress) {
   });
 }
 
-export function follow(url, showProgress) {
+export function follow(url) {
   let isShown = false;
 
   async function start() {
@@ -113,7 +117,7 @@ export function follow(url, showProgress) {
       if (isShown) refresh();
       isShown = true;
     });
-    listen(stream, () => number === starts && start(), showProgress);
+    listen(stream, () => number === starts && start());
   }
 
   start();

@@ -2,7 +2,7 @@
 
 // First, because it remembers the page as the server has sent it.
 import "./patch.js";
-import { showBatch } from "./batch.js";
+import "./batch.js";
 import "./change.js";
 import "./editor.js";
 import "./fold.js";
@@ -10,5 +10,3 @@ import "./fold.js";
 import "./panel.js";
 import "./graph.js";
 import "./values.js";
-
-addEventListener("progress", ({ detail }) => detail.runs || showBatch(detail));

@@ -60,8 +60,11 @@ function setChildren(node, next) {
   const present = [...node.childNodes].filter((child) => sources.has(child));
   const pairs = paired(present, next);
   const kept = new Set(pairs.map(([child]) => child));
-  // What goes is removed first: then nodes that keep their order are never moved.
-  for (const child of present) if (!kept.has(child)) child.remove();
+  // What goes is removed first: then nodes that keep their order are never moved. So is text of scripts: beside the
+  // server's it would say the same twice.
+  for (const child of [...node.childNodes]) {
+    if (sources.has(child) ? !kept.has(child) : child.nodeType === Node.TEXT_NODE) child.remove();
+  }
   let place = node.firstChild;
   for (const [child, wanted] of pairs) {
     while (place && !sources.has(place)) place = place.nextSibling;

@@ -29,8 +29,11 @@ function words(element, time, seconds) {
   return recent || (seconds < 300 * DAY ? short : dated).format(time);
 }
 
+// The server's own text node stays, so that `patch.js` knows it again.
 const write = (element, text) => {
-  if (element.textContent !== text) element.textContent = text;
+  if (element.textContent === text) return;
+  if (element.firstChild?.nodeType === Node.TEXT_NODE) element.firstChild.data = text;
+  else element.textContent = text;
 };
 
 let timer;

@@ -4,10 +4,9 @@
 import { follow } from "./follow.js";
 import "./copy.js";
 import "./keys.js";
-import { showRuns } from "./list.js";
+import "./list.js";
 import "./times.js";
 
 document.documentElement.dataset.scripted = "";
-addEventListener("progress", ({ detail }) => detail.runs && showRuns(detail.runs));
 const { live } = document.body.dataset;
-if (live) follow(live, (detail) => dispatchEvent(new CustomEvent("progress", { detail })));
+if (live) follow(live);

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from stepflow_client import RunItem
 from stepflow_client._base.text import short_json
 from stepflow_client._command import MOST_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
@@ -23,13 +24,16 @@ from ..reports import MOST_DRAWN_ITEMS, PARTS, report_of
 from ..site import Site
 from ..sorting import Order
 from ..states import STATES, changes, merged_codes
-from .runs import number_of, numbers_of
+from .runs import number_of
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, RunItem
+    from stepflow_client import FlowError, RunDetails
     from stepflow_client._command import FailureGroup, ItemTime
     from stepflow_client.drawing import RunReport
+    from stepflow_client.types.snapshot import RunSnapshot
 
+MAX_RERUNS = 20
+"""Maximum number of reruns that a page lists."""
 _CATCH_UP_SECONDS = 0.5
 """The events of thousands of items take seconds: the page is shown before, and completes itself."""
 
@@ -38,17 +42,21 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     """Return the page of a run with any number of items but one."""
     live = await site.followers.live_path(run, _CATCH_UP_SECONDS)
     follower = await site.followers.of(run.run_id)
-    has_steps = run.items.total <= MOST_DRAWN_ITEMS
-    snapshot = await site.read(run.run_id, [each for each in PARTS if each != "steps" or has_steps])
-    items = snapshot.items or ()
-    report = await report_of(site, snapshot)
     await follower.catch_up(_CATCH_UP_SECONDS)
-    codes = merged_codes(items, follower.codes(), is_cancelled=run.status.value == "cancelled")
+    is_small, is_finished = run.items.total <= MOST_DRAWN_ITEMS, run.is_finished
+    # Servers report items when the whole run has ended: until then, those of a large batch are not worth a request.
+    left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
+    snapshot = await site.read(run.run_id, [each for each in PARTS if each not in left_out])
+    numbers, followed, errors = follower.numbers(), follower.codes(), follower.errors()
+    items = _known_items(snapshot, followed, errors)
+    report = await report_of(site, replace(snapshot, items=items))
+    codes = merged_codes(items, followed, is_cancelled=run.status.value == "cancelled")
     groups, given, steps = failure_groups(report.items), report.given, report.steps
+    recorded = site.recorded(run.run_id)
+    numbers_of = recorded.rerun_items if recorded is not None else ()
     # Without steps, no item says which of them are coloured.
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
-    progress, times = follower.progress(), follower.item_times()
-    is_finished = run.is_finished
+    times = follower.item_times()
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {each.index: each.duration for each in times}
     keys = _item_keys(report.items, codes, seconds, inputs or ())
@@ -61,10 +69,13 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         total=len(items),
         given=given,
         inputs=inputs,
-        progress=numbers_of(progress) if progress is not None else None,
+        progress=numbers,
         has_events=(await site.client.server_info()).capabilities.get("events"),
         groups=groups[:MOST_SHOWN],
         group_count=len(groups),
+        numbers_of=numbers_of if len(numbers_of) == len(items) else (),
+        reruns=site.reruns_of(run.run_id, MAX_RERUNS),
+        unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
         seconds=seconds,
         durations=_durations_of(run.run_id, times) if is_finished else "",
         children=_failed_children(report) if steps else {},
@@ -95,6 +106,15 @@ def _item_keys(
         "input": lambda place: short_json(inputs[place], 160) if inputs else None,
         "result": lambda place: result(place) or None,
     }
+
+
+def _known_items(snapshot: RunSnapshot, followed: bytes, errors: Mapping[int, FlowError]) -> list[RunItem]:
+    """Return the items as far as they are known: with the errors that are read while the run has not ended."""
+    run = snapshot.details
+    items = list(snapshot.items or ())
+    if not items and not run.is_finished:
+        items = [RunItem(index=index, status=run.status) for index in range(max(run.items.total, len(followed)))]
+    return items if run.is_finished else [replace(each, error=errors.get(each.index, each.error)) for each in items]
 
 
 def _table_of(

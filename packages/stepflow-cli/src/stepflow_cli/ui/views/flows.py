@@ -26,7 +26,8 @@ async def flows_page(request: Request) -> Response:
     site = site_of(request)
     wanted = request.query_params.get("q", "").strip()
     listed = await flow_list(site.client, site.history, site.flows, wanted)
-    return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=site.flows is not None)
+    has_folder = site.flows is not None
+    return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=has_folder, live="/live/runs")
 
 
 async def flow_page(request: Request) -> Response:
@@ -94,6 +95,7 @@ async def show_flow(request: Request, site: Site, stored: StoredFlow, status: in
             "overrides": None,
             "wrong": "",
             "is_batch": False,
+            "before": None,
             **values,
         },
     )

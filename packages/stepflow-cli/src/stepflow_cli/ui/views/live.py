@@ -1,16 +1,14 @@
 """Streams of server-sent events for open pages.
 
-`change` says that the page's content has changed: the page fetches itself again and takes over what differs.
-`progress` has the numbers of a batch or of the batches of a list, which change too often for that. No message contains
-a text of a flow.
+`change` says that the page's content has changed: the page fetches itself again and takes over what differs. The server
+renders everything, so that an open page and a new one show the same. No message contains a text of a flow.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,20 +16,18 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
-from ..reports import MOST_DRAWN_ITEMS
+from ...params.query import checked_query
 from ..site import Site, site_of
-from ..states import changes
-from .runs import filters_of, number_of, numbers_of, progress_of
+from .runs import number_of, progress_of, query_of
 
 if TYPE_CHECKING:
     from ..following import RunFollower
 
 _BETWEEN = 0.5
 """Minimum seconds between two messages, because thousands of events may arrive."""
-_BETWEEN_NUMBERS = 0.25
-_BETWEEN_PICTURES = 3.0
-"""Minimum seconds between two changes of the page of a running batch, whose numbers are sent without it."""
 _EVERY = 1.5
+_END_EVERY = 3.0
+"""Seconds between two changes of a page that is still open after the last event of its run."""
 _COMMENT_EVERY = 10
 _CHANGE = "event: change\ndata: {}\n\n"
 
@@ -39,11 +35,8 @@ _CHANGE = "event: change\ndata: {}\n\n"
 class Watched(Protocol):
     """What a page watches."""
 
-    between: float
-    """Minimum seconds between two messages."""
-
-    async def messages(self) -> list[str]:
-        """Wait up to `_EVERY` seconds for something new, and return its messages."""
+    async def has_changed(self) -> bool:
+        """Wait up to `_EVERY` seconds for something new, and return whether there was. The first call returns True."""
         ...
 
     def held(self) -> AbstractContextManager[None]:
@@ -54,116 +47,52 @@ class Watched(Protocol):
 class _Nothing:
     """Only whether the server responds, which every page shows."""
 
-    between = _BETWEEN
-
-    async def messages(self) -> list[str]:
+    async def has_changed(self) -> bool:
         await asyncio.sleep(_EVERY)
-        return []
+        return False
 
     def held(self) -> AbstractContextManager[None]:
         return nullcontext()
 
 
-class _Rerun(_Nothing):
-    """The states of the runs of a rerun."""
+class _Polled(_Nothing):
+    """Something that has to be requested again and again."""
 
-    def __init__(self, site: Site, again: Any) -> None:
-        self._site, self._again = site, again
-        self._seen: list[str] | None = None
+    def __init__(self, read: Callable[[], Awaitable[Any]]) -> None:
+        self._read = read
+        self._seen: Any = None
 
-    async def messages(self) -> list[str]:
+    async def has_changed(self) -> bool:
         if self._seen is not None:
             await asyncio.sleep(_EVERY)
-        runs = [] if self._again is None else await self._again.runs(self._site)
-        before, self._seen = self._seen, [run.status.value for run in runs]
-        return [] if self._seen == before else [_CHANGE]
-
-
-class _Runs(_Nothing):
-    """The newest runs of a list, and the progress of the batches among them."""
-
-    def __init__(self, site: Site, filters: dict[str, str]) -> None:
-        self._site, self._filters = site, filters
-        self._seen: list[Any] | None = None
-        self._numbers: dict[str, Any] = {}
-
-    async def messages(self) -> list[str]:
-        if self._seen is not None:
-            await asyncio.sleep(_EVERY)
-        runs = await self._site.listings.newest(self._filters)
-        now = [(run.run_id, run.status.value, run.items) for run in runs]
-        # The page's content may already be older than the first state.
-        told = [] if now == self._seen else [_CHANGE]
-        self._seen = now
-        progress = await progress_of(self._site, runs)
-        numbers = {run_id: numbers_of(each) for run_id, each in progress.items()}
-        new = {run_id: each for run_id, each in numbers.items() if self._numbers.get(run_id) != each}
-        self._numbers = numbers
-        return [*told, _message("progress", {"runs": new})] if new else told
+        before, self._seen = self._seen, await self._read()
+        return bool(self._seen != before)
 
 
 class _Run:
-    """A run of one item: each event changes its page."""
+    """A run: each event changes its page, and so does a long time without any.
 
-    between = _BETWEEN
+    Args:
+        follower: Follows the run.
+        item: Returns the state of the item that the page shows. Default None: all events change the page.
+    """
 
-    def __init__(self, follower: RunFollower) -> None:
-        self._follower = follower
+    def __init__(self, follower: RunFollower, item: Callable[[], Awaitable[Any]] | None = None) -> None:
+        self._follower, self._item = follower, item
+        self._seen: Any = None
         self._version = -1
 
-    async def messages(self) -> list[str]:
-        before = self._version
-        self._version = await self._follower.changes(before, _EVERY)
-        return [] if self._version == before else [_CHANGE]
+    async def has_changed(self) -> bool:
+        follower = self._follower
+        self._version = await follower.changes(self._version, _EVERY)
+        state = self._version if self._item is None else await self._item()
+        # The server may still report a run as running whose last event is known.
+        ended = time.monotonic() // _END_EVERY if follower.has_ended else None
+        before, self._seen = self._seen, (state, ended, follower.quiet_since)
+        return bool(self._seen != before)
 
     def held(self) -> AbstractContextManager[None]:
         return self._follower.page()
-
-
-class _Item(_Run):
-    """An item of a batch: the events of its steps change its page."""
-
-    def __init__(self, follower: RunFollower, index: int) -> None:
-        super().__init__(follower)
-        self._index = index
-        self._steps: Any = None
-
-    async def messages(self) -> list[str]:
-        is_new = bool(await super().messages())
-        before, self._steps = self._steps, (self._follower.steps_of(self._index), self._follower.has_ended)
-        return [_CHANGE] if is_new and self._steps != before else []
-
-
-class _Batch(_Run):
-    """A run of many items: its events change numbers, and its page only now and then."""
-
-    between = _BETWEEN_NUMBERS
-
-    def __init__(self, follower: RunFollower, *, is_drawn: bool) -> None:
-        super().__init__(follower)
-        self._is_drawn = is_drawn
-        self._had_ended = False
-        self._changed_at = time.monotonic()
-        self._text, self._codes = "", b""
-
-    async def messages(self) -> list[str]:
-        is_new = bool(await super().messages())
-        told = self._numbers()
-        has_ended, now = self._follower.has_ended, time.monotonic()
-        # The end is told at once, and again if the page does not know it yet.
-        is_due = now - self._changed_at >= _BETWEEN_PICTURES and (has_ended or (self._is_drawn and is_new))
-        if is_due or has_ended != self._had_ended:
-            told.append(_CHANGE)
-            self._changed_at, self._had_ended = now, has_ended
-        return told
-
-    def _numbers(self) -> list[str]:
-        progress, codes = self._follower.progress(), self._follower.codes()
-        if progress is None or (str(progress), codes) == (self._text, self._codes):
-            return []
-        numbers = {**numbers_of(progress), "states": changes(self._codes, codes)}
-        self._text, self._codes = str(progress), codes
-        return [_message("progress", numbers)]
 
 
 async def live(request: Request) -> Response:
@@ -172,8 +101,14 @@ async def live(request: Request) -> Response:
 
 
 async def live_runs(request: Request) -> Response:
-    """Send an event when the newest runs of a list change, and the progress of its running batches."""
-    return _stream(request, _Runs(site_of(request), filters_of(request)))
+    """Send an event when the newest runs of a list change, or the progress of its running batches."""
+    site, query = site_of(request), query_of(request)
+
+    async def shown() -> Any:
+        runs = await site.listings.newest(checked_query(str(query)).fields)
+        return [(run.run_id, run.status.value, run.items) for run in runs], await progress_of(site, runs)
+
+    return _stream(request, _Polled(shown))
 
 
 async def live_run(request: Request) -> Response:
@@ -181,21 +116,26 @@ async def live_run(request: Request) -> Response:
     site = site_of(request)
     run = await site.run(request.path_params["run_id"])
     follower = await site.followers.of(run.run_id)
-    if run.items.total == 1:
+    if "item" not in request.query_params:
         return _stream(request, _Run(follower))
-    if "item" in request.query_params:
-        return _stream(request, _Item(follower, number_of(request, "item", 0)))
-    return _stream(request, _Batch(follower, is_drawn=run.items.total <= MOST_DRAWN_ITEMS))
+    index = number_of(request, "item", 0)
+
+    async def item() -> Any:
+        # A cancelled run has no event of its end while its steps are executed.
+        return follower.steps_of(index), (await site.run(run.run_id)).status
+
+    return _stream(request, _Run(follower, item))
 
 
 async def live_rerun(request: Request) -> Response:
     """Send an event when the state of a run of a rerun changes."""
     site = site_of(request)
-    return _stream(request, _Rerun(site, site.reruns.get(request.path_params["key"])))
+    again = site.reruns.get(request.path_params["key"])
 
+    async def statuses() -> list[str]:
+        return [] if again is None else [run.status.value for run in await again.runs(site)]
 
-def _message(name: str, data: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+    return _stream(request, _Polled(statuses))
 
 
 def _stream(request: Request, watched: Watched) -> Response:
@@ -214,13 +154,13 @@ async def _messages(site: Site, watched: Watched, stopping: asyncio.Event) -> As
                 yield f"event: server\ndata: {'up' if is_up else 'down'}\n\n"
                 was_up, quiet = is_up, 0
             try:
-                told = await asyncio.wait_for(watched.messages(), _EVERY * 2) if is_up else []
+                is_new = is_up and await asyncio.wait_for(watched.has_changed(), _EVERY * 2)
             except (StepflowClientError, TimeoutError):
-                told = []
+                is_new = False
                 await asyncio.sleep(_BETWEEN)
-            for message in told:
-                yield message
-            quiet = 0 if told else quiet + 1
+            if is_new:
+                yield _CHANGE
+            quiet = 0 if is_new else quiet + 1
             if quiet % _COMMENT_EVERY == _COMMENT_EVERY - 1:
                 yield ": \n\n"
-            await asyncio.sleep(watched.between)
+            await asyncio.sleep(_BETWEEN)

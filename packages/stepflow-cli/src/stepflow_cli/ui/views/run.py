@@ -19,12 +19,11 @@ from ..site import Site, index_in, site_of
 from ..sorting import Order
 from ..states import STATES, merged_codes
 from ..steps import STEP_KEYS, SelectedStep, default_step, rows_of, selected_step
-from .batches import show_batch
+from .batches import MAX_RERUNS, show_batch
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
 
-_MOST_RERUNS = 20
 _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "running": "▶", "cancelled": "■"}
 
 
@@ -116,7 +115,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         timeline=await run_in_threadpool(timeline_of, found.report, urls, shown, step_id),
         attempts=await attempts_of(site, run.run_id, index, found.total, panel["status_of_item"]),
         creator=await creator_url(site, run),
-        reruns=[entry.run_id for entry in site.reruns_of(run.run_id, _MOST_RERUNS)],
+        reruns=[entry.run_id for entry in site.reruns_of(run.run_id, MAX_RERUNS)],
         can_rerun=run.is_finished and run.status in UNSUCCESSFUL_STATUSES,
         live=live and (f"{live}?item={index}" if urls.is_batch else live),
     )
@@ -133,6 +132,7 @@ def _selected(found: ItemReport, step_id: str | None) -> SelectedStep | None:
 
 async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: SelectedStep | None) -> dict[str, Any]:
     run, item, given = found.report.run, found.item, found.report.given
+    follower = site.followers.known(run.run_id)
     inputs = given.inputs if given is not None else None
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if found.total != 1:
@@ -159,6 +159,8 @@ async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: Sel
         "is_input_known": inputs is not None and item.index < len(inputs),
         "account": found.account,
         "sub_runs": found.sub_runs,
-        "lines": found.lines,
+        "lines": [line for line in found.lines if run.run_id in line.run_ids],
+        "other_lines": sum(line.times for line in found.lines if run.run_id not in line.run_ids),
+        "quiet": follower.quiet_since if follower is not None and not run.is_finished else None,
         "step": step,
     }
