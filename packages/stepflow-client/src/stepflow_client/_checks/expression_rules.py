@@ -185,8 +185,8 @@ def _check_text(node: Node, found: Findings) -> None:
         hint = f"write {_written(read[read.lastgroup or 0])} in place of the text"
         is_whole = read[0].strip() == text.strip()
         hint += "" if is_whole else ": a component can put texts together"
-        # A component may evaluate templates itself.
-        level = "error" if is_whole else "warning"
+        # A component may evaluate templates itself, and a single word may be data.
+        level = "error" if is_whole and read.lastgroup != "whole" else "warning"
         found.add("template", level, node, f"text is never evaluated: {read[0].strip()!r} reaches the component as it "
                   "is", hint)  # fmt: skip
     elif re.fullmatch(_QUOTED, text):
