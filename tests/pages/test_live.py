@@ -101,7 +101,7 @@ def test_what_a_script_has_changed_stays_until_the_server_changes_it(tab: Seen, 
     page = settled(tab, f"/runs/{run_id}")
     page.evaluate(f"async () => {{ {FRESH} }}")
     page.evaluate("""() => {
-        document.querySelector('#items th a').textContent = 'zero';
+        document.querySelector('#items tbody th a').textContent = 'zero';
         document.querySelector('#items tr[data-key="1"]').classList.add('chosen');
         document.querySelector('#summary').append('added');
         update((fresh) => { fresh.querySelector('#items tr[data-key="1"] td').textContent = 'other'; });
@@ -155,7 +155,8 @@ def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowR
     shot(page, "batch-running")
     expect(page.locator("#summary .status")).to_have_text("failed", timeout=60_000)
     assert page.evaluate("counts.size") >= 20
-    assert sum(moved) < 300_000
+    # Decoded: they are sent compressed.
+    assert sum(moved) < 1_000_000
     expect(page.locator("#grid a.completed")).to_have_count(900)
     expect(page.locator("#grid a.failed")).to_have_count(100)
     expect(page.locator("#failures li")).to_have_count(1)

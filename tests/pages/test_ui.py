@@ -175,14 +175,19 @@ def test_cancel(tab: Seen, server: StepflowRuntime) -> None:
     expect(page.locator("#summary .status")).to_have_text("cancelled")
 
 
-def test_filter(tab: Seen, server: StepflowRuntime) -> None:
+def test_a_query_with_suggestions_is_kept_in_the_address(tab: Seen, server: StepflowRuntime) -> None:
     server.sync_client.wait_run(server.sync_client.submit(FAILS, {}))
     page = tab.go("/runs")
-    page.get_by_text("Filters", exact=True).click()
-    page.get_by_label("Status").select_option("failed")
-    page.get_by_label("Flow", exact=True).fill("fails")
-    page.get_by_role("button", name="Filter").click()
-    page.wait_for_url("**status=failed**")
+    query = page.get_by_label("Find runs")
+    query.fill("flow:fails sta")
+    # A suggestion completes the last word.
+    assert "flow:fails status:failed" in page.locator("#terms option").evaluate_all(
+        "all => all.map((each) => each.value)"
+    )
+    query.fill("flow:fails status:failed")
+    query.press("Enter")
+    page.wait_for_url("**q=flow%3Afails+status%3Afailed**")
+    expect(query).to_have_value("flow:fails status:failed")
     assert set(page.locator("#list tbody .status").all_inner_texts()) == {"failed"}
 
 

@@ -255,7 +255,9 @@ def from_watch(world: World, run_id: str) -> Facts:
     if world.client.get_run(run_id).status.value == "running":
         return {}
     record = world.json("watch", run_id)
-    assert record == world.json("get", run_id)
+    # Only `get` says what the run repeats, and which runs repeat it.
+    attempts = ("rerun_of", "rerun_items", "reruns")
+    assert record == {name: value for name, value in world.json("get", run_id).items() if name not in attempts}
     return of_record(record)
 
 
@@ -441,6 +443,8 @@ VIEWS: dict[str, Callable[[World, str], Facts]] = {
     "items": from_items,
     "notebook": from_notebook,
 }
+AHEAD = {("page", "groups"), ("items", "cause")}
+"""What the pages show of a running batch before servers report it: they request the errors of its failed items."""
 
 
 def test_all_views_of_all_runs(world: World) -> None:
@@ -450,6 +454,8 @@ def test_all_views_of_all_runs(world: World) -> None:
         facts["totals"] = totals_of(facts["listed"])
         for view, read in VIEWS.items():
             for key, value in read(world, run_id).items():
+                if name.startswith("running batch") and (view, key) in AHEAD:
+                    continue
                 if value != facts[key]:
                     wrong.append(f"{name}: {view} has {key} {value!r}, Python {facts[key]!r}")
     assert not wrong, "\n".join(wrong)
