@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+import yaml
 from stepflow_client import LogConfig, StepflowRuntime
 
 from tests.cli.command import Stepflow
@@ -242,3 +243,35 @@ def test_a_target_that_is_no_release_is_refused_where_it_is_set(stepflow: Stepfl
     (stepflow.folder / "stepflow.toml").write_text("target = 0.13\n")
     refused = stepflow("validate", "--offline", "f.yaml")
     assert (refused.code, "stepflow.toml: target is a release" in refused.stderr) == (2, True)
+
+
+_ALWAYS = """\
+name: log
+description: A step that always runs
+steps:
+  - id: log
+    component: /builtin/noop
+    mustExecute: true
+  - id: lost  # stepflow: ignore[unused-step]
+    component: /builtin/noop
+output: 1
+"""
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("file", ["always.yaml", "always.json"])
+def test_steps_that_the_server_calls_unreachable_are_left_to_the_offline_checks(stepflow: Stepflow, file: str) -> None:
+    text = _ALWAYS if file.endswith(".yaml") else json.dumps(yaml.safe_load(_ALWAYS), indent=1)
+    (stepflow.folder / file).write_text(text)
+    records = json.loads(stepflow("validate", file, "-o", "json").stdout)
+    # JSON has no comments.
+    assert [each["kind"] for each in records] == ([] if file == "always.yaml" else ["unused-step"])
+
+
+@pytest.mark.usefixtures("server")
+def test_comments_suppress_findings_of_the_server_too(stepflow: Stepflow) -> None:
+    text = "description: d\nsteps: []\noutput: 1\n"
+    (stepflow.folder / "nameless.yaml").write_text(text)
+    assert "missingFlowName" in stepflow("validate", "nameless.yaml").stdout
+    (stepflow.folder / "nameless.yaml").write_text(f"# stepflow: ignore[missingFlowName]\n{text}")
+    assert "missingFlowName" not in stepflow("validate", "nameless.yaml").stdout

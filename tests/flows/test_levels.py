@@ -47,6 +47,7 @@ _RUN = [
     ("variable from outside", _within("map", _OUTER), []),
     ("input below a literal", _within("map", "{steps: [{id: x, component: /builtin/create_messages, input: {user_prompt: {$literal: {$input: $}}}}], output: 1}"), []),
     ("test without cases", _flow("1", more="test:\n"), []),
+    ("an empty list as test", _flow("1", more="test: []\n"), [("wrong-type", "warning")]),
     ("steps of a map in any order", _within("map", _inner(_LATER)), []),
     ("empty id in a map", _within("map", _inner(f"{{id: '', {_NOOP}}}", "{$step: ''}")), []),
     ("step of a map twice", _within("map", _inner(_TWICE)), [("duplicate-id", "warning")]),

@@ -179,3 +179,9 @@ def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient)
         for option in ({"idempotency_key": "k"}, {"wait_for_components": True}, {"cache": ResultCache()}, {}):
             with pytest.raises(InvalidArgumentError, match="'name' is missing"):
                 away.run("examples/hello.yaml", {}, **option)
+
+
+def test_a_step_that_always_runs_is_not_reported_as_unreachable(client: SyncStepflowClient) -> None:
+    steps = [{"id": name, "component": "/builtin/noop", "mustExecute": name == "a"} for name in "ab"]
+    found = client.validate({"name": "f", "description": "d", "steps": steps, "output": 1}).diagnostics
+    assert [(each.kind, each.path) for each in found] == [("unreachableStep", "$.steps[1]")]
