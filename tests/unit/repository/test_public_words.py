@@ -187,6 +187,7 @@ WITHOUT_TIMEOUT = {
     "StepflowExecutor.list_components": "the least that executors have",
     "StepflowExecutor.validate": "the least that executors have",
     "OutcomeStream.chunks": "`timeout=` of `map`",
+    "OutcomeStream.to_dataframe": "`timeout=` of `map`",
     "StepflowRuntime.await_ready": "`startup_timeout` of the runtime",
     "evaluation.evaluate": "an evaluation with a journal may be stopped at any time, and goes on with the same call",
     "evaluation.history_cases": "each request has the client's timeout; there may be thousands",
