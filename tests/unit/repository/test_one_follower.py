@@ -101,4 +101,6 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
         # When a fast run's display appears, and which events have no line.
         ("stepflow_cli/runs/live.py", "_QUIET"),
         ("stepflow_cli/commands/runs/watch.py", "_QUIET"),
+        # After how long a page asks whether a worker is running.
+        ("stepflow_cli/ui/following.py", "_QUIET_SECONDS"),
     }
