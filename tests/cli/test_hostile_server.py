@@ -134,7 +134,7 @@ def raw_in(text: str) -> list[str]:
 
 SILENT = {
     *("config list", "config get", "config set", "config unset", "config use", "schema", "completion", "help"),
-    *("version", "history clear", "history delete", "flows delete", "runs delete", "blobs put", "new", "mcp config"),
+    *("version", "history clear", "flows delete", "runs delete", "blobs put", "new", "mcp config"),
 }
 """Commands that print nothing that a server, a flow or a worker has chosen."""
 ELSEWHERE = {"serve", "ui", "repl", "test", "runs logs", "lsp", "mcp serve"}

@@ -18,7 +18,7 @@ CHAIN = {
     "name": "chain",
     "steps": [
         {"id": "read", "component": "/builtin/noop", "input": {"order": {"$input": "order"}}},
-        {"id": "charge", "component": "/builtin/noop", "input": {"card": {"$step": "read", "path": "order.card"}}},
+        {"id": "charge", "component": "/builtin/noop", "input": {"card": {"$step": "read", "path": "$.order.card"}}},
         {"id": "ship", "component": "/builtin/noop", "input": {"paid": {"$step": "charge"}}},
     ],
     "output": {"$step": "ship"},

@@ -480,7 +480,7 @@ def test_the_variables_of_a_flow() -> None:
         value_schema=declared["key"],  # type: ignore[arg-type]
     )
     assert (found["n"].is_required, found["n"].default) == (False, 0)
-    assert (found["wrong"].env_var, found["wrong"].description, found["wrong"].is_secret) == (None, None, False)
+    assert (found["wrong"].env_var, found["wrong"].description, found["wrong"].is_secret) == (None, None, True)
 
 
 @pytest.mark.parametrize(

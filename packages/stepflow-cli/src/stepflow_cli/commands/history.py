@@ -12,7 +12,7 @@ from ..output.view import Output, View, columns
 from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, record_options
 from ..params.parsing import LazyGroup
 from ..params.query import query_argument
-from ..params.runs import recorded_run_argument, status_option
+from ..params.runs import optional_recorded_run_argument, recorded_run_argument, status_option
 from ..params.sections import option
 from ..params.times import DURATION
 from ..records.history import ENTRY, ENTRY_IN_FULL, entry_record
@@ -99,41 +99,36 @@ def _recorded(run_id: str) -> HistoryEntry:
     return found[0]
 
 
-@command.command("delete")
-@recorded_run_argument
-@confirm_option
-@record_options
-def _delete(run_id: str, confirm: Confirm, output: Output) -> None:
-    """Remove one recorded run, for example because its input must be erased.
-
-    Its data is overwritten, as by 'history clear'. The server keeps the run: 'stepflow runs delete' deletes it there.
-    """
-    entry = _recorded(run_id)
-    confirm(f"remove run {entry.run_id} from the history")
-    history = open_history()
-    output.record({"removed": int(history.delete(entry.run_id)), "file": history.location}, _CLEARED)
-
-
 _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
 
 
 @command.command("clear")
+@optional_recorded_run_argument
 @option(
     "--max-age TIME", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]", type=DURATION
 )
 @confirm_option
 @record_options
-def _clear(max_age: float | None, confirm: Confirm, output: Output) -> None:
-    """Remove recorded runs.
+def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
+    """Remove recorded runs: RUN alone, for example because its input must be erased, or all of them.
 
-    Their data in the file is overwritten; in a database, the tables are written anew. The logs that 'runs logs' prints
-    are removed too, even if their server is still running. Servers are not asked, and keep their runs.
+    Their data in the file is overwritten; in a database, the tables are written anew. Without RUN, the logs that 'runs
+    logs' prints are removed too, even if their server is still running. Servers keep their runs: 'stepflow runs delete'
+    deletes a run there.
     """
     from ..server.logs import clear_logs
 
-    age = max_age or 0.0
-    which = "all recorded runs" if not age else f"the runs recorded more than {duration_text(age)} ago"
-    confirm(f"remove {which}")
+    if run_id is not None and max_age is not None:
+        raise usage("RUN and --max-age exclude each other")
     history = open_history()
-    clear_logs(age)
-    output.record({"removed": history.clear(max_age=age), "file": history.location}, _CLEARED)
+    if run_id is not None:
+        entry = _recorded(run_id)
+        confirm(f"remove run {entry.run_id} from the history")
+        removed = int(history.delete(entry.run_id))
+    else:
+        age = max_age or 0.0
+        which = "all recorded runs" if not age else f"the runs recorded more than {duration_text(age)} ago"
+        confirm(f"remove {which}")
+        clear_logs(age)
+        removed = history.clear(max_age=age)
+    output.record({"removed": removed, "file": history.location}, _CLEARED)

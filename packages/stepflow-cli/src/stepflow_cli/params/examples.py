@@ -176,10 +176,7 @@ stepflow history show @last
 stepflow history show @last -o json
 # history clear
 stepflow history clear --max-age 30d
-stepflow history clear --yes
-# history delete
-stepflow history delete @last
-stepflow history delete @last --yes
+stepflow history clear @last --yes
 # runs
 stepflow runs list
 stepflow runs watch 01a2b3c4

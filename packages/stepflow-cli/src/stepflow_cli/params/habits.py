@@ -58,6 +58,7 @@ _COMMANDS = {
     "run-batch": "'stepflow batch FLOW INPUTS' runs a batch",
     "submit-batch": "'stepflow batch FLOW INPUTS --url URL' runs a batch",
     "history search": "'stepflow history list TEXT' searches the recorded runs",
+    "history delete": "'stepflow history clear RUN' removes one recorded run",
     "runs wait": "'stepflow runs watch -q RUN...' waits for runs to end",
     "eval-expr": "'stepflow runs eval RUN EXPRESSION' evaluates an expression with the outputs of a run",
     "flows variables": "'stepflow flows get FLOW --variables' lists them",

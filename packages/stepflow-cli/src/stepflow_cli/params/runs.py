@@ -7,6 +7,7 @@ or `@1` is the newest, `@2` the one before. Commands pass the value to `runs.fin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -20,10 +21,11 @@ from .sections import Choice, Decorator, option
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
 """Adds RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
-recorded_run_argument = click.argument(
-    "run_id", metavar="RUN", type=RECORDED_RUN_ID, shell_complete=complete_recorded_runs
-)
+_recorded = partial(click.argument, "run_id", type=RECORDED_RUN_ID, shell_complete=complete_recorded_runs)
+recorded_run_argument = _recorded(metavar="RUN")
 """Adds RUN like `run_argument`; the shell completes it with runs of the history."""
+optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
+"""Adds RUN, which need not be there: `run_id` is None then."""
 
 
 def status_option(what: str) -> Decorator:

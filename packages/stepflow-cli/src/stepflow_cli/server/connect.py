@@ -250,14 +250,15 @@ def listed_components(target: Target, *, schemas: bool = True, timeout: float | 
     Args:
         target: The server.
         schemas: Whether to include their schemas.
-        timeout: Seconds to wait for a server that is not embedded.
+        timeout: Seconds to wait for a server that is not embedded. Default: the client's timeout.
 
     Raises:
         StepflowClientError: If the server does not list its components.
     """
     runtime = target.runtime
     if runtime is None:
-        return target.client.list_components(include_schemas=schemas, timeout=timeout)
+        limit: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        return target.client.list_components(include_schemas=schemas, **limit)
     import asyncio
 
     async def ask() -> ComponentList:

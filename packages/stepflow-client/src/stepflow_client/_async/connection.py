@@ -302,7 +302,7 @@ class Connection:
         Raises:
             ClientClosedError: If the client is closed.
         """
-        if self.closed:
+        if self.dialect.closed:
             raise ClientClosedError("the client is closed", hint="make a new one")
         deadline = current_deadline()
         if limit.whole != math.inf:
