@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.environments, pytest.mark.timeout(400)]
 
 
 def test_with_the_oldest_pydantic(tmp_path: Path) -> None:
-    python = environment("oldest-pydantic", "pydantic==2.8.0", "typing-extensions==4.6.1")
+    python = environment("oldest-pydantic", "pydantic==2.8.0", "typing-extensions==4.12.0")
     write_flows(tmp_path)
     values = {type_name(*part): list(itertools.islice(valid_values(schema_of(*part), "old"), 30)) for part in PARTS}
     (tmp_path / "values.json").write_text(json.dumps(values))

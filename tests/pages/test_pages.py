@@ -82,7 +82,7 @@ FLOWS = {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", FLOWS)
 def test_pictures(open_page: Any, name: str, scheme: str) -> None:
-    drawing = draw(FLOWS[name], statuses={"a": "failed", "ask": "completed"})
+    drawing = draw(FLOWS[name], statuses={"a": "failed", "ask": "completed"}, include_all_steps=True)
     page = open_page(drawing.html(), scheme)
     assert page.locator(".sf-node").count() == len(drawing._graph.nodes)
     assert page.locator(".sf-edge").count() == len(drawing._graph.edges)

@@ -20,10 +20,10 @@ from tests.pages.conftest import shot, violations
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / ".build" / "site"
 QUESTIONS = {
-    "how do I retry a batch": "/questions/",
-    "why is my step not run": "/questions/",
-    "set a timeout": "/questions/",
-    "rerun from a step": "/questions/",
+    "how do I retry a batch": "/troubleshooting/",
+    "why is my step not run": "/troubleshooting/",
+    "set a timeout": "/troubleshooting/",
+    "rerun from a step": "/troubleshooting/",
     "embedded server": "/guides/embedded/",
     "mock a component": "/testing-flows/",
     "csv": "/batches/",
@@ -37,12 +37,12 @@ QUESTIONS = {
     "windows": "/installation/",
     "postgres": "/guides/history/",
     "postgres store of a server": "/guides/configuring/",
-    "compare two runs": "/questions/",
-    "loop over a list": "/questions/",
-    "use an existing server": "/questions/",
+    "compare two runs": "/troubleshooting/",
+    "loop over a list": "/troubleshooting/",
+    "use an existing server": "/troubleshooting/",
     "upgrade from stepflow-py": "/migration/",
-    "if else": "/questions/",
-    "logs of a run": "/questions/",
+    "if else": "/troubleshooting/",
+    "logs of a run": "/troubleshooting/",
 }
 
 CUT = """
