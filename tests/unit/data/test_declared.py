@@ -8,7 +8,7 @@ import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.declared import declared_variables, is_secret, unset_value
-from stepflow_client._data.secrets import HIDDEN, hidden_flow
+from stepflow_client._data.secrets import HIDDEN, hidden_flow, secrets_of
 from stepflow_client._stores.history_rows import without_secrets
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.flows.needs import needs_of
@@ -78,3 +78,39 @@ def test_values_under_a_misspelt_marker_are_hidden(marker: str, value: Any) -> N
 def test_other_keys_mark_no_secrets(key: str) -> None:
     assert not is_secret({key: True})
     assert not is_secret({"is_secret": False, "secret": None})
+
+
+KEY = {"type": "string", "is_secret": True, "default": "of the key"}
+INDIRECT: list[dict[str, Any]] = [
+    {"$ref": "#/$defs/Key", "default": "the default"},
+    {"$ref": "#/$defs/Alias", "default": "the default"},
+    {"anyOf": [KEY, {"type": "null"}], "default": "the default"},
+    {"allOf": [{"$ref": "#/$defs/Key"}], "default": "the default"},
+    {"type": "object", "properties": {"key": {"$ref": "#/$defs/Key"}}, "default": {"key": "the default"}},
+    {"type": "object", "properties": {"key": {"oneOf": [KEY]}}, "default": {"key": "the default"}},
+]
+"""Schemas of variables that are secret because of a schema inside them."""
+
+
+@pytest.mark.parametrize("schema", INDIRECT)
+@pytest.mark.parametrize("holder", ["schemas", "variables"])
+def test_values_of_schemas_with_a_secret_inside_are_hidden(schema: dict[str, Any], holder: str) -> None:
+    variables: dict[str, Any] = {"properties": {"key": schema}}
+    schemas: dict[str, Any] = {"properties": {"variables": variables}}
+    shared = {"Key": KEY, "Alias": {"$ref": "#/$defs/Key"}}
+    (schemas if holder == "schemas" else variables)["$defs"] = shared
+    flow = {"schemas": schemas, "output": {"$variable": "key"}}
+    hidden = str(hidden_flow(flow))
+    assert "the default" not in hidden
+    assert "of the key" not in hidden
+    assert "the default" not in repr(flow_variables(flow))
+    value: Any = {"key": "hunter2"} if schema.get("type") == "object" else "hunter2"
+    assert secrets_of({"key": value}, flow_variables(flow)).hide("no hunter2") == "no ***"
+    kept = str(without_secrets({"output": "hunter2"}, flow, {"key": value}))
+    assert not any(each in kept for each in ("hunter2", "the default", "of the key"))
+
+
+def test_references_in_a_circle_are_no_secret() -> None:
+    shared = {"Tree": {"properties": {"child": {"$ref": "#/$defs/Tree"}}}}
+    assert not is_secret({"$ref": "#/$defs/Tree"}, shared)
+    assert not is_secret({"$ref": "#/$defs/Unknown"}, shared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow_client._data.declared import declared_schema, is_secret
+from stepflow_client._data.declared import declared_schema, definitions_in, is_secret
 
 from ..context import current_session
 from ..output.messages import note, waiting
@@ -63,29 +63,30 @@ def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
     from stepflow_client.drawing.report_data import environment_of
 
     declared, environment = environment_of(job.flow)
+    masked = _masked(job.input, declared_schema(job.flow, "input"), definitions_in(job.flow, "input"))
     # Inputs and overrides may repeat the values of secret variables.
     hide = secrets_of({**environment, **(job.variables or {})}, declared).hide_in
     return {
         "server": "embedded" if target.runtime is not None else target.client.url,
         "flow": job.flow_id or flow,
-        "input": None if job.inputs is not None else hide(_masked(job.input, declared_schema(job.flow, "input"))),
+        "input": None if job.inputs is not None else hide(masked),
         "inputs": None if job.batch is None else len(job.batch),
-        "variables": hide(_masked(job.variables, declared_schema(job.flow, "variables"))),
+        "variables": hide(job.variables),
         "variables_from_env": job.variables_from_env,
         "overrides": hide(job.overrides),
         "max_concurrency": job.max_concurrency,
     }
 
 
-def _masked(value: Any, schema: Any) -> Any:
+def _masked(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:
     """Return a value without the parts that its schema marks as secret."""
     if not isinstance(schema, Mapping) or value is None:
         return value
-    if is_secret(schema):
+    if is_secret(schema, defs):
         return _MASK
     if isinstance(value, list):
-        return [_masked(each, schema.get("items")) for each in value]
+        return [_masked(each, schema.get("items"), defs) for each in value]
     properties = schema.get("properties")
     if not isinstance(value, Mapping) or not isinstance(properties, Mapping):
         return value
-    return {name: _masked(each, properties.get(name)) for name, each in value.items()}
+    return {name: _masked(each, properties.get(name), defs) for name, each in value.items()}

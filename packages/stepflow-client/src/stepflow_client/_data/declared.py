@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import nearest
 
 _EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
 """The values of unset variables, by the type in their schemas."""
+ALTERNATIVES = ("anyOf", "oneOf", "allOf")
+"""The keys with lists of schemas for the same value."""
 
 
 def declared_schema(flow: Any, *path: str) -> Any:
@@ -28,16 +31,29 @@ def fields_of(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
     return found[0] if isinstance(found[0], Mapping) else {}, names
 
 
+def definitions_of(schema: Any, defs: Any = None) -> dict[str, Any]:
+    """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
+    own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
+    return {name: each for found in (defs, *own) if isinstance(found, Mapping) for name, each in found.items()}
+
+
+def definitions_in(flow: Any, part: str) -> dict[str, Any]:
+    """Return the shared schemas that the schema of the flow's `input`, `output` or `variables` can refer to."""
+    schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
+    return definitions_of(declared_schema(flow, part), definitions_of(schemas))
+
+
 def declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
     """Return the variables that a flow declares, by name, each with the fields of a `FlowVariable`."""
     properties, required = (declared_schema(flow, "variables", key) for key in ("properties", "required"))
+    defs = definitions_in(flow, "variables")
     return {
         name: {
             # A variable with a default can be omitted, even if the list contains it.
             "is_required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
             "env_var": _text(declared.get("env_var")),
-            "is_secret": is_secret(declared),
+            "is_secret": is_secret(declared, defs),
             "description": _text(declared.get("description")),
             "value_schema": dict(declared),
         }
@@ -59,15 +75,45 @@ def unset_value(schema: Any, *, is_required: bool = False) -> Any:
     return _EMPTY.get(kind, NOT_GIVEN) if isinstance(kind, str) else None if "null" in kind else NOT_GIVEN
 
 
-def is_secret(schema: Any) -> bool:
+def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
     """Return whether a schema marks its values as secret.
+
+    If an alternative in it (`anyOf` and the like), or a schema that it refers to, has a secret anywhere, the whole
+    value is secret.
 
     A misspelt `is_secret` counts too, whatever its value, except for false: better hide a value too many than show a
     secret.
     """
     if not isinstance(schema, Mapping):
         return False
-    return any(is_secret_marker(key) for key, value in schema.items() if value is not False and value is not None)
+    if any(is_secret_marker(key) for key, value in schema.items() if value is not False and value is not None):
+        return True
+    alternatives = [schema[key] for key in ALTERNATIVES if key in schema]
+    return any(map(holds_secret, [*alternatives, *referred_schemas(schema, definitions_of(schema, defs))]))
+
+
+def holds_secret(schema: Any) -> bool:
+    """Return whether a schema, or a part of it, is marked as secret."""
+    if isinstance(schema, Mapping):
+        return is_secret(schema) or any(holds_secret(each) for each in schema.values())
+    return isinstance(schema, list) and any(holds_secret(each) for each in schema)
+
+
+def referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
+    """Return the shared schemas that a schema refers to, directly or through one another."""
+    found: dict[str, Any] = {}
+    waiting = [schema] if defs else []
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            waiting += each.values()
+            name = unquote(str(each.get("$ref")).rpartition("/")[2])
+            if name in defs and name not in found:
+                found[name] = defs[name]
+                waiting.append(defs[name])
+        elif isinstance(each, list):
+            waiting += each
+    return [*found.values()]
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from .declared import declared_schema, is_secret
+from .declared import (
+    ALTERNATIVES,
+    declared_schema,
+    definitions_in,
+    fields_of,
+    holds_secret,
+    is_secret,
+    referred_schemas,
+)
 
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
@@ -127,15 +135,8 @@ def hidden_mark(flow: Mapping[str, Any] | None) -> str:
 
     Without secret variables, `***` itself is data: only URLs have hidden parts.
     """
-    has_secrets = flow is None or any(map(holds_secret, _declarations(flow)[1].values()))
+    has_secrets = flow is None or any(map(holds_secret, variable_schemas(flow).values()))
     return HIDDEN if has_secrets else HIDDEN_IN_URL
-
-
-def holds_secret(schema: Any) -> bool:
-    """Return whether the schema of a variable, or a part of it, is declared secret."""
-    if isinstance(schema, Mapping):
-        return is_secret(schema) or any(holds_secret(each) for each in schema.values())
-    return isinstance(schema, list) and any(holds_secret(each) for each in schema)
 
 
 def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:
@@ -176,13 +177,13 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
 
     These are their defaults, in schemas and in expressions, and every other place that quotes them.
     """
-    schema, declared = _declarations(flow)
-    secrets = flow_secrets(flow)
+    declared, secrets = variable_schemas(flow), flow_secrets(flow)
     if secrets is NO_SECRETS:
         return dict(flow)
     hidden: dict[str, Any] = secrets.hide_in(_without_defaults(flow, _secret_names(declared)))
-    variables = hidden["schemas"]["properties"]["variables"]
-    variables["properties"] = {**schema, **{name: hidden_schema(each) for name, each in declared.items()}}
+    hidden["schemas"]["properties"]["variables"]["properties"] = {
+        name: secrets.hide_in(hidden_schema(each)) for name, each in declared.items()
+    }
     return hidden
 
 
@@ -191,19 +192,23 @@ def flow_secrets(flow: Mapping[str, Any]) -> Secrets:
 
     Short values are left out: hiding each `1` would leave nothing readable.
     """
-    declared = _declarations(flow)[1]
-    found = [part for each in declared.values() for part in _schema_secrets(each)]
+    declared = variable_schemas(flow)
+    shared = referred_schemas(declared, definitions_in(flow, "variables"))
+    found = [part for each in (*declared.values(), *shared) for part in _schema_secrets(each)]
     found += _expression_defaults(flow, _secret_names(declared))
     return Secrets(found, words=False) if found else NO_SECRETS
 
 
-def _declarations(flow: Mapping[str, Any]) -> tuple[Any, dict[str, Mapping[str, Any]]]:
-    """Return the value under which a flow declares its variables, and the variables that are declared by a schema."""
-    schema = declared_schema(flow, "variables", "properties")
-    return schema, {name: each for name, each in schema.items() if isinstance(each, Mapping)} if schema else {}
+def variable_schemas(flow: Any) -> dict[str, Any]:
+    """Return the schemas of a flow's variables; one that is secret because of a schema inside is marked itself."""
+    defs = definitions_in(flow, "variables")
+    return {
+        name: {**each, "is_secret": True} if is_secret(each, defs) else each
+        for name, each in fields_of(declared_schema(flow, "variables"))[0].items()
+    }
 
 
-def _secret_names(declared: Mapping[str, Mapping[str, Any]]) -> set[str]:
+def _secret_names(declared: Mapping[str, Any]) -> set[str]:
     return {name for name, each in declared.items() if is_secret(each)}
 
 
@@ -226,17 +231,20 @@ def _names_one(path: Any, names: set[str]) -> bool:
 def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of a variable with the values in its secret parts replaced by `***`."""
     secret = is_secret(schema)
+
+    def inner(part: Any) -> Any:
+        return hidden_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
+
     shown: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties" and isinstance(value, Mapping):
-            shown[key] = {
-                name: hidden_schema({**each, "is_secret": True} if secret else each)
-                if isinstance(each, Mapping)
-                else each
-                for name, each in value.items()
-            }
+            shown[key] = {name: inner(each) for name, each in value.items()}
+        elif key in ALTERNATIVES and isinstance(value, list):
+            shown[key] = [inner(each) for each in value]
+        elif key in _VALUE_KEYS:
+            shown[key] = HIDDEN if secret else Secrets(_secret_parts(value, schema)).hide_in(value)
         else:
-            shown[key] = HIDDEN if secret and key in _VALUE_KEYS else value
+            shown[key] = value
     return shown
 
 
@@ -264,9 +272,9 @@ def _schema_secrets(schema: Any) -> Iterator[Any]:
             values = schema[key] if key in ("enum", "examples") and isinstance(schema[key], list) else [schema[key]]
             for value in values:
                 yield from _secret_parts(value, schema)
-    if isinstance(schema.get("properties"), Mapping):
-        for each in schema["properties"].values():
-            yield from _schema_secrets(each)
+    alternatives = [each for key in ALTERNATIVES if isinstance(schema.get(key), list) for each in schema[key]]
+    for each in (*fields_of(schema)[0].values(), *alternatives):
+        yield from _schema_secrets(each)
 
 
 def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from .._data.declared import declared_schema
-from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, flow_secrets, hidden_flow, holds_secret
+from .._data.declared import holds_secret
+from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, flow_secrets, hidden_flow, variable_schemas
 from ..types.statuses import ExecutionStatus
 
 _LARGEST = 1_000_000
@@ -65,8 +65,7 @@ def without_secrets(
     kept: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the values to record, with each secret replaced by `***`."""
-    properties = declared_schema(flow, "variables", "properties")
-    declared = properties if isinstance(properties, Mapping) else {}
+    declared = variable_schemas(flow)
     names = {name for name in variables or {} if flow is None or holds_secret(declared.get(name))}
     found = Secrets([each for name, each in (variables or {}).items() if name in names], words=False)
     hidden: dict[str, Any] = found.hide_in(kept | {"flow": None if flow is None else hidden_flow(flow)})

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from .._base.lazy import lazy_module
 from .._base.slices import SLICE, Slices, slices
 from .._base.text import cut, near, nearest
+from .._data.declared import definitions_of as definitions_of
 from .._data.declared import fields_of
 from .expressions import is_expression, write_path
 
@@ -56,12 +57,6 @@ def referred_name(reference: Any) -> str | None:
     """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
     found = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
     return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
-
-
-def definitions_of(schema: Any, defs: Any = None) -> dict[str, Any]:
-    """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
-    own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
-    return {name: each for found in (defs, *own) if isinstance(found, Mapping) for name, each in found.items()}
 
 
 def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:

@@ -199,7 +199,7 @@ def _check_values(checks: Mapping[str, ValueCheck], given: Mapping[str, Any], ad
         for wrong in () if value is None else check.validator.mismatches(value, 1):
             message = f"variable {name!r} does not fit the flow's schema"
             hint: str | None = "its value is not shown, because it is secret"
-            if not is_secret(check.validator.schema):
+            if not is_secret(check.validator.schema, check.validator.defs):
                 message = f"{message}: {wrong.message}{'' if wrong.path == '$' else f' (at {wrong.path})'}"
                 hint = wrong.hint
             raise InvalidArgumentError(message, hint="; ".join(filter(None, (hint, advice))) or None)

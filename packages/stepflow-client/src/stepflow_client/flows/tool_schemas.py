@@ -196,7 +196,7 @@ class _Writer:
             for key, value in schema.items()
             if key in _VALUES and key not in self._left_out and _VALUES[key](value)
         }
-        if is_secret(schema):
+        if is_secret(schema, self._defs):
             written = {
                 key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
             }

@@ -147,11 +147,14 @@ class FlowVariable(Model):
     """The variable's JSON Schema, as written in the flow."""
 
     def _shown_fields(self) -> Iterator[tuple[str, Any]]:
+        # It may be secret because of a schema that it refers to.
+        schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
+        hidden = hidden_schema(schema)
         for name, value in Model._shown_fields(self):
-            if name == "default" and self.is_secret and value is not None:
-                value = HIDDEN
+            if name == "default" and value is not None:
+                value = HIDDEN if self.is_secret else hidden.get("default", value)
             elif name == "value_schema":
-                value = hidden_schema(self.value_schema)
+                value = hidden
             yield name, value
 
 
