@@ -44,7 +44,12 @@ def test_each_command_does_what_the_page_shows(
         f"/runs/{batch}/items/0": [
             ["runs", "result", batch, "--item", "0"],
             ["runs", "get", batch],
-            ["runs", "rerun", batch, "--failed"],
+            ["runs", "rerun", batch, "--item", "0"],
+        ],
+        f"/runs/{batch}/items/1": [
+            ["runs", "result", batch, "--item", "1"],
+            ["runs", "get", batch],
+            ["runs", "rerun", batch, "--from", "load it", "--item", "1"],
         ],
         f"/runs/{two}/compare?with={one}": [["runs", "diff", one, two]],
         f"/runs/{batch}/compare?with={one}&item=1&with_item=0": [["runs", "diff", one, batch, "--item", "0:1"]],
