@@ -143,3 +143,17 @@ def test_runs_of_one_evaluation_share_a_row(session: httpx.Client, newest_server
         ("a", False),
     ]
     assert len(rows_of_runs(runs, entries, "", folds=False)) == 4
+
+
+def test_a_running_evaluation_counts_the_items_of_all_its_runs(
+    browser: httpx.Client, client: SyncStepflowClient
+) -> None:
+    run(client, [{"card": 1}, {"card": 2}], eval="classify")
+    slow = {
+        "steps": [{"id": "wait", "component": "/builtin/sleep", "input": {"duration_ms": 60_000}}],
+        "output": {"$step": "wait"},
+    }
+    running = client.submit(slow, {}, labels={"eval": "classify"})
+    assert "running 3 2" in row(browser.get("/runs"), running)
+    assert 'aria-label="2 completed and 0 failed of 3"' in browser.get("/runs").text
+    client.cancel_run(running)

@@ -12,8 +12,18 @@ LEAST = 5
 """Number of equal steps from which on they are one box."""
 _MOST_UNFOLDED = 40
 """Number of boxes up to which the flows inside of steps are drawn."""
-_WORST = ("not_needed", "not_started", "completed", "cancelled", "not_run", "running", "failed")
-"""States of a step, from the one that any other replaces."""
+_WORST = (
+    "not_needed",
+    "not_started",
+    "completed",
+    "cancelled",
+    "not_run",
+    "paused",
+    "running",
+    "recovery_failed",
+    "failed",
+)
+"""States of a step or a run, from the one that any other replaces."""
 
 
 @dataclass(frozen=True, slots=True)
