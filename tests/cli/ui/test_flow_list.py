@@ -55,7 +55,7 @@ async def test_a_busy_flow_hides_no_other(
         (tmp_path / "flows" / f"{each}.json").write_text(json.dumps(flow(names[each])))
     folder = FlowFolder(tmp_path / "flows")
     monkeypatch.setattr(flow_list, "_PAGE", 3)
-    monkeypatch.setattr(flow_list, "_MOST_PAGES", 2)
+    monkeypatch.setattr(flow_list, "_MAX_PAGES", 2)
     found = await flow_list.flow_list(client, CommandHistory(), folder)
     assert found.read == 6
     assert found.since is not None

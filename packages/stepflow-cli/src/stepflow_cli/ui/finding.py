@@ -19,11 +19,11 @@ from .run_errors import RunErrors, has_failed
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepflowClient
 
-_MOST_RUNS = 1_000
-_MOST_OLDER = 20
-_MOST_FLOWS = 100
-_MOST_FAILED = 60
-_MOST_KEPT = 2_000
+_MAX_RUNS = 1_000
+_MAX_OLDER = 20
+_MAX_FLOWS = 100
+_MAX_FAILED = 60
+_MAX_KEPT = 2_000
 _AT_ONCE = 4
 
 
@@ -70,7 +70,7 @@ class Finder:
             reasons = {word: _reason(run, word, recorded[word], components.get(run.flow_id, ())) for word in words}
             missing[run.run_id] = [word.casefold() for word, reason in reasons.items() if reason is None]
             found.reasons[run.run_id] = next((reason for reason in reasons.values() if reason), "")
-        failed = [run for run in runs if missing[run.run_id] and has_failed(run)][:_MOST_FAILED]
+        failed = [run for run in runs if missing[run.run_id] and has_failed(run)][:_MAX_FAILED]
         for run_id, text in (await self.errors.texts(failed)).items():
             line = next((line for line in text.splitlines() if missing[run_id][0] in line.casefold()), "")
             if all(word in text.casefold() for word in missing[run_id]):
@@ -84,9 +84,9 @@ class Finder:
         return found
 
     async def _candidates(self, words: Sequence[str], filters: Mapping[str, str]) -> list[RunDetails]:
-        runs = (await self._client.list_runs(limit=_MOST_RUNS, **filters_of(filters))).runs
+        runs = (await self._client.list_runs(limit=_MAX_RUNS, **filters_of(filters))).runs
         known = {run.run_id for run in runs}
-        ids = await self.beginning_with(words[0], _MOST_OLDER) if len(words) == 1 else []
+        ids = await self.beginning_with(words[0], _MAX_OLDER) if len(words) == 1 else []
         older = [run_id for run_id in ids if run_id not in known]
         return runs + [await self._client.get_run(run_id) for run_id in older]
 
@@ -96,7 +96,7 @@ class Finder:
 
     async def _components(self, runs: Iterable[RunDetails]) -> dict[str, set[str]]:
         """Return the components of the newest flows, by flow id."""
-        flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MOST_FLOWS]
+        flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
         flows = dict(zip(flow_ids, await _each(self._flow, flow_ids), strict=True))
         return {
             flow_id: {str(step.get("component") or "") for step in steps_by_id(flow).values()}
@@ -142,5 +142,5 @@ async def _each(function: Any, values: Iterable[Any]) -> list[Any]:
 
 
 def _forget_oldest(kept: dict[str, Any]) -> None:
-    if len(kept) > _MOST_KEPT:
+    if len(kept) > _MAX_KEPT:
         del kept[next(iter(kept))]

@@ -16,8 +16,8 @@ from stepflow_client.flows.folders import flow_files
 
 from ..flow_tests.kept import likeness
 
-_MOST_FILES = 2_000
-_MOST_BYTES = 2 * 2**20
+_MAX_FILES = 2_000
+_MAX_BYTES = 2 * 2**20
 _Version = tuple[int, int]
 
 
@@ -48,7 +48,7 @@ class FlowFolder:
 
     def files(self) -> list[FlowFile]:
         """Return the flows, in the order of their names. Files that have not changed are not read again."""
-        found = [self._file(path) for path in islice(flow_files(self.root), _MOST_FILES)]
+        found = [self._file(path) for path in islice(flow_files(self.root), _MAX_FILES)]
         return [each for each in found if each is not None]
 
     def named(self, name: str) -> FlowFile | None:
@@ -95,7 +95,7 @@ class FlowFolder:
         version = (found.st_mtime_ns, found.st_size)
         known = self._read.get(path)
         if known is None or known[0] != version:
-            known = self._read[path] = (version, self._loaded(path) if found.st_size <= _MOST_BYTES else None)
+            known = self._read[path] = (version, self._loaded(path) if found.st_size <= _MAX_BYTES else None)
         return known[1]
 
     def _loaded(self, path: Path) -> FlowFile | None:

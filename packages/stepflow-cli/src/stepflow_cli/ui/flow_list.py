@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepflowClient
 
 _PAGE = 1_000
-_MOST_PAGES = 5
-_MOST_SUB_RUNS = 1_000
-_MOST_RECORDED = 2_000
-_MOST_ASKED = 100
+_MAX_PAGES = 5
+_MAX_SUB_RUNS = 1_000
+_MAX_RECORDED = 2_000
+_MAX_ASKED = 100
 """Maximum number of flows whose runs are asked for one by one."""
 _MARKS = 12
 
@@ -86,14 +86,14 @@ async def flow_list(
         wanted: A part of the names of the flows; empty for all.
     """
     runs, is_all = await _newest(client)
-    subs = (await client.list_runs(limit=_MOST_SUB_RUNS)).runs
+    subs = (await client.list_runs(limit=_MAX_SUB_RUNS)).runs
     flows = _by_flow(runs)
     files = await run_in_threadpool(folder.files) if folder is not None else []
     if not is_all:
         names = dict.fromkeys(
             [*await run_in_threadpool(_recorded, history, client.url), *(_name(each) for each in files)]
         )
-        for name in [each for each in names if each and each not in flows][:_MOST_ASKED]:
+        for name in [each for each in names if each and each not in flows][:_MAX_ASKED]:
             found = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
             if found:
                 flows[name] = ListedFlow(name, found)
@@ -111,7 +111,7 @@ async def flow_list(
 async def _newest(client: StepflowClient) -> tuple[list[RunDetails], bool]:
     """Return the newest runs that no step created, and whether these are all."""
     runs: list[RunDetails] = []
-    for page in range(_MOST_PAGES):
+    for page in range(_MAX_PAGES):
         found = (await client.list_runs(limit=_PAGE, offset=page * _PAGE, roots_only=True)).runs
         runs += found
         if len(found) < _PAGE:
@@ -130,7 +130,7 @@ def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
 def _recorded(history: CommandHistory, url: str) -> list[str]:
     """Return the names of the flows in the history that were run on this server, newest first."""
     try:
-        entries = history.search(server=same_server(url), limit=_MOST_RECORDED)
+        entries = history.search(server=same_server(url), limit=_MAX_RECORDED)
     except StepflowClientError:
         return []
     names = (entry.flow.get("name") for entry in entries if isinstance(entry.flow, dict))

@@ -28,7 +28,7 @@ CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MOST = 64
-_MOST_EVENTS = 4_000
+_MAX_EVENTS = 4_000
 """Maximum number of events from which the times of steps are kept. Larger runs have only times of their items."""
 _HEALTH_SECONDS = 1.0
 _QUIET_SECONDS = 10.0
@@ -246,7 +246,7 @@ class RunFollower:
         self._items.note(event)
         if event.run_id == self._run_id and self._progress is not None and self._progress.total > 1:
             self._note_failure(event)
-        if event.type in ("step_started", "step_completed") and self._noted < _MOST_EVENTS:
+        if event.type in ("step_started", "step_completed") and self._noted < _MAX_EVENTS:
             self._noted += 1
             self._steps.note(event)
         self._change()

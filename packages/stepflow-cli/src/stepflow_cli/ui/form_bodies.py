@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 MAX_BODY_BYTES = 16 * 2**20
 """Maximum size of a form in bytes."""
-_MOST_PARTS = 2_000
+_MAX_PARTS = 2_000
 
 
 class MalformedFormError(ValueError):
@@ -27,7 +27,7 @@ def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
     try:
         if kind == "application/x-www-form-urlencoded":
             text = body.decode("ascii")
-            return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARTS))
+            return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS))
         if kind == "multipart/form-data":
             return _parts(content_type, body)
     except (ValueError, LookupError) as error:
@@ -39,7 +39,7 @@ def _parts(content_type: str, body: bytes) -> dict[str, str]:
     head = f"Content-Type: {content_type}\r\n\r\n".encode("ascii")
     message: Message = message_from_bytes(head + body, policy=HTTP)
     parts = message.get_payload()
-    if not isinstance(parts, list) or len(parts) > _MOST_PARTS:
+    if not isinstance(parts, list) or len(parts) > _MAX_PARTS:
         raise MalformedFormError("it has no parts, or too many")
     fields = {}
     for part in parts:

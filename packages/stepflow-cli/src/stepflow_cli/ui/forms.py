@@ -14,7 +14,7 @@ from stepflow_client.flows.json_schema import mismatches, resolved
 
 from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of
 
-_MOST_FIELDS = 100
+_MAX_FIELDS = 100
 _DEEPEST = 4
 _LONG_TEXT = 200
 
@@ -97,7 +97,7 @@ def fields_of(
         prefix: The beginning of the fields' names.
         secret: Properties whose value is not shown.
     """
-    making = _Making(definitions or {}, [_MOST_FIELDS])
+    making = _Making(definitions or {}, [_MAX_FIELDS])
     return list(making.parts(making.resolved(schema), prefix, 0, secret))
 
 
@@ -169,7 +169,7 @@ def _digest(key: str) -> str:
 
 def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     options = schema.get("enum")
-    if isinstance(options, list) and 0 < len(options) <= _MOST_FIELDS:
+    if isinstance(options, list) and 0 < len(options) <= _MAX_FIELDS:
         return "choice", tuple(options)
     types = schema.get("type")
     plain = [each for each in types if each != "null"] if isinstance(types, list) else [types]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PAGE = 50
 """Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
 _FRESH_SECONDS = 1.0
-_MOST_LISTS = 100
+_MAX_LISTS = 100
 
 
 def filters_of(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Listings:
                 at = time.monotonic()
             # The most recently used list is last.
             self._newest[key] = at, runs
-        if len(self._newest) > _MOST_LISTS:
+        if len(self._newest) > _MAX_LISTS:
             oldest = next(iter(self._newest))
             del self._newest[oldest], self._locks[oldest]
         return runs

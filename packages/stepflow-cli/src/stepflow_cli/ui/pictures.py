@@ -139,7 +139,7 @@ def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = N
 
 
 _PREPARED: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
-_MOST_PREPARED = 32
+_MAX_PREPARED = 32
 
 
 def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
@@ -157,7 +157,7 @@ def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
             # Also if the packages for drawing are not installed.
             return folded, None
     _PREPARED[key] = found
-    while len(_PREPARED) > _MOST_PREPARED:
+    while len(_PREPARED) > _MAX_PREPARED:
         _PREPARED.popitem(last=False)
     return found
 

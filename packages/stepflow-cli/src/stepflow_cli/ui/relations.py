@@ -14,12 +14,12 @@ from .site import Site
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepDetails
 
-_MOST_SUB_RUNS = 100
+_MAX_SUB_RUNS = 100
 
 
 async def sub_runs_of(site: Site, run: RunDetails) -> list[RunDetails]:
     """Return the runs that steps of a run created, at most 100, oldest first."""
-    found = await site.client.list_runs(None, _MOST_SUB_RUNS, parent_run_id=run.run_id)
+    found = await site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id)
     return list(reversed(found.runs))
 
 

@@ -191,8 +191,8 @@ HEADERS = {
 """Headers sent with every response."""
 
 _FORM_SECONDS = 12 * 3600.0
-_MOST_USED = 10_000
-_MOST_SESSIONS = 100
+_MAX_USED = 10_000
+_MAX_SESSIONS = 100
 
 
 class Sessions:
@@ -218,7 +218,7 @@ class Sessions:
         self.token = secrets.token_urlsafe(32)
         session = secrets.token_urlsafe(32)
         self._open[session] = None
-        if len(self._open) > _MOST_SESSIONS:
+        if len(self._open) > _MAX_SESSIONS:
             del self._open[next(iter(self._open))]
         if self._on_used is not None:
             self._on_used(self.token)
@@ -262,7 +262,7 @@ class FormTokens:
             return False
         if not again:
             self._used = {each: at for each, at in self._used.items() if now - at <= _FORM_SECONDS}
-            if len(self._used) >= _MOST_USED:
+            if len(self._used) >= _MAX_USED:
                 return False
             self._used[ticket] = now
         return True

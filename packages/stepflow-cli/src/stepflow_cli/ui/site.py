@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
     from stepflow_client.types.snapshot import RunSnapshot
 
-_MOST_INPUTS = 1_000
+_MAX_INPUTS = 1_000
 
 
 @dataclass
@@ -145,7 +145,7 @@ class Site:
     def remember_input(self, run_id: str, value: Any) -> None:
         """Store the input of a run that was started here."""
         self.inputs[run_id] = value
-        if len(self.inputs) > _MOST_INPUTS:
+        if len(self.inputs) > _MAX_INPUTS:
             del self.inputs[next(iter(self.inputs))]
 
 

@@ -10,7 +10,7 @@ from .drawn_graph import FlowGraph, GraphNode
 
 LEAST = 5
 """Number of equal steps from which on they are one box."""
-_MOST_UNFOLDED = 40
+_MAX_UNFOLDED = 40
 """Number of boxes up to which the flows inside of steps are drawn."""
 _WORST = (
     "not_needed",
@@ -56,7 +56,7 @@ def compact(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
         graph: The graph.
         is_whole: Whether each step keeps its box nevertheless.
     """
-    nested = not is_whole and len(graph.nodes) > _MOST_UNFOLDED
+    nested = not is_whole and len(graph.nodes) > _MAX_UNFOLDED
     return fold(graph, nested=nested, least=None if is_whole else LEAST)
 
 

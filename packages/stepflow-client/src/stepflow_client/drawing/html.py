@@ -64,20 +64,20 @@ TREE_STYLE = """
 .js pre{margin:2px 0 6px;padding:6px 8px;background:var(--panel);white-space:pre-wrap;
 overflow-wrap:anywhere;max-height:60vh;overflow:auto}
 """
-_MOST_NODES = 300
-_MOST_CHILDREN = 50
+_MAX_NODES = 300
+_MAX_CHILDREN = 50
 _LONGEST_TEXT = 20_000
 _LONGEST_LINE = 160
 """Maximum number of characters of a text that is not folded."""
 _DEEPEST = 30
-_MOST_PEEKED = 4
+_MAX_PEEKED = 4
 _LONGEST_PEEK = 70
 
 
 def json_tree(
     value: Any,
     *,
-    most: int = _MOST_NODES,
+    most: int = _MAX_NODES,
     longest: int = _LONGEST_TEXT,
     path: Path = (),
     start: int = 0,
@@ -142,7 +142,7 @@ def _grow(root: _Entry, most: int) -> None:
         entry, depth = waiting.popleft()
         entry.entries = [
             _Entry(short_json(str(key), 200)[1:-1] or '""', each, (*entry.path, key), 0, reading)
-            for key, each, reading in _parts(entry, entry.start + min(left, _MOST_CHILDREN))
+            for key, each, reading in _parts(entry, entry.start + min(left, _MAX_CHILDREN))
         ]
         left -= len(entry.entries)
         waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _DEEPEST]
@@ -183,11 +183,11 @@ def _line(value: Any, longest: int) -> str:
 
 def _peek(entry: _Entry) -> str:
     """Return the first plain entries of a closed object or list on one line."""
-    entries = _parts(replace(entry, start=0), _MOST_PEEKED)
+    entries = _parts(replace(entry, start=0), _MAX_PEEKED)
     # What stands for an object or a list does not depend on its size.
     texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each, _ in entries)
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
-    return cut(", ".join(parts) + (", …" if len(entry.value) > _MOST_PEEKED else ""), _LONGEST_PEEK)
+    return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _LONGEST_PEEK)
 
 
 def _scalar(entry: _Entry, label: str, how: _Shown) -> Iterator[str]:

@@ -28,8 +28,8 @@ from .html import TREE_STYLE, json_tree
 from .report_data import ReportData, masked
 from .report_page import statuses_of
 
-_MOST_BYTES = 95_000
-_MOST_ROWS = 50
+_MAX_BYTES = 95_000
+_MAX_ROWS = 50
 _LONGEST_CELL = 300
 _LONGEST_LINE = 80
 _MARKS = {
@@ -204,7 +204,7 @@ def _(report: ReportData) -> str:
         steps.append(shown)
     columns = ("step_id", "status", "duration", "output", "error.message")
     table = _table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
-    left = _MOST_BYTES - len((fields := _fields(rows)).encode()) - len(table.encode())
+    left = _MAX_BYTES - len((fields := _fields(rows)).encode()) - len(table.encode())
     return fields + (graph if len(graph.encode()) < left else "") + table
 
 
@@ -229,7 +229,7 @@ def _(stored: StoredFlow) -> str:
     """Return the graph of a stored flow, without the values of secret variables in the flow."""
     drawing = draw(stored.flow)
     picture = drawing._repr_html_() or ""
-    if len(picture.encode()) > _MOST_BYTES:
+    if len(picture.encode()) > _MAX_BYTES:
         picture = f"<pre>{escape(repr(drawing))}; it is too large for a notebook: draw(flow).html() has it</pre>"
     return f"<div>flow {escape(stored.flow_id)}</div>{picture}"
 
@@ -279,10 +279,10 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
         what: The noun for the entries, for the line above the table.
     """
     count = len(records)
-    shown = min(count, _MOST_ROWS)
+    shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")
     heads = "".join(f"<th {_LEFT}>{escape(name.rpartition('.')[2])}</th>" for name in columns)
-    size = min(_LONGEST_CELL, _MOST_BYTES // 12 // max(1, shown) // len(columns) * 2)
+    size = min(_LONGEST_CELL, _MAX_BYTES // 12 // max(1, shown) // len(columns) * 2)
     rows = []
     for place in range(shown):
         cells = (_folded(_timed(name, _attribute(records[place], name)), size) for name in columns)

@@ -40,7 +40,7 @@ from .theme import HIDDEN_MARK, STATUS_STYLE
 __all__ = ["report_page"]
 
 _PAGE = 100
-_MOST_BARS = 40
+_MAX_BARS = 40
 _ALL_ITEMS_BYTES = 1_200_000
 
 
@@ -202,7 +202,7 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
     last = max(last, until or report.run.completed_at or last)
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
-        slowest = sorted(item_times(started), key=lambda item: -item.duration)[:_MOST_BARS]
+        slowest = sorted(item_times(started), key=lambda item: -item.duration)[:_MAX_BARS]
         return [
             Bar(
                 f"item {item.index}",

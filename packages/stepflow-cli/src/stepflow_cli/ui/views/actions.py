@@ -16,8 +16,8 @@ from ..site import Site, site_of
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
 
-_MOST_RERUNS = 50
-_MOST_RUNS = 200
+_MAX_RERUNS = 50
+_MAX_RUNS = 200
 """Maximum number of runs whose state is shown."""
 
 
@@ -38,7 +38,7 @@ class Rerun:
 
     async def runs(self, site: Site) -> list[RunDetails]:
         """Return the runs."""
-        return [await site.client.get_run(each) for each in self.run_ids[:_MOST_RUNS]]
+        return [await site.client.get_run(each) for each in self.run_ids[:_MAX_RUNS]]
 
 
 async def rerun(request: Request) -> Response:
@@ -54,7 +54,7 @@ def shown_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) 
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
     site.reruns[key] = Rerun(earlier_ids, run_ids)
-    if len(site.reruns) > _MOST_RERUNS:
+    if len(site.reruns) > _MAX_RERUNS:
         del site.reruns[next(iter(site.reruns))]
     return RedirectResponse(f"/reruns/{key}", status_code=303)
 

@@ -23,7 +23,7 @@ from .flows import form_of
 if TYPE_CHECKING:
     from stepflow_client import RerunPlan
 
-_MOST_TRIALS = 50
+_MAX_TRIALS = 50
 
 
 async def change_page(request: Request) -> Response:
@@ -58,7 +58,7 @@ async def change(request: Request) -> Response:
     if form.get("do") != "try" or len(run_ids) != 1:
         return shown_rerun(site, [subject.run.run_id], run_ids)
     site.trials[run_ids[0]] = dict(form)
-    if len(site.trials) > _MOST_TRIALS:
+    if len(site.trials) > _MAX_TRIALS:
         del site.trials[next(iter(site.trials))]
     query = site.templates.filters["query"](subject.place, tried=run_ids[0])
     return RedirectResponse(f"/runs/{subject.run.run_id}/change{query}", status_code=303)

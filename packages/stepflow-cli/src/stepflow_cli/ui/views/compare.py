@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stepflow_client import RunArguments, RunComparison, RunDetails
     from stepflow_client.drawing import RunReport
 
-_MOST_STEPS = 500
+_MAX_STEPS = 500
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _show(request: Request, site: Site, compared: RunComparison, sides: list[Sid
         given={"input": _differences(before.input, after.input), **given},
         flow=[each for each in rest if each.path.startswith("$.flow")],
         ends=[each for each in rest if not each.path.startswith(("$.flow", "$.status"))],
-        steps=steps[:_MOST_STEPS],
+        steps=steps[:_MAX_STEPS],
         by_step=by_step,
         batch=None,
     )
@@ -146,7 +146,7 @@ def _show_batches(request: Request, site: Site, compared: RunComparison) -> Resp
         request,
         "compare",
         compared=compared,
-        batch=list(items.items())[:_MOST_STEPS],
+        batch=list(items.items())[:_MAX_STEPS],
         rest=[each for each in compared.differences if each.item_index is None],
     )
 

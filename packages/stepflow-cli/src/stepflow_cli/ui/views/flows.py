@@ -18,7 +18,7 @@ from ..site import Site, site_of
 if TYPE_CHECKING:
     from stepflow_client import StoredFlow
 
-_MOST_COMPONENTS = 200
+_MAX_COMPONENTS = 200
 
 
 async def flows_page(request: Request) -> Response:
@@ -131,7 +131,7 @@ async def components_page(request: Request) -> Response:
     return site.page(
         request,
         "components",
-        components=found[:_MOST_COMPONENTS],
+        components=found[:_MAX_COMPONENTS],
         total=len(found),
         wanted=request.query_params.get("q", ""),
         failed=components.failed_plugins,

@@ -22,7 +22,7 @@ from ..flow_folder import FlowFile
 from ..security import form_fields
 from ..site import Site, site_of
 
-_MOST_LINES = 1_000
+_MAX_LINES = 1_000
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ async def _show(
         files=kept.files,
         run=kept.item.run,
         draft=draft,
-        lines=[(_kind(line), line) for line in draft.diff[:_MOST_LINES]],
+        lines=[(_kind(line), line) for line in draft.diff[:_MAX_LINES]],
         has_folder=site.flows is not None,
         wrong=wrong,
         done=f"{site.flows.root / file.name}" if is_done and file is not None and site.flows is not None else "",

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
     from stepflow_client.progress import Progress
 
-_MOST_FLOWS = 5
-_MOST_FOLLOWED = 8
+_MAX_FLOWS = 5
+_MAX_FOLLOWED = 8
 """Maximum number of running batches of a list that are followed."""
 
 
@@ -56,7 +56,7 @@ async def progress_of(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Pro
 
     They are followed.
     """
-    running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MOST_FOLLOWED]
+    running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
     found = {run.run_id: (await site.followers.of(run.run_id)).numbers() for run in running}
     return {run_id: numbers for run_id, numbers in found.items() if numbers is not None}
 
@@ -110,7 +110,7 @@ def _recorded(site: Site, runs: list[RunDetails]) -> dict[str, HistoryEntry]:
 
 def _suggestions(query: RunQuery, runs: list[RunDetails]) -> list[str]:
     """Return what may be added to a query."""
-    flows = list(dict.fromkeys(run.flow_name for run in runs if run.flow_name))[:_MOST_FLOWS]
+    flows = list(dict.fromkeys(run.flow_name for run in runs if run.flow_name))[:_MAX_FLOWS]
     fields = {
         "status": STATUSES,
         "flow": flows,

@@ -23,7 +23,7 @@ from .flows import form_of, show_flow
 if TYPE_CHECKING:
     from stepflow_client import StoredFlow
 
-_MOST_FINDINGS = 50
+_MAX_FINDINGS = 50
 
 
 async def start(request: Request) -> Response:
@@ -104,5 +104,5 @@ def _findings(text: str) -> list[dict[str, Any]]:
         return [{"level": "fatal", "line": 1, "message": error.message, "hint": ""}]
     return [
         {"level": each.level, "line": each.line or 1, "message": each.message, "hint": each.hint or ""}
-        for each in found[:_MOST_FINDINGS]
+        for each in found[:_MAX_FINDINGS]
     ]

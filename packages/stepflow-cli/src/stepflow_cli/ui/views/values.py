@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from stepflow_client._command import Reading
     from stepflow_client.flows.expressions import Path
 
-_MOST_FOUND = 100
-_MOST_SEARCHED = 2_000_000
+_MAX_FOUND = 100
+_MAX_SEARCHED = 2_000_000
 """Maximum number of values that are looked at for a text."""
 
 
@@ -63,7 +63,7 @@ async def value_page(request: Request) -> Response:
         start=int(start) if start.isdecimal() and len(start) < 10 else 0,
         text=text,
         places=await run_in_threadpool(_first_places, shown, text) if text else [],
-        most=_MOST_FOUND,
+        most=_MAX_FOUND,
     )
 
 
@@ -117,7 +117,7 @@ def _part(value: Any, path: Path) -> Any:
 
 
 def _first_places(shown: Value, text: str) -> list[tuple[Path, Any]]:
-    places = islice(places_of(shown.value, text, shown.path, shown.reading), _MOST_FOUND)
+    places = islice(places_of(shown.value, text, shown.path, shown.reading), _MAX_FOUND)
     return [(place, how.whole(each)) for place, each, how in places]
 
 
@@ -128,7 +128,7 @@ def places_of(value: Any, text: str, path: Path, reading: Reading) -> Iterator[t
         yield path, value, reading
     waiting = [(path, value, reading)] if isinstance(value, (dict, list)) else []
     seen = 0
-    while waiting and seen < _MOST_SEARCHED:
+    while waiting and seen < _MAX_SEARCHED:
         following: list[tuple[Path, Any, Reading]] = []
         for place, each, how in waiting:
             seen += len(each)
