@@ -126,10 +126,10 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 def _show(choice: ServerChoice) -> None:
     """Print the choice of the server if -v was given; otherwise, errors of a named server name it."""
     session = current_session()
-    if session.verbosity:
-        note(choice.explained)
     if choice.ignored_config is not None:
         note(choice.ignored_config)
+    if session.verbosity:
+        note(choice.explained)
     elif not choice.is_embedded:
         session.server = NamedServer(choice.shown_url, from_origin(choice.url.origin))
 

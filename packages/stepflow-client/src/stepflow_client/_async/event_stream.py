@@ -53,7 +53,8 @@ async def event_stream(
                 stream.remaining = max(SHORTEST, min(silence, next_look()))
                 async with aclosing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     if not _has_events(stream):
-                        problem = await _error_of(sent, stream, chunks, min(silence, connection.timeout.read))
+                        longest = sent.remaining(min(silence, connection.timeout.read))
+                        problem = await _error_of(sent, stream, chunks, longest)
                         problem.run_id = request.run_id
                         raise problem
                     decoder = EventDecoder(min(connection.timings.largest_event, connection.max_response_bytes))

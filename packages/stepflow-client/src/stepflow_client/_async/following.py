@@ -7,7 +7,6 @@ server has given up, `runs watch` and the pages all read what the follower yield
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING
 from .._base.logging import logger
 from .._rules.backoff import Backoff
 from .._rules.cursor import Cursor
-from .._rules.deadline import current_deadline
+from .._rules.deadline import current_deadline, deadline_scope, has_passed
 from .._rules.ending import is_given_up
 from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
-from ..errors import RunTimeoutError
+from ..errors import RunTimeoutError, TransportError
 from .connection import Connection
 from .following_state import Asked, Tick, Timer, look, ticks
 from .following_stream import StreamedRun, inferred_end
@@ -64,11 +63,21 @@ class Follower:
         Raises:
             RunTimeoutError: If the run has not ended in time.
         """
+        until = None if timer.until == math.inf else timer.until
         async with aclosing(self.follow(asked._replace(next_tick=timer.left))) as sequence:
-            async for seen in sequence:
-                if time.monotonic() >= timer.until:
-                    said = f"run {asked.run_id} has not ended yet"
-                    raise RunTimeoutError(said, run_id=asked.run_id, hint="it continues")
+            while True:
+                try:
+                    # Requests end at the deadline too, in case the server does not respond.
+                    with deadline_scope(until):
+                        seen = await anext(sequence)
+                except StopAsyncIteration:
+                    return
+                except TransportError as error:
+                    if not has_passed(until):
+                        raise
+                    raise _not_ended(asked.run_id) from error
+                if has_passed(until):
+                    raise _not_ended(asked.run_id)
                 if not isinstance(seen, Tick) or timer.left() <= 0:
                     yield seen
                     if isinstance(seen, Tick) or asked.wants(seen):
@@ -114,3 +123,7 @@ class Follower:
             yield Tick(position, found.run)
             async for tick in ticks(backoff.next(), asked, position):
                 yield tick
+
+
+def _not_ended(run_id: str) -> RunTimeoutError:
+    return RunTimeoutError(f"run {run_id} has not ended yet", run_id=run_id, hint="it continues")

@@ -43,16 +43,19 @@ async def async_hooked(kind: str, hooks: Sequence[Hook], value: object, request:
     """
     for hook in hooks:
         try:
-            await async_limited(partial(_result_of, hook, value), request.remaining(request.timeout.read))
+            await async_limited(partial(_call, kind, hook, value), request.remaining(request.timeout.read))
+        except StepflowClientError:
+            raise
         except TimeoutError as error:
             raise RequestTimeoutError(f"{request}: the {kind} hook {shown(hook)} did not return in time") from error
-        except Exception as error:
-            raise _failed(kind, hook, error) from error
 
 
-async def _result_of(hook: Hook, value: object) -> None:
-    if inspect.isawaitable(called := hook(value)):
-        await called
+async def _call(kind: str, hook: Hook, value: object) -> None:
+    try:
+        if inspect.isawaitable(called := hook(value)):
+            await called
+    except Exception as error:
+        raise _failed(kind, hook, error) from error
 
 
 def sync_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:

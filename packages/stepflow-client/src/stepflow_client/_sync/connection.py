@@ -107,8 +107,8 @@ class Connection:
         settings = settings._replace(proxy=check_proxy(settings.proxy))
         # Credentials in a URL are sent only to its server; they are not part of its text.
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
-        signed = {} if header is None else {"authorization": header}
-        self._add_headers({**(check_headers(settings.headers) or {}), **signed})
+        self._signed = {} if header is None else {"authorization": header}
+        self._add_headers(check_headers(settings.headers) or {})
         senders = [sender_to(each, settings) for each in roots]
         if header is None:
             senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
@@ -146,7 +146,7 @@ class Connection:
         return twin
 
     def _add_headers(self, headers: Mapping[str, str]) -> None:
-        self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}}
+        self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}, **self._signed}
         self._with_headers = lru_cache(maxsize=8)(partial(_with_headers, self.headers))
 
     @property

@@ -85,13 +85,13 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         return older
 
     def result(
-        self, *, wait: bool = True, timeout: float | None = None, progress: ProgressOption = False
+        self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False
     ) -> FlowResult[OutputT]:
         """Wait until a run of one item ends and return its result. See `SyncStepflowClient.get_result`.
 
         Args:
             wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
-            timeout: Seconds for the whole call. None, the default, sets no limit.
+            timeout: Seconds for the whole call; None for no limit. Default: that of `with_options`, or no limit.
             progress: Whether or how to show the progress, as for `run`. Default False.
 
         Raises:
@@ -101,11 +101,11 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         with deadline_scope(deadline):
             if wait and progress is not False:
                 self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            left = timeout if deadline is None else max(0.001, deadline - time.monotonic())
             result: FlowResult[OutputT] = self.client.get_result(self.run_id, wait=wait, timeout=left)
         return typed.with_typed_output(self._located(result), self.output_type)
 
-    def results(self, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult[OutputT]]:
+    def results(self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> list[FlowResult[OutputT]]:
         """Wait until the run ends and return the results of all items. See `SyncStepflowClient.get_results`.
 
         Raises:
@@ -114,7 +114,7 @@ class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
         results = self.client.get_results(self.run_id, wait=wait, timeout=timeout)
         return [typed.with_typed_output(self._located(each), self.output_type) for each in results]
 
-    def wait(self, *, timeout: float | None = None, progress: ProgressOption = False) -> RunDetails:
+    def wait(self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False) -> RunDetails:
         """Wait until the run ends and return its details. See `SyncStepflowClient.wait_run`."""
         details: RunDetails = self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
         return details
