@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_cli.ui.following import Health, RunFollower
-from stepflow_cli.ui.states import STATES, changes
+from stepflow_cli.ui.states import STATES, ranges_of
 from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import ItemCounts
@@ -77,16 +77,10 @@ def shown_counts(page: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
-    [
-        (b"", b"\0\0", ""),
-        (b"", b"\2\2\2\3\2", "2:0-2,4;3:3"),
-        (b"\2\1\0", b"\2\2\1", "1:2;2:1"),
-        (b"\2\2\2\2", b"\2\2", ""),
-    ],
+    ("codes", "text"), [(b"", ""), (b"\0\0", ""), (b"\2\2\2\3\2", "2:0-2,4;3:3"), (b"\0\2\1", "1:2;2:1")]
 )
-def test_changes_of_states(before: bytes, now: bytes, told: str) -> None:
-    assert changes(before, now) == told
+def test_ranges_of_states(codes: bytes, text: str) -> None:
+    assert ranges_of(codes) == text
 
 
 def test_a_page_of_a_running_batch_shows_items_and_failures_as_they_end(

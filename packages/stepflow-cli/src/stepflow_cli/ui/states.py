@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,28 +44,13 @@ def merged_codes(items: Iterable[RunItem], followed: bytes, *, is_cancelled: boo
     return bytes(codes)
 
 
-def changes(before: bytes, now: bytes) -> str:
-    """Return the items whose codes differ, as `2:0-5,7;3:6`: of each code the indexes that have it now.
-
-    Args:
-        before: The codes before; items beyond its end count as waiting.
-        now: The codes now.
-    """
-    before = before[: len(now)].ljust(len(now), bytes([_WAITING]))
-    if before == now:
-        return ""
-    ranges: dict[int, list[list[int]]] = defaultdict(list)
-    for index, (was, code) in enumerate(zip(before, now, strict=True)):
-        if was == code:
-            continue
-        found = ranges[code]
-        if found and found[-1][1] == index - 1:
-            found[-1][1] = index
-        else:
-            found.append([index, index])
-    return ";".join(f"{code}:{','.join(map(_range, found))}" for code, found in sorted(ranges.items()))
-
-
-def _range(bounds: list[int]) -> str:
-    first, last = bounds
-    return str(first) if first == last else f"{first}-{last}"
+def ranges_of(codes: bytes) -> str:
+    """Return the indexes of the items of each code, as `2:0-5,7;3:6`; waiting items are left out."""
+    ranges: dict[int, list[str]] = defaultdict(list)
+    first = 0
+    for code, equal in groupby(codes):
+        last = first + len(list(equal)) - 1
+        ranges[code].append(str(first) if first == last else f"{first}-{last}")
+        first = last + 1
+    ranges.pop(_WAITING, None)
+    return ";".join(f"{code}:{','.join(found)}" for code, found in sorted(ranges.items()))

@@ -1,12 +1,23 @@
-// Buttons that copy: [data-copy] has the text, [data-copy-from] the selector of the element whose text is copied.
+// Buttons that copy: [data-copy] has the text, [data-copy-from] the selector of an element with the text,
+// [data-copy-url] the URL of the text.
 
 const told = document.getElementById("told");
 
+async function textOf({ copy, copyFrom, copyUrl }) {
+  if (copyUrl) return (await fetch(copyUrl, { credentials: "same-origin" })).text();
+  return copyFrom ? document.querySelector(copyFrom).textContent : copy;
+}
+
 async function put(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  if (navigator.clipboard?.write) {
+    // A promise: browsers allow copying only soon after a click.
+    const blob = text.then((found) => new Blob([found], { type: "text/plain" }));
+    return navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
+  }
+  if (navigator.clipboard) return navigator.clipboard.writeText(await text);
   // Browsers have no clipboard for pages from other machines without TLS.
   const area = document.createElement("textarea");
-  area.value = text;
+  area.value = await text;
   document.body.append(area);
   area.select();
   const isCopied = document.execCommand("copy");
@@ -15,19 +26,18 @@ async function put(text) {
 }
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest?.("[data-copy],[data-copy-from]");
+  const button = event.target.closest?.("[data-copy],[data-copy-from],[data-copy-url]");
   if (!button) return;
   event.preventDefault();
-  const from = button.dataset.copyFrom && document.querySelector(button.dataset.copyFrom);
   try {
-    await put(from ? from.textContent : button.dataset.copy ?? "");
+    await put(textOf(button.dataset));
+    button.focus();
+    button.dataset.done = "";
+    told.textContent = "Copied.";
   } catch {
     told.textContent = "The browser does not allow copying.";
-    return;
+    if (button.dataset.copyUrl) location.assign(button.dataset.copyUrl);
   }
-  button.focus();
-  button.dataset.done = "";
-  told.textContent = "Copied.";
   setTimeout(() => {
     delete button.dataset.done;
     told.textContent = "";

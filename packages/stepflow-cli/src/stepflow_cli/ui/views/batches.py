@@ -23,7 +23,7 @@ from ..pictures import picture_of, timeline_of
 from ..reports import MOST_DRAWN_ITEMS, PARTS, report_of
 from ..site import Site
 from ..sorting import Order
-from ..states import STATES, changes, merged_codes
+from ..states import STATES, merged_codes, ranges_of
 from .runs import number_of
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _table_of(
         "items": [items[place] for place in places[(number - 1) * PAGE : number * PAGE]],
         "codes": codes,
         "states": STATES,
-        "changes": changes(b"", codes),
+        "ranges": ranges_of(codes),
         "counts": _counts_of(codes, is_finished=is_finished),
         "chosen": chosen,
         "order": order,

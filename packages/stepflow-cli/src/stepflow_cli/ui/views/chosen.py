@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
+from ..security import form_fields
 from ..site import Site, site_of
 from .actions import shown_rerun
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 async def chosen(request: Request) -> Response:
     """Do what the pressed button says with the ticked runs. The guard has already accepted the form's token."""
-    site, form = site_of(request), request.scope["stepflow.form"]
+    site, form = site_of(request), form_fields(request)
     # The name of a tick is the id of its run.
     run_ids = [_run_id(name) for name in form if name not in ("csrf", "action")]
     action = form.get("action", "")
