@@ -306,6 +306,24 @@ def judge(item):
 """
 
 
+@pytest.mark.usefixtures("server")
+def test_runs_of_the_history_are_the_cases(stepflow: Stepflow) -> None:
+    for customer, subject in (("42", "billing"), ("42", "refund"), ("7", "login")):
+        words = ("--label", f"customer={customer}", "--input-json", json.dumps({"subject": subject}))
+        assert stepflow("run", "ticket.yaml", *words).code == 0
+
+    def read(query: str) -> Done:
+        return stepflow("eval", "ticket.yaml", "--cases", f"history:{query}", "--variant", "v2:v2.yaml", "-o", "json")
+
+    chosen = read("customer=42 since:2h")
+    assert chosen.code == 0, chosen
+    (scored,) = [each for each in json.loads(chosen.stdout)["scores"] if each["score"] == "exact"]
+    assert (scored["count"], scored["mean"]) == (2, 0.5)
+    assert "finds no completed runs" in read("until:yesterday").stderr
+    assert "last-friday" in read("since:last-friday").stderr
+    assert "status:done is not a status" in read("status:done").stderr
+
+
 @pytest.mark.exhaustive
 def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_server: StepflowRuntime) -> None:
     flow = json.loads(json.dumps(FLOW)) | {"name": "interrupted"}

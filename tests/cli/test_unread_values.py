@@ -29,7 +29,10 @@ def test_a_field_that_the_flow_neither_declares_nor_reads_is_noted(shop: Stepflo
     done = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1, "quantity": 2}')
     assert done.code == 0, done
     assert "the flow neither declares nor reads nme of its input; did you mean 'name'?" in done.stderr
-    assert "the flow neither declares nor reads quantity of its input; fields are: qty, name" in done.stderr
+    assert (
+        "the flow neither declares nor reads quantity of its input; fields are: qty (integer), name (required)"
+        in done.stderr
+    )
     assert shop("run", "shop.yaml", "--input-json", GIVEN + "}").stderr == ""
     detached = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1}', "--detach")
     assert (detached.code, "did you mean 'name'?" in detached.stderr) == (0, True)

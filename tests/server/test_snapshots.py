@@ -87,7 +87,7 @@ async def test_one_item_of_a_batch(kind: str, worker_runtime: StepflowRuntime, r
         every = await client.snapshot(run_id)
         assert {step.item_index for step in every.steps} == {0, 1, 2}
         assert every.account.item_index == 1
-        with pytest.raises(InvalidArgumentError, match="none with the index 3"):
+        with pytest.raises(InvalidArgumentError, match="has no item 3; it has items 0 to 2"):
             await client.snapshot(run_id, item_index=3)
 
 

@@ -47,7 +47,7 @@ BROKEN = {
         {
             "id": "charge",
             "component": "/builtin/noop",
-            "input": {"card": {"$input": "$.order.card"}, "id": {"$step": "read", "path": "id"}},
+            "input": {"card": {"$input": "$.order.card.number"}, "id": {"$step": "read", "path": "id"}},
         },
     ],
     "output": {"$step": "charge"},

@@ -43,7 +43,7 @@ TROUBLE = {
     "name": "trouble",
     "schemas": {"properties": {"input": {"type": "object", "properties": FIELDS, "required": ["who"]}}},
     "steps": [],
-    "output": {"who": {"$input": "who"}, "note": {"$input": "note"}},
+    "output": {"who": {"$input": "who"}, "note": {"$input": "note.text"}},
 }
 WRONG: list[tuple[str, Callable[[str], dict[str, Any]], str]] = [
     ("nap", lambda who: {"who": who, "ms": 1, "nota": "x"}, "did you mean 'note'?"),
@@ -51,7 +51,11 @@ WRONG: list[tuple[str, Callable[[str], dict[str, Any]], str]] = [
     ("nap", lambda who: {"who": who}, "add ms: integer"),
     ("nap", lambda who: {"whoo": who, "ms": 1}, "did you mean 'who'?"),
     ("napp", lambda who: {"who": who, "ms": 1}, "did you mean 'nap'?"),
-    ("trouble", lambda who: {"id": who}, "fields are: who, ms, note"),
+    (
+        "trouble",
+        lambda who: {"id": who},
+        "fields are: who (string, required), ms (integer, at least 0), note (string, required)",
+    ),
     ("wait_run", lambda who: {"run": who}, "did you mean 'run_id'?"),
     ("get_run", lambda who: {"run_id": who}, "a run id is a UUID"),
 ]
@@ -121,7 +125,7 @@ class Agent:
             # Half of the naps take longer than a call waits.
             return "nap", {"who": who, "ms": chance.choice([1, 5, 1_500])}
         if kind < 0.75:
-            return "trouble", {"who": who}
+            return "trouble", {"who": who, "note": "none"}
         name = chance.choice(["wait_run", "wait_run", "get_run", "cancel_run", "diagnose_run", "rerun"])
         return name, {"run_id": chance.choice(known[-5:])}
 

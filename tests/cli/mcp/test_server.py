@@ -95,7 +95,7 @@ async def test_a_long_run_is_answered_with_a_handle(url: str, folder: Path, mode
 
 async def test_a_failed_run_is_diagnosed_and_repeated(url: str, folder: Path, mode: str) -> None:
     async with agent(url, folder, mode, tools=["runs", "diagnose"]) as client:
-        failed = await client.call_tool("broken", {"order": {}})
+        failed = await client.call_tool("broken", {"order": {"card": "4111"}})
         assert failed.is_error
         assert f"Call diagnose_run with run_id {run_of(failed)}" in text_of(failed)
         told = text_of(await client.call_tool("diagnose_run", {"run_id": run_of(failed)}))
@@ -103,12 +103,17 @@ async def test_a_failed_run_is_diagnosed_and_repeated(url: str, folder: Path, mo
         assert '"id": 7' in told
         assert "from_step charge" in told
         again = await client.call_tool(
-            "rerun", {"run_id": run_of(failed), "from_step": "charge", "input": {"order": {"card": "4111"}}}
+            "rerun", {"run_id": run_of(failed), "from_step": "charge", "input": {"order": {"card": {"number": "4111"}}}}
         )
         assert not again.is_error, text_of(again)
         assert again.structured_content["output"] == {"card": "4111", "id": 7}
         wrong = await client.call_tool("rerun", {"run_id": run_of(failed), "input": {"order": 7}})
         assert "- order: the schema wants object" in text_of(wrong)
+        missing = await client.call_tool("broken", {"order": {}})
+        assert "- order: the required field 'card' is missing; add card: ..." in text_of(missing)
+        fixed = {"charge": {"value": {"input": 1}}}
+        other = await client.call_tool("rerun", {"run_id": run_of(failed), "input": {"order": {}}, "overrides": fixed})
+        assert other.structured_content["output"] == 1
 
 
 async def test_only_tools_that_are_offered_are_named(url: str, folder: Path) -> None:

@@ -124,7 +124,7 @@ def test_without_a_schema_the_arguments_are_what_the_steps_read() -> None:
         spec.input_of({"nme": "Ada", "other": 1})
     assert raised.value.message.split("\n")[1:] == [
         "- nme: there is no field 'nme'; did you mean 'name'?",
-        "- other: there is no field 'other'; fields are: name",
+        "- other: there is no field 'other'; fields are: name (required)",
     ]
     assert tool_spec(STEPS, "tool").is_wrapped
     assert tool_spec({"steps": [], "output": 1}, "tool").input_schema == {"type": "object"}
@@ -170,16 +170,16 @@ ORDER = {
 @pytest.mark.parametrize(
     ("arguments", "lines"),
     [
-        ({"item": "tea"}, ["the arguments: the required field 'count' is missing; add count: integer"]),
+        ({"item": "tea"}, ["the arguments: the required field 'count' is missing; add count: integer, at least 1"]),
         (
             {"item": "tea", "count": 1, "to": "Bonn"},
-            ['to: the schema wants object, this is string (got "Bonn"); fields are: city'],
+            ['to: the schema wants object, this is string (got "Bonn"); fields are: city (string, required)'],
         ),
         (
             {"count": 1},
             ["the arguments: the required field 'item' is missing; add item: 'tea' or 'coffee'"],
         ),
-        ({"item": "tee", "count": 1}, ["item: 'tee' is none of the allowed values (got \"tee\"); did you mean 'tea'?"]),
+        ({"item": "tee", "count": 1}, ["item: 'tee' is none of the allowed values; did you mean 'tea'?"]),
         (
             {"item": "tea", "count": "2", "to": {}},
             [
@@ -219,6 +219,55 @@ OPEN_ORDER = {
 }
 
 
+DELIVERY = {
+    "type": "object",
+    "properties": {
+        "sku": {"type": "string", "pattern": "^[a-z]+$"},
+        "qty": {"type": "integer", "minimum": 1, "maximum": 20},
+        "tags": {"type": "array", "items": {"type": "string", "minLength": 2}},
+        "gift": {"enum": ["ribbon", "box"]},
+        "to": {"$ref": "#/$defs/To"},
+    },
+    "required": ["sku"],
+    "additionalProperties": False,
+    "$defs": {"To": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}},
+}
+
+
+def test_a_response_describes_the_fields_of_a_call() -> None:
+    reads = {name: {"$input": f"$.{name}"} for name in ("qty", "gift")}
+    spec = tool_spec({**flow(DELIVERY), "output": {**reads, "zip": {"$input": "$.to.zip"}}}, "deliver")
+    assert set(spec.input_schema["required"]) == {"sku", "qty", "gift", "to"}
+    assert spec.input_schema["properties"]["to"]["required"] == ["city", "zip"]
+    right = {"sku": "tea", "qty": 2, "gift": "box", "to": {"city": "Bonn", "zip": 5}}
+    assert spec.input_of(right) == right
+    with pytest.raises(InvalidArgumentError) as raised:
+        spec.input_of({**right, "amount": 2, "qty": 50, "tags": "new", "to": {"city": "Bonn"}})
+    assert raised.value.message.split("\n")[1:] == [
+        "- amount: there is no field 'amount'; fields are: sku (string, matching ^[a-z]+$, required), "
+        "qty (integer, at least 1, at most 20, required), tags (array of (string, at least 2 characters)), "
+        "gift ('ribbon' or 'box', required), to (object with city (string, required), zip (required), required)",
+        "- qty: the schema wants at most 20, this is 50",
+        '- tags: the schema wants array, this is string (got "new"); write [...], with elements that are: '
+        "string, at least 2 characters",
+        "- to: the required field 'zip' is missing; add zip: ...",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "required"),
+    [
+        ({"$coalesce": [{"$input": "$.a"}, {"$input": "$.b"}]}, ["a"]),
+        ({"$if": True, "then": {"$input": "$.a"}}, []),
+        ({"$input": "$"}, []),
+        ({"x": {"$input": "$.a[0].c"}, "y": {"$input": "$.b"}}, ["a", "b"]),
+    ],
+)
+def test_only_fields_that_every_run_reads_are_required(output: Any, required: list[str]) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "array"}, "b": {"type": "string", "default": "x"}}}
+    assert tool_spec({**flow(schema), "output": output}, "tool").input_schema.get("required", []) == required
+
+
 def test_a_run_whose_state_is_unknown_is_named() -> None:
     lost = refusal(ServerConnectionError("the connection broke", hint="look whether the server runs", run_id="r-7"))
     assert lost.text == "The state of run r-7 is unknown: the connection broke\nHint: look whether the server runs"
@@ -233,9 +282,10 @@ def test_names_that_the_flow_neither_declares_nor_reads_are_refused_together() -
     with pytest.raises(InvalidArgumentError) as raised:
         spec.input_of({"quantity": 5, "nte": 1, "to": {"town": "Bonn", "zip": "5"}, "qty": "two"})
     assert raised.value.message.split("\n")[1:] == [
-        "- quantity: there is no field 'quantity'; fields are: id, qty, to, note",
         "- nte: there is no field 'nte'; did you mean 'note'?",
-        "- to.town: there is no field 'town'; fields are: city, zip",
+        "- quantity: there is no field 'quantity'; fields are: id (string, required), qty (integer), "
+        "to (object with city (string), required), note (required)",
+        "- to.town: there is no field 'town'; fields are: city (string), zip (required)",
         '- qty: the schema wants integer, this is string (got "two")',
         "- the arguments: the required field 'id' is missing; add id: string",
     ]
@@ -272,8 +322,8 @@ def test_wrapped_input_says_where_it_belongs() -> None:
     with pytest.raises(InvalidArgumentError) as raised:
         spec.input_of({"items": ["a"]})
     assert raised.value.message.split("\n")[1:] == [
-        "- items: there is no field 'items'; fields are: input",
-        "- the arguments: the required field 'input' is missing; add input: array",
+        "- items: there is no field 'items'; fields are: input (array of string, required)",
+        "- the arguments: the required field 'input' is missing; add input: array of string",
     ]
     with pytest.raises(InvalidArgumentError, match=r"- input\[1\]: the schema wants string"):
         spec.input_of({"input": ["a", 1]})

@@ -96,7 +96,10 @@ class Values(NamedTuple):
         required = required_inputs(flow)
         if required:
             raise usage(f"the flow requires an input with {', '.join(required)}", _ways_to_give(flow, required))
-        read = [] if self.overrides else _input_fields(flow)
+        from stepflow_client.flows.needs import required_paths
+
+        paths = [] if self.overrides else required_paths(flow)
+        read = list(dict.fromkeys(path[0] for path in paths if isinstance(path[0], str)))
         if read:
             listed = f"{', '.join(read[:5])}{', ...' if len(read) > 5 else ''}"
             raise usage(f"the flow reads {listed} of its input, and none is given", _ways_to_give(flow, read))
@@ -248,15 +251,6 @@ def _ways_to_give(flow: Mapping[str, Any], required: Sequence[str]) -> str:
     return (
         f"give {ways}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"give {ways} or --input FILE"
     )
-
-
-def _input_fields(flow: Mapping[str, Any]) -> list[str]:
-    """Return the fields of the input without which the output fails."""
-    from stepflow_client.flows.expressions import portable_path
-    from stepflow_client.flows.needs import certain_reads
-
-    fields = [portable_path(each.path) for each in certain_reads(flow) if each.kind == "input"]
-    return list(dict.fromkeys(path[0] for path in fields if path and isinstance(path[0], str)))
 
 
 def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, Keep
 from stepflow_client._base.text import cut, short_json, visible, visible_lines
+from stepflow_client._codec.flow_tools import tool_spec
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import masked
+from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.tools import ToolResult
 
 from ..runs.accounts import MAX_EXPLAINED_ITEMS
@@ -88,7 +90,9 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
 async def rerun(call: Call) -> ToolResult:
     """Start a run again, and wait for it."""
     run_id = call.run_id()
-    options: dict[str, Any] = {key: call.arguments[key] for key in ("overrides",) if key in call.arguments}
+    options: dict[str, Any] = {}
+    if "overrides" in call.arguments:
+        options["overrides"] = call.arguments["overrides"]
     if "from_step" in call.arguments:
         options["keep"] = Keep(before=call.arguments["from_step"])
     name = call.runs.tool_of(run_id) or ""
@@ -97,7 +101,10 @@ async def rerun(call: Call) -> ToolResult:
         given = call.arguments["input"]
         options["input"] = [given] if isinstance(given, list) else given
         if tool is not None:
-            tool.check_input(given)
+            # An overridden step may read other fields.
+            is_changed = "overrides" in options
+            spec = tool_spec(flow_with(tool.flow, options["overrides"]), tool.name) if is_changed else tool
+            spec.check_input(given)
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None
 

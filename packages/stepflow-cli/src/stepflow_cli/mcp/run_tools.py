@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, RunTimeoutError
-from stepflow_client._base.text import json_text, visible
+from stepflow_client._base.text import json_text, no_item, visible
 from stepflow_client._codec.flow_tools import (
     RUN_ID,
     WAIT_RUN,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .catalog import Catalog
 
 GROUPS = ("runs", "diagnose", "author")
-_ITEM = {"type": "integer", "minimum": 0, "description": "The item of a batch. 0, the default, for other runs."}
+_ITEM = {"type": "integer", "minimum": 0, "description": "The item of a batch, counted from 0. Default 0."}
 
 
 Handler = Callable[[Call], Awaitable["ToolResult"]]
@@ -100,7 +100,7 @@ async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int)
     """
     results = await runs.client.get_results(run_id, wait=False)
     if item >= len(results):
-        raise InvalidArgumentError(f"run {run_id} has {len(results)} items, none with the index {item}")
+        raise InvalidArgumentError(no_item(run_id, item, len(results)))
     said = tool_result(results[item], None, catalog.secrets)
     return json_text((said.structured or {})["output"]) if results[item].is_success else said.text
 

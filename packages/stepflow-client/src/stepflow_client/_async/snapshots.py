@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
+from .._base.text import no_item
 from .._codec import failed_items, requests, responses
 from .._concurrency.gather import async_together
 from .._data.arguments import check_choice, check_texts
@@ -310,7 +311,7 @@ class SnapshotReader:
     async def _account(self, snapshot: RunSnapshot, index: int) -> RunAccount:
         items = snapshot.items or ()
         if index >= len(items):
-            raise InvalidArgumentError(f"run {snapshot.run_id} has {len(items)} items, none with the index {index}")
+            raise InvalidArgumentError(no_item(snapshot.run_id, index, len(items)))
         account = accounts_of(snapshot, [items[index]])[index]
         component = needs_schema(account)
         if component is None:

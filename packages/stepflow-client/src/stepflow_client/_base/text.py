@@ -112,6 +112,12 @@ def near(word: str, known: Iterable[Any], what: str = "known") -> str:
     return nearest_hint(word, names) or listed
 
 
+def no_item(run_id: str, index: int, items: int) -> str:
+    """Return the message about an item that a run does not have."""
+    known = "no items" if not items else "only item 0" if items == 1 else f"items 0 to {items - 1}"
+    return f"run {run_id} has no item {index}; it has {known}"
+
+
 def duration_text(seconds: object) -> str:
     """Return a duration in readable form: 300µs, 12ms, 1.2s, 42s, 3m05s, 2h04m, 3d02h; `-` if it is no number.
 

@@ -17,9 +17,9 @@ from .._data.secrets import Secrets, flow_secrets, secrets_of
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.graph import FlowSteps
-from ..flows.json_schema import Mismatch, Validator, definitions_of, mismatches
-from ..flows.needs import FlowNeeds, needs_of, unread_fields
-from ..flows.tool_schemas import WRAPPER, is_plain_object, names_in, self_contained, wrapped
+from ..flows.json_schema import Mismatch, Validator, definitions_of, mismatches, shown
+from ..flows.needs import FlowNeeds, needs_of, required_paths, unread_fields
+from ..flows.tool_schemas import WRAPPER, is_plain_object, names_in, self_contained, with_required, wrapped
 from ..types import FlowResult
 from ..types.tools import ToolResult
 from .variables import flow_variables
@@ -90,11 +90,12 @@ class FlowToolSpec:
             own = () if self.needs.input_check is None else self.needs.input_check.validator.mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
             faults += [each._replace(parts=(*below, *each.parts)) for each in (*unread_fields(self.flow, value), *own)]
-            # A field that the schema does not have is usually not read either.
-            faults = [
-                *{each.path: each for each in faults if each.key}.values(),
-                *(each for each in faults if not each.key),
-            ]
+        # A field that the schema does not have is usually not read either.
+        unknown: dict[str, Mismatch] = {}
+        for each in faults:
+            if each.key:
+                unknown.setdefault(each.path, each)
+        faults = [*unknown.values(), *(each for each in faults if not each.key)]
         lines = list(dict.fromkeys(map(_line, faults)))
         if lines:
             lines[_MAX_FAULTS:] = ["- and more"] if len(lines) > _MAX_FAULTS else []
@@ -138,7 +139,9 @@ def _object(arguments: Any) -> dict[str, Any]:
 def _line(fault: Mismatch) -> str:
     """Return a fault as one line: where, what is expected, what is there, and what to do."""
     where = fault.path.removeprefix("$").removeprefix(".") or "the arguments"
-    is_of_value = fault.key is None and not fault.message.endswith("is missing")
+    value = shown(fault.value)
+    has_value = fault.message.startswith(value) or fault.message.endswith((f"this is {value}", "is missing"))
+    is_of_value = fault.key is None and not has_value
     got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _LONGEST_VALUE)})" if is_of_value else ""
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
@@ -166,6 +169,9 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
     is_wrapped = not is_plain_object(schema)
+    if not is_wrapped:
+        # Servers do not apply the defaults of an input schema: a missing field fails the run.
+        schema = with_required(schema, required_paths(flow))
     output = declared_schema(flow, "output")
     output = {} if output is None else self_contained(output, definitions_of(output, _shared(flow)), decided=True)
     hidden = next((each for each in names_in([schema, output]) if visible(each) != each), None)

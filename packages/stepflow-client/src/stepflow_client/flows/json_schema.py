@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from itertools import islice
 from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from .._base.lazy import lazy_module
 from .._base.slices import SLICE, Slices, slices
-from .._base.text import cut, near, nearest
+from .._base.text import cut, near, nearest, nearest_hint
 from .._data.declared import definitions_of as definitions_of
 from .._data.declared import fields_of
 from .expressions import is_expression, write_path
@@ -136,6 +137,10 @@ _MAX_CHOICES = 12
 """Maximum number of allowed values that a hint lists."""
 _MAX_TEXT = 500
 """Maximum length of a message."""
+_MAX_HINT = 1_000
+"""Maximum length of the description of a schema."""
+_MAX_HINT_DEPTH = 2
+"""Depth to which a description includes the parts of a value."""
 _MAX_NAMES = 200
 """Maximum number of names, or pairs of names, that are compared to find a misspelt one."""
 
@@ -164,6 +169,8 @@ class Validator:
         """The ids of the schemas that also allow null."""
         self.rules: dict[int, _Rules] = {}
         """What was read of the schemas so far, by their ids."""
+        self._texts: dict[int, str] = {}
+        """Descriptions by the ids of what they describe: values that match another schema of `anyOf` need them too."""
 
     def mismatches(self, value: Any, most: int = _MOST) -> Mismatches:
         """Return the first places where a value does not match; none if it is nested too deeply to decide."""
@@ -172,6 +179,18 @@ class Validator:
         except RecursionError:
             return ()
 
+    def text(self, schema: Any) -> str:
+        """Return a schema in words; see `schema_text`."""
+        if id(schema) not in self._texts:
+            self._texts[id(schema)] = cut(schema_text(schema, self.defs), _MAX_HINT)
+        return self._texts[id(schema)]
+
+    def fields(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
+        """Return the hint that lists the fields of an object; see `fields_text`."""
+        if id(properties) not in self._texts:
+            self._texts[id(properties)] = fields_text(properties, required, self.defs)
+        return self._texts[id(properties)]
+
     def read(self, schema: Any) -> _Rules:
         """Return the supported keywords of a schema, with their arguments; none if it allows any value."""
         if not isinstance(schema, Mapping):
@@ -179,8 +198,7 @@ class Validator:
         found: _Rules = []
         names = type_names(schema)
         if names and all(isinstance(each, str) and each in _TYPES for each in names):
-            properties = list(fields_of(schema)[0])[:_MAX_CHOICES] if "object" in names else []
-            found.append((_type, (names, f"fields are: {', '.join(map(str, properties))}" if properties else None)))
+            found.append((_type, (names, schema)))
         if isinstance(schema.get("enum"), list):
             found.append((_enum, (schema["enum"], set(map(key_of, schema["enum"])))))
         if "const" in schema:
@@ -271,11 +289,15 @@ def _nothing(check: _Check, _: None, value: Any) -> Mismatches:
     return [Mismatch(value, "no value is allowed here")]
 
 
-def _type(check: _Check, wanted: tuple[list[str], str | None], value: Any) -> Mismatches:
-    names, hint = wanted
+def _type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
+    names, schema = wanted
     for name in names:
         if _TYPES[name](value):
             return ()
+    properties, required = fields_of(schema)
+    hint = check.validator.fields(properties, required) if "object" in names and properties else None
+    if "array" in names and (items := check.validator.text(list_schemas(schema)[1])):
+        hint = f"write [...], with elements that are: {items}"
     return [Mismatch(value, f"the schema wants {' or '.join(names)}, this is {json_type(value)}", hint)]
 
 
@@ -310,6 +332,39 @@ _LIMITS: dict[str, tuple[Any, ...]] = {
     "minItems": (_TYPES["array"], len, ge, "at least", " elements"),
     "maxItems": (_TYPES["array"], len, le, "at most", " elements"),
 }
+
+
+def schema_text(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
+    """Return the values that a schema allows in a few words, as in `integer, at least 1`; empty if they are unknown."""
+    schema = resolved(schema, defs)
+    if not isinstance(schema, Mapping) or depth > _MAX_HINT_DEPTH:
+        return ""
+    choices = [schema["const"]] if "const" in schema else schema.get("enum")
+    if isinstance(choices, list):
+        return " or ".join(map(shown, choices[:_MAX_CHOICES])) + (" or ..." if len(choices) > _MAX_CHOICES else "")
+    parts = [" or ".join(map(str, type_names(schema)))]
+    if parts == ["array"] and (items := schema_text(list_schemas(schema)[1], defs, depth + 1)):
+        parts = [f"array of {items}" if " " not in items else f"array of ({items})"]
+    elif parts == ["object"] and (fields := _listed(*fields_of(schema), defs, depth + 1)):
+        parts = [f"object with {fields}"]
+    for key, (_, _, _, words, unit) in _LIMITS.items():
+        parts += [f"{words} {schema[key]}{unit}"] if is_number(schema.get(key)) else []
+    if isinstance(schema.get("pattern"), str):
+        parts.append(f"matching {cut(schema['pattern'], _MAX_TEXT)}")
+    return ", ".join(filter(None, parts))
+
+
+def fields_text(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
+    """Return the hint that lists the fields of an object: `fields are: id (string, required), note`."""
+    return f"fields are: {cut(_listed(properties, required, defs, 0), _MAX_HINT) or 'none'}"
+
+
+def _listed(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
+    texts = []
+    for name, schema in islice(properties.items(), _MAX_CHOICES):
+        words = ", ".join(filter(None, (schema_text(schema, defs, depth), "required" if name in required else "")))
+        texts.append(f"{name} ({words})" if words else str(name))
+    return ", ".join([*texts, "..."] if len(properties) > _MAX_CHOICES else texts)
 
 
 def _limit(check: _Check, limit: tuple[Any, ...], value: Any) -> Mismatches:
@@ -355,7 +410,8 @@ def _object(
             schemas += (patterns[pattern],) if is_match else ()
         if not is_known and (others is False or name in misspelt):
             check.slices.spend(_MAX_NAMES)
-            hint = near(name, list(properties)[:_MAX_NAMES], "fields are")
+            hint = nearest_hint(name, list(properties)[:_MAX_NAMES])
+            hint = hint or check.validator.fields(properties, required)
             found.append(Mismatch(value, f"there is no field {shown(name)}", hint, name))
         elif not is_known and others is not True:
             schemas = (others,)
@@ -366,22 +422,10 @@ def _object(
             return found
     # A misspelt field has a mismatch of its own.
     absent = [each for each in missing if each not in misspelt.values()]
-    return found + [
-        Mismatch(
-            value, f"the required field {each!r} is missing", f"add {each}: {_expected(properties.get(each), check)}"
-        )
-        for each in absent[: check.most]
-    ]
-
-
-def _expected(schema: Any, check: _Check) -> str:
-    """Return the values that a schema allows, in a few words; `...` if they are unknown."""
-    schema = resolved(schema, check.validator.defs)
-    if not isinstance(schema, Mapping):
-        return "..."
-    choices = schema.get("enum")
-    names = map(shown, choices[:_MAX_CHOICES]) if isinstance(choices, list) else map(str, type_names(schema))
-    return " or ".join(names) or "..."
+    for each in absent[: check.most]:
+        hint = f"add {each}: {check.validator.text(properties.get(each)) or '...'}"
+        found.append(Mismatch(value, f"the required field {each!r} is missing", hint))
+    return found
 
 
 def _misspelt(check: _Check, missing: list[str], names: list[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._base.text import near, nearest_hint
+from .._base.text import nearest_hint
 from .._data.declared import declared_schema, fields_of, is_secret, unset_value
 from ..errors import InvalidArgumentError
 from .expressions import Reference, portable_path, references
@@ -246,6 +246,12 @@ def certain_reads(flow: Mapping[str, Any]) -> list[Reference]:
     return output + [each for name, step in steps.by_id.items() if name in run for each in _needed(step.reads)]
 
 
+def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
+    """Return the paths of the input without which the output fails."""
+    paths = (portable_path(each.path) for each in certain_reads(flow) if each.kind == "input")
+    return [path for path in paths if path]
+
+
 def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Mismatch]:
     """Return the fields of an input, at any depth, that a flow neither declares nor reads.
 
@@ -254,21 +260,31 @@ def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Misma
     steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(each for step in steps.all for each in step.reads))
     paths = [portable_path(each.path) for each in reads if each.kind == "input"]
-    return list(_unread(input, declared_schema(flow, "input"), paths, ()))
+    schema = declared_schema(flow, "input")
+    shared = flow["schemas"].get("$defs") if schema is not None else None
+    return list(_unread(input, schema, json_schema.definitions_of(schema, shared), paths, required_paths(flow), ()))
 
 
-def _unread(value: Any, schema: Any, paths: Sequence[Any], parts: tuple[str, ...]) -> Iterator[json_schema.Mismatch]:
+def _unread(
+    value: Any,
+    schema: Any,
+    defs: Mapping[str, Any],
+    paths: Sequence[Any],
+    needed: Sequence[Sequence[str | int]],
+    parts: tuple[str, ...],
+) -> Iterator[json_schema.Mismatch]:
     is_open = isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA)
     if not isinstance(value, Mapping) or is_open or not all(paths):
         return
-    declared, _ = fields_of(schema)
-    known = list(dict.fromkeys(str(each) for each in (*declared, *(path[0] for path in paths))))
+    declared, required = fields_of(schema)
+    fields = {**declared, **{str(path[0]): None for path in paths if path[0] not in declared}}
     for name, inner in value.items():
-        if not known or name in known:
-            read = [path[1:] for path in paths if path[0] == name]
-            yield from _unread(inner, declared.get(name), read, (*parts, name))
+        if not fields or name in fields:
+            read, certain = ([path[1:] for path in some if path[0] == name] for some in (paths, needed))
+            yield from _unread(inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name))
         else:
-            hint = near(str(name), known, "fields are")
+            names = {*required, *(path[0] for path in needed)}
+            hint = nearest_hint(str(name), fields) or json_schema.fields_text(fields, names, defs)
             yield json_schema.Mismatch(value, f"there is no field {name!r}", hint, str(name), parts)
 
 

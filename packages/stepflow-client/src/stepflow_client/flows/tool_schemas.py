@@ -1,18 +1,19 @@
 """JSON Schemas for models that call flows: self-contained, valid, and those of objects. Pure.
 
-What is wrong or not understood in a schema is left out, which makes it wider, never narrower.
+What is wrong or not understood in a schema is left out, which makes it wider, never narrower. Only fields without which
+a run would fail are required in addition.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .._base.text import visible_lines
-from .._data.declared import is_secret
+from .._data.declared import fields_of, is_secret
 from .graph import reachable
-from .json_schema import JSON_TYPES, is_number, referred_name
+from .json_schema import JSON_TYPES, is_number, referred_name, type_names
 
 WRAPPER = "input"
 """The field of a wrapped schema that holds the value itself."""
@@ -87,6 +88,20 @@ def self_contained(schema: Any, defs: Mapping[str, Any], *, decided: bool = Fals
 def is_plain_object(schema: Mapping[str, Any]) -> bool:
     """Return whether a self-contained schema is of objects, without alternatives at its top, which APIs refuse."""
     return schema.get("type") == "object" and not any(key in schema for key in _COMBINING)
+
+
+def with_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
+    """Return the schema of an object that also requires the fields at some paths, as far as it lists fields."""
+    declared, required = fields_of(schema)
+    properties, names = dict(declared), dict.fromkeys(required)
+    for name in dict.fromkeys(path[0] for path in paths if path and isinstance(path[0], str)):
+        if name not in properties and schema.get("additionalProperties") is False:
+            continue
+        inner = properties.setdefault(name, {})
+        names[name] = None
+        if isinstance(inner, Mapping) and "object" in type_names(inner):
+            properties[name] = with_required(inner, [path[1:] for path in paths if path and path[0] == name])
+    return {**schema, "properties": properties, "required": [*names]} if names else dict(schema)
 
 
 def wrapped(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def _parsed(expression: str) -> Any:
 
 def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     """Return what is known of an item, for the evaluation of expressions."""
+    from stepflow_client._base.text import no_item
     from stepflow_client._command import ItemCauses
     from stepflow_client._rules.releases import require
     from stepflow_client._runs.explanation import records_of
@@ -74,7 +75,7 @@ def _known(client: SyncStepflowClient, run_id: str, index: int) -> ItemCauses:
     run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=index)
     items = run.items or ()
     if index >= len(items):
-        raise usage(f"run {run_id} has {len(items)} items, none with the index {index}")
+        raise usage(no_item(run_id, index, len(items)))
     return ItemCauses(records_of(run, [items[index]], is_masked=True)[index])
 
 
