@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from benchmarks.environment import ROOT
 
-_LONGEST = 180.0
+_MAX_SECONDS = 180.0
 """Seconds after which a command times out."""
 
 
@@ -63,7 +63,7 @@ class Worker:
         self._process.kill()
         self._process.communicate()
 
-    def ask(self, command: str, *, limit: float = _LONGEST, **arguments: Any) -> Answer:
+    def ask(self, command: str, *, limit: float = _MAX_SECONDS, **arguments: Any) -> Answer:
         """Execute a command in the worker.
 
         Args:
@@ -106,6 +106,6 @@ def time_command(command: Sequence[str | Path]) -> tuple[float, str]:
     """
     started = time.perf_counter()
     done = subprocess.run(
-        command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True, timeout=_LONGEST
+        command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True, timeout=_MAX_SECONDS
     )
     return time.perf_counter() - started, done.stdout

@@ -59,7 +59,7 @@ TOKENS = {
     "asend": "send",
     "async_auth_flow": "sync_auth_flow",
     "async_checked": "sync_checked",
-    "async_together": "sync_together",
+    "async_gather": "sync_gather",
     "async_limited": "sync_limited",
     "async_hooked": "sync_hooked",
     "async_settled": "sync_settled",

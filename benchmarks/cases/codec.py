@@ -1,4 +1,4 @@
-"""Reading large answers and writing large inputs, without a server."""
+"""OutputDecoder large answers and writing large inputs, without a server."""
 
 from __future__ import annotations
 

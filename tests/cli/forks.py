@@ -36,7 +36,7 @@ __all__ = ["SITE", "Forks"]
 SITE = "TESTS_SITE"
 """A variable of commands with the path of a Python file that is run when they start, like `sitecustomize`."""
 
-_MOST_BYTES = 100_000
+_MAX_BYTES = 100_000
 """Maximum size of a call, which is sent as one message."""
 _AT_START = ("PYTHON", "LC_", "LANG", "COV", "STEPFLOW_LOG")
 """Prefixes of variables that an interpreter or an imported module reads only once."""
@@ -69,7 +69,7 @@ class Forks:
 
     def can(self, args: tuple[str, ...], environment: Mapping[str, str]) -> bool:
         """Return whether a fork behaves like a new process with this environment."""
-        return _read_at_start(environment) == self._fixed and len(_message(args, environment, "/")) < _MOST_BYTES
+        return _read_at_start(environment) == self._fixed and len(_message(args, environment, "/")) < _MAX_BYTES
 
     def run(
         self, args: tuple[str, ...], environment: Mapping[str, str], folder: Path, stdin: bytes, timeout: float
@@ -177,7 +177,7 @@ def _written(source: int, data: bytes) -> bytes:
 def _received(calls: socket.socket) -> tuple[bytes, list[int]]:
     """Return a call, and its descriptors; nothing at the end of a connection, also if its process was killed."""
     try:
-        message, descriptors, *_ = socket.recv_fds(calls, 2 * _MOST_BYTES, 4)
+        message, descriptors, *_ = socket.recv_fds(calls, 2 * _MAX_BYTES, 4)
     except ConnectionError:
         return b"", []
     return message, descriptors

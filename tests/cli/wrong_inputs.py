@@ -251,7 +251,7 @@ ON_A_SERVER: list[tuple[str, ...]] = [
     ("run component_typo.yaml", "/builtin/create_mesages"),
     ('components call /builtin/create_messages --input-json \'{"user_promt": "a"}\'', "user_promt"),
     ("runs list --fields statu", "statu"),
-    ("runs get zzzz", "zzzz"),
+    ("runs get ", ""),
     ("runs get 00000000-0000-0000-0000-000000000000", "00000000-0000"),
     ("runs get @last3", "@last3"),
     ("flows get abcd", "abcd"),

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.exhaustive]
 
 COUNT, WARM = 200_000, 20_000
 NOOP: dict[str, Any] = {"steps": [], "output": {"$input": "n"}}
-MOST, MOST_GROWTH = 150 << 20, 20 << 20
+MAX, MAX_GROWTH = 150 << 20, 20 << 20
 """Bytes above those at the start, and above those after the first 20,000 inputs."""
 
 
@@ -52,8 +52,8 @@ class Watched:
         assert sum(self.seen) == COUNT
         end = memory()
         print(f"{(end - self.start) / 2**20:.1f} MiB above the start, {(end - self.warm) / 2**20:.1f} since {WARM:,}")
-        assert end - self.start < MOST
-        assert end - self.warm < MOST_GROWTH
+        assert end - self.start < MAX
+        assert end - self.warm < MAX_GROWTH
 
 
 def inputs() -> Iterator[dict[str, int]]:

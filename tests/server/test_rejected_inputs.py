@@ -35,7 +35,7 @@ from tests.server.test_round_trip import many, same, values
 pytestmark = [pytest.mark.anyio]
 
 PASS: dict[str, Any] = {"steps": [], "output": {"$input": "$"}}
-DEEPEST = 125
+MAX_DEPTH = 125
 """Levels of the deepest input that servers accept."""
 
 
@@ -116,7 +116,7 @@ async def test_inputs_of_every_depth(client: Any, tmp_path: Path, count: int, de
     inputs: list[Any] = [nested(depth, kind=dict if depth % 2 else list) for depth in depths]
     inputs += range(count - len(inputs))
     random.Random(7).shuffle(inputs)
-    accepted = [index for index, each in enumerate(inputs) if depth_of(each) <= DEEPEST]
+    accepted = [index for index, each in enumerate(inputs) if depth_of(each) <= MAX_DEPTH]
     options = journal(tmp_path)
     first = await collect(client, inputs, **options)
     assert [each.index for each in first] == [*range(count)]

@@ -26,7 +26,7 @@ from tests.differences import has
 from tests.server.conftest import either
 from tests.server.flows import SLEEP, one_step
 
-MOST_CALLS = 55
+MAX_CALLS = 55
 FLOW: dict[str, Any] = {"steps": [], "output": {"$input": "$"}}
 INPUT = {"name": "World", "n": 1}
 SECRET = {
@@ -93,7 +93,7 @@ def counted(kind: str, url: str, flow: Any) -> float:
 @pytest.mark.parametrize("is_file", [True, False], ids=["a file", "a mapping"])
 def test_a_warm_run_takes_few_calls(kind: str, is_file: bool, file: Path, server_url: str, release: str) -> None:
     # Older servers take translation.
-    limit = MOST_CALLS if has(release, "events") else 1_000
+    limit = MAX_CALLS if has(release, "events") else 1_000
     assert 20 < counted(kind, server_url, str(file) if is_file else FLOW) <= limit
 
 
@@ -114,7 +114,7 @@ with SyncStepflowClient({server_url!r}) as client:
 
 async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: str) -> None:
     async with StepflowClient(server_url) as client:
-        registry = client._core.flows.registries.current
+        registry = client._context.flows.registries.current
         await client.run(FLOW, INPUT)
         for number in range(60_000):
             registry.own("f", str(number))

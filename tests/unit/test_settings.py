@@ -14,7 +14,7 @@ from stepflow_client._data.arguments import check_seconds
 from stepflow_client._http.messages import Timeouts
 from stepflow_client._http.proxies import environment_proxy
 from stepflow_client._http.settings import (
-    LONGEST_TIMEOUT,
+    MAX_TIMEOUT,
     TokenAuth,
     check_auth,
     check_headers,
@@ -141,7 +141,7 @@ def test_credentials_leave_the_url_and_are_sent() -> None:
 # Timeouts
 
 
-@pytest.mark.parametrize("seconds", [1, 0.001, 30.0, LONGEST_TIMEOUT])
+@pytest.mark.parametrize("seconds", [1, 0.001, 30.0, MAX_TIMEOUT])
 def test_a_timeout_is_one_for_each_phase(seconds: float) -> None:
     phases = check_timeout(seconds)
     assert (phases.connect, phases.read, phases.write) == (seconds, seconds, seconds)
@@ -155,8 +155,8 @@ def test_a_timeout_by_phases_is_kept() -> None:
 
 
 def test_none_is_no_limit() -> None:
-    assert check_timeout(None) == check_timeout(httpx.Timeout(None)) == Timeouts(*[LONGEST_TIMEOUT] * 4)
-    assert check_timeout(httpx.Timeout(5, read=None)).read == LONGEST_TIMEOUT
+    assert check_timeout(None) == check_timeout(httpx.Timeout(None)) == Timeouts(*[MAX_TIMEOUT] * 4)
+    assert check_timeout(httpx.Timeout(5, read=None)).read == MAX_TIMEOUT
     # A response that the server should have sent minutes ago is lost.
     assert check_timeout(None).waiting(20).read == 620
 
@@ -172,7 +172,7 @@ def test_none_is_no_limit() -> None:
         float("inf"),
         10**400,
         1e300,
-        LONGEST_TIMEOUT + 1,
+        MAX_TIMEOUT + 1,
         httpx.Timeout(0),
         httpx.Timeout(5, pool=-1),
         httpx.Timeout(5, read=1e300),
@@ -424,7 +424,7 @@ def test_arguments_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     for given, timeout, token in (
         ({}, 2.5, "of-the-environment"),
         ({"timeout": 4.0, "auth": "given"}, 4.0, "given"),
-        ({"timeout": None, "auth": None}, LONGEST_TIMEOUT, "of-the-environment"),
+        ({"timeout": None, "auth": None}, MAX_TIMEOUT, "of-the-environment"),
     ):
         client = SyncStepflowClient.from_env(**given)
         assert client._connection.timeout.connect == timeout

@@ -209,7 +209,7 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
 
     class Client:
         def __init__(self) -> None:
-            self._parts = self.follower = self.waiter = self
+            self._services = self.follower = self.waiter = self
             self._is_over = False
 
         async def read(self, run_id: str, include: str = "") -> RunSnapshot:

@@ -104,7 +104,7 @@ def test_every_setting_travels(twin: str, way: str) -> None:
     assert client.url == "https://server.example"
     assert client._connection.timeout[:2] == (1.0, 3.0)
     assert client._connection.dialect.inner._policy == RetryPolicy(max_attempts=2)
-    assert client._parts.creator.exact_integers is False
+    assert client._services.creator.exact_integers is False
     assert client._recorder.history.path == Path("/nowhere/history.db")
     request = sent(client)
     assert request.url == f"https://server.example/api/v1/runs/{RUN_ID}"
@@ -133,11 +133,11 @@ def test_credentials_travel(twin: str, way: str) -> None:
 def test_what_a_client_has_made_for_its_own_use_does_not_travel(twin: str, way: str) -> None:
     client = CLIENTS[twin](URL)
     parts = ("keyed", "batches", "events", "reporter", "timer", "cached")
-    made = {name: getattr(client._parts, name) for name in parts}
+    made = {name: getattr(client._services, name) for name in parts}
     again = WAYS[way](client)
     assert again.url == client.url
     # A copy that shared them would send through the connections of the first.
-    assert all(getattr(again._parts, name) is not part for name, part in made.items())
+    assert all(getattr(again._services, name) is not part for name, part in made.items())
 
 
 @pytest.mark.parametrize("twin", TWINS)

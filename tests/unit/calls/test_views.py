@@ -52,7 +52,7 @@ def test_a_view_is_a_client_with_the_same_connections(kind: Any) -> None:
     view = client.with_options(timeout=3)
     assert isinstance(view, kind)
     assert view._connection is client._connection
-    assert view._parts is client._parts
+    assert view._services is client._services
     assert repr(view) == repr(client)
     assert check_client(view, "client", awaited=kind is StepflowClient) is view
     again = pickle.loads(pickle.dumps(view))

@@ -248,9 +248,9 @@ def test_a_response_describes_the_fields_of_a_call() -> None:
         "qty (integer, at least 1, at most 20, required), tags (array of (string, at least 2 characters)), "
         "gift ('ribbon' or 'box', required), to (object with city (string, required), zip (required), required)",
         "- qty: the schema wants at most 20, this is 50",
+        "- to: the required field 'zip' is missing; add zip: ...",
         '- tags: the schema wants array, this is string (got "new"); write [...], with elements that are: '
         "string, at least 2 characters",
-        "- to: the required field 'zip' is missing; add zip: ...",
     ]
 
 

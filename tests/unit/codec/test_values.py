@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from stepflow_client._data.reading import Reading
+from stepflow_client._data.output_decoder import OutputDecoder
 from stepflow_client._data.values import (
     FIELD_DEPTH,
     INPUT_DEPTH,
@@ -340,7 +340,7 @@ def test_many_outputs_are_read_as_each_alone(outputs: list[Any], like: Any) -> N
         assert written(all_ordered(outputs, expression)) == written([ordered(each, expression) for each in outputs])
 
 
-def part_by_part(value: Any, reading: Reading) -> Any:
+def part_by_part(value: Any, reading: OutputDecoder) -> Any:
     """Return an output that is read as it is opened on a page."""
     if not isinstance(value, (dict, list)):
         return reading.whole(value)
@@ -351,7 +351,7 @@ def part_by_part(value: Any, reading: Reading) -> Any:
 @QUICK
 @given(OUTPUTS, OUTPUTS, st.booleans())
 def test_an_output_read_part_by_part_is_that_read_as_a_whole(output: Any, like: Any, keeps_order: bool) -> None:
-    reading = Reading(like, keeps_order=keeps_order, as_sent=True)
+    reading = OutputDecoder(like, keeps_order=keeps_order, as_sent=True)
     assert reading.flow_output(output) is output
     assert reading.step_output(output) is output
     sent = deepcopy(output)
@@ -363,7 +363,7 @@ def test_an_output_read_part_by_part_is_that_read_as_a_whole(output: Any, like: 
 
 
 def test_some_entries_are_read() -> None:
-    reading = Reading({"c": 1, "a": [1, 2]}, keeps_order=False)
+    reading = OutputDecoder({"c": 1, "a": [1, 2]}, keeps_order=False)
     output = {"a": [1.0, {"z": 1, "b": 2}], "b": 2.0, "c": 3.0}
     assert [key for key, _, _ in reading.entries(output, 0, 2)] == ["c", "a"]
     assert [(key, each) for key, each, _ in reading.entries(output, 2, 9)] == [("b", 2)]

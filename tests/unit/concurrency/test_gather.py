@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_client._concurrency.gather import async_together, sync_together
+from stepflow_client._concurrency.gather import async_gather, sync_gather
 
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
 
@@ -50,8 +50,8 @@ class Counted:
 
 def together(twin: str, counted: Counted, count: int, at_once: int) -> list[tuple[int, str]]:
     if twin == "sync":
-        return sync_together([partial(counted.blocking, number) for number in range(count)], at_once)
-    return asyncio.run(async_together([partial(counted.waiting, number) for number in range(count)], at_once))
+        return sync_gather([partial(counted.blocking, number) for number in range(count)], at_once)
+    return asyncio.run(async_gather([partial(counted.waiting, number) for number in range(count)], at_once))
 
 
 @pytest.mark.parametrize("twin", TWINS)
@@ -75,7 +75,7 @@ def test_an_error_is_raised(twin: str) -> None:
         raise LookupError("gone")
 
     with pytest.raises(LookupError, match="gone"):
-        sync_together([fails] * 5, 2) if twin == "sync" else asyncio.run(async_together([fails_too] * 5, 2))
+        sync_gather([fails] * 5, 2) if twin == "sync" else asyncio.run(async_gather([fails_too] * 5, 2))
 
 
 @pytest.mark.parametrize("twin", TWINS)

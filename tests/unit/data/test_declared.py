@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
 from stepflow_client._codec.variables import flow_variables
-from stepflow_client._data.declared import declared_variables, is_secret, unset_value
+from stepflow_client._data.flow_declarations import declared_variables, is_secret, unset_value
 from stepflow_client._data.secrets import HIDDEN, hidden_flow, secrets_of
 from stepflow_client._stores.history_rows import without_secrets
 from stepflow_client.errors import InvalidArgumentError

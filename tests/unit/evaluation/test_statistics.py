@@ -11,8 +11,8 @@ import pytest
 from stepflow_client.evaluation import EvaluationReport
 from stepflow_client.evaluation.statistics import (
     CHANGE,
-    FEWEST,
-    FEWEST_BLOCKS,
+    MIN_BLOCKS,
+    MIN_VALUES,
     SHARE,
     Interval,
     holm,
@@ -56,11 +56,11 @@ def test_far_from_zero_an_interval_is_as_accurate() -> None:
 
 
 def test_few_values_have_a_wide_interval_or_none() -> None:
-    assert resampled([1.0] * (FEWEST - 1)) is None
-    assert known([1.0] * FEWEST) == Interval(1.0, 1.0)
+    assert resampled([1.0] * (MIN_VALUES - 1)) is None
+    assert known([1.0] * MIN_VALUES) == Interval(1.0, 1.0)
     # Five right cases of five do not mean that all cases are right.
-    assert known([1.0] * FEWEST, made_up=SHARE).low < 0.7
-    assert known([1.0] * FEWEST, made_up=SHARE).high == 1.0
+    assert known([1.0] * MIN_VALUES, made_up=SHARE).low < 0.7
+    assert known([1.0] * MIN_VALUES, made_up=SHARE).high == 1.0
     assert known([0.0] * 20, made_up=CHANGE).high > 0.1
 
 
@@ -81,7 +81,7 @@ def test_values_that_depend_on_each_other_are_compared_in_blocks() -> None:
     widths = [each.high - each.low for found in (alone, together) if (each := found.interval()) is not None]
     # Besides, blocks have intervals of 98% in place of 95%.
     assert widths[1] / widths[0] == pytest.approx(math.sqrt(10) * 2.33 / 1.96, rel=0.25)
-    assert paired_change([0.0] * 240, delays, blocks=[40] * (FEWEST_BLOCKS - 2)).interval() is None
+    assert paired_change([0.0] * 240, delays, blocks=[40] * (MIN_BLOCKS - 2)).interval() is None
 
 
 def test_blocks_of_any_size_have_the_mean_of_all_values() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidResponseError, RequestTimeoutError, RunTimeoutError
-from stepflow_client._http.reader import LONGEST_HEAD, MOST_FIELDS, MOST_INTERIM, ResponseReader
+from stepflow_client._http.reader import MAX_FIELDS, MAX_HEAD_LENGTH, MAX_INTERIM, ResponseReader
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
 from tests.unit.both_twins import CALLS, EVENT, RUN_ID, TWINS, URL, call
@@ -85,13 +85,13 @@ def test_a_protocol_that_nobody_asked_for(twin: str) -> None:
 def test_as_much_as_an_answer_may_have() -> None:
     reader = ResponseReader()
     reader.begin("GET", 10)
-    reader.feed(b"HTTP/1.1 100 Continue\r\n\r\n" * MOST_INTERIM + b"HTTP/1.1 200 OK\r\n")
-    reader.feed(b"x-a: y\r\n" * (MOST_FIELDS - 2) + b"x-b: " + b"y" * 65536 + b"\r\n")
+    reader.feed(b"HTTP/1.1 100 Continue\r\n\r\n" * MAX_INTERIM + b"HTTP/1.1 200 OK\r\n")
+    reader.feed(b"x-a: y\r\n" * (MAX_FIELDS - 2) + b"x-b: " + b"y" * 65536 + b"\r\n")
     reader.feed(b"content-length: 10\r\n\r\n0123456789")
     assert reader.complete
     assert reader.take_body() == b"0123456789"
-    assert reader.headers["x-a"] == ", ".join("y" * (MOST_FIELDS - 2))
-    assert len(reader.headers["x-b"]) < LONGEST_HEAD
+    assert reader.headers["x-a"] == ", ".join("y" * (MAX_FIELDS - 2))
+    assert len(reader.headers["x-b"]) < MAX_HEAD_LENGTH
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from stepflow_client import NOT_GIVEN, ConflictError, InvalidArgumentError, StepflowClient
 from stepflow_client._http.messages import Timeouts
-from stepflow_client._http.settings import LONGEST_TIMEOUT
+from stepflow_client._http.settings import MAX_TIMEOUT
 from stepflow_client._rules.call_scope import call_scope, current_timeouts
 from stepflow_client._rules.deadline import current_deadline
 
@@ -74,7 +74,7 @@ def test_an_inner_call_has_its_own_timeout_within_the_deadline_of_the_outer_one(
         with call_scope(NOT_GIVEN):
             assert current_timeouts() == Timeouts(*[100.0] * 5)
         with call_scope(None):
-            assert current_timeouts() == Timeouts(*[LONGEST_TIMEOUT] * 4)
+            assert current_timeouts() == Timeouts(*[MAX_TIMEOUT] * 4)
             assert current_deadline() == outer
         with call_scope(200, limits_requests=False):
             assert current_timeouts() == Timeouts(*[100.0] * 5)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from stepflow_client._runs.additions import Origin, as_written, origin_of, tagged
+from stepflow_client._runs.client_metadata import Origin, as_written, origin_of, tagged
 
 FLOW: dict[str, Any] = {
     "steps": [

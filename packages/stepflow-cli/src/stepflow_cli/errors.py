@@ -247,7 +247,7 @@ def _allowed(error: click.ClickException) -> str | None:
 
 def _brought(error: click.ClickException, context: click.Context | None) -> str | None:
     """Return the hint for an option, or a value of one, that people bring from other commands."""
-    from .params.habits import option_hint
+    from .params.foreign_words import option_hint
 
     if context is None:
         return None

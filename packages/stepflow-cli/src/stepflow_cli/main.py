@@ -48,7 +48,7 @@ _COMMANDS = {
     "completion": "Print a shell completion script for this command.",
 }
 
-_MOST_FILES = 200
+_MAX_FILES = 200
 """How many files of the working folder are looked at for flows."""
 
 SECTIONS = {
@@ -88,7 +88,7 @@ def _suggest() -> None:
     from .output.safety import printable
 
     try:
-        found = sorted(path for path in islice(Path().iterdir(), _MOST_FILES) if is_flow_file(path))
+        found = sorted(path for path in islice(Path().iterdir(), _MAX_FILES) if is_flow_file(path))
     except OSError:
         return
     if found:

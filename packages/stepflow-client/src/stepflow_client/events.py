@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from ._base.basic_errors import InvalidArgumentError
 from ._base.text import near
 from ._data.arguments import check_texts
-from ._data.reading import PLAIN, Reading
+from ._data.output_decoder import PLAIN, OutputDecoder
 from .types.models import Model, decoded, field, record
 from .types.statuses import ExecutionStatus
 
@@ -208,7 +208,7 @@ def sequence_number(answer: Mapping[str, Any]) -> int:
     return number
 
 
-def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Reading = PLAIN) -> RunEvent:
+def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: OutputDecoder = PLAIN) -> RunEvent:
     """Read one event of the server's stream.
 
     Args:

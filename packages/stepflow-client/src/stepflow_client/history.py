@@ -69,7 +69,7 @@ _DAY = 86_400.0
 _PRUNE_EVERY = 50
 _MAX_OVERLAPS = 100
 """Maximum number of attempts to annotate a run that other processes annotate at the same time."""
-_MOST_OUTPUTS = 20
+_MAX_OUTPUTS = 20
 """Number of runs whose step outputs are kept: they may be large, and serve for trying the next version of a flow."""
 _LARGEST_OUTPUTS = 5_000_000
 """Maximum size of the outputs of a run, in characters of JSON."""
@@ -547,7 +547,7 @@ def _keep(run_id: str, server: str, content: str, connection: _Connection) -> No
     insert = "INSERT INTO outputs (run_id, server, content) VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
     connection.execute(insert + ", ".join(f"{each} = excluded.{each}" for each in names), [run_id, server, content])
     oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
-    connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MOST_OUTPUTS])  # noqa: S608
+    connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MAX_OUTPUTS])  # noqa: S608
 
 
 def _remove(condition: str, value: float | str, connection: _Connection) -> int:

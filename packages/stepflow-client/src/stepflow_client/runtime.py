@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ._base.near_names import guiding
+from ._base.near_names import suggests_names
 from ._data.arguments import (
     check_choice,
     check_flag,
@@ -78,7 +78,7 @@ class StepflowRuntime(EmbeddedExecutor):
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
-    @guiding
+    @suggests_names
     def start(
         cls,
         config: ConfigSource | None = None,

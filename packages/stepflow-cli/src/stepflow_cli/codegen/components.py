@@ -13,7 +13,7 @@ from ..output.messages import note
 from .stubs import Stub, Stubs
 
 _SHIPPED = "/builtin/"
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 
 def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> str:
@@ -51,7 +51,7 @@ def _is_chosen(path: str, only: Sequence[str]) -> bool:
 def _tell_guessed(guessed: Sequence[Stub], only: Sequence[str]) -> None:
     names = sorted(each.path for each in guessed if _is_chosen(each.path, only) and not each.path.startswith(_SHIPPED))
     if names:
-        shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+        shown = ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
         note(
             f"servers do not report routes: the components of each plugin are taken for those behind /PLUGIN: {shown}; "
             "with --local the routes are known"

@@ -26,7 +26,7 @@ _CONSTRAINTS = {
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
 """Constraints for which a type within another one needs a name."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
-_LONGEST = 2**31
+_MAX_SIZE = 2**31
 """Lengths from this value on are not limits."""
 
 
@@ -70,7 +70,7 @@ def _is_constraint(key: str, value: Any) -> bool:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     if key in _LENGTHS:
-        return value == int(value) and 0 <= value < _LONGEST
+        return value == int(value) and 0 <= value < _MAX_SIZE
     return key != "multipleOf" or value > 0
 
 

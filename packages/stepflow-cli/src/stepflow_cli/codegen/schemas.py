@@ -23,9 +23,9 @@ _FORMATS = ("date-time", "date", "uuid")
 """Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
-_LONGEST_CHAIN = 3
+_MAX_CHAIN_LENGTH = 3
 """Number of such names, each within the other, below which types are left out: pydantic before 2.11 expands them."""
-_MOST_INLINE = 30
+_MAX_INLINE = 30
 """Number of parts from which on the type that a reference leads to gets a name, instead of being repeated."""
 
 
@@ -282,10 +282,10 @@ class _Reader:
             read = self.read(target, name)
         finally:
             self.expanding.pop()
-        if _size(read) <= _MOST_INLINE:
+        if _size(read) <= _MAX_INLINE:
             return read
         length = 1 + max((self.chains.get(each, 0) for each in _referred(read)), default=0)
-        if length > _LONGEST_CHAIN:
+        if length > _MAX_CHAIN_LENGTH:
             return {}
         named = self._named(self.place.identity({"$ref": reference}), name, read)
         self.chains |= dict.fromkeys(_referred(named), length)

@@ -7,7 +7,7 @@ import click
 from ..output.view import FORMATS
 from ..params.batch import FORMATS as FILE_FORMATS
 from ..params.flow import batch_conflicts, batch_job_options, detach_option
-from ..params.options import file_output, server_options, together, wait_options
+from ..params.options import file_output, grouped, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.job import Launch
 
@@ -18,7 +18,7 @@ _MAIN = (
 
 
 @click.command("batch", cls=Command, main_options=_MAIN, conflicts=batch_conflicts)
-@together(
+@grouped(
     "asked",
     Launch,
     batch_job_options,

@@ -160,7 +160,7 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     note(f"{path} is up to date")
 
 
-_MOST_KEYS = 5
+_MAX_KEYS = 5
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -174,8 +174,8 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
         for each in value_changes(before, now)
     )
-    more = [f"{len(words) - _MOST_KEYS} more"] if len(words) > _MOST_KEYS else []
-    return ", ".join(words[:_MOST_KEYS] + more)
+    more = [f"{len(words) - _MAX_KEYS} more"] if len(words) > _MAX_KEYS else []
+    return ", ".join(words[:_MAX_KEYS] + more)
 
 
 def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

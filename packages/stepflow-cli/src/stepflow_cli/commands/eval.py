@@ -12,7 +12,7 @@ from ..evaluations.options import Evaluation, files_of
 from ..output.view import Output
 from ..params.batch import FORMATS, retry_options
 from ..params.flow import flow_argument, no_check_option, one_mapping, retry_needed, setting_options
-from ..params.options import formatted_output, label_option, limit_option, server_options, together
+from ..params.options import formatted_output, grouped, label_option, limit_option, server_options
 from ..params.parsing import Command
 from ..params.sections import BATCH, FILE, HISTORY, OUTPUT, Choice, Section
 from ..runs.job import Retry
@@ -84,7 +84,7 @@ _what = (
         "How many items are executed at once, over all variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
-    together("retry", Retry, *retry_options),
+    grouped("retry", Retry, *retry_options),
     label_option("Recorded with the runs in the history; repeatable.", section=HISTORY),
 )
 _results = (
@@ -113,7 +113,7 @@ _results = (
 
 
 @click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
-@together("asked", _evaluation, *_cases, *_what, *_results)
+@grouped("asked", _evaluation, *_cases, *_what, *_results)
 @_JUDGEMENT.option(
     "--fail-below SCORE=NUMBER",
     "Fail if the mean of a score is below this; above it, if low values are good: failed=0.01. Repeatable; "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from stepflow_client import InvalidFlowError
-from stepflow_client._data.declared import declared_variables
+from stepflow_client._data.flow_declarations import declared_variables
 from stepflow_client._data.secrets import flow_secrets, hidden_flow
 from stepflow_client.types.shown import plain_data
 

@@ -15,7 +15,7 @@ from ..inputs.values import Given, Values
 from ..mcp.bounds import Bounds
 from ..mcp.hosts import HOSTS, entry
 from ..output.messages import note
-from ..params.options import host_option, server_options, together
+from ..params.options import grouped, host_option, server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, Choice, Section, option
 from ..server.connect import connect
@@ -50,11 +50,11 @@ def _service(tools: str, **given: Any) -> Service:
 
 @command.command("serve")
 @server_options(default="server")
-@together(
+@grouped(
     "service",
     _service,
     click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_flow_files),
-    together(
+    grouped(
         "values",
         _values,
         _FLOWS.option("--variables FILE", "Values of the flows' variables, as a file.", type=FILE),
@@ -75,7 +75,7 @@ def _service(tools: str, **given: Any) -> Service:
         default="runs",
     ),
     _AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server."),
-    together(
+    grouped(
         "bounds",
         Bounds,
         _AGENTS.option(

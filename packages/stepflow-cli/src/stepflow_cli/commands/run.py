@@ -7,7 +7,7 @@ import re
 import click
 
 from ..params.flow import cache_options, detach_option, job_conflicts, job_options, rounds_option
-from ..params.options import file_output_options, running_server_options, server_options, together, wait_options
+from ..params.options import file_output_options, grouped, running_server_options, server_options, wait_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
 from ..runs.job import Launch
@@ -21,7 +21,7 @@ _OF_A_SERVER = "--input --input-json --example --var --set --idempotency-key --u
 
 
 @click.command("submit", cls=Command, main_options=_OF_A_SERVER, conflicts=job_conflicts)
-@together("asked", Launch, job_options, running_server_options, detach_option, wait_options, file_output_options)
+@grouped("asked", Launch, job_options, running_server_options, detach_option, wait_options, file_output_options)
 def submit_command(asked: Launch) -> None:
     """The same as 'run', but it never starts a server: the run continues when this command ends, so Ctrl-C and
     --timeout only end the wait.
@@ -33,7 +33,7 @@ def submit_command(asked: Launch) -> None:
 
 
 @click.command("run", cls=Command, main_options=_MAIN, conflicts=job_conflicts)
-@together(
+@grouped(
     "asked",
     Launch,
     job_options,
@@ -70,17 +70,17 @@ def command(asked: Launch) -> None:
     if not asked.watch:
         launch(asked)
         return
-    from ..server.lasting import LastingServer
+    from ..server.session_server import SessionServer
     from ..watching.rounds import check_watchable, watch_files
     from ..watching.sources import files_of_run
 
     given, server = asked.given, asked.server
     check_watchable([given.flow, *given.values.files])
     given = given._replace(values=given.values._replace(reads_stdin=False))
-    with LastingServer(server, given.flow) as lasting:
+    with SessionServer(server, given.flow) as session:
 
         def once() -> None:
-            with lasting.round() as options:
+            with session.round() as options:
                 launch(asked._replace(given=given, server=options))
 
         watch_files(once, lambda: files_of_run(given, server), noise=_RUN_ID)

@@ -20,7 +20,7 @@ from ..output.safety import printable
 from ..output.view import Output
 from ..params.conflicts import excludes
 from ..params.flow import flows_argument, rounds_option
-from ..params.options import components_option, formatted_output, offline_option, server_options, together
+from ..params.options import components_option, formatted_output, grouped, offline_option, server_options
 from ..params.parsing import Command
 from ..params.sections import Choice, option
 from ..server.connect import connect
@@ -47,7 +47,7 @@ def _rules(
 )
 @flows_argument(of_project=True)
 @offline_option
-@together(
+@grouped(
     "rules",
     _rules,
     components_option,
@@ -97,20 +97,20 @@ def command(
 
 
 def _watch(flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None) -> None:
-    from ..server.lasting import LastingServer
+    from ..server.session_server import SessionServer
     from ..watching.rounds import check_watchable, watch_files
     from ..watching.sources import files_of_flow
 
     check_watchable(flows)
     own = [] if options.components is None else [options.components]
-    with LastingServer(server or ServerOptions(), flows[0]) as lasting:
+    with SessionServer(server or ServerOptions(), flows[0]) as session:
 
         def once() -> None:
             fresh = replace(options)
             if server is None:
                 _validate(flows, fresh, output, None)
                 return
-            with lasting.round() as used:
+            with session.round() as used:
                 _validate(flows, fresh, output, used)
 
         watch_files(once, lambda: [*own, *(file for flow in flows for file in files_of_flow(flow, server))])

@@ -114,14 +114,14 @@ def _about(entry: HistoryEntry) -> str:
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run that the command line names."""
     from ..inputs.flow import step_ids
-    from ..runs.find import place_of, whole_id
+    from ..runs.find import place_of, resolve_run_id
 
     named = str(_argument(ctx, "run_id"))
     if named.startswith("@"):
         return [
             CompletionItem(step) for entry in _recorded(ctx)[place_of(named) :][:1] for step in step_ids(entry.flow)
         ]
-    flows = _ask(ctx, lambda client: [client.get_run_flow(whole_id(client, named), timeout=_TIMEOUT).flow])
+    flows = _ask(ctx, lambda client: [client.get_run_flow(resolve_run_id(client, named), timeout=_TIMEOUT).flow])
     return [CompletionItem(step) for flow in flows for step in step_ids(flow)]
 
 
@@ -211,7 +211,7 @@ def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionIt
 @_silent
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's variables as `name=`."""
-    from stepflow_client._data.declared import declared_variables
+    from stepflow_client._data.flow_declarations import declared_variables
 
     declared = {} if "=" in incomplete else declared_variables(_flow(ctx))
     return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]

@@ -72,7 +72,7 @@ _SLICES = View(
     ),
     name="value",
 )
-_LONGEST_INPUT = 500
+_MAX_INPUT_LENGTH = 500
 """Maximum number of characters of an input in a command that is printed."""
 REPORT = View(
     columns=columns("name", "cases", "repeats", "variants"),
@@ -214,7 +214,7 @@ def commands_for(target: Target, worst: Sequence[WorstCase] | None, asked: Evalu
     found = {}
     for each in worst or ():
         given, flow = json.dumps(each.item.input, ensure_ascii=False), flows.get(each.item.variant, asked.flow)
-        if each.item.run_id is not None and len(given) <= _LONGEST_INPUT and flow != "-":
+        if each.item.run_id is not None and len(given) <= _MAX_INPUT_LENGTH and flow != "-":
             item = "" if each.item.item_index is None else f" --item {each.item.item_index}"
             words = f"{target.return_command('runs save', each.item.run_id)}{item} {shlex.quote(flow)}"
             found[each.case] = f"{words} --as {shlex.quote(each.case)} --input-json {shlex.quote(given)}"

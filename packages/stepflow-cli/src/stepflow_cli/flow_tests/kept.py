@@ -113,7 +113,7 @@ def changed_lines(before: bytes, after: bytes) -> tuple[str, ...]:
     return tuple(unified_diff(was, now, lineterm=""))[2:]
 
 
-def likeness(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
+def match_score(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Return how likely a flow was made from the one in a file: 0 (another flow) to 4 (the same)."""
     from stepflow_client.flows.matching import equal
 

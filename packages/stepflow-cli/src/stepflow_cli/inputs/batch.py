@@ -58,16 +58,16 @@ def without_option(hint: str | None, instead: str | None = None) -> str | None:
     return "; ".join(filter(None, parts)) or None
 
 
-Placed = tuple[int, Any]
+IndexedInput = tuple[int, Any]
 """An input with its zero-based position in the file before it."""
 
 
-def part_of(inputs: Iterable[Placed], skip: int, limit: int | None) -> Iterator[Placed]:
+def part_of(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
     """Return the inputs after the first `skip`, with a maximum of `limit`; None for no maximum."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 
-def sample_of(inputs: Iterable[Placed], size: int, seed: int) -> Iterator[Placed]:
+def sample_of(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
     """Yield `size` of the inputs, chosen at random, in their order. The same inputs and seed give the same sample.
 
     All inputs are read before the first is yielded, but only the sample is kept in memory.
@@ -75,7 +75,7 @@ def sample_of(inputs: Iterable[Placed], size: int, seed: int) -> Iterator[Placed
     import random
 
     choose = random.Random(seed)
-    held: list[Placed] = []
+    held: list[IndexedInput] = []
     for seen, each in enumerate(inputs):
         if seen < size:
             held.append(each)
@@ -84,7 +84,7 @@ def sample_of(inputs: Iterable[Placed], size: int, seed: int) -> Iterator[Placed
     yield from sorted(held, key=lambda each: each[0])
 
 
-def chosen_again(inputs: Iterable[Placed], wanted: Mapping[int, Any]) -> Iterator[Placed]:
+def chosen_again(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
     """Yield the inputs at the wanted positions; reading stops after the last of them.
 
     Raises:

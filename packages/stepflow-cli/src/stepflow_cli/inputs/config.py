@@ -7,9 +7,9 @@ from typing import Any
 
 from ..output.messages import note
 
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 """Maximum file size in bytes; larger files are not checked."""
-_MOST_NOTES = 5
+_MAX_NOTES = 5
 
 
 def note_repeated_keys(path: str) -> None:
@@ -25,14 +25,14 @@ def note_repeated_keys(path: str) -> None:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(_MOST_BYTES + 1)
+            text = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError):
         return
-    found = repeated_keys(text) if len(text) <= _MOST_BYTES else []
-    for key, first, again in found[:_MOST_NOTES]:
+    found = repeated_keys(text) if len(text) <= _MAX_BYTES else []
+    for key, first, again in found[:_MAX_NOTES]:
         note(f"{path}:{again}: {key} stands twice, first in line {first}; the last one counts")
-    if len(found) > _MOST_NOTES:
-        note(f"{path}: {len(found) - _MOST_NOTES} more keys stand twice")
+    if len(found) > _MAX_NOTES:
+        note(f"{path}: {len(found) - _MAX_NOTES} more keys stand twice")
 
 
 def recovery_warnings_of(path: str) -> list[tuple[str, str]]:

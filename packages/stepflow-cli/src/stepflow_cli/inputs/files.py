@@ -1,4 +1,4 @@
-"""Reading and writing files and standard input; each error is reported as one sentence."""
+"""OutputDecoder and writing files and standard input; each error is reported as one sentence."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 def required_inputs(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of the input's fields that a flow's schema requires without giving a default."""
-    from stepflow_client._data.declared import declared_schema
+    from stepflow_client._data.flow_declarations import declared_schema
 
     schema = declared_schema(flow, "input")
     if not isinstance(schema, Mapping) or not isinstance(schema.get("required"), list):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .python_modules import ProjectModules
 
 _WORD = re.compile(r"(?P<module>.+):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
-_MOST_NAMES = 5
+_MAX_NAMES = 5
 
 
 class PythonFlow:
@@ -135,7 +135,7 @@ def _is_flow(value: object) -> bool:
 def _flows_of(module: ModuleType, name: str) -> str | None:
     """Return the hint that names the flows of a module."""
     names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow(value)]
-    shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
     return nearest(name, names) or (
         f"its flows are {shown}" if names else "it has no flow; @flow makes one of a function"
     )

@@ -378,6 +378,6 @@ def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[s
 
 def _text_variables(flow: Mapping[str, Any]) -> set[str]:
     """Return the variables that the flow declares as text, so that `--var version=1.10` is not read as a number."""
-    from stepflow_client._data.declared import declared_variables
+    from stepflow_client._data.flow_declarations import declared_variables
 
     return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

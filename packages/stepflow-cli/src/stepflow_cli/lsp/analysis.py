@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from stepflow_client._command import FlowModel, FlowTypes, collector_paused, find_in_config, type_flow
-from stepflow_client._data.declared import fields_of
+from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows import schema
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.findings import Finding

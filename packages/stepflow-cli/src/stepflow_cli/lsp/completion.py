@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lsprotocol import types
 from stepflow_client._command import FlowTypes, type_text, variable_type
-from stepflow_client._data.declared import fields_of
+from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client._editing.text_edits import one_line
 from stepflow_client.flows.expressions import PathError, parse_path, path_part, write_path
 from stepflow_client.flows.folders import top_level_keys
@@ -27,7 +27,7 @@ from .text import Text
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
 """The characters after which an editor asks for completions without being told."""
-_MOST = 200
+_MAX_ITEMS = 200
 """Number of candidates from which on only those are listed that begin with what is typed."""
 _MAX_READS = 5
 """Maximum number of steps, and of input fields, that are offered as whole expressions."""
@@ -63,15 +63,15 @@ def complete(
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
     found = dict[tuple[str, bool], Candidate]()
     candidates = _candidates(place, typed, text, is_json=is_json)
-    matching = (each for each in candidates if _label(each).startswith(typed.text) or len(found) < _MOST)
-    for each in islice(matching, 2 * _MOST):
+    matching = (each for each in candidates if _label(each).startswith(typed.text) or len(found) < _MAX_ITEMS)
+    for each in islice(matching, 2 * _MAX_ITEMS):
         found.setdefault((_label(each), each.is_key), each)
     # Editors filter what they get, but not all of them sort it.
     best = sorted(found.values(), key=lambda each: (not _label(each).startswith(typed.text), each.rank))
     items = [
         _item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets) for number, each in enumerate(best)
     ]
-    return types.CompletionList(is_incomplete=len(found) >= _MOST, items=items)
+    return types.CompletionList(is_incomplete=len(found) >= _MAX_ITEMS, items=items)
 
 
 def _label(candidate: Candidate) -> str:

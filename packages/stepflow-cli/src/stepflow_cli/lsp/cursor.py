@@ -18,7 +18,7 @@ _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
 """The beginning of a section, behind a line feed: a pattern that begins with a character is found far faster."""
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _SPACE = re.compile(r"[ \t\n\r]*")
-_MOST_MENDED = 5
+_MAX_MENDED = 5
 _LARGE = 100_000
 """Number of characters from which on a text is not parsed again and again."""
 
@@ -199,7 +199,7 @@ def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
 
 def mended(flow: FlowText) -> FlowText:
     """Return a flow whose text is not valid without the lines that are at fault: these are blank, in place."""
-    for _ in range(_MOST_MENDED):
+    for _ in range(_MAX_MENDED):
         line = flow.error.line if flow.error is not None else None
         if line is None:
             break

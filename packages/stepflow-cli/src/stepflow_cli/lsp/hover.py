@@ -8,7 +8,7 @@ from typing import Any
 
 from lsprotocol import types
 from stepflow_client._command import read, type_text, variable_type
-from stepflow_client._data.declared import fields_of
+from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows.expressions import keyword_of, portable_path
 from stepflow_client.flows.json_schema import resolved, type_names
 from stepflow_client.flows.json_types import Type, behind, is_unknown
@@ -20,7 +20,7 @@ from .analysis import Analysis
 from .navigation import range_of
 from .place import Place, place_of
 
-_LONGEST = 600
+_MAX_LENGTH = 600
 
 
 def hover(analysis: Analysis, position: types.Position) -> types.Hover | None:
@@ -119,7 +119,7 @@ def _about(schema: object) -> list[str]:
 
 
 def _type(type: Type) -> str:
-    return _code(type_text(type, _LONGEST))
+    return _code(type_text(type, _MAX_LENGTH))
 
 
 def _code(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from stepflow_client._data.declared import fields_of
+from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows.json_schema import list_schemas, mismatches, resolved
 
 

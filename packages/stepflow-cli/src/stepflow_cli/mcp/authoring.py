@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .calls import Call
     from .catalog import Catalog
 
-_MOST = 30
+_MAX_DIAGNOSTICS = 30
 
 
 def _parsed(call: Call) -> dict[str, Any]:
@@ -45,12 +45,12 @@ async def validate_flow(call: Call) -> ToolResult:
               {known.message for known in found}]  # fmt: skip
     lines = [
         visible(f"{each.level.value}: {each.message} (at {each.path})" + (f"; {each.hint}" if each.hint else ""))
-        for each in found[:_MOST]
+        for each in found[:_MAX_DIAGNOSTICS]
     ]
     is_error = any(each.level.value in ("fatal", "error") for each in found)
     return ToolResult(
         "\n".join(lines) or "The flow is valid.",
-        {"is_valid": not is_error, "diagnostics": [each.to_dict() for each in found[:_MOST]]},
+        {"is_valid": not is_error, "diagnostics": [each.to_dict() for each in found[:_MAX_DIAGNOSTICS]]},
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stepflow_client._codec.flow_tools import FlowToolSpec
     from stepflow_client._data.secrets import Secrets
 
-_MOST_FLOWS = 500
+_MAX_FLOWS = 500
 _Version = tuple[int, int] | None
 
 
@@ -70,7 +70,7 @@ class Catalog:
         files: dict[str, str] = {}
         for path in self._paths():
             flow = self._flow(path)
-            if flow is not None and len(found) < _MOST_FLOWS:
+            if flow is not None and len(found) < _MAX_FLOWS:
                 name = unique_name(tool_name(flow, path), {*self._reserved, *found})
                 spec = self.tools.get(name)
                 if spec is None or not (spec.flow is flow or spec.flow == flow):

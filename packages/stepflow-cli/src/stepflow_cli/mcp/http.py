@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..server.listening import Addresses, heads_of
+from ..server.listening import Addresses, headers_by_name
 from .bounds import MAX_ARGUMENT_BYTES
 from .server import CLOSED
 
@@ -43,7 +43,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        heads = heads_of(scope["headers"])
+        heads = headers_by_name(scope["headers"])
         refusal = self._addresses.refusal(heads["host"], heads["origin"])
         if refusal is not None:
             return PlainTextResponse(f"{refusal}\n", 403)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
 
 _JSON, _HTML = "application/json", "text/html"
-_MOST_RUNS = 20
+_MAX_RUNS = 20
 _URI = re.compile(r"stepflow://(flows|runs)/([^/?]+)(?:/(?:items/(\d{1,9})/)?(output|report))?(?:\?(.*))?")
 _TEMPLATES = (
     ("run", "stepflow://runs/{run_id}", "What became of a run, and of each of its steps.", _JSON),
@@ -63,7 +63,7 @@ class Resources:
             for spec in self._catalog.tools.values()
         ]
         try:
-            listed = await self._runs.client.list_runs(limit=_MOST_RUNS, labels={"via": "mcp"})
+            listed = await self._runs.client.list_runs(limit=_MAX_RUNS, labels={"via": "mcp"})
         except StepflowClientError:
             # The flows can be read without the server.
             return ListResourcesResult(resources=found)

@@ -17,7 +17,7 @@ from .bounds import Bounds
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, Progress, StepflowClient
 
-_MOST_REQUESTS = 2_000
+_MAX_REQUESTS = 2_000
 _VIA = ("via", "mcp")
 """The label of all runs that agents start."""
 
@@ -100,7 +100,7 @@ class AgentRuns:
     def _keep(self, started: Started) -> None:
         for name in started.names:
             self._requests[name] = started
-        while len(self._requests) > _MOST_REQUESTS:
+        while len(self._requests) > _MAX_REQUESTS:
             self._requests.popitem(last=False)
 
     def _forget(self, started: Started) -> None:

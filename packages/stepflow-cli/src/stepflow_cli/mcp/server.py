@@ -48,7 +48,7 @@ _SHARE = 20
 """How much longer than a look the time between two of them is, at least."""
 _TELL_SECONDS = 1.0
 """How long a connection may take to accept a notification."""
-_LONGEST_LABEL = 60
+_MAX_LABEL_LENGTH = 60
 
 
 class _Protocol(Server[Any]):
@@ -252,7 +252,7 @@ def _agent_of(ctx: Context) -> str:
 
 
 def _text(text: str) -> str:
-    return visible(cut(text, _LONGEST_LABEL)) or "unknown"
+    return visible(cut(text, _MAX_LABEL_LENGTH)) or "unknown"
 
 
 class _Reporter:

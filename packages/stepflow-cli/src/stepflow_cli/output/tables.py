@@ -255,7 +255,7 @@ def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
 
 
-_SHORTEST = 8
+_MIN_LENGTH = 8
 """Minimum number of an id's digits to show."""
 
 
@@ -280,7 +280,7 @@ def cut(text: str, width: int) -> str:
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
     """Return the shortest unique beginnings of these ids, all of the same length, by id."""
     longest = max(map(len, ids), default=0)
-    for length in range(_SHORTEST, longest):
+    for length in range(_MIN_LENGTH, longest):
         short = {each: each[:length].rstrip("-") for each in ids}
         if len(set(short.values())) == len(set(ids)):
             return short

@@ -19,7 +19,7 @@ from ..inputs.values import Form, Given, Values
 from ..runs.job import Caching, JobOptions, Retry, Reuse
 from .batch import retry_options, stream_options
 from .conflicts import excludes, needs
-from .options import label_option, together
+from .options import grouped, label_option
 from .parsing import given_order
 from .run_ids import RUN_ID
 from .sections import (
@@ -49,7 +49,7 @@ def _one_flow(flow: str | None, flow_option: str | None) -> str:
     return flow or flow_option or ""
 
 
-flow_argument = together(
+flow_argument = grouped(
     "flow",
     _one_flow,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_flow_files),
@@ -80,7 +80,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
         return project_flows(NO_FLOW)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
-    return together(
+    return grouped(
         "flows",
         build,
         click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_flow_files),
@@ -184,11 +184,11 @@ def _input_alone(stdin_format: str | None, no_stdin: bool, **given: Any) -> Valu
     return Values(input=_alternatives("input", given), stdin_format=stdin_format, reads_stdin=not no_stdin)
 
 
-value_options = together("values", _values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
+value_options = grouped("values", _values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds the options for input, variables and overrides; the command gets `values`, a `Values`."""
-setting_options = together("values", _values, *_VARIABLES, *_OVERRIDES)
+setting_options = grouped("values", _values, *_VARIABLES, *_OVERRIDES)
 """Adds the options for variables and overrides, without an input; the command gets `values`, a `Values`."""
-input_options = together("values", _input_alone, *_INPUT, *_STDIN)
+input_options = grouped("values", _input_alone, *_INPUT, *_STDIN)
 """Adds the options for an input that belongs to no flow; the command gets `values`, a `Values`."""
 
 
@@ -241,7 +241,7 @@ batch_conflicts = (
 )
 """The conflicts between the options of `batch`."""
 
-history_options = together(
+history_options = grouped(
     "about",
     dict,
     label_option("Recorded with the run in the history; repeatable.", HISTORY),
@@ -278,7 +278,7 @@ _UP_TO = FLOW.option(
     shell_complete=complete_steps,
 )
 _CONCURRENCY = "--max-concurrency N", "How many steps are executed at once. [default: the server decides]"
-job_options = together(
+job_options = grouped(
     "given",
     JobOptions,
     flow_argument,
@@ -301,17 +301,17 @@ job_options = together(
         "--wait-for-components",
         "Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
     ),
-    together("reuse", Reuse, *_REUSE),
+    grouped("reuse", Reuse, *_REUSE),
     history_options,
 )
 """Adds the options of `run` and `submit`, except the cache's; the command gets `given`, a `JobOptions`."""
-batch_job_options = together(
+batch_job_options = grouped(
     "given",
     JobOptions,
     click.argument("flow", metavar="FLOW", shell_complete=complete_flow_files),
     click.argument("inputs", metavar="INPUTS", type=FILE),
-    together("retry", Retry, *retry_options),
-    together("streaming", dict, *stream_options),
+    grouped("retry", Retry, *retry_options),
+    grouped("streaming", dict, *stream_options),
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,
     _DRY_RUN,
@@ -333,7 +333,7 @@ detach_option = WAITING.option(
 )
 """Adds --detach; the command gets `detach`."""
 
-cache_options = together(
+cache_options = grouped(
     "caching",
     Caching,
     CACHE.option(

@@ -53,7 +53,7 @@ class _Together:
         return decorated  # type: ignore[no-any-return]
 
 
-def together(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
+def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
     """Return a decorator that adds parameters and passes the command the result of `build` with their values.
 
     Args:
@@ -85,7 +85,7 @@ def _named_server(default: str, *, is_needed: bool = True) -> tuple[Decorator, D
     )
 
 
-running_server_options = together(
+running_server_options = grouped(
     "server", functools.partial(ServerOptions, default="server", may_end=False), *_named_server(DEFAULT_URL)
 )
 """Adds --url and --profile, for commands on what a server has; the command gets `server`, a `ServerOptions`."""
@@ -99,7 +99,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         is_needed: Whether the command contacts a server even if no option names one.
         reads_project: Whether an embedded server may have the configuration that the project names.
     """
-    return together(
+    return grouped(
         "server",
         functools.partial(ServerOptions, default=default, reads_project=reads_project),
         *_named_server("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
@@ -191,7 +191,7 @@ def _any_format(*aliases: str, names: Iterable[str] = FORMATS) -> Decorator:
 
 
 _IS_JSON = OUTPUT.option("--json", "The same as -o json.", to="is_json", callback=_read_json, hidden=True)
-record_options = together(
+record_options = grouped(
     "output", lambda format, is_json: Output(format=_with_json(format, is_json)), _any_format(), _IS_JSON
 )
 """Adds -o/--format, for commands that print one record; the command gets `output`, an `Output`."""
@@ -225,7 +225,7 @@ def formatted_output(**aliases: str) -> Decorator:
     def build(format: str | None, **given: Any) -> Output:
         return _table_output(aliases.get(format or "", format), **given)
 
-    return together("output", build, *_format_options(*aliases))
+    return grouped("output", build, *_format_options(*aliases))
 
 
 output_options = formatted_output()
@@ -235,7 +235,7 @@ output_options = formatted_output()
 def file_output(formats: Iterable[str] = FORMATS) -> Decorator:
     """Add -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
     help = "Write the result to this file, - for standard output."
-    return together("output", _file_output, file_option(help, "path"), _any_format(names=formats), _IS_JSON)
+    return grouped("output", _file_output, file_option(help, "path"), _any_format(names=formats), _IS_JSON)
 
 
 file_output_options = file_output()
@@ -295,11 +295,11 @@ def time_limit_option(help: str, section: Section = WAITING) -> Decorator:
 _TIMEOUT = time_limit_option(
     "How long to wait for the run to end; a run on a server continues after that. [default: no limit]"
 )
-timeout_option = together("wait", Wait, _TIMEOUT)
+timeout_option = grouped("wait", Wait, _TIMEOUT)
 """Adds --timeout; the command gets `wait`, a `Wait`. Ctrl-C ends the wait but not the run."""
 
 
-wait_options = together(
+wait_options = grouped(
     "wait",
     Wait,
     _TIMEOUT,
@@ -334,7 +334,7 @@ def _confirm(yes: bool, deed: str) -> None:
         raise usage(f"not confirmed: did not {deed}")
 
 
-confirm_option = together(
+confirm_option = grouped(
     "confirm",
     lambda yes: functools.partial(_confirm, yes),
     OUTPUT.option("-y, --yes", "Do it without asking.", is_risky=True),

@@ -110,7 +110,7 @@ class Command(click.Command):
             error.ctx = error.ctx or ctx
             raise
         except click.UsageError as error:
-            from .habits import extra_hint
+            from .foreign_words import extra_hint
 
             extra = re.search(r"unexpected extra arguments? \((.*)\)", error.message, re.DOTALL)
             is_of_run = any(param.name == "var" for param in self.params)
@@ -308,7 +308,7 @@ class LazyGroup(click.Group):
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
-            from .habits import command_hint
+            from .foreign_words import command_hint
 
             typed = f"{ctx.command_path} {name}"
             hint = (

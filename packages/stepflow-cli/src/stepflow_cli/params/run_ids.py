@@ -10,7 +10,7 @@ import click
 
 from ..completion.candidates import complete_run_ids
 from ..errors import usage
-from ..runs.find import is_beginning
+from ..runs.find import is_id_prefix
 from .sections import TextType
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def checked_id(text: str, where: str = "", listing: str = "runs list") -> str:
             return lower
         if re.fullmatch(r"@[1-9][0-9]{0,5}", text):
             return text
-        if is_beginning(lower):
+        if is_id_prefix(lower):
             return lower
         hint = f"'stepflow {listing}' shows them; the beginning will do, of at least four digits, or @last, @2 ..."
         raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None

@@ -15,7 +15,7 @@ import click
 from ..completion.candidates import complete_recorded_runs, complete_run_ids
 from ..records.runs import STATUSES
 from ..stdio import read_stdin
-from .options import together
+from .options import grouped
 from .run_ids import RECORDED_RUN_ID, RUN_ID, checked_id
 from .sections import Choice, Decorator, option
 
@@ -70,7 +70,7 @@ def _run_ids(runs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-runs_argument = together(
+runs_argument = grouped(
     "ids", _run_ids, click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids)
 )
 """Adds RUN...; the command gets `ids`, without duplicates. For `-`, they are read from standard input."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client._command import examples_of
-from stepflow_client._data.declared import declared_variables
+from stepflow_client._data.flow_declarations import declared_variables
 
 from ..errors import usage
 from ..inputs.flow import case_names, in_reading_order, step_ids

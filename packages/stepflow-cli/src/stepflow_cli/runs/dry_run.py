@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow_client._data.declared import declared_schema, definitions_in, is_secret
+from stepflow_client._data.flow_declarations import declared_schema, definitions_in, is_secret
 
 from ..context import current_session
 from ..output.messages import note, waiting

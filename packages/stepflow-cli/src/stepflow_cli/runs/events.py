@@ -68,7 +68,7 @@ def _step(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
 
 _AT_ONCE = 10
 """Maximum number of runs that are followed at once: each takes a connection."""
-_MOST_ITEMS = 10_000
+_MAX_ITEMS = 10_000
 """Larger batches are not followed: each item takes some memory."""
 _READ_SECONDS = 0.5
 """Maximum time to read the events of one run between two updates."""
@@ -117,7 +117,7 @@ class RunningRuns:
             if len(self._followed) >= _AT_ONCE:
                 return
             self._progress[run_id] = progress_of(self._client.snapshot(run_id, include="flow"))
-            self._followed[run_id] = self._client._parts.watcher.follow(self._progress[run_id], every=_SILENCE)
+            self._followed[run_id] = self._client._services.watcher.follow(self._progress[run_id], every=_SILENCE)
             next(self._followed[run_id])
         end = time.monotonic() + _READ_SECONDS
         for seen in self._followed[run_id]:
@@ -135,4 +135,4 @@ class RunningRuns:
 
 
 def _is_followed(record: Mapping[str, Any]) -> bool:
-    return bool(record["status"] == "running" and 1 <= record["items"]["total"] <= _MOST_ITEMS)
+    return bool(record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_ITEMS)

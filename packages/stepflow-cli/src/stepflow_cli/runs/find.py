@@ -106,7 +106,7 @@ def connect_to_runs(
         says: Whether to print which runs `@last`, `@2` and so on are, for commands that change or repeat runs.
 
     Raises:
-        Problem: If a run cannot be found, if runs are on different servers, or as for `connect` and `whole_id`.
+        Problem: If a run cannot be found, if runs are on different servers, or as for `connect` and `resolve_run_id`.
     """
     entries = {} if server.is_named else {each: _recorded(each) for each in texts if each.startswith("@")}
     with connect(_server_of(entries, server)) as target:
@@ -117,7 +117,7 @@ def connect_to_runs(
                 raise EndedRunError(text, entry)
             if says:
                 note(f"{text} is {_described(entry)} on {target.choice.explained}")
-        ids = [entries[each].run_id if each in entries else whole_id(target.client, each) for each in texts]
+        ids = [entries[each].run_id if each in entries else resolve_run_id(target.client, each) for each in texts]
         yield target, list(dict.fromkeys(ids))
 
 
@@ -196,7 +196,7 @@ def _described(entry: HistoryEntry) -> str:
     return f"run {entry.run_id}{f' of flow {flow}' if flow else ''}"
 
 
-def whole_id(client: SyncStepflowClient, text: str) -> str:
+def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
     """Return the id with this beginning; a complete id is returned without a request.
 
     Args:
@@ -248,7 +248,7 @@ def _recorded(text: str, url: str | None = None) -> HistoryEntry:
     raise Problem(f"the history has no run {text}" + ("" if url is None else f" of {url}"), kind="not_found", hint=hint)
 
 
-def is_beginning(text: str) -> bool:
+def is_id_prefix(text: str) -> bool:
     """Return whether a text in lower case is the beginning of a run id, of at least four digits."""
     return 4 <= len(text) < 36 and all(
         each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
@@ -259,7 +259,7 @@ def is_shown(run: RunDetails, word: str) -> bool:
     """Return whether a word of a query is in what lists show of a run: the name of its flow, and its id."""
     wanted = word.casefold()
     is_found = wanted in (run.flow_name or "").casefold() or wanted in (run.flow_id, run.run_id)
-    return is_found or (is_beginning(wanted) and run.run_id.startswith(wanted))
+    return is_found or (is_id_prefix(wanted) and run.run_id.startswith(wanted))
 
 
 def created_between(text: str) -> tuple[datetime, datetime | None] | None:

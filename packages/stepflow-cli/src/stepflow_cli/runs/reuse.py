@@ -18,7 +18,7 @@ from ..output.messages import note
 from ..output.view import Output, View, columns
 from ..server.connect import Target
 from ..settings.history import open_history
-from .find import is_whole, place_of, whole_id
+from .find import is_whole, place_of, resolve_run_id
 from .job import Job, Reuse
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
 
 _PLAN = View(columns=columns("index:number", "kept", "executed"))
-_MOST_RUNS = 200
+_MAX_RUNS = 200
 """Number of runs of a flow that are looked through for one whose steps are known."""
 
 
@@ -99,15 +99,15 @@ def _named(target: Target, text: str) -> str:
         found = target.history.search(run_id=text.lower(), limit=2)
         if len(found) == 1:
             return found[0].run_id
-    return whole_id(target.client, text)
+    return resolve_run_id(target.client, text)
 
 
 def _runs_of(target: Target, job: Job) -> Iterator[HistoryEntry]:
     """Yield the recorded runs of a flow whose outputs can be taken, newest first: those of its file, or its name."""
     file, name = job.about.get("flow_file"), job.flow.get("name")
-    found = [] if file is None else target.history.search(flow_file=file, limit=_MOST_RUNS)
+    found = [] if file is None else target.history.search(flow_file=file, limit=_MAX_RUNS)
     if not found and isinstance(name, str):
-        found = [each for each in target.history.search(name, limit=_MOST_RUNS) if _is_named(each, name)]
+        found = [each for each in target.history.search(name, limit=_MAX_RUNS) if _is_named(each, name)]
     from stepflow_client._command import same_server
 
     here, config = same_server(target.client.url), _config_digest(target)

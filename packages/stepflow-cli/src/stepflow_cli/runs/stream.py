@@ -17,7 +17,7 @@ from stepflow_client._stores.user_files import replacing
 
 from ..errors import Problem, problem_of, usage
 from ..exit_codes import ExitCode
-from ..inputs.batch import Placed, chosen_again, part_of, read_inputs, sample_of, without_option
+from ..inputs.batch import IndexedInput, chosen_again, part_of, read_inputs, sample_of, without_option
 from ..inputs.files import writing
 from ..inputs.values import note_unread_fields
 from ..output.messages import note, waiting
@@ -162,7 +162,7 @@ def run_stream(target: Target, job: Job, stream: Stream, wait: Wait) -> None:
     run.progress.summarise(is_brief=stream.file is None)
 
 
-def chosen_inputs(inputs: Iterable[Placed], stream: Stream) -> Iterator[Placed]:
+def chosen_inputs(inputs: Iterable[IndexedInput], stream: Stream) -> Iterator[IndexedInput]:
     """Return the inputs that --skip, --limit and --sample choose."""
     chosen = part_of(inputs, stream.skip, stream.limit)
     return chosen if stream.sample is None else sample_of(chosen, stream.sample, stream.seed or 0)
@@ -226,7 +226,9 @@ def _check_ended(stream: Stream) -> None:
             raise usage(f"the batch of {stream.file} was interrupted", "continue it with --resume first")
 
 
-def _unchanged(chosen: Iterable[Placed], failed: Mapping[int, tuple[Any, Any]], stream: Stream) -> Iterator[Placed]:
+def _unchanged(
+    chosen: Iterable[IndexedInput], failed: Mapping[int, tuple[Any, Any]], stream: Stream
+) -> Iterator[IndexedInput]:
     """Yield the chosen inputs after checking that their keys are the recorded ones."""
     chosen = iter(chosen)
     while True:
@@ -259,7 +261,7 @@ class _Run:
         self._positions: dict[int, int] = {}
         """The file positions of the running inputs, by their number in the batch."""
 
-    def inputs(self) -> Iterator[Placed]:
+    def inputs(self) -> Iterator[IndexedInput]:
         """Yield all inputs of the file with their positions, as they are needed."""
         stream = self._stream
         try:
@@ -268,7 +270,7 @@ class _Run:
         except FlowFileError as error:
             raise usage(error.message, without_option(error.hint, "--on-bad-line fail continues")) from None
 
-    def _values(self, chosen: Iterable[Placed]) -> Iterator[Any]:
+    def _values(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
             if not number and isinstance(value, dict):
@@ -278,14 +280,14 @@ class _Run:
             self.progress.begun += 1
             yield value
 
-    def write_all(self, chosen: Iterable[Placed], file: Any) -> None:
+    def write_all(self, chosen: Iterable[IndexedInput], file: Any) -> None:
         """Run the chosen inputs and write a record for each as it ends."""
         with closing(self.records(chosen)) as records:
             for record in records:
                 file.write(record)
 
     def records(
-        self, chosen: Iterable[Placed], *, chunk_size: int | None = None, ordered: bool = False
+        self, chosen: Iterable[IndexedInput], *, chunk_size: int | None = None, ordered: bool = False
     ) -> Generator[dict[str, Any]]:
         """Run the chosen inputs and yield a record for each as it ends."""
         target, job = self._target, self._job

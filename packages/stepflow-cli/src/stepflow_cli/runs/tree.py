@@ -16,7 +16,7 @@ from ..output.tables import STATUS_STYLES, cut
 from ..records.runs import duration_text
 
 _WIDEST_ID = 40
-_FEWEST = 3
+_MIN_ROWS = 3
 """Minimum number of steps shown, however small the terminal is."""
 _SUB_RUNS = 8
 """Maximum number of sub-runs shown; further ones are only counted."""
@@ -46,7 +46,7 @@ def tree_of(
     below = list(run.sub_runs.values())
     if height is not None:
         # Reserve lines for the title, the note, and a count.
-        height = max(_FEWEST, height - 3 - 2 * min(len(below), _SUB_RUNS))
+        height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
     _add_steps(tree, run, now, height, said)
     for each in _shown(below):
         title = _line(f"sub-run {each.run_id} ", _status(each.status), _time(each.seconds(now)))

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _TICK = 0.2
 """Seconds between updates of the display."""
-_MOST_ITEMS = 10_000
+_MAX_ITEMS = 10_000
 """For larger runs, the items are not requested to find out what failed."""
 _FEW_ITEMS = 20
 """Number of items up to which the steps that were not run are told while the run is still running."""
-_MOST_FLOWS = 100
+_MAX_FLOWS = 100
 """Maximum number of sub-runs whose step ids are requested."""
 
 Shown = Callable[["RunEvent", float | None, "str | None"], None]
@@ -94,7 +94,7 @@ class Watch:
         # For a run that is itself a sub-run, servers would send its parent's events, with wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
         drawn, until = -math.inf, self._deadline or math.inf
-        follow = self._target.client._parts.watcher.follow
+        follow = self._target.client._services.watcher.follow
         followed = follow(self.progress, every=_TICK, until=until, include_sub_runs=sub_runs)
         # A request to a server that does not respond ends in time too.
         with deadline_scope(self._deadline), closing(followed):
@@ -131,7 +131,7 @@ class Watch:
         parts: list[SnapshotPart] = ["counts"]
         if run.items.total <= MAX_EXPLAINED_ITEMS and (has_failed or any(step.failed for step in self.progress.steps)):
             parts += ("items", "steps", "flow", "arguments")
-        elif has_failed and run.items.total <= _MOST_ITEMS:
+        elif has_failed and run.items.total <= _MAX_ITEMS:
             parts.append("items")
         snapshot = self._target.client.snapshot(run.run_id, include=parts)
         details = with_failed_sub_runs(self._target.client, snapshot.details)
@@ -176,7 +176,7 @@ class Watch:
 
     def _flow_of(self, run_id: str, item: int) -> FlowOutline:
         # Flows of sub-runs may not be stored, so their runs are requested.
-        if len(self.progress.sub_runs) > _MOST_FLOWS:
+        if len(self.progress.sub_runs) > _MAX_FLOWS:
             return None, {}
         try:
             run = self._target.client.snapshot(run_id, include="steps")
@@ -192,7 +192,7 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
         return None
     if run.status == "cancelled":
         return cancelled_run(run.run_id)
-    parts: list[SnapshotPart] = ["items"] if run.items.total <= _MOST_ITEMS else []
+    parts: list[SnapshotPart] = ["items"] if run.items.total <= _MAX_ITEMS else []
     items = target.client.snapshot(run.run_id, include=parts).items or ()
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:

@@ -47,7 +47,7 @@ def _not_listening(error: OSError, host: str, port: int) -> Problem:
     return usage(f"cannot listen on {host}: {error.strerror or error}", "--host takes an address of this machine")
 
 
-def heads_of(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
+def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
     """Return the values of each header of a request, by its name in lower case."""
     heads: defaultdict[str, list[str]] = defaultdict(list)
     for name, value in headers:

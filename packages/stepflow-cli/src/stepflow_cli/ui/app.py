@@ -44,7 +44,7 @@ _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-class _Beginning(Convertor[str]):
+class _IdPrefix(Convertor[str]):
     """The beginning of a run id, as the command takes it; a whole id is no beginning."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
@@ -64,13 +64,13 @@ async def _static(request: Request) -> Response:
     return Response(found[0], media_type=found[1])
 
 
-register_url_convertor("beginning", _Beginning())
+register_url_convertor("beginning", _IdPrefix())
 _ROUTES = [
     Route("/", runs.home),
     Route("/runs", runs.list_page),
     Route("/runs/chosen", chosen.chosen, methods=["POST"]),
-    Route("/runs/{beginning:beginning}", runs.whole_id),
-    Route("/runs/{beginning:beginning}/{rest:path}", runs.whole_id),
+    Route("/runs/{beginning:beginning}", runs.resolve_run_id),
+    Route("/runs/{beginning:beginning}/{rest:path}", runs.resolve_run_id),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
     Route("/runs/{run_id}/steps/{step:path}", run.step_page),
@@ -135,7 +135,7 @@ def application(served: Served) -> ASGIApp:
         async with served.client() as opened:
             health = Health(opened)
             runs = RunReader(opened._connection, as_sent=True)
-            snapshots = SnapshotReader(opened._core, lambda: opened._parts.follower, runs)
+            snapshots = SnapshotReader(opened._context, lambda: opened._services.follower, runs)
             parts = (Followers(opened, health, snapshots), health, Listings(opened), Finder(opened))
             site = Site(opened, snapshots, environment(), forms, *parts, history=served.history, flows=served.folder)
             app.state.site = site

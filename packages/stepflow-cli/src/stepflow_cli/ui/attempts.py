@@ -12,7 +12,7 @@ from .site import Site
 if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
 
-_MOST = 50
+_MAX_ATTEMPTS = 50
 """Maximum number of attempts to look for."""
 
 
@@ -45,7 +45,7 @@ async def attempts_of(site: Site, run_id: str, index: int, total: int, status: s
     found = [first]
     for each in found:
         found += [(entry.run_id, entry.rerun_items.index(each[1])) for entry in _reruns(site, each[0], each[1])][
-            : _MOST - len(found)
+            : _MAX_ATTEMPTS - len(found)
         ]
     if len(found) == 1:
         return [shown] if first == (run_id, index) else [await _read(site, *first), shown]
@@ -72,7 +72,7 @@ def _first(site: Site, run_id: str, index: int) -> tuple[str, int]:
 
 
 def _reruns(site: Site, run_id: str, index: int) -> list[HistoryEntry]:
-    return [entry for entry in site.reruns_of(run_id, _MOST) if index in entry.rerun_items]
+    return [entry for entry in site.reruns_of(run_id, _MAX_ATTEMPTS) if index in entry.rerun_items]
 
 
 async def _read(site: Site, run_id: str, index: int) -> Attempt:

@@ -12,7 +12,7 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import quoted
 from stepflow_client.flows.graph import steps_by_id
 
-from ..runs.find import created_between, is_beginning, is_shown
+from ..runs.find import created_between, is_id_prefix, is_shown
 from .listing import filters_of
 from .run_errors import RunErrors, has_failed
 
@@ -47,10 +47,10 @@ class Finder:
         self._flows: dict[str, Mapping[str, Any]] = {}
         self.errors = RunErrors(client)
 
-    async def beginning_with(self, text: str, most: int = 2) -> list[str]:
+    async def runs_with_prefix(self, text: str, most: int = 2) -> list[str]:
         """Return the ids that begin with a text, newest first, and not more than wanted."""
         text = text.lower()
-        span = created_between(text) if is_beginning(text) else None
+        span = created_between(text) if is_id_prefix(text) else None
         found: list[str] = []
         if span is not None:
             async for run in self._client.iter_runs(since=span[0], until=span[1]):
@@ -86,7 +86,7 @@ class Finder:
     async def _candidates(self, words: Sequence[str], filters: Mapping[str, str]) -> list[RunDetails]:
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **filters_of(filters))).runs
         known = {run.run_id for run in runs}
-        ids = await self.beginning_with(words[0], _MAX_OLDER) if len(words) == 1 else []
+        ids = await self.runs_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
         older = [run_id for run_id in ids if run_id not in known]
         return runs + [await self._client.get_run(run_id) for run_id in older]
 

@@ -14,7 +14,7 @@ from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.flows.folders import flow_files
 
-from ..flow_tests.kept import likeness
+from ..flow_tests.kept import match_score
 
 _MAX_FILES = 2_000
 _MAX_BYTES = 2 * 2**20
@@ -108,5 +108,5 @@ class FlowFolder:
 
 def _likeness(file: FlowFile, flow: Mapping[str, Any], recorded: str | None) -> int:
     """Return how likely a flow comes from a file; 0 if it does not."""
-    found = likeness(file.flow, flow)
+    found = match_score(file.flow, flow)
     return found + (10 if found and recorded is not None and Path(recorded) == file.path else 0)

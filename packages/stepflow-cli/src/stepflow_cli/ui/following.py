@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
-_MOST = 64
+_MAX_UNUSED = 64
 _MAX_EVENTS = 4_000
 """Maximum number of events from which the times of steps are kept. Larger runs have only times of their items."""
 _HEALTH_SECONDS = 1.0
@@ -83,7 +83,7 @@ class RunFollower:
 
     def __init__(self, client: StepflowClient, run_id: str, health: Health, snapshots: SnapshotReader) -> None:
         self._client = client
-        self._watcher = RunWatcher(client._parts.follower, snapshots, client._parts.waiter)
+        self._watcher = RunWatcher(client._services.follower, snapshots, client._services.waiter)
         self._run_id = run_id
         self._snapshots = snapshots
         self._health = health
@@ -296,7 +296,7 @@ class Followers:
         # The most recently used follower is last.
         self._runs[run_id] = found
         unused = [each for each, follower in self._runs.items() if not follower.has_pages and follower is not found]
-        surplus = unused[: max(0, len(unused) - _MOST)]
+        surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
         for each in unused:
             if each in surplus or self._runs[each].is_idle:
                 await self._runs.pop(each).close()

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from stepflow_client._data.declared import fields_of as properties_of
+from stepflow_client._data.flow_declarations import fields_of as properties_of
 from stepflow_client.flows.json_schema import mismatches, resolved
 
 from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of
 
 _MAX_FIELDS = 100
-_DEEPEST = 4
+_MAX_DEPTH = 4
 _LONG_TEXT = 200
 
 
@@ -151,15 +151,15 @@ class _Making:
 
     def _inner(self, kind: str, schema: Mapping[str, Any], name: str, depth: int) -> tuple[Field, ...]:
         """Return the parts of an object, or the fields of an element of a list of simple values or flat objects."""
-        if depth >= _DEEPEST:
+        if depth >= _MAX_DEPTH:
             return ()
         if kind == "object":
             return self.parts(schema, name, depth + 1)
         element = self.resolved(schema.get("items"))
         if _kind(element)[0] == "object":
-            parts = self.parts(element, f"{name}-row", _DEEPEST)
+            parts = self.parts(element, f"{name}-row", _MAX_DEPTH)
             return parts if all(each.kind != "json" for each in parts) else ()
-        (part,) = [self._field(f"{name}-row", "", element, _DEEPEST, True, False)]
+        (part,) = [self._field(f"{name}-row", "", element, _MAX_DEPTH, True, False)]
         return (part,) if part.kind != "json" else ()
 
 

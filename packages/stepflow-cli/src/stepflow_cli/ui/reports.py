@@ -22,7 +22,7 @@ from .site import Site
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount, RunDetails, RunItem
-    from stepflow_client._command import Reading
+    from stepflow_client._command import OutputDecoder
     from stepflow_client.drawing.charts import StepTime
     from stepflow_client.types.snapshot import RunSnapshot
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PARTS = ("items", "steps", "flow", "arguments")
 """The parts of a run that its page shows."""
-MOST_DRAWN_ITEMS = 200
+MAX_DRAWN_ITEMS = 200
 """Maximum number of items whose steps are all read for a page."""
 _MANY_OBJECTS = 200_000
 
@@ -41,7 +41,7 @@ class ItemReport:
 
     report: RunReport
     """The item with its steps. Outputs are as the server sent them: a page shows a small part of them."""
-    reading: Reading
+    reading: OutputDecoder
     """How the output of the flow is read."""
     total: int
     """Number of items of the run."""
@@ -55,7 +55,7 @@ class ItemReport:
         """The item."""
         return self.report.items[0]
 
-    def reading_of(self, step_id: str | None, of: str) -> Reading:
+    def decoder_of(self, step_id: str | None, of: str) -> OutputDecoder:
         """Return how the `input` or `output` of a step is read; that of the flow if there is no step."""
         if step_id is not None:
             return self.reading.of_step
@@ -102,7 +102,7 @@ async def _read(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     items = snapshot.items or ()
     if index >= len(items):
         return None
-    is_timed = len(items) <= MOST_DRAWN_ITEMS
+    is_timed = len(items) <= MAX_DRAWN_ITEMS
     item, follower = items[index], site.followers.known(run.run_id)
     if not run.is_finished and follower is not None and (error := follower.errors().get(index)) is not None:
         # Servers report it when the whole run has ended.

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..server.listening import Addresses, heads_of
+from ..server.listening import Addresses, headers_by_name
 from .form_bodies import MAX_BODY_BYTES, MalformedFormError, read_form
 
 CHECK = "/flows/check"
@@ -96,7 +96,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
-        heads = heads_of(scope["headers"])
+        heads = headers_by_name(scope["headers"])
         refusal = self._addresses.refusal(heads["host"], heads["origin"])
         if refusal is not None:
             return _refuse(403, refusal)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..server.logs import KeptLine
 
-MOST_ROWS = 100
+MAX_ROWS = 100
 _AROUND = timedelta(milliseconds=200)
 """How much earlier and later than a step the server's log lines about it may be."""
 
@@ -86,7 +86,7 @@ def rows_of(
     shown = [
         row
         for place, row in enumerate(rows)
-        if shows_all or place < MOST_ROWS or row.mark in ("failed", "running") or row.account.step_id == selected
+        if shows_all or place < MAX_ROWS or row.mark in ("failed", "running") or row.account.step_id == selected
     ]
     timed = [row for row in rows if row.time is not None and row.time.duration is not None]
     slowest = Order("duration", is_descending=True).sorted(timed, STEP_KEYS)[0] if len(timed) > 1 else None

@@ -34,7 +34,7 @@ _CASES = re.compile(r"\$\.(test|examples)\b")
 _OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
 _NOTED = ("unknown-keyword", "template")
 """The rules for text that looks like an expression."""
-_MOST_REMEMBERED = 1000
+_MAX_REMEMBERED = 1000
 
 
 def read_flow_text(name: str) -> FlowText:
@@ -151,7 +151,7 @@ def _remember(digest: str, remembered: list[str]) -> None:
     # Two commands that write at once forget a digest at worst.
     with suppress(OSError, StepflowClientError):
         _memory().parent.mkdir(parents=True, exist_ok=True)
-        _memory().write_text("\n".join([*remembered[1 - _MOST_REMEMBERED :], digest]), "utf-8")
+        _memory().write_text("\n".join([*remembered[1 - _MAX_REMEMBERED :], digest]), "utf-8")
 
 
 def _memory() -> Path:

@@ -18,7 +18,7 @@ _SETTLED_SECONDS = 0.1
 """Seconds without a change after which files count as complete: editors write a file in several steps."""
 _SHARE = 0.05
 """Maximum share of the time that is spent on looking at them."""
-_MOST = 20_000
+_MAX_FILES = 20_000
 
 
 class WatchedFiles:
@@ -71,7 +71,7 @@ class WatchedFiles:
                 elif name in self._known:
                     # An empty file is one that is still being written.
                     found[name] = self._known[name]
-                if len(found) >= _MOST:
+                if len(found) >= _MAX_FILES:
                     break
         self._cost = time.monotonic() - started
         return found

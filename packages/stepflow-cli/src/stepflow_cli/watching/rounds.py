@@ -19,10 +19,10 @@ from ..output.color import difference_line, has_color
 from ..output.messages import note, show
 from .files import WatchedFiles
 
-_MOST_LINES = 2000
+_MAX_LINES = 2000
 """Results with more lines are not compared: that takes a time that grows with the square."""
-_MOST_SHOWN = 60
-_MOST_NAMES = 3
+_MAX_SHOWN = 60
+_MAX_NAMES = 3
 
 
 def check_watchable(flows: Iterable[str]) -> None:
@@ -60,8 +60,8 @@ def watch_files(
             noun = "file" if files.count == 1 else "files"
             note(f"watching {files.count} {noun}; Ctrl-C ends it")
             changed = files.wait()
-            more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""
-            note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MOST_NAMES])}{more} changed")
+            more = f" and {len(changed) - _MAX_NAMES} more" if len(changed) > _MAX_NAMES else ""
+            note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMES])}{more} changed")
 
 
 class _Copied(io.RawIOBase):
@@ -112,14 +112,14 @@ def _show_difference(before: str, after: str) -> None:
         note("the result is the same as before")
         return
     one, other = before.splitlines(), after.splitlines()
-    if max(len(one), len(other)) > _MOST_LINES:
-        note(f"the result differs from the one before; with more than {_MOST_LINES} lines they are not compared")
+    if max(len(one), len(other)) > _MAX_LINES:
+        note(f"the result differs from the one before; with more than {_MAX_LINES} lines they are not compared")
         return
     lines = list(difflib.unified_diff(one, other, "before", "now", lineterm="", n=1))[2:]
-    for line in lines[:_MOST_SHOWN]:
+    for line in lines[:_MAX_SHOWN]:
         _show_line(line)
-    if len(lines) > _MOST_SHOWN:
-        note(f"{len(lines) - _MOST_SHOWN} more lines differ")
+    if len(lines) > _MAX_SHOWN:
+        note(f"{len(lines) - _MAX_SHOWN} more lines differ")
 
 
 def _show_line(line: str) -> None:

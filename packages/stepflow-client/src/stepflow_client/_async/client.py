@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._base.near_names import Guiding, guiding, refuse_unknown
+from .._base.near_names import SuggestsNames, refuse_unknown, suggests_names
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
 from .._calls.run_call import ResultCall, RunCall
 from .._codec import json_bodies, requests, responses, typed
 from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
-from .._data.objects import StoredFlowId
+from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
@@ -33,8 +33,8 @@ from ..flows.flow_argument import flow_argument, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .core import Core
-from .parts import Parts
+from .context import ClientContext
+from .services import Services
 from .traced_stream import traced_stream
 from .transport.assembly import ConnectionSettings
 
@@ -93,7 +93,7 @@ _UNLABELLED: AbstractContextManager[None] = nullcontext()
 Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
 
 
-class StepflowClient(Guiding, Picklable):
+class StepflowClient(SuggestsNames, Picklable):
     """A client for a Stepflow server, over HTTP.
 
     Example:
@@ -161,7 +161,7 @@ class StepflowClient(Guiding, Picklable):
         InvalidArgumentError: If a setting is invalid.
     """
 
-    @guiding
+    @suggests_names
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = "http://localhost:7837",
@@ -212,16 +212,16 @@ class StepflowClient(Guiding, Picklable):
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._recorder = Recorder(history, self._connection.url)
         exact = check_flag(exact_integers, "exact_integers")
-        self._core = Core(self._connection, self._recorder, exact, idempotency_scope)
-        self._parts = Parts(self._core)
-        self._runs = self._core.runs
+        self._context = ClientContext(self._connection, self._recorder, exact, idempotency_scope)
+        self._services = Services(self._context)
+        self._runs = self._context.runs
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
-        return self._parts.keyed.older_flows.get(run_id) if "keyed" in vars(self._parts) else None
+        return self._services.keyed.older_flows.get(run_id) if "keyed" in vars(self._services) else None
 
     @classmethod
-    @guiding
+    @suggests_names
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
@@ -579,11 +579,11 @@ class StepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
+        creator = self._services.creator if idempotency_key is None else self._services.keyed
         # As `creation_hold_of`, without a call.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._run, creator.start, hold, began, progress)
-        running = partial(run, call) if cache is None else partial(self._parts.cached.run, cache, call, run)
+        running = partial(run, call) if cache is None else partial(self._services.cached.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
         result = await (running() if is_plain else self._in_scope("run", deadline, running, labels))
         if result.error is not None and result.older_flow_id is None:
@@ -609,9 +609,9 @@ class StepflowClient(Guiding, Picklable):
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
                 if result is None:
-                    result = await self._parts.waiter.result_of(run)
+                    result = await self._services.waiter.result_of(run)
             else:
-                result = await self._parts.reporter.result_of(run, began, progress)
+                result = await self._services.reporter.result_of(run, began, progress)
         except AsyncCancelled:
             if hold is None:
                 await self._cancel_unwanted(run.run_id)
@@ -632,7 +632,7 @@ class StepflowClient(Guiding, Picklable):
         seconds = self._connection.timings.ready_limit
         if wait_for_components is not True:
             seconds = check_seconds(wait_for_components, "wait_for_components")
-        return partial(self._parts.readiness.wait, flow, overrides, seconds)
+        return partial(self._services.readiness.wait, flow, overrides, seconds)
 
     async def _cancel_unwanted(self, run_id: str) -> None:
         """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
@@ -716,7 +716,7 @@ class StepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
+        creator = self._services.creator if idempotency_key is None else self._services.keyed
         start = partial(creator.start, call, None)
         with call_scope(timeout, limits_requests=False):
             return (await self._in_scope("submit", None, start, labels)).run_id
@@ -805,7 +805,7 @@ class StepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached.
         """
         with call_scope(timeout, limits_requests=False):
-            return await self._parts.keyed.find(flow, idempotency_key, idempotency_scope)
+            return await self._services.keyed.find(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,
@@ -934,9 +934,9 @@ class StepflowClient(Guiding, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._parts.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
+        outcomes = self._services.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
         if progress is not False:
-            outcomes = self._parts.reporter.counted(outcomes, inputs, progress, expected)
+            outcomes = self._services.reporter.counted(outcomes, inputs, progress, expected)
         return streams.OutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     async def get_result(
@@ -964,7 +964,7 @@ class StepflowClient(Guiding, Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         call = ResultCall(run_id, wait, timeout, single=True)
-        run, result = await self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_result)
+        run, result = await self._services.waiter.recorded("get_result", call, self._services.waiter.ended_result)
         older = self._older_flow_of(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)
         return result if output_type is None else typed.with_typed_output(result, output_type)
@@ -992,7 +992,7 @@ class StepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        results = await self._parts.waiter.results(ResultCall(run_id, wait, timeout))
+        results = await self._services.waiter.results(ResultCall(run_id, wait, timeout))
         return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
     # Flows
@@ -1013,7 +1013,7 @@ class StepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return await self._core.flows.store_flow(flow)
+            return await self._context.flows.store_flow(flow)
 
     async def get_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1032,7 +1032,7 @@ class StepflowClient(Guiding, Picklable):
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
         with call_scope(timeout):
-            return await self._core.flows.get_flow(flow_id)
+            return await self._context.flows.get_flow(flow_id)
 
     async def delete_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Ask the server to delete a flow.
@@ -1044,7 +1044,7 @@ class StepflowClient(Guiding, Picklable):
             timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
-            await self._core.flows.delete_flow(flow_id)
+            await self._context.flows.delete_flow(flow_id)
 
     async def get_flow_variables(
         self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1061,7 +1061,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return await self._core.flows.get_flow_variables(flow_id)
+            return await self._context.flows.get_flow_variables(flow_id)
 
     async def check(
         self,
@@ -1096,7 +1096,7 @@ class StepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return await self._core.flows.check(flow, offline=offline, type_check=type_check, target=target)
+            return await self._context.flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     async def validate(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1111,7 +1111,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return await self._core.flows.validate(flow)
+            return await self._context.flows.validate(flow)
 
     # Creating and reading runs
 
@@ -1162,7 +1162,7 @@ class StepflowClient(Guiding, Picklable):
             requests.check_debug(debug)
             flow_id = requests.check_flow_id(flow_id)
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
-            return await self._parts.creator.create_run(flow_id, call)
+            return await self._services.creator.create_run(flow_id, call)
 
     async def get_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Return the current state of a run.
@@ -1217,7 +1217,7 @@ class StepflowClient(Guiding, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout):
-            return await self._parts.snapshots.read(run_id, include, item_index)
+            return await self._services.snapshots.read(run_id, include, item_index)
 
     async def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
@@ -1273,7 +1273,7 @@ class StepflowClient(Guiding, Picklable):
             listed = await self._runs.get_run_steps(run_id, item_index=item_index)
             steps = await self._runs.with_kept(listed.run_id, listed.steps)
             listed = replace(listed, steps=steps)
-            return await self._parts.timer.timed(listed, timeout) if include_times else listed
+            return await self._services.timer.timed(listed, timeout) if include_times else listed
 
     async def get_run_arguments(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1290,7 +1290,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return await self._parts.snapshots.arguments(run_id)
+            return await self._services.snapshots.arguments(run_id)
 
     async def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1403,7 +1403,7 @@ class StepflowClient(Guiding, Picklable):
                 runs.)
         """
         with call_scope(timeout):
-            runs = await self._core.lister.list_runs(
+            runs = await self._context.lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1449,7 +1449,7 @@ class StepflowClient(Guiding, Picklable):
             labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for each request as a whole; None for no limit. Default: the client's timeout.
         """
-        pages = self._core.lister.iter_runs(
+        pages = self._context.lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1487,9 +1487,9 @@ class StepflowClient(Guiding, Picklable):
         _check_progress(progress)
         with self._connection.traced("wait_run", kind="INTERNAL") as span:
             if progress is False:
-                run = await self._parts.waiter.wait_run(run_id, timeout=timeout)
+                run = await self._services.waiter.wait_run(run_id, timeout=timeout)
             else:
-                run = await self._parts.reporter.wait_run(run_id, timeout, progress)
+                run = await self._services.reporter.wait_run(run_id, timeout, progress)
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         return run
@@ -1547,7 +1547,7 @@ class StepflowClient(Guiding, Picklable):
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the server has no stream of events.
         """
-        events = self._parts.events.run_events(
+        events = self._services.events.run_events(
             run_id,
             after=after,
             include_results=include_results,
@@ -1582,7 +1582,7 @@ class StepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the value cannot be represented in JSON.
         """
         with call_scope(timeout):
-            return await self._core.blobs.store_blob(data, filename=filename, blob_type=blob_type)
+            return await self._context.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     async def get_blob(self, blob_id: str, *, timeout: float | NotGiven | None = NOT_GIVEN) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1595,7 +1595,7 @@ class StepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such blob.
         """
         with call_scope(timeout):
-            return await self._core.blobs.get_blob(blob_id)
+            return await self._context.blobs.get_blob(blob_id)
 
     # Running a run again
 
@@ -1633,7 +1633,7 @@ class StepflowClient(Guiding, Picklable):
             max_concurrency=max_concurrency,
             variables_from_env=True,
         )
-        return await self._parts.rerunner.plan(asked, timeout=timeout)
+        return await self._services.rerunner.plan(asked, timeout=timeout)
 
     async def rerun(
         self,
@@ -1727,7 +1727,7 @@ class StepflowClient(Guiding, Picklable):
             idempotency_key=idempotency_key,
         )
         with self._recorder.labelling(labels):
-            return await self._parts.rerunner.run(asked, timeout=timeout)
+            return await self._services.rerunner.run(asked, timeout=timeout)
 
     async def start_rerun(
         self,
@@ -1775,7 +1775,7 @@ class StepflowClient(Guiding, Picklable):
             idempotency_key=idempotency_key,
         )
         with self._recorder.labelling(labels):
-            run_ids = await self._parts.rerunner.start(asked, timeout=timeout)
+            run_ids = await self._services.rerunner.start(asked, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
     # Comparing runs
@@ -1820,7 +1820,7 @@ class StepflowClient(Guiding, Picklable):
         from .comparing import compare_runs
 
         with call_scope(timeout, limits_requests=False):
-            return await compare_runs(self._parts.snapshots, (a, b), ignore, items)
+            return await compare_runs(self._services.snapshots, (a, b), ignore, items)
 
     async def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1855,7 +1855,7 @@ class StepflowClient(Guiding, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
-            account = (await self._parts.snapshots.read(run_id, ("account",), item_index)).account
+            account = (await self._services.snapshots.read(run_id, ("account",), item_index)).account
             assert account is not None
             return account
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .._codec import requests
-from .._concurrency.gather import async_together
+from .._concurrency.gather import async_gather
 from .._data.arguments import check_instances, wrong
 from .._runs.run_differences import only_item, parse_patterns, run_differences
 from ..types.comparison import RunComparison
@@ -28,7 +28,7 @@ async def compare_runs(
     reads = [partial(reader.read, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids]
     # Requested beforehand; otherwise, both concurrent calls would request it.
     can = await reader.capabilities()
-    one, other = await async_together(reads, 2)
+    one, other = await async_gather(reads, 2)
     if pair is not None:
         one, other = only_item(one, pair[0]), only_item(other, pair[1])
     return RunComparison(

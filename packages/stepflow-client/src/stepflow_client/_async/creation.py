@@ -16,7 +16,7 @@ from .._codec import json_bodies, requests, responses
 from .._codec.requests import RunArguments
 from .._concurrency.input_checks import async_checked
 from .._data.arguments import check_flag
-from .._data.reading import PLAIN, Reading, reading_of
+from .._data.output_decoder import PLAIN, OutputDecoder, decoder_of
 from .._data.secrets import secrets_of
 from .._data.values import encode
 from .._rules import operations as api
@@ -38,10 +38,10 @@ from .lost_runs import LostRunFinder, Search
 
 if TYPE_CHECKING:
     from ..types import CreateRunResponse
-    from .core import Core
+    from .context import ClientContext
 
 _MAX_SENDS = 5
-_MOST_READY = 1_000
+_MAX_READY = 1_000
 """Maximum number of flows that are kept ready for their next run."""
 
 
@@ -59,7 +59,7 @@ class _Prepared(NamedTuple):
     request: api.Request
     """The request without its inputs, with the body up to them as `content`."""
     wait: int | None
-    reading: Reading
+    reading: OutputDecoder
     """How responses about the runs are read."""
     on_lost: Callable[[], object] | None = None
     """Called when a response was lost."""
@@ -82,17 +82,17 @@ class RunCreator:
     If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
-        core: What the parts of the client are made of.
+        context: What the parts of the client are made of.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._connection = core.connection
-        self._flows = core.flows
-        self._recorder = core.recorder
-        self.exact_integers = core.exact_integers
+    def __init__(self, context: ClientContext) -> None:
+        self._connection = context.connection
+        self._flows = context.flows
+        self._recorder = context.recorder
+        self.exact_integers = context.exact_integers
         """Whether to refuse integers that the server would change."""
         self._search = LostRunFinder(self._connection)
-        self._ready: Newest[_Key, _Ready] = Newest(_MOST_READY)
+        self._ready: Newest[_Key, _Ready] = Newest(_MAX_READY)
 
     async def start(self, call: RunCall, wait: int | None) -> responses.Started:
         """Store a flow, create a run of it and return the server's response.
@@ -241,7 +241,7 @@ class RunCreator:
         body = {name: value for name, value in fields.items() if value is not None}
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
-        reading = reading_of(copy.output, secrets_of(arguments.variables, copy.declared))
+        reading = decoder_of(copy.output, secrets_of(arguments.variables, copy.declared))
         return _Prepared(copy.flow_id, request, wait, reading)
 
     async def _create(

@@ -1,4 +1,4 @@
-"""Reading one stream of server-sent events."""
+"""OutputDecoder one stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from .._codec import json_bodies, status_errors
-from .._http.messages import SHORTEST, HttpError, HttpRequest
+from .._http.messages import MIN_TIMEOUT, HttpError, HttpRequest
 from .._http.sse import EventDecoder
 from .._rules.deadline import has_passed
 from .._rules.operations import Request
@@ -19,7 +19,7 @@ from .connection import Connection
 from .transport.base import Stream
 
 _EVENTS = "text/event-stream"
-_LONGEST_ERROR = 64 * 1024
+_MAX_ERROR_LENGTH = 64 * 1024
 """Maximum number of bytes read from a response that is not a stream of events."""
 
 
@@ -50,7 +50,7 @@ async def event_stream(
         try:
             async with connection.dialect.stream(sent) as stream:
                 span.note(status_code=stream.status)
-                stream.remaining = max(SHORTEST, min(silence, next_look()))
+                stream.remaining = max(MIN_TIMEOUT, min(silence, next_look()))
                 async with aclosing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     if not _has_events(stream):
                         longest = sent.remaining(min(silence, connection.timeout.read))
@@ -69,7 +69,7 @@ async def event_stream(
                             yield None
                         if left <= 0:
                             return
-                        stream.remaining = max(SHORTEST, min(left, next_look()))
+                        stream.remaining = max(MIN_TIMEOUT, min(left, next_look()))
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
@@ -95,7 +95,7 @@ async def _error_of(
     content, until = b"", time.monotonic() + limit
     async for chunk in chunks:
         content += chunk
-        if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
+        if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
             break
     kind = stream.headers.get("content-type", "")
     problem = status_errors.error_for(stream.status, kind, content, str(sent))

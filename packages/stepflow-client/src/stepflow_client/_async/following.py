@@ -20,7 +20,7 @@ from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
 from ..errors import RunTimeoutError, TransportError
 from .connection import Connection
-from .following_state import Asked, Tick, Timer, look, ticks
+from .following_state import FollowRequest, Idle, Timer, look, ticks
 from .following_stream import StreamedRun, inferred_end
 from .runs import RunReader
 
@@ -36,7 +36,7 @@ class Follower:
         self._connection = connection
         self._runs = runs
 
-    async def follow(self, asked: Asked) -> AsyncGenerator[RunEvent | Tick, None]:
+    async def follow(self, request: FollowRequest) -> AsyncGenerator[RunEvent | Idle, None]:
         """Yield the events of a run until it has ended, and ticks while there are none.
 
         Each event is yielded exactly once. The last one is a `run_completed`, which is inferred if the server sends
@@ -46,25 +46,25 @@ class Follower:
             UnsupportedByServerError: If the server has no stream of events, and the caller needs one.
         """
         server = await self._connection.server()
-        if asked.needs_stream:
+        if request.needs_stream:
             require(server, "events", "a stream of events")
-        position = Cursor.parse(asked.after, "s" if asked.include_sub_runs else "e")
+        position = Cursor.parse(request.after, "s" if request.include_sub_runs else "e")
         if server.capabilities["events"]:
-            found = StreamedRun(self._connection, self._runs, asked, position).follow()
+            found = StreamedRun(self._connection, self._runs, request, position).follow()
         else:
-            found = self._polled(asked, position)
+            found = self._polled(request, position)
         async with aclosing(found) as sequence:
             async for seen in sequence:
                 yield seen
 
-    async def timed(self, asked: Asked, timer: Timer) -> AsyncGenerator[RunEvent | Tick, None]:
+    async def timed(self, request: FollowRequest, timer: Timer) -> AsyncGenerator[RunEvent | Idle, None]:
         """Yield the events of a run until it has ended, and ticks with its state or when the timer has expired.
 
         Raises:
             RunTimeoutError: If the run has not ended in time.
         """
         until = None if timer.until == math.inf else timer.until
-        async with aclosing(self.follow(asked._replace(next_tick=timer.left))) as sequence:
+        async with aclosing(self.follow(request._replace(next_tick=timer.left))) as sequence:
             while True:
                 try:
                     # Requests end at the deadline too, in case the server does not respond.
@@ -75,12 +75,12 @@ class Follower:
                 except TransportError as error:
                     if not has_passed(until):
                         raise
-                    raise _not_ended(asked.run_id) from error
+                    raise _not_ended(request.run_id) from error
                 if has_passed(until):
-                    raise _not_ended(asked.run_id)
-                if not isinstance(seen, Tick) or timer.left() <= 0:
+                    raise _not_ended(request.run_id)
+                if not isinstance(seen, Idle) or timer.left() <= 0:
                     yield seen
-                    if isinstance(seen, Tick) or asked.wants(seen):
+                    if isinstance(seen, Idle) or request.wants(seen):
                         timer.restart()
                 elif seen.run is not None:
                     yield seen
@@ -94,34 +94,34 @@ class Follower:
         timer = Timer(until=current_deadline() or math.inf)
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
         with suppress(RunTimeoutError):
-            async with aclosing(self.timed(Asked(run.run_id), timer)) as sequence:
+            async with aclosing(self.timed(FollowRequest(run.run_id), timer)) as sequence:
                 async for seen in sequence:
-                    if not isinstance(seen, Tick) and seen.type == "run_completed":
+                    if not isinstance(seen, Idle) and seen.type == "run_completed":
                         now = await self._runs.state(run.run_id)
                         is_settled = seen.inferred or not is_given_up(now.status, now.items.running)
                         return now if now.is_finished and is_settled else None
         return None
 
-    async def _polled(self, asked: Asked, position: Cursor) -> AsyncGenerator[RunEvent | Tick, None]:
+    async def _polled(self, request: FollowRequest, position: Cursor) -> AsyncGenerator[RunEvent | Idle, None]:
         """Request the state of the run until it has ended; yield ticks with it, and the inferred end."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
         while True:
             try:
-                found = await look(self._runs, asked.run_id, None)
+                found = await look(self._runs, request.run_id, None)
             except TRANSIENT_ERRORS as error:
                 if not error.is_retryable or outage.elapsed > timings.event_outage:
                     raise
-                async for tick in ticks(outage.next(), asked, position):
+                async for tick in ticks(outage.next(), request, position):
                     yield tick
                 continue
             outage.reset()
             if found.has_ended:
                 yield inferred_end(found.run, position)
                 return
-            yield Tick(position, found.run)
-            async for tick in ticks(backoff.next(), asked, position):
+            yield Idle(position, found.run)
+            async for tick in ticks(backoff.next(), request, position):
                 yield tick
 
 

@@ -1,4 +1,4 @@
-"""Following a run: what it is asked for, the ticks between its events, and requests of its state."""
+"""Following a run: the request, the pauses between its events, and reads of its state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 """The statuses that servers announce with an event."""
 
 
-class Asked(NamedTuple):
+class FollowRequest(NamedTuple):
     """What to follow, and how."""
 
     run_id: str
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
         return self.wanted is None or event.type in self.wanted
 
 
-class Tick(NamedTuple):
+class Idle(NamedTuple):
     """No event has arrived for a while."""
 
     position: Cursor
@@ -102,9 +102,9 @@ async def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
     return Look(run, await runs.ending(run, latest))
 
 
-async def ticks(seconds: float, asked: Asked, position: Cursor) -> AsyncGenerator[Tick, None]:
+async def ticks(seconds: float, request: FollowRequest, position: Cursor) -> AsyncGenerator[Idle, None]:
     """Sleep for some seconds; yield a tick whenever one is due, and at the end."""
     end = time.monotonic() + seconds
     while (remaining := end - time.monotonic()) > 0:
-        await asyncio.sleep(min(remaining, max(asked.next_tick(), 0.0)))
-        yield Tick(position)
+        await asyncio.sleep(min(remaining, max(request.next_tick(), 0.0)))
+        yield Idle(position)

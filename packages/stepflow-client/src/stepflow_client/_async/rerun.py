@@ -13,12 +13,12 @@ from .._calls.run_call import ResultCall, RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import rerun_scope
 from .._codec.variables import flow_variables
-from .._concurrency.gather import async_together
+from .._concurrency.gather import async_gather
 from .._concurrency.input_checks import async_checked
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import require
 from .._runs import kept_steps as rules
-from .._runs.additions import Origin, origin_of, tagged
+from .._runs.client_metadata import Origin, origin_of, tagged
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.interpreter import flow_with
@@ -29,7 +29,7 @@ from ..types.statuses import FAILED_STATUSES
 
 if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
-    from .core import Core
+    from .context import ClientContext
     from .creation import RunCreator
     from .idempotency import KeyedRuns
     from .snapshots import SnapshotReader
@@ -50,7 +50,7 @@ class Rerunner:
     """Runs a run again.
 
     Args:
-        core: What the parts of the client are made of.
+        context: What the parts of the client are made of.
         creator: Creates the runs.
         waiter: Waits for them.
         snapshots: Reads the earlier runs.
@@ -59,17 +59,17 @@ class Rerunner:
 
     def __init__(
         self,
-        core: Core,
+        context: ClientContext,
         creator: RunCreator,
         waiter: Waiter,
         snapshots: SnapshotReader,
         keyed: Callable[[], KeyedRuns],
     ) -> None:
-        self._connection = core.connection
-        self._flows = core.flows
+        self._connection = context.connection
+        self._flows = context.flows
         self._creator = creator
-        self._runs = core.runs
-        self._recorder = core.recorder
+        self._runs = context.runs
+        self._recorder = context.recorder
         self._waiter = waiter
         self._snapshots = snapshots
         self._keyed = keyed
@@ -86,7 +86,7 @@ class Rerunner:
             plan = planned.plan
             calls = [partial(self._run_part, planned, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(planned.wanted.earlier.results))
-            for found in await async_together(calls, _AT_ONCE):
+            for found in await async_gather(calls, _AT_ONCE):
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
@@ -95,7 +95,7 @@ class Rerunner:
         with deadline_scope(deadline_of(timeout)):
             planned = await self._ready(asked)
             calls = [partial(self._start, planned, part, group) for part, group in enumerate(planned.plan.groups)]
-            return list(await async_together(calls, _AT_ONCE))
+            return list(await async_gather(calls, _AT_ONCE))
 
     async def _ready(self, asked: RerunRequest) -> _Planned:
         """Return a plan that can be executed."""

@@ -1,4 +1,4 @@
-"""Reading, cancelling and deleting runs."""
+"""OutputDecoder, cancelling and deleting runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._codec import failed_items, json_bodies, requests, responses
-from .._concurrency.gather import async_together
+from .._concurrency.gather import async_gather
 from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -20,8 +20,8 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._data.reading import Reading
-    from .._runs import additions, pins
+    from .._data.output_decoder import OutputDecoder
+    from .._runs import client_metadata, pins
     from ..types import (
         ListItemsResponse,
         ListStepsResponse,
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
         StoredFlow,
     )
 else:
-    additions = lazy_module("stepflow_client._runs.additions")
+    client_metadata = lazy_module("stepflow_client._runs.client_metadata")
     pins = lazy_module("stepflow_client._runs.pins")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
 """The statuses of runs whose unfinished items are lost. Those of a cancelled run may still end."""
-MOST_ITEMS_FOR_STEPS = 1000
-MOST_ITEMS_ASKED = 20
+MAX_ITEMS_FOR_STEPS = 1000
+MAX_ITEMS_REQUESTED = 20
 """Maximum number of items of a larger run whose steps are requested one by one: each takes a server 20 ms in a run of
 20,000 items."""
 _AT_ONCE = 4
@@ -49,12 +49,12 @@ class RunReader:
     """Reads, cancels and deletes runs."""
 
     def __init__(self, connection: Connection, *, as_sent: bool = False) -> None:
-        """Store the connection. With `as_sent`, outputs are left as the server sent them; see `Reading`."""
+        """Store the connection. With `as_sent`, outputs are left as the server sent them; see `OutputDecoder`."""
         self._connection = connection
         self._as_sent = as_sent
         self._flows: dict[str, dict[str, Any]] = {}
 
-    def reading(self, run_id: str) -> Reading:
+    def reading(self, run_id: str) -> OutputDecoder:
         """Return how the responses about a run are read."""
         known = self._connection.reading(run_id)
         return known._replace(as_sent=True) if self._as_sent else known
@@ -110,7 +110,7 @@ class RunReader:
         if not is_given_up(run.status, run.items.running):
             return ending_of(run.status, run.items.running, 0.0, math.inf)
         can = (await self._connection.server()).capabilities
-        if latest is None and can["events"] and run.items.total <= MOST_ITEMS_FOR_STEPS:
+        if latest is None and can["events"] and run.items.total <= MAX_ITEMS_FOR_STEPS:
             steps = await self._steps_or_none(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         signs = [time for time in (run.created_at, run.completed_at, latest) if time is not None]
@@ -159,8 +159,8 @@ class RunReader:
         self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool]
     ) -> ListItemsResponse:
         """Add the step that failed first, and its error, to failed items."""
-        if len(listed.items) > MOST_ITEMS_FOR_STEPS:
-            failed = failed[:MOST_ITEMS_ASKED]
+        if len(listed.items) > MAX_ITEMS_FOR_STEPS:
+            failed = failed[:MAX_ITEMS_REQUESTED]
         steps = await self._steps_by_item(listed, failed, can)
         flow: Mapping[str, Any] = {}
         if steps and failed_items.needs_flow(listed, failed, steps):
@@ -170,7 +170,7 @@ class RunReader:
     async def _flow_or_none(self, run_id: str) -> Mapping[str, Any]:
         """Return the flow of a run; an empty one if it cannot be read, since it only adds details."""
         if run_id in self._flows:
-            return additions.as_written(self._flows[run_id])
+            return client_metadata.as_written(self._flows[run_id])
         try:
             return (await self.get_run_flow(run_id)).flow
         except StepflowClientError:
@@ -184,12 +184,12 @@ class RunReader:
         Failed requests are ignored: it is known already that the items failed, and the steps only add details.
         """
         run_id = listed.run_id
-        is_large = len(listed.items) > MOST_ITEMS_FOR_STEPS
-        indexes = [listed.items[place].index for place in (places[:MOST_ITEMS_ASKED] if is_large else places)]
+        is_large = len(listed.items) > MAX_ITEMS_FOR_STEPS
+        indexes = [listed.items[place].index for place in (places[:MAX_ITEMS_REQUESTED] if is_large else places)]
         # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
             ask = [partial(self._steps_or_none, run_id, index) for index in indexes]
-            found = await async_together(ask, _AT_ONCE)
+            found = await async_gather(ask, _AT_ONCE)
             return {index: steps for index, steps in zip(indexes, found, strict=True) if steps is not None}
         steps = await self._steps_or_none(run_id)
         if steps is None:
@@ -238,7 +238,7 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             # The flow of a run created by a step may not be stored.
             return steps
-        return additions.with_kept(steps, stored)
+        return client_metadata.with_kept(steps, stored)
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return one step of one item."""

@@ -15,7 +15,7 @@ from .._rules.step_times import StepTimes
 from ..errors import RequestTimeoutError
 from .connection import Connection
 from .following import Follower
-from .following_state import Asked, Tick
+from .following_state import FollowRequest, Idle
 
 if TYPE_CHECKING:
     from ..types import ListStepsResponse, StepDetails
@@ -59,12 +59,12 @@ class StepTimer:
 
     async def _read(self, run_id: str, found: StepTimes, deadline: float | None) -> None:
         limit = math.inf if deadline is None else deadline
-        asked = Asked(run_id, next_tick=lambda: limit - time.monotonic())
-        async with aclosing(self._follower.follow(asked)) as sequence:
+        request = FollowRequest(run_id, next_tick=lambda: limit - time.monotonic())
+        async with aclosing(self._follower.follow(request)) as sequence:
             async for seen in sequence:
                 if has_passed(deadline):
                     raise RequestTimeoutError(f"the events of run {run_id} did not come in time", run_id=run_id)
-                if isinstance(seen, Tick):
+                if isinstance(seen, Idle):
                     if seen.run is not None:
                         return
                     continue

@@ -12,7 +12,7 @@ from .._rules.deadline import deadline_scope
 from ..errors import RunTimeoutError
 from ..types.statuses import FAILED_STATUSES
 from .following import Follower
-from .following_state import Asked, Tick, Timer
+from .following_state import FollowRequest, Idle, Timer
 from .snapshots import SnapshotReader
 from .waiting import Waiter
 
@@ -72,11 +72,11 @@ class RunWatcher:
             RunTimeoutError: If the run has not ended in time.
         """
         timer = Timer(every, until)
-        asked = Asked(progress.run_id, after, include_sub_runs=include_sub_runs)
+        request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs)
         yield Followed(progress)
-        async with aclosing(self._follower.timed(asked, timer)) as sequence:
+        async with aclosing(self._follower.timed(request, timer)) as sequence:
             async for seen in sequence:
-                if not isinstance(seen, Tick):
+                if not isinstance(seen, Idle):
                     yield Followed(progress, seen, progress.see(seen))
                     continue
                 if seen.run is not None:

@@ -10,8 +10,8 @@ from .text import nearest
 _VALUES = (".yaml", ".yml", ".json")
 _KINDS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
 """The endings of files that are read for the same purpose."""
-_MOST_READ = 1000
-_MOST_SHOWN = 5
+_MAX_ENTRIES = 1000
+_MAX_SHOWN = 5
 
 
 def near_file(path: str) -> str:
@@ -32,7 +32,7 @@ def near_file(path: str) -> str:
     where = "the working folder" if folder == Path() else f"the folder {folder}"
     if not names:
         return f"{where} has no file that ends in {' or '.join(_endings(path))}"
-    return f"{where} has {', '.join(names[:_MOST_SHOWN])}{', ...' if len(names) > _MOST_SHOWN else ''}"
+    return f"{where} has {', '.join(names[:_MAX_SHOWN])}{', ...' if len(names) > _MAX_SHOWN else ''}"
 
 
 def nearest_file(path: str) -> str | None:
@@ -51,7 +51,7 @@ def _files_beside(path: str) -> list[str]:
     """Return the names of the files of the same kind in the folder of a file."""
     endings = _endings(path)
     try:
-        entries = list(islice(Path(path).parent.iterdir(), _MOST_READ))
+        entries = list(islice(Path(path).parent.iterdir(), _MAX_ENTRIES))
     except (OSError, ValueError):
         return []
     return sorted(entry.name for entry in entries if entry.suffix.lower() in endings)

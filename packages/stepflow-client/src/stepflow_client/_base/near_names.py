@@ -24,7 +24,7 @@ class _NeedsAsyncWith:
         raise _WrongWithError(message, name="__enter__")
 
 
-class Guiding:
+class SuggestsNames:
     """An object whose error for an unknown attribute suggests the nearest one."""
 
     if not TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Guiding:
             raise AttributeError(message, name=name)
 
 
-def guiding(function: Function) -> Function:
+def suggests_names(function: Function) -> Function:
     """Return a function whose error for an unknown argument suggests the nearest one."""
     code = function.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]

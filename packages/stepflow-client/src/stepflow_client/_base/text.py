@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import category
 
-_LONGEST_NAME = 200
+_MAX_NAME_LENGTH = 200
 """Maximum length of a word that is compared with names: the time grows with the square of the length, and more."""
 _ENOUGH = 3.0
 """Seconds after which a rate is meaningful."""
@@ -75,7 +75,7 @@ def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | N
     """Return the known name that is most similar to a word, ignoring case; None if none is similar enough."""
     from difflib import get_close_matches
 
-    if len(word) > _LONGEST_NAME:
+    if len(word) > _MAX_NAME_LENGTH:
         return None
     lowered = {name.lower(): name for name in known}
     found = get_close_matches(word.lower(), lowered, n=3, cutoff=similarity)

@@ -13,7 +13,7 @@ from .._codec.requests import Variables
 from .._data.arguments import check_choice, check_flags, check_texts, wrong
 from .._data.values import merge_overrides
 from .._runs import kept_steps as rules
-from .._runs.additions import Origin
+from .._runs.client_metadata import Origin
 from ..errors import InvalidArgumentError
 from ..flows.graph import steps_behind, steps_by_id
 from ..flows.interpreter import flow_with

@@ -10,7 +10,7 @@ from .._codec import requests
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments, RunId, Variables
-    from .._runs.additions import Origin
+    from .._runs.client_metadata import Origin
     from ..flows.flow_argument import FlowSource
     from ..flows.needs import FlowNeeds
 

@@ -36,9 +36,9 @@ def view_of(client: Client, options: ClientOptions) -> Client:
     vars(view).update(vars(client))
     view._options = merged(getattr(client, "_options", {}), options)
     if headers := options.get("headers"):
-        view._core = view._core.with_headers(check_headers(headers))
-        view._connection, view._runs = view._core.connection, view._core.runs
-        view._parts = type(view._parts)(view._core)
+        view._context = view._context.with_headers(check_headers(headers))
+        view._connection, view._runs = view._context.connection, view._context.runs
+        view._services = type(view._services)(view._context)
     return view  # type: ignore[no-any-return]
 
 

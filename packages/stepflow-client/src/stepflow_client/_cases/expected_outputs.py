@@ -28,7 +28,7 @@ from ..flows.matching import compare, is_matcher, is_run_id
 from ..flows.source import Key, Node
 from ..types import FlowResult
 from .flow_cases import code_matches, error_data
-from .noise import level
+from .volatile_values import level
 
 
 def expectation_of(

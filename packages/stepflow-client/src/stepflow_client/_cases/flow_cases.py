@@ -11,7 +11,7 @@ from typing import Any, Literal
 from .._base.text import short_json
 from .._checks.shape_rules import check_shape
 from .._data.file_paths import file_path
-from .._runs.additions import without_cases
+from .._runs.client_metadata import without_cases
 from ..errors import FlowFileError
 from ..flows.error_codes import WORDS, code_word
 from ..flows.expressions import Path as Place

@@ -11,7 +11,7 @@ from .._data.arguments import check_instance, check_instances, check_text, check
 from ..errors import InvalidArgumentError
 from ..flows.graph import steps_within
 from .flow_cases import FlowCase, FlowTests, variables_of
-from .reach import steps_reached
+from .reachable_steps import steps_reached
 
 _TOKENS = re.compile(r"\(|\)|[^\s()]+")
 _Matches = Callable[[FlowCase], bool]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
 _LEVELS = ("fatal", "error", "warning")
-_DEEPEST = 20
+_MAX_DEPTH = 20
 _LARGEST = 2**64 - 1
 
 
@@ -146,7 +146,7 @@ def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -
     check_output_paths(model, catalogue, found)
     if depth == 0:
         _check_values(root, found)
-    if depth < _DEEPEST:
+    if depth < _MAX_DEPTH:
         _check_subflows(model, catalogue, found, depth)
 
 

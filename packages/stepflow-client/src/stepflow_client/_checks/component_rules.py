@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._base.text import did_you_mean, near, nearest
-from .._data.declared import fields_of
+from .._data.flow_declarations import fields_of
 from ..flows.components import Catalogue, Components
 from ..flows.expressions import keyword_of, portable_path, references
 from ..flows.findings import Findings

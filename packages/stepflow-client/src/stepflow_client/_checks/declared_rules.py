@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._base.text import near, short_json
-from .._data.declared import fields_of, unset_value
+from .._data.flow_declarations import fields_of, unset_value
 from ..flows.expressions import Path, portable_path, write_path
 from ..flows.findings import Findings
 from ..flows.source import Node

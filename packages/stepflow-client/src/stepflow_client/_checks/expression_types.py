@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._data.declared import unset_value
+from .._data.flow_declarations import unset_value
 from ..flows.expressions import Path, is_expression, keyword_of, portable_path
 from ..flows.json_types import (
     NEVER,
@@ -29,8 +29,8 @@ from ..flows.json_types import (
 from ..flows.schema_types import type_of_schema, type_of_value
 from ..flows.source import Node
 
-_DEEPEST = 60
-_MOST_ELEMENTS = 200
+_MAX_DEPTH = 60
+_MAX_ELEMENTS = 200
 
 
 @dataclass
@@ -57,7 +57,7 @@ def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
     """Return the type of an expression; null if there is no expression."""
     if node is None:
         return NULL
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return UNKNOWN
     match keyword_of(node.items):
         case None:
@@ -83,7 +83,7 @@ def _plain(node: Node, scope: Scope, depth: int) -> Type:
         fields = {name: Field(type_of(each, scope, depth + 1)) for name, each in node.items.items()}
         return Type((ObjectOf(fields, None),))
     if isinstance(node.value, (list, tuple)):
-        if len(node.elements) > _MOST_ELEMENTS:
+        if len(node.elements) > _MAX_ELEMENTS:
             return Type((ListOf(UNKNOWN),))
         elements = tuple(type_of(each, scope, depth + 1) for each in node.elements)
         return Type((ListOf(union(elements), elements),))
@@ -202,7 +202,7 @@ def slots_of(node: Node | None, wanted: Type, scope: Scope) -> Iterator[Slot]:
 
 
 def _slots(node: Node, wanted: Type, at: _At, scope: Scope) -> Iterator[Slot]:
-    if at.depth > _DEEPEST:
+    if at.depth > _MAX_DEPTH:
         return
     match keyword_of(node.items):
         case "$if":

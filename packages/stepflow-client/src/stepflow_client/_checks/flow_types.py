@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .._data.declared import declared_schema, fields_of
+from .._data.flow_declarations import declared_schema, fields_of
 from ..flows.components import Catalogue
 from ..flows.expressions import Path, keyword_of, portable_path
 from ..flows.json_types import (
@@ -40,10 +40,10 @@ from .typed_flow import FlowTypes, StepTypes
 
 __all__ = ["FlowTypes", "StepTypes"]
 
-_DEEPEST = 20
+_MAX_DEPTH = 20
 _TURNS = 3
 """How often the flow of an iterate step is typed before its input counts as unknown."""
-_DEEPEST_TURNS = 3
+_MAX_TURNS = 3
 
 
 def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
@@ -58,7 +58,7 @@ def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> Flow
         defs=model.defs,
     )
     types = FlowTypes(model, scope, declared_input=declared, given_input=given)
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return types
     for step in model.steps:
         if step.id not in types.steps:
@@ -181,7 +181,7 @@ def _iterate(call: _Call) -> Type:
 def _turns(call: _Call, flow: Node) -> FlowTypes:
     """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
     given = widened(call.type("initial_input"))
-    for _ in range(_TURNS if call.depth < _DEEPEST_TURNS else 0):
+    for _ in range(_TURNS if call.depth < _MAX_TURNS else 0):
         typed = call.type_flow(flow, given)
         wider = widened(union([given, _turn(typed.output)[1]]))
         if wider == given:

@@ -8,7 +8,7 @@ from .._base.text import near
 from ..flows.findings import Findings
 from .flow_model import FlowModel, Read, Step
 
-_MOST_SHOWN = 12
+_MAX_SHOWN = 12
 """Maximum number of steps of a cycle that a message names."""
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 """Rules whose findings may be references to a step that seems to be unused."""
@@ -58,7 +58,7 @@ def _check_order(model: FlowModel, step: Step, read: Read, found: Findings) -> N
         tangled = model.graph.tangled
         is_cycle = other.id in tangled and step.id in tangled and not read.reference.in_default
         if is_cycle and (way := model.graph.way(other.id, step.id)):
-            shown = [step.id, *way] if len(way) < _MOST_SHOWN else [step.id, *way[:5], "...", *way[-5:]]
+            shown = [step.id, *way] if len(way) < _MAX_SHOWN else [step.id, *way[:5], "...", *way[-5:]]
             found.add("cycle", "fatal", read.target, f"steps wait for each other: {' -> '.join(shown)}",
                       "remove one of these references")  # fmt: skip
         elif not found.in_unchecked:

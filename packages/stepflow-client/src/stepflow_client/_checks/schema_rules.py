@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .._base.text import did_you_mean, near, nearest
-from .._data.declared import is_secret_marker
+from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, definitions_of, mismatches, referred_name
 from ..flows.patterns import linear_pattern

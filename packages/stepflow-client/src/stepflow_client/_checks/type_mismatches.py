@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..flows.json_schema import is_json_type, key_of
 from ..flows.json_types import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
-_DEEPEST = 20
+_MAX_DEPTH = 20
 
 
 class Conflict(NamedTuple):
@@ -46,7 +46,7 @@ class _Comparison:
 
     def types(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
         """Return the conflict between two types, or None."""
-        if depth > _DEEPEST or is_unknown(actual) or is_unknown(wanted):
+        if depth > _MAX_DEPTH or is_unknown(actual) or is_unknown(wanted):
             return None
         key = (id(actual), id(wanted))
         if key not in self._known:

@@ -8,10 +8,10 @@ import re
 from .._base.text import cut
 from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widened
 
-_DEEPEST = 8
+_MAX_DEPTH = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
-_LONGEST = 1_000
+_MAX_LENGTH = 1_000
 """Maximum number of characters of a part."""
 
 
@@ -56,7 +56,7 @@ class _Writer:
         if key not in self._known:
             members = union([widened(type)]).members
             text = " | ".join(dict.fromkeys(self._member(each, depth) for each in members))
-            self._known[key] = cut(text, _LONGEST) + mark
+            self._known[key] = cut(text, _MAX_LENGTH) + mark
         return self._known[key]
 
     def _member(self, member: Member, depth: int) -> str:
@@ -64,7 +64,7 @@ class _Writer:
             case Plain(kind, values):
                 return kind if values is None else _values(member)
             case ListOf(items):
-                if is_unknown(items) or not items.members or depth >= _DEEPEST:
+                if is_unknown(items) or not items.members or depth >= _MAX_DEPTH:
                     return "array"
                 return f"[{self.text(items, depth + 1)}]"
             case ObjectOf():
@@ -73,7 +73,7 @@ class _Writer:
                 return "unknown"
 
     def _object(self, member: ObjectOf, depth: int) -> str:
-        if not member.fields or depth >= _DEEPEST:
+        if not member.fields or depth >= _MAX_DEPTH:
             return "object" if member.fields or member.extra is not None else "{}"
         fields = [
             f"{_name(name)}{'' if each.is_required else '?'}: {self.text(each.type, depth + 1)}"

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._base.text import cut, json_text, near, visible, visible_lines
-from .._data.declared import declared_schema
+from .._data.flow_declarations import declared_schema
 from .._data.secrets import Secrets, flow_secrets, secrets_of
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
@@ -24,13 +24,13 @@ from ..types import FlowResult
 from ..types.tools import ToolResult
 from .variables import flow_variables
 
-_LONGEST_NAME = 64
-_LONGEST_DESCRIPTION = 1_024
+_MAX_NAME_LENGTH = 64
+_MAX_DESCRIPTION_LENGTH = 1_024
 """Some APIs refuse longer ones."""
 _MAX_STEPS = 8
 """Maximum number of steps in the description of a flow that has none."""
 _MAX_FAULTS = 20
-_LONGEST_VALUE = 80
+_MAX_VALUE_LENGTH = 80
 
 
 WAIT_RUN = "wait_run"
@@ -142,7 +142,7 @@ def _line(fault: Mismatch) -> str:
     value = shown(fault.value)
     has_value = fault.message.startswith(value) or fault.message.endswith((f"this is {value}", "is missing"))
     is_of_value = fault.key is None and not has_value
-    got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _LONGEST_VALUE)})" if is_of_value else ""
+    got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _MAX_VALUE_LENGTH)})" if is_of_value else ""
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
 
@@ -214,11 +214,11 @@ def _description(flow: Mapping[str, Any], name: str) -> str:
     for key in ("description", "title"):
         text = flow.get(key)
         if isinstance(text, str) and text.strip():
-            return cut(visible_lines(text.strip()), _LONGEST_DESCRIPTION)
+            return cut(visible_lines(text.strip()), _MAX_DESCRIPTION_LENGTH)
     steps = [f"{key} ({step.value.get('component')})" for key, step in FlowSteps(flow).by_id.items()]
     more = f" and {len(steps) - _MAX_STEPS} more" if len(steps) > _MAX_STEPS else ""
     what = f", which has the steps {', '.join(steps[:_MAX_STEPS])}{more}" if steps else ""
-    return cut(visible(f"Run the flow {name}{what}."), _LONGEST_DESCRIPTION)
+    return cut(visible(f"Run the flow {name}{what}."), _MAX_DESCRIPTION_LENGTH)
 
 
 def outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,7 +260,7 @@ def tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
     """
     name = flow.get("name")
     given = name if isinstance(name, str) and name.strip() else PurePath(source).stem if source else ""
-    plain = re.sub(r"[^A-Za-z0-9-]+", "_", given).strip("_-")[:_LONGEST_NAME].rstrip("_-")
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", given).strip("_-")[:_MAX_NAME_LENGTH].rstrip("_-")
     return plain or "flow"
 
 
@@ -268,13 +268,13 @@ def unique_name(name: str, taken: Collection[str]) -> str:
     """Return a name that is not taken: the name itself, or the name with a number."""
     if name not in taken:
         return name
-    numbered = (f"{name[: _LONGEST_NAME - 1 - len(str(each))]}_{each}" for each in range(2, len(taken) + 3))
+    numbered = (f"{name[: _MAX_NAME_LENGTH - 1 - len(str(each))]}_{each}" for each in range(2, len(taken) + 3))
     return next(each for each in numbered if each not in taken)
 
 
 def unknown_tool(name: object, names: Collection[str]) -> str:
     """Return what a model is told that calls a tool that does not exist."""
-    return f"there is no tool {visible(cut(str(name), _LONGEST_NAME))!r}; {near(str(name), names, 'tools')}"
+    return f"there is no tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {near(str(name), names, 'tools')}"
 
 
 def result_text(result: FlowResult, output: str) -> str:

@@ -20,12 +20,12 @@ from .requests import RunArguments
 if TYPE_CHECKING:
     import hashlib
 
-    from .._runs.additions import Origin
+    from .._runs.client_metadata import Origin
     from ..types import FlowVariable
 else:
     hashlib = lazy_module("hashlib")
 
-_LONGEST = 512
+_MAX_LENGTH = 512
 """Maximum number of characters of a key and of a scope."""
 
 
@@ -78,8 +78,8 @@ def check_scope(scope: object) -> str:
 
 def _checked(value: object, what: str) -> str:
     text = check_text(value, what)
-    if len(text) > _LONGEST:
-        raise InvalidArgumentError(f"{what} has {len(text)} characters; {_LONGEST} are allowed")
+    if len(text) > _MAX_LENGTH:
+        raise InvalidArgumentError(f"{what} has {len(text)} characters; {_MAX_LENGTH} are allowed")
     return text
 
 

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .._data.arguments import check_flag, check_integer, check_text, wrong
-from .._data.objects import DataObject, is_data_object
+from .._data.json_encoding import DataObject, is_data_object
 from .._data.values import INPUT_DEPTH, check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.file import load_file, parse_json

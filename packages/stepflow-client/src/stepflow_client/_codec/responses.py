@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .. import errors, types
 from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
-from .._data.reading import PLAIN, Reading
+from .._data.output_decoder import PLAIN, OutputDecoder
 from .._data.values import restored
 from ..types.models import decoded
 from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
@@ -23,7 +23,7 @@ from .json_bodies import build
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
-    from .._runs import additions, pins
+    from .._runs import client_metadata, pins
     from ..types import (
         CreateRunResponse,
         FlowError,
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     )
     from ..types.history_entry import HistoryEntry
 else:
-    additions, pins = lazy_module("stepflow_client._runs.additions"), lazy_module("stepflow_client._runs.pins")
+    client_metadata, pins = (
+        lazy_module("stepflow_client._runs.client_metadata"),
+        lazy_module("stepflow_client._runs.pins"),
+    )
 
 Run = TypeVar("Run", bound="RunDetails")
 
@@ -182,7 +185,7 @@ def stored_flow(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def arguments(
-    run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None, origin: additions.Origin | None = None
+    run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None, origin: client_metadata.Origin | None = None
 ) -> RunArguments:
     """Return the arguments a run was started with.
 
@@ -245,14 +248,14 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow
         ValueError: If the response is about another flow.
     """
     content = answer["flow"]
-    written = additions.as_written(content) if isinstance(content, dict) else content
+    written = client_metadata.as_written(content) if isinstance(content, dict) else content
     stored = decoded(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
     return stored
 
 
-def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsResponse:
+def items(run_id: str, answers: Any, reading: OutputDecoder = PLAIN) -> ListItemsResponse:
     """Read the items of a run, in the order of their inputs. Each item is built when it is first accessed."""
     answers = checked_items(answers)
     order = [answer["itemIndex"] for answer in answers]
@@ -262,7 +265,7 @@ def items(run_id: str, answers: Any, reading: Reading = PLAIN) -> ListItemsRespo
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
 
 
-def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunItem:
+def item(run_id: str, answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> RunItem:
     """Read one item. It has no output and no error while it is running."""
     status = read_status(answer["status"])
     output = reading.flow_output(answer.get("output")) if status.is_finished else None
@@ -271,7 +274,7 @@ def item(run_id: str, answer: dict[str, Any], reading: Reading = PLAIN) -> RunIt
     return decoded(types.RunItem, answer, **known)
 
 
-def results(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> list[FlowResult]:
+def results(listed: ListItemsResponse, status: ExecutionStatus, reading: OutputDecoder = PLAIN) -> list[FlowResult]:
     """Return the results of a finished run.
 
     In a run that was cancelled or could not start, an item may still be marked as running. It gets the status of the
@@ -299,7 +302,7 @@ _COMPLETED = frozenset({2, "completed"})
 """The values with which servers mark an item as completed."""
 
 
-def completed_outputs(listed: ListItemsResponse, reading: Reading = PLAIN) -> list[Any] | None:
+def completed_outputs(listed: ListItemsResponse, reading: OutputDecoder = PLAIN) -> list[Any] | None:
     """Return the output of each item of a run if all of them have completed; otherwise None. No items are built."""
     entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
@@ -309,7 +312,7 @@ def completed_outputs(listed: ListItemsResponse, reading: Reading = PLAIN) -> li
         return build(lambda _: reading.flow_outputs(outputs), {}, f"GET /runs/{listed.run_id}/items")
 
 
-def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
+def single_result(run: Started, reading: OutputDecoder = PLAIN) -> FlowResult | None:
     """Return the result of a newly created run of one item, if it succeeded at once; otherwise None."""
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
@@ -324,7 +327,7 @@ def single_result(run: Started, reading: Reading = PLAIN) -> FlowResult | None:
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
-def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Reading = PLAIN) -> FlowResult:
+def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: OutputDecoder = PLAIN) -> FlowResult:
     """Return the result of a finished run of one item.
 
     Raises:
@@ -338,7 +341,7 @@ def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Rea
     return found[0]
 
 
-def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
+def failure(answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> FlowError:
     """Read the error of a failed item or step. Secrets quoted in it are hidden."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
@@ -358,14 +361,14 @@ def failure(answer: dict[str, Any], reading: Reading = PLAIN) -> FlowError:
     )
 
 
-def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: Reading = PLAIN) -> ListStepsResponse:
+def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: OutputDecoder = PLAIN) -> ListStepsResponse:
     """Read the steps of a run, sorted by item, then in the order of the flow."""
     read = [step(answer, reading) for answer in answers]
     read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
     return types.ListStepsResponse(run_id=run_id, steps=read)
 
 
-def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
+def step(answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> StepDetails:
     """Read one step."""
     known: dict[str, Any] = {"component": answer.get("component") or None}
     known["error"] = failure(answer, reading) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
@@ -375,7 +378,7 @@ def step(answer: dict[str, Any], reading: Reading = PLAIN) -> StepDetails:
     return decoded(types.StepDetails, answer, output=reading.step_output(answer.get("output")), **known)
 
 
-def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: Reading = PLAIN) -> StepDetails:
+def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: OutputDecoder = PLAIN) -> StepDetails:
     """Read the requested step.
 
     Raises:

@@ -37,7 +37,7 @@ _HINTS = {
 }
 _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
 """Requests that name a flow or a blob; servers refuse them only for a wrong id."""
-_LONGEST_MESSAGE = 500
+_MAX_MESSAGE_LENGTH = 500
 
 
 def error_for(status: int, content_type: str, content: bytes, asked: str) -> errors.StepflowClientError | None:
@@ -85,7 +85,7 @@ def error_for(status: int, content_type: str, content: bytes, asked: str) -> err
 def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
     text = content.decode("utf-8", "replace").strip()
     if kind == "text/html" or text[:1] == "<":
-        return None, text[:_LONGEST_MESSAGE] or None
+        return None, text[:_MAX_MESSAGE_LENGTH] or None
     try:
         details = json.loads(text) if text[:1] == "{" else None
     except (ValueError, RecursionError):
@@ -103,7 +103,7 @@ def one_line(text: str) -> str:
     """Return a text of a server as one printable line of limited length."""
     # A lone surrogate can neither be printed nor stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
-    return cut(line, _LONGEST_MESSAGE)
+    return cut(line, _MAX_MESSAGE_LENGTH)
 
 
 def _phrase(status: int) -> str:

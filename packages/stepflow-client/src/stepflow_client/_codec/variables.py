@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._data.declared import declared_variables
+from .._data.flow_declarations import declared_variables
 
 if TYPE_CHECKING:
     from ..types import FlowVariable

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from .._checks.type_text import type_text
     from .._codec.requests import check_run_id, completed, environment_variables, run_arguments
     from .._codec.variables import flow_variables
-    from .._concurrency.gather import sync_together
+    from .._concurrency.gather import sync_gather
     from .._concurrency.input_checks import async_checked
     from .._data.arguments import check_instance, check_mapping, check_text
+    from .._data.json_encoding import is_data_object
     from .._data.merge_patch import merge_patch, merged
-    from .._data.objects import is_data_object
-    from .._data.reading import PLAIN, Reading
+    from .._data.output_decoder import PLAIN, OutputDecoder
     from .._data.run_query import QUERY_FIELDS, RunQuery, quoted, read_query
     from .._data.toml_reader import parse_toml
     from .._data.values import check_json, encode, merge_overrides
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
     from .._rules.batch_count import BatchCount
     from .._rules.deadline import deadline_of, deadline_scope
     from .._rules.ending import is_given_up
-    from .._rules.failure_groups import MOST_SHOWN, FailureGroup, FailureGroups, failure_groups
+    from .._rules.failure_groups import MAX_GROUPS_SHOWN, FailureGroup, FailureGroups, failure_groups
     from .._rules.server_advice import ANOTHER_SERVICE, refused
     from .._rules.step_times import ItemTime, ItemTimes, StepTime, StepTimes
-    from .._runs.additions import as_stored, examples_of, without_cases
     from .._runs.causes import ItemCauses
+    from .._runs.client_metadata import as_stored, examples_of, without_cases
     from .._runs.initial_progress import progress_of
     from .._runs.refusals import FailureHints
     from .._runs.resolving import ResolvedInput
@@ -66,23 +66,108 @@ if TYPE_CHECKING:
     from ..testing.case_runs import executes_all
 
 __all__ = [
-    "ABSENT", "ANOTHER_SERVICE", "GOES_ON", "MOST_SHOWN", "PLAIN", "QUERY_FIELDS",
-    "BatchCount", "FailureGroup", "FailureGroups",
-    "FailureHints", "FlowModel", "FlowTypes", "Followed", "ItemCauses", "ItemTime", "ItemTimes", "Journal",
-    "OutcomeFormat", "Read", "Reading", "ResolvedInput", "RunQuery",
-    "RunReader", "RunWatcher", "ServerConfig", "SnapshotReader",
-    "Step", "StepTime", "StepTimes", "StepTypes", "as_stored", "async_checked", "certificate_problem", "changes",
-    "check_instance", "check_json", "check_mapping", "check_run_id", "check_text", "check_timeout",
-    "collector_paused", "completed", "corrected", "deadline_of", "deadline_scope", "edit_of", "encode",
-    "environment_settings", "environment_variables", "examples_of", "excerpt_of", "executes_all", "expectation_of",
-    "failure_groups", "find_in", "find_in_config", "flow_result", "flow_variables", "flow_within", "infer_in",
-    "input_of_uses", "install_command", "is_data_object", "is_given_up", "is_lost", "is_read_once", "junit_xml",
-    "listening", "logger_of", "merge_overrides", "merge_patch", "merged", "names_of", "near_file", "nearest_file",
-    "node_of_inner", "open_marks", "output_format_of", "parse_toml", "parse_url", "passing_lines", "progress_of",
-    "quoted", "read", "read_outcomes", "read_query",
-    "recovery_warnings", "refused", "result_of", "run_arguments", "same_server", "suppressions_in",
-    "sync_together", "tests_in", "type_flow", "type_text", "user_folder", "value_changes", "variable_type", "with_hint",
-    "without_cases", "write_yaml",
+    "ABSENT",
+    "ANOTHER_SERVICE",
+    "GOES_ON",
+    "MAX_GROUPS_SHOWN",
+    "PLAIN",
+    "QUERY_FIELDS",
+    "BatchCount",
+    "FailureGroup",
+    "FailureGroups",
+    "FailureHints",
+    "FlowModel",
+    "FlowTypes",
+    "Followed",
+    "ItemCauses",
+    "ItemTime",
+    "ItemTimes",
+    "Journal",
+    "OutcomeFormat",
+    "OutputDecoder",
+    "Read",
+    "ResolvedInput",
+    "RunQuery",
+    "RunReader",
+    "RunWatcher",
+    "ServerConfig",
+    "SnapshotReader",
+    "Step",
+    "StepTime",
+    "StepTimes",
+    "StepTypes",
+    "as_stored",
+    "async_checked",
+    "certificate_problem",
+    "changes",
+    "check_instance",
+    "check_json",
+    "check_mapping",
+    "check_run_id",
+    "check_text",
+    "check_timeout",
+    "collector_paused",
+    "completed",
+    "corrected",
+    "deadline_of",
+    "deadline_scope",
+    "edit_of",
+    "encode",
+    "environment_settings",
+    "environment_variables",
+    "examples_of",
+    "excerpt_of",
+    "executes_all",
+    "expectation_of",
+    "failure_groups",
+    "find_in",
+    "find_in_config",
+    "flow_result",
+    "flow_variables",
+    "flow_within",
+    "infer_in",
+    "input_of_uses",
+    "install_command",
+    "is_data_object",
+    "is_given_up",
+    "is_lost",
+    "is_read_once",
+    "junit_xml",
+    "listening",
+    "logger_of",
+    "merge_overrides",
+    "merge_patch",
+    "merged",
+    "names_of",
+    "near_file",
+    "nearest_file",
+    "node_of_inner",
+    "open_marks",
+    "output_format_of",
+    "parse_toml",
+    "parse_url",
+    "passing_lines",
+    "progress_of",
+    "quoted",
+    "read",
+    "read_outcomes",
+    "read_query",
+    "recovery_warnings",
+    "refused",
+    "result_of",
+    "run_arguments",
+    "same_server",
+    "suppressions_in",
+    "sync_gather",
+    "tests_in",
+    "type_flow",
+    "type_text",
+    "user_folder",
+    "value_changes",
+    "variable_type",
+    "with_hint",
+    "without_cases",
+    "write_yaml",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(
@@ -109,12 +194,12 @@ __getattr__, __dir__ = lazy_names(
         "._checks.type_text": ["type_text"],
         "._codec.requests": ["check_run_id", "completed", "environment_variables", "run_arguments"],
         "._codec.variables": ["flow_variables"],
-        "._concurrency.gather": ["sync_together"],
+        "._concurrency.gather": ["sync_gather"],
         "._concurrency.input_checks": ["async_checked"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],
         "._data.merge_patch": ["merge_patch", "merged"],
-        "._data.objects": ["is_data_object"],
-        "._data.reading": ["PLAIN", "Reading"],
+        "._data.json_encoding": ["is_data_object"],
+        "._data.output_decoder": ["PLAIN", "OutputDecoder"],
         "._data.run_query": ["QUERY_FIELDS", "RunQuery", "quoted", "read_query"],
         "._data.toml_reader": ["parse_toml"],
         "._data.values": ["check_json", "encode", "merge_overrides"],
@@ -131,10 +216,10 @@ __getattr__, __dir__ = lazy_names(
         "._rules.batch_count": ["BatchCount"],
         "._rules.deadline": ["deadline_of", "deadline_scope"],
         "._rules.ending": ["is_given_up"],
-        "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MOST_SHOWN", "failure_groups"],
+        "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "failure_groups"],
         "._rules.server_advice": ["ANOTHER_SERVICE", "refused"],
         "._rules.step_times": ["ItemTime", "ItemTimes", "StepTime", "StepTimes"],
-        "._runs.additions": ["as_stored", "examples_of", "without_cases"],
+        "._runs.client_metadata": ["as_stored", "examples_of", "without_cases"],
         "._runs.causes": ["ItemCauses"],
         "._runs.initial_progress": ["progress_of"],
         "._runs.refusals": ["FailureHints"],

@@ -19,7 +19,7 @@ else:
 Answer = TypeVar("Answer")
 
 
-async def async_together(calls: Sequence[Callable[[], Awaitable[Answer]]], at_once: int) -> list[Answer]:
+async def async_gather(calls: Sequence[Callable[[], Awaitable[Answer]]], at_once: int) -> list[Answer]:
     """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
     free = asyncio.Semaphore(at_once)
 
@@ -30,7 +30,7 @@ async def async_together(calls: Sequence[Callable[[], Awaitable[Answer]]], at_on
     return await asyncio.gather(*map(one, calls))
 
 
-def sync_together(calls: Sequence[Callable[[], Answer]], at_once: int) -> list[Answer]:
+def sync_gather(calls: Sequence[Callable[[], Answer]], at_once: int) -> list[Answer]:
     """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from .declared import (
+from .flow_declarations import (
     ALTERNATIVES,
     declared_schema,
     definitions_in,
@@ -27,7 +27,7 @@ HIDDEN_IN_URL = f"://{HIDDEN}@"
 """A URL whose user and password are hidden."""
 _SHORT = 4
 """Texts with fewer characters are hidden only as whole words, because they occur inside many words."""
-_LONGEST_CUT = 1_000
+_MAX_CUT_LENGTH = 1_000
 """Maximum length of the part of a secret that is searched for at the end of a shortened message. Messages are shortened
 to half of this."""
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
@@ -89,7 +89,7 @@ class Secrets:
         if text.endswith("…"):
             # A shortened message may end inside a secret.
             for secret in self._texts:
-                for length in range(min(len(secret), len(text), _LONGEST_CUT) - 1, _SHORT - 1, -1):
+                for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _SHORT - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
                         return f"{text[: -length - 1]}{HIDDEN}…"
         return text

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._base.basic_errors import FlowFileError
 
-_DEEPEST = 20
+_MAX_DEPTH = 20
 """Maximum nesting of tables and lists; settings need four levels."""
 _TWICE = (
     ("Cannot overwrite a value", "a key stands twice in one table"),
@@ -56,7 +56,7 @@ def _problem(said: str) -> str:
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         level = [
             below
             for each in level

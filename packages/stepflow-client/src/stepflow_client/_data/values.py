@@ -11,7 +11,7 @@ from typing import Any
 from .._base.basic_errors import InvalidArgumentError, StepflowClientError
 from .._base.slices import slices
 from ..flows.expressions import is_expression, write_path
-from .objects import fields_of, is_data_object, is_scalar, text_of
+from .json_encoding import fields_of, is_data_object, is_scalar, text_of
 
 LARGEST_EXACT_INTEGER = 2**53
 """Beyond this, a float cannot represent every integer. Current servers use floats for all numbers."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
-_MOST_VALUES = 1_000_000
+_MAX_VALUES = 1_000_000
 """Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
 limit."""
 
@@ -178,8 +178,8 @@ class YamlReader:
         for child in children:
             total += self.size(child)
         self.open.discard(id(node))
-        if total - self.distinct > _MOST_VALUES:
-            self.fail(node, f"its aliases unfold to more than {_MOST_VALUES:,} values")
+        if total - self.distinct > _MAX_VALUES:
+            self.fail(node, f"its aliases unfold to more than {_MAX_VALUES:,} values")
         self.sizes[id(node)] = total
         return total
 
@@ -237,8 +237,8 @@ class YamlReader:
             source = self.pairs(each)
             self.open.discard(id(each))
             self.merged += len(source)
-            if self.merged > _MOST_VALUES:
-                self.fail(each, f"its merges unfold to more than {_MOST_VALUES:,} values")
+            if self.merged > _MAX_VALUES:
+                self.fail(each, f"its merges unfold to more than {_MAX_VALUES:,} values")
             for key, child in source.items():
                 merged.setdefault(key, child)
 

@@ -9,7 +9,7 @@ from ..flows.findings import Finding, Fix
 from ..flows.source import FlowText
 from .text_edits import Edit, apply
 
-_MOST_ROUNDS = 100
+_MAX_ROUNDS = 100
 
 Find = Callable[[FlowText], Sequence[Finding]]
 """A function that returns the findings of a flow."""
@@ -32,7 +32,7 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
     the result changes nothing.
     """
     state = Corrected(flow, find(flow))
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         better = _improved(state, find)
         if better is None:
             break
@@ -46,7 +46,7 @@ def _improved(state: Corrected, find: Find) -> Corrected | None:
     Fixes are tried with those that they make possible; each alone without them, too.
     """
     fixes = _fixes(state)
-    choices = [(each, _MOST_ROUNDS) for each in _parts(fixes)] + [([each], 1) for each in fixes]
+    choices = [(each, _MAX_ROUNDS) for each in _parts(fixes)] + [([each], 1) for each in fixes]
     attempts = (_settled(state, chosen, find, rounds) for chosen, rounds in choices)
     return next((each for each in attempts if each is not None and not _is_worse(each, state)), None)
 

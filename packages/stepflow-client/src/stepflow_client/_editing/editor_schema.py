@@ -28,7 +28,7 @@ _KEPT = (
     "maxProperties", "deprecated",
 )  # fmt: skip
 """Keywords that apply to a value regardless of whether parts of it are expressions."""
-_DEEPEST = 40
+_MAX_DEPTH = 40
 
 
 def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class _Inputs:
 
     def convert(self, schema: Any, depth: int = 0) -> Schema:
         """Return a schema that accepts matching values, expressions, and values that contain expressions."""
-        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return dict(_EXPRESSION)
         if "$ref" in schema:
             return self._referred(schema["$ref"], depth)

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .._data.file_paths import file_path
-from .._data.objects import Builder, DataObject, built, is_data_object
+from .._data.json_encoding import Builder, DataObject, built, is_data_object
 from .._data.values import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.file import load_file, read_file
@@ -27,7 +27,7 @@ from ..flows.file import load_file, read_file
 # Current servers reject the older form of a route with these words; older ones accept the newer form, without effect.
 REFUSED_ROUTE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
-_MOST_BYTES = 16 * 1024 * 1024
+_MAX_BYTES = 16 * 1024 * 1024
 """The part of a file that is read for the runtime's own information."""
 _VARIABLE = re.compile(r"\$\{(\w+)")
 # Plugins of these types have a queue from which workers take their tasks, wherever the workers are started.
@@ -289,7 +289,7 @@ def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        return read_file(path)[:_MOST_BYTES].decode("utf-8", "replace")
+        return read_file(path)[:_MAX_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError as error:
         missing = FlowFileNotFoundError(f"there is no configuration file {path}", path=str(path))
         missing.hint = error.hint

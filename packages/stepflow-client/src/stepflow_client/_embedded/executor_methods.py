@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
-from .._base.near_names import Guiding
+from .._base.near_names import SuggestsNames
 from .._rules.deadline import deadline_of
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
@@ -69,7 +69,7 @@ def _forwarded_stream(
     return call
 
 
-class EmbeddedExecutor(Guiding):
+class EmbeddedExecutor(SuggestsNames):
     """Runs flows on the embedded server; base class of the runtime."""
 
     def __init__(self) -> None:

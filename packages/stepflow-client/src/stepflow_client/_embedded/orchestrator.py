@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOST_SERVERS = 64
+_MAX_SERVERS = 64
 # If a process is killed, its watchdog ends its server in less time than this.
 _ORPHAN_SECONDS = 5.0
 _POLL_SECONDS = 0.05
@@ -47,7 +47,7 @@ def claim_name(store: Path | None) -> OrchestratorName:
         store: The file of the store; None for a store of another kind, whose servers get new names.
     """
     if store is not None:
-        for number in range(_MOST_SERVERS):
+        for number in range(_MAX_SERVERS):
             # OSError: the folder is not writable, or its file system does not support locks.
             with suppress(OSError):
                 claimed = _claim(store.with_name(f"{store.name}.orchestrator-{number}"), is_first=number == 0)

@@ -24,7 +24,7 @@ from .messages import (
 from .reader import ResponseReader
 from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
 
-_MOST_UNREAD = 1024 * 1024
+_MAX_UNREAD = 1024 * 1024
 """Maximum number of unread bytes; beyond that, reading is paused, which slows the server down."""
 
 
@@ -239,7 +239,7 @@ class AsyncSocket(asyncio.Protocol):
             return
         self._unread.append(data)
         self._unread_size += len(data)
-        if self._unread_size > _MOST_UNREAD and not self._paused_reading and self._transport is not None:
+        if self._unread_size > _MAX_UNREAD and not self._paused_reading and self._transport is not None:
             self._paused_reading = True
             self._transport.pause_reading()
         self._wake(self._waiter)

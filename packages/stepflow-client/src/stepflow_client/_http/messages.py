@@ -13,13 +13,13 @@ HeaderItems = tuple[tuple[str, str], ...]
 
 _NO_HEADERS: dict[str, str] = {}
 _PHASES = ("connect", "read", "write", "pool")
-_LONGEST_TARGET = 65_536
-_MOST_KNOWN = 8
-MOST_BYTES = 1024**3
+_MAX_TARGET_LENGTH = 65_536
+_MAX_CACHED = 8
+MAX_BYTES = 1024**3
 """Default maximum size of the body of a response in bytes."""
 TLS_RESPONSE = "its response is TLS"
 """What `NotHttp` says of a server that responds to http with TLS."""
-SHORTEST = 0.001
+MIN_TIMEOUT = 0.001
 """Minimum seconds for a phase, even if the deadline has passed: data that has already arrived is still read."""
 
 
@@ -124,7 +124,7 @@ class HttpRequest(NamedTuple):
     """Whether sending the request twice has the same effect as sending it once."""
     deadline: float | None = None
     """The caller's deadline, by `time.monotonic()`; it limits every phase."""
-    max_response_bytes: int = MOST_BYTES
+    max_response_bytes: int = MAX_BYTES
     """Maximum size of the body of the response in bytes; for a stream, of the data between two events."""
     server: int | None = None
     """The number of the preferred server, in a list of servers; it is used if it is available. None for any."""
@@ -141,7 +141,7 @@ class HttpRequest(NamedTuple):
         """
         if self.deadline is None:
             return seconds
-        return min(seconds, max(self.deadline - time.monotonic(), SHORTEST))
+        return min(seconds, max(self.deadline - time.monotonic(), MIN_TIMEOUT))
 
     def check_deadline(self) -> None:
         """Raise if the caller's deadline has passed before the response is complete: a server may never stop sending.
@@ -194,14 +194,14 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict
         CannotSend: If the request cannot be sent.
     """
     target = f"{root_path}{request.path}?{request.query}" if request.query else root_path + request.path
-    if len(target) > _LONGEST_TARGET:
+    if len(target) > _MAX_TARGET_LENGTH:
         raise CannotSend("its path and query are too long")
     begin = f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii")
     items = tuple(request.headers.items())
     headers = known.get(items)
     if headers is None:
         headers = _header_lines(items)
-        if len(known) >= _MOST_KNOWN:
+        if len(known) >= _MAX_CACHED:
             known.clear()
         known[items] = headers
     if request.content or request.method in ("POST", "PUT", "PATCH"):

@@ -10,13 +10,13 @@ import httptools
 from .._base.text import visible
 from .messages import TLS_RESPONSE, ConnectionBroken, HttpError, NotHttp, TooLarge
 
-LONGEST_HEAD = 128 * 1024
+MAX_HEAD_LENGTH = 128 * 1024
 """Maximum number of bytes without any body data: a status line and headers, interim responses, trailers."""
-LONGEST_FIELD = 64 * 1024
+MAX_FIELD_LENGTH = 64 * 1024
 """Maximum size of the value of a header or trailer in bytes."""
-MOST_FIELDS = 256
+MAX_FIELDS = 256
 """Maximum number of headers and trailers of a response, including those of its interim responses."""
-MOST_INTERIM = 32
+MAX_INTERIM = 32
 """Maximum number of interim responses (1xx) before a response."""
 _SHOWN = 40
 """Maximum number of bytes that a message quotes of what is no response."""
@@ -133,7 +133,7 @@ class ResponseReader:
                 raise TooLarge(f"it has more than {self._most} bytes")
         else:
             self._unframed += came
-            if self._unframed > LONGEST_HEAD:
+            if self._unframed > MAX_HEAD_LENGTH:
                 raise NotHttp(f"it has {self._unframed} bytes without a body")
 
     def _end(self) -> None:
@@ -171,7 +171,7 @@ class ResponseReader:
             return
         self._fields += 1
         self._field_bytes += len(name) + len(value)
-        if self._fields > MOST_FIELDS or len(value) > LONGEST_FIELD or self._field_bytes > LONGEST_HEAD:
+        if self._fields > MAX_FIELDS or len(value) > MAX_FIELD_LENGTH or self._field_bytes > MAX_HEAD_LENGTH:
             self._refuse(NotHttp, f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes")
         fields = self.trailers if self.headers_complete else self.headers
         key, text = _header_name(name), value.decode("latin-1")
@@ -185,7 +185,7 @@ class ResponseReader:
         self.headers_complete = self.status >= 200
         if not self.headers_complete:
             self._interim += 1
-            if self._interim > MOST_INTERIM:
+            if self._interim > MAX_INTERIM:
                 self._refuse(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
             # The parser does not know the request and expects a body now: the connection is not reused.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 API_PATH = "/api/v1"
 _PORTS = {"http": 80, "https": 443}
 _FOR_A_CONNECTION = 600.0
-LONGEST_TIMEOUT = 2_000_000
+MAX_TIMEOUT = 2_000_000
 """Maximum timeout in seconds, and that of phases without a limit: sockets do not accept 2**31 milliseconds or more."""
 
 _HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
@@ -183,12 +183,12 @@ def check_timeout(
         InvalidArgumentError: If it is not a positive number.
     """
     if timeout is None:
-        return Timeouts(LONGEST_TIMEOUT, LONGEST_TIMEOUT, LONGEST_TIMEOUT, LONGEST_TIMEOUT)
+        return Timeouts(MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT)
     if not isinstance(timeout, (int, float)) and hasattr(timeout, "as_dict"):
         phases: dict[str, float] = {}
         for phase, seconds in timeout.as_dict().items():
             phase_name = f"{what}.{phase}"
-            limit = LONGEST_TIMEOUT if seconds is None else check_seconds(seconds, phase_name)
+            limit = MAX_TIMEOUT if seconds is None else check_seconds(seconds, phase_name)
             phases[phase] = _check_longest(limit, phase_name)
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
     seconds = _check_longest(check_seconds(timeout, what), what)
@@ -199,8 +199,8 @@ def check_timeout(
 
 
 def _check_longest(seconds: float, what: str) -> float:
-    if seconds > LONGEST_TIMEOUT:
-        raise InvalidArgumentError(f"{what} is at most {LONGEST_TIMEOUT:,} seconds, not {seconds!r}")
+    if seconds > MAX_TIMEOUT:
+        raise InvalidArgumentError(f"{what} is at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
     return seconds
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .._base.lazy import lazy_module
 from .connecting import sync_connected
 from .messages import (
-    SHORTEST,
+    MIN_TIMEOUT,
     ConnectFailed,
     ConnectionBroken,
     ConnectTimeout,
@@ -110,7 +110,7 @@ class SyncSocket:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             keep_alive(connected)
             if tls is not None:
-                connected.settimeout(max(end - time.monotonic(), SHORTEST))
+                connected.settimeout(max(end - time.monotonic(), MIN_TIMEOUT))
                 connected = tls.wrap_socket(connected, server_hostname=host, suppress_ragged_eofs=False)
             return cls(connected)
         except TimeoutError:

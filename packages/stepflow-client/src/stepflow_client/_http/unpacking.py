@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .messages import Unreadable
 
-_LONGEST_PIECE = 1024 * 1024
+_MAX_PIECE = 1024 * 1024
 """Maximum size of a piece in bytes: a few compressed bytes may expand to gigabytes."""
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
@@ -45,7 +45,7 @@ class Unpacker:
             if piece:
                 yield piece
             data = self._unpacking.unconsumed_tail
-            if not data and len(piece) == _LONGEST_PIECE:
+            if not data and len(piece) == _MAX_PIECE:
                 # There may be more output from the input that has been read.
                 while piece := self._piece(b""):
                     yield piece
@@ -67,7 +67,7 @@ class Unpacker:
         assert self._unpacking is not None
         first, self._began = not self._began, True
         try:
-            return self._unpacking.decompress(data, _LONGEST_PIECE)
+            return self._unpacking.decompress(data, _MAX_PIECE)
         except zlib.error as error:
             if first and self._formats and len(self._formats) > 1:
                 # Some servers send deflate data without the zlib header.

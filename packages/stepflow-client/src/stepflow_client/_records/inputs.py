@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, wrong
-from .._data.declared import declared_schema, fields_of
+from .._data.flow_declarations import declared_schema, fields_of
 from .._data.syntax_faults import json_fault
 from ..errors import FlowFileError
 from ..flows.file import (

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, check_mapping, wrong
-from .._data.declared import declared_schema, fields_of
+from .._data.flow_declarations import declared_schema, fields_of
 from .._data.yaml_writer import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.flow_argument import FlowSource, load_flow

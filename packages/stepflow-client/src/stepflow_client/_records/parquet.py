@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from .._base.installing import install_command
-from .._data.objects import is_scalar, text_of
+from .._data.json_encoding import is_scalar, text_of
 from ..errors import FlowFileError
 
 _ROWS = 1000

@@ -16,7 +16,7 @@ _WANTED = 1.0
 _LANES, _SINGLE_LANES = 4, 40
 """Number of chunks in flight per server: usually, and if each input is a run of its own. (Servers execute ten items of
 a run at a time.)"""
-_MOST_READ = 128
+_MAX_PER_REQUEST = 128
 """Maximum number of inputs to read in one go."""
 _SHARE = 16
 """The inputs read in one go should take at most 1/16 of a chunk's bytes, estimated from the previous inputs."""
@@ -111,7 +111,7 @@ class ReadAhead:
     def note(self, count: int, size: int) -> None:
         """Record the size of inputs that were read in one go."""
         fitting = self.most_bytes // _SHARE * count // max(size, 1)
-        self.count = max(1, min(fitting, 2 * self.count, _MOST_READ))
+        self.count = max(1, min(fitting, 2 * self.count, _MAX_PER_REQUEST))
 
 
 def lanes_of(max_concurrency: int | None, servers: int = 1, *, single: bool = False) -> list[int | None]:

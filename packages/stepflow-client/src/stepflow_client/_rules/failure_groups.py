@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from ..types.account import FailedItems
     from ..types.results import FlowError
 
-MOST_SHOWN = 5
+MAX_GROUPS_SHOWN = 5
 """Maximum number of groups that views list; the others are only counted."""
 _MAX_INDEXES = 20
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 """Number of items that the text of a group names."""
-_MOST_WORDS = 50
+_MAX_WORDS = 50
 """Number of words of a message that are compared; the rest counts as one."""
-_MOST_SHAPES = 200
+_MAX_SHAPES = 200
 """Maximum number of different messages with one code; failures that fit none of them join the last."""
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 """The parts of a message that never distinguish causes: numbers and quoted texts."""
@@ -56,7 +56,7 @@ class FailureGroup:
     def __str__(self) -> str:
         """Return one line, such as `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
         where = "" if self.step_id is None else f"step {self.step_id!r}: "
-        named = ", ".join(map(str, self.indexes[:_MOST_NAMED])) + (", ..." if len(self.indexes) > _MOST_NAMED else "")
+        named = ", ".join(map(str, self.indexes[:_MAX_NAMED])) + (", ..." if len(self.indexes) > _MAX_NAMED else "")
         noun = "item" if len(self.indexes) == 1 else "items"
         return f"{len(self.indexes):,} x {where}{self.message} ({noun} {named})"
 
@@ -114,7 +114,7 @@ class FailureGroups:
         shape = self._known.get((code, message))
         if shape is None:
             shape = self._shape_of(code, [_VARYING.sub("#", word) for word in _words(error.message)])
-            if len(self._known) < _MOST_SHAPES:
+            if len(self._known) < _MAX_SHAPES:
                 self._known[code, message] = shape
         group = shape.by_step.get(error.step_id)
         if group is None:
@@ -128,7 +128,7 @@ class FailureGroups:
     def _shape_of(self, code: str, words: list[str]) -> _Shape:
         shapes = self._shapes.setdefault(code, [])
         found = next((shape for shape in shapes if shape.fits(words)), None)
-        if found is None and len(shapes) < _MOST_SHAPES:
+        if found is None and len(shapes) < _MAX_SHAPES:
             shapes.append(_Shape(words))
         return found or shapes[-1]
 
@@ -151,8 +151,8 @@ class FailureGroups:
     def lines(self) -> list[str]:
         """Return a line for each of the largest groups, one for the others, and one for each status without errors."""
         groups = self.groups()
-        lines = [str(group) for group in groups[:MOST_SHOWN]]
-        left = groups[MOST_SHOWN:]
+        lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
+        left = groups[MAX_GROUPS_SHOWN:]
         if left:
             lines.append(f"{sum(len(group.indexes) for group in left):,} x {len(left)} more errors")
         return lines + [f"{count:,} x {status}" for status, count in self._without_error.items()]
@@ -181,7 +181,7 @@ def _joined(named: FailureGroup, unnamed: FailureGroup) -> FailureGroup:
 
 def _words(message: str) -> list[str]:
     words = _WORD.findall(message)
-    return words if len(words) <= _MOST_WORDS else [*words[:_MOST_WORDS], " ".join(words[_MOST_WORDS:])]
+    return words if len(words) <= _MAX_WORDS else [*words[:_MAX_WORDS], " ".join(words[_MAX_WORDS:])]
 
 
 def _shared(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:

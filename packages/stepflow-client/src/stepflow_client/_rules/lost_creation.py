@@ -16,7 +16,7 @@ from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError
 
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
-_MOST_OWNED, _MOST_FLOWS = 50_000, 1_000
+_MAX_OWNED, _MAX_FLOWS = 50_000, 1_000
 """Maximum number of runs, and of flows shared by calls, that a client remembers as its own."""
 
 
@@ -142,14 +142,14 @@ class RunRegistry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tag = os.urandom(16).hex()
-        self._shared: Newest[bytes, str] = Newest(_MOST_FLOWS)
+        self._shared: Newest[bytes, str] = Newest(_MAX_FLOWS)
         self._storing: set[bytes] = set()
-        self._ours: Newest[str, None] = Newest(_MOST_OWNED)
-        self._owned: Newest[str, None] = Newest(_MOST_OWNED)
-        self._newest: Newest[str, str] = Newest(_MOST_FLOWS)
+        self._ours: Newest[str, None] = Newest(_MAX_OWNED)
+        self._owned: Newest[str, None] = Newest(_MAX_OWNED)
+        self._newest: Newest[str, str] = Newest(_MAX_FLOWS)
         """The newest run of each flow that belongs to a call. (Ids of version 7 are in the order of their times.)"""
         self._open: dict[str, set[Call]] = {}
-        self._resent: Newest[str, None] = Newest(_MOST_FLOWS)
+        self._resent: Newest[str, None] = Newest(_MAX_FLOWS)
         """Flows for which a repeated request may have created more runs than the call knows of."""
 
     # Flows

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from .._base.newest import Newest
 from .lost_creation import this_process
 
-_MOST_RUNS = 50_000
+_MAX_RUNS = 50_000
 
 
 class Spread:
@@ -25,7 +25,7 @@ class Spread:
         self._turn = 0
         self._process = this_process()
         self._loads = [0] * count
-        self._homes: Newest[str, int] = Newest(_MOST_RUNS)
+        self._homes: Newest[str, int] = Newest(_MAX_RUNS)
 
     @contextmanager
     def placed(self, servers: Collection[int]) -> Iterator[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_instances, check_integer
-from .._data.declared import declared_variables
+from .._data.flow_declarations import declared_variables
 from .._data.secrets import HIDDEN, hidden_mark, is_hidden
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError

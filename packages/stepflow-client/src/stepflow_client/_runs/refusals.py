@@ -17,7 +17,7 @@ from ..types.statuses import NO_ROUTE
 if TYPE_CHECKING:
     from ..types.results import FlowError
 
-_LONGEST = 80
+_MAX_LENGTH = 80
 
 Schemas = Mapping[str, Any]
 """The input schemas of components by their path in flows."""
@@ -122,7 +122,7 @@ def missing_field(reads: Iterable[Reference], input: Any) -> tuple[str, str] | N
         if path and isinstance(path[0], str) and path[0] not in input:
             there = nearest(path[0], input)
             what = f"has {', '.join(map(str, input))}" if input else "is empty"
-            said = f"the flow reads {path[0]} of its input, which {cut(what, _LONGEST)}"
+            said = f"the flow reads {path[0]} of its input, which {cut(what, _MAX_LENGTH)}"
             return said, f"write {path[0]} instead of {there}" if there else f"add {path[0]}: ..."
     return None
 

@@ -16,7 +16,7 @@ from ..flows.graph import FlowSteps, reachable, steps_by_id
 from ..flows.matching import equal
 from ..types.comparison import RunDifference
 from ..types.shown import plain_data
-from .additions import origin_of
+from .client_metadata import origin_of
 
 if TYPE_CHECKING:
     from ..types import FlowError, RunItem

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from .._data.declared import holds_secret
+from .._data.flow_declarations import holds_secret
 from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, flow_secrets, hidden_flow, variable_schemas
 from ..types.statuses import ExecutionStatus
 

@@ -41,7 +41,7 @@ BYTES, OLD_BYTES = 8 << 20, 1_750_000
 """Maximum size of the inputs of one run in bytes; older servers accept bodies of up to 2 MiB."""
 _MANY = 100
 """Number of inputs from which on their check is long."""
-_AHEAD = 8
+_MAX_CHUNKS_AHEAD = 8
 """Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more)."""
 
 
@@ -159,7 +159,7 @@ class Batch:
         is_ended = not self._left and (self.source.ended or self.failure is not None)
         if is_ended or not self.free or len(self.workers) >= len(self._lanes):
             return False
-        return not self.ordered or self._number - self._next < max(_AHEAD, len(self._lanes))
+        return not self.ordered or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
     def concurrency(self, place: int) -> int | None:
         """Return the `max_concurrency` of a run: that of its lane, or of the whole batch if there is no other run."""

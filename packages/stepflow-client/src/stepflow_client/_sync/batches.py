@@ -23,7 +23,7 @@ from .._rules import operations as api
 from .._rules.backoff import Backoff
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.lost_creation import creation_time
-from .._runs.additions import tagged
+from .._runs.client_metadata import tagged
 from .._telemetry.tracing import annotate, measured_chunk
 from ..errors import (
     AmbiguousRunError,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ..flows.flow_argument import FlowSource
     from ..types import FlowResult, ListItemsResponse, outcomes
     from ..types.outcomes import Outcome
-    from .core import Core
+    from .context import ClientContext
     from .creation import RunCreator
     from .idempotency import KeyedRuns
     from .waiting import Waiter
@@ -57,13 +57,15 @@ else:
 class BatchRunner:
     """Runs a flow on any number of inputs."""
 
-    def __init__(self, core: Core, creator: RunCreator, waiter: Waiter, keyed: Callable[[], KeyedRuns]) -> None:
-        self._connection = core.connection
-        self._flows = core.flows
+    def __init__(
+        self, context: ClientContext, creator: RunCreator, waiter: Waiter, keyed: Callable[[], KeyedRuns]
+    ) -> None:
+        self._connection = context.connection
+        self._flows = context.flows
         self._creator = creator
-        self._runs = core.runs
+        self._runs = context.runs
         self._waiter = waiter
-        self._recorder = core.recorder
+        self._recorder = context.recorder
         self._keyed = keyed
 
     def map(

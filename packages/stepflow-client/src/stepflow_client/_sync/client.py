@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._base.near_names import Guiding, guiding, refuse_unknown
+from .._base.near_names import SuggestsNames, refuse_unknown, suggests_names
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
 from .._calls.run_call import ResultCall, RunCall
 from .._codec import json_bodies, requests, responses, typed
 from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
-from .._data.objects import StoredFlowId
+from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import SyncCancelled
@@ -35,8 +35,8 @@ from ..flows.flow_argument import flow_argument, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .core import Core
-from .parts import Parts
+from .context import ClientContext
+from .services import Services
 from .traced_stream import traced_stream
 from .transport.assembly import ConnectionSettings
 
@@ -95,7 +95,7 @@ _UNLABELLED: AbstractContextManager[None] = nullcontext()
 Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
 
 
-class SyncStepflowClient(Guiding, Picklable):
+class SyncStepflowClient(SuggestsNames, Picklable):
     """A client for a Stepflow server, over HTTP.
 
     Example:
@@ -164,7 +164,7 @@ class SyncStepflowClient(Guiding, Picklable):
         InvalidArgumentError: If a setting is invalid.
     """
 
-    @guiding
+    @suggests_names
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = "http://localhost:7837",
@@ -215,16 +215,16 @@ class SyncStepflowClient(Guiding, Picklable):
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._recorder = Recorder(history, self._connection.url)
         exact = check_flag(exact_integers, "exact_integers")
-        self._core = Core(self._connection, self._recorder, exact, idempotency_scope)
-        self._parts = Parts(self._core)
-        self._runs = self._core.runs
+        self._context = ClientContext(self._connection, self._recorder, exact, idempotency_scope)
+        self._services = Services(self._context)
+        self._runs = self._context.runs
 
     def _older_flow_of(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
-        return self._parts.keyed.older_flows.get(run_id) if "keyed" in vars(self._parts) else None
+        return self._services.keyed.older_flows.get(run_id) if "keyed" in vars(self._services) else None
 
     @classmethod
-    @guiding
+    @suggests_names
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
@@ -582,11 +582,11 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
+        creator = self._services.creator if idempotency_key is None else self._services.keyed
         # As `creation_hold_of`, without a call.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._run, creator.start, hold, began, progress)
-        running = partial(run, call) if cache is None else partial(self._parts.cached.run, cache, call, run)
+        running = partial(run, call) if cache is None else partial(self._services.cached.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
         result = running() if is_plain else self._in_scope("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
@@ -610,9 +610,9 @@ class SyncStepflowClient(Guiding, Picklable):
             if progress is False:
                 result = responses.single_result(run, self._connection.reading(run.run_id))
                 if result is None:
-                    result = self._parts.waiter.result_of(run)
+                    result = self._services.waiter.result_of(run)
             else:
-                result = self._parts.reporter.result_of(run, began, progress)
+                result = self._services.reporter.result_of(run, began, progress)
         except SyncCancelled:
             if hold is None:
                 self._cancel_unwanted(run.run_id)
@@ -631,7 +631,7 @@ class SyncStepflowClient(Guiding, Picklable):
         seconds = self._connection.timings.ready_limit
         if wait_for_components is not True:
             seconds = check_seconds(wait_for_components, "wait_for_components")
-        return partial(self._parts.readiness.wait, flow, overrides, seconds)
+        return partial(self._services.readiness.wait, flow, overrides, seconds)
 
     def _cancel_unwanted(self, run_id: str) -> None:
         """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
@@ -715,7 +715,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
         )
-        creator = self._parts.creator if idempotency_key is None else self._parts.keyed
+        creator = self._services.creator if idempotency_key is None else self._services.keyed
         start = partial(creator.start, call, None)
         with call_scope(timeout, limits_requests=False):
             return (self._in_scope("submit", None, start, labels)).run_id
@@ -804,7 +804,7 @@ class SyncStepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached.
         """
         with call_scope(timeout, limits_requests=False):
-            return self._parts.keyed.find(flow, idempotency_key, idempotency_scope)
+            return self._services.keyed.find(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,
@@ -933,9 +933,9 @@ class SyncStepflowClient(Guiding, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._parts.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
+        outcomes = self._services.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
         if progress is not False:
-            outcomes = self._parts.reporter.counted(outcomes, inputs, progress, expected)
+            outcomes = self._services.reporter.counted(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(traced_stream(self._connection, "map", outcomes))
 
     def get_result(
@@ -963,7 +963,7 @@ class SyncStepflowClient(Guiding, Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         call = ResultCall(run_id, wait, timeout, single=True)
-        run, result = self._parts.waiter.recorded("get_result", call, self._parts.waiter.ended_result)
+        run, result = self._services.waiter.recorded("get_result", call, self._services.waiter.ended_result)
         older = self._older_flow_of(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)
         return result if output_type is None else typed.with_typed_output(result, output_type)
@@ -991,7 +991,7 @@ class SyncStepflowClient(Guiding, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        results = self._parts.waiter.results(ResultCall(run_id, wait, timeout))
+        results = self._services.waiter.results(ResultCall(run_id, wait, timeout))
         return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
 
     # Flows
@@ -1012,7 +1012,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return self._core.flows.store_flow(flow)
+            return self._context.flows.store_flow(flow)
 
     def get_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1031,7 +1031,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
         with call_scope(timeout):
-            return self._core.flows.get_flow(flow_id)
+            return self._context.flows.get_flow(flow_id)
 
     def delete_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Ask the server to delete a flow.
@@ -1043,7 +1043,7 @@ class SyncStepflowClient(Guiding, Picklable):
             timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
-            self._core.flows.delete_flow(flow_id)
+            self._context.flows.delete_flow(flow_id)
 
     def get_flow_variables(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> FlowVariables:
         """Return the variables that a stored flow declares, as its author wrote them.
@@ -1058,7 +1058,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return self._core.flows.get_flow_variables(flow_id)
+            return self._context.flows.get_flow_variables(flow_id)
 
     def check(
         self,
@@ -1093,7 +1093,7 @@ class SyncStepflowClient(Guiding, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return self._core.flows.check(flow, offline=offline, type_check=type_check, target=target)
+            return self._context.flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     def validate(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1108,7 +1108,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return self._core.flows.validate(flow)
+            return self._context.flows.validate(flow)
 
     # Creating and reading runs
 
@@ -1159,7 +1159,7 @@ class SyncStepflowClient(Guiding, Picklable):
             requests.check_debug(debug)
             flow_id = requests.check_flow_id(flow_id)
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
-            return self._parts.creator.create_run(flow_id, call)
+            return self._services.creator.create_run(flow_id, call)
 
     def get_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Return the current state of a run.
@@ -1214,7 +1214,7 @@ class SyncStepflowClient(Guiding, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout):
-            return self._parts.snapshots.read(run_id, include, item_index)
+            return self._services.snapshots.read(run_id, include, item_index)
 
     def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
@@ -1270,7 +1270,7 @@ class SyncStepflowClient(Guiding, Picklable):
             listed = self._runs.get_run_steps(run_id, item_index=item_index)
             steps = self._runs.with_kept(listed.run_id, listed.steps)
             listed = replace(listed, steps=steps)
-            return self._parts.timer.timed(listed, timeout) if include_times else listed
+            return self._services.timer.timed(listed, timeout) if include_times else listed
 
     def get_run_arguments(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1287,7 +1287,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return self._parts.snapshots.arguments(run_id)
+            return self._services.snapshots.arguments(run_id)
 
     def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1400,7 +1400,7 @@ class SyncStepflowClient(Guiding, Picklable):
                 runs.)
         """
         with call_scope(timeout):
-            runs = self._core.lister.list_runs(
+            runs = self._context.lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1446,7 +1446,7 @@ class SyncStepflowClient(Guiding, Picklable):
             labels: Return only runs that the client's `history` has with these labels, values by name.
             timeout: Seconds for each request as a whole; None for no limit. Default: the client's timeout.
         """
-        pages = self._core.lister.iter_runs(
+        pages = self._context.lister.iter_runs(
             status,
             page_size=page_size,
             flow_name=flow_name,
@@ -1482,9 +1482,9 @@ class SyncStepflowClient(Guiding, Picklable):
         _check_progress(progress)
         with self._connection.traced("wait_run", kind="INTERNAL") as span:
             if progress is False:
-                run = self._parts.waiter.wait_run(run_id, timeout=timeout)
+                run = self._services.waiter.wait_run(run_id, timeout=timeout)
             else:
-                run = self._parts.reporter.wait_run(run_id, timeout, progress)
+                run = self._services.reporter.wait_run(run_id, timeout, progress)
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.ended(run.run_id, run.status)
         return run
@@ -1542,7 +1542,7 @@ class SyncStepflowClient(Guiding, Picklable):
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the server has no stream of events.
         """
-        events = self._parts.events.run_events(
+        events = self._services.events.run_events(
             run_id,
             after=after,
             include_results=include_results,
@@ -1577,7 +1577,7 @@ class SyncStepflowClient(Guiding, Picklable):
             InvalidArgumentError: If the value cannot be represented in JSON.
         """
         with call_scope(timeout):
-            return self._core.blobs.store_blob(data, filename=filename, blob_type=blob_type)
+            return self._context.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     def get_blob(self, blob_id: str, *, timeout: float | NotGiven | None = NOT_GIVEN) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1590,7 +1590,7 @@ class SyncStepflowClient(Guiding, Picklable):
             NotFoundError: If the server has no such blob.
         """
         with call_scope(timeout):
-            return self._core.blobs.get_blob(blob_id)
+            return self._context.blobs.get_blob(blob_id)
 
     # Running a run again
 
@@ -1628,7 +1628,7 @@ class SyncStepflowClient(Guiding, Picklable):
             max_concurrency=max_concurrency,
             variables_from_env=True,
         )
-        return self._parts.rerunner.plan(asked, timeout=timeout)
+        return self._services.rerunner.plan(asked, timeout=timeout)
 
     def rerun(
         self,
@@ -1722,7 +1722,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_key=idempotency_key,
         )
         with self._recorder.labelling(labels):
-            return self._parts.rerunner.run(asked, timeout=timeout)
+            return self._services.rerunner.run(asked, timeout=timeout)
 
     def start_rerun(
         self,
@@ -1770,7 +1770,7 @@ class SyncStepflowClient(Guiding, Picklable):
             idempotency_key=idempotency_key,
         )
         with self._recorder.labelling(labels):
-            run_ids = self._parts.rerunner.start(asked, timeout=timeout)
+            run_ids = self._services.rerunner.start(asked, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
     # Comparing runs
@@ -1815,7 +1815,7 @@ class SyncStepflowClient(Guiding, Picklable):
         from .comparing import compare_runs
 
         with call_scope(timeout, limits_requests=False):
-            return compare_runs(self._parts.snapshots, (a, b), ignore, items)
+            return compare_runs(self._services.snapshots, (a, b), ignore, items)
 
     def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1850,7 +1850,7 @@ class SyncStepflowClient(Guiding, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
-            account = (self._parts.snapshots.read(run_id, ("account",), item_index)).account
+            account = (self._services.snapshots.read(run_id, ("account",), item_index)).account
             assert account is not None
             return account
 

@@ -18,10 +18,10 @@ from .._base.logging import logger
 from .._base.text import duration_text
 from .._codec import component_list, json_bodies, status_errors
 from .._data.arguments import check_choice, check_integer
-from .._data.reading import PLAIN, PLAIN_UNORDERED, Reading, Readings
+from .._data.output_decoder import PLAIN, PLAIN_UNORDERED, DecoderCache, OutputDecoder
 from .._data.values import decode, decode_raw, encode
 from .._http.messages import (
-    SHORTEST,
+    MIN_TIMEOUT,
     HeaderItems,
     HttpError,
     HttpRequest,
@@ -116,7 +116,7 @@ class Connection:
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, known)
-        self.readings = Readings()
+        self.readings = DecoderCache()
         self._api: Client | None = None
 
     @property
@@ -167,7 +167,7 @@ class Connection:
         answer = self.health()
         return self.dialect.server or recognise(self.url, answer)
 
-    def reading(self, run_id: str | None) -> Reading:
+    def reading(self, run_id: str | None) -> OutputDecoder:
         """Return how to read responses about a run."""
         found, server = self.readings.known.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
@@ -310,7 +310,7 @@ class Connection:
         if limit.whole != math.inf:
             deadline = earlier(deadline, limit.whole)
         if deadline is not None:
-            limit = limit.at_most(max(deadline - time.monotonic(), SHORTEST))
+            limit = limit.at_most(max(deadline - time.monotonic(), MIN_TIMEOUT))
         operation, parts = request.operation, request.parts
         params, headers = parts.get("params"), parts.get("headers")
         return HttpRequest(

@@ -1,6 +1,6 @@
 # Written from _async/event_stream.py by `make generate`. Change that file instead.
 
-"""Reading one stream of server-sent events."""
+"""OutputDecoder one stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 
 from .._codec import json_bodies, status_errors
-from .._http.messages import SHORTEST, HttpError, HttpRequest
+from .._http.messages import MIN_TIMEOUT, HttpError, HttpRequest
 from .._http.sse import EventDecoder
 from .._rules.deadline import has_passed
 from .._rules.operations import Request
@@ -21,7 +21,7 @@ from .connection import Connection
 from .transport.base import Stream
 
 _EVENTS = "text/event-stream"
-_LONGEST_ERROR = 64 * 1024
+_MAX_ERROR_LENGTH = 64 * 1024
 """Maximum number of bytes read from a response that is not a stream of events."""
 
 
@@ -52,7 +52,7 @@ def event_stream(
         try:
             with connection.dialect.stream(sent) as stream:
                 span.note(status_code=stream.status)
-                stream.remaining = max(SHORTEST, min(silence, next_look()))
+                stream.remaining = max(MIN_TIMEOUT, min(silence, next_look()))
                 with closing(unpacked(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     if not _has_events(stream):
                         longest = sent.remaining(min(silence, connection.timeout.read))
@@ -71,7 +71,7 @@ def event_stream(
                             yield None
                         if left <= 0:
                             return
-                        stream.remaining = max(SHORTEST, min(left, next_look()))
+                        stream.remaining = max(MIN_TIMEOUT, min(left, next_look()))
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
@@ -95,7 +95,7 @@ def _error_of(sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limit:
     content, until = b"", time.monotonic() + limit
     for chunk in chunks:
         content += chunk
-        if not chunk or len(content) > _LONGEST_ERROR or has_passed(until):
+        if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
             break
     kind = stream.headers.get("content-type", "")
     problem = status_errors.error_for(stream.status, kind, content, str(sent))

@@ -17,7 +17,7 @@ from .._rules.cursor import Cursor
 from .._rules.deadline import deadline_of
 from .._telemetry.tracing import annotate
 from .following import Follower
-from .following_state import Asked, Tick, Timer
+from .following_state import FollowRequest, Idle, Timer
 
 if TYPE_CHECKING:
     from .. import events
@@ -47,19 +47,21 @@ class EventSource:
         wanted = None if types is None else events.check_event_types(types)
         heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
-        return self._events(Asked(run_id, after, *flags, needs_stream=True, wanted=wanted), Timer(seconds, until))
+        return self._events(
+            FollowRequest(run_id, after, *flags, needs_stream=True, wanted=wanted), Timer(seconds, until)
+        )
 
-    def _events(self, asked: Asked, timer: Timer) -> Generator[RunEvent, None, None]:
-        with closing(self._follower.timed(asked, timer)) as followed:
+    def _events(self, request: FollowRequest, timer: Timer) -> Generator[RunEvent, None, None]:
+        with closing(self._follower.timed(request, timer)) as followed:
             for seen in followed:
-                if not isinstance(seen, Tick):
-                    if seen.type == "run_completed" and seen.run_id == asked.run_id:
+                if not isinstance(seen, Idle):
+                    if seen.type == "run_completed" and seen.run_id == request.run_id:
                         annotate(run_status=seen.status.value)
                         self._recorder.ended(seen.run_id, seen.status)
-                    if asked.wants(seen):
+                    if request.wants(seen):
                         yield seen
                 elif timer.left() <= 0:
-                    yield _heartbeat(asked.run_id, seen.position)
+                    yield _heartbeat(request.run_id, seen.position)
 
 
 def _heartbeat(run_id: str, position: Cursor) -> RunEvent:

@@ -18,7 +18,7 @@ from .._codec import component_list, json_bodies, requests, responses
 from .._codec.variables import flow_variables
 from .._concurrency.input_checks import sync_checked
 from .._data.arguments import check_flags
-from .._data.objects import StoredFlowId
+from .._data.json_encoding import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
 from .._rules import operations as api
 from .._rules.deadline import current_deadline, has_passed
@@ -29,16 +29,16 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import FlowId
-    from .._runs import additions
+    from .._runs import client_metadata
     from ..flows import needs
     from ..flows.flow_argument import FlowSource
     from ..flows.needs import FlowNeeds
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    additions = lazy_module("stepflow_client._runs.additions")
+    client_metadata = lazy_module("stepflow_client._runs.client_metadata")
     needs = lazy_module("stepflow_client.flows.needs")
 
-_MOST_CHECKED, _MOST_FLOWS = 32, 1_000
+_MAX_CHECKED, _MAX_FLOWS = 32, 1_000
 """Maximum number of checked flows and of stored flows that a client remembers."""
 
 _FATAL = (1, "fatal")
@@ -170,16 +170,16 @@ class FlowStore:
             given = requests.of_plain_content(plain)
         elif plain is not None:
             stamp = None
-        content = additions.without_cases(given)
+        content = client_metadata.without_cases(given)
         digest = requests.flow_digest(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.flow_digest(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
-        checked = CheckedFlow(content, digest, additions.examples_of(given))
+        checked = CheckedFlow(content, digest, client_metadata.examples_of(given))
         if stamp is not None:
-            self._checked = {**_newest(self._checked, _MOST_CHECKED), stamp: checked}
+            self._checked = {**_newest(self._checked, _MAX_CHECKED), stamp: checked}
         return checked
 
     def _store(self, flow: CheckedFlow) -> StoreFlowResponse:
@@ -206,13 +206,13 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return self.store_copy(flow, additions.tagged(flow.with_examples, os.urandom(16).hex()))
+            return self.store_copy(flow, client_metadata.tagged(flow.with_examples, os.urandom(16).hex()))
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
             is_first = registry.start_storing(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = additions.tagged(flow.with_examples, registry.shared_tag(digest))
+                    copy = client_metadata.tagged(flow.with_examples, registry.shared_tag(digest))
                     flow_id = self.store_accepted(content, copy, digest)
                     registry.share(digest, flow_id)
                 finally:
@@ -325,7 +325,7 @@ class FlowStore:
 
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Have the server check a flow without storing it."""
-        sent = check_json(additions.without_cases(self.content(flow)), "the flow")
+        sent = check_json(client_metadata.without_cases(self.content(flow)), "the flow")
         found, _ = self._post_flow(sent, dry_run=True)
         return _validation(found)
 
@@ -345,7 +345,7 @@ def _validation(found: list[dict[str, Any]]) -> ValidationResult:
     return json_bodies.build(responses.validation, {"diagnostics": found}, "POST /flows")
 
 
-def _newest(known: Mapping[Key, Value], most: int = _MOST_FLOWS) -> dict[Key, Value]:
+def _newest(known: Mapping[Key, Value], most: int = _MAX_FLOWS) -> dict[Key, Value]:
     """Return the newest entries in a new dict: other threads may be iterating over the old one."""
     return dict(islice(known.items(), max(0, len(known) - most), None))
 

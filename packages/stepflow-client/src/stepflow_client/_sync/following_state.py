@@ -1,6 +1,6 @@
 # Written from _async/following_state.py by `make generate`. Change that file instead.
 
-"""Following a run: what it is asked for, the ticks between its events, and requests of its state."""
+"""Following a run: the request, the pauses between its events, and reads of its state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOLD = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 """The statuses that servers announce with an event."""
 
 
-class Asked(NamedTuple):
+class FollowRequest(NamedTuple):
     """What to follow, and how."""
 
     run_id: str
@@ -43,7 +43,7 @@ class Asked(NamedTuple):
         return self.wanted is None or event.type in self.wanted
 
 
-class Tick(NamedTuple):
+class Idle(NamedTuple):
     """No event has arrived for a while."""
 
     position: Cursor
@@ -103,9 +103,9 @@ def look(runs: RunReader, run_id: str, latest: datetime | None) -> Look:
     return Look(run, runs.ending(run, latest))
 
 
-def ticks(seconds: float, asked: Asked, position: Cursor) -> Generator[Tick, None, None]:
+def ticks(seconds: float, request: FollowRequest, position: Cursor) -> Generator[Idle, None, None]:
     """Sleep for some seconds; yield a tick whenever one is due, and at the end."""
     end = time.monotonic() + seconds
     while (remaining := end - time.monotonic()) > 0:
-        time.sleep(min(remaining, max(asked.next_tick(), 0.0)))
-        yield Tick(position)
+        time.sleep(min(remaining, max(request.next_tick(), 0.0)))
+        yield Idle(position)

@@ -23,7 +23,7 @@ from .._rules.timings import Timings
 from ..errors import ServerConnectionError, StepflowClientError
 from .connection import Connection
 from .event_stream import event_stream
-from .following_state import Asked, Look, Tick, look, ticks
+from .following_state import FollowRequest, Idle, Look, look, ticks
 from .runs import RunReader
 
 if TYPE_CHECKING:
@@ -40,16 +40,16 @@ class StreamedRun:
     Args:
         connection: The connection.
         runs: Reads runs.
-        asked: What to follow.
+        request: What to follow.
         position: Where to start.
     """
 
-    def __init__(self, connection: Connection, runs: RunReader, asked: Asked, position: Cursor) -> None:
+    def __init__(self, connection: Connection, runs: RunReader, request: FollowRequest, position: Cursor) -> None:
         self._connection = connection
         self._runs = runs
-        self._asked = asked
+        self._request = request
         self._begin = self._position = position
-        self._contact = _Contact(connection.timings)
+        self._contact = _StreamHealth(connection.timings)
         self._latest: datetime | None = None
         """The server's time of the last event."""
         self._ended: Look | None = None
@@ -61,7 +61,7 @@ class StreamedRun:
         self._is_over = False
         """Whether the server has sent the run's end, now or again."""
 
-    def follow(self) -> Generator[RunEvent | Tick, None, None]:
+    def follow(self) -> Generator[RunEvent | Idle, None, None]:
         """Yield the events until the run has ended, and ticks while there are none."""
         while True:
             before = self._position
@@ -73,7 +73,7 @@ class StreamedRun:
                     return
                 found = self._found or self._look()
             except TRANSIENT_ERRORS as error:
-                for tick in ticks(self._pause_after(error), self._asked, self._position):
+                for tick in ticks(self._pause_after(error), self._request, self._position):
                     yield tick
                 continue
             self._contact.has_answer()
@@ -82,13 +82,13 @@ class StreamedRun:
                 yield inferred_end(found.run, self._position)
                 return
             if self._is_silent and self._contact.has_repeated and not found.has_ended:
-                yield Tick(self._position, found.run)
+                yield Idle(self._position, found.run)
             if brought_nothing and found.has_ended == (self._ended is not None) and not self._is_silent:
                 # Do not reconnect immediately after a connection that brought no new events.
-                for tick in ticks(self._contact.backoff.next(), self._asked, self._position):
+                for tick in ticks(self._contact.backoff.next(), self._request, self._position):
                     yield tick
             self._ended = found if found.has_ended else None
-            logger.info("the events of run %s ended without its end; asked for again", self._asked.run_id)
+            logger.info("the events of run %s ended without its end; requesting them again", self._request.run_id)
 
     def _has_all(self, found: Look) -> bool:
         """Return whether a run has ended, and every event was yielded, if the last stream brought nothing new.
@@ -103,11 +103,11 @@ class StreamedRun:
             return False
         # The run had ended before this stream was opened, and the server has sent every event: it repeated the last
         # one, or sent nothing for a while. An empty stream closed immediately proves nothing by itself.
-        beyond = isinstance(self._asked.after, int) and self._position == self._begin
+        beyond = isinstance(self._request.after, int) and self._position == self._begin
         if self._is_silent or self._contact.has_repeated or beyond or not found.is_told:
             return True
         if self._contact.is_silent:
-            raise _broke_off(self._asked.run_id, "they end before the run does", self._position)
+            raise _broke_off(self._request.run_id, "they end before the run does", self._position)
         return False
 
     def _pause_after(self, error: StepflowClientError) -> float:
@@ -120,13 +120,13 @@ class StreamedRun:
             raise error
         pause = self._contact.pause_after_failure()
         if pause is None:
-            raise _broke_off(self._asked.run_id, error.message, self._position) from error
+            raise _broke_off(self._request.run_id, error.message, self._position) from error
         # A warning the first time in an outage, to explain why no events arrive.
         log = logger.warning if self._contact.failures == 1 else logger.info
-        log("the events of run %s broke off: %s; asking again", self._asked.run_id, error.message)
+        log("the events of run %s broke off: %s; requesting them again", self._request.run_id, error.message)
         return pause
 
-    def _followed_stream(self) -> Generator[RunEvent | Tick, None, None]:
+    def _followed_stream(self) -> Generator[RunEvent | Idle, None, None]:
         """Yield the new events of one connection, and look at the run beside it when it is silent.
 
         It ends with the stream, with the event of the run's end, or when a look finds that the run has ended.
@@ -135,7 +135,7 @@ class StreamedRun:
         self._found, self._is_silent, before = None, False, self._position
         with closing(self._stream(self._position)) as stream:
             for seen in stream:
-                if not isinstance(seen, Tick):
+                if not isinstance(seen, Idle):
                     event, position = seen
                     self._latest, self._found, self._is_silent = event.timestamp or self._latest, None, False
                     if position != self._position:
@@ -143,7 +143,7 @@ class StreamedRun:
                         yield event
                     # After the yield, because handling an event may take long.
                     self._contact.has_event(is_new=self._position != before)
-                    self._is_over = event.type == "run_completed" and event.run_id == self._asked.run_id
+                    self._is_over = event.type == "run_completed" and event.run_id == self._request.run_id
                     if self._is_over:
                         return
                     continue
@@ -156,10 +156,10 @@ class StreamedRun:
                 if self._found is not None and self._found.has_ended:
                     return
                 past = self._found if self._contact.has_repeated else None
-                yield Tick(self._position, past.run if past is not None else None)
+                yield Idle(self._position, past.run if past is not None else None)
 
     def _look(self) -> Look:
-        return look(self._runs, self._asked.run_id, self._latest)
+        return look(self._runs, self._request.run_id, self._latest)
 
     def _look_beside(self) -> Look | None:
         """Request the state of the run while the stream stays open; None if the server does not tell."""
@@ -171,30 +171,30 @@ class StreamedRun:
             # What a server that cannot be read means is decided when the stream ends.
             return None
 
-    def _stream(self, position: Cursor) -> Generator[tuple[RunEvent, Cursor] | Tick, None, None]:
+    def _stream(self, position: Cursor) -> Generator[tuple[RunEvent, Cursor] | Idle, None, None]:
         """Yield the events of one connection, each with the position after it, until it ends or falls silent.
 
         Events that were handled before are yielded again with the position unchanged. The last value is a tick if the
         connection falls silent.
         """
-        asked, contact, run_id = self._asked, self._contact, self._asked.run_id
+        followed, contact, run_id = self._request, self._contact, self._request.run_id
         request = api.get_run_events(
             run_id,
             since=position.number or None,
-            include_results=asked.include_results or None,
-            include_sub_runs=asked.include_sub_runs or None,
+            include_results=followed.include_results or None,
+            include_sub_runs=followed.include_sub_runs or None,
         )
         skip = position.handled
         frames = event_stream(
             self._connection,
             request,
             contact.longest_silence,
-            lambda: min(contact.look_in, asked.next_tick()),
+            lambda: min(contact.look_in, followed.next_tick()),
         )
         with closing(frames):
             for frame in frames:
                 if frame is None:
-                    yield Tick(position)
+                    yield Idle(position)
                     continue
                 number = json_bodies.build(events.sequence_number, frame, "an event")
                 if number == position.number and skip > 0:
@@ -208,7 +208,7 @@ class StreamedRun:
                 yield json_bodies.build(read, frame, "an event"), position
 
 
-class _Contact:
+class _StreamHealth:
     """Tracks whether the server responds, when to look beside the stream, and how long to wait after a failure.
 
     Args:

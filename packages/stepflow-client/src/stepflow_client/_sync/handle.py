@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
-from .._base.near_names import Guiding
+from .._base.near_names import SuggestsNames
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import typed
 from .._codec.requests import check_run_id
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..types.runs import RunDetails
 
 
-class SyncRunHandle(Guiding, Shown, Generic[OutputT]):
+class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
     """A run: what `start_run` returns, and `handle` for a run that exists. Creating one sends no request.
 
     Example:

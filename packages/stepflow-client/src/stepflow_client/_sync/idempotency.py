@@ -38,7 +38,7 @@ from .._rules.key_lock import (
     Store,
 )
 from .._rules.request_retries import TRANSIENT_ERRORS
-from .._runs.additions import Origin, tagged
+from .._runs.client_metadata import Origin, tagged
 from .._runs.kept_steps import overrides_of_executed
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate
@@ -56,7 +56,7 @@ from .key_records import Keyed, KeyRecords
 if TYPE_CHECKING:
     from ..flows.flow_argument import FlowSource
     from ..types import FlowVariable, RunDetails
-    from .core import Core
+    from .context import ClientContext
     from .creation import RunCreator
 
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
@@ -93,17 +93,17 @@ class KeyedRuns:
     versions of a flow share the marks.
 
     Args:
-        core: What the parts of the client are made of.
+        context: What the parts of the client are made of.
         creator: Creates the runs.
     """
 
-    def __init__(self, core: Core, creator: RunCreator) -> None:
-        self._connection = core.connection
-        self._flows = core.flows
+    def __init__(self, context: ClientContext, creator: RunCreator) -> None:
+        self._connection = context.connection
+        self._flows = context.flows
         self._creator = creator
-        self._records = KeyRecords(core.flows, core.runs, core.lister, core.blobs)
-        self._recorder = core.recorder
-        self._scope = core.key_scope
+        self._records = KeyRecords(context.flows, context.runs, context.lister, context.blobs)
+        self._recorder = context.recorder
+        self._scope = context.key_scope
         self._was_new = False
         """Whether the key of the last call was new: the next call then does not look for a run first."""
         self._sights: Newest[str, Sights] = Newest(_MAX_SIGHTS)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from .. import types
 from .._base.text import no_item
 from .._codec import failed_items, requests, responses
-from .._concurrency.gather import sync_together
+from .._concurrency.gather import sync_gather
 from .._data.arguments import check_choice, check_texts
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.ending import is_given_up
-from .._rules.failure_groups import MOST_SHOWN, failure_groups
-from .._runs.additions import as_written, origin_of, with_kept
+from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
+from .._runs.client_metadata import as_written, origin_of, with_kept
 from .._runs.explanation import accounts_of, explained, needs_schema
 from .._runs.initial_progress import progress_of
 from .._runs.pins import PIN_COMPONENT
@@ -27,15 +27,15 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, U
 from ..flows.components import Components, components_of, schemas_of
 from ..types.snapshot import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
-from .following_state import Asked, Tick
-from .runs import ENDS_ITEMS, MOST_ITEMS_ASKED, MOST_ITEMS_FOR_STEPS
+from .following_state import FollowRequest, Idle
+from .runs import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._data.reading import Reading
+    from .._data.output_decoder import OutputDecoder
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
-    from .core import Core
+    from .context import ClientContext
     from .following import Follower
     from .runs import RunReader
 
@@ -57,13 +57,13 @@ class _Run:
 
     def __init__(
         self,
-        core: Core,
+        context: ClientContext,
         runs: RunReader,
         flows: dict[str, dict[str, Any]],
         state: RunDetails,
         steps: Sequence[StepDetails] | None = None,
     ) -> None:
-        self._core = core
+        self._context = context
         self._runs = runs
         self._flows = flows
         self._items: ListItemsResponse | None = None
@@ -71,7 +71,7 @@ class _Run:
         self._stored: dict[str, Any] | None = None
         self._given: dict[str, Any] | None = None
         self.state = state
-        self.server = core.connection.dialect.server
+        self.server = context.connection.dialect.server
         """The server that has the run. Another one may replace it at the same URL."""
 
     @property
@@ -98,7 +98,7 @@ class _Run:
         return self._steps[index]
 
     def _listed_steps(self, index: int | None) -> Sequence[StepDetails] | None:
-        can = (self._core.connection.server()).capabilities
+        can = (self._context.connection.server()).capabilities
         if not (can["live_steps"] or self.state.is_finished):
             return None
         try:
@@ -124,7 +124,7 @@ class _Run:
     def _read_flow(self) -> dict[str, Any]:
         # The blob has the integers and the paths of the flow as they were written.
         with suppress(StepflowClientError):
-            data = (self._core.blobs.get_blob(self.state.flow_id)).data
+            data = (self._context.blobs.get_blob(self.state.flow_id)).data
             if isinstance(data, dict):
                 return data
         return self._runs.stored_flow(self.state.run_id)
@@ -132,14 +132,14 @@ class _Run:
     def given(self) -> dict[str, Any]:
         """Return the inputs and overrides of the run; empty if the server does not report them."""
         if self._given is None:
-            connection, request = self._core.connection, api.get_run(self.state.run_id)
+            connection, request = self._context.connection, api.get_run(self.state.run_id)
             is_reported = (connection.server()).needs_translation
             self._given = connection.call(request, responses.given) if is_reported else {}
         return self._given
 
     def arguments(self) -> RunArguments:
         """Return the arguments of the run: from the server if it reports them, otherwise as recorded."""
-        entry = self._core.recorder.recorded(self.state.run_id)
+        entry = self._context.recorder.recorded(self.state.run_id)
         origin = origin_of(self.stored()) if entry is None else None
         return responses.arguments(self.state.run_id, self.given(), entry, origin)
 
@@ -151,7 +151,7 @@ class _Run:
         lost = items._unfinished() if run.status in ENDS_ITEMS else []
         if lost and not (self._runs.ending(run)).is_finished:
             lost = []
-        is_large = len(items) > MOST_ITEMS_FOR_STEPS
+        is_large = len(items) > MAX_ITEMS_FOR_STEPS
         if steps is None and not is_large and (failed or lost):
             # It is known already that the items failed: the steps only add details.
             with suppress(StepflowClientError):
@@ -162,11 +162,11 @@ class _Run:
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)
         if is_large:
-            failed = [place for place in failed if items[place].index in by_item][:MOST_ITEMS_ASKED]
+            failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         needs_flow = failed_items.needs_flow(listed, failed, by_item)
         flow = as_written(self.stored()) if needs_flow else {}
         listed = failed_items.with_failed_steps(listed, failed, by_item, flow)
-        can = (self._core.connection.server()).capabilities
+        can = (self._context.connection.server()).capabilities
         return (
             failed_items.with_lost_items(listed, run.status, by_item if can["live_steps"] else {}) if lost else listed
         ).items
@@ -176,15 +176,15 @@ class SnapshotReader:
     """Reads runs. What was read of runs that have ended, and of flows, is kept.
 
     Args:
-        core: What the parts of the client are made of.
+        context: What the parts of the client are made of.
         follower: Returns what follows running runs.
         runs: Reads the parts of runs; by default that of the client.
     """
 
-    def __init__(self, core: Core, follower: Callable[[], Follower], runs: RunReader | None = None) -> None:
-        self._core = core
+    def __init__(self, context: ClientContext, follower: Callable[[], Follower], runs: RunReader | None = None) -> None:
+        self._context = context
         self._follower = follower
-        self._runs = runs or core.runs
+        self._runs = runs or context.runs
         self._ended: dict[str, _Run] = {}
         self._flows: dict[str, dict[str, Any]] = {}
         """Flows as they are stored, by id."""
@@ -221,7 +221,7 @@ class SnapshotReader:
         if has_account and item is None:
             items = run.explained_items(None)
             failed = _failed(items)
-            failures = [group.record() for group in failure_groups(failed)[:MOST_SHOWN]]
+            failures = [group.record() for group in failure_groups(failed)[:MAX_GROUPS_SHOWN]]
             item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
         steps = run.steps(index if "steps" in parts else item) if has_steps else None
@@ -255,27 +255,27 @@ class SnapshotReader:
             assert found is not None
         except NotFoundError:
             run_id = requests.check_run_id(run_id)
-            entry = self._core.recorder.recorded(run_id)
+            entry = self._context.recorder.recorded(run_id)
             if entry is None:
                 raise
             found = responses.arguments(run_id, {}, entry)
         return found
 
-    def reading(self, run_id: str) -> Reading:
+    def reading(self, run_id: str) -> OutputDecoder:
         """Return how the outputs of a run are read."""
         return self._runs.reading(run_id)
 
     def capabilities(self) -> Mapping[str, bool]:
         """Return what the server can do."""
-        return (self._core.connection.server()).capabilities
+        return (self._context.connection.server()).capabilities
 
     def _run(self, run_id: str, *, is_current: bool, has_steps: bool) -> _Run:
         known = self._ended.get(run_id)
-        if known is not None and known.server is self._core.connection.dialect.server and not is_current:
+        if known is not None and known.server is self._context.connection.dialect.server and not is_current:
             return known
         steps: Sequence[StepDetails] | None = None
         try:
-            if has_steps and not (self._core.connection.server()).needs_translation:
+            if has_steps and not (self._context.connection.server()).needs_translation:
                 state, steps = self._runs.state_with_steps(run_id)
             else:
                 state = self._runs.state(run_id)
@@ -284,9 +284,9 @@ class SnapshotReader:
             raise
         if known is not None and known.state == state:
             return known
-        run = _Run(self._core, self._runs, self._flows, state, steps)
+        run = _Run(self._context, self._runs, self._flows, state, steps)
         if run.state.is_finished:
-            self._core.recorder.seen(run_id, run.state.status)
+            self._context.recorder.seen(run_id, run.state.status)
         if run.is_kept:
             _keep(self._ended, run_id, run, _MAX_RUNS)
         return run
@@ -299,9 +299,9 @@ class SnapshotReader:
             return state.items
         now = self._runs.server_time()
         progress = progress_of(RunSnapshot(details=state, flow=as_written(run.stored())))
-        with closing(self._follower().follow(Asked(state.run_id))) as sequence:
+        with closing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
             for seen in sequence:
-                if isinstance(seen, Tick):
+                if isinstance(seen, Idle):
                     is_past = seen.run is not None
                 else:
                     progress.see(seen)
@@ -324,7 +324,7 @@ class SnapshotReader:
         """Return the input schema of a component, by its path, if the server reports it."""
         try:
             with call_scope(_COMPONENTS_TIMEOUT):
-                listed = self._core.connection.components()
+                listed = self._context.connection.components()
         except StepflowClientError:
             # The failure to report is the run's.
             return {}
@@ -334,7 +334,7 @@ class SnapshotReader:
 
 def _together(calls: Sequence[Callable[[], Any]]) -> None:
     if len(calls) > 1:
-        sync_together(calls, _AT_ONCE)
+        sync_gather(calls, _AT_ONCE)
 
 
 def _failed(items: Sequence[RunItem]) -> list[RunItem]:

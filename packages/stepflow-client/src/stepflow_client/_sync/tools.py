@@ -38,7 +38,7 @@ from .._data.arguments import (
     check_mapping,
     check_seconds,
 )
-from .._data.objects import is_data_object
+from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.flow_argument import FlowSource, flow_path, load_flow, why_no_flow
 from ..types.tools import ToolResult

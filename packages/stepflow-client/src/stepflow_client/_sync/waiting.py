@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .._calls.run_call import ResultCall
     from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
-    from .core import Core
+    from .context import ClientContext
     from .following import Follower
 
 _LARGE = 200
@@ -53,14 +53,14 @@ class Waiter:
     """Waits until runs end. It survives lost connections and server restarts.
 
     Args:
-        core: What the parts of the client are made of.
+        context: What the parts of the client are made of.
         follower: Returns what follows runs that a server has given up.
     """
 
-    def __init__(self, core: Core, follower: Callable[[], Follower]) -> None:
-        self._connection = core.connection
-        self._runs = core.runs
-        self._recorder = core.recorder
+    def __init__(self, context: ClientContext, follower: Callable[[], Follower]) -> None:
+        self._connection = context.connection
+        self._runs = context.runs
+        self._recorder = context.recorder
         self._follower = follower
 
     def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:

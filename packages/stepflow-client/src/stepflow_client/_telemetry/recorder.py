@@ -17,12 +17,12 @@ from .tracing import run_ended
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
-    from .._runs.additions import Origin
+    from .._runs.client_metadata import Origin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus, RunDetails
 
 
-_MOST = 100_000
+_MAX_ENTRIES = 100_000
 """Maximum number of labelled runs that are looked for."""
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
 """The labels of the runs that the current call creates."""
@@ -113,7 +113,7 @@ class Recorder:
         """
         labels = self.check_labels(labels)
         assert self.history is not None
-        found = self.history.search(labels=labels, confirmed=None, limit=_MOST)
+        found = self.history.search(labels=labels, confirmed=None, limit=_MAX_ENTRIES)
         from .._stores.history_rows import OWN
 
         pending = [entry for entry in found if not entry.is_confirmed]
@@ -218,7 +218,7 @@ class Recorder:
         if self.history is None:
             return []
         with suppress(StepflowClientError):
-            return self.history.search(text, server=same_server(self._server), limit=_MOST)
+            return self.history.search(text, server=same_server(self._server), limit=_MAX_ENTRIES)
         return []
 
     def ended(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:

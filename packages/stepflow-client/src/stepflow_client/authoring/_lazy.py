@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import inspect
     import linecache
 
-    from .._data import arguments, field_names, objects, values
+    from .._data import arguments, field_names, json_encoding, values
     from ..flows import expressions
     from . import _fields as fields
 else:
@@ -20,11 +20,21 @@ else:
     arguments = lazy_module("stepflow_client._data.arguments")
     expressions = lazy_module("stepflow_client.flows.expressions")
     field_names = lazy_module("stepflow_client._data.field_names")
-    objects = lazy_module("stepflow_client._data.objects")
+    json_encoding = lazy_module("stepflow_client._data.json_encoding")
     values = lazy_module("stepflow_client._data.values")
     fields = lazy_module("stepflow_client.authoring._fields")
 
-__all__ = ["arguments", "expressions", "field_names", "fields", "inspect", "linecache", "near", "objects", "values"]
+__all__ = [
+    "arguments",
+    "expressions",
+    "field_names",
+    "fields",
+    "inspect",
+    "json_encoding",
+    "linecache",
+    "near",
+    "values",
+]
 
 
 def near(word: str, known: Iterable[str], what: str) -> str:

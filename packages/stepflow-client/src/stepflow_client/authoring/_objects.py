@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from ._lazy import arguments, field_names, objects, values
+from ._lazy import arguments, field_names, json_encoding, values
 from ._values import MARK, Literal, Value, refuse, too_deep
 
 
@@ -26,16 +26,16 @@ def parts_of(value: Any) -> Any:
     Raises:
         AuthoringError: If JSON cannot represent it.
     """
-    if objects.is_scalar(value):
-        return objects.text_of(value)
-    if objects.is_data_object(value):
+    if json_encoding.is_scalar(value):
+        return json_encoding.text_of(value)
+    if json_encoding.is_data_object(value):
         names = _names_of(type(value))
         fields = {field: getattr(value, field) for field in names}
         # Pydantic knows more about a model without values of the flow: serializers, computed fields.
         if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
             return {**_tag(type(value)), **parts_of_record(type(value), fields)}
         unset = {names[field] for field, each in fields.items() if _is_unset(type(value), field, each)}
-        return {name: each for name, each in objects.fields_of(value).items() if name not in unset}
+        return {name: each for name, each in json_encoding.fields_of(value).items() if name not in unset}
     if callable(getattr(type(value), "to_dict", None)):
         return Literal(value.to_dict())
     hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
@@ -86,7 +86,7 @@ def checked(data: Any, what: str) -> Any:
 
 
 def _without_objects(value: Any) -> Any:
-    if objects.is_data_object(value):
+    if json_encoding.is_data_object(value):
         value = parts_of(value)
     if isinstance(value, Mapping):
         return {key: _without_objects(each) for key, each in value.items()}
@@ -101,7 +101,7 @@ def has_value(value: Any) -> bool:
         return any(map(has_value, (*value, *value.values())))
     if isinstance(value, (list, tuple)):
         return any(map(has_value, value))
-    if not objects.is_data_object(value):
+    if not json_encoding.is_data_object(value):
         return False
     return any(has_value(getattr(value, field)) for field in _names_of(type(value)))
 

@@ -148,7 +148,7 @@ class _Code(NamedTuple):
     names: frozenset[str]
 
 
-_MOST_KNOWN = 64
+_MAX_CACHED = 64
 _known_code: dict[int, _Code] = {}
 _known_sources: dict[str, _Source] = {}
 
@@ -156,7 +156,7 @@ _known_sources: dict[str, _Source] = {}
 def _known(code: CodeType) -> _Code:
     known = _known_code.get(id(code))
     if known is None:
-        if len(_known_code) >= _MOST_KNOWN:
+        if len(_known_code) >= _MAX_CACHED:
             _known_code.clear()
         # The code object is kept with its id, so that no other one can have the same.
         names = frozenset((*code.co_varnames, *code.co_names, *code.co_cellvars))
@@ -186,7 +186,7 @@ def _source(code: CodeType, module: dict[str, Any]) -> _Source:
     lines = linecache.getlines(file, module)
     known = _known_sources.get(file)
     if known is None or known.lines is not lines:
-        if len(_known_sources) >= _MOST_KNOWN:
+        if len(_known_sources) >= _MAX_CACHED:
             _known_sources.clear()
         known = _known_sources[file] = _read_source(lines)
     return known

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ._lazy import arguments, expressions, objects
+from ._lazy import arguments, expressions, json_encoding
 from ._objects import parts_of, parts_of_record
 from ._places import Place, place_of_call
 from ._values import (
@@ -110,9 +110,9 @@ class Scope:
             return self._own(value.__stepflow__)
         if isinstance(value, EXPRESSIONS):
             return self._own(value)
-        if type(value) not in _PLAIN and objects.is_scalar(value):
+        if type(value) not in _PLAIN and json_encoding.is_scalar(value):
             # Members of an enum may be texts and numbers, too.
-            return self._frozen(objects.text_of(value))
+            return self._frozen(json_encoding.text_of(value))
         if isinstance(value, str):
             if MARK in value:
                 raise refuse(f"the text {arguments.shown(value)} was made from a value of the flow",

@@ -17,8 +17,8 @@ EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", 
 """What an edge represents: a value, the condition of an `$if`, one of its branches, an alternative of a `$coalesce`,
 the default of a variable (which does not make a step run), or the flow that a step runs."""
 
-_LONGEST_CONDITION = 60
-_DEEPEST = 20
+_MAX_CONDITION_LENGTH = 60
+_MAX_DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ def _expression_text(value: Any) -> str:
                 name = "input" if key == "$input" else str(value[key])
                 path = str(value.get("path") or "") if key == "$step" else str(value[key] if key == "$input" else "")
                 path = path.removeprefix("$").lstrip(".")
-                return (f"{name}.{path}" if path else name)[:_LONGEST_CONDITION]
+                return (f"{name}.{path}" if path else name)[:_MAX_CONDITION_LENGTH]
         if "$if" in value:
-            return f"if {_expression_text(value['$if'])}"[:_LONGEST_CONDITION]
-    return str(value)[:_LONGEST_CONDITION]
+            return f"if {_expression_text(value['$if'])}"[:_MAX_CONDITION_LENGTH]
+    return str(value)[:_MAX_CONDITION_LENGTH]
 
 
 class _Reader:
@@ -209,7 +209,7 @@ class _Reader:
     def _sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
         inner = inner_flow(step)
         flow = inner.flow if inner is not None else None
-        if not isinstance(flow, Mapping) or not isinstance(flow.get("steps"), list) or self._depth >= _DEEPEST:
+        if not isinstance(flow, Mapping) or not isinstance(flow.get("steps"), list) or self._depth >= _MAX_DEPTH:
             return
         self._graph.sub_flows.append(SubFlow(node, str(flow.get("name") or step.get("id")), node, self._group))
         before = len(self._graph.nodes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from .drawn_graph import FlowGraph, GraphNode
 
-LEAST = 5
+MIN_FOLDED = 5
 """Number of equal steps from which on they are one box."""
 _MAX_UNFOLDED = 40
 """Number of boxes up to which the flows inside of steps are drawn."""
@@ -57,10 +57,10 @@ def compact(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
         is_whole: Whether each step keeps its box nevertheless.
     """
     nested = not is_whole and len(graph.nodes) > _MAX_UNFOLDED
-    return fold(graph, nested=nested, least=None if is_whole else LEAST)
+    return fold(graph, nested=nested, least=None if is_whole else MIN_FOLDED)
 
 
-def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = LEAST) -> FoldedGraph:
+def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDED) -> FoldedGraph:
     """Return a graph with fewer boxes.
 
     Steps are equal if they have the same component and error handling and are connected in the same way to steps that

@@ -16,7 +16,7 @@ from ..flows.expressions import Path
 from .theme import THEME_STYLE
 
 if TYPE_CHECKING:
-    from .._data.reading import Reading
+    from .._data.output_decoder import OutputDecoder
 
 Link: TypeAlias = Callable[[Path, int], str]
 """Returns the URL of a part of a value, for its path and its first entry to show."""
@@ -66,23 +66,23 @@ overflow-wrap:anywhere;max-height:60vh;overflow:auto}
 """
 _MAX_NODES = 300
 _MAX_CHILDREN = 50
-_LONGEST_TEXT = 20_000
-_LONGEST_LINE = 160
+_MAX_TEXT_LENGTH = 20_000
+_MAX_LINE_LENGTH = 160
 """Maximum number of characters of a text that is not folded."""
-_DEEPEST = 30
+_MAX_DEPTH = 30
 _MAX_PEEKED = 4
-_LONGEST_PEEK = 70
+_MAX_PEEK_LENGTH = 70
 
 
 def json_tree(
     value: Any,
     *,
     most: int = _MAX_NODES,
-    longest: int = _LONGEST_TEXT,
+    longest: int = _MAX_TEXT_LENGTH,
     path: Path = (),
     start: int = 0,
     link: Link | None = None,
-    reading: Reading | None = None,
+    reading: OutputDecoder | None = None,
 ) -> str:
     """Return a value as HTML with collapsible objects and lists, of which the two outer levels are open.
 
@@ -115,7 +115,7 @@ class _Entry:
     value: Any
     path: Path
     start: int
-    reading: Reading | None
+    reading: OutputDecoder | None
     entries: list[_Entry] = field(default_factory=list)
 
 
@@ -145,10 +145,10 @@ def _grow(root: _Entry, most: int) -> None:
             for key, each, reading in _parts(entry, entry.start + min(left, _MAX_CHILDREN))
         ]
         left -= len(entry.entries)
-        waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _DEEPEST]
+        waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _MAX_DEPTH]
 
 
-def _parts(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, Reading | None]]:
+def _parts(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
     """Yield the entries of a value before `end`, each with its key or index, and how it is read."""
     if entry.reading is not None:
         yield from entry.reading.entries(entry.value, entry.start, end)
@@ -161,7 +161,7 @@ def _parts(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, Reading | 
 def _tree(entry: _Entry, depth: int, how: _Shown) -> Iterator[str]:
     value = entry.value
     label = f"<b>{escape(entry.name)}</b>: " if entry.name else ""
-    if depth >= _DEEPEST or not _is_open(entry):
+    if depth >= _MAX_DEPTH or not _is_open(entry):
         yield from _scalar(entry, label, how)
         return
     size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
@@ -187,21 +187,21 @@ def _peek(entry: _Entry) -> str:
     # What stands for an object or a list does not depend on its size.
     texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each, _ in entries)
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
-    return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _LONGEST_PEEK)
+    return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _MAX_PEEK_LENGTH)
 
 
 def _scalar(entry: _Entry, label: str, how: _Shown) -> Iterator[str]:
     value = entry.value
     text = _line(value, how.longest)
-    if not isinstance(value, str) or ("\n" not in value and len(text) <= _LONGEST_LINE):
+    if not isinstance(value, str) or ("\n" not in value and len(text) <= _MAX_LINE_LENGTH):
         yield f"<div>{label}{escape(text)}</div>"
         return
-    shown = value[: min(how.longest, max(how.texts[0], _LONGEST_LINE))]
+    shown = value[: min(how.longest, max(how.texts[0], _MAX_LINE_LENGTH))]
     how.texts[0] -= len(shown)
     rest = len(value) - len(shown)
     # No line of the text begins a line of the document.
     whole = escape(visible_lines(shown)).replace("\n", "&#10;")
-    yield f"<details><summary>{label}{escape(_line(value, _LONGEST_LINE))}</summary><pre>{whole}</pre>"
+    yield f"<details><summary>{label}{escape(_line(value, _MAX_LINE_LENGTH))}</summary><pre>{whole}</pre>"
     yield f"<div>{_more(entry, 0, f'{rest} more characters', how)}</div></details>" if rest else "</details>"
 
 

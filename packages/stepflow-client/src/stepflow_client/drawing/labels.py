@@ -9,8 +9,8 @@ from .._base import text as text_module
 from .._base.text import short_json, visible
 from .drawn_graph import GraphEdge, GraphNode
 
-_LONGEST_NAME = 28
-_LONGEST_EDGE = 20
+_MAX_NAME_LENGTH = 28
+_MAX_EDGE_LENGTH = 20
 
 
 def columns(text: str) -> int:
@@ -18,7 +18,7 @@ def columns(text: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
 
 
-def cut(text: str, longest: int = _LONGEST_NAME) -> str:
+def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
     """Return a visible text with a maximum number of columns. A longer text is cut and ends with `…`."""
     return text_module.cut(visible(text), longest, columns)
 
@@ -70,4 +70,4 @@ def node_title(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
 
 def edge_label(edge: GraphEdge) -> str:
     """Return the label of an edge."""
-    return cut(edge.label, _LONGEST_EDGE)
+    return cut(edge.label, _MAX_EDGE_LENGTH)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .._async.handle import RunHandle
 from .._base.text import cut, duration_text, short_json
-from .._rules.failure_groups import MOST_SHOWN, failure_groups
+from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
 from .._sync.handle import SyncRunHandle
 from ..types.account import RunAccount
 from ..types.comparison import RunComparison
@@ -30,8 +30,8 @@ from .report_page import statuses_of
 
 _MAX_BYTES = 95_000
 _MAX_ROWS = 50
-_LONGEST_CELL = 300
-_LONGEST_LINE = 80
+_MAX_CELL_LENGTH = 300
+_MAX_LINE_LENGTH = 80
 _MARKS = {
     "completed": ("✓", "#2e9e5b"),
     "failed": ("✗", "#e0463a"),
@@ -39,14 +39,14 @@ _MARKS = {
     "running": ("▶", "#3f86e8"),
     "cancelled": ("■", "#808a9a"),
 }
-_LONGEST_PLAIN = 10_000
+_MAX_PLAIN_LENGTH = 10_000
 _COMPONENTS = ("name", "plugin", "description")
 _LEFT = "style='text-align:left;vertical-align:top'"
 
 
 def bundle(value: Any) -> dict[str, str]:
     """Return a value in the formats that notebooks use: HTML, and up to 10,000 characters of its `repr` as text."""
-    return {"text/html": html(value), "text/plain": cut(repr(value), _LONGEST_PLAIN)}
+    return {"text/html": html(value), "text/plain": cut(repr(value), _MAX_PLAIN_LENGTH)}
 
 
 @singledispatch
@@ -187,7 +187,7 @@ def _(report: ReportData) -> str:
     if len(report.items) == 1:
         causes = [account.text for account in report.accounts.values() if account.kind is not None]
     else:
-        causes = [str(group) for group in failure_groups(report.items)[:MOST_SHOWN]]
+        causes = [str(group) for group in failure_groups(report.items)[:MAX_GROUPS_SHOWN]]
     rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
     rows.append(("status", _worded(run.status, report.run.text)))
     rows += [("items", len(report.items)), ("duration", run.duration)]
@@ -251,7 +251,7 @@ def _timed(name: str, value: object) -> object:
 
 def _cell(value: object) -> str:
     if isinstance(value, (dict, list)):
-        return json_tree(value, most=200, longest=_LONGEST_CELL)
+        return json_tree(value, most=200, longest=_MAX_CELL_LENGTH)
     return _status(value) or escape(_word(value, 2_000))
 
 
@@ -282,7 +282,7 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
     shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")
     heads = "".join(f"<th {_LEFT}>{escape(name.rpartition('.')[2])}</th>" for name in columns)
-    size = min(_LONGEST_CELL, _MAX_BYTES // 12 // max(1, shown) // len(columns) * 2)
+    size = min(_MAX_CELL_LENGTH, _MAX_BYTES // 12 // max(1, shown) // len(columns) * 2)
     rows = []
     for place in range(shown):
         cells = (_folded(_timed(name, _attribute(records[place], name)), size) for name in columns)
@@ -293,9 +293,9 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
 def _folded(value: object, size: int) -> str:
     """Return a value as a cell of a table; a long one shows its beginning until it is opened."""
     text = _word(value, size)
-    if len(text) <= _LONGEST_LINE:
+    if len(text) <= _MAX_LINE_LENGTH:
         return _status(value) or escape(text)
-    return f"<details><summary>{escape(cut(text, _LONGEST_LINE))}</summary>{escape(text)}</details>"
+    return f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"
 
 
 def _attribute(record: Any, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._base.text import duration_text, quantile, short_json
 from .._data.arguments import check_instances
-from .._rules.failure_groups import MOST_SHOWN, failure_groups
+from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, timeline
 from .drawn_graph import flow_graph
@@ -227,7 +227,7 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
 def _errors(items: Sequence[RunItem]) -> str:
     rows = []
     groups = failure_groups(items)
-    for group in groups[:MOST_SHOWN]:
+    for group in groups[:MAX_GROUPS_SHOWN]:
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
         told = f"<div>{message(group.message[:1000])}</div>{_details(group.error.details)}"
         count, step, code = str(len(group.indexes)), escaped(group.step_id or ""), escaped(group.code)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .._cases.flow_cases import tests_in
 from .._data.arguments import check_mapping, check_text, check_texts, wrong
-from .._data.declared import declared_schema
+from .._data.flow_declarations import declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain
 from .._records.inputs import read_inputs
 from .._rules.chunks import key_of

@@ -19,7 +19,7 @@ Kind: TypeAlias = Literal["number", "share", "label"]
 
 _BLOCKS = 10
 """Number of blocks of cases whose times are compared, if there are as many."""
-_MOST_LABELS = 20
+_MAX_LABELS = 20
 """Maximum number of labels of a score that are counted one by one."""
 OTHER_LABELS = "(other labels)"
 
@@ -198,7 +198,7 @@ class Columns:
         for case, value in zip(cases, values, strict=True):
             if isinstance(value, str):
                 known = self._labels.setdefault(name, {})
-                label = known.setdefault(value, value if len(known) < _MOST_LABELS else OTHER_LABELS)
+                label = known.setdefault(value, value if len(known) < _MAX_LABELS else OTHER_LABELS)
                 found.labelled.setdefault(name, Column()).add(case, 0.0)
                 found.labels.setdefault((name, label), Column()).add(case, 1.0)
             elif value is not None:

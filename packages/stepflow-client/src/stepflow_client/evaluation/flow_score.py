@@ -11,7 +11,7 @@ from .._codec.requests import Variables, run_variables
 from .._concurrency.input_checks import async_checked
 from .._data.arguments import check_text
 from .._data.values import check_json, encode
-from .._runs.additions import without_cases
+from .._runs.client_metadata import without_cases
 from ..errors import InvalidArgumentError
 from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.needs import ValueCheck

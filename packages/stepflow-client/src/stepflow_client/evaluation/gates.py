@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .statistics import Change
 
 Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
-_MOST_CASES = 1_000_000
+_MAX_CASES = 1_000_000
 
 
 class Limit(NamedTuple):
@@ -153,7 +153,7 @@ def needed_text(each: ScoreChange, change: Change, tolerance: float) -> str:
     if interval is None:
         return "there are too few cases for an interval"
     count = change.cases * ((interval.high - interval.low) / 2 / gap) ** 2 if gap else math.inf
-    if count > _MOST_CASES:
+    if count > _MAX_CASES:
         return "more cases hardly decide it"
     scale = 10 ** max(0, len(str(int(count))) - 2)
     return f"about {max(math.ceil(count / scale) * scale, change.cases + 1):,} cases would decide it"

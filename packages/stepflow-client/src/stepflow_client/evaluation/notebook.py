@@ -14,7 +14,7 @@ from .report import EvaluationReport
 from .report_text import comparison_rows, summary_rows, title_of
 from .variant_comparison import Comparison, EvaluationSummary
 
-_MOST_CHARTS = 24
+_MAX_CHARTS = 24
 _STYLE = (
     f".sfe{{{properties(LIGHT)}}}@media (prefers-color-scheme:dark){{.sfe{{{properties(DARK)}}}}}"
     ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
@@ -32,7 +32,7 @@ def html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
     text = f"<div>{escape(visible(title_of(summary)))}</div>{_table(heads, rows)}<ul>{remarks}</ul>"
     charts = [*change_charts(summary)]
     charts += distribution_charts(value, summary) if isinstance(value, EvaluationReport) else []
-    drawn = "".join(f"<div><div>{escape(visible(name))}</div>{chart}</div>" for name, chart in charts[:_MOST_CHARTS])
+    drawn = "".join(f"<div><div>{escape(visible(name))}</div>{chart}</div>" for name, chart in charts[:_MAX_CHARTS])
     style = f"<style>{_STYLE}{CHART_STYLE}{SCORE_STYLE}</style>"
     return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
 

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from .records import EvaluationItem
     from .report import EvaluationReport
 
-_MOST_CASES = 500
-_MOST_BYTES = 4_000_000
+_MAX_CASES = 500
+_MAX_BYTES = 4_000_000
 """Maximum size of all cases on the page."""
 _FIRST = 50
 """Number of cases that are shown before somebody asks for more."""
-_MOST_CHANGES = 20
+_MAX_CHANGES = 20
 _ALONE = 1e9
 """Makes the cases of a single variant no regressions."""
-_LONGEST = 2_000
+_MAX_TEXT_LENGTH = 2_000
 """Maximum number of characters of a text."""
 
 CASES_STYLE = """
@@ -98,7 +98,7 @@ def cases_section(report: EvaluationReport, ui_url: str | None) -> str:
     for case, badness in order:
         content = _case(report, case, items[case], ui_url, is_worse=badness > 0)
         size += len(content)
-        if size > _MOST_BYTES and shown:
+        if size > _MAX_BYTES and shown:
             break
         shown.append(content)
     return _filter(report) + "".join(shown) + _rest(len(report.cases) - len(shown))
@@ -122,7 +122,7 @@ def _worst_first(report: EvaluationReport) -> list[tuple[str, float]]:
     """Return the worst cases and how bad each is: above 0 if a score is worse than that of the baseline."""
     ranges = {score: _range(report, score) for score, kind in report._columns.kinds.items() if kind != "label"}
     found = ((-_badness(report, number, ranges), number) for number in range(len(report.cases)))
-    return [(report.cases[number], -good) for good, number in nsmallest(_MOST_CASES, found)]
+    return [(report.cases[number], -good) for good, number in nsmallest(_MAX_CASES, found)]
 
 
 def _badness(report: EvaluationReport, case: int, ranges: Mapping[str, float]) -> float:
@@ -205,7 +205,7 @@ def _given(report: EvaluationReport, item: EvaluationItem) -> str:
 
 
 def _tree(report: EvaluationReport, value: Any) -> str:
-    return json_tree(report._secrets.hide_in(value), most=60, longest=_LONGEST)
+    return json_tree(report._secrets.hide_in(value), most=60, longest=_MAX_TEXT_LENGTH)
 
 
 def _side(
@@ -276,7 +276,7 @@ def _body(
     scores += [f"{escaped(name)}: {message(hide(text))}" for name, text in item.score_errors.items()]
     parts += [f"<p>{each}</p>" for each in scores]
     if item.error is not None:
-        parts.append(f'<p class="problem">{message(hide(item.error[:_LONGEST]))}</p>')
+        parts.append(f'<p class="problem">{message(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
     if item.is_success:
         parts.append(f"<h4>output</h4>{_tree(report, item.output)}")
     if first is not None and first.is_success and item.is_success:
@@ -306,16 +306,16 @@ def _run(item: EvaluationItem, ui_url: str | None) -> str:
 def _differences(before: Any, after: Any) -> Iterator[str]:
     """Yield the places where two outputs differ."""
     found = list(value_changes(before, after))
-    for each in found[:_MOST_CHANGES]:
+    for each in found[:_MAX_CHANGES]:
         path = f"<code>{escaped(write_path(each.path))}</code> "
         if isinstance(each.a, str) and isinstance(each.b, str):
-            yield f"<p>{path}{_words(each.a[:_LONGEST], each.b[:_LONGEST])}</p>"
+            yield f"<p>{path}{_words(each.a[:_MAX_TEXT_LENGTH], each.b[:_MAX_TEXT_LENGTH])}</p>"
         else:
             old, new = (None if side is ABSENT else escaped(short_json(side, 200)) for side in (each.a, each.b))
             shown = "" if old is None else f"<del>{old}</del> "
             yield f"<p>{path}{shown}{'' if new is None else f'<ins>{new}</ins>'}</p>"
-    if len(found) > _MOST_CHANGES:
-        yield f'<p class="soft">{len(found) - _MOST_CHANGES} more</p>'
+    if len(found) > _MAX_CHANGES:
+        yield f'<p class="soft">{len(found) - _MAX_CHANGES} more</p>'
 
 
 def _words(before: str, after: str) -> str:

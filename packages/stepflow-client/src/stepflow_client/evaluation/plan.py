@@ -10,7 +10,7 @@ from typing import Any
 from .._codec import requests
 from .._data.arguments import check_mapping, check_text, wrong
 from .._data.values import LOCAL_DEPTH, check_json, encode, merge_overrides
-from .._runs.additions import without_cases
+from .._runs.client_metadata import without_cases
 from ..errors import InvalidArgumentError
 from ..flows.flow_argument import load_flow
 from .records import Variant

@@ -40,7 +40,7 @@ from .variant_comparison import (
     Compared,
     Comparison,
     EvaluationSummary,
-    Reading,
+    OutputDecoder,
     ScoreChange,
     compare_variants,
     remarks_on,
@@ -93,7 +93,7 @@ class EvaluationReport(ShownAsTable):
             frozenset(check_texts(names, what))
             for what, names in (("lower_is_better", lower_is_better), ("timed", timed))
         )
-        self._reading = Reading(lower, times, {})
+        self._reading = OutputDecoder(lower, times, {})
         self._remarks = tuple(check_texts(remarks, "remarks"))
         self._secrets = NO_SECRETS
         self._baselines = None if baselines is None else check_mapping(baselines, "baselines")

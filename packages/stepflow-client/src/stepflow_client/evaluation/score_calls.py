@@ -26,7 +26,7 @@ else:
 
 _SECONDS = 0.02
 """Target duration of the calls that are made in one go. Slow functions are called one by one."""
-_MOST = 400
+_MAX_CHUNK = 400
 
 
 class Slices:
@@ -39,7 +39,7 @@ class Slices:
     def note(self, count: int, seconds: float) -> None:
         """Record how long some calls took."""
         wanted = count * _SECONDS / max(seconds, 1e-6)
-        self.size = int(max(1, min(wanted, self.size * 4, _MOST)))
+        self.size = int(max(1, min(wanted, self.size * 4, _MAX_CHUNK)))
 
 
 class ScoreFunction:

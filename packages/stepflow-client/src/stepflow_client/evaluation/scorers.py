@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 _GIVEN = ("input", "output", "expected")
-_LONGEST_LABEL = 100
-_LONGEST_MESSAGE = 1_000
+_MAX_LABEL_LENGTH = 100
+_MAX_MESSAGE_LENGTH = 1_000
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,10 @@ def _value(value: Any) -> ScoreValue:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        if len(value) > _LONGEST_LABEL:
-            raise ValueError(f"a label has at most {_LONGEST_LABEL} characters, not {len(value)}: {cut(value, 60)!r}")
+        if len(value) > _MAX_LABEL_LENGTH:
+            raise ValueError(
+                f"a label has at most {_MAX_LABEL_LENGTH} characters, not {len(value)}: {cut(value, 60)!r}"
+            )
         check_json(value, "a label")
         return value
     try:
@@ -241,5 +243,5 @@ def call_score(
 def _failed(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
     """Return the message of a score that failed, which is data."""
     kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
-    text = cut(f"{kind}{error}".rstrip(": "), _LONGEST_MESSAGE)
+    text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)
     return {}, {scorer.name: text.encode(errors="backslashreplace").decode()}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 MISSING = object()
-_LONGEST_COMPARED = 2_000
+_MAX_COMPARED_LENGTH = 2_000
 """Maximum number of characters of a text that are compared one by one."""
 
 
@@ -209,7 +209,7 @@ def _text_distance(wanted: str, found: str) -> float:
     if wanted == found:
         return 0.0
     # Long texts are compared word by word: the time grows with the square of the length.
-    if max(len(wanted), len(found)) > _LONGEST_COMPARED:
+    if max(len(wanted), len(found)) > _MAX_COMPARED_LENGTH:
         return 1.0 - SequenceMatcher(None, wanted.split(), found.split()).ratio()
     return 1.0 - SequenceMatcher(None, wanted, found, autojunk=False).ratio()
 

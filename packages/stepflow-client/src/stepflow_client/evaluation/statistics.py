@@ -24,9 +24,9 @@ from ..errors import InvalidArgumentError
 CONFIDENCE = 0.95
 """How often an interval contains the true value."""
 RESAMPLES = 2_000
-FEWEST = 5
+MIN_VALUES = 5
 """Minimum number of values for an interval."""
-FEWEST_BLOCKS = 6
+MIN_BLOCKS = 6
 """Minimum number of blocks for an interval of times."""
 _OF_BLOCKS = 0.4
 """What the error of intervals of blocks is multiplied with: successive blocks are a little alike, because the load of a
@@ -138,7 +138,7 @@ def resampled(
         made_up: `SHARE` or `CHANGE` for values that come from true and false. Default: none.
         blocks: The sizes of the blocks of consecutive values. None, the default, for independent values.
     """
-    if len(values) < FEWEST or (blocks is not None and len(blocks) < FEWEST_BLOCKS):
+    if len(values) < MIN_VALUES or (blocks is not None and len(blocks) < MIN_BLOCKS):
         return None
     return Resampled(values, made_up) if blocks is None else Resampled(_of_blocks(values, blocks), (), _OF_BLOCKS)
 

@@ -28,7 +28,7 @@ from .records import EvaluationCase, EvaluationItem
 from .tables import TABLES, TOLD, VERSION, Columns, columns, json_of, packed, parsed
 
 _FILE = "evaluation.db"
-_MOST_BYTES = 8 << 20
+_MAX_BYTES = 8 << 20
 """Maximum size of the cases that are stored together, unless they become larger all at once."""
 
 
@@ -164,7 +164,7 @@ class EvaluationStore:
 
         def rows() -> Iterator[tuple[int, str, str]]:
             nonlocal count
-            left, size = iter(cases), ReadAhead(_MOST_BYTES)
+            left, size = iter(cases), ReadAhead(_MAX_BYTES)
             while some := list(islice(left, size.count)):
                 names, content = encoded(some)
                 yield count, names.decode(), content.decode()

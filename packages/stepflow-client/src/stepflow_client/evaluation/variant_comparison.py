@@ -12,7 +12,7 @@ from .._base.text import quantile
 from ..types.shown import Record
 from .columns import Column, Columns, VariantColumns, blocks, paired
 from .notebook_view import ShownAsTable
-from .statistics import CHANGE, FEWEST_BLOCKS, SHARE, Change, Resampled, holm, mean, paired_change, resampled
+from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Resampled, holm, mean, paired_change, resampled
 
 _text = lazy_module("stepflow_client.evaluation.report_text")
 
@@ -165,7 +165,7 @@ class EvaluationSummary(ShownAsTable, Record):
         return text
 
 
-class Reading(NamedTuple):
+class OutputDecoder(NamedTuple):
     """How scores and times are read."""
 
     lower: frozenset[str]
@@ -183,7 +183,7 @@ class Compared(NamedTuple):
     changes: Mapping[str, Change]
 
 
-def score_mean(score: str, variant: str, columns: Columns, reading: Reading) -> ScoreMean | None:
+def score_mean(score: str, variant: str, columns: Columns, reading: OutputDecoder) -> ScoreMean | None:
     """Return the mean of a score of a variant; None without any value."""
     known = columns.variants[variant]
     column = known.scores.get(score, Column())
@@ -199,7 +199,9 @@ def _resampled(values: Sequence[float], made_up: Sequence[float], sizes: Sequenc
     return resampled(values, made_up if sizes is None else (), sizes)
 
 
-def _blocks(score: str, cases: Sequence[int], variants: Sequence[VariantColumns], reading: Reading) -> list[int] | None:
+def _blocks(
+    score: str, cases: Sequence[int], variants: Sequence[VariantColumns], reading: OutputDecoder
+) -> list[int] | None:
     return blocks(cases, variants) if is_named(score, reading.timed) else None
 
 
@@ -208,7 +210,7 @@ def _ends(found: Resampled | Change | None) -> tuple[float | None, float | None]
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
-def compare_variants(columns: Columns, before: str, after: str, reading: Reading) -> Compared:
+def compare_variants(columns: Columns, before: str, after: str, reading: OutputDecoder) -> Compared:
     """Return the comparison of two variants."""
     one, other = columns.variants[before], columns.variants[after]
     changes = {}
@@ -343,5 +345,5 @@ def _remarks_on_times(columns: Columns, comparisons: Sequence[Comparison]) -> It
         elif duration is not None and duration.low is None and duration.verdict != "equal":
             yield (
                 f"Times of {both} have no interval: items of one run share a queue, so groups of runs are compared, of "
-                f"which there are fewer than {FEWEST_BLOCKS}; add cases."
+                f"which there are fewer than {MIN_BLOCKS}; add cases."
             )

@@ -9,7 +9,7 @@ from os import PathLike, fsdecode
 from typing import Any, TypeAlias
 
 from .._base.text import cut
-from .._data.objects import Builder, FlowLike, HasSteps, StoredFlowId, built, is_data_object
+from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, built, is_data_object
 from .._data.values import check_json
 from ..errors import FlowFileError, InvalidArgumentError, NotAFlowError
 from .file import load_file

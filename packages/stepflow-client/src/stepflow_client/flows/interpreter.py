@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._data.declared import declared_schema
+from .._data.flow_declarations import declared_schema
 from .._data.merge_patch import merged
 from .expressions import Path, PathError, keyword_of, parse_path, references
 

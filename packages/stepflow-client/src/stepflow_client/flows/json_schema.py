@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from .._base.lazy import lazy_module
 from .._base.slices import SLICE, Slices, slices
 from .._base.text import cut, near, nearest, nearest_hint
-from .._data.declared import definitions_of as definitions_of
-from .._data.declared import fields_of
+from .._data.flow_declarations import definitions_of as definitions_of
+from .._data.flow_declarations import fields_of
 from .expressions import is_expression, write_path
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     patterns = lazy_module("stepflow_client.flows.patterns")
 
-_DEEPEST = 30
+_MAX_DEPTH = 30
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
 
 
@@ -62,7 +62,7 @@ def referred_name(reference: Any) -> str | None:
 
 def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
     """Return a schema with its `$ref` replaced by the shared schema; unknown references stand for any value."""
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
         rest = {key: each for key, each in schema.items() if key != "$ref"}
@@ -131,7 +131,7 @@ def key_of(value: Any, slices: Slices | None = None) -> Hashable:
 
 _STEP_OF_PATTERN = 64
 """Characters of a text, times the length of a pattern, that are matched in the time of a step."""
-_MOST = 100
+_MAX_MISMATCHES = 100
 """Maximum number of mismatches that are searched for."""
 _MAX_CHOICES = 12
 """Maximum number of allowed values that a hint lists."""
@@ -172,7 +172,7 @@ class Validator:
         self._texts: dict[int, str] = {}
         """Descriptions by the ids of what they describe: values that match another schema of `anyOf` need them too."""
 
-    def mismatches(self, value: Any, most: int = _MOST) -> Mismatches:
+    def mismatches(self, value: Any, most: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first places where a value does not match; none if it is nested too deeply to decide."""
         try:
             return _Check(self, most).apply(self.schema, value)[:most]

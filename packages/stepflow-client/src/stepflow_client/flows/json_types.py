@@ -13,11 +13,11 @@ from .._base.text import near
 if TYPE_CHECKING:
     from .source import Node
 
-_DEEPEST_PATH = 3
-_MOST_PATHS = 200
+_MAX_PATH_DEPTH = 3
+_MAX_PATHS = 200
 _MISMATCH = "mismatch"
-_MOST_VALUES = 20
-_MOST_MEMBERS = 8
+_MAX_VALUES = 20
+_MAX_MEMBERS = 8
 """Maximum number of different objects, and of different lists, in a union."""
 
 
@@ -169,11 +169,11 @@ def _merged(first: Plain | None, second: Plain) -> Plain:
         return Plain(first.kind)
     values = (*first.values, *(each for each in second.values if each not in first.values))
     is_literal = first.is_literal and second.is_literal
-    return Plain(first.kind, values, is_literal) if len(values) <= _MOST_VALUES else Plain(first.kind)
+    return Plain(first.kind, values, is_literal) if len(values) <= _MAX_VALUES else Plain(first.kind)
 
 
 def _fewer(members: list[Any], wider: Member) -> list[Any]:
-    return members if len(members) <= _MOST_MEMBERS else [wider]
+    return members if len(members) <= _MAX_MEMBERS else [wider]
 
 
 class Behind(NamedTuple):
@@ -271,11 +271,11 @@ def paths_in(type: Type) -> Iterator[tuple[str, Type]]:
     """Yield paths into a type with the types at these paths, shortest first. Only null can make such a path fail."""
     level: list[tuple[str, Type]] = [("$", type)]
     number = 0
-    for _ in range(_DEEPEST_PATH):
+    for _ in range(_MAX_PATH_DEPTH):
         level = [(path, each) for before, inner in level for path, each in _below(before, inner)]
         for each in level:
             number += 1
-            if number > _MOST_PATHS:
+            if number > _MAX_PATHS:
                 return
             yield each
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._base.text import nearest_hint
-from .._data.declared import declared_schema, fields_of, is_secret, unset_value
+from .._data.flow_declarations import declared_schema, fields_of, is_secret, unset_value
 from ..errors import InvalidArgumentError
 from .expressions import Reference, portable_path, references
 from .graph import FlowSteps, reachable
@@ -283,7 +283,7 @@ def _unread(
             read, certain = ([path[1:] for path in some if path[0] == name] for some in (paths, needed))
             yield from _unread(inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name))
         else:
-            names = {*required, *(path[0] for path in needed)}
+            names = {*required, *(str(path[0]) for path in needed)}
             hint = nearest_hint(str(name), fields) or json_schema.fields_text(fields, names, defs)
             yield json_schema.Mismatch(value, f"there is no field {name!r}", hint, str(name), parts)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._base.text import nearest_hint
 from .._data.arguments import check_text
-from .._data.declared import declared_schema
+from .._data.flow_declarations import declared_schema
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .expressions import references

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._data.declared import fields_of, is_secret
+from .._data.flow_declarations import fields_of, is_secret
 from .json_schema import JSON_TYPES, definitions_of, list_schemas, referred_name, type_names
 from .json_types import (
     NEVER,
@@ -30,12 +30,12 @@ from .json_types import (
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
 """Keywords with which a part of `anyOf` defines a type."""
-_DEEPEST = 30
-_MOST_PARTS = 5_000
+_MAX_DEPTH = 30
+_MAX_PARTS = 5_000
 """Maximum number of parts of a schema that are read. Further parts are unknown."""
-_MOST_WRITTEN = 2_000
+_MAX_WRITTEN = 2_000
 """Maximum number of parts of a schema that is written."""
-_MOST_ELEMENTS = 200
+_MAX_ELEMENTS = 200
 
 
 def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
@@ -69,7 +69,7 @@ class _Reader:
         self._parts += 1
         if schema is False:
             return NEVER
-        if not isinstance(schema, Mapping) or depth > _DEEPEST or self._parts > _MOST_PARTS:
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
             return UNKNOWN
         if schema.get("nullable") is True:
             return union([self.read({**schema, "nullable": False}, depth), NULL])
@@ -178,14 +178,14 @@ def _of_values(values: list[Any]) -> Type:
 
 def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
     """Return the type of a JSON value. Of a literal in the flow, an inferred schema contains only the kind."""
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return UNKNOWN
     if isinstance(value, Mapping):
         fields = {str(key): Field(type_of_value(each, is_literal=is_literal, depth=depth + 1))
                   for key, each in value.items()}  # fmt: skip
         return Type((ObjectOf(fields, None),))
     if isinstance(value, (list, tuple)):
-        if len(value) > _MOST_ELEMENTS:
+        if len(value) > _MAX_ELEMENTS:
             return Type((ListOf(UNKNOWN),))
         elements = tuple(type_of_value(each, is_literal=is_literal, depth=depth + 1) for each in value)
         return Type((ListOf(union(elements), elements),))
@@ -213,7 +213,7 @@ class _Writer:
 
     def _schema(self, type: Type, depth: int) -> Any:
         self._parts += 1
-        if is_unknown(type) or depth > _DEEPEST or self._parts > _MOST_WRITTEN:
+        if is_unknown(type) or depth > _MAX_DEPTH or self._parts > _MAX_WRITTEN:
             return {}
         if not type.members:
             return {"not": {}}

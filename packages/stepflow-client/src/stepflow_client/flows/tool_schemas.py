@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .._base.text import visible_lines
-from .._data.declared import fields_of, is_secret
+from .._data.flow_declarations import fields_of, is_secret
 from .graph import reachable
 from .json_schema import JSON_TYPES, is_number, referred_name, type_names
 
 WRAPPER = "input"
 """The field of a wrapped schema that holds the value itself."""
-_DEEPEST = 60
-_MOST_INLINED = 500
+_MAX_DEPTH = 60
+_MAX_INLINED = 500
 """Number of parts of a schema after which shared schemas are no longer repeated where they are used."""
 _COMBINING = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
 _SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
@@ -180,7 +180,7 @@ class _Writer:
         root = self._schema
         seen = 0
         # At the top, APIs accept no reference.
-        while isinstance(root, Mapping) and (name := _name_of(root.get("$ref"))) in self._defs and seen < _DEEPEST:
+        while isinstance(root, Mapping) and (name := _name_of(root.get("$ref"))) in self._defs and seen < _MAX_DEPTH:
             rest = {key: value for key, value in root.items() if key != "$ref"}
             target = self._defs[name or ""]
             root = {**target, **rest} if isinstance(target, Mapping) else target
@@ -199,7 +199,7 @@ class _Writer:
         self._parts += 1
         if isinstance(schema, bool):
             return schema
-        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return {}
         if schema.get("nullable") is True:
             rest = {key: value for key, value in schema.items() if key not in ("nullable", "title", "description")}
@@ -245,7 +245,7 @@ class _Writer:
 
     def _with_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
         """Return a schema together with the shared one that it refers to."""
-        if name in self._recursive or self._parts > _MOST_INLINED:
+        if name in self._recursive or self._parts > _MAX_INLINED:
             target: Any = {"$ref": f"#/$defs/{self._local(name)}"}
         else:
             target = self._written(self._defs[name], depth + 1)

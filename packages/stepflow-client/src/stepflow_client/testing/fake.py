@@ -20,7 +20,7 @@ import httpx
 
 from .._base.text import near
 from .._data.arguments import check_mapping, check_seconds
-from .._runs.additions import examples_of
+from .._runs.client_metadata import examples_of
 from ..errors import InvalidArgumentError
 from ..flows.interpreter import overridden
 from .fake_flows import BUILTINS, SUB_FLOWS, blob_components, findings, floats, value_id

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from .._base.basic_errors import ApiError, InvalidArgumentError
-from .._data.objects import StoredFlowId
+from .._data.json_encoding import StoredFlowId
 from .._data.secrets import HIDDEN, hidden_flow, hidden_schema
 from .._data.values import ordered
 from .models import LOCAL, Model, field, record

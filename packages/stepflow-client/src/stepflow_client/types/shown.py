@@ -12,7 +12,7 @@ from typing import Any, ClassVar, cast
 
 from .._base.lazy import lazy_module
 from .._base.text import rfc3339
-from .._data.objects import fields_of, is_data_object, is_scalar, text_of
+from .._data.json_encoding import fields_of, is_data_object, is_scalar, text_of
 from .data_frame import data_frame
 
 __all__ = ["Record", "Records", "Shown", "plain_data", "show_lists"]

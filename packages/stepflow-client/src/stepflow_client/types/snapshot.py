@@ -38,7 +38,7 @@ class RunSnapshot(Model, Shown):
     """False if the states of the steps may be old: servers before 0.12 do not update those of a cancelled run."""
 
     _stored: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The flow as it is stored, with the additions of the client that runs it."""
+    """The flow as it is stored, with the metadata of the client that runs it."""
 
     @property
     def run_id(self) -> str:

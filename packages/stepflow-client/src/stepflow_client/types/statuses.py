@@ -10,7 +10,7 @@ __all__ = [
     "ExecutionStatus", "read_enum", "read_status", "status_number",
 ]  # fmt: skip
 
-_MOST_MEMBERS = 1_000
+_MAX_MEMBERS = 1_000
 """Maximum number of members of an enumeration, including those added for values of newer servers."""
 
 
@@ -24,7 +24,7 @@ class _OpenEnum(StrEnum):
         member = str.__new__(cls, value)
         member._name_ = value.upper()
         member._value_ = value
-        if len(cls._value2member_map_) > _MOST_MEMBERS:
+        if len(cls._value2member_map_) > _MAX_MEMBERS:
             # Not remembered, so that no server can fill the memory with new values.
             return member
         # setdefault: two threads that read the same new value at the same time get the same member.

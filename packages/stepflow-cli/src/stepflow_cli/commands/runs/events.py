@@ -16,7 +16,7 @@ from ...exit_codes import ExitCode
 from ...output.color import is_terminal
 from ...output.tables import local_time
 from ...output.view import Output
-from ...params.options import output_options, running_server_options, together
+from ...params.options import grouped, output_options, running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import Choice, option
@@ -67,7 +67,7 @@ class _Asked:
 
 
 @click.command("events", cls=Command)
-@together(
+@grouped(
     "asked",
     _Asked,
     run_argument,

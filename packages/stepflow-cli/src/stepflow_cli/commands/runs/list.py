@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
-from stepflow_client._command import quoted, sync_together
+from stepflow_client._command import quoted, sync_gather
 
 from ...output.color import is_terminal
 from ...output.messages import note
@@ -136,7 +136,7 @@ def _explained(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[R
     reads = [partial(_with_counts, client, run_id) for run_id in counted[:_MAX_COUNTED]]
     above = [run for run in completed if run.run_id in parents]
     reads += [partial(with_failed_sub_runs, client, run) for run in above[:_MAX_COUNTED]]
-    known |= {run.run_id: run for run in (sync_together(reads, _MAX_COUNTED) if reads else ())}
+    known |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}
     return list(known.values())
 
 

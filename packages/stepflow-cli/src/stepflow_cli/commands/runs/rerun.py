@@ -16,7 +16,7 @@ from ...output.messages import waiting
 from ...output.view import Output
 from ...params.conflicts import excludes
 from ...params.flow import history_options, one_input, one_mapping, value_options
-from ...params.options import file_output_options, running_server_options, timeout_option, together
+from ...params.options import file_output_options, grouped, running_server_options, timeout_option
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import FILE, Section
@@ -99,11 +99,11 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         excludes("--only-changed --force"),
     ),
 )
-@together(
+@grouped(
     "asked",
     _Asked,
     run_argument,
-    together(
+    grouped(
         "keep",
         _kept,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
@@ -114,7 +114,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         ),
         _RERUN.option("--step STEP", "Execute this step alone.", to="all_except"),
     ),
-    together(
+    grouped(
         "chosen",
         dict,
         _RERUN.option(

@@ -165,9 +165,9 @@ def _show(before: bytes, after: bytes) -> None:
 
 def _warn(path: str, written: Mapping[str, Any], kept: KeptItem) -> None:
     """Print why the case may not pass as it is."""
-    from ...flow_tests.kept import likeness
+    from ...flow_tests.kept import match_score
 
-    if kept.flow and likeness(written, kept.flow) < 4:
+    if kept.flow and match_score(written, kept.flow) < 4:
         note(f"warning: {path} differs from the flow of the run, so the case may fail")
     for warning in kept.warnings:
         note(f"warning: {warning}")

@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from stepflow_client import RunItem
 from stepflow_client._base.text import short_json
-from stepflow_client._command import MOST_SHOWN, failure_groups
+from stepflow_client._command import MAX_GROUPS_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
 from stepflow_client.types.account import failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..listing import PAGE
 from ..pictures import picture_of, timeline_of
-from ..reports import MOST_DRAWN_ITEMS, PARTS, report_of
+from ..reports import MAX_DRAWN_ITEMS, PARTS, report_of
 from ..site import Site
 from ..sorting import Order
 from ..states import STATES, merged_codes, ranges_of
@@ -43,7 +43,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     live = await site.followers.live_path(run, _CATCH_UP_SECONDS)
     follower = await site.followers.of(run.run_id)
     await follower.catch_up(_CATCH_UP_SECONDS)
-    is_small, is_finished = run.items.total <= MOST_DRAWN_ITEMS, run.is_finished
+    is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
     # Servers report items when the whole run has ended: until then, those of a large batch are not worth a request.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
     snapshot = await site.read(run.run_id, [each for each in PARTS if each not in left_out])
@@ -71,7 +71,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         inputs=inputs,
         progress=numbers,
         has_events=(await site.client.server_info()).capabilities.get("events"),
-        groups=groups[:MOST_SHOWN],
+        groups=groups[:MAX_GROUPS_SHOWN],
         group_count=len(groups),
         numbers_of=numbers_of if len(numbers_of) == len(items) else (),
         reruns=site.reruns_of(run.run_id, MAX_RERUNS),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from stepflow_client._data.declared import is_secret
+from stepflow_client._data.flow_declarations import is_secret
 
 from ..field_texts import json_text
 from ..flow_list import flow_list

@@ -154,7 +154,7 @@ async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: Sel
         "total": found.total,
         "urls": urls,
         "given": given,
-        "reading_of": found.reading_of,
+        "decoder_of": found.decoder_of,
         "input": inputs[item.index] if inputs is not None and item.index < len(inputs) else None,
         "is_input_known": inputs is not None and item.index < len(inputs),
         "account": found.account,

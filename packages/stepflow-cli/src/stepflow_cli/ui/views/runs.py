@@ -121,12 +121,12 @@ def _suggestions(query: RunQuery, runs: list[RunDetails]) -> list[str]:
     return [str(RunQuery((), {name: value})) for name, value in new]
 
 
-async def whole_id(request: Request) -> Response:
+async def resolve_run_id(request: Request) -> Response:
     """Redirect from the beginning of a run id to the run, or to the runs that it may be."""
     from urllib.parse import quote, urlencode
 
     beginning, rest = request.path_params["beginning"], request.path_params.get("rest")
-    found = await site_of(request).finder.beginning_with(beginning)
+    found = await site_of(request).finder.runs_with_prefix(beginning)
     if not found:
         raise NotFoundError(f"no run's id begins with {beginning}", status_code=404)
     if len(found) > 1:

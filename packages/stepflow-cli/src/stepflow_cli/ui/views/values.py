@@ -22,7 +22,7 @@ from ..site import site_of
 from .run import found_item, item_of
 
 if TYPE_CHECKING:
-    from stepflow_client._command import Reading
+    from stepflow_client._command import OutputDecoder
     from stepflow_client.flows.expressions import Path
 
 _MAX_FOUND = 100
@@ -40,7 +40,7 @@ class Value:
     of: str
     path: Path
     value: Any
-    reading: Reading
+    reading: OutputDecoder
     """How the value is read."""
 
 
@@ -89,7 +89,7 @@ async def _value(request: Request) -> Value:
         raise InvalidArgumentError(f"path: {error}") from None
     urls = ItemUrls(run.run_id, found.item.index, found.total != 1)
     value = _part(_whole(found, step_id, of), path)
-    return Value(found, urls, step_id, of, path, value, found.reading_of(step_id, of).at(path))
+    return Value(found, urls, step_id, of, path, value, found.decoder_of(step_id, of).at(path))
 
 
 def _whole(found: ItemReport, step_id: str | None, of: str) -> Any:
@@ -121,7 +121,7 @@ def _first_places(shown: Value, text: str) -> list[tuple[Path, Any]]:
     return [(place, how.whole(each)) for place, each, how in places]
 
 
-def places_of(value: Any, text: str, path: Path, reading: Reading) -> Iterator[tuple[Path, Any, Reading]]:
+def places_of(value: Any, text: str, path: Path, reading: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield the places at which a key or a value contains a text, in any case, level by level."""
     wanted = text.casefold()
     if not isinstance(value, (dict, list)) and wanted in _text_of(reading.whole(value)):
@@ -129,7 +129,7 @@ def places_of(value: Any, text: str, path: Path, reading: Reading) -> Iterator[t
     waiting = [(path, value, reading)] if isinstance(value, (dict, list)) else []
     seen = 0
     while waiting and seen < _MAX_SEARCHED:
-        following: list[tuple[Path, Any, Reading]] = []
+        following: list[tuple[Path, Any, OutputDecoder]] = []
         for place, each, how in waiting:
             seen += len(each)
             for key, inner, within in how.entries(each, 0, len(each)):
@@ -154,7 +154,7 @@ _CHUNK = 1_000_000
 """Bytes that are sent at once."""
 
 
-def _encoded(value: Any, reading: Reading) -> Iterator[bytes]:
+def _encoded(value: Any, reading: OutputDecoder) -> Iterator[bytes]:
     """Yield a value as JSON in chunks; the entries of the two outer levels are encoded one by one."""
 
     def text(value: Any) -> bytes:
@@ -173,7 +173,7 @@ def _encoded(value: Any, reading: Reading) -> Iterator[bytes]:
     yield bytes(waiting) + b"\n"
 
 
-def _texts(value: Any, reading: Reading, depth: int, text: Callable[[Any], bytes]) -> Iterator[bytes]:
+def _texts(value: Any, reading: OutputDecoder, depth: int, text: Callable[[Any], bytes]) -> Iterator[bytes]:
     if not isinstance(value, (list, dict)):
         yield text(reading.whole(value))
         return

@@ -23,7 +23,7 @@ from ..._rules.operations import health_check
 from ..._rules.spread import Spread
 from .base import Stream, Transport
 
-_FIRST_REST, _LONGEST_REST = 0.5, 30.0
+_FIRST_REST, _MAX_REST_LENGTH = 0.5, 30.0
 _TRIAL = 3.0
 """Seconds in which a server that has failed must respond to a health check before it gets a new run."""
 _AWAY = frozenset({502, 503, 504})
@@ -156,7 +156,7 @@ class Failover(Transport):
 
     def _failed(self, number: int) -> None:
         self._rest_until[number] = time.monotonic() + self._rests[number]
-        self._rests[number] = min(self._rests[number] * 2, _LONGEST_REST)
+        self._rests[number] = min(self._rests[number] * 2, _MAX_REST_LENGTH)
 
     def _heard(self, number: int, status: int) -> None:
         if status in _AWAY:

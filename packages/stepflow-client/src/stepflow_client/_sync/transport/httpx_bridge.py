@@ -20,7 +20,7 @@ import httpx
 
 from ..._data.arguments import check_instance
 from ..._http.messages import (
-    MOST_BYTES,
+    MAX_BYTES,
     CannotSend,
     ConnectFailed,
     ConnectionBroken,
@@ -37,7 +37,7 @@ from ..._http.messages import (
     WriteTimeout,
     lower,
 )
-from ..._http.settings import API_PATH, LONGEST_TIMEOUT, ServerUrl, check_headers
+from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, check_headers
 from ..._http.sockets import sync_home
 from ..._http.time_limit import sync_limited
 from ..._http.unpacking import Unpacker
@@ -197,7 +197,7 @@ class TransportBridge(httpx.BaseTransport):
         max_response_bytes: Maximum size of the body of a response in bytes.
     """
 
-    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = MAX_BYTES) -> None:
         self._sender = sender
         self._max_response_bytes = max_response_bytes
         self._root_path = root.path + API_PATH
@@ -334,7 +334,7 @@ def _httpx_error(error: HttpError) -> type[httpx.TransportError]:
 
 def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
     """Return httpx's timeouts as ours."""
-    return Timeouts(**{phase: LONGEST_TIMEOUT if limit is None else limit for phase, limit in phases.items()})
+    return Timeouts(**{phase: MAX_TIMEOUT if limit is None else limit for phase, limit in phases.items()})
 
 
 _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [

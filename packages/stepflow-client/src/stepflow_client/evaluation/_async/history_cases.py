@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._base.logging import logger
 from ..._codec.requests import Variables, run_variables
-from ..._concurrency.gather import async_together
+from ..._concurrency.gather import async_gather
 from ..._data.arguments import check_client, check_integer, wrong
 from ...errors import InvalidArgumentError, NotFoundError
 from ..records import EvaluationCase
@@ -49,7 +49,7 @@ async def history_cases(
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
     wanted = run_variables(variables)
     calls = [partial(_cases_of, client, each.run_id, wanted) for each in reversed(entries)]
-    found = await async_together(calls, _AT_ONCE)
+    found = await async_gather(calls, _AT_ONCE)
     left_out = sum(not each for each in found)
     if left_out:
         why = "they had other variables, overrides or kept steps, or the server no longer has them"

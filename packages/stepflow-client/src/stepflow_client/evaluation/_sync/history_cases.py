@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._base.logging import logger
 from ..._codec.requests import Variables, run_variables
-from ..._concurrency.gather import sync_together
+from ..._concurrency.gather import sync_gather
 from ..._data.arguments import check_client, check_integer, wrong
 from ...errors import InvalidArgumentError, NotFoundError
 from ..records import EvaluationCase
@@ -51,7 +51,7 @@ def history_cases(
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
     wanted = run_variables(variables)
     calls = [partial(_cases_of, client, each.run_id, wanted) for each in reversed(entries)]
-    found = sync_together(calls, _AT_ONCE)
+    found = sync_gather(calls, _AT_ONCE)
     left_out = sum(not each for each in found)
     if left_out:
         why = "they had other variables, overrides or kept steps, or the server no longer has them"

@@ -1,4 +1,4 @@
-# Written from _async/core.py by `make generate`. Change that file instead.
+# Written from _async/context.py by `make generate`. Change that file instead.
 
 """What the parts of a client are made of."""
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .listing import RunLister
 
 
-class Core:
+class ClientContext:
     """What the parts of one client are made of.
 
     Args:
@@ -36,7 +36,7 @@ class Core:
         self.runs = RunReader(connection)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a core that sends more headers over the same connections. It shares what is known about flows."""
+        """Return a context that sends more headers over the same connections. It shares what is known about flows."""
         twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
         twin.flows = self.flows.over(twin.connection)
         return twin

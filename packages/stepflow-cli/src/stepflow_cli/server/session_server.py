@@ -11,7 +11,7 @@ from ..settings.server_choice import ServerOptions, choose_server
 from .connect import Target, connect
 
 
-class LastingServer:
+class SessionServer:
     """The server of a watched command, as a context manager that stops it.
 
     Args:
@@ -61,7 +61,7 @@ class LastingServer:
         self._target = None
         self._stack.close()
 
-    def __enter__(self) -> LastingServer:
+    def __enter__(self) -> SessionServer:
         return self
 
     def __exit__(

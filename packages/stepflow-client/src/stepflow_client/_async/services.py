@@ -1,5 +1,3 @@
-# Written from _async/parts.py by `make generate`. Change that file instead.
-
 """The parts of one client. Those that not every program uses are made, and imported, when they are first used."""
 
 from __future__ import annotations
@@ -7,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .core import Core
+from .context import ClientContext
 
 if TYPE_CHECKING:
     from .batches import BatchRunner
@@ -25,57 +23,57 @@ if TYPE_CHECKING:
     from .watching import RunWatcher
 
 
-class Parts:
+class Services:
     """The parts of one client, of which its methods are made.
 
     Args:
-        core: What the parts are made of.
+        context: What the parts are made of.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, context: ClientContext) -> None:
+        self._context = context
 
     @cached_property
     def creator(self) -> RunCreator:
         """Creates runs."""
         from .creation import RunCreator
 
-        return RunCreator(self._core)
+        return RunCreator(self._context)
 
     @cached_property
     def waiter(self) -> Waiter:
         """Waits until runs end."""
         from .waiting import Waiter
 
-        return Waiter(self._core, lambda: self.follower)
+        return Waiter(self._context, lambda: self.follower)
 
     @cached_property
     def follower(self) -> Follower:
         """Follows runs."""
         from .following import Follower
 
-        return Follower(self._core.connection, self._core.runs)
+        return Follower(self._context.connection, self._context.runs)
 
     @cached_property
     def events(self) -> EventSource:
         """Reads the events of runs."""
         from .events import EventSource
 
-        return EventSource(self.follower, self._core.recorder)
+        return EventSource(self.follower, self._context.recorder)
 
     @cached_property
     def snapshots(self) -> SnapshotReader:
         """Reads what is known about runs."""
         from .snapshots import SnapshotReader
 
-        return SnapshotReader(self._core, lambda: self.follower)
+        return SnapshotReader(self._context, lambda: self.follower)
 
     @cached_property
     def timer(self) -> StepTimer:
         """Reads the times of steps."""
         from .step_times import StepTimer
 
-        return StepTimer(self._core.connection, self.follower)
+        return StepTimer(self._context.connection, self.follower)
 
     @cached_property
     def reporter(self) -> ProgressReporter:
@@ -96,32 +94,32 @@ class Parts:
         """Runs a flow on any number of inputs."""
         from .batches import BatchRunner
 
-        return BatchRunner(self._core, self.creator, self.waiter, lambda: self.keyed)
+        return BatchRunner(self._context, self.creator, self.waiter, lambda: self.keyed)
 
     @cached_property
     def cached(self) -> CachedRuns:
         """Runs flows whose results may be in a cache."""
         from .caching import CachedRuns
 
-        return CachedRuns(self._core.flows)
+        return CachedRuns(self._context.flows)
 
     @cached_property
     def keyed(self) -> KeyedRuns:
         """Creates and finds runs under idempotency keys."""
         from .idempotency import KeyedRuns
 
-        return KeyedRuns(self._core, self.creator)
+        return KeyedRuns(self._context, self.creator)
 
     @cached_property
     def readiness(self) -> ComponentWaiter:
         """Waits until the server has the components of flows."""
         from .readiness import ComponentWaiter
 
-        return ComponentWaiter(self._core.connection, self._core.flows)
+        return ComponentWaiter(self._context.connection, self._context.flows)
 
     @cached_property
     def rerunner(self) -> Rerunner:
         """Runs runs again."""
         from .rerun import Rerunner
 
-        return Rerunner(self._core, self.creator, self.waiter, self.snapshots, lambda: self.keyed)
+        return Rerunner(self._context, self.creator, self.waiter, self.snapshots, lambda: self.keyed)

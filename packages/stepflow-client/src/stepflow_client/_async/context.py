@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .listing import RunLister
 
 
-class Core:
+class ClientContext:
     """What the parts of one client are made of.
 
     Args:
@@ -34,7 +34,7 @@ class Core:
         self.runs = RunReader(connection)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a core that sends more headers over the same connections. It shares what is known about flows."""
+        """Return a context that sends more headers over the same connections. It shares what is known about flows."""
         twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
         twin.flows = self.flows.over(twin.connection)
         return twin

@@ -14,10 +14,10 @@ from .._base.newest import Newest
 from .secrets import NO_SECRETS, Secrets
 from .values import all_ordered, entries_in_order, fixes_order, ordered, restored, shape_at
 
-_MOST_RUNS = 10_000
+_MAX_RUNS = 10_000
 
 
-class Reading(NamedTuple):
+class OutputDecoder(NamedTuple):
     """How the responses about a run are read."""
 
     like: Any = None
@@ -45,7 +45,7 @@ class Reading(NamedTuple):
         return value if self.as_sent else self.of_step.whole(value)
 
     @property
-    def of_step(self) -> Reading:
+    def of_step(self) -> OutputDecoder:
         """How outputs of steps are read: the flow does not define the order of their keys."""
         return self._replace(like=None)
 
@@ -53,7 +53,7 @@ class Reading(NamedTuple):
         """Return a value as the server sent it with its numbers and the order of its keys."""
         return restored(value) if self.keeps_order else ordered(value, self.like)
 
-    def entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Reading]]:
+    def entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
         """Yield entries of an object or a list as the server sent it, and how each is read.
 
         Entries without entries of their own are read; objects and lists in them are as the server sent them.
@@ -67,7 +67,7 @@ class Reading(NamedTuple):
             how = self if like is self.like else self._replace(like=like)
             yield key, each if isinstance(each, (dict, list)) else restored(each), how
 
-    def at(self, path: Iterable[str | int]) -> Reading:
+    def at(self, path: Iterable[str | int]) -> OutputDecoder:
         """Return how the part of a value at a path is read."""
         like = self.like
         for key in path:
@@ -75,30 +75,30 @@ class Reading(NamedTuple):
         return self._replace(like=like)
 
 
-PLAIN = Reading()
+PLAIN = OutputDecoder()
 
 
-def reading_of(output: Any, secrets: Secrets) -> Reading:
+def decoder_of(output: Any, secrets: Secrets) -> OutputDecoder:
     """Return how to read the responses about runs of a flow.
 
     Args:
         output: The `output` of the flow; None if it is unknown.
         secrets: The secrets of the runs.
     """
-    return Reading(output if fixes_order(output) else None, secrets) if secrets or fixes_order(output) else PLAIN
+    return OutputDecoder(output if fixes_order(output) else None, secrets) if secrets or fixes_order(output) else PLAIN
 
 
-PLAIN_UNORDERED = Reading(keeps_order=False)
+PLAIN_UNORDERED = OutputDecoder(keeps_order=False)
 
 
-class Readings:
+class DecoderCache:
     """How to read the responses about the newest runs that a client has created."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.known: Newest[str | None, Reading] = Newest(_MOST_RUNS)
+        self.known: Newest[str | None, OutputDecoder] = Newest(_MAX_RUNS)
 
-    def note(self, run_id: str, reading: Reading) -> None:
+    def note(self, run_id: str, reading: OutputDecoder) -> None:
         """Remember how to read the responses about a run."""
         with self._lock:
             self.known.put(run_id, reading)
