@@ -141,7 +141,7 @@ test-editors: $(ENV) ## Use the language server from Neovim and Emacs (Debian: a
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
 	$(BIN)/python -m pytest tests/environments $(PYTEST_OPTIONS)
 
-test-frameworks: $(ENV) ## Run the batches of docs/batches.md in Spark and Ray Data (needs Java; installs 1 GB)
+test-frameworks: $(ENV) ## Run the batches of docs/guides/batches.md in Spark and Ray Data (needs Java; installs 1 GB)
 	$(BIN)/python -m pytest tests/frameworks
 
 # etcd comes from Debian; without a runlevel its package does not start a service.

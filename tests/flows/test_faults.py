@@ -45,7 +45,7 @@ def test_examples_have_no_findings(path: Path) -> None:
 
 
 def test_every_rule_is_documented_and_no_other_is_found() -> None:
-    page = Path("docs/editing-flows.md").read_text(encoding="utf-8")
+    page = Path("docs/guides/editing-flows.md").read_text(encoding="utf-8")
     assert not [rule for rule in RULES if f"`{rule}`" not in page]
     assert {fault.rule for fault in FAULTS} == RULES - TYPE_RULES
 

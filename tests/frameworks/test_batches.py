@@ -1,4 +1,4 @@
-"""The batches of docs/batches.md inside of Spark and Ray Data: `make test-frameworks`.
+"""The batches of docs/guides/batches.md inside of Spark and Ray Data: `make test-frameworks`.
 
 The environments are large, and Spark needs Java; Dask is in the tests of the documentation.
 """
@@ -35,7 +35,7 @@ def server_url() -> Iterator[str]:
 
 def block_with(text: str) -> str:
     """Return the one Python block of the page that holds a text."""
-    (found,) = [block.text for block in in_language("docs/batches.md", "python") if text in block.text]
+    (found,) = [block.text for block in in_language("docs/guides/batches.md", "python") if text in block.text]
     return found
 
 

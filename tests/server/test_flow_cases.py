@@ -115,8 +115,8 @@ def test_cases_of_a_file(twin: SyncStepflowClient, tmp_path: Path) -> None:
 
 @pytest.fixture
 def price(tmp_path: Path) -> Path:
-    """The flow with test cases that docs/testing-flows.md shows."""
-    page = (ROOT / "docs" / "testing-flows.md").read_text("utf-8")
+    """The flow with test cases that docs/guides/testing-flows.md shows."""
+    page = (ROOT / "docs" / "guides" / "testing-flows.md").read_text("utf-8")
     (text,) = re.findall(r"```yaml\n(# price.yaml\n.*?)```", page, re.DOTALL)
     path = tmp_path / "price.yaml"
     path.write_text(text)
@@ -217,7 +217,7 @@ def test_what_is_recorded_is_replayed(twin: SyncStepflowClient, release: str, tm
 def test_the_mocks_of_the_documentation(
     twin: SyncStepflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (ROOT / "docs" / "testing-flows.md").read_text("utf-8")
+    page = (ROOT / "docs" / "guides" / "testing-flows.md").read_text("utf-8")
     (text,) = re.findall(r"```yaml\n(# order.yaml\n.*?)```", page, re.DOTALL)
     (tmp_path / "order.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)

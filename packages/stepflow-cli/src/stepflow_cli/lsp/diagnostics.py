@@ -13,7 +13,7 @@ from .text import Text
 
 SOURCE = "stepflow"
 RULES_PAGE = ""
-"""The address of docs/editing-flows.md, which has an anchor for each rule. The pages have no public address yet."""
+"""The public address of docs/guides/editing-flows.md, which has an anchor for each rule; there is none yet."""
 _UNUSED = ("unused-step", "unused-variable", "unused-key")
 
 
