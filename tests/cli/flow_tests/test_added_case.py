@@ -40,8 +40,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(("end", "mark"), [("\n", ""), ("\r\n", "\ufeff")], ids=["plain", "of Windows"])
 def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
     before = (mark + text.replace("\n", end)).encode()
     after = add_case(before, CASE, "flow.yaml").decode()

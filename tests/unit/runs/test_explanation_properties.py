@@ -112,7 +112,7 @@ def happened(run: Executed, name: str) -> str:
     return "failed" if found.failure.step is None else "not_run"
 
 
-SEEDS = range(1500)
+SEEDS = range(600)
 
 
 @pytest.mark.parametrize("knows_input", [True, False])

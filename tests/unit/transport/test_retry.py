@@ -271,7 +271,7 @@ def refused(request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
 @pytest.mark.parametrize("twin", TWINS)
 def test_an_outage_is_not_amplified(twin: str, share: float, fail: Callable[[httpx.Request], httpx.Response]) -> None:
-    requests, start = 300, 20
+    requests, start = 100, 20
     reached = outage(twin, requests, fail, RetryPolicy(budget=share))
     assert requests <= reached <= requests * (1 + share) + (start if share else 0)
     # The budget is used up: short outages are bridged as long as there is something left.
