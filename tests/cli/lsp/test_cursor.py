@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_cli.lsp.cursor import mended, spot_at, typed_at
-from stepflow_cli.lsp.flow_names import mentions_in, renamed
+from stepflow_cli.lsp.cursor import spot_at, typed_at, without_invalid_lines
+from stepflow_cli.lsp.flow_names import mentions_in, rename_edits
 from stepflow_client._checks.flow_model import FlowModel
 from stepflow_client.flows.source import FlowText
 
@@ -82,12 +82,12 @@ def test_what_is_at_an_offset() -> None:
 
 def test_lines_at_fault_are_left_out() -> None:
     text = f"{STEP}component: /x: y\n  - id: b\n    input: {{a: *nowhere}}\noutput: {{$step: b}}\n"
-    flow = mended(FlowText(text, "x.yaml"))
+    flow = without_invalid_lines(FlowText(text, "x.yaml"))
     assert flow.error is None
     assert len(flow.text) == len(text)
     assert [each.id for each in FlowModel(flow.root).steps] == ["a", "b"]
-    assert mended(FlowText("a: [", "x.yaml")).error is None
-    assert mended(FlowText("{}", "x.yaml")).text == "{}"
+    assert without_invalid_lines(FlowText("a: [", "x.yaml")).error is None
+    assert without_invalid_lines(FlowText("{}", "x.yaml")).text == "{}"
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_variables_are_renamed_in_paths(written: str, new: str | None) -> None:
     mentions = list(mentions_in(FlowModel(FlowText(text, "x.yaml").root), text))
     if new is None:
         with pytest.raises(ValueError, match="escapes"):
-            renamed(text, mentions, mentions[0], "w")
+            rename_edits(text, mentions, mentions[0], "w")
         return
-    edits = renamed(text, mentions, mentions[0], "w")
+    edits = rename_edits(text, mentions, mentions[0], "w")
     for start, end, word in sorted(edits, reverse=True):
         text = text[:start] + word + text[end:]
     assert text == f"{declared.replace('v: {}', 'w: {}')}\noutput: {{$variable: {new}}}\n"

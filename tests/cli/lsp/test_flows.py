@@ -267,7 +267,7 @@ def test_renaming_there_and_back(editor: Editor, name: str) -> None:
 
 
 def test_what_cannot_be_renamed(editor: Editor) -> None:
-    for new, reason in (("keep", "already"), ("a\nb", "letter"), (" ", "letter")):
+    for new, reason in (("keep", "already"), ("a\nb", "line breaks"), (" ", "one character")):
         with pytest.raises(ResponseError, match=reason):
             editor.at("rename", "plain.yaml", "ask", newName=new)
     with pytest.raises(ResponseError, match="no step, variable"):
@@ -330,7 +330,7 @@ def test_definitions_of_fields_and_uses_of_components(editor: Editor) -> None:
     assert marked(TESTED, [each["range"] for each in found]) == ["sku"] * 4
     found = editor.at("references", "map.yaml", "/builtin/noop", context={"includeDeclaration": True})
     assert marked(MAP, [each["range"] for each in found]) == ["/builtin/noop"] * 2
-    with pytest.raises(ResponseError, match="made by the step around it"):
+    with pytest.raises(ResponseError, match="the step around this flow creates its input"):
         editor.at("rename", "map.yaml", MAP.index("$.name}") + 2, newName="x")
 
 

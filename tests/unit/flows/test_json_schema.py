@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_cli.lsp.schemas_in_place import schemas_at
+from stepflow_cli.lsp.place import schemas_at
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.slices import in_slices
 from stepflow_client.flows.json_schema import mismatches

@@ -1,4 +1,4 @@
-"""What is known about one version of a document: its tree, its findings, its names and its types."""
+"""The analysis of one version of a document: its tree, findings, names and types."""
 
 from __future__ import annotations
 
@@ -17,33 +17,25 @@ from stepflow_client.flows.folders import is_config_name, is_flow_text, top_leve
 from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.source import FlowText, Node
 
-from stepflow_cli.lsp.cursor import mended
-from stepflow_cli.lsp.flow_names import Mention, mentions_in
-
 from ..validation.checks import Rules, find
+from .cursor import without_invalid_lines
+from .flow_names import Mention, mentions_in
 from .text import Text
 
 MAX_LENGTH = 2**20
-"""Maximum number of characters of a document that is analysed, which takes a few seconds."""
+"""Maximum number of characters of a document that is analysed; it takes a few seconds."""
 
 _FLOW_KEYS = {*fields_of(schema()["$defs"]["flow"])[0]}
 _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
-"""The beginning of a line at the top of a YAML text that is neither a key nor the beginning of one."""
+"""The start of an unindented line of YAML that is not a key and cannot become one."""
 
 Kind = Literal["flow", "config"]
 
 
-def kind_of(name: str, text: str) -> Kind | None:
-    """Return what a document is; None for one that the server leaves alone."""
-    if is_config_name(name):
-        return "config"
-    return "flow" if is_flow_text(text) else None
+def has_completions(analysis: Analysis, text: Text) -> bool:
+    """Return whether a text gets completions: a flow, a configuration, or a text that may become a flow.
 
-
-def is_completed(analysis: Analysis, text: Text) -> bool:
-    """Return whether there are completions for a text: for a flow, a configuration, and what may become a flow.
-
-    It may become one if it is empty, or has only keys that flows have.
+    A text may become a flow if it is empty or has only keys of flows.
     """
     if analysis.kind is not None or len(text.text) > MAX_LENGTH:
         return analysis.kind is not None
@@ -60,16 +52,16 @@ class Analysis:
     rules: Rules
     findings: Sequence[Finding] = ()
     root: Node | None = None
-    """The tree; of a text that is not valid, without the lines that are not; None if there is none."""
+    """The tree, without the invalid lines of the text; None if the text cannot be parsed."""
     is_mended: bool = False
-    """Whether the tree is that of a text that is not valid."""
+    """Whether invalid lines were left out of the tree."""
     types: FlowTypes | None = None
-    of_server: Sequence[Mapping[str, Any]] = ()
-    """The findings of a server, once it has checked this version."""
+    server_findings: Sequence[Mapping[str, Any]] = ()
+    """The findings of a server, after it has checked this version."""
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The components, with their types."""
+        """The components and their types."""
         return Catalogue(self.rules.components)
 
     @cached_property
@@ -79,10 +71,8 @@ class Analysis:
 
     @cached_property
     def mentions(self) -> list[Mention]:
-        """The places where steps, variables, input fields and components are named."""
-        if self.types is None:
-            return []
-        return list(mentions_in(self.types.model, self.text.text))
+        """The mentions of steps, variables, input fields and components."""
+        return list(mentions_in(self.model, self.text.text)) if self.model is not None else []
 
     @collector_paused()
     def infer(self) -> Analysis:
@@ -91,8 +81,8 @@ class Analysis:
             self.types = type_flow(self.root, UNKNOWN, self.catalogue)
         return self
 
-    def knows_more_than(self, other: Analysis | None) -> bool:
-        """Return whether completions use it in place of an earlier analysis: not if it lacks steps behind a fault."""
+    def replaces(self, other: Analysis | None) -> bool:
+        """Return whether completions use this analysis from now on: not if a syntax error hides steps in it."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
         return not self.is_mended or len(self.types.steps) >= len(other.types.steps)
@@ -105,29 +95,34 @@ class Analysis:
 
 @collector_paused()
 def analyse(name: str, text: Text, rules: Rules) -> Analysis:
-    """Return the tree and the findings of a version of a document; its types are inferred by `infer`.
+    """Return the tree and the findings of a version of a document; `infer` adds its types.
 
     Args:
         name: The path of the file.
         text: The text.
-        rules: How the file is checked.
+        rules: The rules for the file.
     """
-    found = Analysis(kind_of(name.replace("\\", "/").rpartition("/")[2], text.text), text, name, rules)
-    if found.kind is None:
-        return found
-    if len(text.text) > MAX_LENGTH:
-        what = f"the document has more than {MAX_LENGTH:,} characters and is not checked here"
+    kind: Kind | None = None
+    if is_config_name(name.replace("\\", "/").rpartition("/")[2]):
+        kind = "config"
+    elif is_flow_text(text.text):
+        kind = "flow"
+    if kind is not None and len(text.text) > MAX_LENGTH:
+        message = f"the document has more than {MAX_LENGTH:,} characters and is not checked here"
         hint = "stepflow validate checks files of any size"
-        return replace(found, kind=None, findings=[Finding("too-large", "warning", what, "$", 1, 1, hint)])
+        return Analysis(None, text, name, rules, [Finding("too-large", "warning", message, "$", 1, 1, hint)])
+    analysis = Analysis(kind, text, name, rules)
+    if kind is None:
+        return analysis
     flow = FlowText(text.text, name)
-    found.is_mended = flow.error is not None
-    tree = mended(flow) if found.is_mended else flow
-    found.root = tree.root if tree.error is None else None
-    if found.kind == "config":
-        found.findings = find_in_config(flow)
+    analysis.is_mended = flow.error is not None
+    tree = without_invalid_lines(flow)
+    analysis.root = tree.root if tree.error is None else None
+    if kind == "config":
+        analysis.findings = find_in_config(flow)
     else:
-        # Types are always checked: what only they show is a note, unless the settings want more.
-        faults = [each for each in find(flow, replace(rules, type_check=True)) if rules.keeps(each.rule)]
-        noisy = () if rules.type_check else ("untyped-output",)
-        found.findings = [each for each in faults if each.rule not in noisy]
-    return found
+        # Types are always checked; their findings are notes unless the settings ask for type checks.
+        findings = [each for each in find(flow, replace(rules, type_check=True)) if rules.keeps(each.rule)]
+        omitted = () if rules.type_check else ("untyped-output",)
+        analysis.findings = [each for each in findings if each.rule not in omitted]
+    return analysis

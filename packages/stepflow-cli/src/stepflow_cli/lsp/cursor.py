@@ -1,4 +1,4 @@
-"""What is at an offset of a flow's text, and what is being typed there, even where the text is not valid yet. Pure."""
+"""The key or value at an offset of a flow, and the word being typed there, even if the text is not valid yet. Pure."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from stepflow_client._command import open_marks
 from stepflow_client.flows.source import FlowText, Node
 
 _CARET = "\ue000"
-"""Stands for the cursor while a text is parsed."""
+"""A placeholder for the cursor while a text is parsed."""
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
 _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
-"""The beginning of a section, behind a line feed: a pattern that begins with a character is found far faster."""
+"""The start of a section, after a line feed: `re` finds a pattern that starts with a fixed character far faster."""
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _SPACE = re.compile(r"[ \t\n\r]*")
-_MAX_MENDED = 5
+_MAX_REMOVED_LINES = 5
 _LARGE = 100_000
-"""Number of characters from which on a text is not parsed again and again."""
+"""Length from which the whole text is too slow to parse for each attempt."""
 
 
 class Spot(NamedTuple):
-    """What is at an offset of a text."""
+    """The key or value at an offset of a text."""
 
     node: Node
-    """The innermost value around the offset; the mapping, if it is at a key."""
+    """The innermost value around the offset; the mapping if the offset is in a key."""
     key: str | None = None
-    """The key of the mapping that is there."""
+    """The key of the mapping at the offset."""
 
 
 def spot_at(root: Node, offset: int) -> Spot:
@@ -41,7 +41,7 @@ def spot_at(root: Node, offset: int) -> Spot:
                 return Spot(node, name)
         parts = (*node.items.values(), *node.elements)
         inner = next((each for each in parts if each.start <= offset <= each.end and each.start < each.end), None)
-        # A merged value is somewhere else in the text.
+        # A merged value is elsewhere in the text.
         if inner is None or inner.parent is not node:
             break
         node = inner
@@ -49,20 +49,20 @@ def spot_at(root: Node, offset: int) -> Spot:
 
 
 class Typed(NamedTuple):
-    """The key or the value that is being typed at an offset."""
+    """The key or value that is being typed at an offset."""
 
     spot: Spot
-    """The key or the value in a tree that has positions of its own: that of the text around, without other steps."""
+    """The key or value in a tree of only the surrounding text, with positions of its own."""
     text: str
-    """What is typed so far, up to the offset."""
+    """The part of the word before the offset."""
     start: int
     end: int
-    """The characters of the file that make up the whole word."""
+    """The range of the whole word in the file."""
     first_step: int = 0
-    """The index of the first step in the tree; the steps before it are left out."""
+    """The index of the first step in the tree; earlier steps are left out."""
     is_quoted: bool = False
     opens_line: bool = False
-    """Whether the value is the first in its line, and can become a key."""
+    """Whether the value is the first in its line, so that it can become a key."""
 
     @property
     def root(self) -> Node:
@@ -74,22 +74,21 @@ class Typed(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A part of a text that is valid without the rest."""
+    """A part of a text that can be parsed on its own."""
 
     start: int
     end: int
     head: str = ""
-    """The text before it that it needs."""
+    """Text to add before it."""
     first_step: int = 0
     foot: str = ""
-    """The text behind it that it needs."""
+    """Text to add after it."""
 
 
 def typed_at(text: str, name: str, offset: int) -> Typed | None:
-    """Return what is being typed at an offset of a YAML or JSON text; None if that is not clear.
+    """Return the word being typed at an offset of a YAML or JSON text; None if it is not clear.
 
-    Only the step or the section around the offset is parsed. If it is not valid, what is missing is added: a colon, a
-    quote, brackets.
+    This parses only the surrounding step or section. If that is not valid, it adds a missing colon, quote or bracket.
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _Part(0, len(text))
@@ -100,10 +99,14 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
         if path is not None:
-            # Within braces, a path with brackets needs quotes, which come with the completion.
+            # Within braces, a path with brackets needs quotes, which the completion adds.
             before = before[: path.start()]
         closers = "".join(_CLOSERS[each] for each in reversed(marks))
-        heads = _heads_of_json(quote) if is_json else [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
+        heads = [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
+        if is_json:
+            word = f"{_CARET}{quote}" if quote else f'"{_CARET}"'
+            heads = [_CARET, word, f"{word},", f"{word}:null", f"{word}:null,"]
+            heads = heads if quote else [*heads[1:], f",{word}", f",{word}:null"]
         following = after.partition("\n")[2]
         for tail in dict.fromkeys((after, f"\n{following}", f"{closers}\n{following}", closers)):
             for head in dict.fromkeys(heads):
@@ -115,15 +118,8 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
     return None
 
 
-def _heads_of_json(quote: str) -> list[str]:
-    """Return what may be missing at the caret in a JSON text: quotes, a colon with a value, a comma."""
-    word = f"{_CARET}{quote}" if quote else f'"{_CARET}"'
-    closed = [f"{word}{each}" for each in ("", ",", ":null", ":null,")]
-    return [_CARET, *closed] if quote else [*closed, f",{word}", f",{word}:null"]
-
-
 def _part_around(text: str, offset: int) -> _Part:
-    """Return the section of a YAML text around an offset: of a list such as that of the steps, only one element."""
+    """Return the section of a YAML text around an offset; of a list, such as the steps, only one element."""
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
     starts = [match.start() for match in _SECTION.finditer(lines)]
@@ -140,7 +136,7 @@ def _part_around(text: str, offset: int) -> _Part:
 
 
 def _part_of_json(text: str, offset: int) -> _Part | None:
-    """Return the step of a JSON text around an offset, which may be invalid; None if there is none."""
+    """Return the step of a JSON text around an offset, which may be invalid; None outside of steps."""
     for index, (start, end) in enumerate(_json_steps(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
@@ -152,7 +148,7 @@ def _part_of_json(text: str, offset: int) -> _Part | None:
 
 
 def _json_steps(text: str) -> Iterator[tuple[int, int | None]]:
-    """Yield where the steps in a JSON text begin and end; a step that is not valid has no end, and is the last."""
+    """Yield the start and end of each step in a JSON text. An invalid step has no end and is the last one."""
     read, at = json.JSONDecoder().raw_decode, _next(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
@@ -177,7 +173,7 @@ def _json_steps(text: str) -> Iterator[tuple[int, int | None]]:
 
 
 def _next(text: str, at: int) -> int:
-    """Return the offset of the next character of a JSON text that is no white space."""
+    """Return the offset of the next character of a JSON text that is not white space."""
     found = _SPACE.match(text, at)
     return found.end() if found is not None else at
 
@@ -189,17 +185,17 @@ def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
     content = spot.key if spot.key is not None else spot.node.value
     if not isinstance(content, str) or _CARET not in content or "\n" in word:
         return None
-    begin = where.start + (word[:1] in _QUOTES)
-    typed, rest = flow.text[begin:at], word[at + 1 - where.start :]
-    rest = rest.removesuffix(word[0]) if begin > where.start else rest
+    is_quoted = word[:1] in _QUOTES
+    typed, rest = flow.text[where.start + is_quoted : at], word[at + 1 - where.start :]
+    rest = rest.removesuffix(word[0]) if is_quoted else rest
     line = flow.text[flow.text.rfind("\n", 0, where.start) + 1 : where.start]
     opens_line = spot.key is None and not line.replace("- ", "  ").strip()
     return Typed(spot, typed, offset - len(typed), offset + len(rest), part.first_step, False, opens_line)
 
 
-def mended(flow: FlowText) -> FlowText:
-    """Return a flow whose text is not valid without the lines that are at fault: these are blank, in place."""
-    for _ in range(_MAX_MENDED):
+def without_invalid_lines(flow: FlowText) -> FlowText:
+    """Return a flow with the lines of its syntax errors blanked, so that positions stay the same."""
+    for _ in range(_MAX_REMOVED_LINES):
         line = flow.error.line if flow.error is not None else None
         if line is None:
             break

@@ -1,65 +1,131 @@
-"""Diagnostics: the findings of the checks as the protocol has them."""
+"""Diagnostics of a document, and the code actions that correct them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
+from stepflow_client._base.text import cut
+from stepflow_client._command import corrected, edit_of
 from stepflow_client.flows.findings import RULES, Finding
+from stepflow_client.flows.source import FlowText
 
+from ..validation.checks import find
 from .analysis import Analysis
 from .text import Text
 
 SOURCE = "stepflow"
 RULES_PAGE = ""
-"""The public address of docs/guides/editing-flows.md, which has an anchor for each rule; there is none yet."""
+"""The address of the page with an anchor for each rule. It is empty as long as the documentation is not published."""
+FIX_ALL = "source.fixAll.stepflow"
 _UNUSED = ("unused-step", "unused-variable", "unused-key")
+_MAX_TITLE = 40
 
 
 def diagnostics_of(analysis: Analysis) -> list[types.Diagnostic]:
-    """Return the diagnostics of a document."""
-    found = [diagnostic_of(each, analysis) for each in analysis.findings]
-    return found + [_of_server(each, analysis.text) for each in analysis.of_server]
+    """Return the diagnostics of a document: the findings of the offline checks, then those of a server."""
+    text, diagnostics = analysis.text, [_diagnostic(each, analysis) for each in analysis.findings]
+    for record in analysis.server_findings:
+        diagnostics.append(
+            types.Diagnostic(
+                range=text.range(*text.rest_of_line(record["line"], record["column"])),
+                message=_message(record["message"], record.get("hint")),
+                severity=_severity(record["level"]),
+                code=record["kind"],
+                source=f"{SOURCE} server",
+            )
+        )
+    return diagnostics
 
 
-def diagnostic_of(finding: Finding, analysis: Analysis) -> types.Diagnostic:
-    """Return the diagnostic of a finding; one about types is a note, unless the settings ask for a check of types."""
-    text, is_note = analysis.text, finding.of_types and not analysis.rules.type_check
-    hint = f" ({finding.hint})" if finding.hint else ""
+def _diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
+    # Types are always checked, but reported as notes unless the settings ask for type checks.
+    is_note = finding.of_types and not analysis.rules.type_check
+    page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
-        range=text.range(*span_of(finding, text)),
-        message=f"{finding.message}{hint}",
+        range=analysis.text.range(*_span(finding, analysis.text)),
+        message=_message(finding.message, finding.hint),
         severity=types.DiagnosticSeverity.Information if is_note else _severity(finding.level),
         code=finding.rule,
-        code_description=_page_of(finding.rule),
+        code_description=page,
         source=SOURCE,
         tags=[types.DiagnosticTag.Unnecessary] if finding.rule in _UNUSED else None,
     )
 
 
-def _page_of(rule: str) -> types.CodeDescription | None:
-    return types.CodeDescription(f"{RULES_PAGE}#{rule}") if RULES_PAGE and rule in RULES else None
-
-
-def _of_server(record: Mapping[str, Any], text: Text) -> types.Diagnostic:
-    hint = f" ({record['hint']})" if record.get("hint") else ""
-    return types.Diagnostic(
-        range=text.range(*text.in_line(record["line"], record["column"])),
-        message=f"{record['message']}{hint}",
-        severity=_severity(record["level"]),
-        code=record["kind"],
-        source=f"{SOURCE} server",
-    )
+def _message(message: str, hint: str | None) -> str:
+    return f"{message} ({hint})" if hint else message
 
 
 def _severity(level: str) -> types.DiagnosticSeverity:
     return types.DiagnosticSeverity.Warning if level == "warning" else types.DiagnosticSeverity.Error
 
 
-def span_of(finding: Finding, text: Text) -> tuple[int, int]:
-    """Return the characters that a finding marks: those it is about, of several lines the first one."""
+def _span(finding: Finding, text: Text) -> tuple[int, int]:
+    """Return the start and end of the text that a finding is about, up to the end of its first line."""
     if finding.start < 0:
-        return text.in_line(finding.line, finding.column)
+        return text.rest_of_line(finding.line, finding.column)
     end = min(finding.end, text.line_end(finding.start))
     return finding.start, max(end, finding.start)
+
+
+def code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
+    """Return the code actions for a range of a document: a fix for each finding, and one that fixes everything."""
+    text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
+    start, end = text.offset(params.range.start), text.offset(params.range.end)
+    actions: list[types.CodeAction] = []
+    if _is_requested(types.CodeActionKind.QuickFix, kinds):
+        for finding in analysis.findings:
+            first, last = _span(finding, text)
+            if first <= end and start <= last:
+                actions.extend(_quick_fix(analysis, uri, finding))
+    # Finding all corrections means checking the flow again: do it only on request.
+    if kinds is not None and _is_requested(FIX_ALL, kinds) and analysis.kind == "flow":
+        actions.extend(_fix_all(analysis, uri))
+    return actions
+
+
+def _is_requested(kind: str, kinds: Sequence[str] | None) -> bool:
+    return kinds is None or any(kind == each or kind.startswith(f"{each}.") for each in kinds)
+
+
+def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.CodeAction]:
+    fix = finding.fix or finding.suggestion
+    edit = edit_of(analysis.text.text, fix) if fix is not None else None
+    if fix is None or edit is None:
+        return
+    old, new = (cut(" ".join(each.split()), _MAX_TITLE) for each in (fix.old, fix.text))
+    if not new:
+        title = f"Remove {old}"
+    elif not old:
+        title = f"Add {new.lstrip(', ')}"
+    elif "\n" in fix.old or len(fix.old) > _MAX_TITLE:
+        title = f"Write {new}"
+    else:
+        title = f"Replace {old} with {new}"
+    yield types.CodeAction(
+        title=title,
+        kind=types.CodeActionKind.QuickFix,
+        diagnostics=[_diagnostic(finding, analysis)],
+        is_preferred=finding.fix is not None,
+        edit=types.WorkspaceEdit({uri: [types.TextEdit(analysis.text.range(edit[0], edit[1]), edit[2])]}),
+    )
+
+
+def _fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
+    old = analysis.text.text
+    new = corrected(FlowText(old, analysis.name), lambda flow: find(flow, analysis.rules)).flow.text
+    if new == old:
+        return
+    # Replace only the part that differs: editors then keep the cursor and the folds elsewhere.
+    start = _common_length(old, new)
+    tail = _common_length(old[start:][::-1], new[start:][::-1])
+    change = types.TextEdit(analysis.text.range(start, len(old) - tail), new[start : len(new) - tail])
+    edit = types.WorkspaceEdit({uri: [change]})
+    yield types.CodeAction("Fix everything that can be fixed safely", FIX_ALL, edit=edit)
+
+
+def _common_length(one: str, other: str) -> int:
+    """Return the length of the longest common prefix."""
+    pairs = zip(one, other, strict=False)
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -1,10 +1,9 @@
-"""The open documents. Each version is analysed in a thread, so that nothing waits for it that can do without."""
+"""The open documents. Each version is analysed in a thread, so that requests wait only for what they need."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,33 +18,30 @@ from .server_checks import ServerChecks
 from .text import Text
 
 log = logging.getLogger(__name__)
-_PAUSES = (0.05, 0.2)
-"""Seconds without an edit after which a document is analysed: half as many as that takes, within these limits."""
+_PAUSE = 0.1
+"""Seconds without an edit after which a document is analysed."""
 
 Publish = Callable[["Document", Analysis], None]
 
 
 class Document:
-    """An open document: its text, and what is known about its newest analysed version."""
+    """An open document: its text, and the analyses of it."""
 
     def __init__(self, uri: str, text: Text, version: int) -> None:
         self.uri, self.text, self.version = uri, text, version
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
         self.typed: Analysis | None = None
-        """The newest analysis with types: that of a text with a fault that hides the flow has none."""
+        """The newest analysis with types: a syntax error can hide the flow, and with it all types."""
         self.task: asyncio.Task[None] | None = None
-        self.is_checked = False
-        """Whether a check has begun that has not ended."""
-        self.pause = 0.0
-        """The pause before the check that begins next."""
-        self.seconds = 0.0
-        """The duration of the last check."""
+        self.is_being_checked = False
+        self.is_pausing = False
+        """Whether the next check waits for the end of the pause."""
         self.is_published = False
         """Whether the client shows diagnostics of it."""
         self.saved: Text | None = None
         """The text that was saved last."""
-        self.asking: asyncio.Task[None] | None = None
+        self.server_task: asyncio.Task[None] | None = None
         """Waits for a server's check of the saved text."""
 
 
@@ -53,9 +49,9 @@ class Documents:
     """The open documents.
 
     Args:
-        projects: The settings of the files.
+        projects: The rules by which files are checked.
         publish: Called with a document and its analysis once its diagnostics are known.
-        server: Checks what is saved.
+        server: Checks saved documents.
     """
 
     def __init__(self, projects: Projects, publish: Publish, server: ServerChecks) -> None:
@@ -64,100 +60,97 @@ class Documents:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
 
     def open(self, uri: str, text: Text, version: int) -> None:
-        """Add a document, and analyse it at once."""
+        """Add a document and analyse it at once."""
         self._documents[uri] = document = Document(uri, text, version)
-        self._start(document, 0)
+        self._start_check(document)
 
     def change(self, uri: str, changes: Iterable[types.TextDocumentContentChangeEvent], version: int) -> None:
-        """Change the text of a document, and analyse it after the last of several changes."""
+        """Change the text of a document, and analyse it after a pause without further changes."""
         document = self._documents.get(uri)
         if document is not None:
             document.text, document.version = document.text.changed(changes), version
-            self._start(document, _pause(document))
+            self._start_check(document, _PAUSE)
 
     def save(self, uri: str) -> None:
-        """Have the server check a document that was saved; analyse all again, because the settings may have changed."""
+        """Let the server check a saved document; analyse all others again because the settings may have changed."""
         self.recheck()
         document = self._documents.get(uri)
         if document is not None:
             document.saved = document.text
 
     def recheck(self) -> None:
-        """Analyse all documents again, because files that they depend on have changed."""
+        """Analyse all documents again because files that they depend on have changed."""
         for document in self._documents.values():
-            # What is known of the text so far is not about this object.
+            # A new object has no analysis yet.
             document.text = Text(document.text.text, document.text.encoding)
-            self._start(document, 0)
+            self._start_check(document)
 
     def close(self, uri: str) -> Document | None:
-        """Remove a document, and return it."""
+        """Remove a document and return it."""
         document = self._documents.pop(uri, None)
-        if document is not None and document.task is not None:
-            document.task.cancel()
-            if document.asking is not None:
-                document.asking.cancel()
+        for task in (document.task, document.server_task) if document is not None else ():
+            if task is not None:
+                task.cancel()
         return document
 
     def stop(self) -> None:
-        """End the thread of the checks, and forget the documents."""
+        """Stop all checks and close all documents."""
         self._documents.clear()
         self._server.stop()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def current(self, uri: str) -> Analysis | None:
-        """Return the analysis of a document's text as it is now; None if it is not open."""
+        """Return the analysis of a document's current text; None if it is not open."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None and document.latest.text is document.text:
                 return document.latest
-            if document.pause:
-                # A request does not wait for the end of the pause.
-                self._start(document, 0)
-            await self._settled(document)
+            if document.is_pausing:
+                # Requests do not wait for the end of the pause.
+                self._start_check(document)
+            if document.task is not None:
+                await asyncio.wait([document.task])
         return None
 
     async def recent(self, uri: str) -> tuple[Analysis, Text] | None:
-        """Return the newest analysis with types if there is one, of an earlier text perhaps, and the text as it is."""
+        """Return the newest analysis with types, possibly of an earlier text, and the current text."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:
                 return document.typed or document.latest, document.text
-            await self._settled(document)
+            if document.task is not None:
+                await asyncio.wait([document.task])
         return None
 
-    async def _settled(self, document: Document) -> None:
-        if document.task is not None:
-            await asyncio.wait([document.task])
-
-    def _start(self, document: Document, pause: float) -> None:
-        if document.is_checked:
-            # The check that runs goes on with the new text, or completions would know nothing new while someone types.
+    def _start_check(self, document: Document, pause: float = 0) -> None:
+        if document.is_being_checked:
+            # Do not cancel it: it continues with the new text, and completions would get no new types during typing.
             return
         if document.task is not None:
             document.task.cancel()
-        document.pause = pause
+        document.is_pausing = pause > 0
         document.task = asyncio.get_running_loop().create_task(self._check(document, pause))
 
     async def _check(self, document: Document, pause: float) -> None:
-        run = partial(asyncio.get_running_loop().run_in_executor, self._thread)
+        loop = asyncio.get_running_loop()
+        run = partial(loop.run_in_executor, self._thread)
         text = None
         while text is not document.text:
             await asyncio.sleep(pause)
-            text, document.is_checked, started = document.text, True, time.perf_counter()
+            text, document.is_being_checked = document.text, True
             analysis = await run(self._analyse, document, text)
             if text is document.text:
                 self._publish(document, analysis)
             document.latest = await run(_infer, analysis)
-            document.seconds = time.perf_counter() - started
-            if analysis.knows_more_than(document.typed):
+            if analysis.replaces(document.typed):
                 document.typed = analysis
             if text is document.saved and text is document.text:
-                document.asking = asyncio.get_running_loop().create_task(self._ask(document, analysis))
-            pause = _pause(document)
-        document.is_checked = False
+                document.server_task = loop.create_task(self._check_on_server(document, analysis))
+            pause = _PAUSE
+        document.is_being_checked = False
 
-    async def _ask(self, document: Document, analysis: Analysis) -> None:
+    async def _check_on_server(self, document: Document, analysis: Analysis) -> None:
         checked = await asyncio.to_thread(self._server.check, analysis)
         if checked is not None and document.text is analysis.text:
-            analysis.findings, analysis.of_server = checked.findings, checked.records
+            analysis.findings, analysis.server_findings = checked.findings, checked.records
             self._publish(document, analysis)
 
     def _analyse(self, document: Document, text: Text) -> Analysis:
@@ -167,11 +160,6 @@ class Documents:
         except Exception:
             log.exception("%s could not be checked", name)
             return Analysis(None, text, name, Rules())
-
-
-def _pause(document: Document) -> float:
-    shortest, longest = _PAUSES
-    return min(max(document.seconds / 2, shortest), longest)
 
 
 def _infer(analysis: Analysis) -> Analysis:

@@ -1,16 +1,16 @@
-"""Definitions, references and renaming of what a flow names, and its outline."""
+"""Definitions, references and renaming of names in a flow, its outline, and the lenses of its test cases."""
 
 from __future__ import annotations
 
 from glob import escape
 
 from lsprotocol import types
-from stepflow_client._command import FlowModel, Step, flow_within
+from pygls.exceptions import JsonRpcInvalidParams
+from stepflow_client._command import FlowModel, flow_within
 from stepflow_client.flows.source import Key, Node
 
-from stepflow_cli.lsp.flow_names import Mention, mention_at, of_same, renamed
-
 from .analysis import Analysis
+from .flow_names import mention_at, rename_edits, same_mentions
 from .text import Text
 
 Kind = types.SymbolKind
@@ -18,56 +18,59 @@ RUN_CASE = "stepflow.runCase"
 """The command of an editor that runs a test case."""
 
 
-def definition(analysis: Analysis, position: types.Position) -> list[types.Range]:
-    """Return where the step, the variable or the field at a position is defined."""
-    found = _same(analysis, position)
-    return [range_of(each, analysis.text) for each in found if each.is_definition]
+def definition(analysis: Analysis, params: types.DefinitionParams) -> list[types.Location]:
+    """Return the definition of the step, variable or field at a position."""
+    return _locations(analysis, params, definitions=True, uses=False)
 
 
-def references(analysis: Analysis, position: types.Position, *, with_definition: bool) -> list[types.Range]:
-    """Return where the flow names what is at a position."""
-    found = _same(analysis, position)
-    return [range_of(each, analysis.text) for each in found if with_definition or not each.is_definition]
+def references(analysis: Analysis, params: types.ReferenceParams) -> list[types.Location]:
+    """Return the references to what is named at a position."""
+    return _locations(analysis, params, definitions=params.context.include_declaration, uses=True)
 
 
-def name_at(analysis: Analysis, position: types.Position) -> tuple[types.Range, str] | None:
-    """Return the range and the name of what is at a position, if it can be renamed."""
-    one = mention_at(analysis.mentions, analysis.text.offset(position))
-    return (range_of(one, analysis.text), one.name) if one is not None else None
+def _locations(
+    analysis: Analysis, params: types.DefinitionParams | types.ReferenceParams, *, definitions: bool, uses: bool
+) -> list[types.Location]:
+    mention = mention_at(analysis.mentions, analysis.text.offset(params.position))
+    same = same_mentions(analysis.mentions, mention) if mention is not None else []
+    chosen = [each for each in same if (definitions if each.is_definition else uses)]
+    return [types.Location(params.text_document.uri, analysis.text.range(each.start, each.end)) for each in chosen]
 
 
-def rename(analysis: Analysis, position: types.Position, name: str) -> list[types.TextEdit]:
+def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
+    """Return the range and the name at a position; None if there is none to rename."""
+    mention = mention_at(analysis.mentions, analysis.text.offset(params.position))
+    if mention is None:
+        return None
+    return types.PrepareRenamePlaceholder(analysis.text.range(mention.start, mention.end), mention.name)
+
+
+def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdit:
     """Return the edits that rename what is at a position.
 
     Raises:
-        ValueError: If it cannot be renamed. The message says why.
+        JsonRpcInvalidParams: If it cannot be renamed. The message gives the reason.
     """
-    one = mention_at(analysis.mentions, analysis.text.offset(position))
-    if one is None:
-        raise ValueError("there is no step, variable, input field or component here")
-    edits = renamed(analysis.text.text, analysis.mentions, one, name)
-    return [types.TextEdit(analysis.text.range(start, end), new) for start, end, new in edits]
-
-
-def range_of(mention: Mention, text: Text) -> types.Range:
-    """Return the range of a name, without the quotes and the path around it."""
-    return text.range(mention.start, mention.end)
-
-
-def _same(analysis: Analysis, position: types.Position) -> list[Mention]:
-    one = mention_at(analysis.mentions, analysis.text.offset(position))
-    return of_same(analysis.mentions, one) if one is not None else []
+    mention = mention_at(analysis.mentions, analysis.text.offset(params.position))
+    if mention is None:
+        raise JsonRpcInvalidParams("there is no step, variable, input field or component here")
+    try:
+        edits = rename_edits(analysis.text.text, analysis.mentions, mention, params.new_name)
+    except ValueError as error:
+        raise JsonRpcInvalidParams(str(error)) from None
+    changes = [types.TextEdit(analysis.text.range(start, end), new) for start, end, new in edits]
+    return types.WorkspaceEdit({params.text_document.uri: changes})
 
 
 def lenses(analysis: Analysis) -> list[types.CodeLens]:
     """Return "run this case" above each test case: a command of the editor, which gets arguments of `stepflow test`."""
-    found = []
+    result = []
     for case in analysis.model.cases if analysis.model is not None else ():
-        named = case.get("name")
-        if named is not None and isinstance(named.value, str) and named.start >= 0:
-            command = types.Command("run this case", RUN_CASE, arguments=[analysis.name, "--case", escape(named.value)])
-            found.append(types.CodeLens(analysis.text.range(named.start, named.end), command))
-    return found
+        name = case.get("name")
+        if name is not None and isinstance(name.value, str) and name.start >= 0:
+            command = types.Command("run this case", RUN_CASE, arguments=[analysis.name, "--case", escape(name.value)])
+            result.append(types.CodeLens(analysis.text.range(name.start, name.end), command))
+    return result
 
 
 def symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
@@ -76,37 +79,32 @@ def symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
 
 
 def _symbols(model: FlowModel, text: Text) -> list[types.DocumentSymbol]:
-    found: list[types.DocumentSymbol | None] = []
+    result: list[types.DocumentSymbol] = []
+
+    def add(
+        name: str, kind: types.SymbolKind, node: Node, label: Node | Key, detail: str | None = None
+    ) -> types.DocumentSymbol | None:
+        """Add a symbol, except for merged nodes, which are elsewhere, and empty names, which editors refuse."""
+        if label.start < 0 or node.start < 0 or not name.strip():
+            return None
+        whole = text.range(min(label.start, node.start), max(label.end, node.end))
+        symbol = types.DocumentSymbol(name, kind, whole, text.range(label.start, label.end), detail=detail, children=[])
+        result.append(symbol)
+        return symbol
+
     variables = model.schema("variables", "properties")
-    for name, node in variables.items.items() if variables is not None else ():
-        key = variables.keys[name] if variables is not None else None
-        found.append(_symbol(text, name, Kind.Variable, node, key))
-    found += [_step(step, text) for step in model.steps]
+    if variables is not None:
+        for name, node in variables.items.items():
+            add(name, Kind.Variable, node, variables.keys[name])
+    for step in model.steps:
+        symbol = add(step.id, Kind.Function, step.node, step.node.items["id"], step.component)
+        inner = flow_within(step.node)
+        if symbol is not None and inner is not None:
+            symbol.children = _symbols(FlowModel(inner), text)
     if (output := model.root.get("output")) is not None:
-        found.append(_symbol(text, "output", Kind.Property, output, model.root.keys["output"]))
+        add("output", Kind.Property, output, model.root.keys["output"])
     for case in model.cases:
-        named = case.get("name")
-        if named is not None and isinstance(named.value, str):
-            found.append(_symbol(text, named.value, Kind.Event, case, named, detail="test case"))
-    return sorted(filter(None, found), key=lambda each: (each.range.start.line, each.range.start.character))
-
-
-def _step(step: Step, text: Text) -> types.DocumentSymbol | None:
-    named = step.node.items["id"]
-    found = _symbol(text, step.id, Kind.Function, step.node, named, detail=step.component)
-    inner = flow_within(step.node)
-    if found is not None and inner is not None:
-        found.children = _symbols(FlowModel(inner), text)
-    return found
-
-
-def _symbol(
-    text: Text, name: str, kind: types.SymbolKind, node: Node, named: Node | Key | None, *, detail: str | None = None
-) -> types.DocumentSymbol | None:
-    """Return a symbol; None for what is merged from elsewhere, and for an empty name, which editors refuse."""
-    if named is None or named.start < 0 or node.start < 0 or not name.strip():
-        return None
-    start, end = min(named.start, node.start), max(named.end, node.end)
-    return types.DocumentSymbol(
-        name, kind, text.range(start, end), text.range(named.start, named.end), detail=detail, children=[]
-    )
+        label = case.get("name")
+        if label is not None and isinstance(label.value, str):
+            add(label.value, Kind.Event, case, label, "test case")
+    return sorted(result, key=lambda each: (each.range.start.line, each.range.start.character))

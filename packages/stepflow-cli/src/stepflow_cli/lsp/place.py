@@ -1,21 +1,21 @@
-"""Where in a flow a key or a value is: in which flow and step, what it can read, and what is wanted there."""
+"""The place of a key or value in a flow: its flow and step, the values it can read, and the schemas that apply."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from stepflow_client._command import FlowTypes, StepTypes, input_of_uses, node_of_inner, type_flow
+from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
-from stepflow_client.flows.json_schema import definitions_of
+from stepflow_client.flows.json_schema import definitions_of, list_schemas, mismatches, resolved
 from stepflow_client.flows.json_types import UNKNOWN, Type, behind, is_unknown
 from stepflow_client.flows.source import Node
 
 from .analysis import Analysis
-from .schemas_in_place import schemas_at
 
 Schemas = list[Mapping[str, Any]]
 
@@ -24,16 +24,16 @@ Schemas = list[Mapping[str, Any]]
 class Place:
     """A place in a flow.
 
-    The tree may be that of a part of the text; what the flow has is taken from the analysis of all of it.
+    The tree may be of a part of the text only; types and schemas come from the analysis of the whole text.
     """
 
     analysis: Analysis
     node: Node
-    """The value; for a key, the mapping."""
+    """The value; for a key, its mapping."""
     flow: Node
-    """The innermost flow around it, in the same tree."""
+    """The innermost flow that contains it, in the same tree."""
     path: Path
-    """Where it is in this flow."""
+    """Its path in this flow."""
     types: FlowTypes | None
     """The types of this flow."""
     reads: FlowTypes | None
@@ -42,113 +42,104 @@ class Place:
 
     @property
     def step(self) -> Node | None:
-        """The step around it."""
+        """The step that contains it."""
         if self.path[:1] == ("steps",) and len(self.path) > 1:
             return self.flow.at(*self.path[:2])
         return None
 
     @property
-    def component(self) -> str:
-        """The component of the step; empty if it is unknown."""
-        node = self.step.get("component") if self.step is not None else None
-        return node.value if node is not None and isinstance(node.value, str) else ""
-
-    @property
     def is_expression(self) -> bool:
-        """Whether it is in what is evaluated: the input of a step, or the output."""
-        begin = self.path[:1] == ("output",) or (self.path[:1] == ("steps",) and self.path[2:3] == ("input",))
-        return begin and "$literal" not in self.path
+        """Whether it is evaluated: part of the input of a step or of the output."""
+        is_evaluated = self.path[:1] == ("output",) or (self.path[:1] == ("steps",) and self.path[2:3] == ("input",))
+        return is_evaluated and "$literal" not in self.path
 
     @cached_property
     def steps(self) -> list[StepTypes]:
-        """The steps that it can read: those before its own."""
+        """The steps that it can read: those before its own step."""
         if self.reads is None:
             return []
-        found = list(self.reads.steps.values())
+        steps = list(self.reads.steps.values())
         if self.step is None:
-            return found
-        own = self.step.get("id")
-        name = own.value if own is not None else None
-        known = self.reads.steps.get(name) if isinstance(name, str) else None
-        index = known.step.index if known is not None else self.first_step + int(self.path[1])
-        return [each for each in found if each.step.index < index]
+            return steps
+        step_id = self.step.get("id")
+        own = self.reads.steps.get(step_id.value) if step_id is not None and isinstance(step_id.value, str) else None
+        index = own.step.index if own is not None else self.first_step + int(self.path[1])
+        return [each for each in steps if each.step.index < index]
 
     @cached_property
     def input(self) -> Type:
-        """The type of the flow's input: what its schema says, or what its steps want."""
+        """The type of the flow's input: from its schema, otherwise from the steps that read it."""
         if self.reads is None:
             return UNKNOWN
-        given = self.reads.scope.input
-        return input_of_uses(self.reads) if is_unknown(given) else given
+        declared = self.reads.scope.input
+        return input_of_uses(self.reads) if is_unknown(declared) else declared
 
     @property
     def is_expected(self) -> bool:
-        """Whether it is in the expected result or error of a test case, where matchers are."""
+        """Whether it is in the expected result or error of a test case, which may contain matchers."""
         return self.path[:2] == ("test", "cases") and self.path[3:4] == ("output",) and len(self.path) > 4
 
     @property
+    def _data_path(self) -> Path:
+        """The path in a test case or an example; empty elsewhere."""
+        if self.path[:2] == ("test", "cases"):
+            return self.path[3:]
+        return self.path[2:] if self.path[:1] == ("examples",) else ()
+
+    @property
     def data(self) -> Type:
-        """The type of a test case's input, mocked result or expected result at this place; unknown anywhere else."""
-        path = self.path[3:] if self.path[:2] == ("test", "cases") else self.path[2:]
-        if self.types is None or self.path[:1] not in (("test",), ("examples",)):
+        """The type of this part of a test case's input, mocked result or expected result; unknown elsewhere."""
+        path = self._data_path
+        if self.types is None:
             return UNKNOWN
-        type, at = UNKNOWN, path[1:]
         if path[:1] == ("input",):
-            type = self.input
-        elif path[:2] == ("output", "result"):
-            type, at = self.types.output, path[2:]
-        elif path[:1] == ("mocks",) and "result" in path[2:4]:
+            return behind(self.input, path[1:]).type
+        if path[:2] == ("output", "result"):
+            return behind(self.types.output, path[2:]).type
+        if path[:1] == ("mocks",) and "result" in path[2:4]:
             step = self.types.steps.get(str(path[1]))
-            type, at = step.output if step is not None else UNKNOWN, path[path.index("result", 2) + 1 :]
-        return behind(type, at).type
+            return behind(step.output, path[path.index("result", 2) + 1 :]).type if step is not None else UNKNOWN
+        return UNKNOWN
 
     @cached_property
     def schemas(self) -> Schemas:
-        """The schemas that apply to the value."""
+        """The schemas that apply to the value: of the flow file, of the step's component, of the flow's own input."""
         whole = self.analysis.schema
-        found = schemas_at(whole, self.path, self.flow.value, whole.get("$defs", {}))
-        return [*found, *self._of_component(), *self._of_input()]
+        schemas = schemas_at(whole, self.path, self.flow.value, whole.get("$defs", {}))
+        if self.step is not None and self.path[2:3] == ("input",):
+            component = self.step.get("component")
+            name = component.value if component is not None and isinstance(component.value, str) else ""
+            declared = self.analysis.catalogue.schemas(name)
+            field = _path_without_expressions(self.step.at("input"), self.path[3:])
+            if declared is not None and field is not None:
+                schemas += schemas_at(declared[0], field, {}, definitions_of(declared[0]))
+        if self._data_path[:1] == ("input",) and self.types is not None:
+            model = self.types.model
+            if (schema := model.schema("input")) is not None:
+                schemas += schemas_at(schema.value, self._data_path[1:], {}, definitions_of(schema.value, model.defs))
+        return schemas
 
-    def _of_component(self) -> Schemas:
-        """Return what the component wants at this place of its input."""
-        if self.step is None or self.path[2:3] != ("input",):
-            return []
-        known = self.analysis.catalogue.schemas(self.component)
-        field = self._field(self.step.at("input"), self.path[3:])
-        if known is None or field is None:
-            return []
-        return schemas_at(known[0], field, {}, definitions_of(known[0]))
 
-    def _of_input(self) -> Schemas:
-        """Return what the flow's schema wants in the input of a test case or an example."""
-        is_case, is_example = self.path[:2] == ("test", "cases"), self.path[:1] == ("examples",)
-        path = self.path[3 if is_case else 2 :]
-        declared = self.types.model.schema("input") if self.types is not None else None
-        if not (is_case or is_example) or path[:1] != ("input",) or declared is None or self.types is None:
-            return []
-        return schemas_at(declared.value, path[1:], {}, definitions_of(declared.value, self.types.model.defs))
-
-    @staticmethod
-    def _field(node: Node | None, path: Sequence[str | int]) -> Path | None:
-        """Return the field of the whole value that a path in an expression leads to; None inside of a reference."""
-        found: list[str | int] = []
-        is_alternative = False
-        for part in path:
-            word = keyword_of(node.items) if node is not None else None
-            if is_alternative:
-                is_alternative = False
-            elif word == "$coalesce" and part == word:
-                is_alternative = True
-            elif word in ("$step", "$input", "$variable") or (word == "$if" and part == word):
-                return None
-            elif word is None:
-                found.append(part)
-            node = node.at(part) if node is not None else None
-        return tuple(found)
+def _path_without_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
+    """Return the path that remains after expressions are evaluated; None inside of a reference or a condition."""
+    result: list[str | int] = []
+    is_alternative = False
+    for part in path:
+        word = keyword_of(node.items) if node is not None else None
+        if is_alternative:
+            is_alternative = False
+        elif word == "$coalesce" and part == word:
+            is_alternative = True
+        elif word in ("$step", "$input", "$variable") or (word == "$if" and part == word):
+            return None
+        elif word is None:
+            result.append(part)
+        node = node.at(part) if node is not None else None
+    return tuple(result)
 
 
 def place_of(analysis: Analysis, node: Node, first_step: int = 0) -> Place:
-    """Return the place of a value of the document, in the tree of the document or of a part of it.
+    """Return the place of a node in the tree of a document or of a part of it.
 
     Args:
         analysis: The document.
@@ -173,11 +164,54 @@ def place_of(analysis: Analysis, node: Node, first_step: int = 0) -> Place:
             break
         rest = place.path[2 + len(inner.at) :]
         if rest and rest[0] in inner.escaped:
-            # Without the $literal below the key.
+            # Skip the $literal below the key.
             rest = (rest[0], *rest[2:])
-        name = step.get("id")
-        known = place.types.steps.get(str(name.value)) if place.types is not None and name is not None else None
-        types = known.inner if known is not None else None
-        reads = types if inner.is_as_written else place.reads
-        place = Place(analysis, node, flow, rest, types, reads)
+        step_id = step.get("id")
+        outer = place.types.steps.get(str(step_id.value)) if place.types is not None and step_id is not None else None
+        types = outer.inner if outer is not None else None
+        place = Place(analysis, node, flow, rest, types, types if inner.is_as_written else place.reads)
     return place
+
+
+def schemas_at(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
+    """Return the schemas that apply to the part of a value at a path, including their subschemas for the same part.
+
+    All alternatives are returned; of a condition, only the branch that the value selects.
+    """
+    schemas = _applicable([schema], value, defs)
+    current: Any = value
+    for part in path:
+        try:
+            current = current[part]
+        except (LookupError, TypeError):
+            current = None
+        schemas = _applicable([inner for each in schemas for inner in _subschemas(each, part)], current, defs)
+    return schemas
+
+
+def _applicable(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
+    """Return schemas and their subschemas that apply to the same value, without duplicates."""
+    result: dict[int, Mapping[str, Any]] = {}
+    seen, waiting = set[int](), schemas[::-1]
+    while waiting:
+        unresolved = waiting.pop()
+        schema = resolved(unresolved, defs)
+        if id(unresolved) in seen or not isinstance(schema, Mapping):
+            continue
+        seen.add(id(unresolved))
+        result.setdefault(id(schema), schema)
+        inner = [
+            each for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list) for each in schema[key]
+        ]
+        if "if" in schema:
+            inner.append(schema.get("else" if mismatches(value, schema["if"], defs) else "then"))
+        waiting += inner[::-1]
+    return list(result.values())
+
+
+def _subschemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
+    if isinstance(part, int):
+        first, rest = list_schemas(schema)
+        yield first[part] if part < len(first) else rest
+    else:
+        yield fields_of(schema)[0].get(part, schema.get("additionalProperties"))

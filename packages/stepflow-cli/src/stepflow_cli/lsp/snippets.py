@@ -22,7 +22,7 @@ def _below(key: str, body: str, indent: str = "  ") -> str:
     return f"{key}:\n{indent}" + body.replace("\n", f"\n{indent}")
 
 
-def listed(body: str) -> str:
+def as_element(body: str) -> str:
     """Return a body as the element of a list."""
     return "- " + body.replace("\n", "\n  ")
 
@@ -45,18 +45,18 @@ output: {\\$step: ${4:ask}}
 """
 """A whole flow, for an empty file."""
 ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
-"""The elements of lists, by the place of the list in its flow."""
+"""The elements of lists, by the path of the list in its flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
-    # All elements of a list stand at 0.
+    # All elements of a list have index 0 here.
     ((), "schemas"): _below("schemas", _below("properties", _below("input", _OBJECT))),
-    ((), "steps"): _below("steps", listed(_STEP)),
-    ((), "test"): _below("test", _below("cases", listed(_CASE))),
-    ((), "examples"): _below("examples", listed("name: ${1:usual}\ninput: {$2}")),
+    ((), "steps"): _below("steps", as_element(_STEP)),
+    ((), "test"): _below("test", _below("cases", as_element(_CASE))),
+    ((), "examples"): _below("examples", as_element("name: ${1:usual}\ninput: {$2}")),
     (("schemas", "properties"), "input"): _below("input", _OBJECT),
     (("schemas", "properties"), "output"): _below("output", _OBJECT),
     (("schemas", "properties"), "variables"): _below("variables", _OBJECT),
     (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
-    (("test",), "cases"): _below("cases", listed(_CASE)),
+    (("test",), "cases"): _below("cases", as_element(_CASE)),
     (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
 }
 _EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
@@ -64,13 +64,13 @@ _PLACEHOLDER = re.compile(r"\$(?:\d|\{\d:([^}]*)\})|\\(\$)")
 
 
 def snippet_of_key(path: Path, key: str, *, is_expression: bool, is_first: bool) -> str:
-    """Return the lines that begin with a key at a place of a flow; empty if only the key is written.
+    """Return the lines that start with a key of a flow; empty if there is no snippet for the key.
 
     Args:
-        path: The place of the mapping.
+        path: The path of the mapping.
         key: The key.
         is_expression: Whether the mapping is an expression.
-        is_first: Whether the mapping has no keys so far.
+        is_first: Whether the mapping has no other keys.
     """
     element = ELEMENTS.get(path[:-1], "") if path and is_first else ""
     if element.startswith(f"{key}:"):
@@ -80,21 +80,21 @@ def snippet_of_key(path: Path, key: str, *, is_expression: bool, is_first: bool)
 
 
 class Insertion(NamedTuple):
-    """A snippet as an editor inserts it."""
+    """The text that an editor inserts for a snippet."""
 
     text: str
     has_placeholders: bool
 
 
 def insertion(body: str, text: Text, start: int, *, is_json: bool, is_supported: bool) -> Insertion:
-    """Return a snippet for an offset of a text.
+    """Return the text to insert for a snippet.
 
     Args:
         body: The snippet.
         text: The text.
-        start: Where it is inserted.
-        is_json: Whether the text is JSON, which gets the snippet without placeholders.
-        is_supported: Whether the editor has snippets. It then indents their lines as the line with the cursor.
+        start: The offset at which it is inserted.
+        is_json: Whether the text is JSON, in which snippets have no placeholders.
+        is_supported: Whether the editor supports snippets. It then indents their lines like the line of the cursor.
     """
     plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
     if is_json:

@@ -1,4 +1,4 @@
-"""The text of an open document, and the positions of the protocol in it. Pure."""
+"""The text of an open document, and the conversion between offsets and positions of the protocol. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cached_property
-from itertools import accumulate
 
 from lsprotocol import types
 
@@ -15,7 +14,7 @@ _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32
 
 
 class Text:
-    """A text and its lines, as the protocol counts them: columns count the units of an encoding, usually UTF-16."""
+    """A text whose positions are those of the protocol: columns count the code units of an encoding, usually UTF-16."""
 
     def __init__(self, text: str, encoding: str = "utf-16") -> None:
         self.text, self.encoding = text, encoding
@@ -23,13 +22,11 @@ class Text:
 
     @cached_property
     def starts(self) -> list[int]:
-        """The offsets of the beginnings of the lines."""
-        if "\r" in self.text:
-            return [0, *(each.end() for each in _BREAK.finditer(self.text))]
-        return [0, *accumulate(len(each) + 1 for each in self.text.split("\n"))][:-1]
+        """The offset of the start of each line."""
+        return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def offset(self, position: types.Position) -> int:
-        """Return the offset of a position; positions behind the end of a line or of the text are moved there."""
+        """Return the offset of a position, clipped to the end of its line and of the text."""
         if position.line >= len(self.starts):
             return len(self.text)
         start = self.starts[position.line]
@@ -37,7 +34,7 @@ class Text:
         if line.isascii():
             return start + min(position.character, len(line))
         units = line.encode(self._codec, "surrogatepass")[: position.character * self._unit]
-        # The half of a character does not count.
+        # A position inside of a character becomes its start.
         return start + len(units.decode(self._codec, "ignore" if self._unit < 4 else "surrogatepass"))
 
     def position(self, offset: int) -> types.Position:
@@ -52,23 +49,23 @@ class Text:
         return types.Range(self.position(start), self.position(end))
 
     def line_end(self, offset: int) -> int:
-        """Return the offset of the end of the line with an offset, without its line break."""
+        """Return the offset of the end of the line that contains an offset."""
         line = bisect_right(self.starts, offset) - 1
         return self.starts[line] + len(self._line(line))
 
-    def in_line(self, line: int, column: int) -> tuple[int, int]:
-        """Return the characters from a column of a line up to its end; both count from 1."""
+    def rest_of_line(self, line: int, column: int) -> tuple[int, int]:
+        """Return the start and end offsets of a line from a column on; both count from 1."""
         line = min(max(line, 1), len(self.starts)) - 1
         end = self.starts[line] + len(self._line(line))
         return min(self.starts[line] + max(column, 1) - 1, end), end
 
     def changed(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> Text:
-        """Return the text after changes of the client, one after the other."""
+        """Return the text after applying changes of the client in order."""
         text = self
-        for each in changes:
-            new = each.text
-            if isinstance(each, types.TextDocumentContentChangePartial):
-                start, end = text.offset(each.range.start), text.offset(each.range.end)
+        for change in changes:
+            new = change.text
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                start, end = text.offset(change.range.start), text.offset(change.range.end)
                 new = text.text[:start] + new + text.text[end:]
             text = Text(new, self.encoding)
         return text

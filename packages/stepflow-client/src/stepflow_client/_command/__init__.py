@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._checks.checker import excerpt_of, find_in, result_of, suppressions_in
     from .._checks.config_rules import find_in_config
     from .._checks.expression_types import read, variable_type
-    from .._checks.flow_model import FlowModel, Read, Step, flow_within, node_of_inner
+    from .._checks.flow_model import FlowModel, Read, flow_within, node_of_inner
     from .._checks.flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
     from .._checks.inferred_flow import infer_in
     from .._checks.type_text import type_text
@@ -92,7 +92,6 @@ __all__ = [
     "RunWatcher",
     "ServerConfig",
     "SnapshotReader",
-    "Step",
     "StepTime",
     "StepTimes",
     "StepTypes",
@@ -188,7 +187,7 @@ __getattr__, __dir__ = lazy_names(
         "._checks.checker": ["excerpt_of", "find_in", "result_of", "suppressions_in"],
         "._checks.config_rules": ["find_in_config"],
         "._checks.expression_types": ["read", "variable_type"],
-        "._checks.flow_model": ["FlowModel", "Read", "Step", "flow_within", "node_of_inner"],
+        "._checks.flow_model": ["FlowModel", "Read", "flow_within", "node_of_inner"],
         "._checks.flow_types": ["FlowTypes", "StepTypes", "input_of_uses", "type_flow"],
         "._checks.inferred_flow": ["infer_in"],
         "._checks.type_text": ["type_text"],
