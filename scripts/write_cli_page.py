@@ -1,19 +1,17 @@
 """Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
-The page consists of scripts/pages/cli.md, the help of every command, and the table of scripts/pages/cli.upstream.toml.
-An option that several commands share is shown once. It is an error if a counterpart in that table does not exist.
+The page consists of scripts/pages/cli.md and the help of every command.
+An option that several commands share is shown once.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import sys
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 from stepflow_cli.main import SECTIONS, cli
@@ -21,7 +19,7 @@ from stepflow_cli.params.parsing import whole_help
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
-NOTES, UPSTREAM = (ROOT / "scripts" / "pages" / name for name in ("cli.md", "cli.upstream.toml"))
+NOTES = ROOT / "scripts" / "pages" / "cli.md"
 WIDTH = 100
 SHARED_BY = 8
 """The number of commands from which an option is shown among the shared ones; below, the first command shows it."""
@@ -37,28 +35,12 @@ class Entry(NamedTuple):
     help: str
 
 
-Upstream = dict[str, dict[str, dict[str, Any]]]
-"""The replacement for each flag of a command: `ours` and `why`."""
-
-
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=PAGE, help="where to write it instead of docs/cli.md")
     options = parser.parse_args()
-    text, unknown = page(tomllib.loads(UPSTREAM.read_text()))
-    for counterpart in unknown:
-        print(f"{UPSTREAM.name} names {counterpart!r}, which does not exist", file=sys.stderr)
-    if unknown:
-        return 1
-    options.output.write_text(text)
-    return 0
-
-
-def page(upstream: Upstream) -> tuple[str, list[str]]:
-    """Return the page, and the counterparts of upstream's flags that do not exist."""
     commands = dict(walk("stepflow", cli))
-    table, unknown = counterparts(upstream, commands)
-    return "\n".join([NOTES.read_text(), *help_texts(commands), *table]) + "\n", unknown
+    options.output.write_text("\n".join([NOTES.read_text(), *help_texts(commands)]))
 
 
 def walk(path: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
@@ -141,35 +123,5 @@ def is_listed(context: click.Context) -> bool:
     return context.command.name not in ("help", "list-components", "version")
 
 
-def counterparts(upstream: Upstream, commands: dict[str, click.Context]) -> tuple[list[str], list[str]]:
-    """Return the lines of the table of upstream's flags, and the counterparts that do not exist."""
-    lines = [
-        "## Coming from the upstream command\n",
-        "Flags that are not listed are the same; `--flow FLOW` may also be an argument.\n",
-        "| upstream | flag | here | difference |",
-        "|---|---|---|---|",
-    ]
-    unknown: list[str] = []
-    for command, flags in upstream.items():
-        for flag, entry in flags.items():
-            ours = entry.get("ours")
-            if ours is not None and not exists(ours, commands):
-                unknown.append(ours)
-            if ours != f"{command} {flag}" or "why" in entry:
-                here = f"`{ours}`" if ours else "no"
-                lines.append(f"| {command} | `{flag}` | {here} | {entry.get('why', '')} |")
-    return lines, unknown
-
-
-def exists(ours: str, commands: dict[str, click.Context]) -> bool:
-    """Return whether a command has a flag."""
-    command, _, flag = f"stepflow {ours}".rpartition(" ")
-    context = commands.get(command)
-    if context is None:
-        return False
-    params = context.command.get_params(context)
-    return any(flag in (*each.opts, *each.secondary_opts, each.make_metavar(context)) for each in params)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
