@@ -9,7 +9,7 @@ from stepflow_client.drawing.html import json_tree
 
 
 def test_each_outer_entry_is_shown_before_parts_of_an_inner_one() -> None:
-    tree = json_tree({"rows": [[number] * 20 for number in range(300)], "successful": 3, "failed": 0}, most=200)
+    tree = json_tree({"rows": [[number] * 20 for number in range(300)], "successful": 3, "failed": 0}, limit=200)
     assert "<b>successful</b>: 3" in tree
     assert "<b>failed</b>: 0" in tree
     assert "… 250 more" in tree

@@ -25,8 +25,8 @@ from .drawn_graph import FlowGraph, flow_graph
 from .folding import compact
 from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
+from .report_data import RunReport, gather
 from .report_page import report_page
-from .run_report import RunReport, gather
 from .svg import STYLE, Look, svg
 
 __all__ = [

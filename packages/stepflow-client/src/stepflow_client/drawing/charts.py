@@ -51,23 +51,15 @@ class Bar:
     attempts: tuple[float, ...] = ()
     """The start times of further attempts."""
     href: str = ""
-    """Where the row leads to; empty for no link."""
+    """The URL of the row's link; empty for no link."""
     is_selected: bool = False
     """Whether the link is the current one."""
     since: str = ""
-    """For a row that is still running in a page that moves: when it began, in ISO 8601."""
+    """When the row began, in ISO 8601, if it is still running on a live page."""
 
 
-_ROUND = (
-    1,
-    2,
-    5,
-    10,
-    15,
-    30,
-    *(60 * each for each in (1, 2, 5, 10, 15, 30)),
-    *(3600 * each for each in (1, 2, 3, 6, 12)),
-)
+_MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
+_ROUND = (1, 2, 5, 10, 15, 30, *(60 * each for each in _MINUTES), *(3600 * each for each in _HOURS))
 """Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days."""
 
 
@@ -113,77 +105,56 @@ def timeline(
     """
     whole = whole or max((bar.end for bar in bars), default=0.0) or 0.001
     begin, end = span or (0.0, whole)
-    axis = _Axis(begin, end)
     bars = [bar for bar in bars if bar.end >= begin and bar.start <= end]
-    height = len(bars) * _ROW + _TOP
+    height, width = len(bars) * _ROW + _TOP, _LEFT + _WIDTH + _RIGHT
+    scale = _WIDTH / (end - begin)
+
+    def x(time: float) -> float:
+        """Return the place of a time; that of the nearest edge if it is not shown."""
+        return _LEFT + (min(max(time, begin), end) - begin) * scale
+
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
-    parts = [open_chart(_LEFT + _WIDTH + _RIGHT, height, "timeline", role, f' data-scale="{axis.scale:.6g}"')]
+    parts = [open_chart(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
     marks = ticks(end, begin=begin)
     following = [*marks[1:], (end, duration_text(end))]
     for (time, label), (next_time, next_label) in zip(marks, following, strict=True):
-        x = axis.x(time)
-        parts.append(f'<line x1="{coordinate(x)}" y1="20" x2="{coordinate(x)}" y2="{height}"/>')
-        text = f'<text class="soft" x="{coordinate(x + 3)}" y="16">{label}</text>'
-        width = axis.x(next_time) - x
-        if zoom is None or width < _ROW:
+        edge = coordinate(x(time))
+        parts.append(f'<line x1="{edge}" y1="20" x2="{edge}" y2="{height}"/>')
+        text = f'<text class="soft" x="{coordinate(x(time) + 3)}" y="16">{label}</text>'
+        wide = x(next_time) - x(time)
+        if zoom is None or wide < _ROW:
             parts.append(text)
             continue
-        area = f'<rect class="row" x="{coordinate(x)}" width="{coordinate(width)}" height="{_ROW}"/>'
+        area = f'<rect class="row" x="{edge}" width="{coordinate(wide)}" height="{_ROW}"/>'
         about = f"<title>Zoom into {label} to {next_label}</title>"
         parts.append(f'<a href="{escape(zoom(time, next_time))}">{about}{area}{text}</a>')
-    parts += [_bar(bar, _TOP - 2 + row * _ROW, axis) for row, bar in enumerate(bars)]
+    for number, bar in enumerate(bars):
+        y, left, wide = _TOP - 2 + number * _ROW, x(bar.start), max(2.0, x(bar.end) - x(bar.start))
+        took = duration_text(bar.end - bar.start)
+        about = f"{bar.label}: {bar.status}, {took}"
+        about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
+        since = f' data-since="{escape(bar.since)}"' if bar.since else ""
+        kind = "".join(letter for letter in bar.status if letter.isalnum() or letter == "_")
+        place = f'x="{coordinate(left)}" y="{y}" width="{coordinate(wide)}" height="16"'
+        # The whole row can be clicked.
+        area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW}"/>' if bar.href else ""
+        row = f'{area}<title>{escape(visible(about))}</title><text y="{y + 12}">{escape(cut(bar.label))}</text>'
+        row += f'<rect class="span {kind}" {place} rx="2"{since}/>'
+        for time in bar.attempts:
+            at = coordinate(x(time))
+            row += f'<line class="attempt" x1="{at}" y1="{y}" x2="{at}" y2="{y + 16}"/>'
+        row += f'<text class="soft" x="{coordinate(left + wide + 5)}" y="{y + 12}"{since}>{took}</text>'
+        current = ' aria-current="true"' if bar.is_selected else ""
+        link = f'<a href="{escape(bar.href)}" data-step="{escape(visible(bar.label))}"{current}>{row}</a>'
+        parts.append(link if bar.href else f"<g>{row}</g>")
     return "".join(parts) + "</svg>"
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """The times at the left and right edge of a timeline, in seconds."""
-
-    begin: float
-    end: float
-
-    @property
-    def scale(self) -> float:
-        """Pixels per second."""
-        return _WIDTH / (self.end - self.begin)
-
-    def x(self, time: float) -> float:
-        """Return the place of a time; that of the nearest edge if it is not shown."""
-        return _LEFT + (min(max(time, self.begin), self.end) - self.begin) * self.scale
-
-
-def _bar(bar: Bar, y: int, axis: _Axis) -> str:
-    x = axis.x(bar.start)
-    width = max(2.0, axis.x(bar.end) - x)
-    took = duration_text(bar.end - bar.start)
-    about = f"{bar.label}: {bar.status}, {took}"
-    about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
-    name, since = escape(visible(bar.label)), f' data-since="{escape(bar.since)}"' if bar.since else ""
-    # The whole row can be clicked.
-    wide = _LEFT + _WIDTH + _RIGHT
-    area = f'<rect class="row" y="{y - 4}" width="{wide}" height="{_ROW}"/>' if bar.href else ""
-    parts = [f"{area}<title>{escape(visible(about))}</title>"]
-    parts.append(f'<text y="{y + 12}">{escape(cut(bar.label))}</text>')
-    place = f'x="{coordinate(x)}" y="{y}" width="{coordinate(width)}" height="16"'
-    parts.append(f'<rect class="span {_word(bar.status)}" {place} rx="2"{since}/>')
-    for time in bar.attempts:
-        at = coordinate(axis.x(time))
-        parts.append(f'<line class="attempt" x1="{at}" y1="{y}" x2="{at}" y2="{y + 16}"/>')
-    parts.append(f'<text class="soft" x="{coordinate(x + width + 5)}" y="{y + 12}"{since}>{took}</text>')
-    row = "".join(parts)
-    if not bar.href:
-        return f"<g>{row}</g>"
-    current = ' aria-current="true"' if bar.is_selected else ""
-    return f'<a href="{escape(bar.href)}" data-step="{name}"{current}>{row}</a>'
 
 
 def histogram(values: Sequence[float], bins: int = 24) -> str:
     """Return a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
     step = (high - low) / bins or 1.0
-    counts = [0] * bins
-    for value in values:
-        counts[min(bins - 1, int((value - low) / step))] += 1
+    counts = bin_counts(values, low, step, bins)
     most = max(counts)
     parts = [open_chart(760, 170, "histogram of durations")]
     for index, count in enumerate(counts):
@@ -202,11 +173,15 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     return "".join(parts) + "</svg>"
 
 
+def bin_counts(values: Iterable[float], low: float, step: float, bins: int) -> list[int]:
+    """Return the number of values in each bin of a histogram."""
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, int((value - low) / step))] += 1
+    return counts
+
+
 def open_chart(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
     """Return the start of a chart of this size in pixels."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{more}><title>{name}</title>'
-
-
-def _word(status: str) -> str:
-    return "".join(letter for letter in status if letter.isalnum() or letter == "_")

@@ -91,11 +91,7 @@ class FlowGraph:
 
 
 def flow_graph(flow: Mapping[str, Any]) -> FlowGraph:
-    """Return the graph of a flow.
-
-    Args:
-        flow: The flow, as read from a file or from a server. Flows nested up to 20 deep are drawn.
-    """
+    """Return the graph of a flow, as read from a file or from a server. Flows nested up to 20 deep are drawn."""
     graph = FlowGraph(name=str(flow.get("name") or ""))
     _Reader(graph, flow, "", 0).read()
     return graph
@@ -118,12 +114,6 @@ def _branch_of(read: Reference) -> tuple[EdgeKind, str]:
                 text = _expression_text(each.condition)
                 kind, label = each.kind, text if each.kind == "then" else f"not {text}"
     return kind, label
-
-
-def _route(read: Reference) -> str:
-    source = "$" if read.path in (None, "") else str(read.path)
-    goal = write_path(read.field, "").removeprefix(".")
-    return f"{source} → {goal}" if goal else source
 
 
 def _expression_text(value: Any) -> str:
@@ -204,7 +194,9 @@ class _Reader:
             else:
                 name = str(read.expression["$step"])
                 source = self._ids.get(name) or self._other("missing", name)
-            yield GraphEdge(source, target, *_branch_of(read), _route(read))
+            path = "$" if read.path in (None, "") else str(read.path)
+            goal = write_path(read.field, "").removeprefix(".")
+            yield GraphEdge(source, target, *_branch_of(read), f"{path} → {goal}" if goal else path)
 
     def _sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
         inner = inner_flow(step)

@@ -13,16 +13,8 @@ MIN_FOLDED = 5
 _MAX_UNFOLDED = 40
 """Number of boxes up to which the flows inside of steps are drawn."""
 _WORST = (
-    "not_needed",
-    "not_started",
-    "completed",
-    "cancelled",
-    "not_run",
-    "paused",
-    "running",
-    "recovery_failed",
-    "failed",
-)
+    "not_needed", "not_started", "completed", "cancelled", "not_run", "paused", "running", "recovery_failed", "failed",
+)  # fmt: skip
 """States of a step or a run, from the one that any other replaces."""
 
 
@@ -52,9 +44,7 @@ class FoldedGraph:
 def compact(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
     """Return a graph as it is drawn: equal steps are one box, and in large flows, so is a flow inside of a step.
 
-    Args:
-        graph: The graph.
-        is_whole: Whether each step keeps its box nevertheless.
+    If `is_whole`, each step has its own box.
     """
     nested = not is_whole and len(graph.nodes) > _MAX_UNFOLDED
     return fold(graph, nested=nested, least=None if is_whole else MIN_FOLDED)
@@ -73,21 +63,17 @@ def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDE
     """
     members: dict[str, list[str]] = {node.id: [node.id] for node in graph.nodes}
     if nested and graph.sub_flows:
-        graph, members = _without_nested(graph)
+        members = {node.id: [node.id] for node in graph.nodes if not node.group}
+        inside: dict[str, int] = defaultdict(int)
+        for node in graph.nodes:
+            if node.group:
+                outer = node.id.partition("\x00")[0]
+                members[outer].append(node.id)
+                inside[outer] += node.kind == "step"
+        nodes = [replace(node, inside=inside.get(node.id, 0)) for node in graph.nodes if not node.group]
+        edges = [edge for edge in graph.edges if edge.source in members and edge.target in members]
+        graph = FlowGraph(graph.name, nodes, edges)
     return FoldedGraph(graph, members) if least is None else _merged(graph, members, least)
-
-
-def _without_nested(graph: FlowGraph) -> tuple[FlowGraph, dict[str, list[str]]]:
-    members: dict[str, list[str]] = {node.id: [node.id] for node in graph.nodes if not node.group}
-    inside: dict[str, int] = defaultdict(int)
-    for node in graph.nodes:
-        if node.group:
-            outer = node.id.partition("\x00")[0]
-            members[outer].append(node.id)
-            inside[outer] += node.kind == "step"
-    nodes = [replace(node, inside=inside.get(node.id, 0)) for node in graph.nodes if not node.group]
-    edges = [edge for edge in graph.edges if edge.source in members and edge.target in members]
-    return FlowGraph(graph.name, nodes, edges), members
 
 
 def _merged(graph: FlowGraph, members: Mapping[str, list[str]], least: int) -> FoldedGraph:

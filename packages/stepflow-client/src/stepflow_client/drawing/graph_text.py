@@ -12,34 +12,28 @@ _DASHED = ("condition", "then", "else", "default", "subflow")
 
 
 def dot(graph: FlowGraph, *, details: bool = True) -> str:
-    """Return a graph in the language of Graphviz.
-
-    Args:
-        graph: The graph.
-        details: Whether nodes have the component and the marks of a step.
-    """
+    """Return a graph in the language of Graphviz; with `details`, nodes have the component and marks of a step."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
-    lines = [f"digraph {_quoted(graph.name or 'flow')} {{", "  node [shape=box];"]
-    lines += _dot_group(graph, "", names, details, "  ")
+
+    def group_lines(group: str, indent: str) -> Iterator[str]:
+        for node in graph.nodes:
+            if node.group == group:
+                label = "\\n".join(_escaped(line) for line in node_lines(node, details))
+                shape = "" if node.kind == "step" else " shape=ellipse"
+                style = " style=dashed" if not node.is_needed else " style=bold" if node.must_execute else ""
+                yield f'{indent}{names[node.id]} [label="{label}"{shape}{style}];'
+        for index, sub in enumerate(graph.sub_flows):
+            if sub.parent == group:
+                yield f"{indent}subgraph cluster_{index} {{"
+                yield f'{indent}  label="{_escaped(sub.label)}";'
+                yield from group_lines(sub.id, indent + "  ")
+                yield f"{indent}}}"
+
+    lines = [f'digraph "{_escaped(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
     for edge in graph.edges:
         style = " style=dashed" if edge.kind in _DASHED else ""
-        lines.append(f"  {names[edge.source]} -> {names[edge.target]} [label={_quoted(_label(edge))}{style}];")
+        lines.append(f'  {names[edge.source]} -> {names[edge.target]} [label="{_escaped(_label(edge))}"{style}];')
     return "\n".join([*lines, "}"]) + "\n"
-
-
-def _dot_group(graph: FlowGraph, group: str, names: dict[str, str], details: bool, indent: str) -> Iterator[str]:
-    for node in graph.nodes:
-        if node.group == group:
-            label = "\\n".join(_escaped(line) for line in node_lines(node, details))
-            shape = "" if node.kind == "step" else " shape=ellipse"
-            style = " style=dashed" if not node.is_needed else " style=bold" if node.must_execute else ""
-            yield f'{indent}{names[node.id]} [label="{label}"{shape}{style}];'
-    for index, sub in enumerate(graph.sub_flows):
-        if sub.parent == group:
-            yield f"{indent}subgraph cluster_{index} {{"
-            yield f"{indent}  label={_quoted(sub.label)};"
-            yield from _dot_group(graph, sub.id, names, details, indent + "  ")
-            yield f"{indent}}}"
 
 
 def _label(edge: GraphEdge) -> str:
@@ -50,38 +44,28 @@ def _escaped(text: str) -> str:
     return visible(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _quoted(text: str) -> str:
-    return f'"{_escaped(text)}"'
-
-
 def mermaid(graph: FlowGraph, *, details: bool = True) -> str:
-    """Return a graph as a Mermaid flowchart.
-
-    Args:
-        graph: The graph.
-        details: Whether nodes have the component and the marks of a step.
-    """
+    """Return a graph as a Mermaid flowchart; with `details`, nodes have the component and marks of a step."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
-    lines = ["flowchart TD"]
-    lines += _mermaid_group(graph, "", names, details, "  ")
+
+    def group_lines(group: str, indent: str) -> Iterator[str]:
+        for node in graph.nodes:
+            if node.group == group:
+                label = "<br>".join(_entities(line) for line in node_lines(node, details))
+                begin, end = ("[", "]") if node.kind == "step" else ("([", "])")
+                yield f'{indent}{names[node.id]}{begin}"{label}"{end}'
+        for index, sub in enumerate(graph.sub_flows):
+            if sub.parent == group:
+                yield f'{indent}subgraph s{index}["{_entities(sub.label)}"]'
+                yield from group_lines(sub.id, indent + "  ")
+                yield f"{indent}end"
+
+    lines = ["flowchart TD", *group_lines("", "  ")]
     for edge in graph.edges:
         arrow = "-.->" if edge.kind in _DASHED else "-->"
         label = f'|"{_entities(_label(edge))}"|' if edge.label else ""
         lines.append(f"  {names[edge.source]} {arrow}{label} {names[edge.target]}")
     return "\n".join(lines) + "\n"
-
-
-def _mermaid_group(graph: FlowGraph, group: str, names: dict[str, str], details: bool, indent: str) -> Iterator[str]:
-    for node in graph.nodes:
-        if node.group == group:
-            label = "<br>".join(_entities(line) for line in node_lines(node, details))
-            begin, end = ("[", "]") if node.kind == "step" else ("([", "])")
-            yield f'{indent}{names[node.id]}{begin}"{label}"{end}'
-    for index, sub in enumerate(graph.sub_flows):
-        if sub.parent == group:
-            yield f'{indent}subgraph s{index}["{_entities(sub.label)}"]'
-            yield from _mermaid_group(graph, sub.id, names, details, indent + "  ")
-            yield f"{indent}end"
 
 
 def _entities(text: str) -> str:
@@ -92,11 +76,9 @@ def _entities(text: str) -> str:
 
 
 def outline(graph: FlowGraph, *, details: bool = True) -> str:
-    """Return a graph as indented lines: each step, below it what it reads and the flow that it runs.
+    """Return a graph as indented lines: each step, and below it what it reads and the flow that it runs.
 
-    Args:
-        graph: The graph.
-        details: Whether a step has its component and marks.
+    With `details`, a step has its component and marks.
     """
     reads: dict[str, dict[str, None]] = {}
     labels = {node.id: visible(node.label) for node in graph.nodes}
@@ -105,20 +87,18 @@ def outline(graph: FlowGraph, *, details: bool = True) -> str:
             path = visible(edge.path.partition(" → ")[0].removeprefix("$"))
             source = f"{labels[edge.source]}{'' if path[:1] in ('', '.', '[') else '.'}{path}"
             reads.setdefault(edge.target, {})[f"{source} ({_label(edge)})" if edge.label else source] = None
-    return "\n".join([cut(graph.name or "flow", 60), *_outlined(graph, "", reads, details, "  ")]) + "\n"
 
+    def group_lines(group: str, indent: str) -> Iterator[str]:
+        for node in graph.nodes:
+            if node.group != group or node.kind not in ("step", "output"):
+                continue
+            more = [visible(node.component), *node_marks(node)] if details and node.kind == "step" else []
+            yield f"{indent}{labels[node.id]}{'  ' + ', '.join(more) if more else ''}"
+            if node.id in reads:
+                yield f"{indent}  reads {', '.join(reads[node.id])}"
+            for sub in graph.sub_flows:
+                if sub.step == node.id:
+                    yield f"{indent}  runs {visible(sub.label)}"
+                    yield from group_lines(sub.id, indent + "    ")
 
-def _outlined(
-    graph: FlowGraph, group: str, reads: dict[str, dict[str, None]], details: bool, indent: str
-) -> Iterator[str]:
-    for node in graph.nodes:
-        if node.group != group or node.kind not in ("step", "output"):
-            continue
-        more = [visible(node.component), *node_marks(node)] if details and node.kind == "step" else []
-        yield f"{indent}{visible(node.label)}{'  ' + ', '.join(more) if more else ''}"
-        if found := reads.get(node.id):
-            yield f"{indent}  reads {', '.join(found)}"
-        for sub in graph.sub_flows:
-            if sub.step == node.id:
-                yield f"{indent}  runs {visible(sub.label)}"
-                yield from _outlined(graph, sub.id, reads, details, indent + "    ")
+    return "\n".join([cut(graph.name or "flow", 60), *group_lines("", "  ")]) + "\n"

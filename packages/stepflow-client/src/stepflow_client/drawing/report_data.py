@@ -1,4 +1,4 @@
-"""The data of a report, with secrets masked."""
+"""The data of a report of one run, with secrets masked."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
-from .._codec.requests import environment_variables
+from .._codec.requests import RunId, environment_variables
 from .._codec.variables import flow_variables
-from .._data.arguments import check_integer, check_text, wrong
+from .._data.arguments import check_instance, check_integer, check_text, wrong
 from .._data.secrets import Secrets, hidden_flow, secrets_of
+from .._rules.call_scope import call_scope
 from .._runs.causes import ItemCauses
 from .._runs.explanation import accounts_of, records_of
 from .._runs.resolving import ResolvedInput, resolved_input
@@ -25,12 +28,16 @@ from ..types.snapshot import RunSnapshot
 from .charts import StepTime
 
 if TYPE_CHECKING:
+    from .._sync.client import SyncStepflowClient
     from ..types.account import RunAccount, StepAccount
     from ..types.comparison import RunDifference
 
+# It reads reports.
+_page = lazy_module("stepflow_client.drawing.report_page")
 
-@dataclass(frozen=True)
-class ReportData(Shown):
+
+@dataclass(frozen=True, repr=False)
+class RunReport(Shown):
     """The data of a report of one run. Known values of secret variables are replaced by `***`."""
 
     snapshot: RunSnapshot
@@ -104,29 +111,54 @@ class ReportData(Shown):
         return self.was_run(step) and not (account is not None and account.is_kept)
 
     def _text_of(self, step: StepDetails) -> str:
-        """Return what became of a step, in words. A state that is not known is shown as the server's status."""
+        """Return the state of a step in words; the server's status if the state is not known."""
         return step.status.value if step.state == "unknown" else step.text
+
+    def html(self) -> str:
+        """Return the report as a page: a single file without scripts that loads no other files."""
+        page: str = _page.report_page([self])
+        return page
+
+    def __repr__(self) -> str:
+        count = len(self.items)
+        return f"<RunReport of run {self.run.run_id}: {self.run.status.value}, {count} item{'s' * (count != 1)}>"
+
+
+def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunReport:
+    """Return the data that a server has on a run. A run that has not ended is reported in its current state.
+
+    Secret values are the defaults of the flow's secret variables, the values of the environment variables that the flow
+    names for them, and, if the client itself started the run, all values that it passed for them.
+
+    The arguments of the run come from the server, if it reports them, or from the client's `history`.
+
+    Args:
+        client: A client of the server.
+        run_id: The run.
+        timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
+
+    Raises:
+        NotFoundError: If the server has no such run.
+        RequestTimeoutError: If the timeout expires.
+    """
+    from .._sync.client import SyncStepflowClient
+
+    check_instance(client, "client", SyncStepflowClient)
+    with call_scope(timeout):
+        snapshot = client._services.snapshots.read(run_id, ("items", "steps", "flow", "arguments", "counts"))
+        times = client._services.timer.times(snapshot.run_id, list(snapshot.steps or ())).found
+    return RunReport(masked(snapshot), times)
 
 
 def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArguments:
-    """Return the arguments of a run with known secret values replaced by `***`.
-
-    Args:
-        flow: The flow of the run, as stored.
-        given: The arguments.
-    """
+    """Return the arguments of a run of this stored flow with known secret values replaced by `***`."""
     secrets = _secrets(flow)
     hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
     return replace(given, **hidden)
 
 
 def masked_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
-    """Return differences of two runs with known secret values replaced by `***`.
-
-    Args:
-        flow: The flow of one of the runs, as stored.
-        differences: The differences.
-    """
+    """Return differences of two runs with the known secret values of one flow, as stored, replaced by `***`."""
     secrets = _secrets(flow)
     return [replace(each, a=secrets.hide_in(each.a), b=secrets.hide_in(each.b)) for each in differences]
 
@@ -136,28 +168,24 @@ def masked(snapshot: RunSnapshot) -> RunSnapshot:
 
     A failed item without the name of the failed step gets it from the steps.
     """
-    flow, items, steps, given = snapshot.flow or {}, snapshot.items, snapshot.steps, snapshot.arguments
+    flow, steps, given = snapshot.flow or {}, snapshot.steps, snapshot.arguments
+    items = None if snapshot.items is None else list(snapshot.items)
+    places = [place for place, item in enumerate(items or ()) if item.error is not None and item.error.step_id is None]
+    if items and places:
+        # The failed step and its error are missing in most items of large runs.
+        by_item: dict[int, list[StepDetails]] = defaultdict(list)
+        for step in steps or ():
+            by_item[step.item_index].append(step)
+        listed = ListItemsResponse(run_id="", items=items)
+        items = list(failed_items.with_failed_steps(listed, places, by_item, flow).items)
     secrets = _secrets(flow)
     return replace(
         snapshot,
         flow=None if snapshot.flow is None else hidden_flow(dict(flow)),
-        items=None if items is None else [_hide(each, secrets) for each in _with_causes(items, steps or (), flow)],
-        steps=None if steps is None else [_hide_step(each, secrets) for each in steps],
+        items=None if items is None else [_hide(each, secrets) for each in items],
+        steps=None if steps is None else [_hide(each, secrets) for each in steps],
         arguments=None if given is None else masked_arguments(flow, given),
     )
-
-
-def _with_causes(items: Iterable[RunItem], steps: Iterable[StepDetails], flow: Mapping[str, Any]) -> list[RunItem]:
-    """Return items with the failed step and its error added if they are missing, as for most items of large runs."""
-    listed = list(items)
-    by_item: dict[int, list[StepDetails]] = defaultdict(list)
-    for step in steps:
-        by_item[step.item_index].append(step)
-    places = [place for place, item in enumerate(listed) if item.error is not None and item.error.step_id is None]
-    if not places:
-        return listed
-    found = failed_items.with_failed_steps(ListItemsResponse(run_id="", items=listed), places, by_item, flow)
-    return list(found.items)
 
 
 def _secrets(flow: Mapping[str, Any]) -> Secrets:
@@ -166,11 +194,7 @@ def _secrets(flow: Mapping[str, Any]) -> Secrets:
 
 
 def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
-    """Return the variables that a flow declares, and the values of those that the environment has.
-
-    Args:
-        flow: The flow, as stored.
-    """
+    """Return the variables that a stored flow declares, and the values of those that are set in the environment."""
     variables = flow_variables(flow)
     given: dict[str, Any] = {}
     for name, each in variables.items():
@@ -180,23 +204,13 @@ def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], di
     return variables, given
 
 
-def _hide(item: RunItem, secrets: Secrets) -> RunItem:
-    if not secrets:
-        return item
-    error = item.error
-    hidden = {
-        "output": secrets.hide_in(item.output),
-        "error": replace(error, **secrets.hide_in({"message": error.message, "details": error.details}))
-        if error is not None
-        else None,
-    }
-    return replace(item, **hidden)
+_Part = TypeVar("_Part", RunItem, StepDetails)
 
 
-def _hide_step(step: StepDetails, secrets: Secrets) -> StepDetails:
+def _hide(part: _Part, secrets: Secrets) -> _Part:
     if not secrets:
-        return step
-    error = step.error
+        return part
+    error = part.error
     if error is not None:
         error = replace(error, **secrets.hide_in({"message": error.message, "details": error.details}))
-    return replace(step, output=secrets.hide_in(step.output), error=error)
+    return replace(part, output=secrets.hide_in(part.output), error=error)

@@ -18,7 +18,7 @@ from .folding import compact, worst
 from .graph_text import mermaid
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
-from .report_data import ReportData
+from .report_data import RunReport
 from .report_parts import (
     REPORT_STYLE,
     escaped,
@@ -32,8 +32,7 @@ from .report_parts import (
     status_mark,
     table,
     titled,
-)
-from .run_report import RunReport
+)  # fmt: skip
 from .svg import STYLE, Look, svg
 from .theme import HIDDEN_MARK, STATUS_STYLE
 
@@ -52,11 +51,10 @@ def report_page(reports: Sequence[RunReport]) -> str:
     """
     reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
-    kind = "runs two" if len(reports) == 2 else "runs"
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(runs)}</h1></div>']
     if len(reports) > 1:
         parts.append(_comparison(reports))
-    parts.append(f'<div class="{kind}">')
+    parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
     charts = [bars_of(report) for report in reports]
     # One scale, so that durations can be compared by eye.
     whole = max((bar.end for bars in charts for bar in bars), default=0.0)
@@ -66,40 +64,47 @@ def report_page(reports: Sequence[RunReport]) -> str:
     return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
-def _sections(report: ReportData, bars: Sequence[Bar], whole: float, number: int) -> Iterator[str]:
-    """Yield the sections of a run. What went wrong is the first of them."""
+def _sections(report: RunReport, bars: Sequence[Bar], whole: float, number: int) -> Iterator[str]:
+    """Yield the sections of a run, with failures before details."""
     yield section("Run", _summary(report))
-    is_batch = len(report.items) != 1
-    errors = _errors(report.items) if is_batch else ""
-    if errors:
+    is_batch, given = len(report.items) != 1, report.given
+    if is_batch and (errors := _errors(report.items)):
         yield section("Errors", errors)
     if not is_batch:
         yield section("Result", _result(report))
-    if report.given is not None:
-        yield section("Started with", _given(report.given, is_batch=is_batch))
+    if given is not None:
+        yield section("Started with", _started_with(given, is_batch=is_batch))
     if report.flow:
-        yield section("Graph", scroll(_picture(report, number), "graph"))
+        graph = flow_graph(report.flow)
+        drawn = compact(graph)
+        try:
+            look = Look(drawn.states(statuses_of(report)), style=False, name=f"run{number}")
+            picture = svg(drawn.graph, look)
+        except DrawingUnavailableError:
+            hint = "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid."
+            picture = f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
+        yield section("Graph", scroll(picture, "graph"))
     if bars:
-        what = "Timeline" if not is_batch else f"Timeline of the {len(bars)} slowest items"
+        title = "Timeline" if not is_batch else f"Timeline of the {len(bars)} slowest items"
         if len(bars) > _PAGE:
-            what = f"Timeline of the {_PAGE} slowest steps"
+            title = f"Timeline of the {_PAGE} slowest steps"
             bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE]
-        yield section(what, scroll(timeline(bars, whole=whole), "timeline"))
+        yield section(title, scroll(timeline(bars, whole=whole), "timeline"))
     durations = latency(item_times(report.times))
     if durations:
         yield section("Latency of items", durations)
     if report.steps:
         yield section("Steps", _steps(report))
     if is_batch:
-        yield section("Items", _items(report.items, report.given.inputs if report.given is not None else None))
+        yield section("Items", _items(report.items, given.inputs if given is not None else None))
 
 
-def _step_state(report: ReportData, step: StepDetails) -> str:
-    """Return what became of a step; it looks like its status unless it was not run."""
+def _step_state(report: RunReport, step: StepDetails) -> str:
+    """Return the state of a step as a mark."""
     return status_mark(step.status.value if report.was_run(step) else "not_run", report._text_of(step))
 
 
-def _result(report: ReportData) -> str:
+def _result(report: RunReport) -> str:
     """Return the output of a run of one item, or why it did not succeed."""
     result = report.items[0].result
     account = next(iter(report.accounts.values()), None)
@@ -112,7 +117,7 @@ def _result(report: ReportData) -> str:
         text = account.text if account is not None and account.kind is not None else "It has not ended."
         content = f"<p>{message(text)}</p>"
     elif result.error is None:
-        content = json_tree(result.output, most=2_000)
+        content = json_tree(result.output, limit=2_000)
     else:
         error = result.error
         step = f"Step <code>{escaped(error.step_id)}</code>: " if error.step_id else ""
@@ -125,14 +130,14 @@ def _details(details: object) -> str:
     return f"<details><summary>Details</summary>{json_tree(details)}</details>" if details else ""
 
 
-def _summary(report: ReportData) -> str:
+def _summary(report: RunReport) -> str:
     run = report.run
     facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", escaped(run.flow_name or "-"))]
     if len(report.items) != 1:
         counts = Counter({status: count for status, count in run.items.to_dict().items() if count})
         del counts["total"]
-        told = ", ".join(f"{count} {escaped(status)}" for status, count in counts.most_common())
-        facts.append(("items", told or "none"))
+        texts = (f"{count} {escaped(status)}" for status, count in counts.most_common())
+        facts.append(("items", ", ".join(texts) or "none"))
     facts += [("created", local_time(run.created_at))] if run.created_at else []
     if run.duration is not None:
         facts.append(("took", duration_text(run.duration)))
@@ -142,10 +147,10 @@ def _summary(report: ReportData) -> str:
     return facts_list(facts)
 
 
-def _given(given: RunArguments, *, is_batch: bool) -> str:
+def _started_with(given: RunArguments, *, is_batch: bool) -> str:
     rows: list[tuple[str, str]] = []
     if given.inputs is None:
-        rows.append(("input", "not known: this server does not tell it, and the history does not have it"))
+        rows.append(("input", "not known: this server does not return it, and the history does not have it"))
     elif is_batch:
         rows.append(("inputs", f"{len(given.inputs)}, with the items below"))
     else:
@@ -161,19 +166,7 @@ def _given(given: RunArguments, *, is_batch: bool) -> str:
     return "<table>" + "".join(f"<tr><th>{titled(name)}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
 
 
-def _picture(report: ReportData, number: int) -> str:
-    graph = flow_graph(report.flow)
-    folded = compact(graph)
-    try:
-        return svg(folded.graph, Look(folded.states(statuses_of(report)), style=False, name=f"run{number}"))
-    except DrawingUnavailableError:
-        hint = (
-            "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid's language."
-        )
-        return f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
-
-
-def statuses_of(report: ReportData) -> dict[str, str]:
+def statuses_of(report: RunReport) -> dict[str, str]:
     """Return the state of each step by id, for pictures: the worst state over all items."""
     found: dict[str, list[str]] = defaultdict(list)
     for step in report.step_accounts.values():
@@ -186,7 +179,7 @@ def statuses_of(report: ReportData) -> dict[str, str]:
     return {name: state for name, state in states.items() if state not in ("", "not_started")}
 
 
-def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
+def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
     """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; empty if there are no times.
 
     Args:
@@ -200,25 +193,24 @@ def bars_of(report: ReportData, *, until: datetime | None = None) -> list[Bar]:
     last = max(step.end or step.attempts[-1] for step in started)
     # The steps of a cancelled run may have no end.
     last = max(last, until or report.run.completed_at or last)
+
+    def seconds(time: datetime) -> float:
+        return (time - begin).total_seconds()
+
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
         slowest = sorted(item_times(started), key=lambda item: -item.duration)[:_MAX_BARS]
         return [
-            Bar(
-                f"item {item.index}",
-                (item.start - begin).total_seconds(),
-                (item.end - begin).total_seconds(),
-                status.get(item.index, "running"),
-            )
+            Bar(f"item {item.index}", seconds(item.start), seconds(item.end), status.get(item.index, "running"))
             for item in slowest
         ]
     return [
         Bar(
             step.step_id,
-            (step.attempts[0] - begin).total_seconds(),
-            ((step.end or last) - begin).total_seconds(),
+            seconds(step.attempts[0]),
+            seconds(step.end or last),
             step.status,
-            tuple((time - begin).total_seconds() for time in step.attempts[1:]),
+            tuple(map(seconds, step.attempts[1:])),
         )
         for step in started
     ]
@@ -229,15 +221,13 @@ def _errors(items: Sequence[RunItem]) -> str:
     groups = failure_groups(items)
     for group in groups[:MAX_GROUPS_SHOWN]:
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
-        told = f"<div>{message(group.message[:1000])}</div>{_details(group.error.details)}"
+        text = f"<div>{message(group.message[:1000])}</div>{_details(group.error.details)}"
         count, step, code = str(len(group.indexes)), escaped(group.step_id or ""), escaped(group.code)
-        rows.append(row(count, step, code, told, f"<span>{which}</span>"))
+        rows.append(row(count, step, code, text, f"<span>{which}</span>"))
     if not rows:
         return ""
-    left = len(groups) - len(rows)
-    return table(("Count", "Step", "Code", "Message", "Items"), rows, stacks=True) + (
-        f"<p>{left} more</p>" if left else ""
-    )
+    more = f"<p>{len(groups) - len(rows)} more</p>" if len(groups) > len(rows) else ""
+    return table(("Count", "Step", "Code", "Message", "Items"), rows, stacks=True) + more
 
 
 def latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
@@ -261,44 +251,36 @@ def latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = N
     return shown + scroll(histogram(seconds), "histogram")
 
 
-def _by_step(times: Sequence[StepTime]) -> dict[str, list[StepTime]]:
-    found: dict[str, list[StepTime]] = defaultdict(list)
-    for time in times:
-        found[time.step_id].append(time)
-    return found
-
-
-def _counted(report: ReportData, steps: Sequence[StepDetails]) -> str:
-    """Return how many of these steps ended in which way."""
+def _counted(report: RunReport, steps: Sequence[StepDetails]) -> str:
+    """Return the number of these steps in each state."""
     counts = Counter(_step_state(report, step) for step in steps)
     return ", ".join(f"{state} {count}" for state, count in counts.items())
 
 
-def _steps(report: ReportData) -> str:
-    times = _by_step([time for time in report.times if report.was_run(time)])
+def _steps(report: RunReport) -> str:
+    times: dict[str, list[StepTime]] = defaultdict(list)
+    for time in report.times:
+        if report.was_run(time):
+            times[time.step_id].append(time)
+    rows = []
     if len(report.items) > 1:
         groups: dict[str, list[StepDetails]] = defaultdict(list)
         for step in report.steps:
             groups[step.step_id].append(step)
-        rows = []
         for name, steps in groups.items():
-            told = _counted(report, steps)
-            again = sum(len(time.attempts) > 1 for time in times.get(name, ()))
-            rows.append(
-                row(escaped(name), escaped(steps[0].component or ""), told, str(again), *_spread(times.get(name, [])))
-            )
+            repeated = sum(len(time.attempts) > 1 for time in times[name])
+            component, counted = escaped(steps[0].component or ""), _counted(report, steps)
+            rows.append(row(escaped(name), component, counted, str(repeated), *_spread(times[name])))
         return table(("Step", "Component", "Status", "Repeated", "Median", "95 %", "Slowest"), rows)
-    rows = []
     for step in report.steps:
-        found = times.get(step.step_id, [])
-        took = duration_text(found[0].duration) if found and found[0].duration is not None else "-"
-        attempts = str(len(found[0].attempts)) if found else "-"
-        value = f"<div>{folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
-        if not report.was_run(step):
-            took, attempts, value = "-", "-", ""
-        rows.append(
-            row(escaped(step.step_id), escaped(step.component or ""), _step_state(report, step), took, attempts, value)
-        )
+        took, attempts, value = "-", "-", ""
+        if report.was_run(step):
+            for time in times[step.step_id][:1]:
+                attempts = str(len(time.attempts))
+                took = duration_text(time.duration) if time.duration is not None else "-"
+            value = f"<div>{folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
+        component, state = escaped(step.component or ""), _step_state(report, step)
+        rows.append(row(escaped(step.step_id), component, state, took, attempts, value))
     heads = ("Step", "Component", "Status", "Duration", "Attempts", "Output or error")
     failed = [step.status.value == "failed" for step in report.steps]
     return _paged(heads, rows, failed) if len(rows) > _PAGE else table(heads, rows, stacks=True)
@@ -313,10 +295,13 @@ def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     known = inputs if inputs is not None and len(inputs) == len(items) else None
     longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
     heads = ("Item", "Status", "Step", *(("Input",) if known else ()), "Output or error")
-    rows = [
-        _item(item, longest, short_json(value, longest) if known else None)
-        for item, value in zip(items, known or [None] * len(items), strict=True)
-    ]
+    rows = []
+    for place, item in enumerate(items):
+        error = item.error
+        text = error.message[:longest] if error else short_json(item.output, longest) if item.status.is_finished else ""
+        cells = [str(item.index), status_mark(item.status.value), escaped(error.step_id or "") if error else ""]
+        cells += [f"<div>{folded(short_json(known[place], longest))}</div>"] if known else []
+        rows.append(row(*cells, f"<div>{folded(text)}</div>"))
     return _paged(heads, rows, [item.status.value == "failed" for item in items])
 
 
@@ -327,29 +312,20 @@ def _paged(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) ->
         shown, count = rows[begin : begin + _PAGE], sum(failed[begin : begin + _PAGE])
         title = f"{begin} to {begin + len(shown) - 1}" + (f": {count} failed" if count else "")
         content = table(heads, shown, stacks=True)
-        pages.append(
-            f'<details class="page"{" open" if begin == 0 else ""}><summary>{title}</summary>{content}</details>'
-        )
+        opened = " open" if begin == 0 else ""
+        pages.append(f'<details class="page"{opened}><summary>{title}</summary>{content}</details>')
     return "".join(pages)
 
 
-def _item(item: RunItem, longest: int, given: str | None) -> str:
-    error = item.error
-    text = error.message[:longest] if error else short_json(item.output, longest) if item.status.is_finished else ""
-    cells = [str(item.index), status_mark(item.status.value), escaped(error.step_id or "") if error else ""]
-    cells += [f"<div>{folded(given)}</div>"] if given is not None else []
-    return row(*cells, f"<div>{folded(text)}</div>")
-
-
-def _comparison(reports: Sequence[ReportData]) -> str:
+def _comparison(reports: Sequence[RunReport]) -> str:
     names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
     rows = []
     for name in names:
         cells = [escaped(name)]
         for report in reports:
-            told = _counted(report, [step for step in report.steps if step.step_id == name]) or "-"
+            counted = _counted(report, [step for step in report.steps if step.step_id == name]) or "-"
             times = [time for time in report.times if time.step_id == name and report.was_run(time)]
-            cells += [told, _spread(times)[0]]
+            cells += [counted, _spread(times)[0]]
         rows.append(row(*cells))
     heads = ["step"]
     for number in range(1, len(reports) + 1):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from .._base.text import visible
-from .charts import open_chart
+from .charts import bin_counts, open_chart
 from .labels import coordinate, cut
 
 SCORE_STYLE = """
@@ -37,46 +37,42 @@ class Estimate:
 
 def share_chart(name: str, estimates: Sequence[Estimate]) -> str:
     """Return a bar from 0 to 1 for each variant, with its interval."""
-    parts = [open_chart(_WIDTH, len(estimates) * _ROW + 4, f"shares: {escape(visible(name))}")]
-    for number, each in enumerate(estimates):
-        y = number * _ROW + 4
-        parts.append(_start(each, y))
-        parts.append(f'<rect class="track" x="{_LEFT}" y="{y}" width="{_PLOT}" height="14" rx="2"/>')
-        parts.append(f'<rect x="{_LEFT}" y="{y}" width="{coordinate(_PLOT * each.value)}" height="14" rx="2"/>')
-        parts.append(_whisker(each, y, lambda value: _LEFT + _PLOT * value))
-        parts.append(_end(each, y))
-    return "".join(parts) + "</svg>"
+
+    def draw(each: Estimate, y: int) -> str:
+        track = f'<rect class="track" x="{_LEFT}" y="{y}" width="{_PLOT}" height="14" rx="2"/>'
+        bar = f'<rect x="{_LEFT}" y="{y}" width="{coordinate(_PLOT * each.value)}" height="14" rx="2"/>'
+        return track + bar + _whisker(each, y, lambda value: _LEFT + _PLOT * value)
+
+    return _rows(f"shares: {escape(visible(name))}", "", estimates, draw)
 
 
 def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
     """Return a point with its interval for each variant, beside a line at zero."""
     ends = [abs(end) for each in estimates for end in (each.value, each.low, each.high) if end is not None]
     most = max(ends, default=0.0) * 1.05 or 1.0
-    height = len(estimates) * _ROW + 4
-    parts = [open_chart(_WIDTH, height, f"changes: {escape(visible(name))}")]
     middle = _LEFT + _PLOT / 2
-    parts.append(f'<line class="zero" x1="{middle:.0f}" y1="0" x2="{middle:.0f}" y2="{height}"/>')
 
     def place(value: float) -> float:
         return middle + _PLOT / 2 * value / most
 
+    def draw(each: Estimate, y: int) -> str:
+        kind = f"point {each.verdict}".rstrip()
+        point = f'<circle class="{kind}" cx="{coordinate(place(each.value))}" cy="{y + 7}" r="5"/>'
+        return _whisker(each, y, place) + point
+
+    zero = f'<line class="zero" x1="{middle:.0f}" y1="0" x2="{middle:.0f}" y2="{len(estimates) * _ROW + 4}"/>'
+    return _rows(f"changes: {escape(visible(name))}", zero, estimates, draw)
+
+
+def _rows(title: str, below: str, estimates: Sequence[Estimate], draw: Callable[[Estimate, int], str]) -> str:
+    parts = [open_chart(_WIDTH, len(estimates) * _ROW + 4, title), below]
     for number, each in enumerate(estimates):
         y = number * _ROW + 4
-        parts.append(_start(each, y))
-        parts.append(_whisker(each, y, place))
-        kind = f"point {each.verdict}".rstrip()
-        parts.append(f'<circle class="{kind}" cx="{coordinate(place(each.value))}" cy="{y + 7}" r="5"/>')
-        parts.append(_end(each, y))
+        about = escape(visible(f"{each.label}: {each.text}"))
+        parts.append(f'<g><title>{about}</title><text y="{y + 12}">{escape(cut(each.label, 16))}</text>')
+        parts.append(draw(each, y))
+        parts.append(f'<text class="soft" x="{_LEFT + _PLOT + 8}" y="{y + 12}">{escape(each.text)}</text></g>')
     return "".join(parts) + "</svg>"
-
-
-def _start(each: Estimate, y: int) -> str:
-    about = f"{each.label}: {each.text}"
-    return f'<g><title>{escape(visible(about))}</title><text y="{y + 12}">{escape(cut(each.label, 16))}</text>'
-
-
-def _end(each: Estimate, y: int) -> str:
-    return f'<text class="soft" x="{_LEFT + _PLOT + 8}" y="{y + 12}">{escape(each.text)}</text></g>'
 
 
 def _whisker(each: Estimate, y: int, place: Callable[[float], float]) -> str:
@@ -88,26 +84,14 @@ def _whisker(each: Estimate, y: int, place: Callable[[float], float]) -> str:
 
 
 def histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
-    """Return a histogram for each variant, one below the other, with common bins and a common scale.
-
-    Args:
-        name: What is shown.
-        values: The values of each variant.
-        text: Returns a value as text.
-    """
+    """Return a histogram for each variant, one below the other, with common bins and scale; `text` formats values."""
     every = [value for _, each in values for value in each]
     low, high = min(every), max(every)
     step = (high - low) / _BINS or 1.0
-    counted = []
-    for label, each in values:
-        counts = [0] * _BINS
-        for value in each:
-            counts[min(_BINS - 1, int((value - low) / step))] += 1
-        counted.append((label, counts))
+    counted = [(label, bin_counts(each, low, step, _BINS)) for label, each in values]
     most = max(max(counts) for _, counts in counted) or 1
-    parts = [
-        open_chart(_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22, f"histograms: {escape(visible(name))}")
-    ]
+    width, height = _LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
+    parts = [open_chart(width, height, f"histograms: {escape(visible(name))}")]
     for row, (label, counts) in enumerate(counted):
         bottom = (row + 1) * (_TALL + 8)
         parts.append(f'<text y="{bottom - 4}">{escape(cut(label, 16))}</text>')

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import NamedTuple
 
 from .._base.installing import install_command
 from .._base.text import visible
-from .drawn_graph import FlowGraph, GraphEdge, GraphNode, SubFlow
+from .drawn_graph import FlowGraph, GraphEdge, GraphNode
 from .labels import columns, coordinate, cut, edge_label, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 from .theme import DARK, LIGHT, MONO, properties
@@ -93,41 +93,36 @@ def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     Raises:
         DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
     """
-    return "".join(_parts(graph, look, layout or lay_out(graph, details=look.details)))
-
-
-def _parts(graph: FlowGraph, look: Look, layout: Layout) -> Iterator[str]:
+    layout = layout or lay_out(graph, details=look.details)
     plugins = {plugin: index % len(_COLOURS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
     width = max(layout.width, *(columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
-    yield (
+    name = _text(graph.name or "flow")
+    parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.links else "img"}" '
-        f'aria-label="{_text(graph.name or "flow")}" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{_text(graph.name or "flow")}</title>'
-    )
-    if look.style:
-        yield f"<style>{STYLE}</style>"
-    yield (
+        f'aria-label="{name}" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.1f} {height:.1f}"><title>{name}</title>',
+        f"<style>{STYLE}</style>" if look.style else "",
         f'<defs><marker id="{look.name}-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-        'orient="auto" markerUnits="userSpaceOnUse"><path marker-end="none" d="M0 0L8 4L0 8z"/></marker></defs>'
-    )
+        'orient="auto" markerUnits="userSpaceOnUse"><path marker-end="none" d="M0 0L8 4L0 8z"/></marker></defs>',
+    ]
     for sub in graph.sub_flows:
         if sub.id in layout.sub_flows:
-            yield _sub_flow(sub, layout.sub_flows[sub.id])
-    yield f'<g marker-end="url(#{look.name}-arrow)">'
-    for edge, route in zip(graph.edges, layout.edges, strict=True):
-        yield _edge(edge, route)
-    yield "</g>"
+            box = layout.sub_flows[sub.id]
+            place = f'x="{coordinate(box.x + 10)}" y="{coordinate(box.y + 14)}"'
+            label = f"<text {place}>{_text(cut(sub.label))}</text>"
+            parts.append(f'<g class="sf-group">{_title(sub.label)}{_rect(box)}{label}</g>')
+    parts.append(f'<g marker-end="url(#{look.name}-arrow)">')
+    parts += [_edge(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
     shapes = _Shapes(look.name)
     nodes = [_node(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
-    yield f"<defs>{shapes.text()}</defs>"
-    yield from nodes
+    parts += ["</g>", f"<defs>{shapes.text()}</defs>", *nodes]
     for index, (plugin, colour) in enumerate(plugins.items()):
         y = layout.height + index * LINE
-        yield f'<g class="sf-legend sf-p{colour}">'
-        yield f'<rect class="sf-band" x="12" y="{coordinate(y)}" width="12" height="12"/>'
-        yield f'<text x="30" y="{coordinate(y + 6)}">{_text(cut(plugin))}</text></g>'
-    yield "</svg>"
+        parts.append(f'<g class="sf-legend sf-p{colour}">')
+        parts.append(f'<rect class="sf-band" x="12" y="{coordinate(y)}" width="12" height="12"/>')
+        parts.append(f'<text x="30" y="{coordinate(y + 6)}">{_text(cut(plugin))}</text></g>')
+    return "".join(parts) + "</svg>"
 
 
 def _text(text: str) -> str:
@@ -136,13 +131,6 @@ def _text(text: str) -> str:
 
 def _title(*lines: str) -> str:
     return "<title>" + "\n".join(map(_text, lines)) + "</title>"
-
-
-def _sub_flow(sub: SubFlow, box: Box) -> str:
-    return (
-        f'<g class="sf-group">{_title(sub.label)}{_rect(box)}'
-        f'<text x="{coordinate(box.x + 10)}" y="{coordinate(box.y + 14)}">{_text(cut(sub.label))}</text></g>'
-    )
 
 
 def _rect(box: Box, kind: str = "") -> str:
@@ -157,17 +145,15 @@ def _edge(edge: GraphEdge, route: Route) -> str:
         box = route.label
         middle = f'x="{coordinate(box.x + box.width / 2)}" y="{coordinate(box.y + box.height / 2)}"'
         label = f"<text {middle}>{_text(edge_label(edge))}</text>"
-    path = "".join(map(_curve, route.curves))
+    path = ""
+    for (x, y), *others in route.curves:
+        path += f"M{coordinate(x)} {coordinate(y)}"
+        if {each for each, _ in others} == {x}:
+            path += f"V{coordinate(others[-1][1])}"
+        else:
+            path += "C" + " ".join(f"{coordinate(x)} {coordinate(y)}" for x, y in others)
     kind = f" sf-{edge.kind}" if edge.kind != "plain" else ""
     return f'<g class="sf-edge{kind}">{_title(about)}<path d="{path}"/>{label}</g>'
-
-
-def _curve(points: Sequence[tuple[float, float]]) -> str:
-    (x, y), *others = points
-    start = f"M{coordinate(x)} {coordinate(y)}"
-    if {each for each, _ in others} == {x}:
-        return f"{start}V{coordinate(others[-1][1])}"
-    return f"{start}C" + " ".join(f"{coordinate(x)} {coordinate(y)}" for x, y in others)
 
 
 class _Shapes:
@@ -222,17 +208,11 @@ def _node(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: _Sh
     return "".join(parts) + f"</{tag}>"
 
 
-_DARK = re.compile(r"@media \(prefers-color-scheme:dark\)\{.*?\}\}", re.DOTALL)
-_VARIABLE = re.compile(r"--(sf-[a-z_]+):(#[0-9a-f]+)")
-_DECLARED = re.compile(r"--sf-[a-z_]+:[^;}]+;?")
-_USE = re.compile(r"var\(--(sf-[a-z_]+)\)")
-
-
 def png(svg: str, scale: int) -> bytes:
-    """Return a picture as PNG, in the colours of the light theme.
+    """Return an SVG picture with its style as PNG, in the colours of the light theme.
 
     Args:
-        svg: The picture as SVG, including its style.
+        svg: The picture.
         scale: Pixels for each pixel of the SVG.
 
     Raises:
@@ -244,9 +224,11 @@ def png(svg: str, scale: int) -> bytes:
         message = "PNG pictures need a package that is not installed"
         raise DrawingUnavailableError(message, hint=install_command("stepflow-client", "draw")) from None
     # The renderer does not support CSS variables.
-    head, mark, rest = svg.partition("</style>")
-    head = _DARK.sub("", head)
-    colours = dict(_VARIABLE.findall(head))
-    head = _USE.sub(lambda use: colours[use[1]], _DECLARED.sub("", head))
-    plain = head + mark + rest
-    return bytes(svg_to_bytes(svg_string=plain, zoom=scale, background="#ffffff", font_family="DejaVu Sans Mono"))
+    style, mark, rest = svg.partition("</style>")
+    style = re.sub(r"(?s)@media \(prefers-color-scheme:dark\)\{.*?\}\}", "", style)
+    colours = dict(re.findall(r"--(sf-[a-z_]+):(#[0-9a-f]+)", style))
+    style = re.sub(r"--sf-[a-z_]+:[^;}]+;?", "", style)
+    style = re.sub(r"var\(--(sf-[a-z_]+)\)", lambda match: colours[match[1]], style)
+    return bytes(
+        svg_to_bytes(svg_string=style + mark + rest, zoom=scale, background="#ffffff", font_family="DejaVu Sans Mono")
+    )

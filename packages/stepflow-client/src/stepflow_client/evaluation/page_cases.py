@@ -205,7 +205,7 @@ def _given(report: EvaluationReport, item: EvaluationItem) -> str:
 
 
 def _tree(report: EvaluationReport, value: Any) -> str:
-    return json_tree(report._secrets.hide_in(value), most=60, longest=_MAX_TEXT_LENGTH)
+    return json_tree(report._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
 
 def _side(
