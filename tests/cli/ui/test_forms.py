@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from stepflow_cli.ui.field_texts import text_value
-from stepflow_cli.ui.form_bodies import MalformedFormError, read_form
 from stepflow_cli.ui.forms import FormError, fields_of, filled, is_raw, showing, texts_before, texts_of, value_of
+from stepflow_cli.ui.security import MalformedFormError, read_form
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

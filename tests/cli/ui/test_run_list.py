@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.ui.run_rows import rows_of_runs
+from stepflow_cli.ui.listing import rows_of_runs
 from stepflow_client import RunDetails, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History, HistoryEntry
 

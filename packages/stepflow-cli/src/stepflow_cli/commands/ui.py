@@ -38,11 +38,11 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
 
     Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
     """
-    from ..ui.serving import EXTRA, Pages, serve_pages
+    from ..ui.serving import EXTRA, serve_pages
 
     check_extra("'stepflow ui'", "ui", *EXTRA)
     with connect_to_runs(server, [] if run is None else [run]) as (target, ids):
         # A wrong URL or rejected credentials should not first be reported in the browser.
         target.client.health_check()
         run_id = target.client.get_run(ids[0]).run_id if ids else None
-        serve_pages(target, Pages(port, host, no_open, folder), run_id)
+        serve_pages(target, run_id, port=port, host=host, no_open=no_open, folder=folder)

@@ -75,14 +75,14 @@ def _serve(target: Target, job: Job, wait: Wait, output: Output) -> None:
     """Start the run, serve its page until Ctrl-C, and print the result when the run ends."""
     from concurrent.futures import Future
 
-    from ..ui.serving import Pages, serve_pages
+    from ..ui.serving import serve_pages
 
     run_id = start(target, job)
     with naming(target, run_id):
         printed: Future[None] = Future()
         # A thread that does not keep the command from ending.
         Thread(target=_print_later, args=(printed, target, run_id, output), daemon=True).start()
-        serve_pages(target, Pages(), run_id)
+        serve_pages(target, run_id)
         with hinting_return(target, run_id, wait):
             if not printed.done() and not target.client.get_run(run_id).is_finished:
                 raise KeyboardInterrupt

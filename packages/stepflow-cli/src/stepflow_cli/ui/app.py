@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
-from stepflow_client import StepflowClientError
+from stepflow_client import StepflowClient, StepflowClientError
 from stepflow_client._command import RunReader, SnapshotReader
 from stepflow_client.drawing.charts import CHART_STYLE
 from stepflow_client.drawing.html import TREE_STYLE
@@ -33,11 +33,7 @@ from .listing import Listings
 from .pictures import flow_picture
 from .security import CHECK, FormTokens, Guard, Sessions
 from .site import Site, environment, site_of
-from .views import actions, change, chosen, compare, flows, keep, live, run, runs, start, values
-from .views import link as link_view
-
-if TYPE_CHECKING:
-    from stepflow_client import StepflowClient
+from .views import actions, change, compare, flows, keep, live, run, runs, values
 
 _STATIC = Path(__file__).parent / "static"
 _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
@@ -45,7 +41,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class _IdPrefix(Convertor[str]):
-    """The beginning of a run id, as the command takes it; a whole id is no beginning."""
+    """A prefix of a run id, as the command accepts it; a complete id is not one."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
 
@@ -58,19 +54,19 @@ class _IdPrefix(Convertor[str]):
 
 async def _static(request: Request) -> Response:
     # All files are in memory: the path of a request is never used as a file path.
-    found = request.app.state.files.get(request.path_params["name"])
-    if found is None:
+    content, media_type = request.app.state.files.get(request.path_params["name"], (None, ""))
+    if content is None:
         return Response("no such file", 404, media_type="text/plain")
-    return Response(found[0], media_type=found[1])
+    return Response(content, media_type=media_type)
 
 
-register_url_convertor("beginning", _IdPrefix())
+register_url_convertor("prefix", _IdPrefix())
 _ROUTES = [
     Route("/", runs.home),
     Route("/runs", runs.list_page),
-    Route("/runs/chosen", chosen.chosen, methods=["POST"]),
-    Route("/runs/{beginning:beginning}", runs.resolve_run_id),
-    Route("/runs/{beginning:beginning}/{rest:path}", runs.resolve_run_id),
+    Route("/runs/chosen", actions.selected_runs, methods=["POST"]),
+    Route("/runs/{prefix:prefix}", runs.resolve_run_id),
+    Route("/runs/{prefix:prefix}/{rest:path}", runs.resolve_run_id),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
     Route("/runs/{run_id}/steps/{step:path}", run.step_page),
@@ -87,28 +83,19 @@ _ROUTES = [
     Route("/runs/{run_id}/keep", keep.keep, methods=["POST"]),
     Route("/reruns/{key}", actions.rerun_page),
     Route("/flows", flows.flows_page),
-    Route("/flows", start.store, methods=["POST"]),
-    Route("/flows/new", start.new_page),
-    Route(CHECK, start.check_flow, methods=["POST"]),
+    Route("/flows", flows.store, methods=["POST"]),
+    Route("/flows/new", flows.new_page),
+    Route(CHECK, flows.check_flow, methods=["POST"]),
     Route("/flows/{flow_id}", flows.flow_page),
-    Route("/flows/{flow_id}/start", start.start, methods=["POST"]),
+    Route("/flows/{flow_id}/start", flows.start, methods=["POST"]),
     Route("/components", flows.components_page),
-    Route("/link", link_view.create_link, methods=["POST"]),
+    Route("/link", actions.create_link, methods=["POST"]),
     Route("/live", live.live),
     Route("/live/runs", live.live_runs),
     Route("/live/runs/{run_id}", live.live_run),
     Route("/live/reruns/{key}", live.live_rerun),
     Route("/static/{name}", _static),
 ]
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, StepflowClientError)
-    return site_of(request).failure(request, error)
-
-
-async def _missing(request: Request, error: Exception) -> Response:
-    return site_of(request).page(request, "missing", 404)
 
 
 class Served(NamedTuple):
@@ -130,27 +117,32 @@ def application(served: Served) -> ASGIApp:
     """Return the ASGI application."""
     forms = FormTokens()
 
+    async def failed(request: Request, error: Exception) -> Response:
+        return site_of(request).failure(request, error)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with served.client() as opened:
             health = Health(opened)
             runs = RunReader(opened._connection, as_sent=True)
             snapshots = SnapshotReader(opened._context, lambda: opened._services.follower, runs)
-            parts = (Followers(opened, health, snapshots), health, Listings(opened), Finder(opened))
-            site = Site(opened, snapshots, environment(), forms, *parts, history=served.history, flows=served.folder)
-            app.state.site = site
+            followers = Followers(opened, health, snapshots)
+            app.state.site = Site(
+                opened, snapshots, environment(), forms, followers, health, Listings(opened), Finder(opened),
+                history=served.history, flows=served.folder,
+            )  # fmt: skip
             # The first picture takes a second, so it is drawn before a run is opened.
             warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
             try:
                 yield
             finally:
-                await site.followers.close()
+                await followers.close()
                 await warming
 
     app = Starlette(
         routes=_ROUTES,
         lifespan=lifespan,
-        exception_handlers={StepflowClientError: _failed, 404: _missing},
+        exception_handlers={StepflowClientError: failed, 404: failed},
     )
     app.state.files, app.state.stopping = _files(), served.stopping
     app.state.sessions, app.state.addresses = served.sessions, served.addresses
@@ -167,21 +159,21 @@ def application(served: Served) -> ASGIApp:
 
 
 def _files() -> dict[str, tuple[bytes, str]]:
-    found = {path.name: (_packed(path), _TYPES[path.suffix]) for path in _STATIC.iterdir() if path.suffix in _TYPES}
+    files = {}
+    for path in _STATIC.iterdir():
+        if path.suffix in _TYPES:
+            # Indentation and lines that are comments are not sent.
+            lines = [line.strip() for line in path.read_text().splitlines()]
+            text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+            files[path.name] = text.encode(), _TYPES[path.suffix]
     # One request for the styles of the list of runs, and one for those of other pages. `base.css` is first, because the
     # others change what it says.
-    first = [found.pop(name)[0] for name in ("base.css", "live.css")]
-    others = [found.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in found]
-    found["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
-    found["more.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *others]), "text/css")
-    found["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
-    return found
-
-
-def _packed(path: Path) -> bytes:
-    """Return the content of a file without indentation, and without lines that are comments."""
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//")).encode()
+    first = [files.pop(name)[0] for name in ("base.css", "live.css")]
+    others = [files.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in files]
+    files["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
+    files["more.css"] = (b"".join([(STYLE + CHART_STYLE + TREE_STYLE).encode(), *others]), "text/css")
+    files["icon.svg"] = (MARK.encode(), _TYPES[".svg"])
+    return files
 
 
 def link(host: str, port: int, token: str, run_id: str | None = None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stepflow_client import InvalidArgumentError, Keep
-from stepflow_client._command import merge_patch, merged
+from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails, StoredFlow
+from stepflow_client._command import FailureGroup, merge_patch, merged
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.flows.interpreter import flow_with
@@ -16,10 +16,6 @@ from stepflow_client.flows.needs import check_inputs
 
 from .field_texts import json_text, text_value
 from .forms import Field, FormError, emptied, filled, is_raw, refilled, showing, texts_of, value_of
-
-if TYPE_CHECKING:
-    from stepflow_client import RunArguments, RunDetails, StoredFlow
-    from stepflow_client._command import FailureGroup
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
 """What to execute: everything, what did not complete, what the change concerns and the step that can be changed, or a
@@ -123,12 +119,7 @@ def form_of_sent(subject: Subject, form: Mapping[str, str]) -> ChangeForm:
 
 
 class ChangeError(ValueError):
-    """A change that cannot be made.
-
-    Args:
-        message: What is wrong.
-        form: The form, with the errors at its fields.
-    """
+    """A change that cannot be made, and its form with the errors at the fields."""
 
     def __init__(self, message: str, form: ChangeForm) -> None:
         super().__init__(message)
@@ -162,22 +153,39 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     except (ValueError, InvalidArgumentError) as error:
         raise ChangeError(f"input: {error}", replace(shown, errors={"input": str(error)})) from None
     try:
-        arguments["variables"] = _variables(subject, form) or None
+        variables = value_of([replace(each, required=False) for each in subject.fields[1]], form)
     except FormError as error:
         raise ChangeError(str(error), replace(shown, variables=error.fields)) from None
-    overrides: list[Any] = []
-    for name, read in (("overrides", _overrides), ("step", _step_override)):
-        try:
-            overrides += read(subject, form)
-        except ValueError as error:
-            raise ChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
+    # A rerun takes over the variables that are not given.
+    known = subject.given.variables or {}
+    changed = {name: value for name, value in variables.items() if name not in known or known[name] != value}
+    arguments["variables"] = changed or None
+    overrides, name = [], "overrides"
+    try:
+        further = text_value(form.get("overrides", ""))
+        if further is not None:
+            if not isinstance(further, dict):
+                raise ValueError("they are a mapping from step id to what changes")
+            overrides.append(further)
+        name = "step"
+        if subject.step in subject.steps:
+            before, after = subject.step_input, text_value(form.get("step_input", ""))
+            if before != after:
+                _refuse_hidden(after)
+                overrides.append({subject.step: {"input": merge_patch(before, after)}})
+    except ValueError as error:
+        raise ChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
     return {**arguments, "overrides": overrides or None}
 
 
 def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
     """Return the inputs of all items, with the change; None if they are not known and none was entered."""
     known, fields = subject.given.inputs, subject.fields[0]
-    entered = _entered(fields, form)
+    entered = None
+    if is_raw(fields, form):
+        entered = text_value(form.get("raw", ""))
+    elif any(form.get(name) for name in texts_of(fields)):
+        entered = value_of(fields, form)
     if known is None:
         return None if entered is None else [entered] * subject.total
     if entered == subject.input:
@@ -190,40 +198,6 @@ def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
     return [merged(each, patch) if index in subject.indexes else each for index, each in enumerate(known)]
 
 
-def _entered(fields: Sequence[Field], form: Mapping[str, str]) -> Any:
-    """Return the input in the form; None if none was entered."""
-    if is_raw(fields, form):
-        return text_value(form.get("raw", ""))
-    return value_of(fields, form) if any(form.get(name) for name in texts_of(fields)) else None
-
-
 def _refuse_hidden(value: Any) -> None:
     if is_hidden(value):
         raise ValueError("*** stands for a secret value: write the value itself")
-
-
-def _variables(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the variables that differ from those of the run: the others are taken over."""
-    known = subject.given.variables or {}
-    fields = [replace(each, required=False) for each in subject.fields[1]]
-    entered = value_of(fields, form)
-    return {name: value for name, value in entered.items() if name not in known or known[name] != value}
-
-
-def _overrides(subject: Subject, form: Mapping[str, str]) -> list[Any]:
-    value = text_value(form.get("overrides", ""))
-    if value is None:
-        return []
-    if not isinstance(value, dict):
-        raise ValueError("they are a mapping from step id to what changes")
-    return [value]
-
-
-def _step_override(subject: Subject, form: Mapping[str, str]) -> list[Any]:
-    if subject.step not in subject.steps:
-        return []
-    before, after = subject.step_input, text_value(form.get("step_input", ""))
-    if before == after:
-        return []
-    _refuse_hidden(after)
-    return [{subject.step: {"input": merge_patch(before, after)}}]

@@ -16,6 +16,12 @@ FORMATS = ("date", "date-time", "email", "uri")
 """The formats that have a kind of field of their own."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
+_FORMAT_ERRORS = {
+    "date": "is not a date, such as 2026-01-31",
+    "date-time": "is not a date and time, such as 2026-01-31T12:00:00Z",
+    "email": "is not an email address",
+    "uri": "is not a URI, such as https://example.org/",
+}
 _ATTRIBUTES = {
     "number": {"minimum": "min", "maximum": "max"},
     "integer": {"minimum": "min", "maximum": "max"},
@@ -55,10 +61,9 @@ def hint_of(schema: Mapping[str, Any], kind: str) -> str:
         _range(schema, "minLength", "maxLength", " characters"),
         _range(schema, "minItems", "maxItems", " elements"),
         _range(schema, "minimum", "maximum", ""),
-        _limit(schema, "exclusiveMinimum", "more than "),
-        _limit(schema, "exclusiveMaximum", "less than "),
-        _limit(schema, "multipleOf", "a multiple of "),
     ]
+    limits = {"exclusiveMinimum": "more than", "exclusiveMaximum": "less than", "multipleOf": "a multiple of"}
+    parts += [f"{words} {schema[name]}" for name, words in limits.items() if _is_number(schema.get(name))]
     pattern, shape, examples = (schema.get(name) for name in ("pattern", "format", "examples"))
     parts += [f"matching {pattern}"] if isinstance(pattern, str) else []
     parts += [f"format {shape}"] if isinstance(shape, str) and shape != kind else []
@@ -77,10 +82,6 @@ def _range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
     return "" if high is None else f"at most {high}{unit}"
 
 
-def _limit(schema: Mapping[str, Any], name: str, words: str) -> str:
-    return f"{words}{schema[name]}" if _is_number(schema.get(name)) else ""
-
-
 def shown_text(kind: str, value: Any) -> str | None:
     """Return the text that shows a value in a field; None if the field cannot show it."""
     if kind in ("text", "long", *FORMATS):
@@ -96,12 +97,12 @@ def read_text(kind: str, text: str) -> Any:
     """Return the value of the text in a field.
 
     Raises:
-        ValueError: If it is none of this kind.
+        ValueError: If it is not of this kind.
     """
     if kind in ("text", "long", "secret"):
         return text
     if kind in FORMATS:
-        return _READERS[kind](text.strip())
+        return _checked_format(kind, text.strip())
     value = json_value(text)
     if kind == "integer" and not (_is_number(value) and value == int(value)):
         raise ValueError("is not an integer")
@@ -114,40 +115,22 @@ def read_text(kind: str, text: str) -> Any:
     return value
 
 
-def _date(text: str) -> str:
+def _checked_format(kind: str, text: str) -> str:
     try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise ValueError("is not a date, such as 2026-01-31") from None
-
-
-def _date_time(text: str) -> str:
-    whole = f"{text}{':00' if text.count(':') == 1 else ''}Z" if _LOCAL.fullmatch(text) else text
-    try:
-        if datetime.fromisoformat(whole).astimezone(UTC) and "T" in whole.upper():
-            return whole
+        match kind:
+            case "date":
+                return date.fromisoformat(text).isoformat()
+            case "date-time":
+                whole = f"{text}{':00' if text.count(':') == 1 else ''}Z" if _LOCAL.fullmatch(text) else text
+                if datetime.fromisoformat(whole).astimezone(UTC) and "T" in whole.upper():
+                    return whole
+            case "email" if re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+                return text
+            case "uri" if urlsplit(text).scheme and not re.search(r"\s", text):
+                return text
     except (ValueError, OverflowError):
         pass
-    raise ValueError("is not a date and time, such as 2026-01-31T12:00:00Z")
-
-
-def _email(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise ValueError("is not an email address")
-    return text
-
-
-def _uri(text: str) -> str:
-    try:
-        is_uri = bool(urlsplit(text).scheme) and not re.search(r"\s", text)
-    except ValueError:
-        is_uri = False
-    if not is_uri:
-        raise ValueError("is not a URI, such as https://example.org/")
-    return text
-
-
-_READERS = {"date": _date, "date-time": _date_time, "email": _email, "uri": _uri}
+    raise ValueError(_FORMAT_ERRORS[kind])
 
 
 def json_text(value: Any) -> str:
@@ -175,13 +158,12 @@ def text_value(text: str) -> Any:
     """
     if not text.strip():
         return None
+    failure = None
     if text.lstrip()[0] in '{["':
         try:
             return json_value(text)
         except ValueError as error:
             failure = error
-    else:
-        failure = None
     try:
         return parse_yaml(text, "the text")
     except FlowFileError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -48,8 +49,8 @@ class FlowFolder:
 
     def files(self) -> list[FlowFile]:
         """Return the flows, in the order of their names. Files that have not changed are not read again."""
-        found = [self._file(path) for path in islice(flow_files(self.root), _MAX_FILES)]
-        return [each for each in found if each is not None]
+        files = map(self._file, islice(flow_files(self.root), _MAX_FILES))
+        return [file for file in files if file is not None]
 
     def named(self, name: str) -> FlowFile | None:
         """Return a file by its name; None if the folder has no such flow."""
@@ -62,16 +63,15 @@ class FlowFolder:
             flow: The flow, as its author wrote it.
             recorded: The path of the file that its run was started with, if it is known.
         """
-        ranked = [(_likeness(each, flow, recorded), each) for each in self.files()]
-        return [each for rank, each in sorted(ranked, key=lambda pair: -pair[0]) if rank]
+        ranked = []
+        for file in self.files():
+            score = match_score(file.flow, flow)
+            is_recorded = score > 0 and recorded is not None and Path(recorded) == file.path
+            ranked.append((score + 10 * is_recorded, file))
+        return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
 
     def write(self, file: FlowFile, content: bytes, *, unchanged_from: bytes) -> None:
-        """Replace the content of a file.
-
-        Args:
-            file: The file.
-            content: Its new content.
-            unchanged_from: The content that it must still have.
+        """Replace the content of a file that still has the content `unchanged_from`.
 
         Raises:
             FileChangedError: If it has changed.
@@ -91,22 +91,13 @@ class FlowFolder:
         # Links are left out: they may lead out of the folder.
         if not self._is_inside(path):
             return None
-        found = path.stat()
-        version = (found.st_mtime_ns, found.st_size)
-        known = self._read.get(path)
-        if known is None or known[0] != version:
-            known = self._read[path] = (version, self._loaded(path) if found.st_size <= _MAX_BYTES else None)
-        return known[1]
-
-    def _loaded(self, path: Path) -> FlowFile | None:
-        try:
-            return FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
-        except StepflowClientError:
-            # `stepflow validate` reports it.
-            return None
-
-
-def _likeness(file: FlowFile, flow: Mapping[str, Any], recorded: str | None) -> int:
-    """Return how likely a flow comes from a file; 0 if it does not."""
-    found = match_score(file.flow, flow)
-    return found + (10 if found and recorded is not None and Path(recorded) == file.path else 0)
+        status = path.stat()
+        version = (status.st_mtime_ns, status.st_size)
+        if path not in self._read or self._read[path][0] != version:
+            file = None
+            # `stepflow validate` reports files that cannot be read.
+            with suppress(StepflowClientError):
+                if status.st_size <= _MAX_BYTES:
+                    file = FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
+            self._read[path] = version, file
+        return self._read[path][1]

@@ -6,24 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median_low
-from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from stepflow_client import StepflowClientError
+from stepflow_client import RunDetails, StepflowClient, StepflowClientError
 from stepflow_client._command import same_server
 
 from ..settings.history import CommandHistory
 from .flow_folder import FlowFile, FlowFolder
 
-if TYPE_CHECKING:
-    from stepflow_client import RunDetails, StepflowClient
-
 _PAGE = 1_000
 _MAX_PAGES = 5
 _MAX_SUB_RUNS = 1_000
 _MAX_RECORDED = 2_000
-_MAX_ASKED = 100
-"""Maximum number of flows whose runs are asked for one by one."""
+_MAX_SEPARATE = 100
+"""Maximum number of flows whose runs are requested separately."""
 _MARKS = 12
 
 
@@ -74,30 +70,27 @@ class FlowList:
 async def flow_list(
     client: StepflowClient, history: CommandHistory, folder: FlowFolder | None = None, wanted: str = ""
 ) -> FlowList:
-    """Return the flows of a server.
+    """Return the flows of a server whose names contain `wanted`.
 
     They are those of the newest 5,000 runs, of the history and of the folder: the runs of a busy flow hide no other
     flow that was ever run from this machine, or whose file is in the folder.
-
-    Args:
-        client: A client of the server.
-        history: The history.
-        folder: The folder of flow files; None for none.
-        wanted: A part of the names of the flows; empty for all.
     """
-    runs, is_all = await _newest(client)
-    subs = (await client.list_runs(limit=_MAX_SUB_RUNS)).runs
-    flows = _by_flow(runs)
+    # The newest runs that no step created.
+    runs: list[RunDetails] = []
+    is_all = False
+    while not is_all and len(runs) < _PAGE * _MAX_PAGES:
+        page = (await client.list_runs(limit=_PAGE, offset=len(runs), roots_only=True)).runs
+        runs += page
+        is_all = len(page) < _PAGE
+    sub_runs = [run for run in (await client.list_runs(limit=_MAX_SUB_RUNS)).runs if run.parent_run_id is not None]
+    flows, sub_flows = _by_flow(runs), _by_flow(sub_runs)
     files = await run_in_threadpool(folder.files) if folder is not None else []
     if not is_all:
-        names = dict.fromkeys(
-            [*await run_in_threadpool(_recorded, history, client.url), *(_name(each) for each in files)]
-        )
-        for name in [each for each in names if each and each not in flows][:_MAX_ASKED]:
-            found = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
-            if found:
-                flows[name] = ListedFlow(name, found)
-    sub_flows = _by_flow(run for run in subs if run.parent_run_id is not None)
+        names = [*await run_in_threadpool(_recorded_names, history, client.url), *map(_name, files)]
+        for name in [each for each in dict.fromkeys(names) if each and each not in flows][:_MAX_SEPARATE]:
+            own = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
+            if own:
+                flows[name] = ListedFlow(name, own)
     word = wanted.lower()
     return FlowList(
         flows=[each for each in flows.values() if word in each.name.lower()],
@@ -108,17 +101,6 @@ async def flow_list(
     )
 
 
-async def _newest(client: StepflowClient) -> tuple[list[RunDetails], bool]:
-    """Return the newest runs that no step created, and whether these are all."""
-    runs: list[RunDetails] = []
-    for page in range(_MAX_PAGES):
-        found = (await client.list_runs(limit=_PAGE, offset=page * _PAGE, roots_only=True)).runs
-        runs += found
-        if len(found) < _PAGE:
-            return runs, True
-    return runs, False
-
-
 def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
     flows: dict[str, ListedFlow] = {}
     for run in runs:
@@ -127,7 +109,7 @@ def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
     return flows
 
 
-def _recorded(history: CommandHistory, url: str) -> list[str]:
+def _recorded_names(history: CommandHistory, url: str) -> list[str]:
     """Return the names of the flows in the history that were run on this server, newest first."""
     try:
         entries = history.search(server=same_server(url), limit=_MAX_RECORDED)

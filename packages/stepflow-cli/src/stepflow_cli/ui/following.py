@@ -9,20 +9,23 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-from stepflow_client import StepflowClientError, TransportError
-from stepflow_client._command import ItemTimes, RunWatcher, StepTimes, progress_of
+from stepflow_client import FlowError, RunDetails, StepflowClient, StepflowClientError, TransportError
+from stepflow_client._command import (
+    ItemTime,
+    ItemTimes,
+    RunWatcher,
+    SnapshotReader,
+    StepTime,
+    StepTimes,
+    progress_of,
+)  # fmt: skip
+from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client.events import RunEvent
+from stepflow_client.progress import Progress
 from stepflow_client.types.statuses import FAILED_STATUSES
 
 from .states import item_codes
-
-if TYPE_CHECKING:
-    from stepflow_client import FlowError, RunDetails, StepflowClient
-    from stepflow_client._command import ItemTime, SnapshotReader, StepTime
-    from stepflow_client._rules.run_progress import RunProgress
-    from stepflow_client.events import RunEvent
-    from stepflow_client.progress import Progress
 
 CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
@@ -42,44 +45,34 @@ class Health:
     """Whether the server responds. It is requested at most once per second, regardless of the number of open pages."""
 
     def __init__(self, client: StepflowClient) -> None:
-        """Store the client; nothing is requested yet."""
         self._client = client
         self._lock = asyncio.Lock()
-        self._asked = float("-inf")
+        self._checked_at = float("-inf")
         self._is_up = True
-        self._ahead = timedelta()
+        self._offset = timedelta()
 
     @property
     def now(self) -> datetime:
         """The time by the server's clock, as far as it is known."""
-        return datetime.now(UTC) + self._ahead
+        return datetime.now(UTC) + self._offset
 
     async def is_up(self) -> bool:
         """Return whether the server responded, now or up to a second ago."""
         async with self._lock:
-            if time.monotonic() - self._asked > _HEALTH_SECONDS:
+            if time.monotonic() - self._checked_at > _HEALTH_SECONDS:
                 try:
-                    told = (await self._client.health_check(timeout=2.0)).timestamp
-                    self._ahead = timedelta() if told is None else told - datetime.now(UTC)
+                    server_time = (await self._client.health_check(timeout=2.0)).timestamp
+                    self._offset = timedelta() if server_time is None else server_time - datetime.now(UTC)
                     self._is_up = True
                 except StepflowClientError as error:
                     # An error response also means that the server is up.
                     self._is_up = error.status_code is not None
-                self._asked = time.monotonic()
+                self._checked_at = time.monotonic()
             return self._is_up
 
 
 class RunFollower:
-    """Follows a run once for all pages that show it.
-
-    What it keeps of a run is a few numbers per item, however many events there are.
-
-    Args:
-        client: A client of the server.
-        run_id: The run.
-        health: Knows the server's time.
-        snapshots: Reads the run and its flow.
-    """
+    """Follows a run once for all pages that show it. It keeps a few numbers per item, regardless of the events."""
 
     def __init__(self, client: StepflowClient, run_id: str, health: Health, snapshots: SnapshotReader) -> None:
         self._client = client
@@ -99,8 +92,10 @@ class RunFollower:
         self._cursor: str | None = None
         self._caught_up = asyncio.Event()
         self._changed = asyncio.Event()
-        self._pages = 0
-        self._began = self._used = time.monotonic()
+        self._began = self.used = time.monotonic()
+        """When the follower was used last."""
+        self.pages = 0
+        """How many pages are listening."""
         self.version = 0
         """Increases with each event, and with each change of the status."""
         self.has_ended = False
@@ -120,33 +115,20 @@ class RunFollower:
     @property
     def is_idle(self) -> bool:
         """Whether no page has used it for half a minute."""
-        return not self._pages and time.monotonic() - self._used > _IDLE_SECONDS
-
-    @property
-    def has_pages(self) -> bool:
-        """Whether a page is listening."""
-        return self._pages > 0
-
-    def use(self) -> None:
-        """Keep the follower for another half a minute."""
-        self._used = time.monotonic()
+        return not self.pages and time.monotonic() - self.used > _IDLE_SECONDS
 
     @contextmanager
     def page(self) -> Iterator[None]:
         """Keep the follower in use for a page while the block runs."""
-        self._pages += 1
+        self.pages += 1
         try:
             yield
         finally:
-            self._pages -= 1
-            self.use()
+            self.pages -= 1
+            self.used = time.monotonic()
 
     async def catch_up(self, seconds: float = CATCH_UP_SECONDS) -> bool:
-        """Wait until all past events are known, and return whether they are.
-
-        Args:
-            seconds: When to stop, in seconds since reading began.
-        """
+        """Wait up to `seconds` after reading began until all past events are known; return whether they are."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
@@ -163,15 +145,15 @@ class RunFollower:
     def steps_of(self, index: int) -> list[tuple[str, bool, str | None]]:
         """Return the steps of an item that have started: whether each is running, and how it has ended."""
         steps = self._progress.steps if self._progress is not None else []
-        found = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
-        return [each for each in found if each[1] or each[2]]
+        states = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
+        return [state for state in states if state[1] or state[2]]
 
     def numbers(self) -> tuple[Progress, datetime | None] | None:
         """Return the progress at the last event, and `quiet_since`; None if nothing is known yet."""
-        known = self._progress
-        if known is None:
+        progress = self._progress
+        if progress is None:
             return None
-        return known.progress(known.seconds(self._last or self._health.now) or 0.0), self.quiet_since
+        return progress.progress(progress.seconds(self._last or self._health.now) or 0.0), self.quiet_since
 
     @property
     def quiet_since(self) -> datetime | None:
@@ -207,7 +189,7 @@ class RunFollower:
                 await task
 
     async def _follow(self) -> None:
-        while True:
+        while not self.has_ended:
             try:
                 await self._read()
             except TransportError:
@@ -220,23 +202,22 @@ class RunFollower:
             self._caught_up.set()
             self.has_ended = True
             self._change()
-            return
 
     async def _read(self) -> None:
         self._progress = self._progress or progress_of(await self._snapshots.read(self._run_id, "flow"))
         status: str | None = None
         async with aclosing(self._watcher.follow(self._progress, after=self._cursor)) as followed:
-            async for seen in followed:
-                if seen.event is not None:
-                    self._cursor = seen.event.cursor or self._cursor
-                    self._note(seen.event)
-                elif seen.run is not None:
+            async for update in followed:
+                if update.event is not None:
+                    self._cursor = update.event.cursor or self._cursor
+                    self._note(update.event)
+                elif update.run is not None:
                     # All events of a finished run may still be on their way; they end the sequence.
-                    if not seen.run.is_finished:
+                    if not update.run.is_finished:
                         self._caught_up.set()
-                    if seen.run.status != (status or seen.run.status):
+                    if update.run.status != (status or update.run.status):
                         self._change()
-                    status = seen.run.status
+                    status = update.run.status
 
     def _note(self, event: RunEvent) -> None:
         if event.timestamp is not None and not event.inferred:
@@ -291,37 +272,34 @@ class Followers:
 
     async def of(self, run_id: str) -> RunFollower:
         """Return the follower of a run."""
-        found = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
-        found.use()
+        follower = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
+        follower.used = time.monotonic()
         # The most recently used follower is last.
-        self._runs[run_id] = found
-        unused = [each for each, follower in self._runs.items() if not follower.has_pages and follower is not found]
+        self._runs[run_id] = follower
+        unused = [key for key, each in self._runs.items() if not each.pages and each is not follower]
         surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
-        for each in unused:
-            if each in surplus or self._runs[each].is_idle:
-                await self._runs.pop(each).close()
-        return found
+        for key in unused:
+            if key in surplus or self._runs[key].is_idle:
+                await self._runs.pop(key).close()
+        return follower
 
     def known(self, run_id: str) -> RunFollower | None:
         """Return the follower of a run if it is followed already."""
         return self._runs.get(run_id)
 
     async def live_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
-        """Return the path of the stream for a page of a run; empty if all is known that the server tells of it.
+        """Return the path of the stream for a page of a run; empty if the page is complete already.
 
-        Args:
-            run: The run.
-            seconds: Maximum seconds to wait for past events. Call it before the page's content is gathered: what comes
-                later is told by the stream.
+        Waits up to `seconds` for the events of a finished run. Call it before reading the page's content: the stream
+        reports everything that happens later.
         """
-        can = (await self._client.server_info()).capabilities
-        has_all = not can.get("events")
-        if not has_all:
+        is_complete = not (await self._client.server_info()).capabilities.get("events")
+        if not is_complete:
             follower = await self.of(run.run_id)
             await follower.catch_up(seconds if run.is_finished else 0.0)
             # The steps of a cancelled run are still executed, and it may complete in the end.
-            has_all = follower.has_ended and not (run.status.value == "cancelled" and follower.is_executing)
-        return "" if run.is_finished and has_all else f"/live/runs/{run.run_id}"
+            is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.is_executing)
+        return "" if run.is_finished and is_complete else f"/live/runs/{run.run_id}"
 
     async def close(self) -> None:
         """Stop following all runs."""

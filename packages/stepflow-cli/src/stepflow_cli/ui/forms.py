@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from stepflow_client._data.flow_declarations import fields_of as properties_of
@@ -67,23 +66,19 @@ class Field:
 
 
 class FormError(ValueError):
-    """The form's values do not match the schema.
-
-    Args:
-        fields: The fields; those with wrong values have an error.
-    """
+    """The form's values do not match the schema: the fields with wrong values have an error."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__("; ".join(_errors(fields)))
         self.fields = list(fields)
 
 
-def _errors(fields: Sequence[Field], before: str = "") -> list[str]:
-    found = []
+def _errors(fields: Sequence[Field], prefix: str = "") -> list[str]:
+    errors = []
     for each in fields:
-        found += [f"{before}{each.key}: {each.error}"] if each.error else []
-        found += _errors(each.parts, f"{before}{each.key}.")
-    return found
+        errors += [f"{prefix}{each.key}: {each.error}"] if each.error else []
+        errors += _errors(each.parts, f"{prefix}{each.key}.")
+    return errors
 
 
 def fields_of(
@@ -97,70 +92,69 @@ def fields_of(
         prefix: The beginning of the fields' names.
         secret: Properties whose value is not shown.
     """
-    making = _Making(definitions or {}, [_MAX_FIELDS])
-    return list(making.parts(making.resolved(schema), prefix, 0, secret))
+    builder = _FormBuilder(definitions or {})
+    return list(builder.fields(builder.resolved(schema), prefix, 0, secret))
 
 
-@dataclass(frozen=True)
-class _Making:
-    """Makes the fields of a form, of which there are at most 100."""
+class _FormBuilder:
+    """Builds the fields of a form, at most 100."""
 
-    definitions: Mapping[str, Any]
-    left: list[int]
+    def __init__(self, definitions: Mapping[str, Any]) -> None:
+        self._definitions = definitions
+        self._left = _MAX_FIELDS
 
     def resolved(self, schema: Any) -> Mapping[str, Any]:
-        found = resolved(schema, self.definitions)
-        return found if isinstance(found, Mapping) else {}
+        target = resolved(schema, self._definitions)
+        return target if isinstance(target, Mapping) else {}
 
-    def parts(
+    def fields(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
         """Return the fields of an object; none if there are too many."""
         properties, required = properties_of(schema)
-        if not 0 < len(properties) <= self.left[0]:
+        if not 0 < len(properties) <= self._left:
             return ()
-        self.left[0] -= len(properties)
+        self._left -= len(properties)
         return tuple(
             self._field(f"{prefix}-{_digest(key)}", key, each, depth, key in required, key in secret)
             for key, each in properties.items()
         )
 
     def _field(self, name: str, key: str, schema: Any, depth: int, required: bool, secret: bool) -> Field:
-        found = self.resolved(schema)
-        kind, options = _kind(found)
+        target = self.resolved(schema)
+        kind, options = _kind(target)
         parts: tuple[Field, ...] = ()
         if kind in ("object", "list") and not secret:
-            parts = self._inner(kind, found, name, depth)
+            if depth < _MAX_DEPTH:
+                parts = self.fields(target, name, depth + 1) if kind == "object" else self._row(target, name)
             kind = kind if parts else "json"
-        made = Field(
+        types = target.get("type")
+        is_simple = kind not in ("choice", "json", "object", "list") and not secret
+        field = Field(
             name,
             key,
             "secret" if secret else kind,
             required,
-            title=text_of(found.get("title")) or key,
-            description=text_of(found.get("description")),
-            hint="" if secret else hint_of(found, kind),
-            attributes={} if secret else attributes_of(found, kind),
+            title=text_of(target.get("title")) or key,
+            description=text_of(target.get("description")),
+            hint="" if secret else hint_of(target, kind),
+            attributes={} if secret else attributes_of(target, kind),
             options=options,
             parts=parts,
-            is_nullable=_is_nullable(found) and kind not in ("choice", "json", "object", "list") and not secret,
+            is_nullable=is_simple and isinstance(types, list) and "null" in types,
             schema=schema,
-            definitions=self.definitions,
+            definitions=self._definitions,
         )
-        return filled(made, found["default"]) if "default" in found and not secret else made
+        return filled(field, target["default"]) if "default" in target and not secret else field
 
-    def _inner(self, kind: str, schema: Mapping[str, Any], name: str, depth: int) -> tuple[Field, ...]:
-        """Return the parts of an object, or the fields of an element of a list of simple values or flat objects."""
-        if depth >= _MAX_DEPTH:
-            return ()
-        if kind == "object":
-            return self.parts(schema, name, depth + 1)
+    def _row(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
+        """Return the fields of an element of a list; none if it is neither a simple value nor a flat object."""
         element = self.resolved(schema.get("items"))
         if _kind(element)[0] == "object":
-            parts = self.parts(element, f"{name}-row", _MAX_DEPTH)
-            return parts if all(each.kind != "json" for each in parts) else ()
-        (part,) = [self._field(f"{name}-row", "", element, _MAX_DEPTH, True, False)]
-        return (part,) if part.kind != "json" else ()
+            parts = self.fields(element, f"{name}-row", _MAX_DEPTH)
+        else:
+            parts = (self._field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
+        return parts if all(each.kind != "json" for each in parts) else ()
 
 
 def _digest(key: str) -> str:
@@ -183,11 +177,6 @@ def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     if kind in ("object", "array"):
         return "object" if kind == "object" else "list", ()
     return (kind if kind in ("number", "integer", "boolean") else "json"), ()
-
-
-def _is_nullable(schema: Mapping[str, Any]) -> bool:
-    types = schema.get("type")
-    return isinstance(types, list) and "null" in types
 
 
 def filled(field: Field, value: Any) -> Field:
@@ -223,10 +212,17 @@ def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]
         FormError: If a field's value is wrong.
     """
     value: dict[str, Any] = {}
-    seen = [_read_into(value, each, form) for each in fields]
-    if any(each.has_error for each in seen):
-        raise FormError(seen)
-    checked = [_checked(each, value) for each in seen]
+    entered = [_read_into(value, each, form) for each in fields]
+    if any(each.has_error for each in entered):
+        raise FormError(entered)
+    checked = []
+    for each in entered:
+        # As `run` checks it.
+        if each.key in value and each.kind != "secret":
+            for mismatch in mismatches(value[each.key], each.schema, each.definitions):
+                path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
+                each = _with_error(each, path, mismatch.message)
+        checked.append(each)
     if any(each.has_error for each in checked):
         raise FormError(checked)
     return value
@@ -246,14 +242,19 @@ def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> 
     if field.is_null:
         value[field.key] = None
         return replace(field, value="")
+    shown = replace(field, value="" if field.kind == "secret" else text)
     try:
-        if text or (field.required and field.kind in ("text", "long")):
-            value[field.key] = _read(field, text)
+        if text and field.kind == "choice":
+            if not text.isdecimal() or int(text) >= len(field.options):
+                raise ValueError("is not one of the choices")
+            value[field.key] = field.options[int(text)]
+        elif text or (field.required and field.kind in ("text", "long")):
+            value[field.key] = read_text(field.kind, text)
         elif field.required:
             raise ValueError("needs a value")
     except ValueError as error:
-        return replace(field, value="" if field.kind == "secret" else text, error=str(error))
-    return replace(field, value="" if field.kind == "secret" else text)
+        return replace(shown, error=str(error))
+    return shown
 
 
 def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
@@ -299,16 +300,6 @@ def is_raw(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
     return True
 
 
-def _checked(field: Field, value: Mapping[str, Any]) -> Field:
-    """Return a field with the first place where its value does not match the schema, as `run` checks it."""
-    if field.key not in value or field.kind == "secret":
-        return field
-    for wrong in mismatches(value[field.key], field.schema, field.definitions):
-        path = wrong.parts if wrong.key is None else (*wrong.parts, wrong.key)
-        field = _with_error(field, path, wrong.message)
-    return field
-
-
 def _with_error(field: Field, path: Sequence[Any], message: str) -> Field:
     """Return a field with an error at the part that the path leads to."""
     if field.kind == "object" and path and any(each.key == path[0] for each in field.parts):
@@ -320,14 +311,15 @@ def _with_error(field: Field, path: Sequence[Any], message: str) -> Field:
 
 def refilled(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
     """Return fields with the texts that were sent, except those of secrets."""
-    return list(map(partial(_refilled, form=form), fields))
-
-
-def _refilled(field: Field, form: Mapping[str, str]) -> Field:
-    if field.kind == "object":
-        return replace(field, parts=tuple(_refilled(each, form) for each in field.parts))
-    is_null = field.is_nullable and bool(form.get(null_name(field)))
-    return replace(field, value="" if field.kind == "secret" else form.get(field.name, field.value), is_null=is_null)
+    return [
+        replace(
+            field,
+            value="" if field.kind == "secret" else form.get(field.name, field.value),
+            is_null=field.is_nullable and bool(form.get(null_name(field))),
+            parts=tuple(refilled(field.parts, form)) if field.kind == "object" else field.parts,
+        )
+        for field in fields
+    ]
 
 
 def showing(fields: Sequence[Field], value: Any) -> list[Field]:
@@ -335,10 +327,10 @@ def showing(fields: Sequence[Field], value: Any) -> list[Field]:
     if not isinstance(value, Mapping):
         return []
     shown = [filled(each, value[each.key]) if each.key in value else emptied(each) for each in fields]
-    read: dict[str, Any] = {}
+    value_shown: dict[str, Any] = {}
     texts = texts_of(shown)
-    seen = [_read_into(read, each, texts) for each in shown]
-    return shown if read == value and not any(each.has_error for each in seen) else []
+    fields = [_read_into(value_shown, each, texts) for each in shown]
+    return shown if value_shown == value and not any(each.has_error for each in fields) else []
 
 
 def texts_of(fields: Iterable[Field]) -> dict[str, str]:
@@ -348,11 +340,3 @@ def texts_of(fields: Iterable[Field]) -> dict[str, str]:
         texts |= texts_of(each.parts) if each.kind == "object" else {each.name: each.value}
         texts |= {null_name(each): "1" if each.is_null else ""} if each.is_nullable else {}
     return texts
-
-
-def _read(field: Field, text: str) -> Any:
-    if field.kind != "choice":
-        return read_text(field.kind, text)
-    if not text.isdecimal() or int(text) >= len(field.options):
-        raise ValueError("is not one of the choices")
-    return field.options[int(text)]

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from stepflow_client.flows.expressions import write_path
-
-if TYPE_CHECKING:
-    from stepflow_client.flows.expressions import Path
+from stepflow_client.flows.expressions import Path, write_path
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,7 @@ class ItemUrls:
         return self._url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
     def view(self, step_id: str | None, **changes: Any) -> str:
-        """Return the screen with a step in the panel, or the item itself, in another view.
-
-        Args:
-            step_id: The step; None for none.
-            **changes: `shows_all`, `sort` or `span`.
-        """
+        """Return the screen with a step in the panel, or the item, after changes of `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
 
@@ -54,20 +46,12 @@ class ItemUrls:
         return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
-        """Return the page of a part of an output or input.
-
-        Args:
-            step_id: The step; None for the item itself.
-            part: `output` or `input`.
-            path: The place in the value.
-            start: The first entry to show.
-            **more: Further parameters.
-        """
+        """Return the page of a part of the `output` or `input` of a step, or of the item, from the entry `start` on."""
         place = write_path(path) if path else ""
         return self._url("/value", item=self._item, step=step_id, of=part, path=place, **{"from": start or ""}, **more)
 
     def links(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
-        """Return what gives the URL of a part of a value, for trees."""
+        """Return a function that returns the URL of a part of a value, for trees."""
         return partial(self.value, step_id, part)
 
     text = staticmethod(write_path)
@@ -104,5 +88,5 @@ class ItemUrls:
 
 
 def _query(**values: str | int | None) -> str:
-    given = {name: value for name, value in values.items() if value not in (None, "")}
-    return f"?{urlencode(given)}" if given else ""
+    parameters = {name: value for name, value in values.items() if value not in (None, "")}
+    return f"?{urlencode(parameters)}" if parameters else ""

@@ -7,25 +7,21 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 from stepflow_client import StepflowClientError
 from stepflow_client._command import write_yaml
+from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.charts import timeline
 from stepflow_client.drawing.drawn_graph import flow_graph
-from stepflow_client.drawing.folding import compact
-from stepflow_client.drawing.layout import lay_out
+from stepflow_client.drawing.folding import FoldedGraph, compact
+from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_page import bars_of, statuses_of
 from stepflow_client.drawing.svg import Look, svg
 
 from ..inputs.flow import in_reading_order
 from .item_urls import ItemUrls
-
-if TYPE_CHECKING:
-    from stepflow_client.drawing import RunReport
-    from stepflow_client.drawing.folding import FoldedGraph
-    from stepflow_client.drawing.layout import Layout
 
 
 def timeline_of(
@@ -35,37 +31,37 @@ def timeline_of(
 
     Args:
         report: The report.
-        urls: Where the bars lead to, and the part of the time to show. Default: they are no links, and all of it.
+        urls: The links of the bars, and the part of the time to show. Default: no links, and all of it.
         shown: The steps to show, in this order. Default all; of a batch, its slowest items.
         selected: The step whose bar is the current link. Default none.
     """
-    span = span_of(urls.span) if urls is not None else None
     is_live = not report.run.is_finished
-    now = datetime.now(UTC)
-    bars = bars_of(report, until=now if is_live else None)
+    bars = bars_of(report, until=datetime.now(UTC) if is_live else None)
     if shown is not None:
         by_step = {bar.label: bar for bar in bars}
         bars = [by_step[step_id] for step_id in shown if step_id in by_step]
-    if urls is not None:
-        began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
-        bars = [
-            replace(
-                bar,
-                href=urls.step(bar.label),
-                is_selected=bar.label == selected,
-                since=began.get(bar.label, "") if is_live and span is None else "",
-            )
-            for bar in bars
-        ]
+    if not bars:
+        return ""
     # Running bars grow in the browser, so they need room.
-    whole = max(bar.end for bar in bars) * 1.25 if bars and is_live else None
-    if urls is None or not bars:
-        return Markup(timeline(bars, whole=whole)) if bars else ""  # noqa: S704
+    whole = max(bar.end for bar in bars) * 1.25 if is_live else None
+    # `timeline` escapes its values.
+    if urls is None:
+        return Markup(timeline(bars, whole=whole))  # noqa: S704
+    span = span_of(urls.span)
+    began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
+    bars = [
+        replace(
+            bar,
+            href=urls.step(bar.label),
+            is_selected=bar.label == selected,
+            since=began.get(bar.label, "") if is_live and span is None else "",
+        )
+        for bar in bars
+    ]
 
     def zoom(begin: float, end: float) -> str:
         return urls.view(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
 
-    # `timeline` escapes its values.
     return Markup(timeline(bars, whole=whole, span=span, zoom=zoom))  # noqa: S704
 
 
@@ -98,31 +94,25 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
     """
     if not report.flow.get("steps"):
         return Picture("")
-    folded, layout = _prepared(report.flow, is_whole=urls.shows_all)
+    folded, layout = _laid_out(report.flow, is_whole=urls.shows_all)
     states = statuses_of(report)
     boxes = folded.states(states)
-    links = {
-        node.id: urls.step(_step_of(folded.members[node.id], states, boxes.get(node.id)))
-        if node.kind == "step"
-        else urls.run
-        for node in folded.graph.nodes
-        if node.kind in ("step", "input", "output") and not (node.group and node.kind != "step")
-    }
+    links = {}
+    for node in folded.graph.nodes:
+        if node.kind == "step":
+            # The first step that gives the box its look. A step of a flow inside of a step belongs to a sub-run, so it
+            # leads to the step that runs this flow.
+            members = folded.members[node.id]
+            first = next((each for each in members if states.get(each) == boxes.get(node.id)), members[0])
+            links[node.id] = urls.step(first.partition("\x00")[0])
+        elif node.kind in ("input", "output") and not node.group:
+            links[node.id] = urls.run
     account = next(iter(report.accounts.values()), None)
     failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
     box = folded.box_of(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
     look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
     return Picture(_drawn(folded, layout, look), folded.hidden, box)
-
-
-def _step_of(members: Sequence[str], states: Mapping[str, str], state: str | None) -> str:
-    """Return the step that a box leads to: the first that gives it its look.
-
-    A step of a flow inside of a step belongs to a sub-run, so it leads to the step that runs this flow.
-    """
-    found = next((each for each in members if states.get(each) == state), members[0])
-    return found.partition("\x00")[0]
 
 
 def picture_of(report: RunReport) -> str:
@@ -134,21 +124,21 @@ def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = N
     """Return the graph of a flow as SVG, coloured by the statuses of its steps; empty if it cannot be drawn."""
     if not flow.get("steps"):
         return ""
-    folded, layout = _prepared(flow, is_whole=False)
+    folded, layout = _laid_out(flow, is_whole=False)
     return _drawn(folded, layout, Look(folded.states(statuses or {}), style=False))
 
 
-_PREPARED: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
-_MAX_PREPARED = 32
+_layouts: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
+_MAX_LAYOUTS = 32
 
 
-def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
+def _laid_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
     """Return the graph of a flow and its layout, which stay the same while statuses change.
 
-    The layout is None if the graph cannot be drawn. Several threads may ask at the same time.
+    The layout is None if the graph cannot be drawn. Several threads may request it at the same time.
     """
     key = (repr(flow), is_whole)
-    found = _PREPARED.pop(key, None)
+    found = _layouts.pop(key, None)
     if found is None:
         folded = compact(flow_graph(flow), is_whole=is_whole)
         try:
@@ -156,9 +146,9 @@ def _prepared(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
         except StepflowClientError:
             # Also if the packages for drawing are not installed.
             return folded, None
-    _PREPARED[key] = found
-    while len(_PREPARED) > _MAX_PREPARED:
-        _PREPARED.popitem(last=False)
+    _layouts[key] = found
+    while len(_layouts) > _MAX_LAYOUTS:
+        _layouts.popitem(last=False)
     return found
 
 

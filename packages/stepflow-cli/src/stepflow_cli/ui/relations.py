@@ -1,26 +1,25 @@
-"""How runs belong together: a step and the runs it created."""
+"""How runs belong together: a step and the runs it created, and the attempts at an item."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
-from stepflow_client import NotFoundError
+from stepflow_client import NotFoundError, RunDetails, StepDetails, StepflowClientError
 from stepflow_client.flows.graph import inner_flow, steps_by_id
 
 from .item_urls import ItemUrls
 from .site import Site
 
-if TYPE_CHECKING:
-    from stepflow_client import RunDetails, StepDetails
-
 _MAX_SUB_RUNS = 100
+_MAX_ATTEMPTS = 50
 
 
 async def sub_runs_of(site: Site, run: RunDetails) -> list[RunDetails]:
     """Return the runs that steps of a run created, at most 100, oldest first."""
-    found = await site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id)
-    return list(reversed(found.runs))
+    listed = await site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id)
+    return list(reversed(listed.runs))
 
 
 async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
@@ -39,23 +38,79 @@ async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
 
 
 def creator_of(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
-    """Return the step that created a sub-run; None if several may have.
+    """Return the step that created a sub-run, from the flow and the steps of its parent; None if several may have.
 
-    Servers do not tell it. The output of `/builtin/eval` names the run; otherwise the step is known if only one of the
-    steps that were executed runs a flow, or a flow of this name.
+    Servers do not report it. The output of `/builtin/eval` names the run; otherwise the step is known if only one of
+    the steps that were executed runs a flow, or a flow of this name.
+    """
+    for step in steps:
+        if isinstance(step.output, Mapping) and step.output.get("run_id") == run.run_id:
+            return step.step_id
+    executed = {step.step_id for step in steps}
+    inner = {name: inner_flow(step) for name, step in steps_by_id(flow).items() if name in executed}
+    flows = {name: each.flow for name, each in inner.items() if each is not None}
+    if len(flows) > 1:
+        names = {name: flow.get("name") if isinstance(flow, Mapping) else None for name, flow in flows.items()}
+        flows = {name: flows[name] for name, flow_name in names.items() if flow_name == run.flow_name}
+    return next(iter(flows)) if len(flows) == 1 else None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at an item: the item of a run, or of one of its reruns."""
+
+    run_id: str
+    index: int
+    """The position of the item in that run."""
+    path: str
+    """The path of its page."""
+    status: str
+    is_shown: bool
+    """Whether it is the one whose page is shown."""
+
+
+async def attempts_of(site: Site, run_id: str, index: int, total: int, status: str) -> list[Attempt]:
+    """Return the attempts at an item that the history has, in the order of their start; at least the one shown.
 
     Args:
-        run: The sub-run.
-        flow: The flow of the run that it belongs to.
-        steps: The steps of that run.
+        site: The site.
+        run_id: The run whose page is shown.
+        index: The position of the item in it.
+        total: The number of items of the run.
+        status: The status of the item.
     """
-    for each in steps:
-        if isinstance(each.output, Mapping) and each.output.get("run_id") == run.run_id:
-            return each.step_id
-    started = {each.step_id for each in steps}
-    holders = {name: inner_flow(step) for name, step in steps_by_id(flow).items() if name in started}
-    found = {name: inner.flow for name, inner in holders.items() if inner is not None}
-    if len(found) > 1:
-        names = {name: flow.get("name") if isinstance(flow, Mapping) else None for name, flow in found.items()}
-        found = {name: found[name] for name, flow_name in names.items() if flow_name == run.flow_name}
-    return next(iter(found)) if len(found) == 1 else None
+    shown = Attempt(run_id, index, path_of(run_id, index, total), status, is_shown=True)
+    first, visited = (run_id, index), set[str]()
+    while first[0] not in visited:
+        visited.add(first[0])
+        entry = site.history.get(first[0])
+        if entry is None or entry.rerun_of is None or first[1] >= len(entry.rerun_items):
+            break
+        first = entry.rerun_of, entry.rerun_items[first[1]]
+    places = [first]
+    for earlier_id, place in places:
+        reruns = site.reruns_of(earlier_id, _MAX_ATTEMPTS)
+        later = [(each.run_id, each.rerun_items.index(place)) for each in reruns if place in each.rerun_items]
+        places += later[: _MAX_ATTEMPTS - len(places)]
+    # The ids of runs begin with the time.
+    places = sorted({*places, (run_id, index)})
+    return [shown if each == (run_id, index) else await _read_attempt(site, *each) for each in places]
+
+
+def path_of(run_id: str, index: int, total: int) -> str:
+    """Return the path of the page of an item."""
+    return f"/runs/{run_id}" if total == 1 else f"/runs/{run_id}/items/{index}"
+
+
+async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
+    attempt = Attempt(run_id, index, f"/runs/{run_id}", "unknown", is_shown=False)
+    try:
+        run = (await site.read(run_id, ())).details
+        if run.items.total == 1:
+            return replace(attempt, status=run.status.value)
+        items = (await site.read(run_id, "items")).items or ()
+    except StepflowClientError:
+        # It may have been deleted.
+        return attempt
+    status = next((item.status.value for item in items if item.index == index), "unknown")
+    return replace(attempt, status=status, path=path_of(run_id, index, len(items)))

@@ -8,25 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from stepflow_client import ExecutionStatus
-from stepflow_client._command import PLAIN, collector_paused
+from stepflow_client import ExecutionStatus, RunAccount, RunDetails, RunItem
+from stepflow_client._command import PLAIN, OutputDecoder, collector_paused
 from stepflow_client.drawing import RunReport
+from stepflow_client.drawing.charts import StepTime
 from stepflow_client.drawing.report_data import masked, masked_arguments
+from stepflow_client.types.snapshot import RunSnapshot
 
-from ..server.logs import lines_of_run
+from ..server.logs import KeptLine, lines_of_run
 from .relations import sub_runs_of
 from .site import Site
-
-if TYPE_CHECKING:
-    from stepflow_client import RunAccount, RunDetails, RunItem
-    from stepflow_client._command import OutputDecoder
-    from stepflow_client.drawing.charts import StepTime
-    from stepflow_client.types.snapshot import RunSnapshot
-
-    from ..server.logs import KeptLine
 
 PARTS = ("items", "steps", "flow", "arguments")
 """The parts of a run that its page shows."""
@@ -41,8 +34,8 @@ class ItemReport:
 
     report: RunReport
     """The item with its steps. Outputs are as the server sent them: a page shows a small part of them."""
-    reading: OutputDecoder
-    """How the output of the flow is read."""
+    decoder: OutputDecoder
+    """Decodes the output of the flow."""
     total: int
     """Number of items of the run."""
     sub_runs: list[RunDetails] = field(default_factory=list)
@@ -56,21 +49,21 @@ class ItemReport:
         return self.report.items[0]
 
     def decoder_of(self, step_id: str | None, of: str) -> OutputDecoder:
-        """Return how the `input` or `output` of a step is read; that of the flow if there is no step."""
+        """Return the decoder of the `input` or `output` of a step; that of the flow if there is no step."""
         if step_id is not None:
-            return self.reading.of_step
+            return self.decoder.of_step
         # The input of the flow is not what the server sent.
-        return self.reading if of == "output" else PLAIN
+        return self.decoder if of == "output" else PLAIN
 
     @property
     def account(self) -> RunAccount | None:
-        """Why the item failed, and what became of its steps."""
-        return account_of(self.report)
+        """Why the item failed, and the state of its steps."""
+        return next(iter(self.report.accounts.values()), None)
 
     @cached_property
     def times(self) -> dict[str, StepTime]:
         """The times of the steps that ran."""
-        return durations_of(self.report)
+        return {each.step_id: each for each in self.report.times if self.report._has_time(each)}
 
 
 async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | None:
@@ -80,36 +73,31 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
     """
     last: ItemReport | None = site.last_item
     follower = site.followers.known(run.run_id)
+    if last is not None and last.report.run == run and last.item.index == index:
+        # Labels and notes may have changed since.
+        snapshot = await site.read(run.run_id, ("flow", "arguments"))
+        assert snapshot.arguments is not None
+        given = masked_arguments(snapshot.flow or {}, snapshot.arguments)
+        return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
     # Times that arrive later belong to it too.
-    is_whole = follower is None or follower.has_ended
-    if last is None or last.report.run != run or last.item.index != index:
-        found = await _read(site, run, index)
-        if found is not None and is_whole and run.is_finished and found.item.status.is_finished:
-            site.last_item = found
-        return found
-    # Labels and notes may have changed since.
-    snapshot = await site.read(run.run_id, ("flow", "arguments"))
-    assert snapshot.arguments is not None
-    given = masked_arguments(snapshot.flow or {}, snapshot.arguments)
-    return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
-
-
-async def _read(site: Site, run: RunDetails, index: int) -> ItemReport | None:
+    is_complete = follower is None or follower.has_ended
     with _no_collection():
         snapshot, sub_runs, lines = await asyncio.gather(
-            site.read(run.run_id, PARTS, index), sub_runs_of(site, run), run_in_threadpool(_lines_of, run.run_id)
+            site.read(run.run_id, PARTS, index), sub_runs_of(site, run), run_in_threadpool(lines_of_run, run.run_id)
         )
     items = snapshot.items or ()
     if index >= len(items):
         return None
-    is_timed = len(items) <= MAX_DRAWN_ITEMS
     item, follower = items[index], site.followers.known(run.run_id)
     if not run.is_finished and follower is not None and (error := follower.errors().get(index)) is not None:
         # Servers report it when the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
-    report = await report_of(site, replace(snapshot, items=[item]), is_timed=is_timed)
+    report = await report_of(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
     own = [each for each in report.times if each.item_index == index]
-    return ItemReport(replace(report, times=own), site.snapshots.reading(run.run_id), len(items), sub_runs, lines)
+    found = ItemReport(replace(report, times=own), site.snapshots.reading(run.run_id), len(items), sub_runs, lines)
+    if is_complete and run.is_finished and item.status.is_finished:
+        site.last_item = found
+    return found
 
 
 @contextmanager
@@ -123,25 +111,9 @@ def _no_collection() -> Iterator[None]:
             gc.unfreeze()
 
 
-def _lines_of(run_id: str) -> list[KeptLine]:
-    return lines_of_run(run_id)
-
-
 async def report_of(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True) -> RunReport:
-    """Return what to show of a run, without secret values."""
+    """Return a run as pages show it, without secret values."""
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
         times = await (await site.followers.of(snapshot.run_id)).times()
     return RunReport(masked(snapshot), times)
-
-
-def durations_of(report: RunReport) -> dict[str, StepTime]:
-    """Return the times of the steps that ran, for a report of one item."""
-    if len(report.items) != 1:
-        return {}
-    return {each.step_id: each for each in report.times if report._has_time(each)}
-
-
-def account_of(report: RunReport) -> RunAccount | None:
-    """Return the account of the only item of a report."""
-    return next(iter(report.accounts.values()), None)

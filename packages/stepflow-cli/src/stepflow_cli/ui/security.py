@@ -1,4 +1,4 @@
-"""Who may use the pages: the token, the origin of requests, and the headers of responses."""
+"""Who may use the pages: the token, the origin and the form of requests, and the headers of responses."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from email import message_from_bytes
+from email.message import Message as EmailMessage
+from email.policy import HTTP
 from html import escape
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -19,7 +21,6 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..server.listening import Addresses, headers_by_name
-from .form_bodies import MAX_BODY_BYTES, MalformedFormError, read_form
 
 CHECK = "/flows/check"
 """The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""
@@ -29,6 +30,9 @@ _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="refresh" content="0;url={path}"></head><body><a href="{path}">Open the runs</a></body></html>"""
 
 
+MAX_BODY_BYTES = 16 * 2**20
+"""Maximum size of a form in bytes."""
+_MAX_PARTS = 2_000
 _PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
 
 
@@ -61,12 +65,6 @@ class Guard:
 
     It checks, in this order, the `Host`, the `Origin`, the method, the session, and for a form its size and token.
     Views find the session in `scope["stepflow.session"]` and a form's fields in `scope["stepflow.form"]`.
-
-    Args:
-        app: The application that serves accepted requests.
-        addresses: The accepted hosts and origins.
-        sessions: The sessions.
-        forms: The form tokens.
     """
 
     def __init__(self, app: ASGIApp, addresses: Addresses, sessions: Sessions, forms: FormTokens) -> None:
@@ -96,25 +94,32 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
-        heads = headers_by_name(scope["headers"])
-        refusal = self._addresses.refusal(heads["host"], heads["origin"])
+        headers = headers_by_name(scope["headers"])
+        refusal = self._addresses.refusal(headers["host"], headers["origin"])
         if refusal is not None:
             return _refuse(403, refusal)
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD", "POST"):
             return _refuse(405, "Only GET and POST are served.")
-        if method == "POST" and "cross-site" in heads["sec-fetch-site"]:
+        if method == "POST" and "cross-site" in headers["sec-fetch-site"]:
             return _refuse(403, "Pages of other origins are not served.")
         if path.startswith("/static/"):
             return None if method != "POST" else _refuse(405, "Files are only read.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
-        session = self._session(heads["cookie"])
+        session = self._session(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
-            return self._begin(query["token"], first_path(query))
+            session = self._sessions.begin(query["token"])
+            if session is None:
+                return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
+            # A page that continues by itself instead of a redirect: browsers send a strict cookie only with requests
+            # that start on this site, and a redirect counts as started by the page with the link.
+            response = HTMLResponse(_SESSION_OPENED.format(path=escape(first_path(query))))
+            response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
+            return response
         if session is None:
             return _refuse(401, "Open the link that 'stepflow ui' has printed last; each link opens one browser.")
         scope["stepflow.session"] = session
-        return await self._refused_form(scope, receive, heads, session) if method == "POST" else None
+        return await self._refused_form(scope, receive, headers, session) if method == "POST" else None
 
     def _session(self, cookies: list[str]) -> str | None:
         for text in cookies:
@@ -126,24 +131,18 @@ class Guard:
                 return morsel.value
         return None
 
-    def _begin(self, token: str, path: str) -> Response:
-        session = self._sessions.begin(token)
-        if session is None:
-            return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
-        # A page that continues by itself instead of a redirect: browsers send a strict cookie only with requests that
-        # start on this site, and a redirect counts as started by the page with the link.
-        response = HTMLResponse(_SESSION_OPENED.format(path=escape(path)))
-        response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
-        return response
-
     async def _refused_form(
-        self, scope: Scope, receive: Receive, heads: dict[str, list[str]], session: str
+        self, scope: Scope, receive: Receive, headers: dict[str, list[str]], session: str
     ) -> Response | None:
-        body = await _body(receive)
-        if body is None:
-            return _refuse(413, f"A form may have up to {MAX_BODY_BYTES // 2**20} MiB.")
+        body, has_more = bytearray(), True
+        while has_more:
+            message = await receive()
+            body += message.get("body", b"")
+            has_more = message.get("more_body", False)
+            if len(body) > MAX_BODY_BYTES:
+                return _refuse(413, f"A form may have up to {MAX_BODY_BYTES // 2**20} MiB.")
         try:
-            form: Any = read_form(next(iter(heads["content-type"]), ""), body)
+            form = read_form(next(iter(headers["content-type"]), ""), bytes(body))
         except MalformedFormError:
             return _refuse(400, "The form cannot be read.")
         path = scope["path"]
@@ -153,17 +152,36 @@ class Guard:
         return None
 
 
-async def _body(receive: Receive) -> bytes | None:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return b""
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body"):
-            return bytes(body)
+class MalformedFormError(ValueError):
+    """The body of a request is not a form."""
+
+
+def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
+    """Return the fields of a form; the last one if a name occurs several times. A file is a field with its text.
+
+    Raises:
+        MalformedFormError: If it is not a form, not UTF-8, or has more than 2,000 fields.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind == "application/x-www-form-urlencoded":
+            text = body.decode("ascii")
+            return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS))
+        if kind != "multipart/form-data":
+            raise MalformedFormError(f"a form is urlencoded or multipart/form-data, not {kind or 'without a type'}")
+        head = f"Content-Type: {content_type}\r\n\r\n".encode("ascii")
+        parts = message_from_bytes(head + body, policy=HTTP).get_payload()
+        if not isinstance(parts, list) or len(parts) > _MAX_PARTS:
+            raise MalformedFormError("it has no parts, or too many")
+        fields = {}
+        for part in parts:
+            name = part.get_param("name", header="content-disposition") if isinstance(part, EmailMessage) else None
+            content = part.get_payload(decode=True) if isinstance(part, EmailMessage) else None
+            if isinstance(name, str) and isinstance(content, bytes):
+                fields[name] = content.decode("utf-8-sig")
+        return fields
+    except (ValueError, LookupError) as error:
+        raise MalformedFormError(str(error)) from None
 
 
 def _refuse(status: int, words: str) -> Response:
@@ -199,10 +217,7 @@ class Sessions:
     """Browsers that have presented a token.
 
     A token is part of a URL, so it may be kept in a history or a log; each token is therefore valid for one browser
-    only.
-
-    Args:
-        on_used: Called with the next token when one was used.
+    only. When one is used, `on_used` is called with the next.
     """
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
@@ -244,14 +259,7 @@ class FormTokens:
         return f"{ticket}.{self._signature(session, path, ticket)}"
 
     def accept(self, session: str, path: str, token: str, *, again: bool = False) -> bool:
-        """Return whether a token is valid, and invalidate it.
-
-        Args:
-            session: The session that sends the form.
-            path: The path that it is sent to.
-            token: The token sent with it.
-            again: Whether the token may be used again, for requests that change nothing.
-        """
+        """Return whether a token is valid; invalidate it unless `again`, which is for requests that change nothing."""
         ticket, _, signature = token.rpartition(".")
         expected = self._signature(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
-from stepflow_client import InvalidArgumentError, NotFoundError, StepflowClientError, TransportError
+from stepflow_client import (
+    InvalidArgumentError,
+    NotFoundError,
+    RunArguments,
+    RunDetails,
+    StepflowClient,
+    StepflowClientError,
+    StoredFlow,
+    TransportError,
+)
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
+from stepflow_client._command import SnapshotReader
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.labels import cut
 from stepflow_client.drawing.theme import STATUSES
+from stepflow_client.history import HistoryEntry
+from stepflow_client.types.snapshot import RunSnapshot
 
 from ..output.tables import short_ids
 from ..settings.history import CommandHistory
@@ -28,13 +41,21 @@ from .forms import is_typed, texts_before
 from .listing import Listings
 from .security import FormTokens
 
-if TYPE_CHECKING:
-    from stepflow_client import RunArguments, RunDetails, StepflowClient, StoredFlow
-    from stepflow_client._command import SnapshotReader
-    from stepflow_client.history import HistoryEntry
-    from stepflow_client.types.snapshot import RunSnapshot
-
 _MAX_INPUTS = 1_000
+_MAX_RECENT = 50
+
+
+class Recent(dict[str, Any]):
+    """A dict of the newest entries."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._limit:
+            del self[next(iter(self))]
 
 
 @dataclass
@@ -51,13 +72,13 @@ class Site:
     health: Health
     listings: Listings
     finder: Finder
-    inputs: dict[str, Any] = field(default_factory=dict)
+    inputs: Recent = field(default_factory=lambda: Recent(_MAX_INPUTS))
     """The inputs of the newest runs started here, for use if the history is off."""
     last_item: Any = None
     """What was read of the finished item that was shown last; see `reports`."""
-    reruns: dict[str, Any] = field(default_factory=dict)
-    """The runs of reruns that consist of several, each list with its own key."""
-    trials: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    reruns: Recent = field(default_factory=lambda: Recent(_MAX_RECENT))
+    """The reruns that consist of several runs, by a random key."""
+    trials: Recent = field(default_factory=lambda: Recent(_MAX_RECENT))
     """The forms of changes that were tried on one item of a group, by the run of the trial."""
     history: CommandHistory = field(default_factory=CommandHistory)
     """The history that the client records its runs in."""
@@ -65,24 +86,20 @@ class Site:
     """The folder of flow files, if one was named."""
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """Return a page rendered from a template.
-
-        Args:
-            request: The request.
-            template: The template's name without its extension.
-            status: The status code.
-            **values: The values for the template.
-        """
+        """Return a page rendered from a template with these values."""
         session = request.scope.get("stepflow.session", "")
 
         def token(path: str) -> Markup:
             value = self.forms.issue(session, path)
             return Markup('<input type="hidden" name="csrf" value="{}">').format(value)
 
+        # What a script requests is a part of the page.
+        query = [(name, value) for name, value in request.query_params.multi_items() if name != "part"]
+        address = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         text = self.templates.get_template(f"{template}.html").render(
             server=self.client.url,
             path=request.url.path,
-            address=_address(request),
+            address=f"{address}?{urlencode(query)}" if query else address,
             commands=Commands(self.client.url),
             csrf=token,
             token_for=lambda path: self.forms.issue(session, path),
@@ -90,13 +107,14 @@ class Site:
         )
         return HTMLResponse(text, status_code=status)
 
-    def failure(self, request: Request, error: StepflowClientError) -> HTMLResponse:
-        """Return a page with the reason why a request to the server failed."""
-        kinds = {NotFoundError: 404, InvalidArgumentError: 400}
-        status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 502)
+    def failure(self, request: Request, error: Exception) -> HTMLResponse:
+        """Return a page with the reason why a request failed; without one, there is no such page."""
+        if not isinstance(error, StepflowClientError):
+            return self.page(request, "failure", 404, error=None, is_away=False)
         is_away = isinstance(error, TransportError)
-        live = "/live" if is_away else ""
-        return self.page(request, "failure", status, error=error, is_away=is_away, live=live)
+        status = {NotFoundError: 404, InvalidArgumentError: 400}
+        code = next((code for kind, code in status.items() if isinstance(error, kind)), 502)
+        return self.page(request, "failure", code, error=error, is_away=is_away, live="/live" if is_away else "")
 
     async def run(self, run_id: str) -> RunDetails:
         """Return the current state of a run."""
@@ -104,19 +122,18 @@ class Site:
 
     async def read(self, run_id: str, include: str | Iterable[str], item_index: int | None = None) -> RunSnapshot:
         """Return a run with the requested parts; its inputs may be those recorded when it was started here."""
-        found = await self.snapshots.read(run_id, include, item_index)
-        given = found.arguments
-        if given is None or given.inputs is not None or run_id not in self.inputs:
-            return found
+        snapshot = await self.snapshots.read(run_id, include, item_index)
+        arguments = snapshot.arguments
+        if arguments is None or arguments.inputs is not None or run_id not in self.inputs:
+            return snapshot
         value = self.inputs[run_id]
-        inputs = value if isinstance(value, list) else [value]
-        return replace(found, arguments=replace(given, inputs=inputs))
+        return replace(snapshot, arguments=replace(arguments, inputs=value if isinstance(value, list) else [value]))
 
     async def arguments(self, run_id: str) -> RunArguments:
         """Return a run's arguments, from the server or the history, or as recorded when it was started here."""
-        given = (await self.read(run_id, "arguments")).arguments
-        assert given is not None
-        return given
+        arguments = (await self.read(run_id, "arguments")).arguments
+        assert arguments is not None
+        return arguments
 
     async def in_order(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with the properties of its schemas in their order.
@@ -131,22 +148,12 @@ class Site:
         schemas = _in_order(stored.flow.get("schemas"), written)
         return replace(stored, flow={**stored.flow, "schemas": schemas})
 
-    def recorded(self, run_id: str) -> HistoryEntry | None:
-        """Return a run of the history; None if it is not recorded or the history cannot be read."""
-        return self.history.get(run_id)
-
-    def reruns_of(self, run_id: str, most: int) -> list[HistoryEntry]:
+    def reruns_of(self, run_id: str, limit: int) -> list[HistoryEntry]:
         """Return the recorded reruns of a run; none if the history cannot be read."""
         try:
-            return self.history.search(rerun_of=run_id, limit=most)
+            return self.history.search(rerun_of=run_id, limit=limit)
         except StepflowClientError:
             return []
-
-    def remember_input(self, run_id: str, value: Any) -> None:
-        """Store the input of a run that was started here."""
-        self.inputs[run_id] = value
-        if len(self.inputs) > _MAX_INPUTS:
-            del self.inputs[next(iter(self.inputs))]
 
 
 def _in_order(value: Any, written: Any) -> Any:
@@ -185,37 +192,18 @@ def environment() -> Environment:
     templates.globals |= {"texts_before": texts_before, "is_typed": is_typed}
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
-    templates.filters["lines"] = _lines
-    templates.filters["at"] = _at
+    templates.filters["lines"] = lambda value: visible_lines(str(value))
+    templates.filters["at"] = lambda time: time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
     templates.filters["duration"] = duration_text
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
-    templates.filters["tree"] = lambda value, most=300, **more: Markup(visible(json_tree(value, most=most, **more)))  # noqa: S704
+    templates.filters["tree"] = lambda value, limit=300, **more: Markup(visible(json_tree(value, limit=limit, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
-    templates.filters["query"] = _query
+    templates.filters["query"] = query_text
     templates.filters["short_ids"] = short_ids
     return templates
 
 
-def _address(request: Request) -> str:
-    """Return the path and query of the page, as the browser has sent them."""
-    from urllib.parse import urlencode
-
-    # What a script requests is a part of it.
-    query = [(name, value) for name, value in request.query_params.multi_items() if name != "part"]
-    path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-    return f"{path}?{urlencode(query)}" if query else str(path)
-
-
-def _lines(value: object) -> str:
-    return visible_lines(str(value))
-
-
-def _at(time: datetime | None) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
-
-
-def _query(values: Mapping[str, Any], **changes: Any) -> str:
-    from urllib.parse import urlencode
-
-    chosen = {key: value for key, value in {**values, **changes}.items() if value not in (None, "")}
-    return f"?{urlencode(chosen)}" if chosen else "?"
+def query_text(values: Mapping[str, Any], **changes: Any) -> str:
+    """Return a URL's query with these values, except those that are empty."""
+    parameters = {key: value for key, value in {**values, **changes}.items() if value not in (None, "")}
+    return f"?{urlencode(parameters)}" if parameters else "?"

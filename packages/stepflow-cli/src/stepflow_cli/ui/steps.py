@@ -1,24 +1,21 @@
-"""What the screen of a run shows of its steps: a row for each, and the selected one with all that is known of it."""
+"""The steps on the screen of a run: a row for each, and all details of the selected one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from stepflow_client import RunDetails, StepAccount, StepDetails
+from stepflow_client._command import ResolvedInput
+from stepflow_client.drawing.charts import StepTime
 from stepflow_client.flows.graph import FlowSteps
 
+from ..server.logs import KeptLine
 from .relations import creator_of
 from .reports import ItemReport
 from .sorting import Order
-
-if TYPE_CHECKING:
-    from stepflow_client import RunDetails, StepAccount, StepDetails
-    from stepflow_client._command import ResolvedInput
-    from stepflow_client.drawing.charts import StepTime
-
-    from ..server.logs import KeptLine
 
 MAX_ROWS = 100
 _AROUND = timedelta(milliseconds=200)
@@ -42,7 +39,7 @@ class StepRow:
 
     @property
     def words(self) -> str:
-        """What became of it."""
+        """Its state, in words."""
         is_unknown = self.account.state == "unknown" and not self.account.is_kept
         return self.mark.replace("_", " ") if is_unknown else self.account.text
 
@@ -79,10 +76,8 @@ def rows_of(
 
     The first 100 steps have a row, and beyond them those that failed or run, and the selected one.
     """
-    times = found.times
-    account = found.account
-    rows = [StepRow(step, times.get(step.step_id)) for step in account.steps] if account else []
-    rows = order.sorted(rows, STEP_KEYS)
+    steps = found.account.steps if found.account else ()
+    rows = order.sorted((StepRow(step, found.times.get(step.step_id)) for step in steps), STEP_KEYS)
     shown = [
         row
         for place, row in enumerate(rows)
@@ -94,16 +89,24 @@ def rows_of(
 
 
 def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:
-    """Return what is known of a step; None if the item has no such step."""
-    account = found.account
-    told = account.step(step_id) if account is not None else None
-    if account is None or told is None:
+    """Return a step with its details; None if the item has no such step."""
+    account, report = found.account, found.report
+    step = account.step(step_id) if account is not None else None
+    if account is None or step is None:
         return None
-    report = found.report
-    flow = FlowSteps(report.flow)
-    time = found.times.get(step_id)
+    flow, time = FlowSteps(report.flow), found.times.get(step_id)
+    # The lines that the run or a worker wrote while the step ran, and those that name the step.
+    begin = time.attempts[0] - _AROUND if time is not None and time.attempts else None
+    end = time.end + _AROUND if time is not None and time.end is not None else None
+    lines = []
+    for line in found.lines:
+        is_near = report.run.run_id in line.run_ids or not (line.run_ids or line.target)
+        at = datetime.fromisoformat(line.time)
+        is_meanwhile = begin is not None and at >= begin and (end is None or at <= end)
+        if (is_near and is_meanwhile) or f'"{step_id}"' in line.message or f"'{step_id}'" in line.message:
+            lines.append(line)
     return SelectedStep(
-        told,
+        step,
         time,
         details=next((each for each in report.steps if each.step_id == step_id), None),
         input=report.input_of(report.items[0].index, step_id),
@@ -112,26 +115,5 @@ def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:
         reads=[each for each in flow.by_id if each in flow.reads.get(step_id, ())],
         read_by=[name for name, reads in flow.reads.items() if step_id in reads],
         sub_runs=[run for run in found.sub_runs if creator_of(run, report.flow, report.steps) == step_id],
-        lines=list(_lines_of(found.report.run.run_id, found.lines, step_id, time)),
+        lines=lines,
     )
-
-
-def default_step(found: ItemReport) -> str | None:
-    """Return the step that the screen opens at: the cause of a failure; None for the item itself."""
-    account = found.account
-    if account is None or account.kind in (None, "cancelled"):
-        return None
-    return account.cause
-
-
-def _lines_of(run_id: str, lines: Iterable[KeptLine], step_id: str, time: StepTime | None) -> Iterable[KeptLine]:
-    """Yield the lines that the run or a worker wrote while a step ran, and those that name the step."""
-    begin = time.attempts[0] - _AROUND if time is not None and time.attempts else None
-    end = time.end + _AROUND if time is not None and time.end is not None else None
-    names = (f'"{step_id}"', f"'{step_id}'")
-    for line in lines:
-        is_near = run_id in line.run_ids or not (line.run_ids or line.target)
-        at = datetime.fromisoformat(line.time)
-        was_meanwhile = begin is not None and at >= begin and (end is None or at <= end)
-        if (is_near and was_meanwhile) or any(name in line.message for name in names):
-            yield line

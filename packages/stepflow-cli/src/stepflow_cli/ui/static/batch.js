@@ -1,7 +1,11 @@
+import { sliding } from "./patch.js";
+
 // All items of a batch as a grid of small links. The server says their states; the grid is this script's alone.
 
 // The same states as in `states.py`, in the same order.
 const STATES = ["waiting", "running", "completed", "failed", "cancelled"];
+// Cells of more items are smaller than the 24 px that fingers need; the table of items has the same links.
+const MANY = 200;
 const grid = document.getElementById("grid");
 const cells = [];
 let box;
@@ -58,7 +62,7 @@ function enter(cell) {
 
 if (grid && Number(grid.dataset.total)) {
   box = document.createElement("div");
-  box.className = "cells";
+  box.className = Number(grid.dataset.total) > MANY ? "cells dense" : "cells";
   box.addEventListener("keydown", step);
   box.addEventListener("focusin", (event) => cells.includes(event.target) && enter(event.target));
   const legend = document.createElement("p");
@@ -70,7 +74,9 @@ if (grid && Number(grid.dataset.total)) {
   }
   show();
   enter(cells[0]);
-  grid.append(legend, box);
-  grid.hidden = false;
+  sliding(() => {
+    grid.append(legend, box);
+    grid.hidden = false;
+  });
   document.addEventListener("patched", show);
 }

@@ -1,7 +1,6 @@
 // Follows what happens on the server: by a stream of events, or by looking now and then.
 
 import { takeOverList } from "./list.js";
-import { say } from "./notice.js";
 
 // Browsers open six connections to a host at most. Were each a stream, no further page would load.
 const STREAMS = 4;
@@ -10,12 +9,19 @@ const HIDDEN_LOOK_MS = 15_000;
 // How much longer than it took to fetch the page the script waits before it does so again.
 const REST = 3;
 
+const notice = document.getElementById("notice");
 let isFetching = false;
 let isStale = false;
 let isOver = false;
 let wasDown = false;
 let starts = 0;
 let stop = () => {};
+
+// Says at the top what is wrong with the connection.
+function say(words, isGood = false) {
+  notice.classList.toggle("good", isGood);
+  if (notice.textContent !== words) notice.textContent = words;
+}
 
 function end() {
   isOver = true;

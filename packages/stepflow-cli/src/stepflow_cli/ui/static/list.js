@@ -68,7 +68,7 @@ query?.addEventListener("input", () => {
 document.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-key]");
   const link = row?.querySelector("th a");
-  if (!link || event.target.closest("a,button,summary,input,select,textarea,.tick") || String(getSelection())) return;
+  if (!link || event.target.closest("a,button,summary,input,select,textarea,td:first-child") || String(getSelection())) return;
   if (event.ctrlKey || event.metaKey) open(link.href, "_blank", "noopener");
   else link.click();
 });

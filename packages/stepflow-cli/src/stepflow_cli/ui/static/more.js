@@ -5,8 +5,12 @@ import "./patch.js";
 import "./batch.js";
 import "./change.js";
 import "./editor.js";
-import "./fold.js";
 // Before the graph, which moves the selected box into sight.
 import "./panel.js";
 import "./graph.js";
 import "./values.js";
+
+// Closes what follows the result on narrow screens; a part that was opened stays open.
+if (matchMedia("(max-width:640px)").matches) {
+  for (const part of document.querySelectorAll("details.fold")) part.open = false;
+}

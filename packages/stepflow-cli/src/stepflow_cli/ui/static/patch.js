@@ -87,17 +87,36 @@ function morph(node, next) {
   }
 }
 
+// What an update moves slides to its new place: a jump makes people lose their line, or click the wrong one.
+const MOVABLE = "[data-part], [data-part] [data-key]";
+
+export function sliding(update) {
+  // Browsers keep a scrolled page in place themselves.
+  const isStill = scrollY > 0 || document.hidden || matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const nodes = isStill ? [] : [...document.querySelectorAll(MOVABLE)];
+  const before = nodes.map((node) => node.getBoundingClientRect().top);
+  update();
+  const moves = new Map(nodes.map((node, index) => [node, node.getBoundingClientRect().top - before[index]]));
+  for (const [node, by] of moves) {
+    const own = by - (moves.get(node.parentElement?.closest(MOVABLE)) ?? 0);
+    if (!node.isConnected || !own) continue;
+    node.animate([{ transform: `translateY(${-own}px)` }, {}], { duration: 200, easing: "ease-out", composite: "add" });
+  }
+}
+
 // The server's node that a node of the page was made of.
 export const sourceOf = (node) => sources.get(node);
 
 // Takes over a page. Scripts that have to know of it listen for `patched`.
 export function takeOver(fresh) {
   const focused = document.activeElement;
-  for (const part of document.querySelectorAll("[data-part]")) {
-    const next = fresh.getElementById(part.id);
-    if (next) morph(part, next);
-  }
-  if (fresh.title) document.title = fresh.title;
-  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
-  document.dispatchEvent(new Event("patched"));
+  sliding(() => {
+    for (const part of document.querySelectorAll("[data-part]")) {
+      const next = fresh.getElementById(part.id);
+      if (next) morph(part, next);
+    }
+    if (fresh.title) document.title = fresh.title;
+    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+    document.dispatchEvent(new Event("patched"));
+  });
 }

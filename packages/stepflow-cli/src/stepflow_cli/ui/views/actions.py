@@ -1,22 +1,21 @@
-"""Views that change a run. The guard has already accepted the form's token."""
+"""Views that change runs, or create a link. The guard has already accepted the form's token."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from stepflow_client import NotFoundError
+from stepflow_client import InvalidArgumentError, NotFoundError, RunDetails
+from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
+from ..security import form_fields, page_path
 from ..site import Site, site_of
 
-if TYPE_CHECKING:
-    from stepflow_client import RunDetails
-
-_MAX_RERUNS = 50
 _MAX_RUNS = 200
 """Maximum number of runs whose state is shown."""
 
@@ -54,8 +53,6 @@ def shown_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) 
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
     site.reruns[key] = Rerun(earlier_ids, run_ids)
-    if len(site.reruns) > _MAX_RERUNS:
-        del site.reruns[next(iter(site.reruns))]
     return RedirectResponse(f"/reruns/{key}", status_code=303)
 
 
@@ -68,3 +65,50 @@ async def rerun_page(request: Request) -> Response:
     runs = await again.runs(site)
     live = "" if all(run.is_finished for run in runs) else f"/live/reruns/{key}"
     return site.page(request, "rerun", again=again, runs=runs, live=live)
+
+
+async def selected_runs(request: Request) -> Response:
+    """Compare, cancel or rerun the ticked runs of the list, as the pressed button says."""
+    site, form = site_of(request), form_fields(request)
+    try:
+        # The name of a tick is the id of its run.
+        run_ids = [str(UUID(name)) for name in form if name not in ("csrf", "action")]
+    except ValueError:
+        raise InvalidArgumentError("a ticked run has no valid id") from None
+    action = form.get("action", "")
+    if action == "compare":
+        if len(run_ids) != 2:
+            raise InvalidArgumentError(f"a comparison needs two runs, and {len(run_ids)} are ticked")
+        # The older run is on the left: the list has the newest first.
+        return RedirectResponse(f"/runs/{run_ids[0]}/compare?with={run_ids[1]}", status_code=303)
+    if action not in ("cancel", "rerun"):
+        raise InvalidArgumentError("the form names no action")
+    if not run_ids:
+        raise InvalidArgumentError("no run is ticked")
+    runs = [await site.run(run_id) for run_id in run_ids]
+    running = [run.run_id for run in runs if not run.is_finished]
+    if action == "cancel":
+        if not running:
+            raise InvalidArgumentError("none of the ticked runs is running")
+        for run_id in running:
+            await site.client.cancel_run(run_id)
+        return RedirectResponse("/runs", status_code=303)
+    if running:
+        raise InvalidArgumentError(f"run {running[0]} has not ended; cancel it first")
+    started: list[str] = []
+    for run in runs:
+        # Of completed runs, all steps are run again.
+        is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
+        handles = await site.client.start_rerun(run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
+        started += [each.run_id for each in handles]
+    return shown_rerun(site, run_ids, started)
+
+
+async def create_link(request: Request) -> Response:
+    """Show a link to a page with the token for the next browser."""
+    to = form_fields(request).get("to", "")
+    if page_path(to) is None:
+        raise InvalidArgumentError("the form names no page")
+    state = request.app.state
+    link = f"{request.base_url}?{urlencode({'token': state.sessions.token, 'to': to})}"
+    return site_of(request).page(request, "link", link=link, to=to, is_exposed=state.addresses.is_exposed)

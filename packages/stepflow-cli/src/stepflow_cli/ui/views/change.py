@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from stepflow_client import NotFoundError, StepflowClientError, StoredFlow
+from stepflow_client import NotFoundError, RerunPlan, StepflowClientError, StoredFlow
 from stepflow_client._command import failure_groups
 from stepflow_client.drawing.report_data import masked_arguments
 
 from ..changes import ChangeError, ChangeForm, Subject, form_of_run, form_of_sent, rerun_arguments
 from ..security import form_fields
-from ..site import Site, site_of
+from ..site import Site, query_text, site_of
 from .actions import shown_rerun
 from .flows import form_of
-
-if TYPE_CHECKING:
-    from stepflow_client import RerunPlan
-
-_MAX_TRIALS = 50
 
 
 async def change_page(request: Request) -> Response:
@@ -42,7 +36,10 @@ async def change(request: Request) -> Response:
     subject = await _subject(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
-        entered = _with_secrets(subject, form, site.trials.get(tried, {}))
+        # Pages do not repeat secrets: take those of the trial.
+        earlier = site.trials.get(tried, {})
+        secrets = {each.name for each in subject.fields[1] if each.kind == "secret" and not form.get(each.name)}
+        entered = {**form, **{name: earlier[name] for name in secrets if name in earlier}}
         arguments = await run_in_threadpool(rerun_arguments, subject, entered)
         if form.get("do") == "plan":
             plan = await site.client.plan_rerun(subject.run.run_id, **arguments)
@@ -58,16 +55,8 @@ async def change(request: Request) -> Response:
     if form.get("do") != "try" or len(run_ids) != 1:
         return shown_rerun(site, [subject.run.run_id], run_ids)
     site.trials[run_ids[0]] = dict(form)
-    if len(site.trials) > _MAX_TRIALS:
-        del site.trials[next(iter(site.trials))]
-    query = site.templates.filters["query"](subject.place, tried=run_ids[0])
+    query = query_text(subject.place, tried=run_ids[0])
     return RedirectResponse(f"/runs/{subject.run.run_id}/change{query}", status_code=303)
-
-
-def _with_secrets(subject: Subject, form: Mapping[str, str], earlier: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a form with the secrets of a trial, because pages do not repeat them."""
-    secrets = {each.name for each in subject.fields[1] if each.kind == "secret" and not form.get(each.name)}
-    return {**form, **{name: earlier[name] for name in secrets if name in earlier}}
 
 
 async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject:
@@ -107,6 +96,9 @@ async def _show(
     tried: str = "",
 ) -> Response:
     trial = await site.client.get_run(tried) if tried else None
+    # The different ways in which items are run again, each with the number of its items.
+    ways = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items) if plan is not None else Counter()
+    parts = [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in ways.most_common(20)]
     if not subject.run.is_finished:
         wrong = wrong or f"The run has not ended: it is {subject.run.status.value}."
     return site.page(
@@ -122,14 +114,8 @@ async def _show(
         before=form.before,
         is_batch=None,
         plan=plan,
-        parts=_parts(plan) if plan is not None else [],
+        parts=parts,
         wrong=wrong,
         trial=trial,
         live="" if trial is None or trial.is_finished else f"/live/runs/{trial.run_id}",
     )
-
-
-def _parts(plan: RerunPlan) -> list[dict[str, Any]]:
-    """Return the different ways in which items are run again, each with the number of its items."""
-    counts = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items)
-    return [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in counts.most_common(20)]

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from stepflow_client import InvalidArgumentError, RunDifference
+from stepflow_client import InvalidArgumentError, RunArguments, RunDetails, RunDifference, StepAccount
 from stepflow_client._command import ABSENT, value_changes
+from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import masked_differences
 from stepflow_client.flows.expressions import write_path
 
-from ..attempts import path_of
+from ..relations import path_of
 from ..reports import PARTS, report_of
 from ..site import Site, index_in, site_of
-
-if TYPE_CHECKING:
-    from stepflow_client import RunArguments, RunComparison, RunDetails
-    from stepflow_client.drawing import RunReport
 
 _MAX_STEPS = 500
 
@@ -36,19 +33,13 @@ class Side:
     input: Any
     """The input of the item; None if it is not known."""
 
-    def state(self, step_id: str) -> str:
-        """Return what became of a step, in words; empty if the run has no such step."""
-        account = self.report.step_accounts.get((self.index, step_id))
-        return "" if account is None else account.text
-
-    def kind(self, step_id: str) -> str:
-        """Return the state of a step; empty if the run has no such step."""
-        account = self.report.step_accounts.get((self.index, step_id))
-        return "" if account is None else account.state
+    def account(self, step_id: str) -> StepAccount | None:
+        """Return the state of a step; None if the run has no such step."""
+        return self.report.step_accounts.get((self.index, step_id))
 
     def seconds(self, step_id: str) -> float | None:
         """Return how long a step took; None if that is not known, or if it was not executed."""
-        account = self.report.step_accounts.get((self.index, step_id))
+        account = self.account(step_id)
         if account is not None and account.is_kept:
             return None
         times = (each for each in self.report.times if (each.item_index, each.step_id) == (self.index, step_id))
@@ -73,50 +64,29 @@ async def compare_page(request: Request) -> Response:
     # The run of the path is the newer one: it is on the right.
     pair = None if mine is None else (mine if theirs is None else theirs, mine)
     compared = await site.client.compare_runs(*(run.run_id for run in runs), items=pair)
-    compared = await _without_secrets(site, compared)
-    if pair is None:
-        return _show_batches(request, site, compared)
-    sides = [await _side(site, run, index) for run, index in zip(runs, pair, strict=True)]
-    if any(each is None for each in sides):
-        raise InvalidArgumentError("one of the runs has no such item")
-    return _show(request, site, compared, [each for each in sides if each is not None])
-
-
-async def _without_secrets(site: Site, compared: RunComparison) -> RunComparison:
-    """Return a comparison without the secrets of both flows, including those from the environment."""
-    found = list(compared.every_difference)
+    # The secrets of both flows, including those from the environment.
+    differences = list(compared.every_difference)
     for run in (compared.a, compared.b):
-        found = masked_differences((await site.read(run.run_id, "flow")).flow or {}, found)
-    return replace(compared, every_difference=found)
-
-
-async def _side(site: Site, run: RunDetails, index: int) -> Side | None:
-    snapshot = await site.read(run.run_id, PARTS, index)
-    items = snapshot.items or ()
-    item = next((each for each in items if each.index == index), None)
-    if item is None:
-        return None
-    report = await report_of(site, replace(snapshot, items=[item]))
-    given = report.given
-    assert given is not None
-    inputs = given.inputs
-    known = inputs is not None and len(inputs) == len(items)
-    path = path_of(run.run_id, index, len(items))
-    return Side(run, index, path, item.status.value, report, given, inputs[index] if known and inputs else None)
-
-
-def _show(request: Request, site: Site, compared: RunComparison, sides: list[Side]) -> Response:
-    before, after = sides
+        differences = masked_differences((await site.read(run.run_id, "flow")).flow or {}, differences)
+    compared = replace(compared, every_difference=differences)
+    if pair is None:
+        items: dict[int, list[RunDifference]] = {}
+        for each in compared.differences:
+            if each.item_index is not None:
+                items.setdefault(each.item_index, []).append(each)
+        rest = [each for each in compared.differences if each.item_index is None]
+        return site.page(request, "compare", compared=compared, batch=list(items.items())[:_MAX_STEPS], rest=rest)
+    before, after = [await _side(site, run, index) for run, index in zip(runs, pair, strict=True)]
     by_step: dict[str, list[RunDifference]] = {}
     rest = []
     for each in compared.every_difference:
-        if each.step_id is not None and each.path.endswith(".status"):
-            # The states are in the headings.
-            by_step.setdefault(each.step_id, [])
-        elif each.step_id is not None:
-            by_step.setdefault(each.step_id, []).append(each)
-        else:
+        if each.step_id is None:
             rest.append(each)
+            continue
+        own = by_step.setdefault(each.step_id, [])
+        # The states are in the headings.
+        if not each.path.endswith(".status"):
+            own.append(each)
     steps = list(dict.fromkeys(step_id for each in (after, before) for _, step_id in each.report.step_accounts))
     given = {
         name: _differences(getattr(before.given, name) or {}, getattr(after.given, name) or {})
@@ -137,18 +107,17 @@ def _show(request: Request, site: Site, compared: RunComparison, sides: list[Sid
     )
 
 
-def _show_batches(request: Request, site: Site, compared: RunComparison) -> Response:
-    items: dict[int, list[RunDifference]] = {}
-    for each in compared.differences:
-        if each.item_index is not None:
-            items.setdefault(each.item_index, []).append(each)
-    return site.page(
-        request,
-        "compare",
-        compared=compared,
-        batch=list(items.items())[:_MAX_STEPS],
-        rest=[each for each in compared.differences if each.item_index is None],
-    )
+async def _side(site: Site, run: RunDetails, index: int) -> Side:
+    snapshot = await site.read(run.run_id, PARTS, index)
+    items = snapshot.items or ()
+    item = next((each for each in items if each.index == index), None)
+    if item is None:
+        raise InvalidArgumentError("one of the runs has no such item")
+    report = await report_of(site, replace(snapshot, items=[item]))
+    assert report.given is not None
+    inputs = report.given.inputs
+    value = inputs[index] if inputs is not None and len(inputs) == len(items) else None
+    return Side(run, index, path_of(run.run_id, index, len(items)), item.status.value, report, report.given, value)
 
 
 def _differences(before: Any, after: Any) -> list[RunDifference]:

@@ -1,24 +1,28 @@
-"""Flows that runs have used, and components."""
+"""Flows and components, and starting a flow: by its form, or pasted or uploaded."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from stepflow_client import StepflowClientError, StoredFlow
+from stepflow_client._command import find_in
 from stepflow_client._data.flow_declarations import is_secret
+from stepflow_client.flows.file import parse_yaml
+from stepflow_client.flows.needs import check_inputs
+from stepflow_client.flows.source import FlowText
 
-from ..field_texts import json_text
+from ..field_texts import json_text, text_value
 from ..flow_list import flow_list
-from ..forms import Field, fields_of, filled, showing
+from ..forms import Field, FormError, fields_of, filled, is_raw, refilled, showing, value_of
 from ..pictures import flow_lines, flow_picture
+from ..security import form_fields
 from ..site import Site, site_of
 
-if TYPE_CHECKING:
-    from stepflow_client import StoredFlow
-
 _MAX_COMPONENTS = 200
+_MAX_FINDINGS = 50
 
 
 async def flows_page(request: Request) -> Response:
@@ -26,51 +30,35 @@ async def flows_page(request: Request) -> Response:
     site = site_of(request)
     wanted = request.query_params.get("q", "").strip()
     listed = await flow_list(site.client, site.history, site.flows, wanted)
-    has_folder = site.flows is not None
-    return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=has_folder, live="/live/runs")
+    return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=bool(site.flows), live="/live/runs")
 
 
 async def flow_page(request: Request) -> Response:
     """Show a flow, and the form that starts it."""
     site = site_of(request)
     stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
-    again = request.query_params.get("again", "")
-    if again:
-        return await _show_again(request, site, stored, again)
-    values: dict[str, Any] = {}
-    if request.query_params.get("example", "").isdecimal():
-        index = int(request.query_params["example"][:6])
+    query, values = request.query_params, dict[str, Any]()
+    if query.get("again"):
+        # The form is filled with the arguments of an earlier run.
+        given = await site.arguments(query["again"])
+        values = {"again": query["again"], "is_known": given.inputs is not None, "hidden": given.hidden}
+        if given.inputs is not None:
+            is_batch = len(given.inputs) != 1
+            values |= {"input": given.inputs if is_batch else given.inputs[0], "is_batch": is_batch}
+        variables, fields = given.variables or {}, form_of(stored)[1]
+        known = {name: each for name, each in variables.items() if f"variables.{name}" not in given.hidden}
+        values["variables"] = [filled(each, known[each.key]) if each.key in known else each for each in fields]
+        values["overrides"] = None if "overrides" in given.hidden else given.overrides
+    elif query.get("example", "").isdecimal():
+        index = int(query["example"][:6])
         values = {"input": stored.examples[index].input} if index < len(stored.examples) else {}
     elif stored.examples:
         values["input"] = stored.examples[0].input
-    return await show_flow(request, site, stored, **values)
+    return await _show(request, site, stored, **values)
 
 
-async def _show_again(request: Request, site: Site, stored: StoredFlow, run_id: str) -> Response:
-    """Return the page of a flow, with its form filled with the arguments of an earlier run."""
-    given = await site.arguments(run_id)
-    values: dict[str, Any] = {"again": run_id, "is_known": given.inputs is not None}
-    if given.inputs is not None:
-        is_batch = len(given.inputs) != 1
-        values |= {"input": given.inputs if is_batch else given.inputs[0], "is_batch": is_batch}
-    fields = form_of(stored)[1]
-    hidden = given.hidden
-    known = {name: each for name, each in (given.variables or {}).items() if f"variables.{name}" not in hidden}
-    values["variables"] = [filled(each, known[each.key]) if each.key in known else each for each in fields]
-    values |= {"hidden": hidden, "overrides": None if "overrides" in hidden else given.overrides}
-    return await show_flow(request, site, stored, **values)
-
-
-async def show_flow(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
-    """Return the page of a flow.
-
-    Args:
-        request: The request.
-        site: The site.
-        stored: The flow.
-        status: The status code.
-        **values: `input`, the value to fill the form with; or the submitted values with their errors.
-    """
+async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
+    """Return the page of a flow, with its form filled with `input`, or with what was sent and its errors."""
     inputs, variables = form_of(stored)
     given = values.pop("input", None)
     if given is not None:
@@ -109,13 +97,54 @@ def form_of(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
         return [], []
     definitions = schemas.get("$defs") if isinstance(schemas, dict) else None
     definitions = definitions if isinstance(definitions, dict) else {}
-    declared = properties.get("variables")
-    known = declared.get("properties") if isinstance(declared, dict) else None
-    hidden = [name for name, each in (known.items() if isinstance(known, dict) else ()) if is_secret(each)]
+    variables = properties.get("variables")
+    declared = variables.get("properties") if isinstance(variables, dict) else None
+    secret = [name for name, each in (declared.items() if isinstance(declared, dict) else ()) if is_secret(each)]
     return (
         fields_of(properties.get("input"), definitions),
-        fields_of(declared, definitions, prefix="variable", secret=hidden),
+        fields_of(variables, definitions, prefix="variable", secret=secret),
     )
+
+
+async def start(request: Request) -> Response:
+    """Start a flow with the values that were filled in."""
+    site, form = site_of(request), form_fields(request)
+    stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
+    inputs, variables = form_of(stored)
+    sent = {
+        "raw": form.get("raw", "").replace("\r\n", "\n"),
+        "is_batch": bool(form.get("batch")),
+        "before": form.get("before"),
+    }
+
+    async def refused(wrong: object, **values: Any) -> Response:
+        return await _show(request, site, stored, 400, **sent, **values, wrong=str(wrong))
+
+    filled_in = {"inputs": refilled(inputs, form), "variables": refilled(variables, form)}
+    try:
+        is_text = is_raw(inputs, form)
+        given = text_value(form.get("raw", "")) if is_text else await run_in_threadpool(value_of, inputs, form)
+    except FormError as error:
+        return await refused(error, inputs=error.fields)
+    except ValueError as error:
+        return await refused(f"input: {error}", **filled_in)
+    if is_text and bool(form.get("batch")) != isinstance(given, list):
+        if not isinstance(given, list):
+            return await refused("input: a batch is a list of inputs")
+        # A list is a single input.
+        given = [given]
+    try:
+        await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
+        values = await run_in_threadpool(value_of, variables, form)
+        earlier = form.get("overrides_of", "")
+        overrides = (await site.arguments(earlier)).overrides if earlier else None
+        run_id = await site.client.submit(stored.flow, given, overrides, variables=values or None)
+    except FormError as error:
+        return await refused(error, variables=error.fields)
+    except StepflowClientError as error:
+        return await refused(error.message, **filled_in)
+    site.inputs[run_id] = given
+    return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
 async def components_page(request: Request) -> Response:
@@ -136,3 +165,44 @@ async def components_page(request: Request) -> Response:
         wanted=request.query_params.get("q", ""),
         failed=components.failed_plugins,
     )
+
+
+async def new_page(request: Request) -> Response:
+    """Show the form for a flow's text, with that of a file of the folder."""
+    site, text = site_of(request), ""
+    if site.flows is not None and "file" in request.query_params:
+        file = await run_in_threadpool(site.flows.named, request.query_params["file"])
+        text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
+    return site.page(request, "new", text=text, findings=[], wrong="")
+
+
+async def store(request: Request) -> Response:
+    """Store a flow that was pasted or uploaded, and show it with its form."""
+    site, form = site_of(request), form_fields(request)
+    text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
+    try:
+        flow = await run_in_threadpool(parse_yaml, text, "the flow")
+        if not isinstance(flow, dict):
+            return site.page(request, "new", 400, text=text, findings=[], wrong="a flow is a mapping")
+        stored = await site.client.store_flow(flow)
+    except StepflowClientError as error:
+        findings = await run_in_threadpool(_findings, text)
+        return site.page(request, "new", 400, text=text, findings=findings, wrong=error.message)
+    return RedirectResponse(f"/flows/{stored.flow_id}", status_code=303)
+
+
+async def check_flow(request: Request) -> Response:
+    """Check a flow's text while it is being typed. Nothing is stored, and no server is queried."""
+    text = form_fields(request).get("text", "")
+    return JSONResponse({"findings": await run_in_threadpool(_findings, text) if text.strip() else []})
+
+
+def _findings(text: str) -> list[dict[str, Any]]:
+    try:
+        found = find_in(FlowText(text.replace("\r\n", "\n"), "the flow"))
+    except StepflowClientError as error:
+        return [{"level": "fatal", "line": 1, "message": error.message, "hint": ""}]
+    return [
+        {"level": each.level, "line": each.line or 1, "message": each.message, "hint": each.hint or ""}
+        for each in found[:_MAX_FINDINGS]
+    ]

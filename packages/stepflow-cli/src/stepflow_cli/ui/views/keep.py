@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -20,7 +19,7 @@ from stepflow_cli.flow_tests.added_case import add_case
 from ...flow_tests.kept import KeptItem, changed_lines, kept_item
 from ..flow_folder import FlowFile
 from ..security import form_fields
-from ..site import Site, site_of
+from ..site import Site, index_in, query_text, site_of
 
 _MAX_LINES = 1_000
 
@@ -78,17 +77,17 @@ async def keep(request: Request) -> Response:
         return await _show(request, site, kept, form, 400, wrong=wrong)
     item = kept.item
     place = {"item": item.index if item.total > 1 else None, "file": draft.file.name, "kept": draft.name}
-    query = site.templates.filters["query"](place)
+    query = query_text(place)
     return RedirectResponse(f"/runs/{item.run.run_id}/keep{query}", status_code=303)
 
 
 async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
-    text = place.get("item") or "0"
-    if not text.isdecimal() or len(text) > 7:
-        raise NotFoundError(f"run {run_id} has no item {text}", status_code=404)
+    index = index_in(place, "item") if place.get("item") else 0
+    if index is None:
+        raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
     snapshot = await site.read(run_id, ("items", "flow", "arguments"))
-    item = kept_item(snapshot, int(text))
-    entry = site.recorded(snapshot.run_id)
+    item = kept_item(snapshot, index)
+    entry = site.history.get(snapshot.run_id)
     files = []
     if site.flows is not None:
         recorded = None if entry is None else entry.flow_file
@@ -96,14 +95,14 @@ async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
     return Kept(item, files)
 
 
-def _draft(kept: Kept, asked: Mapping[str, str]) -> Draft:
-    name = asked.get("name", "").strip() or kept.item.name
+def _draft(kept: Kept, form: Mapping[str, str]) -> Draft:
+    name = form.get("name", "").strip() or kept.item.name
     try:
         case = kept.item.case(name)
     except StepflowClientError as error:
         return Draft(name, "", problem=error.message)
     text = write_yaml({"test": {"cases": [case]}})
-    file = next((each for each in kept.files if each.name == asked.get("file")), next(iter(kept.files), None))
+    file = next((each for each in kept.files if each.name == form.get("file")), next(iter(kept.files), None))
     if file is None:
         return Draft(name, text)
     try:
@@ -115,14 +114,16 @@ def _draft(kept: Kept, asked: Mapping[str, str]) -> Draft:
 
 
 async def _show(
-    request: Request, site: Site, kept: Kept, asked: Mapping[str, str], status: int = 200, *, wrong: str = ""
+    request: Request, site: Site, kept: Kept, form: Mapping[str, str], status: int = 200, *, wrong: str = ""
 ) -> Response:
-    done = asked.get("kept", "")
-    file = next((each for each in kept.files if each.name == asked.get("file")), None)
-    is_done = file is not None and any(
-        isinstance(each, Mapping) and each.get("name") == done for each in _cases(file.flow)
-    )
-    draft = await run_in_threadpool(_draft, kept, asked)
+    done = form.get("kept", "")
+    file = next((each for each in kept.files if each.name == form.get("file")), None)
+    test = file.flow.get("test") if file is not None else None
+    cases = test.get("cases") if isinstance(test, Mapping) else None
+    names = [each.get("name") for each in cases if isinstance(each, Mapping)] if isinstance(cases, list) else []
+    is_done = file is not None and site.flows is not None and done in names
+    draft = await run_in_threadpool(_draft, kept, form)
+    kinds = {"+": "added", "-": "removed", "@": "place"}
     return site.page(
         request,
         "keep",
@@ -131,19 +132,9 @@ async def _show(
         files=kept.files,
         run=kept.item.run,
         draft=draft,
-        lines=[(_kind(line), line) for line in draft.diff[:_MAX_LINES]],
+        lines=[(kinds.get(line[:1], "same"), line) for line in draft.diff[:_MAX_LINES]],
         has_folder=site.flows is not None,
         wrong=wrong,
-        done=f"{site.flows.root / file.name}" if is_done and file is not None and site.flows is not None else "",
+        done=f"{site.flows.root / file.name}" if is_done and site.flows and file else "",
         case=done,
     )
-
-
-def _cases(flow: Mapping[str, Any]) -> list[Any]:
-    test = flow.get("test")
-    cases = test.get("cases") if isinstance(test, Mapping) else None
-    return cases if isinstance(cases, list) else []
-
-
-def _kind(line: str) -> str:
-    return {"+": "added", "-": "removed", "@": "place"}.get(line[:1], "same")

@@ -10,18 +10,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
 from ...params.query import checked_query
+from ..following import RunFollower
 from ..site import Site, site_of
 from .runs import number_of, progress_of, query_of
-
-if TYPE_CHECKING:
-    from ..following import RunFollower
 
 _BETWEEN = 0.5
 """Minimum seconds between two messages, because thousands of events may arrive."""
@@ -32,31 +30,21 @@ _COMMENT_EVERY = 10
 _CHANGE = "event: change\ndata: {}\n\n"
 
 
-class Watched(Protocol):
-    """What a page watches."""
+class _Watch:
+    """Watches only whether the server responds, which every page shows."""
 
     async def has_changed(self) -> bool:
-        """Wait up to `_EVERY` seconds for something new, and return whether there was. The first call returns True."""
-        ...
-
-    def held(self) -> AbstractContextManager[None]:
-        """Return a context in which it stays watched."""
-        ...
-
-
-class _Nothing:
-    """Only whether the server responds, which every page shows."""
-
-    async def has_changed(self) -> bool:
+        """Wait up to `_EVERY` seconds for a change, and return whether there was one."""
         await asyncio.sleep(_EVERY)
         return False
 
     def held(self) -> AbstractContextManager[None]:
+        """Return a context in which it is watched."""
         return nullcontext()
 
 
-class _Polled(_Nothing):
-    """Something that has to be requested again and again."""
+class _Polled(_Watch):
+    """Watches something that has to be requested again and again. The first time, it has changed."""
 
     def __init__(self, read: Callable[[], Awaitable[Any]]) -> None:
         self._read = read
@@ -69,12 +57,10 @@ class _Polled(_Nothing):
         return bool(self._seen != before)
 
 
-class _Run:
-    """A run: each event changes its page, and so does a long time without any.
+class _Run(_Watch):
+    """Watches a run: each event changes its page, and so does a long time without any.
 
-    Args:
-        follower: Follows the run.
-        item: Returns the state of the item that the page shows. Default None: all events change the page.
+    Of a page about one item, only a change of what `item` returns changes the page.
     """
 
     def __init__(self, follower: RunFollower, item: Callable[[], Awaitable[Any]] | None = None) -> None:
@@ -97,7 +83,7 @@ class _Run:
 
 async def live(request: Request) -> Response:
     """Send the live state that every page shows: whether the server responds."""
-    return _stream(request, _Nothing())
+    return _stream(request, _Watch())
 
 
 async def live_runs(request: Request) -> Response:
@@ -138,23 +124,23 @@ async def live_rerun(request: Request) -> Response:
     return _stream(request, _Polled(statuses))
 
 
-def _stream(request: Request, watched: Watched) -> Response:
-    messages = _messages(site_of(request), watched, request.app.state.stopping)
+def _stream(request: Request, watch: _Watch) -> Response:
+    messages = _messages(site_of(request), watch, request.app.state.stopping)
     return StreamingResponse(messages, media_type="text/event-stream")
 
 
-async def _messages(site: Site, watched: Watched, stopping: asyncio.Event) -> AsyncIterator[str]:
+async def _messages(site: Site, watch: _Watch, stopping: asyncio.Event) -> AsyncIterator[str]:
     was_up: bool | None = None
     quiet = 0
     yield "retry: 1000\n\n"
-    with watched.held():
+    with watch.held():
         while not stopping.is_set():
             is_up = await site.health.is_up()
             if is_up != was_up:
                 yield f"event: server\ndata: {'up' if is_up else 'down'}\n\n"
                 was_up, quiet = is_up, 0
             try:
-                is_new = is_up and await asyncio.wait_for(watched.has_changed(), _EVERY * 2)
+                is_new = is_up and await asyncio.wait_for(watch.has_changed(), _EVERY * 2)
             except (StepflowClientError, TimeoutError):
                 is_new = False
                 await asyncio.sleep(_BETWEEN)

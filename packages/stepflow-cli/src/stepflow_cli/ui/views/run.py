@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from stepflow_client import NotFoundError
+from stepflow_client import NotFoundError, RunDetails
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ..attempts import attempts_of
 from ..item_urls import ItemUrls
 from ..pictures import flow_lines, item_picture, span_of, timeline_of
-from ..relations import creator_url
+from ..relations import attempts_of, creator_url
 from ..reports import PARTS, ItemReport, read_item, report_of
 from ..site import Site, index_in, site_of
 from ..sorting import Order
 from ..states import STATES, merged_codes
-from ..steps import STEP_KEYS, SelectedStep, default_step, rows_of, selected_step
+from ..steps import STEP_KEYS, SelectedStep, rows_of, selected_step
 from .batches import MAX_RERUNS, show_batch
-
-if TYPE_CHECKING:
-    from stepflow_client import RunDetails
 
 _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "running": "▶", "cancelled": "■"}
 
@@ -94,12 +90,17 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
     order = Order.of(query.get("sort", ""), STEP_KEYS)
     span = query.get("span", "") if span_of(query.get("span", "")) else ""
     urls = ItemUrls(run.run_id, index, found.total != 1, query.get("show") == "all", order.text, span)
-    if step_id is None and query.get("panel") != "run":
-        step_id = default_step(found)
-    step = _selected(found, step_id)
+    account = found.account
+    has_failed = account is not None and account.kind not in (None, "cancelled")
+    if step_id is None and query.get("panel") != "run" and account is not None and has_failed:
+        # The screen opens at the cause of a failure.
+        step_id = account.cause
+    step = selected_step(found, step_id) if step_id is not None else None
+    if step_id is not None and step is None:
+        raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
     panel = await _panel_values(site, found, urls, step)
     if query.get("part") == "panel":
-        # Whoever selects another step has the rest of the page.
+        # The browser has the rest of the page already.
         return site.page(request, "panel", **panel)
     rows, more_rows, slowest = rows_of(found, step_id, order, shows_all=urls.shows_all)
     shown = [row.account.step_id for row in rows]
@@ -121,25 +122,16 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
     )
 
 
-def _selected(found: ItemReport, step_id: str | None) -> SelectedStep | None:
-    if step_id is None:
-        return None
-    step = selected_step(found, step_id)
-    if step is None:
-        raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
-    return step
-
-
 async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: SelectedStep | None) -> dict[str, Any]:
     run, item, given = found.report.run, found.item, found.report.given
     follower = site.followers.known(run.run_id)
-    inputs = given.inputs if given is not None else None
+    inputs = given.inputs if given is not None and given.inputs is not None else ()
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if found.total != 1:
         # Servers report items when the whole run has ended, and no times of them.
         follower = await site.followers.of(run.run_id)
-        known = follower.codes()[item.index : item.index + 1]
-        state = STATES[merged_codes([item], known, is_cancelled=status == "cancelled")[0]]
+        code = follower.codes()[item.index : item.index + 1]
+        state = STATES[merged_codes([item], code, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
         time = next((each for each in follower.item_times() if each.index == item.index), None)
@@ -155,8 +147,8 @@ async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: Sel
         "urls": urls,
         "given": given,
         "decoder_of": found.decoder_of,
-        "input": inputs[item.index] if inputs is not None and item.index < len(inputs) else None,
-        "is_input_known": inputs is not None and item.index < len(inputs),
+        "input": inputs[item.index] if item.index < len(inputs) else None,
+        "is_input_known": item.index < len(inputs),
         "account": found.account,
         "sub_runs": found.sub_runs,
         "lines": [line for line in found.lines if run.run_id in line.run_ids],

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from stepflow_client import InvalidArgumentError, NotFoundError
+from stepflow_client import InvalidArgumentError, NotFoundError, RunDetails
 from stepflow_client._command import QUERY_FIELDS, RunQuery, read_query
+from stepflow_client.progress import Progress
 
 from ...errors import Problem
 from ...output.tables import short_ids
 from ...params.query import checked_query
 from ...records.runs import STATUSES
-from ..finding import Found
-from ..listing import PAGE
-from ..run_rows import rows_of_runs
+from ..finding import SearchResult
+from ..listing import PAGE, rows_of_runs
 from ..security import first_path
-from ..site import Site, index_in, site_of
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from stepflow_client import RunDetails
-    from stepflow_client.history import HistoryEntry
-    from stepflow_client.progress import Progress
+from ..site import Site, index_in, query_text, site_of
 
 _MAX_FLOWS = 5
 _MAX_FOLLOWED = 8
@@ -40,10 +34,8 @@ async def home(request: Request) -> Response:
 def query_of(request: Request) -> RunQuery:
     """Return the query of the list of runs from the URL: that of `q`, and parameters for its fields."""
     words, fields = read_query(request.query_params.get("q", ""))
-    given = {
-        name: request.query_params[name].strip() for name in QUERY_FIELDS if request.query_params.get(name, "").strip()
-    }
-    return RunQuery(words, {**fields, **given})
+    parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
+    return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
 
 
 def number_of(request: Request, name: str, least: int = 1) -> int:
@@ -57,15 +49,15 @@ async def progress_of(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Pro
     They are followed.
     """
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
-    found = {run.run_id: (await site.followers.of(run.run_id)).numbers() for run in running}
-    return {run_id: numbers for run_id, numbers in found.items() if numbers is not None}
+    progress = {run.run_id: (await site.followers.of(run.run_id)).numbers() for run in running}
+    return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
 
 
 async def list_page(request: Request) -> Response:
     """Show runs, newest first."""
     site, query, page = site_of(request), query_of(request), number_of(request, "page")
     wrong = ""
-    found = Found()
+    found = SearchResult()
     try:
         # A time such as 1h stays as it is in the address.
         fields = checked_query(str(query)).fields
@@ -77,7 +69,8 @@ async def list_page(request: Request) -> Response:
     except (InvalidArgumentError, Problem) as error:
         runs, wrong = [], error.message
     opened = request.query_params.get("open", "")
-    entries = await run_in_threadpool(_recorded, site, runs[:PAGE])
+    recorded = await run_in_threadpool(lambda: {run.run_id: site.history.get(run.run_id) for run in runs[:PAGE]})
+    entries = {run_id: entry for run_id, entry in recorded.items() if entry is not None}
     # Somebody who looks for runs wants to see each of them.
     rows = rows_of_runs(runs[:PAGE], entries, opened, folds=not query.words)
     return site.page(
@@ -86,7 +79,7 @@ async def list_page(request: Request) -> Response:
         400 if wrong else 200,
         rows=rows,
         opened=opened,
-        errors=await site.finder.errors.first_lines(row.run for row in rows),
+        errors=await site.finder.first_errors(row.run for row in rows),
         short=short_ids([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
@@ -98,44 +91,26 @@ async def list_page(request: Request) -> Response:
         progress=await progress_of(site, runs),
         now=site.health.now,
         # What was found does not change by itself: searching again for each new run would cost too much.
-        live="/live" if query.words or wrong else f"/live/runs{_query(query)}",
+        live="/live" if query.words or wrong else f"/live/runs{query_text({'q': str(query)})}",
     )
-
-
-def _recorded(site: Site, runs: list[RunDetails]) -> dict[str, HistoryEntry]:
-    """Return the recorded entries of runs, by run id."""
-    found = {run.run_id: site.recorded(run.run_id) for run in runs}
-    return {run_id: entry for run_id, entry in found.items() if entry is not None}
 
 
 def _suggestions(query: RunQuery, runs: list[RunDetails]) -> list[str]:
     """Return what may be added to a query."""
     flows = list(dict.fromkeys(run.flow_name for run in runs if run.flow_name))[:_MAX_FLOWS]
-    fields = {
-        "status": STATUSES,
-        "flow": flows,
-        "since": ("1h", "today", "yesterday", "monday"),
-        "include": ["sub-runs"],
-    }
+    times = ("1h", "today", "yesterday", "monday")
+    fields = {"status": STATUSES, "flow": flows, "since": times, "include": ["sub-runs"]}
     new = ((name, value) for name, values in fields.items() if name not in query.fields for value in values)
     return [str(RunQuery((), {name: value})) for name, value in new]
 
 
 async def resolve_run_id(request: Request) -> Response:
-    """Redirect from the beginning of a run id to the run, or to the runs that it may be."""
-    from urllib.parse import quote, urlencode
-
-    beginning, rest = request.path_params["beginning"], request.path_params.get("rest")
-    found = await site_of(request).finder.runs_with_prefix(beginning)
-    if not found:
-        raise NotFoundError(f"no run's id begins with {beginning}", status_code=404)
-    if len(found) > 1:
-        return RedirectResponse(f"/runs?{urlencode({'q': beginning})}", status_code=303)
-    path = f"/runs/{found[0]}" if rest is None else f"/runs/{found[0]}/{quote(rest)}"
+    """Redirect from a prefix of a run id to the run, or to the runs that it matches."""
+    prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
+    run_ids = await site_of(request).finder.runs_with_prefix(prefix)
+    if not run_ids:
+        raise NotFoundError(f"no run's id begins with {prefix}", status_code=404)
+    if len(run_ids) > 1:
+        return RedirectResponse(f"/runs?{urlencode({'q': prefix})}", status_code=303)
+    path = f"/runs/{run_ids[0]}" if rest is None else f"/runs/{run_ids[0]}/{quote(rest)}"
     return RedirectResponse(f"{path}?{request.url.query}" if request.url.query else path, status_code=303)
-
-
-def _query(query: RunQuery) -> str:
-    from urllib.parse import urlencode
-
-    return f"?{urlencode({'q': str(query)})}" if query.fields else ""
