@@ -45,7 +45,7 @@ def command(tmp_path: Path, server: DurableServer) -> Stepflow:
     folder.mkdir()
     home.mkdir()
     (folder / "flow.yaml").write_text(FLOW)
-    write_inputs(folder / "in.jsonl", 500)
+    write_inputs(folder / "in.jsonl", 200)
     made = Stepflow(folder, home)
     made.environment["STEPFLOW_URL"] = server.url
     return made
@@ -66,9 +66,9 @@ RUN = ("batch", "flow.yaml", "in.jsonl", "--output", "out.jsonl")
 def test_each_input_gets_a_line(command: Stepflow) -> None:
     done = command(*RUN)
     assert done.code == 0, done
-    assert "500 inputs done, 0 failed" in done.stderr
+    assert "200 inputs done, 0 failed" in done.stderr
     found = records(command)
-    assert [(each["index"], each["key"], each["output"]) for each in found] == [(n, f"d{n}", n) for n in range(500)]
+    assert [(each["index"], each["key"], each["output"]) for each in found] == [(n, f"d{n}", n) for n in range(200)]
     assert all(each["status"] == "completed" and each["run_id"] for each in found)
 
 
@@ -193,7 +193,7 @@ def test_a_run_of_one_input_names_batch(command: Stepflow) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals) -> None:
-    write_inputs(command.folder / "in.jsonl", 2000)
+    write_inputs(command.folder / "in.jsonl", 1000)
     line = [str(STEPFLOW), *RUN]
     journal = command.folder / "out.jsonl.journal"
     for turn in range(2):
@@ -215,7 +215,7 @@ def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals
             assert "run the same command with --resume" in said
     done = command(*RUN, "--resume")
     assert done.code == 0, done
-    assert [each["output"] for each in records(command)] == list(range(2000))
+    assert [each["output"] for each in records(command)] == list(range(1000))
 
 
 def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command: Stepflow) -> None:
@@ -241,22 +241,22 @@ def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command:
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "json", "yaml", "parquet"])
 def test_failed_inputs_are_run_again(command: Stepflow, ending: str) -> None:
-    lines = [f'{{"n": {number}, "id": "d{number}"}}' for number in range(200)]
+    lines = [f'{{"n": {number}, "id": "d{number}"}}' for number in range(60)]
     bad = [*lines]
-    bad[7], bad[150] = '{"n": oops', "[]]"
+    bad[7], bad[50] = '{"n": oops', "[]]"
     (command.folder / "in.jsonl").write_text("\n".join(bad))
     run = ("batch", "flow.yaml", "in.jsonl", "--output", f"out.{ending}")
     first = command(*run)
-    assert (first.code, "2 of 200 inputs did not succeed" in first.stderr) == (1, True), first
+    assert (first.code, "2 of 60 inputs did not succeed" in first.stderr) == (1, True), first
     before = {each["index"]: each for each in written(command, f"out.{ending}")}
-    assert [n for n, each in before.items() if each["status"] != "completed"] == [7, 150]
+    assert [n for n, each in before.items() if each["status"] != "completed"] == [7, 50]
     (command.folder / "in.jsonl").write_text("\n".join(lines))
     done = command(*run, "--retry-failed")
     assert (done.code, "2 inputs done, 0 failed" in done.stderr) == (0, True), done
     after = {each["index"]: each for each in written(command, f"out.{ending}")}
-    assert len(after) == 200
-    assert all(after[n] == before[n] for n in range(200) if n not in (7, 150))
-    assert [after[n]["output"] for n in (7, 150)] == [7, 150]
+    assert len(after) == 60
+    assert all(after[n] == before[n] for n in range(60) if n not in (7, 50))
+    assert [after[n]["output"] for n in (7, 50)] == [7, 50]
     # What went before the retry cannot be gone on with, and no file of it is left.
     assert {path.name for path in command.folder.iterdir()} == {"flow.yaml", "in.jsonl", f"out.{ending}"}
     nothing = command(*run, "--retry-failed")
@@ -403,16 +403,16 @@ def test_parquet_in_and_out(command: Stepflow) -> None:
             "deep": {"list": [number, None], "at": datetime(2026, 1, 2, 3, 4, 5)},
             "json": '{"a": [1]}',
         }
-        for number in range(700)
+        for number in range(150)
     ]
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), command.folder / "in.parquet", row_group_size=100)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), command.folder / "in.parquet", row_group_size=50)
     (command.folder / "flow.yaml").write_text(
         "schemas: {properties: {input: {properties: {json: {type: object}}}}}\nsteps: []\noutput: {$input: $}\n"
     )
     done = command("batch", "flow.yaml", "in.parquet", "--output", "out.parquet")
     assert done.code == 0, done
     found = written(command, "out.parquet")
-    assert [each["key"] for each in found] == [f"d{number}" for number in range(700)]
+    assert [each["key"] for each in found] == [f"d{number}" for number in range(150)]
     assert found[4]["output"] == {
         "id": "d4",
         "n": 4,

@@ -88,15 +88,23 @@ def command_of(line: str, stepflow: Stepflow) -> str:
 
 
 LASTING = ("stepflow serve", "stepflow ui")
-RUNNABLE = [(page, line) for page, lines in EXAMPLES.items() for line in lines if not line.startswith(LASTING)]
+RUNNABLE = {page: [line for line in lines if not line.startswith(LASTING)] for page, lines in EXAMPLES.items()}
 
 
-@pytest.mark.parametrize(("page", "line"), RUNNABLE, ids=[line for _, line in RUNNABLE])
-def test_an_example_runs(page: str, line: str, prepared: Stepflow, long: Start) -> None:
-    if page == "runs cancel":
-        prepared.environment |= {"RUN": long(), "OTHER": long()}
-    if page.startswith(("history", "runs eval", "runs save")):
-        prepared("run", "hello.yaml", "--input-json", '{"name": "ada"}')
+@pytest.mark.parametrize("page", [page for page, lines in RUNNABLE.items() if lines])
+def test_the_examples_run(page: str, prepared: Stepflow, start: Start, long: Start) -> None:
+    """One after the other, in the folder of somebody who reads the page."""
+    for line in RUNNABLE[page]:
+        if page == "runs cancel":
+            prepared.environment |= {"RUN": long(), "OTHER": long()}
+        if page == "runs delete":
+            prepared.environment |= {each: start("hello.yaml", [{"name": each}]) for each in ("RUN", "OTHER")}
+        if page.startswith(("history", "runs eval", "runs save")):
+            prepared("run", "hello.yaml", "--input-json", '{"name": "ada"}')
+        run_example(page, line, prepared)
+
+
+def run_example(page: str, line: str, prepared: Stepflow) -> None:
     environment = {"STEPFLOW_URL": "", "STEPFLOW_PROFILE": ""} if line.startswith("stepflow config") else {}
     command = command_of(line, prepared)
     # A shell would do no more with such a line, and start Python anew.
