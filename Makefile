@@ -104,13 +104,13 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http $(addprefix tests/unit/transport/,test_httpx_bridge.py test_hung_servers.py)
 
-# What is the same in any event loop: the callers of the races send by blocking calls, and the others test what is made
-# of responses that have arrived.
-ON_ANY_LOOP := $(addprefix --ignore tests/server/,test_idempotency_races.py test_labels.py test_recorded_runs.py \
-  test_rerun.py test_reuse.py test_run_accounts.py test_step_times.py test_tools.py test_typed_outputs.py)
+# What depends on the event loop: connections, deadlines, processes, and calls at once. Other tests of the server look at
+# what is made of responses that have arrived.
+ON_EVENT_LOOP := tests/server/faults $(addprefix tests/server/test_,batches.py deadlines.py falsely_given_up.py handles.py \
+  lost_runs.py operations.py processes.py progress.py restart.py runtime.py stream_timeouts.py web.py wrong_server.py)
 
 test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
-	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) tests/server $(ON_ANY_LOOP) --loop uvloop -m "not exhaustive"
+	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) $(ON_EVENT_LOOP) --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
 AXE := .build/axe

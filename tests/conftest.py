@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -116,16 +116,27 @@ def _file(item: pytest.Item) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = _in_order(items)
     if config.getoption("--loop") != "asyncio":
-        # All other tests would only be repeated.
-        config.hook.pytest_deselected(items=[item for item in items if not _uses_an_event_loop(item)])
-        items[:] = filter(_uses_an_event_loop, items)
+        _deselect(config, items, lambda item: not _uses_an_event_loop(item))
+    if config.getoption("--servers") == "older":
+        # The blocking client is generated from the other one, and both are tested on the newest release.
+        _deselect(config, items, lambda item: not {"sync", "SyncStepflowClient"}.isdisjoint(_values(item)))
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], is_repeated: Callable[[pytest.Item], bool]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if is_repeated(item)])
+    items[:] = [item for item in items if not is_repeated(item)]
+
+
+def _values(item: pytest.Item) -> set[str]:
+    """Return the texts among the parameters of a test."""
+    called = getattr(item, "callspec", None)
+    return {value for value in called.params.values() if isinstance(value, str)} if called else set()
 
 
 def _uses_an_event_loop(item: pytest.Item) -> bool:
     """Return whether a test runs in the event loop of the option `--loop`: not the tests of the blocking client."""
     assert isinstance(item, pytest.Function)
-    called = getattr(item, "callspec", None)
-    values = {value for value in called.params.values() if isinstance(value, str)} if called else set()
+    values = _values(item)
     code = item.function.__code__
     return "sync" not in values and (
         inspect.iscoroutinefunction(item.function)
