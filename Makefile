@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive mutants test-faults test-uvloop test-environments test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive mutants test-faults test-uvloop test-environments test-drill test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,8 +138,14 @@ test-pages: $(PAGES)/.stamp docs ## Look at pictures, reports, a notebook and `s
 test-editors: $(ENV) ## Use the language server from Neovim and Emacs (Debian: apt-get install neovim emacs-nox)
 	$(BIN)/python -m pytest tests/editors
 
+DRILL := tests/environments/test_drill.py
+
 test-environments: $(ENV) ## Run flows inside of web servers, notebooks and process pools
-	$(BIN)/python -m pytest tests/environments $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/environments --ignore $(DRILL) $(PYTEST_OPTIONS)
+
+# It needs the machine for itself.
+test-drill: $(ENV) ## Kill workers and servers of the application in examples/support_desk while 200 users use it
+	$(BIN)/python -m pytest $(DRILL) $(PYTEST_OPTIONS)
 
 test-frameworks: $(ENV) ## Run the batches of docs/guides/batches.md in Spark and Ray Data (needs Java; installs 1 GB)
 	$(BIN)/python -m pytest tests/frameworks

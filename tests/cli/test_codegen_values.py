@@ -77,11 +77,11 @@ def test_there_are_enough_schemas() -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "part"), PARTS)
-def test_a_thousand_values_survive(name: str, part: str) -> None:
+def test_many_values_survive(name: str, part: str) -> None:
     kind = TypeAdapter(getattr(written(), type_name(name, part)))
     schema = schema_of(name, part)
     validator = validator_of(schema)
-    for value in itertools.islice(valid_values(schema, name + part), 1000):
+    for value in itertools.islice(valid_values(schema, name + part), 200):
         model = kind.validate_python(value)
         sent = check_json(model, "value")
         assert kind.validate_json(json.dumps(sent)) == model
