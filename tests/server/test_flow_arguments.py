@@ -182,6 +182,7 @@ def others(worker_runtime: StepflowRuntime, tmp_path_factory: pytest.TempPathFac
     }
 
 
+@pytest.mark.parametrize("caller", ["async", "sync"], indirect=True)
 @pytest.mark.parametrize("method", [*WITH_IDS, *WITHOUT_IDS])
 async def test_a_flow_is_a_flow_for_every_method(caller: Any, flows: dict[str, Any], method: Any) -> None:
     found: dict[str, Any] = {}
@@ -195,6 +196,7 @@ async def test_a_flow_is_a_flow_for_every_method(caller: Any, flows: dict[str, A
     }
 
 
+@pytest.mark.parametrize("caller", ["async", "runtime"], indirect=True)
 @pytest.mark.parametrize("method", [*WITH_IDS, *WITHOUT_IDS])
 async def test_anything_else_is_refused_by_every_method(caller: Any, others: dict[str, Any], method: Any) -> None:
     found: dict[str, Any] = {}

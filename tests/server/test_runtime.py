@@ -603,14 +603,14 @@ def test_a_handler_that_fails_does_not_leave_a_second_server_of_a_store_behind(
         assert second.is_alive
 
 
-def test_ten_megabytes_of_logs_do_not_stop_the_server(bad_handler: logging.Handler) -> None:
+def test_megabytes_of_logs_do_not_stop_the_server(bad_handler: logging.Handler) -> None:
     log_config = LogConfig(level="trace", buffer_lines=10)
     with StepflowRuntime.start(log_config=log_config) as runtime:
         assert runtime.pid is not None
         server = psutil.Process(runtime.pid)
         written = 0
-        while written < 10_000_000:
-            run_flow(runtime.url, times=100)
+        while written < 2_000_000:
+            run_flow(runtime.url, times=25)
             written = server.io_counters().write_chars
         assert "Ada" in json.dumps(run_flow(runtime.url))
         assert len(runtime.get_recent_logs()) == 10

@@ -134,9 +134,9 @@ def test_no_default_makes_a_check_hang(editor: Editor) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [
-    ("large.yaml", "output: 1\nsteps:\n" + "- {id: a, component: /builtin/noop}\n" * 300_000),
-    ("large.json", json.dumps({"steps": [{"id": "a", "component": "/builtin/noop"}] * 200_000, "output": 1})),
-    ("stepflow-config.yml", "plugins:\n" + "  a: {type: builtin}\n" * 500_000),
+    ("large.yaml", "output: 1\nsteps:\n" + "- {id: a, component: /builtin/noop}\n" * 40_000),
+    ("large.json", json.dumps({"steps": [{"id": "a", "component": "/builtin/noop"}] * 30_000, "output": 1})),
+    ("stepflow-config.yml", "plugins:\n" + "  a: {type: builtin}\n" * 60_000),
 ])  # fmt: skip
 def test_a_large_document_has_one_diagnostic(editor: Editor, name: str, text: str) -> None:
     editor.open(name, text)
@@ -146,7 +146,7 @@ def test_a_large_document_has_one_diagnostic(editor: Editor, name: str, text: st
     assert editor.about("documentSymbol", name) == []
     editor.replace(name, "output: 1\nsteps: []\n")
     assert "too-large" not in editor.rules(name)
-    editor.replace(name, "no: flow\n" + "- x\n" * 500_000)
+    editor.replace(name, "no: flow\n" + "- x\n" * 300_000)
     assert editor.about("documentSymbol", name) == []
 
 
@@ -307,17 +307,17 @@ def test_other_commands_do_not_load_it(stepflow: Stepflow) -> None:
 
 
 def test_a_large_flow_is_completed_while_it_is_checked(editor: Editor) -> None:
-    """Completions do not wait for the check of 1,000 steps, and know steps that were there before."""
+    """Completions do not wait for the check of 400 steps, and know steps that were there before."""
     steps = "".join(
         f"  - id: step{i}\n    component: /builtin/noop\n    input: {{x: {{$step: step{max(i - 1, 0)}}}}}\n"
-        for i in range(1000)
+        for i in range(400)
     )
-    text = f"name: large\ndescription: x\nsteps:\n{steps}output: {{$step: step999}}\n"
+    text = f"name: large\ndescription: x\nsteps:\n{steps}output: {{$step: step399}}\n"
     editor.open("large.yaml", text)
     editor.diagnostics("large.yaml")
-    start = text.rindex("$step: step998") + len("$step: ")
-    for typed in ("s", "st", "ste", "step99", "step9"):
-        editor.edit("large.yaml", start, start + len("step998"), typed)
-        assert "step997" in editor.labels("large.yaml", start + len(typed))
-        editor.edit("large.yaml", start, start + len(typed), "step998")
+    start = text.rindex("$step: step398") + len("$step: ")
+    for typed in ("s", "st", "ste", "step39", "step3"):
+        editor.edit("large.yaml", start, start + len("step398"), typed)
+        assert "step397" in editor.labels("large.yaml", start + len(typed))
+        editor.edit("large.yaml", start, start + len(typed), "step398")
     assert editor.rules("large.yaml") == ["self-reference"]

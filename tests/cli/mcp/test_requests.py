@@ -209,14 +209,14 @@ async def test_a_server_that_is_gone_is_an_answer(tmp_path: Path, url: str, mode
 
 
 @pytest.mark.exhaustive
-async def test_ten_thousand_calls_start_no_run_twice_and_none_that_is_not_answered(
+async def test_thousands_of_calls_start_no_run_twice_and_none_that_is_not_answered(
     url: str, folder: Path, recorded: Recorded
 ) -> None:
     done: list[str] = []
     refused: list[str] = []
 
     async def calls(client: Client, worker: int) -> None:
-        for number in range(250):
+        for number in range(50):
             result = await client.call_tool("greet", {"who": f"{worker}-{number}"})
             if result.is_error:
                 refused.append(text_of(result))
@@ -227,7 +227,7 @@ async def test_ten_thousand_calls_start_no_run_twice_and_none_that_is_not_answer
     async with agent(url, folder) as client, anyio.create_task_group() as group:
         for worker in range(40):
             group.start_soon(calls, client, worker)
-    assert len(done) + len(refused) == 10_000
+    assert len(done) + len(refused) == 2_000
     assert len(set(done)) == len(done) >= 20
     assert all("too many calls" in text or "runs are in progress" in text for text in refused)
     assert {entry.run_id for entry in recorded()} == set(done)
