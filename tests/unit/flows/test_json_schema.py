@@ -252,3 +252,16 @@ def test_what_is_beyond_a_limit(value: Any, schema: Any, words: str) -> None:
 )
 def test_what_is_within_its_limits(value: Any, schema: Any) -> None:
     assert said(value, schema) == []
+
+
+def test_alternatives_are_listed() -> None:
+    card = {"type": "object", "properties": {"kind": {"const": "card"}, "number": {"type": "string"}}}
+    iban = {"type": "object", "properties": {"kind": {"const": "iban"}, "iban": {"type": "string"}}}
+    method = {"oneOf": [{**each, "additionalProperties": False} for each in (card, iban)]}
+    (found,) = mismatches({"method": {"kind": "iban", "number": "1"}}, {"properties": {"method": method}}, {})
+    assert found.hint == (
+        "write one of: object with kind ('card'), number (string); object with kind ('iban'), iban (string)"
+    )
+    (found,) = mismatches({}, {"properties": {"method": method}, "required": ["method"]}, {})
+    assert found.hint is not None
+    assert found.hint.endswith("(object with kind ('iban'), iban (string))")

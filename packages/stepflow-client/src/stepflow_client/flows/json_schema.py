@@ -342,6 +342,9 @@ def schema_text(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
     choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(choices, list):
         return " or ".join(map(shown, choices[:_MAX_CHOICES])) + (" or ..." if len(choices) > _MAX_CHOICES else "")
+    forms = schema.get("anyOf") or schema.get("oneOf")
+    if isinstance(forms, list) and "properties" not in schema:
+        return _forms_text(forms, defs, depth + 1)
     parts = [" or ".join(map(str, type_names(schema)))]
     if parts == ["array"] and (items := schema_text(list_schemas(schema)[1], defs, depth + 1)):
         parts = [f"array of {items}" if " " not in items else f"array of ({items})"]
@@ -352,6 +355,11 @@ def schema_text(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
     if isinstance(schema.get("pattern"), str):
         parts.append(f"matching {cut(schema['pattern'], _MAX_TEXT)}")
     return ", ".join(filter(None, parts))
+
+
+def _forms_text(forms: Sequence[Any], defs: Mapping[str, Any], depth: int) -> str:
+    texts = [text for each in forms[:_MAX_CHOICES] if (text := schema_text(each, defs, depth))]
+    return " or ".join(f"({text})" if " " in text and len(texts) > 1 else text for text in texts)
 
 
 def fields_text(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
@@ -478,7 +486,9 @@ def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     if len(near) == 1:
         return near[0]
     reasons = "; ".join(dict.fromkeys(each[0].message for each in near or found))
-    return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _MAX_TEXT))]
+    texts = dict.fromkeys(filter(None, map(check.validator.text, parts[:_MAX_CHOICES])))
+    hint = f"write one of: {cut('; '.join(texts), _MAX_HINT)}" if texts else None
+    return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _MAX_TEXT), hint)]
 
 
 def _has_type(value: Any, schema: Any, defs: Mapping[str, Any]) -> bool:
