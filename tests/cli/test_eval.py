@@ -154,6 +154,11 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     assert "exact.category of v2 is not worse than baseline  failed" in worse.stdout
     assert "Changes are from baseline" in worse.stdout
     assert stepflow("eval", "now", "--baseline", "main", "--tolerance", "exact.category=0.9").code == 0
+    trend = stepflow("eval", ".", "--output", "trend.html")
+    assert trend.stdout.splitlines()[0].split()[:3] == ["SCORE", "VARIANT", "EVALUATION"]
+    assert trend.stdout.splitlines()[1].split()[:3] == ["exact.category", "flow", "main"]
+    assert "exact.category" in (stepflow.folder / "trend.html").read_text()
+    assert [each["name"] for each in json.loads(stepflow("eval", ".", "-o", "json").stdout)] == ["main", "now"]
     error = json.loads(stepflow("eval", "now", "--baseline", "main", "-o", "json").stderr)
     assert (error["kind"], error["exit_code"]) == ("evaluation_failed", 1)
 
@@ -313,12 +318,12 @@ def test_runs_of_the_history_are_the_cases(stepflow: Stepflow) -> None:
         assert stepflow("run", "ticket.yaml", *words).code == 0
 
     def read(query: str) -> Done:
-        return stepflow("eval", "ticket.yaml", "--cases", f"history:{query}", "--variant", "v2:v2.yaml", "-o", "json")
+        return stepflow("eval", "ticket.yaml", "--cases", f"history:{query}", "--variant", "v2=v2.yaml", "-o", "json")
 
     chosen = read("customer=42 since:2h")
     assert chosen.code == 0, chosen
-    (scored,) = [each for each in json.loads(chosen.stdout)["scores"] if each["score"] == "exact"]
-    assert (scored["count"], scored["mean"]) == (2, 0.5)
+    (scored,) = [each for each in json.loads(chosen.stdout)["means"] if each["score"] == "exact"]
+    assert (scored["cases"], scored["mean"]) == (2, 0.5)
     assert "finds no completed runs" in read("until:yesterday").stderr
     assert "last-friday" in read("since:last-friday").stderr
     assert "status:done is not a status" in read("status:done").stderr

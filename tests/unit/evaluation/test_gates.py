@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.evaluations.limits import judge
+from stepflow_cli.evaluations.report import check_gates, gates_text
+from stepflow_cli.output.view import Output
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
 from stepflow_client.evaluation.gates import Demands, Limit, gates_of
 
@@ -113,7 +114,7 @@ def test_all_say_the_same(situation: str) -> None:
     for each, said in zip(failed, failures, strict=True):
         assert said in each.message
     with pytest.raises(Problem) if failures else nullcontext() as caught:
-        judge(gates)
+        check_gates(gates)
     if caught is not None:
         assert caught.value.exit_code == 1
         assert caught.value.message == "; ".join(each.message for each in failed)
@@ -124,6 +125,12 @@ def test_all_say_the_same(situation: str) -> None:
     for each in gates:
         assert [child.tag for child in cases[each.condition]] == [marks[each.outcome]]
     assert sum(int(suite.attrib["failures"]) for suite in suites) == len(failures)
+    table = gates_text(gates, Output()).splitlines()
+    # Without a demand, only the gate that items completed is left, and no table.
+    assert len(table) == (len(gates) + 2 if len(gates) > len(found.variants) else 0)
+    for line, each in zip(table[2:], gates, strict=bool(table)):
+        assert line.split("  ")[0] == each.condition
+        assert f"  {each.outcome} " in line
     page = found.to_html(gates=gates)
     gates_of_page = page.partition("<h2>Gates")[2].partition("<h2>")[0]
     assert gates_of_page.count('<b class="status failed">failed</b>') == len(failures)

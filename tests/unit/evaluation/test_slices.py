@@ -38,6 +38,9 @@ def test_a_variant_is_worse_in_one_language_only() -> None:
     found = {each.value: each for each in report().slice_scores("language") if each.variant == "new"}
     assert {value: each.verdict for value, each in found.items()} == {"L0": "worse", "L1": "equal", "L2": "equal"}
     assert (found["L0"].cases, found["L0"].mean, found["L0"].change) == (40, 0.0, -0.8)
+    page = report().to_html(slices=report().slice_scores("language")).partition("<h2>Slices")[2].partition("<h2>")[0]
+    assert page.count("<tr") == 1 + 2 * 3
+    assert page.count('<b class="status failed">worse</b>') == 1
 
 
 def test_cases_are_sliced_by_tags_and_by_fields_of_the_input() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client._data.secrets import Secrets
-from stepflow_client.evaluation import EvaluationCase, EvaluationReport
+from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
 from stepflow_client.evaluation.item_records import Block, Scored, ended_block
 from stepflow_client.evaluation.store import EvaluationStore
 from stepflow_client.evaluation.stored_items import TemporaryFolder
@@ -38,6 +38,22 @@ def ended(*numbers: int, variant: int = 0, **more: Any) -> Block:
 
 def scored(number: int, *values: Any, key: str = "k") -> Scored:
     return Scored(0, number, len(values), key, {"score": values}, {})
+
+
+def test_several_evaluations_are_a_trend(tmp_path: Path) -> None:
+    for day, value in ((2, 0.5), (1, 0.25), (3, 1.0)):
+        with begun(tmp_path / f"day{day}", began=f"2026-11-0{day}T12:00:00+00:00") as store:
+            store.add([ended(*range(450))])
+            store.add_scores(scored(0, *[value] * 10))
+    points = trend(tmp_path)
+    assert [(each.name, each.mean, each.cases) for each in points] == [
+        ("day1", 0.25, 10),
+        ("day2", 0.5, 10),
+        ("day3", 1.0, 10),
+    ]
+    assert [each.name for each in trend(tmp_path, limit=2)] == ["day2", "day3"]
+    with pytest.raises(InvalidArgumentError, match="has an evaluation"):
+        trend(tmp_path / "day1")
 
 
 def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
@@ -131,14 +147,14 @@ def test_a_damaged_row_is_an_error(tmp_path: Path) -> None:
     with begun(tmp_path / "eval") as store:
         store.add([ended(0)])
     with closing(sqlite3.connect(tmp_path / "eval" / "evaluation.db", isolation_level=None)) as file:
-        file.execute("UPDATE items SET told = '{'")
+        file.execute("UPDATE items SET details = '{'")
     with pytest.raises(JournalError, match="damaged"):
         EvaluationReport.load(tmp_path / "eval")
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     with begun(tmp_path / "eval") as store:
-        store.tell(version=2)
+        store.set_values(version=2)
     with pytest.raises(JournalError, match="version 2"):
         EvaluationStore(tmp_path / "eval")
 

@@ -113,7 +113,7 @@ _results = (
 
 
 @click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
-@grouped("asked", _evaluation, *_cases, *_what, *_results)
+@grouped("options", _evaluation, *_cases, *_what, *_results)
 @_JUDGEMENT.option(
     "--fail-below SCORE=NUMBER",
     "Fail if the mean of a score is below this; above it, if low values are good: failed=0.01. Repeatable; "
@@ -131,7 +131,7 @@ _results = (
 @server_options(default="embedded", reads_project=True)
 @formatted_output(html="html", junit="junit")
 def command(
-    asked: Evaluation,
+    options: Evaluation,
     below: tuple[str, ...],
     tolerances: tuple[str, ...],
     strict: bool,
@@ -140,7 +140,8 @@ def command(
 ) -> None:
     """FLOW is run on all cases with each variant, and what it returns is scored. The table has the mean of each score
     with its 95% interval, and the change from the first variant; the verdict is 'unclear' where it may be chance. FLOW
-    may also be the folder of an earlier evaluation, which is shown again.
+    may also be the folder of an earlier evaluation, which is shown again, or a folder of several: the table then has
+    each score of the last 10 (or --limit N), the oldest first.
 
     The exit code is 1 if a score is below --fail-below, worse than --baseline, or if all items of a variant failed.
     Times are not compared with --baseline: they were measured at another time.
@@ -155,7 +156,7 @@ def command(
     """
     from stepflow_client.evaluation.gates import Demands
 
-    from ..evaluations.execute import evaluated
+    from ..evaluations.execute import run_command
 
     limits = read_limits(below, "--fail-below"), read_limits(tolerances, "--tolerance", needs_score=False)
-    evaluated(asked, Demands(*limits, strict=strict), server, output)
+    run_command(options, Demands(*limits, strict=strict), server, output)

@@ -1,14 +1,14 @@
-"""What a command line demands of the scores: limits, and no regression from an earlier evaluation."""
+"""The numbers of `--fail-below`, `--tolerance` and `--worst`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import Problem, nearest, usage
+from ..errors import nearest, usage
 
 if TYPE_CHECKING:
-    from stepflow_client.evaluation.gates import Demands, Gate, Limit
+    from stepflow_client.evaluation.gates import Demands, Limit
 
 FAILED = "failed"
 """The share of items that did not complete: every evaluation has it."""
@@ -75,14 +75,3 @@ def check_demands(demands: Demands, scores: Iterable[str], variants: Iterable[st
             if each.variant is not None and each.variant not in there:
                 hint = nearest(each.variant, there) or f"the variants are {', '.join(there)}"
                 raise usage(f"{option}: there is no variant {each.variant}", hint)
-
-
-def judge(gates: Iterable[Gate]) -> None:
-    """Raise if a gate fails.
-
-    Raises:
-        Problem: If so; the message has all that is wrong.
-    """
-    found = [each.message for each in gates if each.outcome == "failed"]
-    if found:
-        raise Problem("; ".join(found), kind="evaluation_failed")

@@ -1,4 +1,4 @@
-"""What `stepflow eval` is asked to do."""
+"""The options of `stepflow eval`, and which of them contradict each other."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ..inputs.values import Values
 if TYPE_CHECKING:
     from stepflow_client.evaluation.gates import Limit
 
+_WHERE = "the folder of an evaluation is the one that --output has named"
 _HISTORY = "history:"
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
-"""What is written into a file, by its ending."""
+"""What is written into a file, by its extension."""
 
 
 class Files(NamedTuple):
-    """What `--output` names: a folder, and files by what is written into them."""
+    """The paths of `--output`."""
 
     folder: str | None = None
     """The folder that keeps the evaluation."""
@@ -32,7 +33,7 @@ class Evaluation(NamedTuple):
     """The options of an evaluation."""
 
     flow: str
-    """The flow, or the folder of an earlier evaluation."""
+    """The flow, the folder of an earlier evaluation, or a folder of several."""
     cases: str | None
     cases_format: str | None
     expected: str
@@ -60,9 +61,14 @@ class Evaluation(NamedTuple):
         return self.cases.removeprefix(_HISTORY).strip() if self.cases is not None and is_query else None
 
     @property
-    def only_shows(self) -> bool:
-        """Whether an evaluation is shown that has been made before."""
-        return is_folder_of_evaluation(self.flow)
+    def is_stored(self) -> bool:
+        """Whether FLOW is an earlier evaluation."""
+        return is_evaluation(self.flow)
+
+    @property
+    def is_trend(self) -> bool:
+        """Whether FLOW is a folder with several evaluations."""
+        return os.path.isdir(self.flow) and any(map(is_evaluation, Path(self.flow).iterdir()))
 
     def check_options(self) -> None:
         """Raise if options contradict each other, or a folder cannot be used, before anything runs.
@@ -70,34 +76,33 @@ class Evaluation(NamedTuple):
         Raises:
             Problem: If so.
         """
+        from ..output.view import Output
+
         if self.resume and self.files.folder is None:
             raise usage("--resume needs --output FOLDER: it continues the evaluation in it")
         if any(kind == "cases" for kind, _ in self.files.reports) and self.worst is None:
             raise usage("a file of cases keeps the worst ones: --output FILE.jsonl needs --worst N")
-        if self.baseline is not None and not is_folder_of_evaluation(self.baseline):
+        if self.baseline is not None and not is_evaluation(self.baseline):
             raise usage(f"--baseline {self.baseline}: there is no evaluation in this folder", _WHERE)
-        if self.only_shows:
-            self._check_shown()
-        elif os.path.isdir(self.flow):
-            raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
-        elif self.files.folder is not None:
-            self._check_folder(self.files.folder)
-        _check_targets(self.files.reports)
-
-    def _check_shown(self) -> None:
-        given = {
-            "--cases": self.cases,
-            "--variant": self.variants,
-            "--score": self.scores,
-            "--resume": self.resume,
-            "--output FOLDER": self.files.folder,
-        }
-        for name, value in given.items():
-            if value:
+        if self.is_stored or self.is_trend:
+            unused = {
+                "--cases": self.cases,
+                "--variant": self.variants,
+                "--score": self.scores,
+                "--resume": self.resume,
+                "--output FOLDER": self.files.folder,
+            }
+            for name in (name for name, value in unused.items() if value):
                 raise usage(
                     f"{self.flow} is an evaluation that is shown again: {name} has no use here",
                     "to continue it, give the same command as before with --resume",
                 )
+        elif os.path.isdir(self.flow):
+            raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
+        elif self.files.folder is not None:
+            self._check_folder(self.files.folder)
+        for _, path in self.files.reports:
+            Output(path=path).check()
 
     def _check_folder(self, folder: str) -> None:
         if os.path.lexists(folder) and not os.path.isdir(folder):
@@ -105,9 +110,14 @@ class Evaluation(NamedTuple):
                 f"--output {folder} is a file, not a folder",
                 "a file of the report ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)",
             )
-        if is_folder_of_evaluation(folder):
+        if is_evaluation(folder):
             if not _has_begun(folder):
-                _remove_unused(folder)
+                # Its flow or its cases were wrong.
+                for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
+                    path.unlink()
+                with suppress(OSError):
+                    # Fails if the folder has other files.
+                    Path(folder, "runs").rmdir()
             elif not self.resume:
                 raise usage(
                     f"{folder} has an evaluation already",
@@ -117,11 +127,8 @@ class Evaluation(NamedTuple):
             raise usage(f"{folder} is not empty, and has no evaluation", "name a new folder")
 
 
-_WHERE = "the folder of an evaluation is the one that --output has named"
-
-
-def is_folder_of_evaluation(path: str) -> bool:
-    """Return whether a folder keeps an evaluation."""
+def is_evaluation(path: str | Path) -> bool:
+    """Return whether a path is the folder of an evaluation."""
     if not os.path.isdir(path):
         return False
     from stepflow_client.evaluation.store import EvaluationStore
@@ -130,7 +137,7 @@ def is_folder_of_evaluation(path: str) -> bool:
 
 
 def _has_begun(folder: str) -> bool:
-    """Return whether the evaluation in a folder has started a run; otherwise its flow or its cases were wrong."""
+    """Return whether the evaluation in a folder has started a run."""
     from stepflow_client._command import Journal
     from stepflow_client.evaluation.store import EvaluationStore
 
@@ -144,17 +151,8 @@ def _has_begun(folder: str) -> bool:
     return False
 
 
-def _remove_unused(folder: str) -> None:
-    """Remove the files of an evaluation that has started no run."""
-    for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
-        path.unlink()
-    with suppress(OSError):
-        # Unless it has files of others.
-        Path(folder, "runs").rmdir()
-
-
 def files_of(paths: Iterable[str]) -> Files:
-    """Return what the values of `--output` name.
+    """Return the folder and the files that the values of `--output` name.
 
     Raises:
         Problem: If there are two folders.
@@ -169,10 +167,3 @@ def files_of(paths: Iterable[str]) -> Files:
     if len(folders) > 1:
         raise usage(f"--output names two folders: {folders[0]} and {folders[1]}")
     return Files(next(iter(folders), None), reports)
-
-
-def _check_targets(reports: Iterable[tuple[str, str]]) -> None:
-    from ..output.view import Output
-
-    for _, path in reports:
-        Output(path=path).check()

@@ -8,12 +8,12 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import printable
+from ..errors import Problem, printable
 from ..inputs.files import write_bytes
 from ..output.color import is_terminal
 from ..output.columns import Column, View, columns
@@ -23,10 +23,11 @@ from .variants import flow_files
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, SliceScore, WorstCase
-    from stepflow_client.evaluation.gates import Gate, Limit
+    from stepflow_client.evaluation.gates import Demands, Gate
 
-    from .options import Evaluation, Files
+    from .options import Evaluation
 
+_INTERVAL = Column("interval", title="95% INTERVAL", kind="words", optional=True)
 _SCORES = View(
     columns=(
         *columns("score:words", "variant:words", "mean:number", "change:number"),
@@ -37,23 +38,8 @@ _SCORES = View(
     ),
     name="score",
 )
-_ONE = View(
-    columns=(*_SCORES.columns[:3], Column("interval", title="95% INTERVAL", kind="words", optional=True)), name="score"
-)
+_SINGLE = View(columns=(*_SCORES.columns[:3], _INTERVAL), name="score")
 """The table of a single variant, which has no changes."""
-_ROW = (
-    "score",
-    "variant",
-    "mean",
-    "interval",
-    "change",
-    "change_interval",
-    "cases",
-    "better",
-    "equal",
-    "worse",
-    "verdict",
-)
 _WORST = View(
     columns=(
         Column("case"),
@@ -67,14 +53,22 @@ _GATES = View(columns=columns("condition:words=GATE", "outcome:status", "message
 _SLICES = View(
     columns=(
         *columns("value:words=SLICE", "score:words", "variant:words", "cases:number", "mean:number", "change:number"),
-        Column("interval", title="95% INTERVAL", kind="words", optional=True),
+        _INTERVAL,
         Column("verdict", kind="status"),
     ),
     name="value",
 )
+_TREND = View(
+    columns=(
+        *columns("score:words", "variant:words", "name:words=EVALUATION", "began:words", "cases:number", "mean:number"),
+        _INTERVAL,
+    ),
+    name="name",
+    fields=("low", "high"),
+)
 _MAX_INPUT_LENGTH = 500
 """Maximum number of characters of an input in a command that is printed."""
-REPORT = View(
+_REPORT = View(
     columns=columns("name", "cases", "repeats", "variants"),
     name="name",
     fields=("means", "durations", "comparisons", "gates", "remarks", "worst"),
@@ -82,113 +76,152 @@ REPORT = View(
 """The report as one record."""
 
 
-def worst_cases(report: EvaluationReport, worst: Limit | None) -> list[WorstCase] | None:
-    """Return the worst cases that `--worst` asks for; None without it.
-
-    Raises:
-        InvalidArgumentError: If the report has no such score or variant.
-    """
-    if worst is None:
-        return None
-    return report.worst(int(worst.number), score=worst.score, variant=worst.variant)
-
-
-def print_report(
-    report: EvaluationReport,
-    worst: Sequence[WorstCase] | None,
-    gates: Sequence[Gate],
-    output: Output,
-    commands: Mapping[str, str],
-    slices: Sequence[SliceScore] | None = None,
+def show_report(
+    report: EvaluationReport, options: Evaluation, demands: Demands, output: Output, target: Target | None = None
 ) -> None:
-    """Print the report: for people as tables, else as one record.
+    """Print a report, for people as tables, else as one record; write the files of `--output`; fail if a gate fails.
 
     Args:
         report: The report.
-        worst: The worst cases; None if nobody asks for them.
-        gates: What the variants must meet.
+        options: The options.
+        demands: What the variants must meet.
         output: The format.
-        commands: The commands that keep the worst cases as tests, by the names of the cases.
-        slices: The scores of parts of the cases; None if nobody asks for them.
+        target: The server of the runs; None for an earlier evaluation.
+
+    Raises:
+        InvalidArgumentError: If there is no such score, variant or field.
+        Problem: If a file cannot be written, or if a gate fails.
     """
+    from stepflow_client.evaluation import EvaluationReport
+    from stepflow_client.evaluation.gates import gates_of
+
+    if options.baseline is not None:
+        report = report.with_baseline(EvaluationReport.load(options.baseline))
+    worst = None
+    if options.worst is not None:
+        worst = report.worst(int(options.worst.number), score=options.worst.score, variant=options.worst.variant)
+    gates = list(gates_of(report, demands))
+    slices = report.slice_scores(options.slice_by) if options.slice_by is not None else []
+    record = report.to_dict() | {
+        "gates": [each.to_dict() for each in gates],
+        "worst": report.hidden([each.to_dict() for each in worst or ()]),
+    }
     if output.format == "html":
-        output.write(report.to_html(gates=gates))
+        output.write(report.to_html(gates=gates, slices=slices))
     elif output.format == "junit":
         output.write(report.to_junit(gates=gates))
     elif output.format in (None, "table") and not output.fields:
-        output.write(_text(report.summary(), output) + _gates_text(gates, output))
-        if slices is not None:
+        output.write(_summary_text(report.summary(), output) + gates_text(gates, output))
+        if slices:
             output.write(f"\n{output.table([_slice_row(each) for each in slices], _SLICES)}")
         if worst is not None:
-            output.write(_worst_text(report, worst, output, commands))
+            output.write(_worst_text(report, worst, output, _save_commands(target, worst, options)))
     else:
-        told = {} if slices is None else {"slices": [each.to_dict() for each in slices]}
-        output.record(record_of(report, worst, gates) | told, REPORT, default="json")
+        told = {} if options.slice_by is None else {"slices": [each.to_dict() for each in slices]}
+        output.record(record | told, _REPORT, default="json")
+    page = [] if options.files.folder is None else [("html", os.path.join(options.files.folder, "report.html"))]
+    for kind, path in (*page, *options.files.reports):
+        match kind:
+            case "html":
+                text = report.to_html(gates=gates, slices=slices)
+            case "junit":
+                text = report.to_junit(gates=gates)
+            case "json":
+                text = json_text(record, indent=2) + "\n"
+            case _:
+                # Lines that `--cases` reads.
+                text = "".join(
+                    json_text({"name": each.case, "input": each.item.input, "expected": each.item.expected}) + "\n"
+                    for each in worst or ()
+                )
+        _write(path, text)
+    check_gates(gates)
 
 
-def record_of(report: EvaluationReport, worst: Sequence[WorstCase] | None, gates: Sequence[Gate]) -> dict[str, Any]:
-    """Return the report as one record."""
-    told = {"gates": [each.to_dict() for each in gates]}
-    return {**report.to_dict(), **told, "worst": report.hidden([each.to_dict() for each in worst or ()])}
-
-
-def _slice_row(slice_score: SliceScore) -> dict[str, Any]:
-    from stepflow_client.evaluation.report_text import change_texts, number_text
-
-    told = {"change": "", "interval": ""}
-    if slice_score.change is not None:
-        told = dict(zip(told, change_texts(slice_score), strict=True))
-    mean = number_text(slice_score.mean)
-    return {**slice_score.to_dict(), **told, "mean": mean, "verdict": slice_score.verdict or ""}
-
-
-def _gates_text(gates: Sequence[Gate], output: Output) -> str:
-    """Return the gates that the options demand; that items completed is always demanded."""
+def gates_text(gates: Sequence[Gate], output: Output) -> str:
+    """Return the table of the gates; empty if there are none but the one that items completed, which all have."""
     rows = [each.to_dict() for each in gates]
     return f"\n{output.table(rows, _GATES)}" if len(rows) > len({each.variant for each in gates}) else ""
 
 
-def _text(summary: EvaluationSummary, output: Output) -> str:
-    from stepflow_client.evaluation.report_text import title_of
+def check_gates(gates: Sequence[Gate]) -> None:
+    """Raise if a gate fails.
 
-    after = [*summary.notes, *summary.remarks]
-    rows = list(_rows(summary))
-    table = output.table(rows, _SCORES if summary.comparisons else _ONE) if rows else "no scores\n"
-    return f"{printable(title_of(summary))}\n\n{table}" + "".join(_lines(["", *after] if after else []))
+    Raises:
+        Problem: If so; the message lists all failures.
+    """
+    failures = [each.message for each in gates if each.outcome == "failed"]
+    if failures:
+        raise Problem("; ".join(failures), kind="evaluation_failed")
 
 
-def _rows(summary: EvaluationSummary) -> Iterator[dict[str, str]]:
-    """Yield the rows of the table. A name stands only in the first of its rows."""
-    from stepflow_client.evaluation.report_text import summary_rows
+def print_trend(options: Evaluation, output: Output) -> None:
+    """Print the scores of several evaluations in one folder, and write their page."""
+    from stepflow_client.evaluation import trend
+    from stepflow_client.evaluation.page import trend_page
+    from stepflow_client.evaluation.trends import TREND_HEADS, trend_cells
 
+    points = trend(options.flow, limit=options.limit or 10)
+    if output.format == "html":
+        output.write(trend_page(points))
+    elif output.format in (None, "table") and not output.fields:
+        names = [*TREND_HEADS[:2], "name", *TREND_HEADS[3:-1], "interval"]
+        output.write(output.table([dict(zip(names, trend_cells(each), strict=True)) for each in points], _TREND))
+    else:
+        output.records([each.to_dict() for each in points], _TREND, default="json")
+    for kind, path in options.files.reports:
+        _write(path, trend_page(points) if kind == "html" else json_text([each.to_dict() for each in points]) + "\n")
+
+
+def _write(path: str, text: str) -> None:
+    if path == "-":
+        click.echo(text, nl=False)
+    else:
+        write_bytes(path, text.encode())
+
+
+def _summary_text(summary: EvaluationSummary, output: Output) -> str:
+    from stepflow_client.evaluation.report_text import summary_rows, title_of
+
+    names: list[str] = ["score", "variant", "mean", "interval", "change", "change_interval", "cases"]
+    names += ["better", "equal", "worse", "verdict"]
+    rows: list[dict[str, str]] = []
     above = ""
     for cells in list(summary_rows(summary))[1:]:
-        # One variant alone has no changes.
-        row: dict[str, str] = dict.fromkeys(_ROW, "")
-        row.update(zip(_ROW, cells, strict=False))
+        # A single variant has no changes.
+        row: dict[str, str] = dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
         row["counts"] = "/".join(row[each] for each in ("better", "equal", "worse")).strip("/")
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
-        yield row
-
-
-def _lines(texts: Iterable[str]) -> Iterator[str]:
-    """Yield sentences, wrapped between words on a terminal."""
+        rows.append(row)
+    table = output.table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
+    lines = [f"{printable(title_of(summary))}\n\n{table}"]
+    # Sentences are wrapped between words on a terminal.
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
-    for text in texts:
+    for text in (*summary.notes, *summary.remarks):
         shown = printable(text)
-        yield (shown if width is None else textwrap.fill(shown, max(width, 20), subsequent_indent="  ")) + "\n"
+        lines.append(shown if width is None else textwrap.fill(shown, max(width, 20), subsequent_indent="  "))
+    return "\n".join([*lines, ""]) if len(lines) > 1 else lines[0]
+
+
+def _slice_row(slice_score: SliceScore) -> dict[str, str]:
+    from stepflow_client.evaluation.report_text import slice_cells
+
+    names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
+    return dict(zip(names, slice_cells(slice_score), strict=True))
 
 
 def _worst_text(
     report: EvaluationReport, worst: Sequence[WorstCase], output: Output, commands: Mapping[str, str]
 ) -> str:
+    from stepflow_client.evaluation.report_text import number_text
+
     if not worst:
         return "\nNo case is worse.\n"
     rows = [
         {
             "case": each.case,
-            "before": _number(each.before),
-            "value": _number(each.value),
+            "before": "-" if each.before is None else number_text(each.before),
+            "value": "-" if each.value is None else number_text(each.value),
             "run_id": each.item.run_id,
             "item_index": each.item.item_index,
             "output": report.hidden(each.item.error) or json_text(report.hidden(each.item.output)),
@@ -196,56 +229,20 @@ def _worst_text(
         for each in worst
     ]
     title = f"The worst cases by {worst[0].score} of {worst[0].item.variant}"
-    told = "".join(f"{printable(commands[each.case])}\n" for each in worst if each.case in commands)
-    return f"\n{printable(title)}\n\n{output.table(rows, _WORST)}" + (f"\n{told}" if told else "")
+    shown = "".join(f"{printable(commands[each.case])}\n" for each in worst if each.case in commands)
+    return f"\n{printable(title)}\n\n{output.table(rows, _WORST)}" + (f"\n{shown}" if shown else "")
 
 
-def _number(value: float | None) -> str:
-    from stepflow_client.evaluation.report_text import number_text
-
-    return "-" if value is None else number_text(value)
-
-
-def commands_for(target: Target, worst: Sequence[WorstCase] | None, asked: Evaluation) -> dict[str, str]:
+def _save_commands(target: Target | None, worst: Sequence[WorstCase], options: Evaluation) -> dict[str, str]:
     """Return the commands that keep cases as tests, by case; none if the runs end with the command."""
-    if target.ends_with_command:
+    if target is None or target.ends_with_command:
         return {}
-    flows = flow_files(asked.variants, asked.flow)
+    flows = flow_files(options.variants, options.flow)
     found = {}
-    for each in worst or ():
-        given, flow = json.dumps(each.item.input, ensure_ascii=False), flows.get(each.item.variant, asked.flow)
-        if each.item.run_id is not None and len(given) <= _MAX_INPUT_LENGTH and flow != "-":
+    for each in worst:
+        value, flow = json.dumps(each.item.input, ensure_ascii=False), flows.get(each.item.variant, options.flow)
+        if each.item.run_id is not None and len(value) <= _MAX_INPUT_LENGTH and flow != "-":
             item = "" if each.item.item_index is None else f" --item {each.item.item_index}"
             words = f"{target.return_command('runs save', each.item.run_id)}{item} {shlex.quote(flow)}"
-            found[each.case] = f"{words} --as {shlex.quote(each.case)} --input-json {shlex.quote(given)}"
+            found[each.case] = f"{words} --as {shlex.quote(each.case)} --input-json {shlex.quote(value)}"
     return found
-
-
-def write_files(
-    report: EvaluationReport, worst: Sequence[WorstCase] | None, files: Files, gates: Sequence[Gate]
-) -> None:
-    """Write the files that `--output` names.
-
-    Raises:
-        Problem: If one cannot be written.
-    """
-    page = [] if files.folder is None else [("html", os.path.join(files.folder, "report.html"))]
-    for kind, path in (*page, *files.reports):
-        match kind:
-            case "html":
-                text = report.to_html(gates=gates)
-            case "junit":
-                text = report.to_junit(gates=gates)
-            case "json":
-                text = json_text(record_of(report, worst, gates), indent=2) + "\n"
-            case _:
-                text = "".join(json_text(_case(each)) + "\n" for each in worst or ())
-        if path == "-":
-            click.echo(text, nl=False)
-        else:
-            write_bytes(path, text.encode())
-
-
-def _case(worst: WorstCase) -> dict[str, Any]:
-    """Return a case as a line of a file that `--cases` reads."""
-    return {"name": worst.case, "input": worst.item.input, "expected": worst.item.expected}

@@ -24,6 +24,7 @@ from .report import EvaluationReport
 from .rubric import rubric
 from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid, usage
 from .slices import SliceScore
+from .trends import TrendPoint, trend
 from .variant_comparison import (
     Comparison,
     DurationChange,
@@ -49,6 +50,7 @@ __all__ = [
     "ScoreMean",
     "ScoreValue",
     "SliceScore",
+    "TrendPoint",
     "Variant",
     "VariantDurations",
     "Verdict",
@@ -66,5 +68,6 @@ __all__ = [
     "schema_valid",
     "sync_evaluate",
     "sync_history_cases",
+    "trend",
     "usage",
 ]

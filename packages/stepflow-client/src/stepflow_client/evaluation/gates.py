@@ -67,79 +67,72 @@ def gates_of(report: Any, demands: Demands) -> Iterator[Gate]:
     for variant in report.variants:
         if variant in earlier.values():
             continue
-        failed = report.compare(variant, variant).failed
+        comparison = report.compare(variant, variant)
+        failed = comparison.failed
         condition = f"an item of {variant} completed"
-        if failed is None or failed.after == 1:
-            told = f"no item of {variant} has ended" if failed is None else f"all items of {variant} failed"
-            yield Gate(variant, condition, "failed", told)
+        if failed is None:
+            yield Gate(variant, condition, "failed", f"no item of {variant} has ended")
+        elif failed.after == 1:
+            yield Gate(variant, condition, "failed", f"all items of {variant} failed")
         else:
-            told = f"{1 - failed.after:.1%} of the items of {variant} completed"
-            yield Gate(variant, condition, "passed", told)
+            yield Gate(variant, condition, "passed", f"{1 - failed.after:.1%} of the items of {variant} completed")
+        scores = {each.score: each for each in comparison._changes()}
         for limit in demands.below:
             if limit.variant in (None, variant):
-                yield _limit_gate(report, limit, variant)
+                yield _limit_gate(limit, variant, scores.get(limit.score or ""))
         if variant in earlier:
             yield from _baseline_gates(report, earlier[variant], variant, demands)
 
 
-def _limit_gate(report: Any, limit: Limit, variant: str) -> Gate:
-    score = limit.score or ""
-    found = next((each for each in report.compare(variant, variant)._changes() if each.score == score), None)
-    is_lower = found is not None and bool(found.lower_is_better)
-    condition = f"{score} of {variant} is at {'most' if is_lower else 'least'} {limit.number:g}"
-    if found is None:
-        return Gate(variant, condition, "failed", f"{variant} has no {score}")
-    told = f"{score} of {variant} is {found.after:.4g}"
-    if found.after > limit.number if is_lower else found.after < limit.number:
-        return Gate(variant, condition, "failed", f"{told}, {'above' if is_lower else 'below'} {limit.number:g}")
-    return Gate(variant, condition, "passed", told)
+def _limit_gate(limit: Limit, variant: str, score: ScoreChange | None) -> Gate:
+    is_lower = score is not None and bool(score.lower_is_better)
+    condition = f"{limit.score} of {variant} is at {'most' if is_lower else 'least'} {limit.number:g}"
+    if score is None:
+        return Gate(variant, condition, "failed", f"{variant} has no {limit.score}")
+    text = f"{limit.score} of {variant} is {score.after:.4g}"
+    if score.after > limit.number if is_lower else score.after < limit.number:
+        return Gate(variant, condition, "failed", f"{text}, {'above' if is_lower else 'below'} {limit.number:g}")
+    return Gate(variant, condition, "passed", text)
 
 
 def _baseline_gates(report: Any, before: str, variant: str, demands: Demands) -> Iterator[Gate]:
     """Yield a gate for each score that can become worse, corrected for their number by the method of Holm."""
     comparison, changes = report._compared(before, variant)
     if comparison.failed is None:
-        told = f"no case has ended in both {before} and {variant}"
-        yield Gate(variant, f"{variant} can be compared with {before}", "failed", told)
+        text = f"no case has ended in both {before} and {variant}"
+        yield Gate(variant, f"{variant} can be compared with {before}", "failed", text)
         return
-    limits = {
-        each.score: worst_change(each, demands.tolerance(each.score, variant))
-        for each in (*comparison.scores, comparison.failed)
-        if each.verdict is not None
+    scores = [each for each in comparison._changes() if each.verdict is not None]
+    tolerances = {each.score: demands.tolerance(each.score, variant) for each in scores}
+    tests = {
+        each.score: partial(changes[each.score].direction, than=worst_change(each, tolerances[each.score]))
+        for each in scores
     }
+    is_failed = tests.pop(FAILED)
     # The table corrects for labels too.
-    directions = holm(
-        {name: partial(changes[name].direction, than=limit) for name, limit in limits.items() if name != FAILED}
-    )
-    directions[FAILED] = changes[FAILED].direction(than=limits[FAILED])
-    for each in (*comparison.scores, comparison.failed):
-        if each.lower_is_better is not None and each.verdict is not None:
-            tolerance = demands.tolerance(each.score, variant)
-            worse = directions[each.score] * (1 if each.lower_is_better else -1)
-            yield _baseline_gate(each, changes[each.score], tolerance, worse, before, variant, strict=demands.strict)
+    directions = {**holm(tests), FAILED: is_failed()}
+    for each in scores:
+        if each.lower_is_better is None:
+            continue
+        tolerance, direction = tolerances[each.score], directions[each.score]
+        more = f" by more than {tolerance:g}" if tolerance else ""
+        condition = f"{each.score} of {variant} is not worse than {before}{more}"
+        text = f"{each.before:.4g} -> {each.after:.4g}"
+        outcome: Outcome = "passed"
+        if direction and (direction > 0) == each.lower_is_better:
+            outcome, text = "failed", f"{each.score} of {variant} is worse than {before}{more}: {text}"
+        elif not is_decided(each, direction) and (each.verdict != "equal" or demands.strict):
+            difference, interval = change_texts(each)
+            outcome = "failed" if demands.strict else "inconclusive"
+            needed = needed_text(each, changes[each.score], tolerance)
+            text = f"{text}, change {difference} ({interval}); {needed}"
+            text = f"{each.score} of {variant} may be worse than {before}{more}: {text}"
+        yield Gate(variant, condition, outcome, text)
 
 
-def _baseline_gate(
-    each: ScoreChange, change: Change, tolerance: float, worse: int, before: str, variant: str, *, strict: bool
-) -> Gate:
-    more = f" by more than {tolerance:g}" if tolerance else ""
-    condition = f"{each.score} of {variant} is not worse than {before}{more}"
-    told = f"{each.before:.4g} -> {each.after:.4g}"
-    if worse > 0:
-        return Gate(variant, condition, "failed", f"{each.score} of {variant} is worse than {before}{more}: {told}")
-    if is_decided(each, worse) or (each.verdict == "equal" and not strict):
-        return Gate(variant, condition, "passed", told)
-    difference, interval = change_texts(each)
-    told = (
-        f"{each.score} of {variant} may be worse than {before}{more}: {told}, change {difference} ({interval}); "
-        f"{needed_text(each, change, tolerance)}"
-    )
-    return Gate(variant, condition, "failed" if strict else "inconclusive", told)
-
-
-def is_decided(change: ScoreChange, worse: int) -> bool:
-    """Return whether there is no doubt of which sign a change is: all cases may change by the same."""
-    return bool(worse) or (change.low is not None and change.low == change.high)
+def is_decided(change: ScoreChange, direction: int) -> bool:
+    """Return whether the cases decide a gate: also if all of them change by the same amount."""
+    return bool(direction) or (change.low is not None and change.low == change.high)
 
 
 def worst_change(change: ScoreChange, tolerance: float) -> float:

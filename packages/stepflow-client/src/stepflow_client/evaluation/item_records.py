@@ -1,13 +1,12 @@
-"""Items on their way into the folder of an evaluation, and out of it: many at once, as columns."""
+"""Many items of an evaluation at once, as columns: as they are stored, and as reports read them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..types.outcomes import Outcome
-from ..types.statuses import ExecutionStatus
 from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 Found = Mapping[str, Sequence[ScoreValue | None]]
@@ -80,26 +79,36 @@ class Block:
 
 def ended_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
     """Return the block of outcomes with consecutive indexes."""
-    statuses = [each.status for each in outcomes]
-    is_complete = statuses.count(ExecutionStatus.COMPLETED) == len(outcomes)
+    errors = [each.error.message if each.error is not None else None for each in outcomes]
+    for place, each in enumerate(outcomes):
+        if not each.is_success and errors[place] is None:
+            errors[place] = f"the run was {each.status.value}"
     return Block(
         variant,
         outcomes[0].index,
         cases,
-        ["completed"] * len(outcomes) if is_complete else [each.value for each in statuses],
+        [each.status.value for each in outcomes],
         [each.output for each in outcomes],
-        [None] * len(outcomes) if is_complete else [error_of(each) for each in outcomes],
+        errors,
         [each.run_id for each in outcomes],
         [each.item_index for each in outcomes],
         [None] * len(outcomes),
     )
 
 
-def error_of(outcome: Outcome) -> str | None:
-    """Return the message of an outcome that is no success."""
-    if outcome.error is not None:
-        return outcome.error.message
-    return None if outcome.is_success else f"the run was {outcome.status.value}"
+class RereadItems:
+    """Items that are read again each time, because they may not fit into memory.
+
+    Args:
+        read: Returns the items.
+    """
+
+    def __init__(self, read: Callable[[], Iterator[EvaluationItem]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[EvaluationItem]:
+        """Yield the items."""
+        return self._read()
 
 
 class Results(NamedTuple):
@@ -119,11 +128,11 @@ class Results(NamedTuple):
 
     @classmethod
     def of(cls, item: EvaluationItem) -> Results:
-        """Return those of an item."""
+        """Return the results of one item."""
         scores = {name: [value] for name, value in item.scores.items()}
         failed = {name: [message] for name, message in item.score_errors.items()}
-        told = [item.status], [item.error], [item.run_id], [item.duration]
-        return cls(item.variant, [item.case], item.repeat + 1, *told, scores, failed)
+        columns = [item.status], [item.error], [item.run_id], [item.duration]
+        return cls(item.variant, [item.case], item.repeat + 1, *columns, scores, failed)
 
 
 class Scored(NamedTuple):

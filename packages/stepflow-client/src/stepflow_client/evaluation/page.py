@@ -1,4 +1,4 @@
-"""The report of an evaluation as an HTML page."""
+"""Evaluations as HTML: pages, and what notebooks show."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ from ..drawing.charts import CHART_STYLE
 from ..drawing.html import PAGE_STYLE, TREE_STYLE, page
 from ..drawing.report_parts import REPORT_STYLE, escaped, facts_list, message, row, scroll, section, status_mark, table
 from ..drawing.score_charts import SCORE_STYLE, Estimate, change_chart, histograms, share_chart
-from ..drawing.theme import HIDDEN_MARK, STATUS_STYLE
-from .columns import Column
+from ..drawing.theme import DARK, HIDDEN_MARK, LIGHT, STATUS_STYLE, properties
 from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
-from .report_text import change_texts, interval_text, number_text, summary_rows
+from .report_text import (
+    SLICE_HEADS,
+    change_texts,
+    comparison_rows,
+    interval_text,
+    number_text,
+    slice_cells,
+    summary_rows,
+    title_of,
+)
+from .trends import TREND_HEADS, TrendPoint, trend_cells
+from .variant_comparison import Comparison, EvaluationSummary
 
 if TYPE_CHECKING:
     from .gates import Gate
     from .report import EvaluationReport
-    from .variant_comparison import EvaluationSummary
+    from .slices import SliceScore
 
 _STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:var(--space-4) var(--space-6)}.charts>*{min-width:0}
@@ -28,25 +38,42 @@ _STYLE = """
 .scores tr.first>*{border-top:1px solid var(--edge)}.scores td{white-space:nowrap}.scores td:not(.n){min-width:0}
 .scores th:nth-child(n+3):nth-child(-n+10){text-align:right}
 """
+_PAGE_STYLE = PAGE_STYLE + STATUS_STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE + SCORE_STYLE + _STYLE
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
 _MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
-def report_page(report: EvaluationReport, ui_url: str | None, gates: Sequence[Gate]) -> str:
+_NOTEBOOK_STYLE = (
+    f".sfe{{{properties(LIGHT)}}}@media (prefers-color-scheme:dark){{.sfe{{{properties(DARK)}}}}}"
+    ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
+)
+_MAX_NOTEBOOK_CHARTS = 24
+
+
+def report_page(
+    report: EvaluationReport, ui_url: str | None, gates: Sequence[Gate], slices: Sequence[SliceScore]
+) -> str:
     """Return the page of a report.
 
     Args:
         report: The report.
         ui_url: The address of `stepflow ui`, for links to the runs; None for no links.
-        gates: What the variants must meet.
+        gates: The gates of the variants.
+        slices: The scores of parts of the cases.
     """
     summary = report.summary()
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", _about(summary))]
+    facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
+    facts.append(("variants", escaped(", ".join(summary.variants) or "none")))
+    about = facts_list(facts) + _remarks(summary)
+    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", about)]
     if gates:
-        parts.append(section("Gates", _gates(gates)))
+        rows = [row(escaped(gate.condition), _mark(gate.outcome), message(gate.message)) for gate in gates]
+        parts.append(section("Gates", table(("gate", "outcome", "numbers"), rows)))
     if summary.means or summary.durations:
-        parts.append(section("Scores", _scores(summary)))
+        parts.append(section("Scores", _scores_table(list(summary_rows(summary)))))
+    if slices:
+        parts.append(section("Slices", _scores_table([SLICE_HEADS, *map(slice_cells, slices)])))
     changes = list(change_charts(summary))
     if changes:
         parts.append(section(f"Changes from {escaped(summary.compared_with)}", _charts(changes)))
@@ -54,37 +81,57 @@ def report_page(report: EvaluationReport, ui_url: str | None, gates: Sequence[Ga
     if distributions:
         parts.append(section("Distributions", _charts(distributions)))
     parts.append(section("Cases", cases_section(report, ui_url)))
-    style = PAGE_STYLE + STATUS_STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE + SCORE_STYLE + _STYLE + CASES_STYLE
-    return page(title, "".join(parts), style, CASES_SCRIPT)
+    return page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
 
-def _about(summary: EvaluationSummary) -> str:
-    facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
-    facts.append(("variants", escaped(", ".join(summary.variants) or "none")))
+def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
+    """Return what notebooks show of a report, a summary or a comparison."""
+    if isinstance(value, Comparison):
+        heads, *rows = comparison_rows(value)
+        return _plain_table(heads, rows)
+    summary = value if isinstance(value, EvaluationSummary) else value.summary()
+    heads, *rows = summary_rows(summary)
+    text = f"<div>{escaped(title_of(summary))}</div>{_plain_table(heads, rows)}{_remarks(summary)}"
+    charts = list(change_charts(summary))
+    if not isinstance(value, EvaluationSummary):
+        charts += distribution_charts(value, summary)
+    drawn = "".join(f"<div><div>{escaped(name)}</div>{chart}</div>" for name, chart in charts[:_MAX_NOTEBOOK_CHARTS])
+    style = f"<style>{_NOTEBOOK_STYLE}{CHART_STYLE}{SCORE_STYLE}</style>"
+    return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
+
+
+def trend_page(points: Sequence[TrendPoint]) -> str:
+    """Return the page of several evaluations."""
+    title = "Evaluations"
+    content = f"<h1>{title}</h1>{section('Trend', _scores_table([TREND_HEADS, *map(trend_cells, points)]))}"
+    return page(title, content, _PAGE_STYLE)
+
+
+def _remarks(summary: EvaluationSummary) -> str:
     remarks = "".join(f"<li>{message(each)}</li>" for each in (*summary.notes, *summary.remarks))
-    return facts_list(facts) + (f'<ul class="remarks">{remarks}</ul>' if remarks else "")
+    return f'<ul class="remarks">{remarks}</ul>' if remarks else ""
 
 
-def _gates(gates: Sequence[Gate]) -> str:
-    rows = [
-        row(escaped(each.condition), status_mark(_MARKS[each.outcome], each.outcome), message(each.message))
-        for each in gates
-    ]
-    return table(("gate", "outcome", "numbers"), rows)
+def _mark(word: str) -> str:
+    return status_mark(_MARKS[word], word)
 
 
-def _scores(summary: EvaluationSummary) -> str:
-    has_changes = bool(summary.comparisons)
-    heads, *found = summary_rows(summary)
-    rows, above = [], ""
+def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return table(heads, [row(*map(escaped, cells[: len(heads)])) for cells in rows])
+
+
+def _scores_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with a line above each new name in the first column, and verdicts as marks."""
+    heads, *found = rows
+    lines, above = [], ""
     for name, *cells in found:
         shown = [escaped(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
-        if has_changes and cells[-1]:
-            shown[-1] = status_mark(_MARKS[cells[-1]], cells[-1])
+        if heads[-1] == "verdict" and cells[-1]:
+            shown[-1] = _mark(cells[-1])
         line = row(*shown)
-        rows.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
+        lines.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name
-    return f'<div class="scores">{table(heads, rows)}</div>'
+    return f'<div class="scores">{table(heads, lines)}</div>'
 
 
 def _charts(charts: list[tuple[str, str]]) -> str:
@@ -94,40 +141,35 @@ def _charts(charts: list[tuple[str, str]]) -> str:
 
 def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart of each score, with the changes of all variants."""
-    for score in dict.fromkeys(each.score for found in summary.comparisons for each in found.scores):
+    for score in dict.fromkeys(change.score for compared in summary.comparisons for change in compared.scores):
         estimates = [
             Estimate(
-                found.after,
-                each.change,
-                each.low,
-                each.high,
-                "{} ({})".format(*change_texts(each)),
-                each.verdict if each.verdict in ("better", "worse") else "",
+                compared.after,
+                change.change,
+                change.low,
+                change.high,
+                "{} ({})".format(*change_texts(change)),
+                change.verdict if change.verdict in ("better", "worse") else "",
             )
-            for found in summary.comparisons
-            for each in found.scores
-            if each.score == score
+            for compared in summary.comparisons
+            for change in compared.scores
+            if change.score == score
         ]
         yield score, change_chart(score, estimates)
-    times = [(found.after, found.duration) for found in summary.comparisons if found.duration is not None]
-    if times:
-        yield (
-            "time, as a ratio",
-            change_chart(
-                "time",
-                [
-                    Estimate(
-                        variant,
-                        math.log(each.ratio),
-                        None if each.low is None else math.log(each.low),
-                        None if each.high is None else math.log(each.high),
-                        f"x{each.ratio:.3f}" + ("" if each.low is None else f" (x{each.low:.3f} to x{each.high:.3f})"),
-                        each.verdict if each.verdict in ("better", "worse") else "",
-                    )
-                    for variant, each in times
-                ],
-            ),
+    times = [
+        Estimate(
+            compared.after,
+            math.log(time.ratio),
+            None if time.low is None else math.log(time.low),
+            None if time.high is None else math.log(time.high),
+            f"x{time.ratio:.3f}" + ("" if time.low is None else f" (x{time.low:.3f} to x{time.high:.3f})"),
+            time.verdict if time.verdict in ("better", "worse") else "",
         )
+        for compared in summary.comparisons
+        if (time := compared.duration) is not None
+    ]
+    if times:
+        yield "time, as a ratio", change_chart("time", times)
 
 
 def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
@@ -135,19 +177,19 @@ def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) ->
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
         if kind == "number":
-            found = [(name, each.scores.get(score, Column()).means()) for name, each in variants.items()]
-            yield score, histograms(score, [pair for pair in found if pair[1]], number_text)
+            numbers = [(name, each.scores[score].means()) for name, each in variants.items() if score in each.scores]
+            yield score, histograms(score, numbers, number_text)
             continue
         estimates = [
             Estimate(
-                each.variant,
-                each.mean,
-                each.low,
-                each.high,
-                f"{number_text(each.mean)} ({interval_text(each.low, each.high, scale=each.mean)})",
+                mean.variant,
+                mean.mean,
+                mean.low,
+                mean.high,
+                f"{number_text(mean.mean)} ({interval_text(mean.low, mean.high, scale=mean.mean)})",
             )
-            for each in summary.means
-            if each.score == score
+            for mean in summary.means
+            if mean.score == score
         ]
         yield score, share_chart(score, estimates)
     times = [(name, each.times) for name, each in variants.items() if each.times]

@@ -8,17 +8,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
-from heapq import nsmallest
+from heapq import nlargest
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .._base.text import duration_text, short_json, visible_lines
+from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, value_changes
 from ..drawing.html import json_tree
 from ..drawing.report_parts import escaped, message, status_mark
 from ..flows.expressions import write_path
-from .columns import Column, VariantColumns
+from .columns import Column
 from .report_text import number_text
 from .variant_comparison import is_named
 
@@ -32,8 +32,8 @@ _MAX_BYTES = 4_000_000
 _FIRST = 50
 """Number of cases that are shown before somebody asks for more."""
 _MAX_CHANGES = 20
-_ALONE = 1e9
-"""Makes the cases of a single variant no regressions."""
+_NO_REGRESSION = 1e9
+"""Subtracted from the badness of cases of a single variant, which has no regressions."""
 _MAX_TEXT_LENGTH = 2_000
 """Maximum number of characters of a text."""
 
@@ -87,157 +87,171 @@ show();
 
 def cases_section(report: EvaluationReport, ui_url: str | None) -> str:
     """Return the cases, the worst first, up to a total size."""
-    order = _worst_first(report)
-    wanted = dict.fromkeys(case for case, _ in order)
-    items: dict[str, dict[str, list[EvaluationItem]]] = {case: {} for case in wanted}
-    for item in report:
-        if item.case in items:
-            items[item.case].setdefault(item.variant, []).append(item)
-    shown: list[str] = []
-    size = 0
-    for case, badness in order:
-        content = _case(report, case, items[case], ui_url, is_worse=badness > 0)
-        size += len(content)
-        if size > _MAX_BYTES and shown:
-            break
-        shown.append(content)
-    return _filter(report) + "".join(shown) + _rest(len(report.cases) - len(shown))
+    return _CasesSection(report, ui_url).html()
 
 
-def _filter(report: EvaluationReport) -> str:
-    only = '<label><input type="checkbox"> only regressions</label>' if len(report.variants) > 1 else ""
-    search = '<input type="search" placeholder="filter" aria-label="filter the cases by a text">'
-    return f'<div class="filter" hidden>{search}{only}<span class="soft" id="count" role="status"></span></div>'
+class _CasesSection:
+    def __init__(self, report: EvaluationReport, ui_url: str | None) -> None:
+        self._report = report
+        self._variants = report._columns.variants
+        self._kinds = report._columns.kinds
+        self._secrets = report._secrets
+        self._ui_url = ui_url
+        self._pairs = [(self._variants[before], self._variants[after]) for after, before in report.baselines.items()]
 
+    def html(self) -> str:
+        report = self._report
+        badness = self._badness()
+        order = nlargest(_MAX_CASES, badness, key=badness.__getitem__)
+        items: dict[str, dict[str, list[EvaluationItem]]] = {case: {} for case in order}
+        for item in report:
+            if item.case in items:
+                items[item.case].setdefault(item.variant, []).append(item)
+        cases: list[str] = []
+        size = 0
+        for name in order:
+            case = self._case(name, items[name], is_worse=badness[name] > 0)
+            size += len(case)
+            if size > _MAX_BYTES and cases:
+                break
+            cases.append(case)
+        only = '<label><input type="checkbox"> only regressions</label>' if len(report.variants) > 1 else ""
+        search = '<input type="search" placeholder="filter" aria-label="filter the cases by a text">'
+        count = '<span class="soft" id="count" role="status"></span>'
+        rest = '<button class="more" type="button" hidden>more</button>'
+        if left := len(report.cases) - len(cases):
+            hint = "<code>to_dicts(include_outputs=True)</code> of the report has all of them"
+            rest += f'<p class="soft">{left:,} more cases are not on this page, the best ones; {hint}.</p>'
+        return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
 
-def _rest(count: int) -> str:
-    button = '<button class="more" type="button" hidden>more</button>'
-    if count <= 0:
-        return button
-    hint = "<code>to_dicts(include_outputs=True)</code> of the report has all of them"
-    return f'{button}<p class="soft">{count:,} more cases are not on this page, the best ones; {hint}.</p>'
+    def _badness(self) -> dict[str, float]:
+        """Return how much worse each case has become, as a part of the range of a score; of one variant, how bad it is.
 
+        A failure is worse than any score. A failure of the baseline is no regression, but comes before other cases.
+        """
+        ranges: dict[str, float] = {}
+        for score, kind in self._kinds.items():
+            columns = [each.scores[score] for each in self._variants.values() if score in each.scores]
+            values = [value for column in columns for value in column.means()]
+            if kind != "label" and values:
+                ranges[score] = (max(values) - min(values)) or 1.0
+        pairs = self._pairs or [(each, each) for each in islice(self._variants.values(), 1)]
+        found: dict[str, float] = {}
+        for name, number in self._report._columns.cases.items():
+            marks = [-math.inf]
+            for before, after in pairs:
+                was_failed = before.failures.mean(number) or 0.0
+                marks += [-0.5] if was_failed else []
+                marks += [2.0] if (after.failures.mean(number) or 0.0) > was_failed else []
+            for score, width in ranges.items():
+                marks += [change / width for change in self._worsenings(score, number)]
+                value = pairs[0][1].scores.get(score, Column()).mean(number)
+                if not self._pairs and value is not None:
+                    # The cases of a single variant are no regressions.
+                    marks.append(self._sign(score) * value / width - _NO_REGRESSION)
+            found[name] = max(marks)
+        return found
 
-def _worst_first(report: EvaluationReport) -> list[tuple[str, float]]:
-    """Return the worst cases and how bad each is: above 0 if a score is worse than that of the baseline."""
-    ranges = {score: _range(report, score) for score, kind in report._columns.kinds.items() if kind != "label"}
-    found = ((-_badness(report, number, ranges), number) for number in range(len(report.cases)))
-    return [(report.cases[number], -good) for good, number in nsmallest(_MAX_CASES, found)]
+    def _sign(self, score: str) -> float:
+        return 1.0 if is_named(score, self._report._rules.lower) else -1.0
 
+    def _worsenings(self, score: str, case: int) -> list[float]:
+        """Return by how much a score becomes worse in a case, for the pairs of variants that both have it."""
+        found = []
+        for pair in self._pairs:
+            before, after = (each.scores.get(score, Column()).mean(case) for each in pair)
+            if before is not None and after is not None:
+                found.append(self._sign(score) * (after - before))
+        return found
 
-def _badness(report: EvaluationReport, case: int, ranges: Mapping[str, float]) -> float:
-    """Return how much worse a case has become, as a part of the range of a score; for a single variant, how bad it is.
+    def _case(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
+        number = self._report._columns.cases[name]
+        values = "".join(self._values(score, number) for score in self._report.scores)
+        sides = []
+        for first, *_ in islice(items.values(), 1):
+            sides.append(f"<h3>case</h3><h4>input</h4>{self._tree(first.input)}")
+            if first.expected is not None:
+                sides[0] += f"<h4>expected</h4>{self._tree(first.expected)}"
+        for variant in self._report.variants:
+            if variant in items:
+                before, *_ = items.get(self._report.baselines.get(variant, ""), [None])
+                sides.append(self._side(items[variant], before))
+        body = "".join(f'<div class="side">{side}</div>' for side in sides)
+        title = f"<summary><b>{escaped(name)}</b>{values}</summary>"
+        worse = ' data-worse="1"' if is_worse else ""
+        return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
-    A failure is worse than any score. That of a baseline has not become worse, but comes before other cases.
-    """
-    variants = report._columns.variants
-    first, pairs = variants[report.variants[0]], [(variants[a], variants[b]) for b, a in report.baselines.items()]
-    found = [-math.inf]
-    for before, after in pairs or [(first, first)]:
-        was_failed = before.failures.mean(case) or 0.0
-        found += [-0.5] if was_failed else []
-        found += [2.0] if (after.failures.mean(case) or 0.0) > was_failed else []
-    for score, width in ranges.items():
-        sign = 1.0 if is_named(score, report._reading.lower) else -1.0
-        alone = None if pairs else first.scores.get(score, Column()).mean(case)
-        found += [] if alone is None else [sign * alone / width - _ALONE]
-        found += [sign * change / width for change in _changes_of(pairs, score, case)]
-    return max(found)
+    def _values(self, score: str, case: int) -> str:
+        """Return the values of a score in one case: of a single variant, or of all if they differ."""
+        means = {name: each.scores.get(score, Column()).mean(case) for name, each in self._variants.items()}
+        if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
+            return ""
+        texts = {name: "none" if value is None else number_text(value) for name, value in means.items()}
+        # Variants with the same baseline are shown in a row.
+        rows: dict[str, list[str]] = {}
+        for after, before in self._report.baselines.items():
+            rows.setdefault(before, [texts[before]]).append(texts[after])
+        shown = ", ".join(" → ".join(row) for row in rows.values()) or ", ".join(texts.values())
+        changes = self._worsenings(score, case)
+        kind = " worse" if max(changes, default=0) > 0 else " better" if min(changes, default=0) < 0 else ""
+        return f'<span class="values{kind}">{escaped(score)} {shown}</span>'
 
+    def _tree(self, value: Any) -> str:
+        return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
-def _changes_of(pairs: Sequence[tuple[VariantColumns, VariantColumns]], score: str, case: int) -> Iterator[float]:
-    """Yield the changes of a score in one case, of the pairs of variants that both have it."""
-    for pair in pairs:
-        before, after = (each.scores.get(score, Column()).mean(case) for each in pair)
-        if before is not None and after is not None:
-            yield after - before
+    def _side(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+        """Return the repeats of a case with one variant: those with the same output and scores together.
 
+        Args:
+            items: The repeats.
+            before: The first repeat with the variant that this one is compared with.
+        """
+        groups: dict[str, list[EvaluationItem]] = {}
+        for item in items:
+            key = [item.status, item.output, item.error, item.scores, item.score_errors]
+            groups.setdefault(json.dumps(key, default=repr), []).append(item)
+        mark = status_mark(items[0].status) if len(groups) == 1 else ""
+        parts = [f"<h3>{escaped(items[0].variant)} {mark}</h3>"]
+        if len(items) > 1:
+            parts.append(f'<p class="soft">{escaped(self._secrets.hide(", ".join(_spread(items))))}</p>')
+        for place, group in enumerate(groups.values()):
+            body = self._repeats(group, before)
+            if len(groups) > 1:
+                numbers = ", ".join(str(each.repeat + 1) for each in group)
+                title = f"<summary>repeat {numbers} {status_mark(group[0].status)}</summary>"
+                body = f'<details class="repeat"{"" if place else " open"}>{title}{body}</details>'
+            parts.append(body)
+        return "".join(parts)
 
-def _range(report: EvaluationReport, score: str) -> float:
-    values = [value for each in report._columns.variants.values() for value in each.scores.get(score, Column()).means()]
-    return (max(values) - min(values) if values else 0.0) or 1.0
+    def _repeats(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+        """Return what repeats with the same output and scores have in common, and their runs."""
+        hide, item = self._secrets.hide, items[0]
+        parts = []
+        for each in items:
+            time = f' <span class="soft">{duration_text(each.duration)}</span>' if each.duration else ""
+            parts.append(f"<p>{self._run(each)}{time}</p>")
+        for name, value in item.scores.items():
+            parts.append(f"<p>{escaped(name)} <b>{escaped(hide(_score_text(value)))}</b></p>")
+        parts += [f"<p>{escaped(name)}: {message(hide(text))}</p>" for name, text in item.score_errors.items()]
+        if item.error is not None:
+            parts.append(f'<p class="problem">{message(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
+        if item.is_success:
+            parts.append(f"<h4>output</h4>{self._tree(item.output)}")
+        if before is not None and before.is_success and item.is_success:
+            found = "".join(_differences(*(self._secrets.hide_in(each.output) for each in (before, item))))
+            if found:
+                parts.append(f"<h4>differences from {escaped(before.variant)}</h4>{found}")
+        return "".join(parts)
 
-
-def _case(
-    report: EvaluationReport,
-    name: str,
-    items: Mapping[str, Sequence[EvaluationItem]],
-    ui_url: str | None,
-    *,
-    is_worse: bool,
-) -> str:
-    number = report._columns.cases[name]
-    values = "".join(_values(report, score, number) for score in report.scores)
-    worse = ' data-worse="1"' if is_worse else ""
-    sides = [_given(report, each[0]) for each in islice(items.values(), 1)]
-    for variant in report.variants:
-        if variant in items:
-            first, *_ = items.get(report.baselines.get(variant, ""), [None])
-            sides.append(_side(report, items[variant], first, ui_url))
-    body = "".join(f'<div class="side">{side}</div>' for side in sides)
-    title = f"<summary><b>{escaped(name)}</b>{values}</summary>"
-    return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
-
-
-def _values(report: EvaluationReport, score: str, case: int) -> str:
-    """Return the values of a score in one case, of all variants; only if they differ, or of a single variant."""
-    variants = report._columns.variants
-    found = {name: each.scores.get(score, Column()).mean(case) for name, each in variants.items()}
-    if len(found) > 1 and (len(set(found.values())) == 1 or report._columns.kinds[score] == "label"):
-        return ""
-    baselines = report.baselines
-    # Variants with the same baseline are shown in a row.
-    rows = [[each, *(b for b, a in baselines.items() if a == each)] for each in dict.fromkeys(baselines.values())]
-    texts = {name: "none" if value is None else number_text(value) for name, value in found.items()}
-    shown = ", ".join(" → ".join(texts[name] for name in row) for row in rows or [list(found)])
-    sign = 1 if is_named(score, report._reading.lower) else -1
-    pairs = [(variants[a], variants[b]) for b, a in baselines.items()]
-    changed = [sign * change for change in _changes_of(pairs, score, case)]
-    kind = " worse" if max(changed, default=0) > 0 else " better" if min(changed, default=0) < 0 else ""
-    return f'<span class="values{kind}">{escaped(score)} {shown}</span>'
-
-
-def _given(report: EvaluationReport, item: EvaluationItem) -> str:
-    parts = [f"<h3>case</h3><h4>input</h4>{_tree(report, item.input)}"]
-    if item.expected is not None:
-        parts.append(f"<h4>expected</h4>{_tree(report, item.expected)}")
-    return "".join(parts)
-
-
-def _tree(report: EvaluationReport, value: Any) -> str:
-    return json_tree(report._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
-
-
-def _side(
-    report: EvaluationReport, items: Sequence[EvaluationItem], first: EvaluationItem | None, ui_url: str | None
-) -> str:
-    """Return the repeats of a case with one variant: those with the same output and scores together.
-
-    Args:
-        report: The report.
-        items: The repeats.
-        first: The first repeat with the variant that this one is compared with.
-        ui_url: The address of the pages of runs.
-    """
-    hide = report._secrets.hide
-    groups: dict[str, list[EvaluationItem]] = {}
-    for item in items:
-        told = [item.status, item.output, item.error, item.scores, item.score_errors]
-        groups.setdefault(json.dumps(told, default=repr), []).append(item)
-    mark = status_mark(items[0].status) if len(groups) == 1 else ""
-    spread = f'<p class="soft">{escaped(hide(", ".join(_spread(items))))}</p>' if len(items) > 1 else ""
-    head = f"<h3>{escaped(items[0].variant)} {mark}</h3>{spread}"
-    bodies = [_body(report, group, first, ui_url) for group in groups.values()]
-    if len(groups) == 1:
-        return head + bodies[0]
-    shown = [head]
-    for group, body in zip(groups.values(), bodies, strict=True):
-        which = f"repeat {', '.join(str(each.repeat + 1) for each in group)}"
-        title = f"{which} {status_mark(group[0].status)}"
-        shown.append(
-            f'<details class="repeat"{"" if len(shown) > 1 else " open"}><summary>{title}</summary>{body}</details>'
-        )
-    return "".join(shown)
+    def _run(self, item: EvaluationItem) -> str:
+        if item.run_id is None:
+            return ""
+        text, path = f"run {item.run_id}", f"/runs/{item.run_id}"
+        if item.item_index is not None:
+            text, path = f"{text} item {item.item_index}", f"{path}/items/{item.item_index}"
+        if self._ui_url is None:
+            return f'<span class="soft">{escaped(text)}</span>'
+        return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{escaped(text)}</a>'
 
 
 def _spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
@@ -254,37 +268,15 @@ def _spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
         elif all(isinstance(each, bool) for each in values):
             yield f"{name} {sum(map(bool, values))} of {len(values)}"
         else:
-            yield f"{name} {_ends(sorted(map(float, values)), number_text)}"
-    times = sorted(each.duration for each in items if each.duration is not None)
+            yield f"{name} {_range_text([float(each) for each in values], number_text)}"
+    times = [each.duration for each in items if each.duration is not None]
     if times:
-        yield _ends(times, duration_text)
+        yield _range_text(times, duration_text)
 
 
-def _ends(values: Sequence[float], text: Callable[[float], str]) -> str:
-    low, high = text(values[0]), text(values[-1])
+def _range_text(values: Sequence[float], text: Callable[[float], str]) -> str:
+    low, high = text(min(values)), text(max(values))
     return low if low == high else f"{low} to {high}"
-
-
-def _body(
-    report: EvaluationReport, items: Sequence[EvaluationItem], first: EvaluationItem | None, ui_url: str | None
-) -> str:
-    """Return what repeats with the same output and scores have in common, and their runs."""
-    hide, item = report._secrets.hide, items[0]
-    took = [f' <span class="soft">{duration_text(each.duration)}</span>' if each.duration else "" for each in items]
-    parts = [f"<p>{_run(each, ui_url)}{time}</p>" for each, time in zip(items, took, strict=True)]
-    scores = [f"{escaped(name)} <b>{escaped(hide(_score_text(value)))}</b>" for name, value in item.scores.items()]
-    scores += [f"{escaped(name)}: {message(hide(text))}" for name, text in item.score_errors.items()]
-    parts += [f"<p>{each}</p>" for each in scores]
-    if item.error is not None:
-        parts.append(f'<p class="problem">{message(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
-    if item.is_success:
-        parts.append(f"<h4>output</h4>{_tree(report, item.output)}")
-    if first is not None and first.is_success and item.is_success:
-        hidden = (report._secrets.hide_in(each.output) for each in (first, item))
-        found = list(_differences(*hidden))
-        if found:
-            parts.append(f"<h4>differences from {escaped(first.variant)}</h4>{''.join(found)}")
-    return "".join(parts)
 
 
 def _score_text(value: object) -> str:
@@ -293,44 +285,30 @@ def _score_text(value: object) -> str:
     return number_text(value) if isinstance(value, (int, float)) else str(value)
 
 
-def _run(item: EvaluationItem, ui_url: str | None) -> str:
-    if item.run_id is None:
-        return ""
-    what = f"run {item.run_id}" + ("" if item.item_index is None else f" item {item.item_index}")
-    if ui_url is None:
-        return f'<span class="soft">{escaped(what)}</span>'
-    path = f"/runs/{item.run_id}" + ("" if item.item_index is None else f"/items/{item.item_index}")
-    return f'<a href="{escape(ui_url.rstrip("/") + path)}">{escaped(what)}</a>'
-
-
 def _differences(before: Any, after: Any) -> Iterator[str]:
     """Yield the places where two outputs differ."""
-    found = list(value_changes(before, after))
-    for each in found[:_MAX_CHANGES]:
+    changes = list(value_changes(before, after))
+    for each in changes[:_MAX_CHANGES]:
         path = f"<code>{escaped(write_path(each.path))}</code> "
         if isinstance(each.a, str) and isinstance(each.b, str):
-            yield f"<p>{path}{_words(each.a[:_MAX_TEXT_LENGTH], each.b[:_MAX_TEXT_LENGTH])}</p>"
+            yield f"<p>{path}{_marked_words(each.a[:_MAX_TEXT_LENGTH], each.b[:_MAX_TEXT_LENGTH])}</p>"
         else:
-            old, new = (None if side is ABSENT else escaped(short_json(side, 200)) for side in (each.a, each.b))
-            shown = "" if old is None else f"<del>{old}</del> "
-            yield f"<p>{path}{shown}{'' if new is None else f'<ins>{new}</ins>'}</p>"
-    if len(found) > _MAX_CHANGES:
-        yield f'<p class="soft">{len(found) - _MAX_CHANGES} more</p>'
+            old = "" if each.a is ABSENT else f"<del>{escaped(short_json(each.a, 200))}</del> "
+            new = "" if each.b is ABSENT else f"<ins>{escaped(short_json(each.b, 200))}</ins>"
+            yield f"<p>{path}{old}{new}</p>"
+    if len(changes) > _MAX_CHANGES:
+        yield f'<p class="soft">{len(changes) - _MAX_CHANGES} more</p>'
 
 
-def _words(before: str, after: str) -> str:
+def _marked_words(before: str, after: str) -> str:
     """Return two texts as one, with the words that are only in one of them marked."""
     old, new = (re.findall(r"\s+|[^\s]+", text) for text in (before, after))
     parts = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        gone, come = ("".join(words) for words in (old[a:b], new[c:d]))
+        removed, added = message("".join(old[a:b])), message("".join(new[c:d]))
         if kind == "equal":
-            parts.append(_shown(gone))
+            parts.append(removed)
             continue
-        parts.append(f"<del>{_shown(gone)}</del>" if gone else "")
-        parts.append(f"<ins>{_shown(come)}</ins>" if come else "")
+        parts.append(f"<del>{removed}</del>" if removed else "")
+        parts.append(f"<ins>{added}</ins>" if added else "")
     return "".join(parts)
-
-
-def _shown(text: str) -> str:
-    return escape(visible_lines(text)).replace("\n", "&#10;")

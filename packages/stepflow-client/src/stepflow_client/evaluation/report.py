@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from .._base.lazy import lazy_module
@@ -25,23 +25,23 @@ from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame
-from .baseline import Side, join
+from .baseline import join_reports
 from .columns import Columns
 from .gates import Demands, Gate, Limit, gates_of, is_decided, needed_text, worst_change
-from .item_records import Results
-from .notebook_view import ShownAsTable
+from .item_records import RereadItems, Results
 from .records import EvaluationItem
 from .report_text import change_texts, number_text
 from .scores import usage_of
-from .slices import Selected, SliceScore, cases_by, slice_scores
+from .slices import SliceScore, cases_by, slice_scores
 from .stored_items import StoredItems
 from .variant_comparison import (
     FAILED,
     Compared,
     Comparison,
     EvaluationSummary,
-    OutputDecoder,
     ScoreChange,
+    ScoreRules,
+    ShownAsTable,
     compare_variants,
     remarks_on,
     score_mean,
@@ -89,11 +89,8 @@ class EvaluationReport(ShownAsTable):
         """Read the scores and times of the items."""
         self.name: str = check_instance(name, "name", str)
         """The name of the evaluation; empty if it has none."""
-        lower, times = (
-            frozenset(check_texts(names, what))
-            for what, names in (("lower_is_better", lower_is_better), ("timed", timed))
-        )
-        self._reading = OutputDecoder(lower, times, {})
+        lower = frozenset(check_texts(lower_is_better, "lower_is_better"))
+        self._rules = ScoreRules(lower, frozenset(check_texts(timed, "timed")), {})
         self._remarks = tuple(check_texts(remarks, "remarks"))
         self._secrets = NO_SECRETS
         self._baselines = None if baselines is None else check_mapping(baselines, "baselines")
@@ -122,14 +119,18 @@ class EvaluationReport(ShownAsTable):
     @classmethod
     def _of_stored(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
         """Return the report of the items in a folder. Pages and files of it do not show its secrets."""
-        told = items.told(variables)
-        secrets, moments = told.pop("secrets"), told.pop("moments")
-        return cls(items, **told)._with(secrets, moments)
+        arguments, moments, secrets = items.describe(variables)
+        return cls(items, **arguments)._with(secrets, moments)
 
     def _with(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
         self._secrets = secrets
-        self._reading = self._reading._replace(moments=moments)
+        self._rules = self._rules._replace(moments=moments)
         return self
+
+    def _derived(self, moments: Mapping[str, Hashable], **arguments: Any) -> EvaluationReport:
+        """Return a report of other items with the secrets of this one."""
+        report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **arguments)
+        return report._with(self._secrets, moments)
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)
@@ -153,18 +154,12 @@ class EvaluationReport(ShownAsTable):
             InvalidArgumentError: If the evaluations have no case in common, or if a variant has this name.
         """
         check_instance(baseline, "baseline", EvaluationReport)
-        found = join(Side(self, self.variants), Side(baseline, baseline.variants), check_text(name, "name"))
-        # Times of another evaluation are of another time.
-        moments = {each: self._reading.moments.get(each) for each in self.variants}
-        return EvaluationReport(
-            found.items,
-            name=self.name,
-            variants=found.variants,
-            baselines=found.baselines,
-            lower_is_better=self._reading.lower,
-            timed=self._reading.timed,
-            remarks=[*self._remarks, *found.remarks],
-        )._with(self._secrets, {**dict.fromkeys(found.baselines.values(), "baseline"), **moments})
+        joined = join_reports(self, baseline, check_text(name, "name"))
+        joined["remarks"] = [*self._remarks, *joined["remarks"]]
+        # Times of another evaluation were measured at another time.
+        moments: dict[str, Hashable] = dict.fromkeys(joined["baselines"].values(), "baseline")
+        moments |= {each: self._rules.moments.get(each) for each in self.variants}
+        return self._derived(moments, name=self.name, **joined)
 
     @property
     def baselines(self) -> dict[str, str]:
@@ -196,9 +191,7 @@ class EvaluationReport(ShownAsTable):
     def _summary(self) -> EvaluationSummary:
         columns = self._columns
         comparisons = [self.compare(before, each) for each, before in self.baselines.items()]
-        means = (
-            score_mean(score, name, columns, self._reading) for score in columns.kinds for name in columns.variants
-        )
+        means = (score_mean(score, name, columns, self._rules) for score in columns.kinds for name in columns.variants)
         durations = (variant_durations(name, found) for name, found in columns.variants.items())
         return EvaluationSummary(
             name=self.name,
@@ -226,7 +219,7 @@ class EvaluationReport(ShownAsTable):
     def _compared(self, baseline: str, variant: str) -> Compared:
         pair = (baseline, variant)
         if pair not in self._comparisons:
-            self._comparisons[pair] = compare_variants(self._columns, *pair, self._reading)
+            self._comparisons[pair] = compare_variants(self._columns, *pair, self._rules)
         return self._comparisons[pair]
 
     def _variant(self, name: str, what: str) -> str:
@@ -272,34 +265,28 @@ class EvaluationReport(ShownAsTable):
             raise InvalidArgumentError(f"{score} of {baseline} and {variant} was measured at different times")
         change = self._compared(baseline, variant).changes[score]
         direction = change.direction(than=worst_change(found, tolerance))
-        worse = direction if found.lower_is_better else -direction
-        is_sure = is_decided(found, worse)
-        if worse > 0 or (strict and not is_sure):
-            raise AssertionError(self._regression_text(comparison, found, tolerance, is_clear=worse > 0))
-        if not is_sure and found.verdict != "equal":
-            needed = needed_text(found, change, tolerance)
-            logger.warning("%s: %s may be worse than %s; %s", score, variant, baseline, needed)
-        return found
-
-    def _regression_text(self, comparison: Comparison, change: ScoreChange, tolerance: float, *, is_clear: bool) -> str:
-        before, after = comparison.before, comparison.after
-        what = "is worse" if is_clear else "may be worse"
-        difference, interval = change_texts(change)
+        is_worse = (direction if found.lower_is_better else -direction) > 0
+        is_sure = is_decided(found, direction)
+        if not is_worse and (is_sure or not strict):
+            if not is_sure and found.verdict != "equal":
+                needed = needed_text(found, change, tolerance)
+                logger.warning("%s: %s may be worse than %s; %s", score, variant, baseline, needed)
+            return found
+        what = "is worse" if is_worse else "may be worse"
+        difference, interval = change_texts(found)
         lines = [
-            f"{change.score}: {after} {what} than {before} by more than {tolerance:g}: "
-            f"{number_text(change.before)} -> {number_text(change.after)}, "
-            f"change {difference} (95% interval {interval})",
-            f"of {change.cases:,} cases {change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse:",
+            f"{score}: {variant} {what} than {baseline} by more than {tolerance:g}: {number_text(found.before)} -> "
+            f"{number_text(found.after)}, change {difference} (95% interval {interval})"
         ]
-        if not is_clear:
-            lines.insert(1, needed_text(change, self._compared(before, after).changes[change.score], tolerance))
-        if change.score != FAILED:
-            for each in self.worst(5, score=change.score, variant=after, baseline=before):
-                values = " -> ".join(
-                    "none" if value is None else number_text(value) for value in (each.before, each.value)
-                )
-                lines.append(f"  case {each.case}: {values}, run {each.run_id}: {short_json(each.item.output, 80)}")
-        return self._secrets.hide("\n".join(lines))
+        if not is_worse:
+            lines.append(needed_text(found, change, tolerance))
+        counts = f"{found.wins:,} are better, {found.ties:,} equal, {found.losses:,} worse"
+        lines.append(f"of {found.cases:,} cases {counts}:")
+        for each in () if score == FAILED else self.worst(5, score=score, variant=variant, baseline=baseline):
+            values = ["none" if value is None else number_text(value) for value in (each.before, each.value)]
+            output = short_json(each.item.output, 80)
+            lines.append(f"  case {each.case}: {' -> '.join(values)}, run {each.run_id}: {output}")
+        raise AssertionError(self._secrets.hide("\n".join(lines)))
 
     def gates(
         self,
@@ -329,8 +316,8 @@ class EvaluationReport(ShownAsTable):
         below = self._limits({} if fail_below is None else fail_below, "fail_below")
         return list(gates_of(self, Demands(below, tolerances, check_flag(strict, "strict"))))
 
-    def _gates(self, given: Sequence[Gate] | None) -> list[Gate]:
-        return self.gates() if given is None else check_instances(given, "gates", Gate)
+    def _checked_gates(self, gates: Sequence[Gate] | None) -> list[Gate]:
+        return self.gates() if gates is None else check_instances(gates, "gates", Gate)
 
     def _limits(self, given: Mapping[str, float], what: str) -> list[Limit]:
         for name, limit in check_mapping(given, what).items():
@@ -363,7 +350,7 @@ class EvaluationReport(ShownAsTable):
         after = self.variants[-1] if variant is None else self._variant(variant, "variant")
         before = self.baselines.get(after, after) if baseline is None else self._variant(baseline, "baseline")
         return worst_cases(
-            self._items, self._columns, limit, name, after, None if before == after else before, self._reading.lower
+            self._items, self._columns, limit, name, after, None if before == after else before, self._rules.lower
         )
 
     def slices(self, field: str) -> dict[str, EvaluationReport]:
@@ -380,18 +367,16 @@ class EvaluationReport(ShownAsTable):
         found = cases_by(self._items, check_text(field, "field"))
         if not found:
             raise InvalidArgumentError(f"no case has {'tags' if field in ('tag', 'tags') else f'the field {field!r}'}")
-        reports = {}
-        for value, cases in found.items():
-            some = EvaluationReport(
-                Selected(self._items, cases),
+        return {
+            value: self._derived(
+                self._rules.moments,
+                items=RereadItems(partial(_items_of, self._items, cases)),
                 name=f"{self.name}: {value}",
                 variants=self.variants,
                 baselines=self._baselines,
-                lower_is_better=self._reading.lower,
-                timed=self._reading.timed,
             )
-            reports[value] = some._with(self._secrets, self._reading.moments)
-        return reports
+            for value, cases in found.items()
+        }
 
     def slice_scores(self, field: str) -> list[SliceScore]:
         """Return the scores of all variants for each tag, or for each value of a field of the cases.
@@ -419,7 +404,7 @@ class EvaluationReport(ShownAsTable):
             include_outputs: Whether to include inputs, expected values and outputs. Default False.
         """
         check_flag(include_outputs, "include_outputs")
-        return [_flat(item, self._secrets, include_outputs=include_outputs) for item in self._items]
+        return [_flat_item(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
     def to_dataframe(self, *, include_outputs: bool = False) -> Any:
         """Return the items as a data frame of pandas, or of polars if pandas is not installed; see `to_dicts`.
@@ -439,6 +424,7 @@ class EvaluationReport(ShownAsTable):
         *,
         ui_url: str | None = None,
         gates: Sequence[Gate] | None = None,
+        slices: Sequence[SliceScore] = (),
     ) -> str:
         """Return the report as a page, a single file that loads no other files, and write it to a path if one is given.
 
@@ -446,13 +432,15 @@ class EvaluationReport(ShownAsTable):
             path: The file.
             ui_url: The address of `stepflow ui`, for links to the runs. None, the default: no links.
             gates: The gates on the page. None, the default: those of `gates()`.
+            slices: The scores of parts of the cases on the page, as from `slice_scores`. Default: none.
 
         Raises:
             FlowFileError: If the file cannot be written.
         """
         if ui_url is not None:
             check_text(ui_url, "ui_url")
-        text: str = _page.report_page(self, ui_url, self._gates(gates))
+        check_instances(slices, "slices", SliceScore)
+        text: str = _page.report_page(self, ui_url, self._checked_gates(gates), slices)
         if path is not None:
             write_text(path, text)
         return text
@@ -470,14 +458,10 @@ class EvaluationReport(ShownAsTable):
         Raises:
             FlowFileError: If the file cannot be written.
         """
-        text: str = _junit.junit_text(self, self._gates(gates))
+        text: str = _junit.junit_text(self, self._checked_gates(gates))
         if path is not None:
             write_text(path, text)
         return text
-
-
-_FLAT = ("case", "variant", "repeat", "status", "duration", "run_id", "item_index")
-"""The fields of an item that every flat dict has."""
 
 
 def _results(items: Iterable[Any]) -> Iterator[Results]:
@@ -486,14 +470,19 @@ def _results(items: Iterable[Any]) -> Iterator[Results]:
     return (Results.of(check_instance(each, "each of items", EvaluationItem)) for each in items)
 
 
-def _flat(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:
-    known = {name: getattr(item, name) for name in _FLAT}
-    known["error"] = None if item.error is None else secrets.hide(item.error)
+def _items_of(items: Iterable[EvaluationItem], cases: Collection[str]) -> Iterator[EvaluationItem]:
+    return (item for item in items if item.case in cases)
+
+
+def _flat_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:
+    names = ("case", "variant", "repeat", "status", "duration", "run_id", "item_index")
+    flat = {name: getattr(item, name) for name in names}
+    flat["error"] = None if item.error is None else secrets.hide(item.error)
     if include_outputs:
-        known |= {name: secrets.hide_in(getattr(item, name)) for name in ("input", "expected", "output")}
+        flat |= {name: secrets.hide_in(getattr(item, name)) for name in ("input", "expected", "output")}
     for name, value in item.scores.items():
-        known[f"score.{name}" if name in known else name] = value
+        flat[f"score.{name}" if name in flat else name] = value
     if item.tags:
-        known["tags"] = [*item.tags]
-    told = {f"metadata.{name}": value for name, value in item.metadata.items()} | usage_of(item.output)
-    return known | {name: value for name, value in secrets.hide_in(told).items() if name not in known}
+        flat["tags"] = [*item.tags]
+    more = {f"metadata.{name}": value for name, value in item.metadata.items()} | usage_of(item.output)
+    return flat | {name: value for name, value in secrets.hide_in(more).items() if name not in flat}

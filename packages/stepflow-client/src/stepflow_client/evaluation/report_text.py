@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from .._base.text import duration_text, visible
 from ..drawing.labels import columns as width
-from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, ScoreMean
+from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange
 
 if TYPE_CHECKING:
     from .slices import SliceScore
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
+SLICE_HEADS = ("slice", "score", "variant", "cases", "mean", "change", "95% interval", "verdict")
 
 
 def number_text(number: float, *, signed: bool = False, scale: float | None = None) -> str:
@@ -24,7 +25,7 @@ def number_text(number: float, *, signed: bool = False, scale: float | None = No
         signed: Whether a positive number has a sign. Default False.
         scale: The size of the numbers that it is compared with, which decides the number of digits. Default: its own.
     """
-    size = abs(number) if scale is None else scale
+    size = abs(number if scale is None else scale)
     if 0 < size < 0.1:
         digits = min(6, 2 - math.floor(math.log10(size)))
     else:
@@ -46,10 +47,8 @@ def interval_text(low: float | None, high: float | None, *, signed: bool = False
 def change_texts(change: ScoreChange | SliceScore) -> tuple[str, str]:
     """Return a change and its interval, with as many digits as the scores have."""
     difference = change.change or 0.0
-    before, after = (
-        (change.before, change.after) if isinstance(change, ScoreChange) else (change.mean - difference, change.mean)
-    )
-    scale = max(abs(before), abs(after))
+    after = change.after if isinstance(change, ScoreChange) else change.mean
+    scale = max(abs(after), abs(after - difference))
     interval = interval_text(change.low, change.high, signed=True, scale=scale)
     return number_text(difference, signed=True, scale=scale), interval
 
@@ -77,10 +76,12 @@ def title_of(summary: EvaluationSummary) -> str:
 def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     """Yield the heads, and a row for each score and variant, with the change from the first variant."""
     yield ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
-    changes = {(each.score, found.after): each for found in summary.comparisons for each in found.scores}
+    no_change = ("",) * len(_CHANGE_HEADS)
+    changes = {(each.score, compared.after): each for compared in summary.comparisons for each in compared.scores}
     for mean in summary.means:
         change = changes.get((mean.score, mean.variant))
-        yield (*_mean_cells(mean), *(change_cells(change) if change is not None else ("",) * len(_CHANGE_HEADS)))
+        cells = mean.score, mean.variant, number_text(mean.mean), interval_text(mean.low, mean.high, scale=mean.mean)
+        yield (*cells, *(no_change if change is None else change_cells(change)))
     before = set[str]()
     for comparison in summary.comparisons:
         failed = comparison.failed
@@ -88,18 +89,21 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
             continue
         if comparison.before not in before:
             before.add(comparison.before)
-            yield (failed.score, comparison.before, number_text(failed.before), "", *[""] * len(_CHANGE_HEADS))
+            yield (failed.score, comparison.before, number_text(failed.before), "", *no_change)
         yield (failed.score, comparison.after, number_text(failed.after), "", *change_cells(failed))
     ratios = {each.after: each.duration for each in summary.comparisons}
     for times in summary.durations:
         ratio = ratios.get(times.variant)
-        cells = ("",) * len(_CHANGE_HEADS) if ratio is None else time_cells(ratio)
-        yield ("time p50", times.variant, duration_text(times.p50), f"p95 {duration_text(times.p95)}", *cells)
+        change_of_time = no_change if ratio is None else time_cells(ratio)
+        cells = "time p50", times.variant, duration_text(times.p50), f"p95 {duration_text(times.p95)}"
+        yield (*cells, *change_of_time)
 
 
-def _mean_cells(mean: ScoreMean) -> tuple[str, ...]:
-    interval = interval_text(mean.low, mean.high, scale=abs(mean.mean))
-    return mean.score, mean.variant, number_text(mean.mean), interval
+def slice_cells(score: SliceScore) -> tuple[str, ...]:
+    """Return the cells of a score of a slice, under `SLICE_HEADS`."""
+    change = ("", "") if score.change is None else change_texts(score)
+    numbers = f"{score.cases:,}", number_text(score.mean)
+    return score.value, score.score, score.variant, *numbers, *change, score.verdict or ""
 
 
 def summary_text(summary: EvaluationSummary) -> str:

@@ -68,7 +68,7 @@ class ScoreFunction:
         item_of: Callable[[Block, int], EvaluationItem],
         client: Any,
         store: EvaluationStore,
-        may_go_on: Callable[[], bool],
+        may_continue: Callable[[], bool],
     ) -> None:
         """Compute and store the scores of some items of a block, one after the other.
 
@@ -78,7 +78,7 @@ class ScoreFunction:
         if self.is_fast:
             store.add_scores(self._together(block, places))
         for place in () if self.is_fast else places:
-            if not may_go_on():
+            if not may_continue():
                 return
             number = block.first + place
             # Without a journal, the key would be the same in the next evaluation.

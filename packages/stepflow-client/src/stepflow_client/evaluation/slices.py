@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from .._base.text import short_json
@@ -12,7 +11,7 @@ from ..types.shown import Record
 from .records import EvaluationItem
 from .scores import MISSING, part_at, path_of
 from .statistics import holm
-from .variant_comparison import Verdict, verdict_of
+from .variant_comparison import ScoreChange, Verdict
 
 _TAGS = ("tags", "tag")
 
@@ -37,22 +36,6 @@ class SliceScore(Record):
     """What the change is, corrected for the number of scores and slices by the method of Holm."""
 
 
-class Selected:
-    """The items of some cases.
-
-    Args:
-        items: All items; they are read each time.
-        cases: The names of the cases.
-    """
-
-    def __init__(self, items: Iterable[EvaluationItem], cases: frozenset[str]) -> None:
-        self._items, self._cases = items, cases
-
-    def __iter__(self) -> Iterator[EvaluationItem]:
-        """Yield the items."""
-        return (each for each in self._items if each.case in self._cases)
-
-
 def cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
     """Return the names of the cases with each tag, or with each value of a field."""
     path = None if field in _TAGS else path_of(field)
@@ -62,44 +45,38 @@ def cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset
         if item.case in seen:
             continue
         seen.add(item.case)
-        for value in item.tags if path is None else _values(item, field, path):
+        values = item.tags
+        if path is not None:
+            value = item.metadata.get(field, part_at(item.input, path))
+            values = [] if value is MISSING else [value if isinstance(value, str) else short_json(value, 60)]
+        for value in values:
             found.setdefault(value, set()).add(item.case)
     return {value: frozenset(found[value]) for value in sorted(found)}
 
 
-def _values(item: EvaluationItem, field: str, path: Any) -> list[str]:
-    value = item.metadata.get(field, MISSING)
-    if value is MISSING:
-        value = part_at(item.input, path)
-    if value is MISSING:
-        return []
-    return [value if isinstance(value, str) else short_json(value, 60)]
-
-
 def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     """Return the scores of all variants in all slices."""
-    compared = {
-        (value, variant): report._compared(before, variant)
-        for value, report in slices.items()
-        for variant, before in report.baselines.items()
-    }
-    directions = holm(
-        {
-            (*key, each.score): partial(found.changes[each.score].direction)
-            for key, found in compared.items()
-            for each in found.comparison.scores
-            if each.verdict is not None
-        }
-    )
+    changes: dict[tuple[str, str, str], ScoreChange] = {}
+    tests: dict[tuple[str, str, str], Callable[[float], int]] = {}
+    for value, report in slices.items():
+        for variant, before in report.baselines.items():
+            compared = report._compared(before, variant)
+            for each in compared.comparison.scores:
+                changes[value, variant, each.score] = each
+                if each.verdict is not None:
+                    tests[value, variant, each.score] = compared.changes[each.score].direction
+    directions = holm(tests)
     rows = []
     for value, report in slices.items():
         for mean in report.summary().means:
-            found = compared.get((value, mean.variant))
-            change = found and next((each for each in found.comparison.scores if each.score == mean.score), None)
-            told: tuple[Any, ...] = (None,) * 4
-            if found and change:
-                direction = directions.get((value, mean.variant, mean.score))
-                told = (change.change, change.low, change.high, verdict_of(change, direction))
-            cases = change.cases if change else mean.cases
-            rows.append(SliceScore(value, mean.score, mean.variant, cases, mean.mean, *told))
+            key = value, mean.variant, mean.score
+            change = changes.get(key)
+            if change is None:
+                rows.append(SliceScore(value, mean.score, mean.variant, mean.cases, mean.mean, None, None, None, None))
+                continue
+            verdict = change.verdict
+            if verdict not in (None, "equal") and not directions[key]:
+                verdict = "unclear"
+            numbers = change.change, change.low, change.high
+            rows.append(SliceScore(value, mean.score, mean.variant, change.cases, mean.mean, *numbers, verdict))
     return rows

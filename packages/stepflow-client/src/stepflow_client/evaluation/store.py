@@ -1,8 +1,22 @@
-"""The folder of an evaluation: its cases, what became of each item, and its scores.
+"""The folder of an evaluation: its cases, the results of its items, and its scores.
 
 The folder has one SQLite file `evaluation.db` (WAL, mode 0600), which only one evaluation can have open, and the
 journals of the batches in `runs/`, a file for each variant.
-"""
+
+The tables of version 1:
+
+| table | a row |
+|---|---|
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `count` (of cases), `scores` (the keys of the score functions of the last call, in their order), `sources` (by the key of a score function, the digest of its source text when its first value was stored), `lower_is_better` (the names of those of which low values are good), `timed` (the names of those that measure time), `moments` (by variant, the number of the call in which it ran first), `flows` (of the variants), `began` (the time of the first call) |
+| `cases` | some cases: `number` of the first one, from 0, and as JSON a list of `names` and `content`: of lists of the input and the expected output, and of the metadata and the tags of a case that has them |
+| `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
+| `items` | items that ended together: `variant`, `number` of the first one (case x repeats + repeat), `count`, and as JSON a list of the `outputs`, `hidden` (the same with `***` in place of secrets; NULL if they have none), and `details`: an object of the columns `status`, `error`, `run_id`, `item`, `duration` |
+| `scores` | `variant`, `score` (the key of the score function), `number` of the first item, `count`, and as JSON `found` (columns of values by name) and `failed` (columns of messages by name) |
+
+A column is a list with a value for each item, or with one value if all are the same. In `found` and `failed`, null means
+that the item has none. Rows of items and scores are never changed. Scores of a function that has another version
+now have another key, so they stay in the file and are not read.
+"""  # noqa: E501 - a table
 
 from __future__ import annotations
 
@@ -13,23 +27,45 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from .._data.file_paths import file_path
 from .._data.secrets import NO_SECRETS
+from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..errors import InvalidArgumentError, JournalError
 from .cases import case_of, encoded
 from .item_records import Block, Results, Scored
 from .records import EvaluationCase, EvaluationItem
-from .tables import TABLES, TOLD, VERSION, Columns, columns, json_of, packed, parsed
 
+_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, names TEXT NOT NULL, content TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS variants (
+    number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, settings TEXT NOT NULL, is_used INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS items (
+    variant INTEGER, number INTEGER, count INTEGER NOT NULL, details TEXT NOT NULL, outputs TEXT NOT NULL, hidden TEXT,
+    PRIMARY KEY (variant, number)
+);
+CREATE TABLE IF NOT EXISTS scores (
+    variant INTEGER, score TEXT, number INTEGER, count INTEGER NOT NULL, found TEXT NOT NULL, failed TEXT NOT NULL,
+    PRIMARY KEY (variant, score, number)
+) WITHOUT ROWID;
+"""
+
+_DETAILS = ("status", "error", "run_id", "item", "duration")
+"""The names of the columns that are stored of items beside their outputs."""
 _FILE = "evaluation.db"
 _MAX_BYTES = 8 << 20
 """Maximum size of the cases that are stored together, unless they become larger all at once."""
+
+_Columns: TypeAlias = dict[str, list[Any]]
 
 
 class EvaluationStore:
@@ -63,10 +99,17 @@ class EvaluationStore:
         try:
             with self._opened() as file:
                 if is_new:
-                    self._prepare(file)
-            version = self.about("version", VERSION)
-            if version != VERSION:
-                raise JournalError(f"{self.folder} has version {version} of the file, and this release reads {VERSION}")
+                    # Whoever has opened the file keeps everybody else out until the evaluation ends.
+                    file.execute("PRAGMA locking_mode=EXCLUSIVE")
+                    file.execute("PRAGMA journal_mode=WAL")
+                    # A killed process loses nothing; after a power failure, the last items are read from the journals.
+                    file.execute("PRAGMA synchronous=NORMAL")
+                    file.execute("BEGIN EXCLUSIVE")
+                    file.execute("COMMIT")
+                    file.executescript(_TABLES)
+            version = self.value("version", _VERSION)
+            if version != _VERSION:
+                raise JournalError(f"{self.folder} has version {version} of the file; this release reads {_VERSION}")
         except BaseException:
             self._file.close()
             raise
@@ -75,16 +118,6 @@ class EvaluationStore:
     def exists(cls, folder: str | os.PathLike[str]) -> bool:
         """Return whether a folder has an evaluation."""
         return (Path(folder) / _FILE).exists()
-
-    def _prepare(self, file: sqlite3.Connection) -> None:
-        # Whoever has opened it keeps everybody else out until it ends.
-        file.execute("PRAGMA locking_mode=EXCLUSIVE")
-        file.execute("PRAGMA journal_mode=WAL")
-        # A killed process loses nothing; after a power failure, the last items are read from the journals again.
-        file.execute("PRAGMA synchronous=NORMAL")
-        file.execute("BEGIN EXCLUSIVE")
-        file.execute("COMMIT")
-        file.executescript(TABLES)
 
     def __enter__(self) -> Self:
         return self
@@ -111,12 +144,12 @@ class EvaluationStore:
         with self._opened() as file:
             return file.execute(query, values).fetchall()
 
-    def about(self, name: str, missing: Any = None) -> Any:
+    def value(self, name: str, missing: Any = None) -> Any:
         """Return a value of the evaluation; `missing` if it was never set."""
-        found = self._rows("SELECT value FROM about WHERE name = ?", [name])
-        return parsed(found[0][0]) if found else missing
+        rows = self._rows("SELECT value FROM about WHERE name = ?", [name])
+        return _parsed(rows[0][0]) if rows else missing
 
-    def tell(self, **values: Any) -> None:
+    def set_values(self, **values: Any) -> None:
         """Set values of the evaluation."""
         rows = [(name, json.dumps(value)) for name, value in values.items()]
         with self._opened() as file, _transaction(file):
@@ -135,17 +168,20 @@ class EvaluationStore:
             JournalError: If a case of the folder is missing, or if it has another number of repeats, or a variant with
                 other settings.
         """
-        known = self.about("count")
-        added = None if known is None else self._added(cases)
-        changed = [] if known is None else self._changed(variants, repeat=repeat)
-        if known is not None and added is None:
-            changed.insert(0, "cases")
+        before, changed = self.value("count"), []
+        if before is not None:
+            missing, cases = self._compare_cases(cases)
+            changed += ["cases"] if missing else []
+            changed += ["repeats"] if self.value("repeat") != repeat else []
+            settings = dict(self._rows("SELECT name, settings FROM variants"))
+            others = [repr(name) for name, digest in variants.items() if settings.get(name, digest) != digest]
+            changed += [f"flows, variables or overrides of {', '.join(others)}"] if others else []
         if changed:
             raise JournalError(
                 f"{self.folder} is of an evaluation with other {' and '.join(changed)}",
                 hint="a changed evaluation needs a folder of its own",
             )
-        count = (known or 0) + self._store_cases(cases if added is None else added, known or 0)
+        count = self._store_cases(cases, before or 0)
         if not count:
             raise InvalidArgumentError("there are no cases to evaluate")
         with self._opened() as file, _transaction(file):
@@ -155,12 +191,25 @@ class EvaluationStore:
                 "ON CONFLICT (name) DO UPDATE SET is_used = 1",
                 variants.items(),
             )
-        self.tell(version=VERSION, count=count, repeat=repeat, **about)
+        self.set_values(version=_VERSION, count=count, repeat=repeat, **about)
         return count
 
-    def _store_cases(self, cases: Iterable[EvaluationCase], count: int) -> int:
-        """Store the cases after the first `count`, and return their number. They are read some at a time."""
-        first = count
+    def _compare_cases(self, cases: Iterable[EvaluationCase]) -> tuple[int, list[EvaluationCase]]:
+        """Return how many cases of the folder are missing in these, and the cases that are new."""
+        # Digests instead of cases: there may be many.
+        known = {_case_digest(each) for each in self.cases()}
+        new = []
+        for case in cases:
+            digest = _case_digest(case)
+            if digest in known:
+                known.remove(digest)
+            else:
+                new.append(case)
+        return len(known), new
+
+    def _store_cases(self, cases: Iterable[EvaluationCase], first: int) -> int:
+        """Store the cases after the first ones, and return the number of all. They are read some at a time."""
+        count = first
 
         def rows() -> Iterator[tuple[int, str, str]]:
             nonlocal count
@@ -172,37 +221,16 @@ class EvaluationStore:
                 size.note(len(some), len(content))
 
         with self._opened() as file, _transaction(file):
-            # Those of a call that was killed before it had stored all of them.
+            # A call that was killed may have stored some of its cases.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
             file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
-        return count - first
-
-    def _added(self, cases: Iterable[EvaluationCase]) -> list[EvaluationCase] | None:
-        """Return the cases that the folder does not have; None if it has others."""
-        # Digests instead of cases: there may be many.
-        known = {_digest(each) for each in self.cases()}
-        new = []
-        for case in cases:
-            digest = _digest(case)
-            if digest in known:
-                known.remove(digest)
-            else:
-                new.append(case)
-        return None if known else new
-
-    def _changed(self, variants: Mapping[str, str], **now: Any) -> list[str]:
-        """Return what differs from the evaluation in the folder."""
-        words = {"cases": "cases", "repeat": "repeats"}
-        found = [words[name] for name, value in now.items() if self.about(name) != value]
-        before = dict(self._rows("SELECT name, settings FROM variants"))
-        different = [name for name, settings in variants.items() if before.get(name, settings) != settings]
-        return found + ([f"flows, variables or overrides of {', '.join(map(repr, different))}"] if different else [])
+        return count
 
     @property
     def id(self) -> str | None:
         """What identifies the evaluation on a server; None for one that is not continued after a crash."""
-        found: str | None = self.about("id")
-        return found
+        evaluation_id: str | None = self.value("id")
+        return evaluation_id
 
     @property
     def variants(self) -> dict[str, int]:
@@ -215,34 +243,22 @@ class EvaluationStore:
 
     def cases(self) -> Iterator[EvaluationCase]:
         """Yield the cases. They are read some at a time, and several readers at about the same place share them."""
-        number, count = 0, self.about("count")
+        number, count = 0, self.value("count")
         while number < count:
-            first, found = self._page(number)
-            yield from found
-            number = first + len(found)
+            first, page = self._page(number)
+            yield from page
+            number = first + len(page)
 
     def _page(self, number: int) -> tuple[int, list[EvaluationCase]]:
         """Return the cases that are stored together with one, and the number of the first of them."""
-        for first, found in self._cases:
-            if first <= number < first + len(found):
-                return first, found
+        for first, cases in self._cases:
+            if first <= number < first + len(cases):
+                return first, cases
         query = "SELECT number, names, content FROM cases WHERE number <= ? ORDER BY number DESC LIMIT 1"
         ((first, names, content),) = self._rows(query, [number])
-        given = zip(parsed(names), parsed(content), strict=True)
-        page = first, [case_of(name, each) for name, each in given]
+        page = first, [case_of(name, each) for name, each in zip(_parsed(names), _parsed(content), strict=True)]
         self._cases = [*self._cases[-1:], page]
         return page
-
-    def _cases_of(self, number: int, count: int) -> list[EvaluationCase]:
-        """Return the cases of items."""
-        repeat, first = int(self.about("repeat")), 0
-        page: list[EvaluationCase] = []
-        found = []
-        for each in range(number, number + count):
-            if not first <= each // repeat < first + len(page):
-                first, page = self._page(each // repeat)
-            found.append(page[each // repeat - first])
-        return found
 
     def known(self, variant: int) -> dict[int, int]:
         """Return which items of a variant have ended: how many from each first number on."""
@@ -250,26 +266,20 @@ class EvaluationStore:
 
     def add(self, blocks: Collection[Block]) -> None:
         """Store items that have ended."""
-        rows = [
-            (it.variant, it.first, len(it), self._told(it), json_of(it.outputs), self._hidden(it.outputs))
-            for it in blocks
-        ]
+        rows = []
+        for block in blocks:
+            errors = self.secrets.hide_in(block.errors) if any(block.errors) else block.errors
+            details = (block.statuses, errors, block.run_ids, block.indexes, block.durations)
+            columns = dict(zip(_DETAILS, map(_packed, details), strict=True))
+            hidden = self.secrets.hide_in(block.outputs) if self.secrets else block.outputs
+            texts = _json(columns), _json(block.outputs), None if hidden == block.outputs else _json(hidden)
+            rows.append((block.variant, block.first, len(block), *texts))
         with self._opened() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def _told(self, block: Block) -> str:
-        errors = block.errors if not any(block.errors) else self.secrets.hide_in(block.errors)
-        told = (block.statuses, errors, block.run_ids, block.indexes, block.durations)
-        return json_of(dict(zip(TOLD, map(packed, told), strict=True)))
-
-    def _hidden(self, outputs: list[Any]) -> str | None:
-        """Return outputs without their secrets; None if they have none."""
-        hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
-        return None if hidden == outputs else json_of(hidden)
-
     def add_scores(self, scored: Scored) -> None:
         """Store scores."""
-        texts = (json.dumps({name: packed(values) for name, values in each.items()}) for each in scored[-2:])
+        texts = (json.dumps({name: _packed(values) for name, values in each.items()}) for each in scored[-2:])
         with self._opened() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
             file.execute(query, (scored.variant, scored.key, scored.number, scored.length, *texts))
@@ -283,78 +293,103 @@ class EvaluationStore:
         """
         query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
         for variant in self.variants.values():
-            scored = {
-                each for number, count in self._rows(query, (variant, key)) for each in range(number, number + count)
-            }
-            for first, several in known[variant].items():
-                if scored.issuperset(range(first, first + several)):
-                    continue
-                block = self._block(variant, first)
-                if places := [place for place in block.successes if first + place not in scored]:
-                    yield block, places
+            scored = set[int]()
+            for number, count in self._rows(query, (variant, key)):
+                scored.update(range(number, number + count))
+            for first, count in known[variant].items():
+                if not scored.issuperset(range(first, first + count)):
+                    block = self._block(variant, first)
+                    if places := [place for place in block.successes if first + place not in scored]:
+                        yield block, places
 
     def _block(self, variant: int, first: int, outputs: str = "outputs") -> Block:
-        query = f"SELECT count, told, {outputs} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
-        ((count, told, values),) = self._rows(query, (variant, first))
-        found = columns(told, count)
-        statuses, errors, run_ids, indexes, durations = (found[name] for name in TOLD)
-        cases = self._cases_of(first, count)
-        return Block(variant, first, cases, statuses, parsed(values), errors, run_ids, indexes, durations)
+        query = f"SELECT count, details, {outputs} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
+        ((count, details, values),) = self._rows(query, (variant, first))
+        columns = _unpacked(details, count)
+        statuses, errors, run_ids, indexes, durations = (columns[name] for name in _DETAILS)
+        repeat, start = int(self.value("repeat")), 0
+        page: list[EvaluationCase] = []
+        cases = []
+        for number in range(first, first + count):
+            if not start <= number // repeat < start + len(page):
+                start, page = self._page(number // repeat)
+            cases.append(page[number // repeat - start])
+        return Block(variant, first, cases, statuses, _parsed(values), errors, run_ids, indexes, durations)
 
-    def items(self, variant: str | None = None, *, hidden: bool = False) -> Iterator[EvaluationItem]:
-        """Yield the items of a variant, or of all variants of the last call, by case and repeat, with their scores.
+    def items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
+        """Yield the items of the variants of the last call, by case and repeat, with their scores.
 
         Args:
-            variant: The name of the variant.
             hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
         """
-        keys, repeat = self.about("scores", []), int(self.about("repeat"))
-        numbers = self.variants
-        for name in numbers if variant is None else [variant]:
-            for first in self.known(numbers[name]):
-                block = self._block(numbers[name], first, "coalesce(hidden, outputs)" if hidden else "outputs")
-                scored = self._scores(numbers[name], first, len(block), keys)
+        keys, repeat = self.value("scores", []), int(self.value("repeat"))
+        for name, variant in self.variants.items():
+            for first in self.known(variant):
+                block = self._block(variant, first, "coalesce(hidden, outputs)" if hidden else "outputs")
+                columns = self._scores(variant, first, len(block), keys)
                 for place in range(len(block)):
                     scores, failed = (
-                        {name: values[place] for name, values in each.items() if values[place] is not None}
-                        for each in scored
+                        {score: values[place] for score, values in each.items() if values[place] is not None}
+                        for each in columns
                     )
                     yield block.item(place, name, repeat, scores=scores, score_errors=failed)
 
     def results(self) -> Iterator[Results]:
         """Yield what reports keep of the items of the variants of the last call."""
-        keys, repeat = self.about("scores", []), int(self.about("repeat"))
-        cases = [name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in parsed(names)]
+        keys, repeat = self.value("scores", []), int(self.value("repeat"))
+        cases = [name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in _parsed(names)]
         for name, variant in self.variants.items():
-            query = "SELECT number, count, told FROM items WHERE variant = ? ORDER BY number"
-            for number, count, text in self._rows(query, [variant]):
-                found = columns(text, count)
+            query = "SELECT number, count, details FROM items WHERE variant = ? ORDER BY number"
+            for number, count, details in self._rows(query, [variant]):
+                columns = _unpacked(details, count)
                 names = [cases[each // repeat] for each in range(number, number + count)]
-                statuses, errors, run_ids, durations = (
-                    found[each] for each in ("status", "error", "run_id", "duration")
-                )
+                statuses, errors, run_ids, _, durations = (columns[each] for each in _DETAILS)
                 scores, failed = self._scores(variant, number, count, keys)
                 repeats = min(repeat, number + count)
                 yield Results(name, names, repeats, statuses, errors, run_ids, durations, scores, failed)
 
-    def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[Columns, Columns]:
+    def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
         """Return the scores of the items of a block, and the messages of those that failed."""
         query = (
             "SELECT number, count, found, failed FROM scores WHERE variant = ? AND score = ? AND number BETWEEN ? AND ?"
         )
-        found: tuple[Columns, Columns] = ({}, {})
+        scores: _Columns = {}
+        failed: _Columns = {}
         for key in keys:
             for number, several, *texts in self._rows(query, (variant, key, first, first + count - 1)):
-                for named, text in zip(found, texts, strict=True):
-                    for name, values in columns(text, several).items():
-                        place = number - first
-                        named.setdefault(name, [None] * count)[place : place + several] = values
-        return found
+                place = number - first
+                for columns, text in zip((scores, failed), texts, strict=True):
+                    for name, values in _unpacked(text, several).items():
+                        columns.setdefault(name, [None] * count)[place : place + several] = values
+        return scores, failed
 
 
-def _digest(case: EvaluationCase) -> bytes:
-    """Return what identifies a case, whether it was read from the folder or not."""
-    return hashlib.sha256(json.dumps([parsed(each.decode()) for each in encoded([case])]).encode()).digest()
+def _json(value: Any) -> str:
+    return encode(value).decode()
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise JournalError(f"a row of the evaluation is damaged: {error}") from None
+
+
+def _packed(values: Sequence[Any]) -> Sequence[Any]:
+    """Return a column, with one value if all are the same."""
+    return values[:1] if values.count(values[0]) == len(values) else values
+
+
+@lru_cache(maxsize=64)
+def _unpacked(text: str, count: int) -> _Columns:
+    """Return columns with a value for each item. They are shared by equal texts, and must not be changed."""
+    columns: _Columns = _parsed(text)
+    return {name: values * count if len(values) == 1 else values for name, values in columns.items()}
+
+
+def _case_digest(case: EvaluationCase) -> bytes:
+    """Return a digest of a case that is the same before and after it was stored."""
+    return hashlib.sha256(json.dumps([_parsed(each.decode()) for each in encoded([case])]).encode()).digest()
 
 
 @contextmanager

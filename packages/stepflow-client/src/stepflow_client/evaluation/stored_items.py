@@ -6,12 +6,13 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .._data.secrets import Secrets, secrets_of
+from ..drawing.report_data import environment_of
 from .item_records import Results
 from .records import EvaluationItem
-from .report_secrets import report_secrets
 from .store import EvaluationStore
 
 
@@ -50,21 +51,34 @@ class StoredItems:
         with EvaluationStore(self._folder) as store:
             yield from store.results()
 
-    def told(self, variables: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-        """Return what a report says beside the items, by the names of its arguments, and its secrets.
+    def describe(self, variables: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], Mapping[str, int], Secrets]:
+        """Return the arguments of the report, when each variant ran first, and the values that pages must not show.
 
         Args:
-            variables: The values of variables that were passed to each variant. Default: they are not known.
+            variables: The values of variables that were passed to each variant; empty if they are not known.
 
         Raises:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
         with EvaluationStore(self._folder) as store:
-            return {
-                "name": store.about("name", ""),
-                "variants": list(store.variants),
-                "lower_is_better": store.about("lower_is_better", []),
-                "timed": store.about("timed", []),
-                "moments": store.about("moments", {}),
-                "secrets": report_secrets(store.about("flows", []), variables),
-            }
+            arguments = {"name": store.value("name", ""), "variants": list(store.variants)}
+            arguments |= {name: store.value(name, []) for name in ("lower_is_better", "timed")}
+            return arguments, store.value("moments", {}), report_secrets(store.value("flows", []), variables)
+
+
+def report_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:
+    """Return the secrets of the flows of all variants: defaults, values of the environment, and passed values.
+
+    Args:
+        flows: The flows.
+        variables: The values of variables that were passed to each flow. Default: they are not known.
+    """
+    declared: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    for number, flow in enumerate(flows):
+        # A variable may be secret in one of the flows only.
+        declarations, defaults = environment_of(flow)
+        passed = variables[number] if number < len(variables) else {}
+        declared |= {f"{number}.{name}": each for name, each in declarations.items()}
+        values |= {f"{number}.{name}": each for name, each in {**defaults, **passed}.items()}
+    return secrets_of(values, declared)

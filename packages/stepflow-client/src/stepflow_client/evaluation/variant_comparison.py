@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .._base.lazy import lazy_module
 from .._base.text import quantile
 from ..types.shown import Record
 from .columns import Column, Columns, VariantColumns, blocks, paired
-from .notebook_view import ShownAsTable
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Resampled, holm, mean, paired_change, resampled
 
+# They know the classes of this module.
 _text = lazy_module("stepflow_client.evaluation.report_text")
+_page = lazy_module("stepflow_client.evaluation.page")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
 """What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: it may be chance. `equal`:
@@ -24,6 +25,19 @@ FAILED = "failed"
 _FEW = 50
 """Number of cases below which intervals are called wide."""
 _MADE_UP = {"number": (), "share": CHANGE, "label": CHANGE}
+
+
+class ShownAsTable:
+    """Base of objects that notebooks show as a table with charts."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        html: str = _page.notebook_html(self)
+        return html
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": self._repr_html_(), "text/plain": str(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +179,8 @@ class EvaluationSummary(ShownAsTable, Record):
         return text
 
 
-class OutputDecoder(NamedTuple):
-    """How scores and times are read."""
+class ScoreRules(NamedTuple):
+    """How scores are compared."""
 
     lower: frozenset[str]
     """The names of the scores of which low values are good."""
@@ -183,7 +197,7 @@ class Compared(NamedTuple):
     changes: Mapping[str, Change]
 
 
-def score_mean(score: str, variant: str, columns: Columns, reading: OutputDecoder) -> ScoreMean | None:
+def score_mean(score: str, variant: str, columns: Columns, rules: ScoreRules) -> ScoreMean | None:
     """Return the mean of a score of a variant; None without any value."""
     known = columns.variants[variant]
     column = known.scores.get(score, Column())
@@ -191,7 +205,7 @@ def score_mean(score: str, variant: str, columns: Columns, reading: OutputDecode
     if not values:
         return None
     made_up = () if columns.kinds[score] == "number" else SHARE
-    found = _resampled(values, made_up, _blocks(score, list(column.cases), [known], reading))
+    found = _resampled(values, made_up, _blocks(score, list(column.cases), [known], rules))
     return ScoreMean(score, variant, len(values), mean(values), *_ends(found))
 
 
@@ -200,9 +214,9 @@ def _resampled(values: Sequence[float], made_up: Sequence[float], sizes: Sequenc
 
 
 def _blocks(
-    score: str, cases: Sequence[int], variants: Sequence[VariantColumns], reading: OutputDecoder
+    score: str, cases: Sequence[int], variants: Sequence[VariantColumns], rules: ScoreRules
 ) -> list[int] | None:
-    return blocks(cases, variants) if is_named(score, reading.timed) else None
+    return blocks(cases, variants) if is_named(score, rules.timed) else None
 
 
 def _ends(found: Resampled | Change | None) -> tuple[float | None, float | None]:
@@ -210,24 +224,24 @@ def _ends(found: Resampled | Change | None) -> tuple[float | None, float | None]
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
-def compare_variants(columns: Columns, before: str, after: str, reading: OutputDecoder) -> Compared:
+def compare_variants(columns: Columns, before: str, after: str, rules: ScoreRules) -> Compared:
     """Return the comparison of two variants."""
     one, other = columns.variants[before], columns.variants[after]
     changes = {}
     for name, kind in columns.kinds.items():
         pairs = paired(one.scores.get(name, Column()), other.scores.get(name, Column()))
         if pairs.cases:
-            sizes = _blocks(name, pairs.cases, (one, other), reading)
+            sizes = _blocks(name, pairs.cases, (one, other), rules)
             made_up = _MADE_UP[kind] if sizes is None else ()
             changes[name] = paired_change(pairs.before, pairs.after, made_up, sizes)
-    is_same_time = reading.moments.get(before) == reading.moments.get(after)
-    shown = {name: is_same_time or not is_named(name, reading.timed) for name in changes}
+    is_same_time = rules.moments.get(before) == rules.moments.get(after)
+    shown = {name: is_same_time or not is_named(name, rules.timed) for name in changes}
     directions = holm({name: change.direction for name, change in changes.items() if shown[name]})
     scores = [
         _score_change(
             name,
             change,
-            None if columns.kinds[name] == "label" else is_named(name, reading.lower),
+            None if columns.kinds[name] == "label" else is_named(name, rules.lower),
             directions.get(name),
         )
         for name, change in changes.items()
@@ -265,13 +279,6 @@ def _score_change(score: str, change: Change, lower_is_better: bool | None, dire
         verdict=None if direction is None else _verdict(change, -direction if lower_is_better else direction, words),
         lower_is_better=lower_is_better,
     )
-
-
-def verdict_of(change: ScoreChange, direction: int | None) -> Verdict | None:
-    """Return the verdict on a change whose direction was corrected for more scores."""
-    if direction or change.verdict is None:
-        return change.verdict
-    return "equal" if change.verdict == "equal" else "unclear"
 
 
 def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdict:

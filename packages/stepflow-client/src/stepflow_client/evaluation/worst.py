@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from heapq import nsmallest
+from heapq import nlargest
 
 from ..types.shown import Record
 from .columns import Column, Columns
@@ -37,7 +37,7 @@ class WorstCase(Record):
 def worst_cases(
     items: Iterable[EvaluationItem],
     columns: Columns,
-    n: int,
+    limit: int,
     score: str,
     after: str,
     before: str | None,
@@ -48,59 +48,50 @@ def worst_cases(
     Args:
         items: The items.
         columns: Their scores.
-        n: Maximum number of cases.
+        limit: Maximum number of cases.
         score: The score.
         after: The variant.
         before: The variant that it is compared with; None for the cases with the worst scores.
         lower: The names of the scores of which low values are good.
     """
     sign = 1.0 if is_named(score, lower) else -1.0
-    value = columns.variants[after].scores.get(score, Column()).mean
-    earlier = (lambda case: None) if before is None else columns.variants[before].scores.get(score, Column()).mean
-
-    def badness(case: int) -> float | None:
-        """Return how bad a case is; None for one that is not."""
-        now, then = value(case), earlier(case)
+    variant = columns.variants[after]
+    column = variant.scores.get(score, Column())
+    earlier = Column() if before is None else columns.variants[before].scores.get(score, Column())
+    badness: dict[str, float] = {}
+    for name, number in columns.cases.items():
+        now, then = column.mean(number), earlier.mean(number)
         if before is not None and then is None:
-            return None
+            continue
         if now is None:
-            # There is nothing worse than no output.
-            return math.inf if columns.variants[after].failures.mean(case) else None
-        worse = sign * (now - (then or 0.0))
-        return worse if before is None or worse > 0 else None
+            # No output is worse than any score.
+            if variant.failures.mean(number):
+                badness[name] = math.inf
+        elif then is None or sign * (now - then) > 0:
+            badness[name] = sign * (now - (then or 0.0))
+    worst = nlargest(limit, badness, key=badness.__getitem__)
 
-    known = ((badness(number), number) for number in columns.cases.values())
-    found = [number for _, number in nsmallest(n, ((-bad, number) for bad, number in known if bad is not None))]
-    names = list(columns.cases)
-    worst = _worst_items(items, {names[number] for number in found}, score, after, before, sign)
+    def rank(item: EvaluationItem) -> float:
+        value = item.scores.get(score)
+        if not item.is_success:
+            return math.inf
+        return sign * float(value) if isinstance(value, (int, float)) else -math.inf
+
+    found: dict[tuple[str, str | None], EvaluationItem] = {}
+    for item in items:
+        if item.case in worst and item.variant in (after, before):
+            key = (item.case, item.variant)
+            if key not in found or (item.variant == after and rank(item) > rank(found[key])):
+                found[key] = item
     return [
         WorstCase(
-            case=names[number],
+            case=name,
             score=score,
-            value=value(number),
-            before=earlier(number),
-            item=worst[names[number], after],
-            compared=None if before is None else worst.get((names[number], before)),
+            value=column.mean(columns.cases[name]),
+            before=earlier.mean(columns.cases[name]),
+            item=found[name, after],
+            compared=found.get((name, before)),
         )
-        for number in found
-        if (names[number], after) in worst
+        for name in worst
+        if (name, after) in found
     ]
-
-
-def _worst_items(
-    items: Iterable[EvaluationItem], cases: Collection[str], score: str, after: str, before: str | None, sign: float
-) -> dict[tuple[str, str], EvaluationItem]:
-    """Return the worst item of each case of the variant, and the first one of the other, by case and variant."""
-    found: dict[tuple[str, str], EvaluationItem] = {}
-    for item in items:
-        if item.case in cases and item.variant in (after, before):
-            key = (item.case, item.variant)
-            known = found.get(key)
-            if known is None or (item.variant == after and _rank(item, score, sign) > _rank(known, score, sign)):
-                found[key] = item
-    return found
-
-
-def _rank(item: EvaluationItem, score: str, sign: float) -> float:
-    value = item.scores.get(score)
-    return math.inf if not item.is_success else sign * float(value) if isinstance(value, (int, float)) else -math.inf

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
 from uuid import uuid4
 
 from ..._base.logging import logger
-from ..._codec.requests import Variables
+from ..._codec.requests import Variables, check_concurrency
 from ..._data.arguments import (
+    check_choice,
     check_client,
+    check_flag,
+    check_flags,
+    check_integer,
+    check_labels,
     check_text,
     wrong,
 )
 from ..._data.file_paths import file_path
-from ..._rules.input_retries import RetryOn
+from ..._display.progress_display import check_progress
+from ..._rules.input_retries import RetryOn, RetryRule
 from ...errors import InvalidArgumentError
 from ...flows.flow_argument import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
-from ..options import EvaluationOptions, MapOptions
-from ..plan import plan_variants
+from ..plan import default_size, limit, plan_variants
 from ..records import Variant
 from ..report import EvaluationReport
-from ..report_secrets import report_secrets
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
 from ..statistics import numpy
 from ..store import EvaluationStore
-from ..stored_items import StoredItems, TemporaryFolder
+from ..stored_items import StoredItems, TemporaryFolder, report_secrets
 from .evaluator import Evaluation, Evaluator
 
 
@@ -130,47 +135,6 @@ async def evaluate(
             later finds out.
         TransportError: If the server cannot be reached.
     """
-    of_map = MapOptions(
-        variables_from_env=variables_from_env,
-        check_input=check_input,
-        chunk_size=chunk_size,
-        max_attempts=max_attempts,
-        retry_on=retry_on,
-        on_lost=on_lost,
-        on_cancel=on_cancel,
-    )
-    options = EvaluationOptions(
-        repeat=repeat,
-        expected=expected,
-        max_concurrency=max_concurrency,
-        max_scores=max_scores,
-        include_durations=include_durations,
-        labels=labels,
-        progress=progress,
-        of_map=of_map,
-    )
-    options.check()
-    # The report needs it: not after hours, but now.
-    numpy()
-    call = _Call(flow, cases, variants, scores, journal, name, variables, overrides, options)
-    return await _evaluated(client, call)
-
-
-class _Call(NamedTuple):
-    """The arguments of `evaluate`."""
-
-    flow: FlowSource
-    cases: Any
-    variants: Any
-    scores: Any
-    journal: str | os.PathLike[str] | None
-    name: Any
-    variables: Any
-    overrides: Any
-    options: EvaluationOptions
-
-
-async def _evaluated(client: Any, call: _Call) -> EvaluationReport:
     if not hasattr(check_client(client, "client", awaited=True), "map"):
         raise wrong("client", "a StepflowClient", client)
     if getattr(client, "_options", None):
@@ -179,66 +143,82 @@ async def _evaluated(client: Any, call: _Call) -> EvaluationReport:
             hint="pass the client itself: variables=, max_attempts=, labels= and others are arguments of evaluate, and "
             "with journal= no case and no score is executed again, as with a cache",
         )
-    flow, journal, options = call.flow, call.journal, call.options
+    # `map` checks its arguments only when it begins.
+    check_flags(variables_from_env=variables_from_env, check_input=check_input)
+    if chunk_size is not None:
+        check_integer(chunk_size, "chunk_size", least=1)
+    RetryRule(max_attempts, retry_on)
+    check_choice(on_lost, "on_lost", ("fail", "rerun"))
+    check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
+    check_integer(repeat, "repeat", least=1)
+    check_text(expected, "expected")
+    check_concurrency(max_concurrency)
+    check_integer(max_scores, "max_scores", least=1, most=1000)
+    if include_durations is not None:
+        check_flag(include_durations, "include_durations")
+    if labels is not None:
+        check_labels(labels)
+    check_progress(progress)
+    # The report needs it: fail now, not after hours.
+    numpy()
     content = load_flow(flow)
-    planned = plan_variants(content, call.variants, call.variables, call.overrides)
-    functions = [ScoreFunction(each, client) for each in scorers(call.scores)]
+    planned = plan_variants(content, variants, variables, overrides)
+    functions = [ScoreFunction(each, client) for each in scorers(scores)]
     temporary = TemporaryFolder() if journal is None else None
-    given: Any = journal if temporary is None else temporary.path
-    folder = file_path(given, "journal")
-    called = _name(call.name, journal, content)
+    path: Any = journal if temporary is None else temporary.path
+    folder = file_path(path, "journal")
+    if name is None:
+        name = (folder.resolve().name if temporary is None else "") or str(content.get("name") or "evaluation")
+    check_text(name, "name")
     with EvaluationStore(folder, is_new=True) as store:
+        sources: dict[str, str] = store.value("sources", {})
+        for each in functions:
+            if sources.setdefault(each.key, each.scorer.source) != each.scorer.source:
+                changed = "score %r has changed, but not its version: stored values are not computed again"
+                logger.warning(changed, each.scorer.name)
+        moments: dict[str, int] = store.value("moments", {})
+        now = max(moments.values(), default=-1) + 1
         count = store.begin(
-            read_cases(call.cases, flow, content, options.expected),
-            options.repeat,
+            read_cases(cases, flow, content, expected),
+            repeat,
             {each.name: each.settings for each in planned},
-            name=called,
+            name=name,
             flow=content.get("name"),
             scores=[each.key for each in functions],
-            sources=_sources(store, functions),
+            sources=sources,
             flows=[each.flow for each in planned],
             lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
             timed=[each.scorer.name for each in functions if each.is_timed],
-            moments=_moments(store, [each.name for each in planned]),
+            moments={**dict.fromkeys((each.name for each in planned), now), **moments},
+            began=store.value("began") or datetime.now(UTC).isoformat(),
             id=None if journal is None else store.id or uuid4().hex,
         )
         store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
-        is_timed = await _durations(client, options.include_durations, functions)
-        labelled = RunLabels(client, called, options.repeat, options.labels)
-        total = count * options.repeat
-        evaluation = Evaluation(client, store, planned, functions, options, labelled, is_timed, total)
+        if include_durations is not False and not (await client.server_info()).capabilities["events"]:
+            include_durations = False
+        elif include_durations is None and any(each.is_timed for each in functions):
+            include_durations = True
+        evaluation = Evaluation(
+            client=client,
+            store=store,
+            variants=planned,
+            functions=functions,
+            labels=RunLabels(client, name, repeat, labels),
+            include_durations=include_durations,
+            repeat=repeat,
+            total=count * repeat,
+            max_scores=max_scores,
+            progress=progress,
+            map_options={
+                "variables_from_env": variables_from_env,
+                "check_input": check_input,
+                "chunk_size": chunk_size or default_size(count * repeat, len(planned)),
+                "max_concurrency": limit(max_concurrency, len(planned)),
+                "max_attempts": max_attempts,
+                "retry_on": retry_on,
+                "on_lost": on_lost,
+                "on_cancel": on_cancel,
+            },
+        )
         await Evaluator(evaluation).run()
-    found = StoredItems(folder, temporary)
-    return EvaluationReport._of_stored(found, [each.variables for each in planned])
-
-
-def _sources(store: EvaluationStore, functions: Sequence[ScoreFunction]) -> dict[str, str]:
-    """Return the digests of the sources of scores; log a warning for each that has changed without a new version."""
-    known: dict[str, str] = store.about("sources", {})
-    for each in functions:
-        if known.setdefault(each.key, each.scorer.source) != each.scorer.source:
-            name = each.scorer.name
-            logger.warning("score %r has changed, but not its version: stored values are not computed again", name)
-    return known
-
-
-def _moments(store: EvaluationStore, names: Sequence[str]) -> dict[str, int]:
-    """Return the number of the call in which each variant ran first."""
-    known: dict[str, int] = store.about("moments", {})
-    now = max(known.values(), default=-1) + 1
-    return {**dict.fromkeys(names, now), **known}
-
-
-async def _durations(client: Any, wanted: bool | None, functions: Sequence[ScoreFunction]) -> bool | None:
-    """Return whether the times of items are read."""
-    if wanted is not False and not (await client.server_info()).capabilities["events"]:
-        return False
-    is_scored = any(each.is_timed for each in functions)
-    return True if is_scored and wanted is None else wanted
-
-
-def _name(given: str | None, journal: str | os.PathLike[str] | None, flow: Mapping[str, Any]) -> str:
-    if given is not None:
-        return check_text(given, "name")
-    folder = "" if journal is None else os.path.basename(os.path.abspath(os.fsdecode(journal)))
-    return folder or str(flow.get("name") or "evaluation")
+    return EvaluationReport._of_stored(StoredItems(folder, temporary), [each.variables for each in planned])

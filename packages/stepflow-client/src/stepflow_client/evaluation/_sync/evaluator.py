@@ -21,22 +21,22 @@ from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
 from ...errors import JournalError, StepflowClientError
+from ...progress import ProgressOption
 from ...types.outcomes import Outcome
 from ..item_records import Block, ended_block
-from ..options import EvaluationOptions
-from ..plan import PlannedVariant, default_size, limit
+from ..plan import PlannedVariant
 from ..records import EvaluationCase, EvaluationItem
 from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction, SyncScoring
 from ..store import EvaluationStore
 from ..timing import TimeBudget
 
-_TICK = 0.05
-"""Seconds between two looks at what has ended."""
+_INTERVAL = 0.05
+"""Seconds between two checks for what has ended."""
 _GRACE = 5.0
-"""Seconds that the threads of the synchronous twin are given to end, before others can use the folder."""
-_WAITING = 2_000
-"""Number of items that wait for their scores, beyond which no outcomes are read."""
+"""Seconds for the threads of the synchronous twin to end, before others can use the folder."""
+_MAX_WAITING = 2_000
+"""Maximum number of items that wait for their scores; no further outcomes are read meanwhile."""
 
 
 class Evaluation(NamedTuple):
@@ -47,52 +47,50 @@ class Evaluation(NamedTuple):
     """The folder of the evaluation, which has its cases and variants."""
     variants: Sequence[PlannedVariant]
     functions: Sequence[ScoreFunction]
-    options: EvaluationOptions
     labels: RunLabels
-    durations: bool | None
+    include_durations: bool | None
     """Whether to read the times of the items."""
+    repeat: int
     total: int
     """Number of items of each variant."""
+    max_scores: int
+    progress: ProgressOption
+    map_options: Mapping[str, Any]
+    """The options of `map` that are the same for all variants."""
 
 
 class Evaluator:
     """Runs the variants of one evaluation."""
 
     def __init__(self, evaluation: Evaluation) -> None:
-        functions, options = evaluation.functions, evaluation.options
+        self._evaluation = evaluation
         self._client = evaluation.client
         self._store = evaluation.store
-        self._variants = evaluation.variants
-        self._functions = functions
-        self._total = evaluation.total
-        self._options = options
-        size = options.of_map.chunk_size or default_size(evaluation.total, len(self._variants))
-        self._of_map = {**vars(options.of_map), "chunk_size": size}
-        self._limit = limit(options.max_concurrency, len(self._variants))
+        self._functions = evaluation.functions
         self._labels = evaluation.labels
-        self._turns = _Turns(len(self._variants))
+        self._turns = _Turns(len(evaluation.variants))
         self._by_number: dict[int, PlannedVariant] = {}
-        self._times = TimeBudget(evaluation.durations)
+        self._times = TimeBudget(evaluation.include_durations)
         self._ended: deque[Block] = deque()
         """The items that are not stored yet."""
         self._timed: deque[Block] = deque()
-        """Those whose times have been read."""
-        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {each.key: deque() for each in functions}
+        """The items whose times have been read."""
+        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {each.key: deque() for each in self._functions}
         """The items that wait for a score: blocks with the places of the items, by the key of the function."""
         self._unscored: dict[str, Iterator[tuple[Block, list[int]]]] = {}
         """The items of earlier calls that have no score, by the key of its function."""
         self._workers: SyncWorkers[int] = SyncWorkers()
-        self._scoring = SyncScoring(options.max_scores)
+        self._scoring = SyncScoring(evaluation.max_scores)
         self._scores_running = 0
-        self._count = BatchCount(self._total * len(self._variants))
-        self._room = _WAITING
+        self._count = BatchCount(evaluation.total * len(evaluation.variants))
+        self._room = _MAX_WAITING
         """Number of outcomes that may be read before the next step."""
         self._is_over = False
 
     def run(self) -> None:
         """Run what has not been run yet, and compute the scores that are missing."""
         try:
-            with progress_shown(self._options.progress) as report:
+            with progress_shown(self._evaluation.progress) as report:
                 report(self._count.progress())
                 self._start()
                 while len(self._workers):
@@ -110,57 +108,53 @@ class Evaluator:
         return None if self._store.id is None else self._store.journal(number)
 
     def _start(self) -> None:
-        numbers = self._store.variants
-        self._by_number = {numbers[each.name]: each for each in self._variants}
-        known = {number: self._store.known(number) for number in numbers.values()}
+        numbers, total = self._store.variants, self._evaluation.total
+        self._by_number = {numbers[each.name]: each for each in self._evaluation.variants}
+        ended = {number: self._store.known(number) for number in numbers.values()}
         for function in self._functions:
-            self._unscored[function.key] = self._store.unscored(function.key, known)
-        for place, variant in enumerate(self._variants):
-            number = numbers[variant.name]
-            if sum(known[number].values()) == self._total:
+            self._unscored[function.key] = self._store.unscored(function.key, ended)
+        for place, (number, variant) in enumerate(self._by_number.items()):
+            if sum(ended[number].values()) == total:
                 self._turns.read[place] = math.inf
-                self._count.skip(self._total)
-            else:
-                self._check_journal(number, known[number])
-                inputs = _Inputs(self._store, self._turns, place, self._options.repeat)
-                self._workers.start(partial(self._run_variant, variant, number, inputs, known[number]))
+                self._count.skip(total)
+                continue
+            journal = self._journal(number)
+            if ended[number] and journal is not None and not journal.exists():
+                raise JournalError(
+                    f"{journal} is missing, without which the evaluation cannot be continued",
+                    hint="restore it, or evaluate in a new folder",
+                )
+            inputs = _Inputs(self._store, self._turns, place, self._evaluation.repeat)
+            self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
         self._start_scores()
-
-    def _check_journal(self, number: int, known: Mapping[int, int]) -> None:
-        journal = self._journal(number)
-        if known and journal is not None and not journal.exists():
-            raise JournalError(
-                f"{journal} is missing, without which the evaluation cannot be continued",
-                hint="restore it, or evaluate in a new folder",
-            )
 
     def _step(self) -> None:
         """Wait a moment for something to end, store what has ended, and start to score it."""
-        until = time.monotonic() + _TICK
+        until = time.monotonic() + _INTERVAL
         try:
             self._scores_running -= self._workers.finished(until)
         except TimeoutError:
             # Also the errors of requests.
             if not has_passed(until):
                 raise
-        found = [self._timed.popleft() for _ in range(len(self._timed))]
+        blocks = [self._timed.popleft() for _ in range(len(self._timed))]
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
             if self._labels.common is not None:
                 self._labels.record(self._by_number[block.variant], block)
             if self._times.take(block.first):
                 self._workers.start(partial(self._read_times, block))
             else:
-                found.append(block)
-        if found:
-            self._store.add(found)
+                blocks.append(block)
+        if blocks:
+            self._store.add(blocks)
         for waiting in self._waiting.values():
-            waiting.extend((block, places) for block in found if (places := block.successes))
+            waiting.extend((block, places) for block in blocks if (places := block.successes))
         self._start_scores()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
-        self._room = _WAITING - sum(map(len, self._timed)) - max(left, default=0)
+        self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
 
     def _item(self, block: Block, place: int) -> EvaluationItem:
-        return block.item(place, self._by_number[block.variant].name, self._options.repeat)
+        return block.item(place, self._by_number[block.variant].name, self._evaluation.repeat)
 
     def _read_times(self, block: Block) -> int:
         """Read the times of the items of a block, and return the number of score functions that have ended: none."""
@@ -172,22 +166,21 @@ class Evaluator:
                 with self._client.run_events(run_id) as events:
                     for event in events:
                         times.note(event)
-            found: dict[int | None, float] = {each.index: each.duration for each in times.found}
+            durations: dict[int | None, float] = {each.index: each.duration for each in times.found}
             for place in places:
-                block.durations[place] = found.get(block.indexes[place])
+                block.durations[place] = durations.get(block.indexes[place])
         self._timed.append(block)
         self._times.note(time.monotonic() - began)
         return 0
 
-    def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, known: Mapping[int, int]) -> int:
+    def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, stored: Mapping[int, int]) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
         stream = self._client.map(
             inputs=inputs,
-            max_concurrency=self._limit,
             journal=self._journal(number),
             labels=self._labels.of(variant),
             **variant.arguments,
-            **self._of_map,
+            **self._evaluation.map_options,
         )
         with stream as outcomes:
             for chunk in outcomes.chunks():
@@ -195,12 +188,12 @@ class Evaluator:
                     self._count.note(outcome)
                 cases = inputs.cases_of(chunk)
                 # The journal has the same chunks.
-                if chunk[0].index not in known:
+                if chunk[0].index not in stored:
                     self._ended.append(ended_block(number, cases, chunk))
                 self._room -= len(chunk)
                 # Too many items wait for their scores.
                 while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
-                    time.sleep(_TICK / 10)
+                    time.sleep(_INTERVAL / 10)
                 if self._is_over:
                     break
         return 0
@@ -208,7 +201,7 @@ class Evaluator:
     def _start_scores(self) -> None:
         for function in self._functions:
             waiting, unscored = self._waiting[function.key], self._unscored[function.key]
-            while self._scores_running < self._options.max_scores:
+            while self._scores_running < self._evaluation.max_scores:
                 if not waiting:
                     waiting.extend(islice(unscored, 1))
                 if not waiting:
@@ -222,8 +215,8 @@ class Evaluator:
 
     def _score(self, function: ScoreFunction, block: Block, places: list[int]) -> int:
         """Score some items of a block, and return the number of score functions that have ended."""
-        about = (self._item, self._client, self._store, lambda: not self._is_over)
-        call = partial(function.apply, block, places, *about)
+        may_continue = lambda: not self._is_over  # noqa: E731
+        call = partial(function.apply, block, places, self._item, self._client, self._store, may_continue)
         self._scoring.run(function, call)
         return 1
 
@@ -242,11 +235,12 @@ class _Turns:
 
     def wait(self, place: int) -> bool:
         """Wait until it is a variant's turn. Return False if the variants are to stop."""
-        while self._next() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
-            time.sleep(_TICK / 10)
+        while self.next() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
+            time.sleep(_INTERVAL / 10)
         return not self.is_over
 
-    def _next(self) -> int:
+    def next(self) -> int:
+        """Return the place of the variant whose turn it is."""
         fewest = min(self.read)
         if fewest != self._round:
             # The variant that comes first finds the server idle more often than the others.
@@ -279,12 +273,12 @@ class _Inputs(SyncSource):
         if not self._turns.wait(self.place):
             # An end without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
-        found = list(islice(self._cases, most))
-        self._open.update(enumerate(found, self._index))
-        self._index += len(found)
-        self.ended = len(found) < most
+        cases = list(islice(self._cases, most))
+        self._open.update(enumerate(cases, self._index))
+        self._index += len(cases)
+        self.ended = len(cases) < most
         self._turns.read[self.place] = math.inf if self.ended else self._index
-        return [each.input for each in found], None
+        return [each.input for each in cases], None
 
     def cases_of(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
         """Return the cases of inputs that have ended."""
