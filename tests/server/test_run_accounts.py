@@ -98,7 +98,7 @@ async def test_items_and_runs_that_do_not_exist(failing_server: StepflowRuntime)
     run_id = await failing_server.submit({"steps": [], "output": 1}, [{}, {}])
     await failing_server.wait_run(run_id)
     assert (await failing_server.explain_run(run_id)).text == "completed"
-    with pytest.raises(InvalidArgumentError, match="has 2 items"):
+    with pytest.raises(InvalidArgumentError, match="has items 0 to 1"):
         await failing_server.explain_run(run_id, item_index=2)
     with pytest.raises(NotFoundError):
         await failing_server.explain_run("00000000-0000-4000-8000-000000000000")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 from stepflow_client import MapOptions, RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
+from stepflow_client._calls import run_options
 from stepflow_client._calls.run_options import EventOptions, RerunOptions, RunFilters
 from stepflow_client._embedded.executor_methods import EmbeddedExecutor
 
@@ -17,8 +18,9 @@ def keywords(method: Any) -> set[str]:
     names = {each.name for each in found if each.kind is inspect.Parameter.KEYWORD_ONLY}
     for each in found:
         if each.kind is inspect.Parameter.VAR_KEYWORD:
-            (options,) = get_args(get_type_hints(method)[each.name])
-            names |= options.__annotations__.keys()
+            # Most types of a method are imported for type checkers only.
+            name = str(each.annotation).removeprefix("Unpack[").removesuffix("]")
+            names |= getattr(run_options, name).__annotations__.keys()
     return names
 
 

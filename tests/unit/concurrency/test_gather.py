@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_client._concurrency.gather import async_gather, sync_gather
+from stepflow_client._concurrency.background import async_gather, sync_gather
 
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
 

@@ -12,9 +12,9 @@ import stepflow_client
 
 CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_client, stepflow_cli))
 ROOM = "stepflow_client/_async"
-FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "following_state", "following_stream")}
+FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "following_stream")}
 TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
-EVENTS = {"run_events", "follow", "timed", "EventSource", "RunWatcher", "StreamedRun"}
+EVENTS = {"run_events", "follow", "timed", "RunWatcher", "StreamedRun"}
 """What yields events."""
 
 
@@ -58,7 +58,7 @@ def test_the_times_of_the_follower_are_its_own() -> None:
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
     assert users("ending_of") == {f"{ROOM}/runs.py"}
-    assert users("Ending") <= {"stepflow_client/_rules/ending.py", f"{ROOM}/runs.py", f"{ROOM}/following_state.py"}
+    assert users("Ending") <= {"stepflow_client/_rules/ending.py", f"{ROOM}/runs.py", f"{ROOM}/following_stream.py"}
 
 
 def test_only_the_follower_infers_an_end() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from ._base.basic_errors import InvalidArgumentError
 from ._base.text import near
@@ -157,20 +157,7 @@ RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 """Any event. `match event.type` and `isinstance` narrow it; `isinstance(event, RunEvent)` works too."""
 
 
-_KINDS: dict[str, type[_Known]] = {
-    kind.wire_name: kind
-    for kind in (
-        RunCreatedEvent,
-        StepsNeededEvent,
-        StepReadyEvent,
-        StepStartedEvent,
-        StepCompletedEvent,
-        RunCompletedEvent,
-        SubRunCreatedEvent,
-    )
-}
-
-
+_KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
 _LARGEST_NUMBER = 10**18
 """The first number that is too large for a cursor."""
 _OWN = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
@@ -196,19 +183,19 @@ def _type_named(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def sequence_number(answer: Mapping[str, Any]) -> int:
+def sequence_number(response: Mapping[str, Any]) -> int:
     """Return the sequence number of an event.
 
     Raises:
         ValueError: If it is not a valid sequence number.
     """
-    number = answer["sequenceNumber"]
+    number = response["sequenceNumber"]
     if type(number) is not int or not 0 <= number < _LARGEST_NUMBER:
         raise ValueError(f"sequenceNumber: {number!r} is not a sequence number")
     return number
 
 
-def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: OutputDecoder = PLAIN) -> RunEvent:
+def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: OutputDecoder = PLAIN) -> RunEvent:
     """Read one event of the server's stream.
 
     Args:
@@ -217,13 +204,13 @@ def read_event(run_id: str, answer: Mapping[str, Any], cursor: str, reading: Out
         cursor: The event's cursor.
         reading: How responses about the run are read. Outputs are data; the other parts of an event contain no secrets.
     """
-    ((name, data),) = answer["event"].items()
-    common = {"cursor": cursor, "sequence_number": sequence_number(answer)}
-    told = {key: value for key, value in data.items() if key not in _OWN}
-    told = {"runId": run_id} | told | {"timestamp": answer.get("timestamp")}
+    ((name, data),) = response["event"].items()
+    common = {"cursor": cursor, "sequence_number": sequence_number(response)}
+    fields = {key: value for key, value in data.items() if key not in _OWN}
+    fields = {"runId": run_id} | fields | {"timestamp": response.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
-        return decoded(UnknownEvent, told, name=_type_named(name), data=reading.secrets.hide_in(data), **common)
+        return decoded(UnknownEvent, fields, name=_type_named(name), data=decoder.secrets.hide_in(data), **common)
     if "result" in data:
-        common["output"] = reading.step_output(data["result"])
-    return decoded(kind, told, **common)
+        common["output"] = decoder.step_output(data["result"])
+    return decoded(kind, fields, **common)

@@ -1,53 +1,80 @@
-"""The state of one batch: its inputs, read chunk by chunk, and the outcomes that can be yielded."""
+"""Running a flow on any number of inputs, which are read chunk by chunk: each chunk becomes a run."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from .. import types
-from .._base.lazy import lazy_module
-from .._codec import requests, typed
+from .._calls.run_call import ResultCall, RunCall
+from .._codec import requests, responses, typed
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import RunArguments, Variables
+from .._codec.variables import flow_variables
 from .._concurrency.background import AsyncSource, AsyncWorkers
 from .._concurrency.input_checks import async_checked
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
+from .._rules import operations as api
+from .._rules.backoff import Backoff
+from .._rules.chunks import Chunk
+from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.input_retries import RetryOn, RetryRule
-from .._telemetry.recorder import BatchRecorder
-from ..errors import InvalidArgumentError, InvalidRequestError, JournalError
+from .._rules.lost_creation import creation_time
+from .._runs.client_metadata import tagged
+from .._telemetry.tracing import annotate, measured_chunk
+from ..errors import (
+    AmbiguousRunError,
+    IdempotencyConflictError,
+    InvalidArgumentError,
+    InvalidRequestError,
+    JournalError,
+    NotFoundError,
+    RunTimeoutError,
+    ServerFaultError,
+    StepflowClientError,
+    TransportError,
+)
 from ..flows.python_places import located
+from ..types.outcomes import Outcome
 from ..types.statuses import ExecutionStatus
+from .flows import StoredCopy
 
 if TYPE_CHECKING:
-    from .._rules.chunks import Chunk
+    from .._codec.requests import RunArguments, Variables
     from .._runs.refusals import FailureHints
     from .._stores.journal import Journal
+    from .._telemetry.recorder import BatchRecorder
+    from ..flows.flow_argument import FlowSource
     from ..flows.needs import ValueCheck
-    from ..types import FlowVariable, outcomes
-    from ..types.outcomes import Outcome
-else:
-    outcomes = lazy_module("stepflow_client.types.outcomes")
+    from ..types import FlowVariable
+    from .context import ClientContext
+    from .creation import RunCreator
+    from .idempotency import KeyedRuns
+    from .waiting import Waiter
 
-BYTES, OLD_BYTES = 8 << 20, 1_750_000
+    BatchInputs = Iterable[Any] | AsyncIterable[Any] | AsyncSource
+
+MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 """Maximum size of the inputs of one run in bytes; older servers accept bodies of up to 2 MiB."""
 _MANY = 100
 """Number of inputs from which on their check is long."""
 _MAX_CHUNKS_AHEAD = 8
 """Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more)."""
-
-
-class Done(NamedTuple):
-    chunk: Chunk
-    lane: int | None
-    outcomes: list[Outcome]
-    seconds: float
+_EXCLUDED_BY_KEYS = {
+    "journal": (None, "the same call with the same keys finds the runs after a crash, without a journal"),
+    "max_attempts": (1, "a key stands for one run, even a failed one"),
+    "chunk_size": (1, "each input is a run of its own"),
+}
+"""The options that cannot be combined with idempotency keys, with the value that has no effect, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +99,7 @@ class BatchOptions:
     on_lost: Literal["fail", "rerun"]
     on_cancel: Literal["detach", "cancel"]
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Check the options that `Batch` does not check.
 
         Raises:
@@ -84,240 +111,265 @@ class BatchOptions:
         check_flags(check_input=self.check_input, ordered=self.ordered, variables_from_env=self.variables_from_env)
         if check_function(self.idempotency_key, "idempotency_key") is None:
             return
-        for name, usual in (("journal", None), ("max_attempts", 1), ("chunk_size", 1)):
+        for name, (usual, hint) in _EXCLUDED_BY_KEYS.items():
             if getattr(self, name) not in (None, usual):
-                raise InvalidArgumentError(f"idempotency_key and {name} exclude each other", hint=_EXCLUDED[name])
-
-    @property
-    def continuation(self) -> str | None:
-        """How the batch can continue after an error that ended it; None if it cannot."""
-        if self.journal is not None:
-            return f"the same call with the journal {os.fsdecode(self.journal)} continues the batch"
-        return None if self.idempotency_key is None else "the same call continues the batch: its keys find their runs"
-
-
-_EXCLUDED = {
-    "journal": "the same call with the same keys finds the runs after a crash, without a journal",
-    "max_attempts": "a key stands for one run, also if that has failed",
-    "chunk_size": "each input is a run of its own",
-}
-"""Why an option cannot be combined with idempotency keys."""
+                raise InvalidArgumentError(f"idempotency_key and {name} exclude each other", hint=hint)
 
 
 class Batch:
-    """The state of one batch."""
+    """One batch.
 
-    given: Any
-    """The flow as the caller gave it."""
-    flow: dict[str, Any]
-    digest: bytes
-    arguments: RunArguments
-    declared: dict[str, FlowVariable]
-    record: BatchRecorder
+    Args:
+        context: The parts of the client.
+        creator: Creates runs.
+        waiter: Waits for them.
+        keyed: Returns what creates runs under idempotency keys.
+        flow: The flow, as the caller gave it.
+        inputs: The inputs.
+        options: The options.
+    """
 
-    def __init__(self, options: BatchOptions, source: AsyncSource, servers: int) -> None:
-        options.check()
-        self.options = options
-        self.retries = RetryRule(options.max_attempts, options.retry_on)
-        self.input_check: ValueCheck | None = None
+    _content: dict[str, Any]
+    _digest: bytes
+    _arguments: RunArguments
+    """The arguments of each run, without its inputs."""
+    _declared: dict[str, FlowVariable]
+    _record: BatchRecorder
+    _hints: FailureHints | None = None
+
+    def __init__(
+        self,
+        context: ClientContext,
+        creator: RunCreator,
+        waiter: Waiter,
+        keyed: Callable[[], KeyedRuns],
+        flow: FlowSource,
+        inputs: BatchInputs,
+        options: BatchOptions,
+    ) -> None:
+        self._connection = connection = context.connection
+        self._flows = context.flows
+        self._runs = context.runs
+        self._recorder = context.recorder
+        self._creator, self._waiter, self._keyed = creator, waiter, keyed
+        self._flow = flow
+        self._options = options
+        self._retries = RetryRule(options.max_attempts, options.retry_on)
+        self._input_check: ValueCheck | None = None
         """Checks inputs against the schema of the flow."""
         size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
         is_keyed = options.idempotency_key is not None
-        self.sizer = chunks.ChunkSizer(1 if is_keyed else size)
+        self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
         self._limit = requests.check_concurrency(options.max_concurrency)
-        self._lanes = chunks.lanes_of(self._limit, servers, single=is_keyed)
-        self.free = list(range(len(self._lanes)))
-        self.lane_flows: dict[int, str] = {}
+        self._lanes = chunks.lanes_of(self._limit, connection.places, single=is_keyed)
+        self._free_lanes = list(range(len(self._lanes)))
+        self._lane_flows: dict[int, str] = {}
         """The id of the flow that the chunks of a lane share, by lane."""
-        self.ordered = options.ordered
-        self.source = source
-        self.exact = True
-        self.ahead = chunks.ReadAhead(OLD_BYTES)
-        self.tag = uuid4().hex
-        self.journal: Journal | None = None
-        self.found: dict[str, str] = {}
+        self._source = inputs if isinstance(inputs, AsyncSource) else AsyncSource(inputs)
+        self._has_exact_numbers = True
+        self._ahead = chunks.ReadAhead(MAX_BYTES_OLD)
+        self._tag = uuid4().hex
+        self._journal: Journal | None = None
+        self._existing: dict[str, str] = {}
         """The runs that already existed when the batch began, by flow id."""
-        self.workers: AsyncWorkers[Done] = AsyncWorkers()
-        self.in_flight: dict[int, str] = {}
+        self._workers: AsyncWorkers[Chunk] = AsyncWorkers()
+        self._in_flight: dict[int, str] = {}
         """The ids of runs that have not ended, by chunk number."""
-        self.done: dict[int, list[Outcome]] = {}
+        self._done: dict[int, list[Outcome]] = {}
         """The outcomes of finished chunks that were not yielded yet, by chunk number."""
-        self.failure: Exception | None = None
+        self._failure: Exception | None = None
         """The exception raised while reading the inputs."""
-        self.status = ExecutionStatus.COMPLETED
-        """The status of the batch, as a server tells it: failed if an item did not succeed."""
-        self.is_closed = False
-        """Whether nobody waits for the outcomes any more: no run is started."""
-        self._left: list[Any] = []
+        self._is_closed = False
+        """Whether the caller has stopped waiting for outcomes: no run is started."""
+        self._unread: list[Any] = []
         """Inputs that were read but did not fit into a chunk."""
         self._number = self._index = self._next = 0
+        """The number of the next chunk, the index of the next input, and the number of the next chunk to yield."""
 
-    def has_room(self) -> bool:
+    async def outcomes(self, deadline: float | None) -> AsyncGenerator[list[Outcome], None]:
+        """Run the flow on all inputs and yield one outcome per input, in lists of those that ended together."""
+        options, status = self._options, ExecutionStatus.COMPLETED
+        try:
+            # A scope holds no `yield`: it would limit what the caller does meanwhile.
+            with deadline_scope(deadline):
+                await self._prepare()
+                if options.journal is not None:
+                    await self._open_journal(options.journal)
+            while True:
+                with deadline_scope(deadline):
+                    while self._has_room() and (chunk := await self._read_chunk()).count:
+                        await self._start(chunk)
+                if not len(self._workers):
+                    break
+                try:
+                    if has_passed(deadline):
+                        raise TimeoutError
+                    chunk = await self._workers.finished(deadline)
+                except TimeoutError:
+                    # Also the errors of requests whose deadline this is.
+                    if not has_passed(deadline):
+                        raise
+                    raise RunTimeoutError("the batch did not end in time; its runs continue") from None
+                self._done[chunk.number] = chunk.outcomes or []
+                ready: list[Outcome] = []
+                while self._done and (not options.ordered or self._next in self._done):
+                    number = self._next if options.ordered else next(iter(self._done))
+                    ready += self._done.pop(number)
+                    self._next = max(self._next, number + 1)
+                if not all(outcome.is_success for outcome in ready):
+                    status = ExecutionStatus.FAILED
+                ready = self._typed(ready)
+                failed = next((place for place, outcome in enumerate(ready) if not outcome.is_success), len(ready))
+                count = len(ready) if options.on_error == "yield" else failed
+                if count:
+                    yield ready[:count]
+                if count < len(ready):
+                    ready[count].raise_for_failure()
+            if self._failure is not None:
+                raise self._failure
+            if self._journal is not None:
+                self._journal.end()
+            self._record.ended(status)
+        except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
+            continuation = None
+            if options.journal is not None:
+                continuation = f"the same call with the journal {os.fsdecode(options.journal)} continues the batch"
+            elif options.idempotency_key is not None:
+                continuation = "the same call continues the batch: its keys find their runs"
+            error.hint = "; ".join(filter(None, (error.hint, continuation))) or None
+            raise
+        finally:
+            self._is_closed = True
+            await self._workers.aclose()
+            if options.on_cancel == "cancel" and self._in_flight:
+                with deadline_override(time.monotonic() + self._connection.timings.cancel_limit):
+                    for run_id in list(self._in_flight.values()):
+                        with suppress(StepflowClientError):
+                            await self._runs.cancel_run(run_id)
+            if self._journal is not None:
+                self._journal.close()
+
+    async def _prepare(self) -> None:
+        options, flow = self._options, self._flow
+        self._content, self._digest, _ = self._flows.checked(flow, "map()")
+        annotate(flow_name=self._content.get("name"))
+        can = (await self._connection.server()).capabilities
+        self._has_exact_numbers = can["exact_numbers"] or not self._creator.exact_integers
+        self._ahead.most_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
+        from_env, check = options.variables_from_env, options.check_input
+        call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
+        needs = self._flows.needs_of_flow(self._content, self._digest)
+        self._arguments = await async_checked(partial(call.completed, await self._creator.arguments(call), needs))
+        self._declared = flow_variables(self._content)
+        with self._recorder.labelling(options.labels):
+            self._record = self._recorder.batch(self._content, self._arguments, flow)
+        if options.check_input:
+            self._input_check = needs.input_check
+
+    async def _open_journal(self, path: str | os.PathLike[str]) -> None:
+        from .._stores.journal import Journal
+
+        self._journal = journal = Journal(path)
+        settings = {
+            "flow": self._content,
+            "variables": self._arguments.variables,
+            "overrides": self._arguments.overrides,
+            "check_input": self._options.check_input,
+        }
+        self._tag = journal.begin({name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()})
+        if (first := journal.first_run()) is not None:
+            self._record.resumed(first)
+        # By the server's clock, every run of the batch is newer than this.
+        newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _flow_ids)
+        since = journal.since(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
+        if not journal.has_lost():
+            return
+        # Find the runs whose creation the journal does not record: each chunk has its own copy of the flow.
+        await asyncio.sleep(self._connection.timings.orphan_arrival_delay)
+        limit = 1000
+        while True:
+            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), _flow_ids)
+            oldest = min((creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
+            if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
+                break
+            limit *= 4
+        self._existing = {flow_id: run_id for run_id, flow_id in runs.items()}
+
+    def _has_room(self) -> bool:
         """Return whether another chunk may be started."""
-        is_ended = not self._left and (self.source.ended or self.failure is not None)
-        if is_ended or not self.free or len(self.workers) >= len(self._lanes):
+        is_ended = not self._unread and (self._source.ended or self._failure is not None)
+        if is_ended or not self._free_lanes or len(self._workers) >= len(self._lanes):
             return False
-        return not self.ordered or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
+        return not self._options.ordered or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
-    def concurrency(self, place: int) -> int | None:
-        """Return the `max_concurrency` of a run: that of its lane, or of the whole batch if there is no other run."""
-        is_only = self._number == 1 and self.source.ended and not self._left
-        return self._limit if is_only else self._lanes[place]
-
-    def note(self, done: Done) -> None:
-        """Record a finished chunk."""
-        self.done[done.chunk.number] = done.outcomes
-        if not all(outcome.is_success for outcome in done.outcomes):
-            self.status = ExecutionStatus.FAILED
-        if done.lane is not None:
-            self.free.append(done.lane)
-            self.sizer.note(done.chunk.count, done.seconds)
-
-    def ready(self) -> list[Outcome]:
-        """Return the outcomes that can be yielded now."""
-        ready: list[Outcome] = []
-        while self.done and (not self.ordered or self._next in self.done):
-            number = self._next if self.ordered else next(iter(self.done))
-            ready += self.done.pop(number)
-            self._next = max(self._next, number + 1)
-        return self._typed(ready)
-
-    def hinted(self, error: types.FlowError | None, given: Any) -> types.FlowError | None:
-        """Return the error of an input with what to change, and where its step is written in Python, if that is known.
-
-        Args:
-            error: The error; None for an input that succeeded.
-            given: The input.
-        """
-        if error is None:
-            return None
-        hint = error.hint or self._hints.of(error, given)
-        return located(replace(error, hint=hint) if hint != error.hint else error, self.given)
-
-    @cached_property
-    def _hints(self) -> FailureHints:
-        from .._runs.refusals import FailureHints
-        from ..flows.interpreter import flow_with
-
-        return FailureHints(flow_with(self.flow, {"steps": self.arguments.overrides or {}}), self.arguments.variables)
-
-    def _typed(self, found: list[Outcome]) -> list[Outcome]:
-        output_type = self.options.output_type
-        return found if output_type is None else [typed.with_typed_outcome(each, output_type) for each in found]
-
-    def repeats(self, chunk: Chunk, found: list[Outcome]) -> bool:
-        """Start another attempt of a chunk if some of its inputs are to run again, and return whether it was started.
-
-        Args:
-            chunk: The chunk.
-            found: The outcomes of the current attempt.
-        """
-        again = {each.index for each in self.retries.chosen(self._typed(found), chunk.attempt)}
-        if not again:
-            return False
-        self._repeat(chunk, chunk.attempt + 1, [each for each in found if each.index not in again])
-        return True
-
-    def leave_out(self, chunk: Chunk, rejected: Mapping[int, InvalidRequestError]) -> None:
-        """Settle the inputs of a chunk that the server rejects, by their positions; the run is created without them."""
-        self._repeat(
-            chunk,
-            chunk.attempt,
-            [
-                refused(
-                    chunk.indexes[place], chunk.keys[place], f"the server rejects the input: {each.message}", each.hint
-                )
-                for place, each in rejected.items()
-            ],
-        )
-
-    def _repeat(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
-        chunk.repeat(attempt, [*chunk.settled, *settled])
-        if self.journal is not None:
-            self.journal.repeated(chunk)
-
-    async def read_chunk(self) -> Chunk:
+    async def _read_chunk(self) -> Chunk:
         """Read the inputs of the next chunk: as many as before, if the journal has the chunk.
 
         Raises:
             JournalError: If the inputs differ from those in the journal.
         """
-        known = None if self.journal is None else self.journal.chunk(self._number, self._index)
-        chunk = chunks.Chunk(self._number, self._index, f"{self.tag}-{self._number}")
-
-        import hashlib
-
-        seen = hashlib.sha256()
-        wanted = self.sizer.size if known is None else known.count
-        while chunk.count < wanted:
-            values = await self._next_inputs(min(wanted - chunk.count, self.ahead.count))
+        recorded = None if self._journal is None else self._journal.chunk(self._number, self._index)
+        chunk = Chunk(self._number, self._index, f"{self._tag}-{self._number}")
+        digest = hashlib.sha256()
+        size = self._sizer.size if recorded is None else recorded.count
+        while chunk.count < size:
+            most = min(size - chunk.count, self._ahead.count)
+            if self._unread:
+                values, self._unread = self._unread[:most], self._unread[most:]
+            elif self._failure is None and not self._source.ended:
+                values, self._failure = await self._source.take(most)
+            else:
+                break
             if not values:
                 break
-            fitting = await self._add_all(chunk, values, seen, is_known=known is not None)
+            fitting = await self._add(chunk, values, digest, is_recorded=recorded is not None)
             if fitting < len(values):
-                self._left = values[fitting:] + self._left
+                self._unread = values[fitting:] + self._unread
                 break
-            if self.options.idempotency_key is not None and chunk.values and not self._has_key(chunk, values[0]):
-                return chunks.Chunk(self._number, self._index, chunk.tag)
-        chunk.digest = seen.hexdigest()
-        if known is not None:
-            if chunk.digest != known.digest and self.failure is None:
-                raise JournalError(
-                    f"inputs {known.first} to {known.first + known.count - 1} are not those of the journal",
-                    hint="a batch goes on with the same inputs in the same order",
-                )
-            if chunk.digest != known.digest:
+            if self._options.idempotency_key is not None and chunk.values:
+                try:
+                    key = self._options.idempotency_key(values[0])
+                    chunk.idempotency_key = None if key is None else check_key(key)
+                except Exception as error:
+                    # It is raised like an error of the inputs: after the outcomes of the inputs before.
+                    self._failure = error
+                    return Chunk(self._number, self._index, chunk.tag)
+        chunk.digest = digest.hexdigest()
+        if recorded is not None:
+            if chunk.digest != recorded.digest and self._failure is not None:
                 # Reading the inputs failed within the chunk: do not run it.
                 chunk.count = 0
                 return chunk
-            if known.settled:
-                chunk.repeat(known.attempt, known.settled)
-            chunk.attempt, chunk.run_id, chunk.outcomes = known.attempt, known.run_id, known.outcomes
+            if chunk.digest != recorded.digest:
+                raise JournalError(
+                    f"inputs {recorded.first} to {recorded.first + recorded.count - 1} are not those of the journal",
+                    hint="a batch goes on with the same inputs in the same order",
+                )
+            if recorded.settled:
+                chunk.repeat(recorded.attempt, recorded.settled)
+            chunk.attempt, chunk.run_id, chunk.outcomes = recorded.attempt, recorded.run_id, recorded.outcomes
         if chunk.count:
             self._number += 1
         return chunk
 
-    def _has_key(self, chunk: Chunk, given: Any) -> bool:
-        """Set the key of the only input of a chunk. Return False if there is none because the caller's function failed.
-
-        The exception is raised like one of the inputs: after the outcomes of the inputs before.
-        """
-        assert self.options.idempotency_key is not None
-        try:
-            key = self.options.idempotency_key(given)
-            chunk.idempotency_key = None if key is None else check_key(key)
-        except Exception as error:
-            self.failure = error
-            return False
-        return True
-
-    async def _next_inputs(self, most: int) -> list[Any]:
-        if self._left:
-            values, self._left = self._left[:most], self._left[most:]
-            return values
-        if self.failure is not None or self.source.ended:
-            return []
-        values, self.failure = await self.source.take(most)
-        return values
-
-    async def _add_all(self, chunk: Chunk, values: list[Any], seen: Any, *, is_known: bool) -> int:
+    async def _add(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
         """Add inputs to a chunk, and return how many fit.
 
         Args:
             chunk: The chunk.
             values: The inputs.
-            seen: The hash that is updated with their JSON.
-            is_known: Whether the journal has the chunk with its number of inputs, so that all of them fit.
+            digest: The hash that is updated with their JSON.
+            is_recorded: Whether the journal has the chunk with its number of inputs, so that all of them fit.
         """
         # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
         text = encode_plain(values)
-        if text is not None and self.input_check is not None:
-            fits_all = partial(self.input_check.fits_all, values)
+        if text is not None and self._input_check is not None:
+            fits_all = partial(self._input_check.fits_all, values)
             text = text if await async_checked(fits_all, is_long=len(values) > _MANY) else None
-        if text is not None and (is_known or chunk.size + len(text) <= self.ahead.most_bytes):
+        if text is not None and (is_recorded or chunk.size + len(text) <= self._ahead.most_bytes):
             count, text = len(values), text[1:-1]
-            self.ahead.note(count, len(text))
-            seen.update(b"," + text)
+            self._ahead.note(count, len(text))
+            digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
             chunk.keys.extend(map(chunks.key_of, values))
             chunk.values.extend(values)
@@ -326,54 +378,217 @@ class Batch:
             chunk.size += len(text)
             self._index += count
             return count
-        began, before = len(chunk.values), chunk.size
-        checked = await async_checked(lambda: [self._checked(each) for each in values])
-        for place, (value, said) in enumerate(checked):
-            size = len(said) if isinstance(said, bytes) else 0
-            if not is_known and chunk.count and chunk.size + size > self.ahead.most_bytes:
+        count, size = len(chunk.values), chunk.size
+        for place, (value, text, error) in enumerate(await async_checked(lambda: [*map(self._checked, values)])):
+            added = len(text) if error is None else 0
+            if not is_recorded and chunk.count and chunk.size + added > self._ahead.most_bytes:
                 return place
-            self._add(chunk, value, said)
-            seen.update(b"," + (said if isinstance(said, bytes) else said.text))
-        self.ahead.note(max(1, len(chunk.values) - began), chunk.size - before)
+            index, key = self._index, chunks.key_of(value)
+            self._index += 1
+            chunk.count += 1
+            digest.update(b"," + text)
+            if error is not None:
+                chunk.refused.append(_refused(index, key, error.message, error.hint))
+                continue
+            chunk.size += added + 1
+            chunk.indexes.append(index)
+            chunk.keys.append(key)
+            chunk.values.append(value)
+            chunk.texts.append(text)
+        self._ahead.note(max(1, len(chunk.values) - count), chunk.size - size)
         return len(values)
 
-    def _checked(self, given: Any) -> tuple[Any, bytes | _Refusal]:
-        if isinstance(given, Exception):
-            return None, _Refusal(str(given))
-        value, text = given, b""
+    def _checked(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
+        """Return an input, its JSON as far as it can be written, and the error if it cannot be sent."""
+        if isinstance(value, Exception):
+            return None, b"", InvalidArgumentError(str(value))
+        text = b""
         try:
-            value = check_json(given, "the input", exact_integers=self.exact, max_depth=INPUT_DEPTH)
+            value = check_json(value, "the input", exact_integers=self._has_exact_numbers, max_depth=INPUT_DEPTH)
             text = encode(value)
-            if self.input_check is not None:
-                self.input_check.one(value)
+            if self._input_check is not None:
+                self._input_check.one(value)
         except InvalidArgumentError as error:
-            return value, _Refusal(error.message, error.hint, text)
-        return value, text
+            return value, text, error
+        return value, text, None
 
-    def _add(self, chunk: Chunk, value: Any, said: bytes | _Refusal) -> None:
-        index, key = self._index, chunks.key_of(value)
-        self._index += 1
-        chunk.count += 1
-        if isinstance(said, _Refusal):
-            chunk.refused.append(refused(index, key, said.message, said.hint))
-            return
-        chunk.size += len(said) + 1
-        chunk.indexes.append(index)
-        chunk.keys.append(key)
-        chunk.values.append(value)
-        chunk.texts.append(said)
+    async def _start(self, chunk: Chunk) -> None:
+        if chunk.outcomes is None and self._journal is not None:
+            self._journal.begun(chunk)
+        await self._workers.start(partial(self._run_chunk, chunk, self._free_lanes.pop()))
+
+    async def _run_chunk(self, chunk: Chunk, lane: int) -> Chunk:
+        """Run the inputs of a chunk, some of them repeatedly, and return the chunk with its outcomes."""
+        if chunk.outcomes is not None:
+            # The journal has them.
+            self._free_lanes.append(lane)
+            return chunk
+        began = time.monotonic()
+        outcomes: list[Outcome] = []
+        if chunk.values:
+            with measured_chunk(len(chunk.values)):
+                outcomes = await self._run_attempt(chunk, lane)
+        seconds = time.monotonic() - began
+        timings = self._connection.timings
+        backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
+        while self._retries.is_on:
+            again = {each.index for each in self._retries.chosen(self._typed(outcomes), chunk.attempt)}
+            if not again:
+                break
+            self._repeat(chunk, chunk.attempt + 1, [each for each in outcomes if each.index not in again])
+            self._in_flight.pop(chunk.number, None)
+            await asyncio.sleep(backoff.next())
+            if self._is_closed:
+                # A thread cannot be cancelled while it sleeps.
+                raise StepflowClientError("the batch has ended")
+            outcomes = await self._run_attempt(chunk, lane)
+        if chunk.refused or chunk.settled:
+            outcomes = sorted([*outcomes, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
+        if self._journal is not None:
+            self._journal.ended(chunk.number, outcomes)
+        self._in_flight.pop(chunk.number, None)
+        chunk.outcomes = outcomes
+        self._sizer.note(chunk.count, seconds)
+        self._free_lanes.append(lane)
+        return chunk
+
+    async def _run_attempt(self, chunk: Chunk, lane: int) -> list[Outcome]:
+        """Run the inputs of a chunk once, and return their outcomes."""
+        began = time.monotonic()
+        if chunk.run_id is not None:
+            run = responses.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
+        else:
+            try:
+                run = await self._create_run(chunk, lane)
+            except IdempotencyConflictError as error:
+                return [_refused(chunk.first, chunk.keys[0], error.message, error.hint)]
+            except InvalidRequestError:
+                rejected = await self._creator.rejected(chunk.values)
+                if not rejected:
+                    raise
+                # The run is created without the inputs that the server rejects.
+                settled = [
+                    _refused(chunk.indexes[place], chunk.keys[place], f"the server rejects the input: {error.message}",
+                             error.hint)
+                    for place, error in rejected.items()
+                ]  # fmt: skip
+                self._repeat(chunk, chunk.attempt, settled)
+                return await self._run_attempt(chunk, lane) if chunk.values else []
+            if self._journal is not None:
+                self._journal.created(chunk.number, run.run_id)
+        run_id = self._in_flight[chunk.number] = run.run_id
+        is_part = chunk.idempotency_key is None
+        if is_part and self._record.created(run_id, chunk.values) and self._journal is not None:
+            self._journal.first_run(run_id)
+        try:
+            if run.has_ended and len(run.answers) == len(chunk.values):
+                status = run.status
+                listed = responses.items(run_id, run.answers, self._connection.decoder(run_id))
+                # In a completed run, every item has completed.
+                if status is not ExecutionStatus.COMPLETED:
+                    listed = await self._runs.explain(listed, status)
+            else:
+                ended, listed = await self._waiter.finished(ResultCall(run_id), self._waiter.ended_items)
+                status = ended.status
+            self._recorder.ended(run_id, status, is_part=is_part)
+        except NotFoundError as error:
+            if self._options.on_lost == "rerun" and chunk.run_id is not None:
+                chunk.run_id = None
+                return await self._run_attempt(chunk, lane)
+            # The server was restarted without its store.
+            lost = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
+            results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
+        else:
+            decoder = self._connection.decoder(run_id)
+            outputs = responses.completed_outputs(listed, decoder)
+            if outputs is not None and len(outputs) == len(chunk.values):
+                seconds, completed = time.monotonic() - began, ExecutionStatus.COMPLETED
+                return [
+                    Outcome(index, key, run_id, completed, output, None, seconds, chunk.attempt, item)
+                    for item, (index, key, output) in enumerate(zip(chunk.indexes, chunk.keys, outputs, strict=True))
+                ]
+            results = responses.results(listed, status, decoder)
+        seconds = time.monotonic() - began
+        errors = [self._with_hint(result.error, value) for result, value in zip(results, chunk.values, strict=True)]
+        every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
+        return [
+            Outcome(index, key, run_id, result.status, result.output, error, seconds, chunk.attempt, item)
+            for index, key, result, error, item in every
+        ]
+
+    async def _create_run(self, chunk: Chunk, lane: int) -> responses.Started:
+        """Create the run of a chunk, or return the one that was created before a crash or exists under its key."""
+        hold = self._connection.timings.creation_hold_of(self._options.on_cancel)
+        # The only run of a batch may use the limit of the whole batch.
+        is_only = self._number == 1 and self._source.ended and not self._unread
+        concurrency = self._limit if is_only else self._lanes[lane]
+        arguments = self._arguments
+        if chunk.idempotency_key is not None:
+            call = RunCall(
+                self._content,
+                chunk.values,
+                None if arguments.overrides is None else {"steps": arguments.overrides},
+                arguments.variables,
+                max_concurrency=concurrency,
+                idempotency_key=chunk.idempotency_key,
+                idempotency_scope=self._options.idempotency_scope,
+                source=self._flow,
+            )
+            with self._recorder.labelling(self._options.labels):
+                return await self._keyed().start(call, hold)
+        arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
+        for again in (self._connection.spread is None, False):
+            # With a journal, each chunk has its own copy of the flow, by which its run is found after a crash. Without
+            # one, the consecutive chunks of a lane share a copy until a response is lost.
+            flow_id = self._lane_flows.get(lane)
+            if flow_id is None:
+                copy = tagged(self._content, chunk.run_tag)
+                flow_id = await self._flows.store_accepted(self._content, copy, self._digest)
+                if self._journal is None:
+                    self._lane_flows[lane] = flow_id
+            if (existing := self._existing.get(flow_id)) is not None:
+                return responses.Started(existing, ExecutionStatus.RUNNING, [])
+            self._flows.registries.current.reserve(flow_id)
+            try:
+                stored = StoredCopy(flow_id, self._declared, self._content.get("output"))
+                on_lost = partial(self._lane_flows.pop, lane, None)
+                return await self._creator.create(stored, arguments, hold, on_lost)
+            except NotFoundError:
+                # A server that was restarted in the meantime has lost the flow.
+                self._lane_flows.pop(lane, None)
+                if not again:
+                    raise
+        raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
+
+    def _repeat(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
+        chunk.repeat(attempt, [*chunk.settled, *settled])
+        if self._journal is not None:
+            self._journal.repeated(chunk)
+
+    def _typed(self, outcomes: list[Outcome]) -> list[Outcome]:
+        kind = self._options.output_type
+        return outcomes if kind is None else [typed.with_typed_outcome(outcome, kind) for outcome in outcomes]
+
+    def _with_hint(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
+        """Return the error of an input with what to change, and where its step is written in Python, if known."""
+        if error is None:
+            return None
+        if self._hints is None:
+            from .._runs.refusals import FailureHints
+            from ..flows.interpreter import flow_with
+
+            flow = flow_with(self._content, {"steps": self._arguments.overrides or {}})
+            self._hints = FailureHints(flow, self._arguments.variables)
+        hint = error.hint or self._hints.of(error, value)
+        return located(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 
-class _Refusal(NamedTuple):
-    """Why an input cannot be sent."""
-
-    message: str
-    hint: str | None = None
-    text: bytes = b""
-    """The input as JSON, if it can be written."""
+def _flow_ids(response: dict[str, Any]) -> dict[str, str]:
+    """Return the flow ids in a list of runs, by run id."""
+    return {str(run["runId"]): str(run["flowId"]) for run in response["runs"]}
 
 
-def refused(index: int, key: str | int | None, message: str, hint: str | None = None) -> Outcome:
+def _refused(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:
     """Return the outcome of an input that cannot be sent."""
     error = types.FlowError(message=message, code=types.ErrorCode.INVALID_INPUT, hint=hint)
-    return outcomes.Outcome(index, key, None, ExecutionStatus.FAILED, None, error, attempts=0)
+    return Outcome(index, key, None, ExecutionStatus.FAILED, None, error, attempts=0)

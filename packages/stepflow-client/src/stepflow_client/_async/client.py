@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
@@ -35,7 +35,6 @@ from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .context import ClientContext
 from .services import Services
-from .traced_stream import traced_stream
 from .transport.assembly import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from stepflow_api import Client
 
     from .._calls import streams
-    from .._calls.run_options import ClientOptions, SubmitOptions
+    from .._calls.run_options import ClientOptions, PlanOptions, RerunOptions, SubmitOptions
     from .._calls.streams import EventStream, OutcomeStream, RunPager
     from .._rules.input_retries import RetryOn
     from ..flows.flow_argument import FlowSource
@@ -79,16 +78,12 @@ if TYPE_CHECKING:
     from ..types.comparison import RunComparison
     from ..types.reruns import KeepOption, RerunPlan, RerunResult
     from ..types.snapshot import RunSnapshot, SnapshotPart
-    from . import batch
     from .handle import RunHandle
 
     Start = Callable[..., Awaitable[responses.Started]]
     """Creates a run."""
 else:
     streams = lazy_module("stepflow_client._calls.streams")
-    batch = lazy_module("stepflow_client._async.batch")
-
-_UNLABELLED: AbstractContextManager[None] = nullcontext()
 
 Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
 
@@ -184,7 +179,7 @@ class StepflowClient(SuggestsNames, Picklable):
         event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> None:
         """Store the settings. No request is sent."""
-        # First of all: every local name is an argument still.
+        # Must be first: `locals()` holds only the arguments here.
         self._keep_arguments(StepflowClient, locals())
         show_lists()
         settings = ConnectionSettings(
@@ -561,7 +556,7 @@ class StepflowClient(SuggestsNames, Picklable):
             typed.check_output_type(output_type)
         if progress is not False:
             _check_progress(progress)
-        # What is usual costs no call.
+        # Skip checks for arguments left at their defaults: this is the hot path.
         if variables_from_env is not False or private_copy is not False or check_input is not True:
             check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
         if on_cancel != "detach":
@@ -593,9 +588,9 @@ class StepflowClient(SuggestsNames, Picklable):
     async def _in_scope(
         self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]], labels: Mapping[str, str] | None
     ) -> Run:
-        """Make a call with its labels, within its deadline and its span; calls that have none do without."""
-        labelling = _UNLABELLED if labels is None else self._recorder.labelling(labels)
-        with labelling, deadline_scope(deadline), self._connection.traced(name, kind="INTERNAL") as span:
+        """Make a call with its labels, within its deadline and its span."""
+        labelling, traced = self._recorder.labelling(labels), self._connection.traced(name, kind="INTERNAL")
+        with labelling, deadline_scope(deadline), traced as span:
             started = await call()
             span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -607,14 +602,17 @@ class StepflowClient(SuggestsNames, Picklable):
         run = await start(call, hold)
         try:
             if progress is False:
-                result = responses.single_result(run, self._connection.reading(run.run_id))
+                result = responses.single_result(run, self._connection.decoder(run.run_id))
                 if result is None:
                     result = await self._services.waiter.result_of(run)
             else:
                 result = await self._services.reporter.result_of(run, began, progress)
         except AsyncCancelled:
             if hold is None:
-                await self._cancel_unwanted(run.run_id)
+                # Within the time that a cancelled call has left.
+                until = time.monotonic() + self._connection.timings.cancel_limit
+                with suppress(StepflowClientError), deadline_override(until):
+                    await self.cancel_run(run.run_id)
             raise
         except StepflowClientError as error:
             error.run_id = error.run_id or run.run_id
@@ -633,12 +631,6 @@ class StepflowClient(SuggestsNames, Picklable):
         if wait_for_components is not True:
             seconds = check_seconds(wait_for_components, "wait_for_components")
         return partial(self._services.readiness.wait, flow, overrides, seconds)
-
-    async def _cancel_unwanted(self, run_id: str) -> None:
-        """Cancel a run that no call is waiting for, within the time that a cancelled call has left."""
-        until = time.monotonic() + self._connection.timings.cancel_limit
-        with suppress(StepflowClientError), deadline_override(until):
-            await self.cancel_run(run_id)
 
     async def submit(
         self,
@@ -910,12 +902,14 @@ class StepflowClient(SuggestsNames, Picklable):
                 same call later finds out.
             TransportError: If the server cannot be reached.
         """
+        from .batch import BatchOptions
+
         _check_progress(progress)
         typed.check_output_type(output_type)
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
-        options = batch.BatchOptions(
+        options = BatchOptions(
             max_concurrency=max_concurrency,
             chunk_size=chunk_size,
             ordered=ordered,
@@ -934,10 +928,10 @@ class StepflowClient(SuggestsNames, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._services.batches.map(flow, inputs, options, deadline=deadline_of(timeout))
+        outcomes = self._services.batch(flow, inputs, options).outcomes(deadline_of(timeout))
         if progress is not False:
             outcomes = self._services.reporter.counted(outcomes, inputs, progress, expected)
-        return streams.OutcomeStream(traced_stream(self._connection, "map", outcomes))
+        return streams.OutcomeStream(self._connection.traced_stream("map", outcomes))
 
     async def get_result(
         self,
@@ -1272,8 +1266,10 @@ class StepflowClient(SuggestsNames, Picklable):
         with call_scope(timeout):
             listed = await self._runs.get_run_steps(run_id, item_index=item_index)
             steps = await self._runs.with_kept(listed.run_id, listed.steps)
-            listed = replace(listed, steps=steps)
-            return await self._services.timer.timed(listed, timeout) if include_times else listed
+            if include_times:
+                times = await self._services.follower.step_times(listed.run_id, steps, timeout)
+                steps = [times.applied_to(step) for step in steps]
+            return replace(listed, steps=steps)
 
     async def get_run_arguments(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
@@ -1547,7 +1543,7 @@ class StepflowClient(SuggestsNames, Picklable):
             ServerConnectionError: If the server cannot be reached for a minute.
             UnsupportedByServerError: If the server has no stream of events.
         """
-        events = self._services.events.run_events(
+        events = self._services.follower.run_events(
             run_id,
             after=after,
             include_results=include_results,
@@ -1557,7 +1553,7 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout=timeout,
         )
         run_id = requests.check_run_id(run_id)
-        return streams.EventStream(traced_stream(self._connection, "run_events", events, run_id))
+        return streams.EventStream(self._connection.traced_stream("run_events", events, run_id))
 
     # Blobs
 
@@ -1599,41 +1595,22 @@ class StepflowClient(SuggestsNames, Picklable):
 
     # Running a run again
 
-    async def plan_rerun(
-        self,
-        run_id: RunId,
-        *,
-        keep: KeepOption = "nothing",
-        input: Any = NOT_GIVEN,
-        variables: Variables | None = None,
-        overrides: Any = None,
-        flow: FlowSource | None = None,
-        force: bool = False,
-        items: Sequence[int] | None = None,
-        inherit: Collection[str] = ("input", "variables", "overrides"),
-        max_concurrency: int | None = None,
-        timeout: float | None = None,
-    ) -> RerunPlan:
+    async def plan_rerun(self, run_id: RunId, **options: Unpack[PlanOptions]) -> RerunPlan:
         """Return what `rerun` would keep and execute, without starting a run.
 
-        Arguments and errors are the same as for `rerun`.
-        """
-        from .._calls.rerun_plan import RerunRequest, keep_of
+        Args:
+            run_id: The run.
+            **options: The same as for `rerun`, except `variables_from_env`, `idempotency_key` and `labels`.
 
-        asked = RerunRequest(
-            run_id,
-            keep=keep_of(keep),
-            input=input,
-            variables=variables,
-            overrides=overrides,
-            flow=flow,
-            force=force,
-            items=items,
-            inherit=inherit,
-            max_concurrency=max_concurrency,
-            variables_from_env=True,
-        )
-        return await self._services.rerunner.plan(asked, timeout=timeout)
+        Raises:
+            StepflowClientError: The same errors as `rerun` raises.
+        """
+        from .._calls.rerun_plan import RerunRequest
+
+        arguments: dict[str, Any] = {**options}
+        timeout = arguments.pop("timeout", None)
+        request = RerunRequest.of(run_id, **arguments, variables_from_env=True)
+        return await self._services.rerunner.plan(request, timeout=timeout)
 
     async def rerun(
         self,
@@ -1710,11 +1687,11 @@ class StepflowClient(SuggestsNames, Picklable):
             UnsupportedByServerError: If the server does not return the outputs of steps (before 0.12).
             RunTimeoutError: If the new runs did not end in time. They continue.
         """
-        from .._calls.rerun_plan import RerunRequest, keep_of
+        from .._calls.rerun_plan import RerunRequest
 
-        asked = RerunRequest(
+        request = RerunRequest.of(
             run_id,
-            keep=keep_of(keep),
+            keep=keep,
             input=input,
             variables=variables,
             overrides=overrides,
@@ -1727,55 +1704,33 @@ class StepflowClient(SuggestsNames, Picklable):
             idempotency_key=idempotency_key,
         )
         with self._recorder.labelling(labels):
-            return await self._services.rerunner.run(asked, timeout=timeout)
+            return await self._services.rerunner.run(request, timeout=timeout)
 
-    async def start_rerun(
-        self,
-        run_id: RunId,
-        *,
-        keep: KeepOption = "nothing",
-        input: Any = NOT_GIVEN,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        overrides: Any = None,
-        flow: FlowSource | None = None,
-        force: bool = False,
-        items: Sequence[int] | None = None,
-        inherit: Collection[str] = ("input", "variables", "overrides"),
-        max_concurrency: int | None = None,
-        idempotency_key: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> list[RunHandle]:
+    async def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[RunHandle]:
         """Start a rerun and return a handle of each new run, without waiting for the runs to end.
 
         Items that keep different outputs need separate runs. The list is empty if there is nothing to run again.
-        Arguments and errors are the same as for `rerun`.
 
         Example:
             ```python
             (handle,) = await client.start_rerun(run_id, keep=Keep(before="summarise"))
             print((await handle.result()).output)
             ```
-        """
-        from .._calls.rerun_plan import RerunRequest, keep_of
 
-        asked = RerunRequest(
-            run_id,
-            keep=keep_of(keep),
-            input=input,
-            variables=variables,
-            overrides=overrides,
-            flow=flow,
-            force=force,
-            items=items,
-            inherit=inherit,
-            max_concurrency=max_concurrency,
-            variables_from_env=variables_from_env,
-            idempotency_key=idempotency_key,
-        )
+        Args:
+            run_id: The run.
+            **options: The same as for `rerun`.
+
+        Raises:
+            StepflowClientError: The same errors as `rerun` raises.
+        """
+        from .._calls.rerun_plan import RerunRequest
+
+        arguments: dict[str, Any] = {**options}
+        labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
+        request = RerunRequest.of(run_id, **arguments)
         with self._recorder.labelling(labels):
-            run_ids = await self._services.rerunner.start(asked, timeout=timeout)
+            run_ids = await self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
     # Comparing runs
@@ -1817,10 +1772,8 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidArgumentError: If a path in `ignore` is malformed, or a run has no such item.
             RequestTimeoutError: If the timeout expires.
         """
-        from .comparing import compare_runs
-
         with call_scope(timeout, limits_requests=False):
-            return await compare_runs(self._services.snapshots, (a, b), ignore, items)
+            return await self._services.snapshots.compare((a, b), ignore, items)
 
     async def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1883,7 +1836,7 @@ def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any,
 
 
 def _check_progress(progress: object) -> None:
-    # Who shows none does not pay for the import.
+    # Import the progress code only if progress is shown.
     if progress is not False:
         from .._display.progress_display import check_progress
 

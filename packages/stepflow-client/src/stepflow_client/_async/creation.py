@@ -33,8 +33,8 @@ from ..errors import (
     NotFoundError,
     StepflowClientError,
 )
-from .flows import CheckedFlow, StoredCopy
-from .lost_runs import LostRunFinder, Search
+from .flows import StoredCopy
+from .lost_runs import LostRunSearch
 
 if TYPE_CHECKING:
     from ..types import CreateRunResponse
@@ -59,8 +59,8 @@ class _Prepared(NamedTuple):
     request: api.Request
     """The request without its inputs, with the body up to them as `content`."""
     wait: int | None
-    reading: OutputDecoder
-    """How responses about the runs are read."""
+    decoder: OutputDecoder
+    """Reads responses about the runs."""
     on_lost: Callable[[], object] | None = None
     """Called when a response was lost."""
     is_single: bool = False
@@ -91,7 +91,6 @@ class RunCreator:
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
         """Whether to refuse integers that the server would change."""
-        self._search = LostRunFinder(self._connection)
         self._ready: Newest[_Key, _Ready] = Newest(_MAX_READY)
 
     async def start(self, call: RunCall, wait: int | None) -> responses.Started:
@@ -114,12 +113,12 @@ class RunCreator:
             annotate(flow_name=content.get("name"))
         if wait and current_deadline() is not None:
             wait = _held(wait)
-        most = call.max_concurrency
+        limit = call.max_concurrency
         has_others = call.private_copy or call.variables_from_env
         has_others = has_others or call.variables is not None or call.overrides is not None
-        if most is not None:
-            requests.check_concurrency(most)
-        key = None if has_others else (digest, most, wait)
+        if limit is not None:
+            requests.check_concurrency(limit)
+        key = None if has_others else (digest, limit, wait)
         registry = flows.registries.current
         shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
@@ -128,12 +127,18 @@ class RunCreator:
             if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
                 needs = flows.needs_of_flow(content, digest)
                 arguments = await async_checked(partial(call.completed, await self.arguments(call), needs))
-                prepared = await self._stored(checked, arguments, wait, key, is_single=call.private_copy)
+                copy = await flows.store_to_run(checked, is_single=call.private_copy)
+                # Storing the flow may have taken some of the time.
+                prepared = self._prepare(copy, arguments, _held(wait))
+                if key is not None and prepared.wait == wait:
+                    server = await self._connection.server()
+                    exact = server.capabilities["exact_numbers"] or not self.exact_integers
+                    self._ready.put(key, _Ready(server, exact, prepared))
             else:
                 prepared = ready.prepared
                 read = partial(requests.run_inputs, call.input, exact_integers=ready.exact_integers)
                 inputs = await async_checked(read)
-                arguments = RunArguments(inputs, {}, None, most)
+                arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
             if self._recorder.is_on:
                 flow_id, is_own = prepared.flow_id, call.private_copy
@@ -157,19 +162,6 @@ class RunCreator:
             arguments = await async_checked(partial(call.completed, arguments, needs))
         recorded = CreatedRun("", flow_id, arguments)
         return await self.create(self._flows.stored(flow_id), arguments, _held(wait), recorded=recorded)
-
-    async def _stored(
-        self, checked: CheckedFlow, arguments: RunArguments, wait: int | None, key: _Key | None, *, is_single: bool
-    ) -> _Prepared:
-        """Store a flow and return what its runs have in common, which is kept for the next run if there is a key."""
-        copy = await self._flows.store_to_run(checked, is_single=is_single)
-        # Storing the flow may have taken some of the time.
-        prepared = self._prepare(copy, arguments, _held(wait))
-        if key is not None and prepared.wait == wait:
-            server = await self._connection.server()
-            exact = server.capabilities["exact_numbers"] or not self.exact_integers
-            self._ready.put(key, _Ready(server, exact, prepared))
-        return prepared
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
@@ -241,8 +233,8 @@ class RunCreator:
         body = {name: value for name, value in fields.items() if value is not None}
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
-        reading = decoder_of(copy.output, secrets_of(arguments.variables, copy.declared))
-        return _Prepared(copy.flow_id, request, wait, reading)
+        decoder = decoder_of(copy.output, secrets_of(arguments.variables, copy.declared))
+        return _Prepared(copy.flow_id, request, wait, decoder)
 
     async def _create(
         self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry, recorded: CreatedRun | None
@@ -263,7 +255,7 @@ class RunCreator:
         Raises:
             AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
         """
-        parts, reading = prepared.request.parts, prepared.reading
+        parts, decoder = prepared.request.parts, prepared.decoder
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
         held, is_retried = prepared.wait or 0, not prepared.is_single
@@ -279,16 +271,16 @@ class RunCreator:
                     created = await self._connection.call(request, responses.started)
                     run_id = created.run_id
                 except StepflowClientError as error:
-                    lost = Search(self._connection.timings, registry, call, error)
-                    found = await self._found(lost, prepared)
+                    search = LostRunSearch(self._connection, registry, call, error)
+                    found = await self._found(search, prepared)
                     if found is None:
                         continue
                     created = found
                 call.is_settled, made_id = True, created.run_id
                 if not is_untraced():
                     run_started(created.run_id, call.began)
-                if reading is not PLAIN:
-                    self._connection.readings.note(created.run_id, reading)
+                if decoder is not PLAIN:
+                    self._connection.decoders.note(created.run_id, decoder)
                 return created
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
@@ -296,28 +288,28 @@ class RunCreator:
             if entry is not None:
                 self._recorder.end(entry, made_id, is_settled=call.is_settled)
 
-    async def _found(self, lost: Search, prepared: _Prepared) -> responses.Started | None:
+    async def _found(self, search: LostRunSearch, prepared: _Prepared) -> responses.Started | None:
         """Return the run of a request that failed; None if there is none and the request is to be sent again.
 
         If it must not be sent again, the request's error is raised.
         """
-        call, error = lost.call, lost.error
+        call, error = search.call, search.error
         call.is_settled = not may_have_created(error)
         try:
             if call.is_settled:
                 raise error
             if prepared.on_lost is not None:
                 prepared.on_lost()
-            found = await self._search.find(lost)
+            found = await search.find()
             call.is_settled = True
             if found is not None:
                 return json_bodies.build(responses.started, {"summary": found}, "GET /runs")
-            if prepared.is_single or lost.is_processed:
+            if prepared.is_single or search.is_processed:
                 raise error
             await self.pause(call.flow_id, error, call.sends)
         except StepflowClientError as raised:
             # The server's error may quote the request.
-            prepared.reading.secrets.clean(raised)
+            prepared.decoder.secrets.clean(raised)
             raise raised from None
         return None
 

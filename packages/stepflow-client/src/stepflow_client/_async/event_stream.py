@@ -1,4 +1,4 @@
-"""OutputDecoder one stream of server-sent events."""
+"""Reading one stream of server-sent events."""
 
 from __future__ import annotations
 

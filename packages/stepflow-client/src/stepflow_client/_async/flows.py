@@ -105,7 +105,18 @@ class FlowStore:
 
     async def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its id."""
-        return await self._store(self.checked(flow, "store_flow()"))
+        content, digest, _ = checked = self.checked(flow, "store_flow()")
+        copy = checked.with_examples
+        # Flows that differ in their examples only are different stored flows.
+        key = requests.flow_digest(copy) or digest
+        stored = self._stored.get(key)
+        if stored is None:
+            flow_id = await self.store_accepted(content, copy, digest)
+            diagnostics = _validation(self._accepted.get(digest, [])).diagnostics
+            stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
+            self._stored = {**_newest(self._stored), key: stored}
+            self._know_flow(flow_id, content)
+        return stored
 
     def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
         """Return what runs of a flow need. It is determined only once."""
@@ -180,21 +191,6 @@ class FlowStore:
             self._checked = {**_newest(self._checked, _MAX_CHECKED), stamp: checked}
         return checked
 
-    async def _store(self, flow: CheckedFlow) -> StoreFlowResponse:
-        copy = flow.with_examples
-        # Flows that differ in their examples only are different stored flows.
-        key = requests.flow_digest(copy) or flow.digest
-        known = self._stored.get(key)
-        if known is not None:
-            return known
-        flow_id = await self.store_accepted(flow.content, copy, flow.digest)
-        stored = types.StoreFlowResponse(
-            flow_id=flow_id, diagnostics=_validation(self._accepted.get(flow.digest, [])).diagnostics
-        )
-        self._stored = {**_newest(self._stored), key: stored}
-        self._know_flow(flow_id, flow.content)
-        return stored
-
     async def store_to_run(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
         """Store a copy of a flow that only this client runs, and return the copy.
 
@@ -234,14 +230,19 @@ class FlowStore:
             InvalidFlowError: If the server refuses the flow.
         """
         if digest not in self._accepted:
-            found, _ = await self._post_flow(flow, dry_run=True)
-            if any(each.get("level") in _FATAL for each in found):
-                result = _validation(found)
+            diagnostics = await self._diagnostics(flow)
+            if any(each.get("level") in _FATAL for each in diagnostics):
                 from ..types.flows import InvalidFlowError
 
-                raise InvalidFlowError(_refusal(result), diagnostics=result.diagnostics)
-            self._accepted = {**_newest(self._accepted), digest: found}
-        return await self._store_as_blob(copy)
+                result = _validation(diagnostics)
+                first, *others = [each for each in result.diagnostics if each.level is types.DiagnosticLevel.FATAL]
+                more = f" (and {len(others)} more)" if others else ""
+                message = f"the server refuses the flow: {first.message} at {first.path}{more}"
+                raise InvalidFlowError(message, diagnostics=result.diagnostics)
+            self._accepted = {**_newest(self._accepted), digest: diagnostics}
+        # A blob preserves the integers of the flow. The server does not check it.
+        request = api.store_blob(body={"data": copy, "blobType": "flow"})
+        return await self._connection.call(request, partial(responses.flow_id, key="blobId"))
 
     def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what runs of a flow need, and how they are read."""
@@ -251,25 +252,17 @@ class FlowStore:
         self._needs = {**_newest(self._needs), flow_id: needs.needs_of(flow, declared)}
         return StoredCopy(flow_id, declared, flow.get("output"))
 
-    async def _store_as_blob(self, flow: dict[str, Any]) -> str:
-        """Store a flow as a blob, which preserves its integers. The server does not check it."""
-        return await self._connection.call(
-            api.store_blob(body={"data": flow, "blobType": "flow"}), partial(responses.flow_id, key="blobId")
-        )
-
-    async def _post_flow(self, flow: dict[str, Any], *, dry_run: bool) -> tuple[list[dict[str, Any]], str]:
-        """Have the server check a flow, and return its diagnostics, as sent by the server, and the flow's id."""
+    async def _diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
+        """Have the server check a flow, and return its diagnostics as sent by the server."""
         server = await self._connection.server()
         sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
+        request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
-            return await self._connection.call(
-                api.store_flow(body={"flow": sent, "dryRun": dry_run}),
-                lambda answer: (_findings(answer, flow), responses.flow_id(answer)),
-            )
+            return await self._connection.call(request, partial(_true_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
             message = requests.numbers_as_written(error.message)
-            return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}], ""
+            return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget(self, flow_id: str) -> None:
         """Note that the server may no longer have a flow."""
@@ -324,32 +317,25 @@ class FlowStore:
     async def validate(self, flow: FlowSource) -> ValidationResult:
         """Have the server check a flow without storing it."""
         sent = check_json(client_metadata.without_cases(await self.content(flow)), "the flow")
-        found, _ = await self._post_flow(sent, dry_run=True)
-        return _validation(found)
+        return _validation(await self._diagnostics(sent))
 
 
-def _findings(answer: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _true_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the diagnostics of a flow, without the false ones: servers call mustExecute steps unreachable."""
-    found = (answer.get("diagnostics") or {}).get("diagnostics", [])
-    if not isinstance(found, list) or not set(map(type, found)) <= {dict}:
+    responses.flow_id(response)
+    diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
+    if not isinstance(diagnostics, list) or not set(map(type, diagnostics)) <= {dict}:
         raise TypeError("the diagnostics are no list of objects")
     steps = flow.get("steps")
     run = {f"$.steps[{index}]" for index, step in enumerate(steps if isinstance(steps, list) else ())
            if isinstance(step, Mapping) and step.get("mustExecute") is True}  # fmt: skip
-    return [each for each in found if each.get("kind") != "unreachableStep" or each.get("path") not in run]
+    return [each for each in diagnostics if each.get("kind") != "unreachableStep" or each.get("path") not in run]
 
 
-def _validation(found: list[dict[str, Any]]) -> ValidationResult:
-    return json_bodies.build(responses.validation, {"diagnostics": found}, "POST /flows")
+def _validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:
+    return json_bodies.build(responses.validation, {"diagnostics": diagnostics}, "POST /flows")
 
 
 def _newest(known: Mapping[Key, Value], most: int = _MAX_FLOWS) -> dict[Key, Value]:
     """Return the newest entries in a new dict: other threads may be iterating over the old one."""
     return dict(islice(known.items(), max(0, len(known) - most), None))
-
-
-def _refusal(found: ValidationResult) -> str:
-    fatal = [each for each in found.diagnostics if each.level is types.DiagnosticLevel.FATAL]
-    first = fatal[0]
-    more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
-    return f"the server refuses the flow: {first.message} at {first.path}{more}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
@@ -16,12 +17,12 @@ from .._codec import json_bodies
 from .._rules import operations as api
 from .._rules.backoff import Backoff
 from .._rules.cursor import Cursor
+from .._rules.ending import Ending
 from .._rules.request_retries import TRANSIENT_ERRORS
-from .._rules.timings import Timings
 from ..errors import ServerConnectionError, StepflowClientError
+from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .event_stream import event_stream
-from .following_state import FollowRequest, Idle, Look, look, ticks
 from .runs import RunReader
 
 if TYPE_CHECKING:
@@ -30,6 +31,56 @@ if TYPE_CHECKING:
     from ..types import RunDetails
 else:
     events = lazy_module("stepflow_client.events")
+
+
+class FollowRequest(NamedTuple):
+    """What to follow, and how."""
+
+    run_id: str
+    after: str | int | None = None
+    """The cursor of the last event that was handled, or a sequence number; None for all events."""
+    include_results: bool = False
+    include_sub_runs: bool = False
+    needs_stream: bool = False
+    """Whether a server without a stream of events is an error. If not, its runs are polled."""
+    next_idle: Callable[[], float] = lambda: math.inf
+    """Returns the maximum number of seconds until the next `Idle`, if no event arrives."""
+    event_types: frozenset[str] | None = None
+    """The types of the events that the caller wants; None for all."""
+
+    def wants(self, event: RunEvent) -> bool:
+        """Return whether the caller wants an event."""
+        return self.event_types is None or event.type in self.event_types
+
+
+class Idle(NamedTuple):
+    """No event has arrived for a while."""
+
+    position: Cursor
+    """The position after the last event."""
+    run: RunDetails | None = None
+    """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
+
+
+async def idle_for(seconds: float, request: FollowRequest, position: Cursor) -> AsyncGenerator[Idle, None]:
+    """Sleep for some seconds; yield an `Idle` whenever one is due, and at the end."""
+    end = time.monotonic() + seconds
+    while (remaining := end - time.monotonic()) > 0:
+        await asyncio.sleep(min(remaining, max(request.next_idle(), 0.0)))
+        yield Idle(position)
+
+
+class _State(NamedTuple):
+    """The state of a run when it was requested."""
+
+    run: RunDetails
+    ending: Ending
+
+    @property
+    def has_end_event(self) -> bool:
+        """Whether the server sends an event for this end."""
+        statuses = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+        return self.ending is Ending.ENDED and self.run.status in statuses
 
 
 class StreamedRun:
@@ -44,241 +95,161 @@ class StreamedRun:
 
     def __init__(self, connection: Connection, runs: RunReader, request: FollowRequest, position: Cursor) -> None:
         self._connection = connection
+        self._timings = timings = connection.timings
         self._runs = runs
         self._request = request
         self._begin = self._position = position
-        self._contact = _StreamHealth(connection.timings)
         self._latest: datetime | None = None
         """The server's time of the last event."""
-        self._ended: Look | None = None
+        self._last_event = time.monotonic()
+        """When the last new event arrived."""
+        self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
+        self._failures = 0
+        """Number of failures since the server last responded."""
+        self._ended: _State | None = None
         """How the run ended, if that was known before the stream was opened."""
-        self._found: Look | None = None
-        """What the last look beside the stream found, if no event has arrived since."""
+        self._state: _State | None = None
+        """The state of the run when it was last requested beside the stream, if no event has arrived since."""
         self._is_silent = False
         """Whether nothing has arrived since the last event of this stream."""
+        self._has_event = False
+        """Whether this stream has brought an event, new or not."""
+        self._has_read_state = False
+        """Whether the state of the run was requested beside this stream."""
+        self._quiet_since = self._last_event
         self._is_over = False
         """Whether the server has sent the run's end, now or again."""
 
     async def follow(self) -> AsyncGenerator[RunEvent | Idle, None]:
-        """Yield the events until the run has ended, and ticks while there are none."""
+        """Yield the events until the run has ended, and `Idle` while there are none."""
+        run_id = self._request.run_id
         while True:
             before = self._position
             try:
-                async with aclosing(self._followed_stream()) as stream:
+                async with aclosing(self._read_stream()) as stream:
                     async for seen in stream:
                         yield seen
                 if self._is_over:
                     return
-                found = self._found or await self._look()
+                state = self._state or await self._read_state()
             except TRANSIENT_ERRORS as error:
-                async for tick in ticks(self._pause_after(error), self._request, self._position):
-                    yield tick
+                if not error.is_retryable or self._connection.closed:
+                    raise
+                self._failures += 1
+                if self._failures == 1:
+                    self._backoff.deadline = time.monotonic() + self._timings.event_outage
+                if self._backoff.is_over:
+                    raise _broke_off(run_id, error.message, self._position) from error
+                # A warning the first time in an outage, to explain why no events arrive.
+                log = logger.warning if self._failures == 1 else logger.info
+                log("the events of run %s broke off: %s; requesting them again", run_id, error.message)
+                async for idle in idle_for(self._backoff.next(), self._request, self._position):
+                    yield idle
                 continue
-            self._contact.has_answer()
-            brought_nothing = self._position == before
-            if brought_nothing and self._has_all(found):
-                yield inferred_end(found.run, self._position)
+            self._has_contact()
+            has_new_events, has_ended = self._position != before, state.ending.is_finished
+            if not has_new_events and has_ended and self._ended is not None and self._has_all(state):
+                yield inferred_end(state.run, self._position)
                 return
-            if self._is_silent and self._contact.has_repeated and not found.has_ended:
-                yield Idle(self._position, found.run)
-            if brought_nothing and found.has_ended == (self._ended is not None) and not self._is_silent:
+            if self._is_silent and self._has_event and not has_ended:
+                yield Idle(self._position, state.run)
+            if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
                 # Do not reconnect immediately after a connection that brought no new events.
-                async for tick in ticks(self._contact.backoff.next(), self._request, self._position):
-                    yield tick
-            self._ended = found if found.has_ended else None
-            logger.info("the events of run %s ended without its end; requesting them again", self._request.run_id)
+                async for idle in idle_for(self._backoff.next(), self._request, self._position):
+                    yield idle
+            self._ended = state if has_ended else None
+            logger.info("the events of run %s ended without its end; requesting them again", run_id)
 
-    def _has_all(self, found: Look) -> bool:
-        """Return whether a run has ended, and every event was yielded, if the last stream brought nothing new.
-
-        Args:
-            found: What was found when the stream had ended.
+    def _has_all(self, state: _State) -> bool:
+        """Return whether every event was yielded, if the run had ended before a stream that brought nothing new.
 
         Raises:
             ServerConnectionError: If the events end before the run does, again and again.
         """
-        if not found.has_ended or self._ended is None:
-            return False
-        # The run had ended before this stream was opened, and the server has sent every event: it repeated the last
-        # one, or sent nothing for a while. An empty stream closed immediately proves nothing by itself.
+        # The server has sent every event if it repeated the last one, or sent nothing for a while. An empty stream that
+        # closes immediately proves nothing by itself.
         beyond = isinstance(self._request.after, int) and self._position == self._begin
-        if self._is_silent or self._contact.has_repeated or beyond or not found.is_told:
+        if self._is_silent or self._has_event or beyond or not state.has_end_event:
             return True
-        if self._contact.is_silent:
+        if time.monotonic() - self._last_event > self._timings.event_outage:
             raise _broke_off(self._request.run_id, "they end before the run does", self._position)
         return False
 
-    def _pause_after(self, error: StepflowClientError) -> float:
-        """Return the seconds to wait after an error.
+    async def _read_stream(self) -> AsyncGenerator[RunEvent | Idle, None]:
+        """Yield the new events of one connection; request the state of the run beside it when it is silent.
 
-        Raises:
-            StepflowClientError: The error, if it is not transient or the server was unavailable for too long.
+        It ends with the stream, with the event of the run's end, or if the state shows that the run has ended.
         """
-        if not error.is_retryable or self._connection.closed:
-            raise error
-        pause = self._contact.pause_after_failure()
-        if pause is None:
-            raise _broke_off(self._request.run_id, error.message, self._position) from error
-        # A warning the first time in an outage, to explain why no events arrive.
-        log = logger.warning if self._contact.failures == 1 else logger.info
-        log("the events of run %s broke off: %s; requesting them again", self._request.run_id, error.message)
-        return pause
-
-    async def _followed_stream(self) -> AsyncGenerator[RunEvent | Idle, None]:
-        """Yield the new events of one connection, and look at the run beside it when it is silent.
-
-        It ends with the stream, with the event of the run's end, or when a look finds that the run has ended.
-        """
-        self._contact.opens(self._ended)
-        self._found, self._is_silent, before = None, False, self._position
-        async with aclosing(self._stream(self._position)) as stream:
-            async for seen in stream:
-                if not isinstance(seen, Idle):
-                    event, position = seen
-                    self._latest, self._found, self._is_silent = event.timestamp or self._latest, None, False
-                    if position != self._position:
-                        self._position = position
+        request, run_id, before = self._request, self._request.run_id, self._position
+        self._state, self._is_silent, self._has_event, self._has_read_state = None, False, False, False
+        self._quiet_since = time.monotonic()
+        silence = self._timings.event_silence if self._ended is None else self._timings.event_silence_after_end
+        skip = self._position.handled
+        frames = event_stream(
+            self._connection,
+            api.get_run_events(
+                run_id,
+                since=self._position.number or None,
+                include_results=request.include_results or None,
+                include_sub_runs=request.include_sub_runs or None,
+            ),
+            silence,
+            lambda: min(self._state_due_in(), request.next_idle()),
+        )
+        async with aclosing(frames):
+            async for frame in frames:
+                if frame is not None:
+                    number = json_bodies.build(events.sequence_number, frame, "an event")
+                    is_repeated = number == self._position.number and skip > 0
+                    skip = skip - 1 if is_repeated else 0
+                    position = self._position if is_repeated else self._position.after(number)
+                    decoder = self._connection.decoder(run_id)
+                    read = partial(events.read_event, run_id, cursor=str(position), decoder=decoder)
+                    event = json_bodies.build(read, frame, "an event")
+                    self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
+                    self._position = position
+                    if not is_repeated:
                         yield event
                     # After the yield, because handling an event may take long.
-                    self._contact.has_event(is_new=self._position != before)
-                    self._is_over = event.type == "run_completed" and event.run_id == self._request.run_id
+                    self._has_event, self._quiet_since = True, time.monotonic()
+                    if self._position != before:
+                        self._has_contact()
+                        self._last_event = time.monotonic()
+                        self._backoff.reset()
+                    self._is_over = event.type == "run_completed" and event.run_id == run_id
                     if self._is_over:
                         return
                     continue
                 self._is_silent = True
-                if self._contact.look_in > 0:
-                    yield seen
+                if self._state_due_in() > 0:
+                    yield Idle(self._position)
                     continue
-                self._found = await self._look_beside() or self._found
-                self._contact.has_looked()
-                if self._found is not None and self._found.has_ended:
+                try:
+                    self._state = await self._read_state()
+                except StepflowClientError:
+                    if self._connection.closed:
+                        raise
+                    # When the stream ends, the state is requested again.
+                self._has_read_state, self._quiet_since = True, time.monotonic()
+                if self._state is not None and self._state.ending.is_finished:
                     return
-                past = self._found if self._contact.has_repeated else None
-                yield Idle(self._position, past.run if past is not None else None)
+                yield Idle(self._position, self._state.run if self._state is not None and self._has_event else None)
 
-    async def _look(self) -> Look:
-        return await look(self._runs, self._request.run_id, self._latest)
+    async def _read_state(self) -> _State:
+        run = await self._runs.state(self._request.run_id)
+        return _State(run, await self._runs.ending(run, self._latest))
 
-    async def _look_beside(self) -> Look | None:
-        """Request the state of the run while the stream stays open; None if the server does not tell."""
-        try:
-            return await self._look()
-        except StepflowClientError:
-            if self._connection.closed:
-                raise
-            # What a server that cannot be read means is decided when the stream ends.
-            return None
-
-    async def _stream(self, position: Cursor) -> AsyncGenerator[tuple[RunEvent, Cursor] | Idle, None]:
-        """Yield the events of one connection, each with the position after it, until it ends or falls silent.
-
-        Events that were handled before are yielded again with the position unchanged. The last value is a tick if the
-        connection falls silent.
-        """
-        followed, contact, run_id = self._request, self._contact, self._request.run_id
-        request = api.get_run_events(
-            run_id,
-            since=position.number or None,
-            include_results=followed.include_results or None,
-            include_sub_runs=followed.include_sub_runs or None,
-        )
-        skip = position.handled
-        frames = event_stream(
-            self._connection,
-            request,
-            contact.longest_silence,
-            lambda: min(contact.look_in, followed.next_tick()),
-        )
-        async with aclosing(frames):
-            async for frame in frames:
-                if frame is None:
-                    yield Idle(position)
-                    continue
-                number = json_bodies.build(events.sequence_number, frame, "an event")
-                if number == position.number and skip > 0:
-                    skip -= 1
-                else:
-                    skip = 0
-                    position = position.after(number)
-                read = partial(
-                    events.read_event, run_id, cursor=str(position), reading=self._connection.reading(run_id)
-                )
-                yield json_bodies.build(read, frame, "an event"), position
-
-
-class _StreamHealth:
-    """Tracks whether the server responds, when to look beside the stream, and how long to wait after a failure.
-
-    Args:
-        timings: The client's timings.
-    """
-
-    def __init__(self, timings: Timings) -> None:
-        self._timings = timings
-        self._last_event = time.monotonic()
-        self.backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
-        self.failures = 0
-        """Number of failures since the server last responded."""
-        self.opens(None)
-
-    def opens(self, ended: Look | None) -> None:
-        """Record that a stream is opened.
-
-        Args:
-            ended: How the run ended, if it is known to have ended.
-        """
-        self._ended = ended
-        self.has_repeated = False
-        """Whether this stream has brought an event, new or not."""
-        self._has_looked = False
-        self._quiet_since = time.monotonic()
-
-    @property
-    def longest_silence(self) -> float:
-        """Seconds without an event after which the stream is closed."""
-        return self._timings.event_silence if self._ended is None else self._timings.event_silence_after_end
-
-    @property
-    def look_in(self) -> float:
-        """Seconds until the state of the run is due to be requested beside the stream, unless an event arrives."""
-        seconds = self._timings.event_look
-        if self.has_repeated and not self._has_looked:
-            seconds = self._timings.event_late
-        if self._ended is not None and (self._ended.is_told or not self.has_repeated):
-            seconds = math.inf
+    def _state_due_in(self) -> float:
+        """Return the seconds until the state of the run is to be requested beside the stream, unless events arrive."""
+        if self._ended is not None and (self._ended.has_end_event or not self._has_event):
+            return math.inf
+        is_first = self._has_event and not self._has_read_state
+        seconds = self._timings.event_late if is_first else self._timings.event_look
         return self._quiet_since + seconds - time.monotonic()
 
-    def has_looked(self) -> None:
-        """Record that the state of the run was requested."""
-        self._has_looked, self._quiet_since = True, time.monotonic()
-
-    def has_event(self, *, is_new: bool) -> None:
-        """Record an event.
-
-        Args:
-            is_new: Whether this stream has brought an event that no stream has brought before.
-        """
-        self.has_repeated, self._quiet_since = True, time.monotonic()
-        if is_new:
-            self.has_answer()
-            self._last_event = time.monotonic()
-            self.backoff.reset()
-
-    def has_answer(self) -> None:
+    def _has_contact(self) -> None:
         """Record that the server has responded."""
-        self.failures, self.backoff.deadline = 0, None
-
-    def pause_after_failure(self) -> float | None:
-        """Record that the server is unavailable, and return the seconds to wait; None after too long an outage."""
-        self.failures += 1
-        if self.failures == 1:
-            self.backoff.deadline = time.monotonic() + self._timings.event_outage
-        return None if self.backoff.is_over else self.backoff.next()
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether the server has sent no new event for too long."""
-        return time.monotonic() - self._last_event > self._timings.event_outage
+        self._failures, self._backoff.deadline = 0, None
 
 
 def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:

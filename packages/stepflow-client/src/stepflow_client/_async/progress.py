@@ -117,8 +117,8 @@ class ProgressReporter:
                 if seen.progress.is_over:
                     return
                 now = time.monotonic()
-                is_tick = seen.event is None and seen.run is None
-                if is_tick or now - shown >= _EVERY:
+                is_idle = seen.event is None and seen.run is None
+                if is_idle or now - shown >= _EVERY:
                     shown = now
                     report(seen.progress.progress(now - began))
 
@@ -133,4 +133,4 @@ class ProgressReporter:
                 async for seen in followed:
                     yield seen
         except StepflowClientError as error:
-            logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
+            logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)

@@ -13,7 +13,7 @@ from .._calls.run_call import ResultCall, RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import rerun_scope
 from .._codec.variables import flow_variables
-from .._concurrency.gather import async_gather
+from .._concurrency.background import async_gather
 from .._concurrency.input_checks import async_checked
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import require
@@ -74,15 +74,15 @@ class Rerunner:
         self._snapshots = snapshots
         self._keyed = keyed
 
-    async def plan(self, asked: RerunRequest, *, timeout: float | None) -> RerunPlan:
+    async def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
         with deadline_scope(deadline_of(timeout)):
-            return (await self._planned(asked)).plan
+            return (await self._planned(request)).plan
 
-    async def run(self, asked: RerunRequest, *, timeout: float | None) -> RerunResult:
+    async def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
         with deadline_scope(deadline_of(timeout)):
-            planned = await self._ready(asked)
+            planned = await self._ready(request)
             plan = planned.plan
             calls = [partial(self._run_part, planned, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(planned.wanted.earlier.results))
@@ -90,16 +90,16 @@ class Rerunner:
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
-    async def start(self, asked: RerunRequest, *, timeout: float | None) -> list[str]:
+    async def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
         with deadline_scope(deadline_of(timeout)):
-            planned = await self._ready(asked)
+            planned = await self._ready(request)
             calls = [partial(self._start, planned, part, group) for part, group in enumerate(planned.plan.groups)]
             return list(await async_gather(calls, _AT_ONCE))
 
-    async def _ready(self, asked: RerunRequest) -> _Planned:
+    async def _ready(self, request: RerunRequest) -> _Planned:
         """Return a plan that can be executed."""
-        planned = await self._planned(asked)
+        planned = await self._planned(request)
         items = planned.plan.items
         if items and planned.wanted.inputs is None and rules.needs_input(planned.wanted.effective, items):
             raise InvalidArgumentError(
@@ -110,35 +110,35 @@ class Rerunner:
             )
         return planned
 
-    async def _planned(self, asked: RerunRequest) -> _Planned:
-        rules.check_items(asked.items)
-        new = None if asked.flow is None else await self._flows.content(asked.flow)
-        run_id = requests.check_run_id(asked.run_id)
+    async def _planned(self, request: RerunRequest) -> _Planned:
+        rules.check_items(request.items)
+        new = None if request.flow is None else await self._flows.content(request.flow)
+        run_id = requests.check_run_id(request.run_id)
         try:
-            earlier = await self._earlier(run_id, new, keeps=asked.keeps)
+            earlier = await self._earlier(run_id, new, keeps=request.keeps)
         except NotFoundError:
-            recorded_one = self._recorded(run_id, new) if asked.is_whole else None
+            recorded_one = self._recorded(run_id, new) if request.is_whole else None
             if recorded_one is None:
                 raise
             earlier = recorded_one
         old = flow_with(earlier.written, earlier.recorded.overrides)
-        recorded = earlier.recorded.only(asked.inherit)
+        recorded = earlier.recorded.only(request.inherit)
         earlier = earlier._replace(recorded=recorded)
-        wanted = wanted_run(asked, earlier, earlier.flow if new is None else new)
+        wanted = wanted_run(request, earlier, earlier.flow if new is None else new)
         flow = wanted.effective
         wanted = wanted._replace(changed=rules.changed_steps(old, flow))
         items = await self._items(wanted)
-        if not (asked.force or asked.keep.all_except is not None):
-            rules.check_kept(old, flow, asked.overrides, items)
-        if not asked.variables_from_env:
+        if not (request.force or request.keep.all_except is not None):
+            rules.check_kept(old, flow, request.overrides, items)
+        if not request.variables_from_env:
             rules.check_recorded_variables(flow, items, recorded, wanted.given)
         plan = RerunPlan(
             run_id=earlier.run_id,
             flow=wanted.flow,
             items=items,
             total=earlier.total,
-            unknown=rules.unknown_of(flow, items, asked.variables, asked.overrides, recorded),
-            recorded=rules.taken_from(recorded, flow, items, wanted.given, has_input=asked.input is not NOT_GIVEN),
+            unknown=rules.unknown_of(flow, items, request.variables, request.overrides, recorded),
+            recorded=rules.taken_from(recorded, flow, items, wanted.given, has_input=request.input is not NOT_GIVEN),
             outdated=outdated_steps(wanted, items),
         )
         return _Planned(plan, wanted)
@@ -155,7 +155,7 @@ class Rerunner:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
         # Without its flow, the run cannot be executed again: raise the server's error.
         flow = run.flow or (await self._runs.get_run_flow(run_id)).flow
-        results = responses.results(items, status, self._connection.reading(run_id))
+        results = responses.results(items, status, self._connection.decoder(run_id))
         entries = cache(self._recorder.recorded)
         entry = entries(run_id)
         recorded = rules.recorded_of(entry, flow if new is None else new)
@@ -177,15 +177,17 @@ class Rerunner:
 
     async def _items(self, wanted: WantedRun) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
-        asked, earlier = wanted.asked, wanted.earlier
-        chosen = rules.chosen_items(asked.items, earlier.total, earlier.run_id)
-        indexes = [index for index in chosen if not (asked.keep.succeeded_items and earlier.results[index].is_success)]
+        request, earlier = wanted.request, wanted.earlier
+        chosen = rules.chosen_items(request.items, earlier.total, earlier.run_id)
+        indexes = [
+            index for index in chosen if not (request.keep.succeeded_items and earlier.results[index].is_success)
+        ]
         is_known = earlier.outputs is not None
         server = await self._connection.server()
-        if asked.needs_outputs and not is_known:
+        if request.needs_outputs and not is_known:
             require(server, "step_outputs", "keeping the outputs of steps")
         readable = is_known or server.capabilities["step_outputs"]
-        keeps = asked.keeps and readable and bool(indexes)
+        keeps = request.keeps and readable and bool(indexes)
         steps: dict[int, list[StepDetails]] = {index: [] for index in indexes}
         for step in earlier.steps:
             if step.item_index in steps:
@@ -211,32 +213,27 @@ class Rerunner:
             group: The items of the run.
         """
         with self._connection.traced("submit", kind="INTERNAL"):
-            origin = Origin(planned.plan.run_id, group[0].kept, [it.index for it in group])
-            return await self._created(planned, origin, part)
-
-    async def _created(self, planned: _Planned, origin: Origin, part: int) -> str:
-        checked = self._flows.checked(planned.plan.flow, "a rerun")
-        flow = checked.content
-        wanted = planned.wanted
-        inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]
-        from_env = wanted.asked.variables_from_env
-        call = RunCall(flow, inputs, wanted.overrides, wanted.variables, from_env, wanted.max_concurrency)
-        given = await self._creator.arguments(call)
-        copy = tagged(checked.with_examples, uuid4().hex, origin)
-        sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
-        # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
-        needs = needs_of(copy, flow_variables(copy), any_variable=True)
-        # Given ones were checked before.
-        sent = await async_checked(partial(call.completed, sent, needs))
-        if (key := wanted.asked.idempotency_key) is not None:
-            scope = rerun_scope(origin.run_id, part)
-            call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=wanted.source)
-            started = await self._keyed().start(call, None)
-            self._runs.started(started.run_id, copy)
-            return started.run_id
-        stored = await self._flows.store_copy(checked, copy)
-        arguments = sent._replace(overrides=given.overrides)
-        recorded = CreatedRun("", stored.flow_id, arguments, wanted.source, flow, origin, has_own_flow=True)
-        run = await self._creator.create(stored, sent, None, recorded=recorded)
-        self._runs.started(run.run_id, copy)
-        return run.run_id
+            wanted, origin = planned.wanted, Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
+            checked = self._flows.checked(planned.plan.flow, "a rerun")
+            flow = checked.content
+            inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]
+            from_env = wanted.request.variables_from_env
+            call = RunCall(flow, inputs, wanted.overrides, wanted.variables, from_env, wanted.max_concurrency)
+            given = await self._creator.arguments(call)
+            copy = tagged(checked.with_examples, uuid4().hex, origin)
+            sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
+            # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
+            needs = needs_of(copy, flow_variables(copy), any_variable=True)
+            # Given ones were checked before.
+            sent = await async_checked(partial(call.completed, sent, needs))
+            if (key := wanted.request.idempotency_key) is not None:
+                scope = rerun_scope(origin.run_id, part)
+                call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=wanted.source)
+                run = await self._keyed().start(call, None)
+            else:
+                stored = await self._flows.store_copy(checked, copy)
+                arguments = sent._replace(overrides=given.overrides)
+                recorded = CreatedRun("", stored.flow_id, arguments, wanted.source, flow, origin, has_own_flow=True)
+                run = await self._creator.create(stored, sent, None, recorded=recorded)
+            self._runs.started(run.run_id, copy)
+            return run.run_id

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from .. import types
 from .._base.text import no_item
 from .._codec import failed_items, requests, responses
-from .._concurrency.gather import async_gather
-from .._data.arguments import check_choice, check_texts
+from .._concurrency.background import async_gather
+from .._data.arguments import check_choice, check_instances, check_texts, wrong
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.ending import is_given_up
@@ -25,7 +25,7 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, U
 from ..flows.components import Components, components_of, schemas_of
 from ..types.snapshot import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
-from .following_state import FollowRequest, Idle
+from .following_stream import FollowRequest, Idle
 from .runs import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .._data.output_decoder import OutputDecoder
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
+    from ..types.comparison import RunComparison
     from .context import ClientContext
     from .following import Follower
     from .runs import RunReader
@@ -92,40 +93,32 @@ class _Run:
         if index not in self._steps and self._steps.get(None) is not None:
             return [step for step in self._steps[None] or () if step.item_index == index]
         if index not in self._steps:
-            self._steps[index] = await self._listed_steps(index)
+            steps: Sequence[StepDetails] | None = None
+            can = (await self._context.connection.server()).capabilities
+            if can["live_steps"] or self.state.is_finished:
+                # Older servers do not list the steps of sub-runs.
+                with suppress(NotFoundError):
+                    steps = (await self._runs.listed_steps(self.state.run_id, index)).steps
+            self._steps[index] = steps
         return self._steps[index]
-
-    async def _listed_steps(self, index: int | None) -> Sequence[StepDetails] | None:
-        can = (await self._context.connection.server()).capabilities
-        if not (can["live_steps"] or self.state.is_finished):
-            return None
-        try:
-            return (await self._runs.listed_steps(self.state.run_id, index)).steps
-        except NotFoundError:
-            # Older servers do not list the steps of sub-runs.
-            return None
 
     async def stored(self) -> dict[str, Any]:
         """Return the flow as it is stored; an empty one if the server does not have it."""
+        flow_id = self.state.flow_id
         if self._stored is None:
-            flow_id = self.state.flow_id
-            found = self._flows.get(flow_id)
-            if found is None:
-                # The flow of a run created by a step may not be stored.
-                found = {}
-                with suppress(NotFoundError, UnsupportedByServerError):
-                    found = await self._read_flow()
-                    _keep(self._flows, flow_id, found, _MAX_FLOWS)
-            self._stored = found
+            self._stored = self._flows.get(flow_id)
+        if self._stored is None:
+            # The blob has the integers and the paths of the flow as they were written.
+            flow: Any = None
+            with suppress(StepflowClientError):
+                flow = (await self._context.blobs.get_blob(flow_id)).data
+            # The flow of a run created by a step may not be stored.
+            with suppress(NotFoundError, UnsupportedByServerError):
+                if not isinstance(flow, dict):
+                    flow = await self._runs.stored_flow(self.state.run_id)
+                _keep(self._flows, flow_id, flow, _MAX_FLOWS)
+            self._stored = flow if isinstance(flow, dict) else {}
         return self._stored
-
-    async def _read_flow(self) -> dict[str, Any]:
-        # The blob has the integers and the paths of the flow as they were written.
-        with suppress(StepflowClientError):
-            data = (await self._context.blobs.get_blob(self.state.flow_id)).data
-            if isinstance(data, dict):
-                return data
-        return await self._runs.stored_flow(self.state.run_id)
 
     async def given(self) -> dict[str, Any]:
         """Return the inputs and overrides of the run; empty if the server does not report them."""
@@ -207,25 +200,29 @@ class SnapshotReader:
         if has_account:
             parts |= _OF_ACCOUNT
         item = 0 if index is None and run.state.items.total == 1 else index
-        await _together([
+        calls: list[Callable[[], Awaitable[Any]]] = [
             *([run.items] if "items" in parts else ()),
             *([partial(run.steps, index)] if "steps" in parts else ()),
             *([partial(run.steps, item)] if has_account and "steps" not in parts and item is not None else ()),
             *([run.stored] if "flow" in parts else ()),
             *([run.given] if "arguments" in parts else ()),
-        ])  # fmt: skip
+        ]
+        if len(calls) > 1:
+            await async_gather(calls, _AT_ONCE)
         items: Sequence[RunItem] | None = None
         failures: list[FailedItems] | None = None
         if has_account and item is None:
             items = await run.explained_items(None)
-            failed = _failed(items)
+            known = items if isinstance(items, types.RunItems) else types.RunItems(items)
+            failed = [known[place] for place in known._places(FAILED_STATUSES.__contains__)]
             failures = [group.record() for group in failure_groups(failed)[:MAX_GROUPS_SHOWN]]
             item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
         steps = await run.steps(index if "steps" in parts else item) if has_steps else None
         if items is None and "items" in parts:
             items = await run.explained_items(steps)
-        stored = await run.stored() if "flow" in parts or _has_pins(steps) else None
+        has_pins = any(step.component == PIN_COMPONENT for step in steps or ())
+        stored = await run.stored() if "flow" in parts or has_pins else None
         can = await self.capabilities()
         details = run.state
         if "counts" in parts:
@@ -246,6 +243,30 @@ class SnapshotReader:
         account = await self._account(snapshot, item)
         return replace(snapshot, details=replace(snapshot.details, account=account, failures=failures))
 
+    async def compare(
+        self, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
+    ) -> RunComparison:
+        """Return the differences between two runs, or between one item of each."""
+        from .._runs.run_differences import only_item, parse_patterns, run_differences
+        from ..types.comparison import RunComparison
+
+        patterns = parse_patterns(ignore)
+        pair = None if items is None else check_instances(items, "items", int)
+        if pair is not None and len(pair) != 2:
+            raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
+        reads = [partial(self.read, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids]
+        # Requested beforehand; otherwise, both concurrent calls would request it.
+        can = await self.capabilities()
+        one, other = await async_gather(reads, 2)
+        if pair is not None:
+            one, other = only_item(one, pair[0]), only_item(other, pair[1])
+        return RunComparison(
+            a=one.details,
+            b=other.details,
+            every_difference=run_differences(one, other, patterns),
+            not_compared=("inputs",) if can["step_outputs"] else ("inputs", "step outputs"),
+        )
+
     async def arguments(self, run_id: RunId) -> RunArguments:
         """Return the arguments of a run, also of one that only the history has."""
         try:
@@ -259,9 +280,9 @@ class SnapshotReader:
             found = responses.arguments(run_id, {}, entry)
         return found
 
-    def reading(self, run_id: str) -> OutputDecoder:
+    def decoder(self, run_id: str) -> OutputDecoder:
         """Return how the outputs of a run are read."""
-        return self._runs.reading(run_id)
+        return self._runs.decoder(run_id)
 
     async def capabilities(self) -> Mapping[str, bool]:
         """Return what the server can do."""
@@ -316,32 +337,15 @@ class SnapshotReader:
         component = needs_schema(account)
         if component is None:
             return account
-        return accounts_of(snapshot, [items[index]], await self._schemas(component))[index]
-
-    async def _schemas(self, component: str) -> Mapping[str, Any]:
-        """Return the input schema of a component, by its path, if the server reports it."""
-        try:
+        schemas: dict[str, Any] = {}
+        # The failure to report is the run's.
+        with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = await self._context.connection.components()
-        except StepflowClientError:
-            # The failure to report is the run's.
-            return {}
-        found = schemas_of(component, components_of(listed) or Components())
-        return {} if found is None else {component: found[0]}
-
-
-async def _together(calls: Sequence[Callable[[], Awaitable[Any]]]) -> None:
-    if len(calls) > 1:
-        await async_gather(calls, _AT_ONCE)
-
-
-def _failed(items: Sequence[RunItem]) -> list[RunItem]:
-    known = items if isinstance(items, types.RunItems) else types.RunItems(items)
-    return [items[place] for place in known._places(FAILED_STATUSES.__contains__)]
-
-
-def _has_pins(steps: Sequence[StepDetails] | None) -> bool:
-    return any(step.component == PIN_COMPONENT for step in steps or ())
+            found = schemas_of(component, components_of(listed) or Components())
+            if found is not None:
+                schemas[component] = found[0]
+        return accounts_of(snapshot, [items[index]], schemas)[index]
 
 
 def _keep(kept: dict[str, Any], key: str, value: Any, most: int) -> None:

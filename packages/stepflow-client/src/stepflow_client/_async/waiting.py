@@ -71,47 +71,48 @@ class Waiter:
     async def wait(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
         with self._connection.awaiting(run_id):
-            return await self._wait(run_id, total)
+            if total is None:
+                # First without waiting: if asked to wait for an unknown run, older servers respond with 500, not 404.
+                first = await self._retry_until(partial(self._runs.state, run_id), run_id)
+                if first.is_finished and not is_given_up(first.status, first.items.running):
+                    return first
+                total = first.items.total
+            timings, deadline = self._connection.timings, current_deadline()
+            longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
+            # The delay in noticing the end is at most a tenth of the time waited.
+            pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
+            pause, last_contact, is_lost = 0.0, time.monotonic(), False
+            while True:
+                started = time.monotonic()
+                held = 0 if total > _LARGE else requests.wait_seconds(within(deadline, longest), longest)
+                try:
+                    ended = await self._read_ended(run_id, held, total)
+                except TRANSIENT_ERRORS as error:
+                    # The run continues, or the server resumes it after a restart.
+                    self._raise_if_hopeless(error, run_id, last_contact)
+                    if not (is_lost or pauses.is_over):
+                        is_lost = True
+                        logger.warning("run %s: %s; asking again", run_id, error.message)
+                    held, pause = 0, self._requested_pause(error)
+                else:
+                    if ended is not None:
+                        return ended
+                    last_contact, is_lost, pause = time.monotonic(), False, 0.0
+                if pauses.is_over:
+                    raise _timed_out(run_id)
+                if not held or time.monotonic() - started < held / 2:
+                    # The server responded early, because it does not hold requests or was not asked to.
+                    await asyncio.sleep(pauses.next(pause))
 
-    async def _wait(self, run_id: str, total: int | None) -> RunDetails:
-        if total is None:
-            # First without waiting: if asked to wait for an unknown run, older servers respond with 500, not 404.
-            first = await self._retry_until(partial(self._runs.state, run_id), run_id)
-            if first.is_finished and not is_given_up(first.status, first.items.running):
-                return first
-            total = first.items.total
-        timings, deadline = self._connection.timings, current_deadline()
-        longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
-        # The delay in noticing the end is at most a tenth of the time waited.
-        pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
-        asked, last_contact, lost = 0.0, time.monotonic(), False
-        while True:
-            started = time.monotonic()
-            held = 0 if total > _LARGE else requests.wait_seconds(within(deadline, longest), longest)
-            try:
-                ended = await self._ended(await self._look(run_id, held, total))
-            except TRANSIENT_ERRORS as error:
-                # The run continues, or the server resumes it after a restart.
-                self._raise_if_hopeless(error, run_id, last_contact)
-                if not (lost or pauses.is_over):
-                    lost = True
-                    logger.warning("run %s: %s; asking again", run_id, error.message)
-                held, asked = 0, self._asked_pause(error)
-            else:
-                if ended is not None:
-                    return ended
-                last_contact, lost, asked = time.monotonic(), False, 0.0
-            if pauses.is_over:
-                raise _timed_out(run_id)
-            if not held or time.monotonic() - started < held / 2:
-                # The server responded early, because it does not hold requests or was not asked to.
-                await asyncio.sleep(pauses.next(asked))
+    async def _read_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
+        """Request the state of a run, and return it if the run has ended or is lost.
 
-    async def _ended(self, run: RunDetails) -> RunDetails | None:
-        """Return the state of a run that has ended or is lost; None if it has not, or may still be executed.
-
-        If its server has given it up, this returns once that is settled.
+        If the server has given the run up, this returns once that is settled.
         """
+        run = await self._runs.summary(run_id) if total > _LARGE else None
+        if run is None:
+            request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
+            run = await self._connection.call(request, partial(responses.run, run_id=run_id))
         if is_given_up(run.status, run.items.running):
             return await self._follower().settled(run)
         return run if run.is_finished else None
@@ -126,14 +127,14 @@ class Waiter:
         return await self._retry_until(partial(self.ended_result, run.run_id, status), run.run_id, _NO_RESULT)
 
     async def _retry_until(
-        self, ask: Callable[[], Awaitable[Answer]], run_id: str, late: tuple[str, str] = _NOT_ENDED
+        self, send: Callable[[], Awaitable[Answer]], run_id: str, late: tuple[str, str] = _NOT_ENDED
     ) -> Answer:
         """Repeat a request until there is a response, even if the server is unavailable for a while.
 
         It is repeated until the caller's deadline; without one, for two minutes.
 
         Args:
-            ask: Sends the request; it may be called several times.
+            send: Sends the request; it may be called several times.
             run_id: The run concerned.
             late: The state of the run, for the message, and the hint of the error if there is no response in time.
 
@@ -143,16 +144,16 @@ class Waiter:
         """
         timings = self._connection.timings
         backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause, deadline=current_deadline())
-        last_contact, lost = time.monotonic(), False
+        last_contact, is_lost = time.monotonic(), False
         while True:
             try:
-                return await ask()
+                return await send()
             except TRANSIENT_ERRORS as error:
                 if backoff.deadline is None and not self._connection.has_answered:
                     # The server was never reachable.
                     raise
                 self._raise_if_hopeless(error, run_id, last_contact)
-                pause = backoff.next(self._asked_pause(error))
+                pause = backoff.next(self._requested_pause(error))
                 if backoff.is_last:
                     await asyncio.sleep(pause)
                     error.run_id = run_id
@@ -160,23 +161,15 @@ class Waiter:
                         # This error says more than a timeout: the server is unreachable.
                         raise
                     raise _timed_out(run_id, late) from error
-                if not lost:
-                    lost = True
+                if not is_lost:
+                    is_lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             await asyncio.sleep(pause)
-
-    async def _look(self, run_id: str, held: int, total: int) -> RunDetails:
-        if total > _LARGE:
-            summary = await self._runs.summary(run_id)
-            if summary is not None:
-                return summary
-        request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
-        return await self._connection.call(request, partial(responses.run, run_id=run_id))
 
     async def results(self, call: ResultCall) -> list[FlowResult]:
         """Return the results of a run, as the client's `get_results` does."""
         run, listed = await self.recorded("get_results", call, self.ended_items)
-        return responses.results(listed, run.status, self._connection.reading(run.run_id))
+        return responses.results(listed, run.status, self._connection.decoder(run.run_id))
 
     async def recorded(self, name: str, call: ResultCall, read: _Read[Answer]) -> tuple[_Ended, Answer]:
         """Return what `finished` returns, in a span of this name, and record how the run has ended."""
@@ -211,9 +204,9 @@ class Waiter:
                 if status is not None and status in _ENDED:
                     end = partial(read, run_id, status, answers)
                     return responses.Started(run_id, status, answers), await self._retry_until(end, run_id, _NO_RESULT)
-            look = partial(self._runs.state, run_id)
+            read_state = partial(self._runs.state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
-            run = await self._retry_until(look, run_id) if wait else await look()
+            run = await self._retry_until(read_state, run_id) if wait else await read_state()
             if single:
                 _check_single(run)
             if not wait and not (await self._runs.ending(run)).is_finished:
@@ -243,24 +236,24 @@ class Waiter:
             error.run_id = run_id
             raise error
 
-    def _asked_pause(self, error: StepflowClientError) -> float:
+    def _requested_pause(self, error: StepflowClientError) -> float:
         """Return the seconds that the server asked to wait, limited to half of the longest tolerated outage."""
-        asked = error.retry_after if isinstance(error, ApiError) else None
-        return min(asked or 0.0, self._connection.timings.wait_outage / 2)
+        seconds = error.retry_after if isinstance(error, ApiError) else None
+        return min(seconds or 0.0, self._connection.timings.wait_outage / 2)
 
     async def ended_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
         """Return the result of a run of one item that has ended with a status."""
         answers = await self._runs.item_answers(run_id) if answers is None else answers
-        reading = self._connection.reading(run_id)
-        result = responses.single_result(responses.Started(run_id, status, answers), reading)
+        decoder = self._connection.decoder(run_id)
+        result = responses.single_result(responses.Started(run_id, status, answers), decoder)
         if result is None:
-            result = responses.only_result(await self.ended_items(run_id, status, answers), status, reading)
+            result = responses.only_result(await self.ended_items(run_id, status, answers), status, decoder)
         return result
 
     async def ended_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
         answers = await self._runs.item_answers(run_id) if answers is None else answers
-        return await self._runs.explain(responses.items(run_id, answers, self._runs.reading(run_id)), status)
+        return await self._runs.explain(responses.items(run_id, answers, self._runs.decoder(run_id)), status)
 
 
 def _check_single(run: RunDetails) -> None:
@@ -274,5 +267,5 @@ def _check_single(run: RunDetails) -> None:
 
 
 def _timed_out(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
-    said, hint = late
-    return RunTimeoutError(f"run {run_id} {said}", run_id=run_id, hint=hint)
+    state, hint = late
+    return RunTimeoutError(f"run {run_id} {state}", run_id=run_id, hint=hint)

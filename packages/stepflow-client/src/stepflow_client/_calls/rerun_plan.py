@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests
@@ -46,13 +46,14 @@ def keep_of(option: KeepOption) -> Keep:
     Raises:
         InvalidArgumentError: If it is neither one of the words nor a `Keep`.
     """
-    found = option if isinstance(option, Keep) else KEEPS.get(option) if isinstance(option, str) else None
-    if found is None:
-        hint = (
-            f"to keep the steps before a step, pass keep=Keep(before={option!r})" if isinstance(option, str) else None
-        )
-        raise wrong("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", option, hint)
-    return found
+    if isinstance(option, Keep):
+        return option
+    hint = None
+    if isinstance(option, str):
+        if option in KEEPS:
+            return KEEPS[option]
+        hint = f"to keep the steps before a step, pass keep=Keep(before={option!r})"
+    raise wrong("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", option, hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class RerunRequest:
     max_concurrency: int | None = None
     variables_from_env: bool = False
     idempotency_key: str | None = None
+
+    @classmethod
+    def of(cls, run_id: RunId, keep: KeepOption = "nothing", **arguments: Any) -> Self:
+        """Return a request with the arguments of `rerun`."""
+        return cls(run_id, keep_of(keep), **arguments)
 
     def __post_init__(self) -> None:
         """Check the flags, and that they do not exclude each other."""
@@ -124,9 +130,9 @@ class EarlierRun(NamedTuple):
 
 
 class WantedRun(NamedTuple):
-    """The run that is asked for."""
+    """The run to create."""
 
-    asked: RerunRequest
+    request: RerunRequest
     earlier: EarlierRun
     flow: Mapping[str, Any]
     given: dict[str, Any]
@@ -146,45 +152,45 @@ class WantedRun(NamedTuple):
     """The steps that have changed since the earlier run."""
 
 
-def wanted_run(asked: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> WantedRun:
-    """Return the run that is asked for.
+def wanted_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> WantedRun:
+    """Return the run to create.
 
     Raises:
         InvalidArgumentError: If the flow has no such step or variable, or the input is not that of the run.
     """
-    before, alone = asked.keep.before, asked.keep.all_except
+    before, alone = request.keep.before, request.keep.all_except
     for step in (before, alone):
         if step is not None:
             check_step(flow, step)
     recorded = earlier.recorded
-    changes = asked.overrides if isinstance(asked.overrides, (list, tuple)) else [asked.overrides]
+    changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [each for each in (recorded.overrides, *changes) if each] or None
-    given = requests.run_variables(asked.variables)
-    check_variables(flow, given, [merge_overrides(asked.overrides), recorded.overrides])
+    given = requests.run_variables(request.variables)
+    check_variables(flow, given, [merge_overrides(request.overrides), recorded.overrides])
     if alone is not None:
         flow, overrides = flow_until(flow, alone, overrides)
         flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]
     return WantedRun(
-        asked=asked,
+        request=request,
         earlier=earlier,
         flow=flow,
         given=given,
         variables={**(recorded.variables or {}), **given},
         overrides=overrides,
-        inputs=_inputs(earlier, asked),
+        inputs=_inputs(earlier, request),
         effective=flow_with(flow, overrides),
-        max_concurrency=asked.max_concurrency,
-        source=None if alone is not None else recorded.flow_file if asked.flow is None else asked.flow,
+        max_concurrency=request.max_concurrency,
+        source=None if alone is not None else recorded.flow_file if request.flow is None else request.flow,
     )
 
 
-def _inputs(earlier: EarlierRun, asked: RerunRequest) -> dict[int, Any] | None:
+def _inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any] | None:
     """Return the input of each item that is run again, by index; None if it is unknown.
 
     Raises:
         InvalidArgumentError: If the input is not a list of one input per item.
     """
-    total, given, chosen = earlier.total, asked.input, asked.items
+    total, given, chosen = earlier.total, request.input, request.items
     if total > 1 and chosen is not None and given is not NOT_GIVEN:
         inputs = list(given) if isinstance(given, (list, tuple)) else [given]
         if len(inputs) == len(chosen):
@@ -210,11 +216,11 @@ def kept_of_item(wanted: WantedRun, index: int, steps: Sequence[StepDetails]) ->
     Raises:
         InvalidArgumentError: If one step is to run alone, and the output of a step that it reads is unknown.
     """
-    asked, earlier = wanted.asked, wanted.earlier
+    request, earlier = wanted.request, wanted.earlier
     pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
     if earlier.outputs is not None:
         pinned = earlier.outputs[index]
-    keep = asked.keep
+    keep = request.keep
     if keep.all_except is not None:
         return rules.inputs_of_step(wanted.effective, keep.all_except, steps, pinned, earlier.run_id)
     again = set() if keep.before is None else {keep.before}

@@ -102,22 +102,27 @@ class EventOptions(TypedDict, total=False):
     timeout: float | None
 
 
-class RerunOptions(TypedDict, total=False):
-    """The options of `StepflowClient.rerun`; see there for their meaning and defaults."""
+class PlanOptions(TypedDict, total=False):
+    """The options of `StepflowClient.plan_rerun`; see `rerun` for their meaning and defaults."""
 
     keep: KeepOption
     input: Any
     variables: Variables | None
-    variables_from_env: bool
     overrides: Any
     flow: FlowSource | None
     force: bool
     items: Sequence[int] | None
     inherit: Collection[str]
     max_concurrency: int | None
+    timeout: float | None
+
+
+class RerunOptions(PlanOptions, total=False):
+    """The options of `StepflowClient.rerun`; see there for their meaning and defaults."""
+
+    variables_from_env: bool
     idempotency_key: str | None
     labels: Mapping[str, str] | None
-    timeout: float | None
 
 
 class RunFilters(TypedDict, total=False):

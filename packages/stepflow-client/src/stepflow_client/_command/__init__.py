@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._checks.type_text import type_text
     from .._codec.requests import check_run_id, completed, environment_variables, run_arguments
     from .._codec.variables import flow_variables
-    from .._concurrency.gather import sync_gather
+    from .._concurrency.background import sync_gather
     from .._concurrency.input_checks import async_checked
     from .._data.arguments import check_instance, check_mapping, check_text
     from .._data.json_encoding import is_data_object
@@ -193,7 +193,7 @@ __getattr__, __dir__ = lazy_names(
         "._checks.type_text": ["type_text"],
         "._codec.requests": ["check_run_id", "completed", "environment_variables", "run_arguments"],
         "._codec.variables": ["flow_variables"],
-        "._concurrency.gather": ["sync_gather"],
+        "._concurrency.background": ["sync_gather"],
         "._concurrency.input_checks": ["async_checked"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],
         "._data.merge_patch": ["merge_patch", "merged"],

@@ -1,4 +1,4 @@
-"""Background calls and lazy inputs, asynchronous and blocking.
+"""Concurrent calls, background calls and lazy inputs, asynchronous and blocking.
 
 Both versions are written by hand, like those of the sockets.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from itertools import islice
@@ -20,6 +20,7 @@ from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 else:
     # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
@@ -206,3 +207,40 @@ def _iterator(inputs: Any) -> Iterator[Any]:
     if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
         raise InvalidArgumentError(f"inputs are an iterable of inputs, not {type(inputs).__name__}")
     return iter(inputs)
+
+
+async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], at_once: int) -> list[Result]:
+    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
+    free = asyncio.Semaphore(at_once)
+
+    async def one(call: Callable[[], Awaitable[Result]]) -> Result:
+        async with free:
+            return await call()
+
+    return await asyncio.gather(*map(one, calls))
+
+
+def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Result]:
+    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    # The context contains the caller's deadline.
+    contexts = [copy_context() for _ in calls]
+    with ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client") as threads:
+        try:
+            return list(threads.map(lambda context, call: context.run(call), contexts, calls))
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+async def async_settled(future: Future[Any], deadline: float | None) -> None:
+    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    await asyncio.wait([asyncio.wrap_future(future)], timeout=seconds_until(deadline))
+
+
+def sync_settled(future: Future[Any], deadline: float | None) -> None:
+    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    from concurrent.futures import wait
+
+    wait([future], timeout=seconds_until(deadline))

@@ -48,7 +48,7 @@ class Chunk:
     run_id: str | None = None
     """The id of the run of the current attempt, if it is known from a journal."""
     outcomes: list[Outcome] | None = None
-    """The outcomes of all inputs, if they are known from a journal."""
+    """The outcomes of all inputs: once the chunk has ended, or from a journal."""
     attempt: int = 1
     """The number of the current attempt, whose run has the inputs that are left in `values`."""
     settled: list[Outcome] = field(default_factory=list)

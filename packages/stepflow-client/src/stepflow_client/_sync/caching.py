@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import types
 from .._calls.run_call import RunCall
 from .._codec import requests
-from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
-from .._concurrency.gather import sync_settled
+from .._concurrency.background import sync_settled
 from .._concurrency.input_checks import sync_checked
 from .._data.secrets import quotes_secret
 from .._rules.deadline import current_deadline, has_passed
@@ -144,7 +143,17 @@ class CachedRuns:
             flow, digest, _ = checked
             needs = self._flows.needs_of_flow(flow, digest)
             arguments = sync_checked(partial(call.completed, arguments, needs))
-        return _Prepared(_completed(call, flow, arguments), flow, arguments.variables, cache._file.key(flow, arguments))
+        completed = RunCall(
+            flow,
+            arguments.inputs,
+            None if arguments.overrides is None else {"steps": arguments.overrides},
+            arguments.variables,
+            max_concurrency=call.max_concurrency,
+            private_copy=call.private_copy,
+            ready=call.ready,
+            source=call.flow,
+        )
+        return _Prepared(completed, flow, arguments.variables, cache._file.key(flow, arguments))
 
     def _may_keep(self, prepared: _Prepared, result: FlowResult) -> bool:
         """Return whether a result may be cached: its output must not quote a secret variable."""
@@ -154,16 +163,3 @@ class CachedRuns:
         except StepflowClientError:
             return False
         return not quotes_secret(result.output, prepared.variables, declared, {} if isinstance(flow, str) else flow)
-
-
-def _completed(call: RunCall, flow: dict[str, Any] | str, arguments: RunArguments) -> RunCall:
-    return RunCall(
-        flow,
-        arguments.inputs,
-        None if arguments.overrides is None else {"steps": arguments.overrides},
-        arguments.variables,
-        max_concurrency=call.max_concurrency,
-        private_copy=call.private_copy,
-        ready=call.ready,
-        source=call.flow,
-    )

@@ -8,8 +8,8 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 from urllib.parse import urlencode
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from ..types import ComponentList
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 _ALONE = nullcontext()
 
 
@@ -116,7 +117,7 @@ class Connection:
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, known)
-        self.readings = DecoderCache()
+        self.decoders = DecoderCache()
         self._api: Client | None = None
 
     @property
@@ -167,9 +168,9 @@ class Connection:
         answer = self.health()
         return self.dialect.server or recognise(self.url, answer)
 
-    def reading(self, run_id: str | None) -> OutputDecoder:
+    def decoder(self, run_id: str | None) -> OutputDecoder:
         """Return how to read responses about a run."""
-        found, server = self.readings.known.get(run_id, PLAIN), self.dialect.server
+        found, server = self.decoders.known.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
             return found
         return PLAIN_UNORDERED if found is PLAIN else found._replace(keeps_order=False)
@@ -248,7 +249,7 @@ class Connection:
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             # A response may quote the inputs of the run.
-            self.readings.known.get(run_id, PLAIN).secrets.clean(error)
+            self.decoders.known.get(run_id, PLAIN).secrets.clean(error)
             raise
 
     def send(self, request: Request, *, may_be_missing: bool = False) -> HttpResponse:
@@ -289,6 +290,29 @@ class Connection:
     def traced(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> Span:
         """Return a context manager that traces and measures an operation. See `tracing.operation`."""
         return operation(name, None if self.is_shared else self.root, kind, is_current)
+
+    def traced_stream(
+        self, name: str, source: Generator[Item, None], run_id: str | None = None
+    ) -> Generator[Item, None, None]:
+        """Yield the items of a generator in a span that begins with its first item and ends with it.
+
+        Requests that the generator sends have spans below that one; the code that iterates over it does not.
+
+        Args:
+            name: The operation's name.
+            source: The generator.
+            run_id: The run concerned, if there is one.
+        """
+        with self.traced(name, kind="INTERNAL", is_current=False) as span:
+            span.note(run_id=run_id)
+            with closing(source):
+                while True:
+                    with span.current():
+                        try:
+                            item = next(source)
+                        except StopIteration:
+                            return
+                    yield item
 
     def awaiting(self, run_id: str) -> AbstractContextManager[None]:
         """Return a context manager that counts a run towards its server's load while the run is waited for."""

@@ -1,6 +1,6 @@
 # Written from _async/event_stream.py by `make generate`. Change that file instead.
 
-"""OutputDecoder one stream of server-sent events."""
+"""Reading one stream of server-sent events."""
 
 from __future__ import annotations
 

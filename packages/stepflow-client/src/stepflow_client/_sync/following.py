@@ -9,37 +9,71 @@ server has given up, `runs watch` and the pages all read what the follower yield
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Unpack
 
+from .._base.lazy import lazy_module
 from .._base.logging import logger
+from .._base.not_given import NotGiven
+from .._codec import requests
+from .._data.arguments import check_flag, check_seconds
 from .._rules.backoff import Backoff
 from .._rules.cursor import Cursor
-from .._rules.deadline import current_deadline, deadline_scope, has_passed
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
 from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
-from ..errors import RunTimeoutError, TransportError
-from .connection import Connection
-from .following_state import FollowRequest, Idle, Timer, look, ticks
-from .following_stream import StreamedRun, inferred_end
-from .runs import RunReader
+from .._telemetry.tracing import annotate
+from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
+from .following_stream import FollowRequest, Idle, StreamedRun, idle_for, inferred_end
 
 if TYPE_CHECKING:
+    from .. import events
+    from .._calls.run_options import EventOptions
+    from .._codec.requests import RunId
+    from .._rules.step_times import StepTimes
     from ..events import RunEvent
-    from ..types import RunDetails
+    from ..types import RunDetails, StepDetails
+    from .context import ClientContext
+else:
+    events = lazy_module("stepflow_client.events")
+
+
+class Timer:
+    """Tracks when the next `Idle` is due.
+
+    Args:
+        every: Seconds without an event until then.
+        until: When the caller stops following, by `time.monotonic()`.
+    """
+
+    def __init__(self, every: float = math.inf, until: float = math.inf) -> None:
+        self._every = every
+        self.until = until
+        self.restart()
+
+    def restart(self) -> None:
+        """Start again, after something was yielded."""
+        self._last = time.monotonic()
+
+    def left(self) -> float:
+        """Return the seconds until the next `Idle` is due."""
+        return min(self._last + self._every, self.until) - time.monotonic()
 
 
 class Follower:
     """Follows runs."""
 
-    def __init__(self, connection: Connection, runs: RunReader) -> None:
-        self._connection = connection
-        self._runs = runs
+    def __init__(self, context: ClientContext) -> None:
+        self._connection = context.connection
+        self._runs = context.runs
+        self._recorder = context.recorder
 
     def follow(self, request: FollowRequest) -> Generator[RunEvent | Idle, None, None]:
-        """Yield the events of a run until it has ended, and ticks while there are none.
+        """Yield the events of a run until it has ended, and `Idle` while there are none.
 
         Each event is yielded exactly once. The last one is a `run_completed`, which is inferred if the server sends
         none. It is the only one of a server without a stream of events.
@@ -52,21 +86,45 @@ class Follower:
             require(server, "events", "a stream of events")
         position = Cursor.parse(request.after, "s" if request.include_sub_runs else "e")
         if server.capabilities["events"]:
-            found = StreamedRun(self._connection, self._runs, request, position).follow()
+            followed = StreamedRun(self._connection, self._runs, request, position).follow()
         else:
-            found = self._polled(request, position)
-        with closing(found) as sequence:
+            followed = self._polled(request, position)
+        with closing(followed) as sequence:
             for seen in sequence:
                 yield seen
 
+    def _polled(self, request: FollowRequest, position: Cursor) -> Generator[RunEvent | Idle, None, None]:
+        """Request the state of the run until it has ended; yield it, and the inferred end."""
+        timings = self._connection.timings
+        outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
+        backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
+        while True:
+            try:
+                run = self._runs.state(request.run_id)
+                ending = self._runs.ending(run)
+            except TRANSIENT_ERRORS as error:
+                if not error.is_retryable or outage.elapsed > timings.event_outage:
+                    raise
+                pause = outage.next()
+            else:
+                outage.reset()
+                if ending.is_finished:
+                    yield inferred_end(run, position)
+                    return
+                yield Idle(position, run)
+                pause = backoff.next()
+            for idle in idle_for(pause, request, position):
+                yield idle
+
     def timed(self, request: FollowRequest, timer: Timer) -> Generator[RunEvent | Idle, None, None]:
-        """Yield the events of a run until it has ended, and ticks with its state or when the timer has expired.
+        """Yield the events of a run until it has ended, and `Idle` with its state or when the timer has expired.
 
         Raises:
             RunTimeoutError: If the run has not ended in time.
         """
         until = None if timer.until == math.inf else timer.until
-        with closing(self.follow(request._replace(next_tick=timer.left))) as sequence:
+        late = RunTimeoutError(f"run {request.run_id} has not ended yet", run_id=request.run_id, hint="it continues")
+        with closing(self.follow(request._replace(next_idle=timer.left))) as sequence:
             while True:
                 try:
                     # Requests end at the deadline too, in case the server does not respond.
@@ -77,9 +135,9 @@ class Follower:
                 except TransportError as error:
                     if not has_passed(until):
                         raise
-                    raise _not_ended(request.run_id) from error
+                    raise late from error
                 if has_passed(until):
-                    raise _not_ended(request.run_id)
+                    raise late
                 if not isinstance(seen, Idle) or timer.left() <= 0:
                     yield seen
                     if isinstance(seen, Idle) or request.wants(seen):
@@ -104,28 +162,72 @@ class Follower:
                         return now if now.is_finished and is_settled else None
         return None
 
-    def _polled(self, request: FollowRequest, position: Cursor) -> Generator[RunEvent | Idle, None, None]:
-        """Request the state of the run until it has ended; yield ticks with it, and the inferred end."""
-        timings = self._connection.timings
-        outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
-        backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
-        while True:
-            try:
-                found = look(self._runs, request.run_id, None)
-            except TRANSIENT_ERRORS as error:
-                if not error.is_retryable or outage.elapsed > timings.event_outage:
-                    raise
-                for tick in ticks(outage.next(), request, position):
-                    yield tick
-                continue
-            outage.reset()
-            if found.has_ended:
-                yield inferred_end(found.run, position)
-                return
-            yield Idle(position, found.run)
-            for tick in ticks(backoff.next(), request, position):
-                yield tick
+    def run_events(self, run_id: RunId, **options: Unpack[EventOptions]) -> Generator[RunEvent, None, None]:
+        """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends."""
+        run_id = requests.check_run_id(run_id)
+        after, include_sub_runs = options.get("after"), options.get("include_sub_runs", False)
+        Cursor.parse(after, "s" if include_sub_runs else "e")
+        include_results = check_flag(options.get("include_results", False), "include_results")
+        flags = include_results, check_flag(include_sub_runs, "include_sub_runs")
+        types = options.get("event_types")
+        event_types = None if types is None else events.check_event_types(types)
+        heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
+        seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
+        request = FollowRequest(run_id, after, *flags, needs_stream=True, event_types=event_types)
+        return self._events(request, Timer(seconds, until))
 
+    def _events(self, request: FollowRequest, timer: Timer) -> Generator[RunEvent, None, None]:
+        with closing(self.timed(request, timer)) as followed:
+            for seen in followed:
+                if not isinstance(seen, Idle):
+                    if seen.type == "run_completed" and seen.run_id == request.run_id:
+                        annotate(run_status=seen.status.value)
+                        self._recorder.ended(seen.run_id, seen.status)
+                    if request.wants(seen):
+                        yield seen
+                elif timer.left() <= 0:
+                    yield events.HeartbeatEvent(
+                        run_id=request.run_id,
+                        sequence_number=seen.position.number,
+                        timestamp=datetime.now(UTC),
+                        cursor=str(seen.position),
+                        inferred=True,
+                    )
 
-def _not_ended(run_id: str) -> RunTimeoutError:
-    return RunTimeoutError(f"run {run_id} has not ended yet", run_id=run_id, hint="it continues")
+    def step_times(
+        self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
+    ) -> StepTimes:
+        """Return the times of steps that the server has just listed; none if it has no events.
+
+        No server marks the latest event of a running run: reading ends once there are events for everything listed, or
+        the events have paused.
+
+        Args:
+            run_id: The run.
+            steps: The steps.
+            timeout: Seconds for all events; None for no limit.
+
+        Raises:
+            RequestTimeoutError: If the timeout expires.
+        """
+        from .._rules.step_times import StepTimes
+
+        times = StepTimes(run_id, steps)
+        deadline = deadline_of(timeout)
+        with deadline_scope(deadline):
+            if not steps or not (self._connection.server()).capabilities["events"]:
+                return times
+            limit = math.inf if deadline is None else deadline
+            request = FollowRequest(run_id, next_idle=lambda: limit - time.monotonic())
+            with closing(self.follow(request)) as sequence:
+                for seen in sequence:
+                    if has_passed(deadline):
+                        raise RequestTimeoutError(f"the events of run {run_id} did not come in time", run_id=run_id)
+                    if isinstance(seen, Idle):
+                        if seen.run is not None:
+                            break
+                        continue
+                    times.note(seen)
+                    if times.is_past(seen):
+                        break
+        return times

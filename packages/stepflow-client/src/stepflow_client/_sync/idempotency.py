@@ -6,21 +6,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
 from .._base.newest import Newest
 from .._base.text import duration_text
 from .._calls.run_call import RunCall
 from .._codec import requests, responses
-from .._codec.idempotency_markers import check_key, check_scope, input_digest, tag_of
+from .._codec.idempotency_markers import RunNote, check_key, check_scope, input_digest, marker, scoped_key, tag_of
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._concurrency.input_checks import sync_checked
 from .._rules.deadline import current_deadline, has_passed, within
+from .._rules.ending import is_given_up
 from .._rules.key_lock import (
     Call,
     Compare,
@@ -28,6 +30,7 @@ from .._rules.key_lock import (
     Find,
     Found,
     KeyLock,
+    Mark,
     Pause,
     Read,
     Record,
@@ -37,7 +40,7 @@ from .._rules.key_lock import (
     Steps,
     Store,
 )
-from .._rules.request_retries import TRANSIENT_ERRORS
+from .._rules.request_retries import TRANSIENT_ERRORS, parse_date
 from .._runs.client_metadata import Origin, tagged
 from .._runs.kept_steps import overrides_of_executed
 from .._telemetry.recorder import CreatedRun
@@ -51,7 +54,6 @@ from ..errors import (
     StepflowClientError,
 )
 from .flows import CheckedFlow, StoredCopy
-from .key_records import Keyed, KeyRecords
 
 if TYPE_CHECKING:
     from ..flows.flow_argument import FlowSource
@@ -61,6 +63,27 @@ if TYPE_CHECKING:
 
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
 """Maximum number of runs of other versions of their flows, and of keys without a run, that a client remembers."""
+_PAGE = 500
+"""Number of runs per request in a search."""
+_CLOCK_DIFFERENCE = 60.0
+"""Maximum difference in seconds between the clock of a server and the dates of responses, which a proxy may set."""
+
+
+class _Keyed(NamedTuple):
+    """A key, and the flow of the call that uses it."""
+
+    key: str
+    scope: str | None
+    """What the key belongs to, whatever the flow; None if it belongs to the content of the flow."""
+    flow: dict[str, Any]
+    """The flow; empty if the call has none."""
+    flow_id: str
+    """The id of the copy of the flow that carries the key; empty if the call has no flow."""
+
+    @property
+    def subject(self) -> str:
+        """What marks are about: it has at most one run."""
+        return self.flow_id if self.scope is None else scoped_key(self.scope, self.key)
 
 
 class _Requested(NamedTuple):
@@ -101,9 +124,13 @@ class KeyedRuns:
         self._connection = context.connection
         self._flows = context.flows
         self._creator = creator
-        self._records = KeyRecords(context.flows, context.runs, context.lister, context.blobs)
+        self._runs = context.runs
+        self._lister = context.lister
+        self._blobs = context.blobs
         self._recorder = context.recorder
         self._scope = context.key_scope
+        self._date = ""
+        """The date of the last response about a mark, by the server's clock."""
         self._was_new = False
         """Whether the key of the last call was new: the next call then does not look for a run first."""
         self._sights: Newest[str, Sights] = Newest(_MAX_SIGHTS)
@@ -118,11 +145,11 @@ class KeyedRuns:
             raise InvalidArgumentError(
                 "without an idempotency_scope, a key belongs to the content of a flow: find_run needs the flow"
             )
-        checked = None if flow is None else self._checked(flow)
+        checked = None if flow is None else self._flows.checked(flow, "an idempotency key")
         if scope is None and checked is not None:
-            keyed = self._stored(checked, key, None)
+            keyed = self._store_flow(checked, key, None)
         else:
-            keyed = Keyed(key, scope, {}, "")
+            keyed = _Keyed(key, scope, {}, "")
         lock = self._lock(keyed, "", {})
         found: Found | None = self._followed(keyed, lock, lock.find())
         return None if found is None else found.run
@@ -138,7 +165,7 @@ class KeyedRuns:
         key, origin = call.idempotency_key, call.origin
         assert key is not None
         scope = self._scope_of(key, call.idempotency_scope)
-        checked = self._checked(call.flow)
+        checked = self._flows.checked(call.flow, "an idempotency key")
         annotate(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=self._flows.fitting_input(checked, call.input))
@@ -153,7 +180,7 @@ class KeyedRuns:
             sent = overrides_of_executed(arguments.overrides, origin.kept)
             requested = requested._replace(sent_overrides=sent or None)
         for again in (True, False):
-            keyed = self._stored(checked, key, scope, origin)
+            keyed = self._store_flow(checked, key, scope, origin)
             registry = self._flows.registries.current
             turn, is_first = b"key " + keyed.subject.encode(), True
             while not registry.start_storing(turn):
@@ -182,15 +209,12 @@ class KeyedRuns:
         check_key(key)
         return self._scope if scope is None else check_scope(scope)
 
-    def _checked(self, flow: FlowSource) -> CheckedFlow:
-        return self._flows.checked(flow, "an idempotency key")
-
-    def _stored(self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None) -> Keyed:
+    def _store_flow(self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None) -> _Keyed:
         content, digest, _ = checked
         flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope), origin), digest)
-        return Keyed(key, scope, content, flow_id)
+        return _Keyed(key, scope, content, flow_id)
 
-    def _recorded_in_history(self, keyed: Keyed, run: responses.Started, requested: _Requested) -> None:
+    def _recorded_in_history(self, keyed: _Keyed, run: responses.Started, requested: _Requested) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
@@ -211,9 +235,9 @@ class KeyedRuns:
             flow = (self._flows.get_flow(older)).flow
             self._recorder.created(CreatedRun(run.run_id, older, requested.of(flow_variables(flow)), flow=flow))
 
-    def _found_or_created(self, keyed: Keyed, requested: _Requested, *, looks: bool) -> responses.Started:
+    def _found_or_created(self, keyed: _Keyed, requested: _Requested, *, looks: bool) -> responses.Started:
         looks = looks or requested.call.ready is not None
-        found = self._records.found(keyed) if looks else None
+        found = self._recorded_run(keyed) if looks else None
         self._was_new = found is None
         if found is None:
             if requested.call.ready is not None:
@@ -231,21 +255,30 @@ class KeyedRuns:
                 logger.warning(text, keyed.key, found.run.run_id, other.run.run_id)
         if isinstance(found.run, responses.Started):
             return found.run
-        if found.run is None or found.digest != self._digest(keyed, requested, found.run.flow_id):
-            _refuse(keyed.key, found.run)
-        return _started(keyed, found.run)
+        run = found.run
+        if run is None or found.digest != self._digest(keyed, requested, run.flow_id):
+            # `run` is None if the other call has created none, or not yet.
+            known = f"the idempotency key {keyed.key!r} was used before"
+            if run is not None:
+                known = f"run {run.run_id} exists under the idempotency key {keyed.key!r}"
+            raise IdempotencyConflictError(
+                f"{known}, with another input, other variables or other overrides",
+                run_id=None if run is None else run.run_id,
+                hint="a key stands for one call; find_run() returns its run",
+            )
+        return responses.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
-    def _lock(self, keyed: Keyed, digest: str, sights: Sights) -> KeyLock:
-        floor, server_time = self._connection.timings.key_lease, self._records.server_time
+    def _lock(self, keyed: _Keyed, digest: str, sights: Sights) -> KeyLock:
+        floor, server_time = self._connection.timings.key_lease, self._server_time
         return KeyLock(Call(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
-    def _digest(self, keyed: Keyed, requested: _Requested, flow_id: str) -> str:
+    def _digest(self, keyed: _Keyed, requested: _Requested, flow_id: str) -> str:
         """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
         own = flow_id == keyed.flow_id
         declared = flow_variables(keyed.flow) if own else self._flows.variables_of(flow_id)
         return requested.digest(declared)
 
-    def _followed(self, keyed: Keyed, lock: KeyLock, steps: Steps[Any], requested: _Requested | None = None) -> Any:
+    def _followed(self, keyed: _Keyed, lock: KeyLock, steps: Steps[Any], requested: _Requested | None = None) -> Any:
         """Carry out the steps of a lock, and return their result. To create a run, they need what is requested."""
         sends = 0
         try:
@@ -270,25 +303,79 @@ class KeyedRuns:
         except StopIteration as end:
             return end.value
 
-    def _carried_out(self, keyed: Keyed, step: Step) -> Any:
+    def _carried_out(self, keyed: _Keyed, step: Step) -> Any:
         match step:
             case Read():
-                return self._records.read(keyed, step.mark)
+                return self._read_mark(keyed, step.mark)
             case Store():
-                return self._records.store(keyed, step.mark, step.name)
+                return self._store_mark(keyed, step.mark, step.name)
             case Find():
-                return self._records.found(keyed)
+                return self._recorded_run(keyed)
             case Search():
-                return self._records.searched(keyed, step.calls)
+                return self._search_runs(keyed, step.calls)
             case Record():
-                return self._records.record(keyed, step.found)
+                note = RunNote(step.found.run.run_id, step.found.digest)
+                return self._store_mark(keyed, ("run",), note.name)
             case Pause():
                 deadline = current_deadline()
                 time.sleep(within(deadline, step.seconds))
                 if has_passed(deadline):
                     raise RequestTimeoutError("the time is over")
 
-    def _created(self, keyed: Keyed, requested: _Requested, sends: int) -> Found | None:
+    def _read_mark(self, keyed: _Keyed, mark: Mark) -> str | None:
+        """Return the name that was stored with a mark; None if there is no such mark."""
+        name, self._date = self._blobs.find_name(marker(keyed.subject, *mark).blob_id)
+        return name
+
+    def _store_mark(self, keyed: _Keyed, mark: Mark, name: str) -> None:
+        self._blobs.store_blob(marker(keyed.subject, *mark).content, filename=name)
+
+    def _recorded_run(self, keyed: _Keyed) -> Found | None:
+        """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
+        note = RunNote.read(self._read_mark(keyed, ("run",)))
+        if note is None:
+            return None
+        try:
+            return Found(self._runs.state(requests.check_run_id(note.run_id)), note.digest)
+        except (NotFoundError, InvalidArgumentError):
+            return None
+
+    def _search_runs(self, keyed: _Keyed, calls: Sequence[Call]) -> list[Found]:
+        """Return the runs that callers have created under a key, the oldest first.
+
+        A flow that carries a key has no other runs.
+        """
+        flows: dict[str, Mapping[str, Any]] = {}
+        for call in calls:
+            if call.flow_id == keyed.flow_id:
+                flows[call.flow_id] = keyed.flow
+            elif call.flow_id not in flows:
+                # A flow that the server has lost has no runs either.
+                with suppress(NotFoundError):
+                    flows[call.flow_id] = (self._flows.get_flow(call.flow_id)).flow
+        digests = {call.flow_id: call.digest for call in calls}
+        earliest = min((call.since for call in calls), default=0.0)
+        since = datetime.fromtimestamp(earliest - _CLOCK_DIFFERENCE, UTC) if earliest else None
+        # Servers list runs by the names of their flows.
+        names = {name if isinstance(name := flow.get("name"), str) and name else None for flow in flows.values()}
+        runs: list[RunDetails] = []
+        for name in names:
+            pages = self._lister.iter_runs(page_size=_PAGE, flow_name=name, roots_only=True, since=since)
+            with closing(pages) as listed:
+                for run in listed:
+                    if run.flow_id in flows:
+                        runs.append(run)
+        # A creation that failed may have left a run that is not executed.
+        runs = [run for run in runs if not is_given_up(run.status, run.items.running)] or runs
+        # The ids begin with the time of the creation, which is more precise than `created_at`.
+        return [Found(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
+
+    def _server_time(self) -> float:
+        """Return the time of the last response by the server's clock, in seconds since 1970; 0 if it had no date."""
+        date = parse_date(self._date)
+        return 0.0 if date is None else date.timestamp()
+
+    def _created(self, keyed: _Keyed, requested: _Requested, sends: int) -> Found | None:
         """Send one request that creates the run, and return it; None if it created none and may be sent again."""
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
@@ -302,7 +389,7 @@ class KeyedRuns:
             return Found(run, call.digest)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
-            oldest = self._records.searched(keyed, [call]) if error.candidates else []
+            oldest = self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
                 raise
@@ -314,32 +401,12 @@ class KeyedRuns:
             return None
 
 
-def _record(keyed: Keyed, run_id: str, arguments: RunArguments, requested: _Requested) -> CreatedRun:
+def _record(keyed: _Keyed, run_id: str, arguments: RunArguments, requested: _Requested) -> CreatedRun:
     """Return what the history records of a run under a key."""
     call = requested.call
     # A rerun of one step alone has no source.
     given = call.given_flow if call.origin is None else call.source
     return CreatedRun(run_id, keyed.flow_id, arguments, given, keyed.flow, call.origin, has_own_flow=True)
-
-
-def _started(keyed: Keyed, run: RunDetails) -> responses.Started:
-    return responses.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
-
-
-def _refuse(key: str, run: RunDetails | None) -> NoReturn:
-    """Raise the error of a call whose key stands for another call.
-
-    Args:
-        key: The key.
-        run: Its run; None if the other call has created none, or not yet.
-    """
-    other = "another input, other variables or other overrides"
-    if run is None:
-        message = f"the idempotency key {key!r} was used before, with {other}"
-    else:
-        message = f"run {run.run_id} exists under the idempotency key {key!r}, with {other}"
-    hint = "a key stands for one call; find_run() returns its run"
-    raise IdempotencyConflictError(message, run_id=None if run is None else run.run_id, hint=hint)
 
 
 def _late(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:

@@ -89,10 +89,19 @@ class RunLister:
         return self._chosen(self._wanted(status, filters)._replace(page_size=page_size))
 
     def _wanted(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _Wanted:
-        window, asked = _asked(status, filters)
-        labels = filters.get("labels")
+        """Check filters and return the runs to list."""
+        name, only, labels = filters.get("flow_name"), filters.get("roots_only"), filters.get("labels")
+        root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
+        window = Window(filters.get("since"), filters.get("until"))
+        query = {
+            "status": None if status is None else _status_filter(status),
+            "flow_name": None if name is None else check_text(name, "flow_name"),
+            "root_run_id": None if root is None else requests.check_run_id(root),
+            "parent_run_id": None if parent is None else requests.check_run_id(parent),
+            "roots_only": None if only is None else check_flag(only, "roots_only"),
+        }
         ids = None if labels is None else self._recorder.labelled(labels)
-        return _Wanted(window, asked, ids, filters.get("timeout", NOT_GIVEN))
+        return _Wanted(window, query, ids, filters.get("timeout", NOT_GIVEN))
 
     def _chosen(self, wanted: _Wanted) -> Generator[RunDetails, None, None]:
         """Iterate over the wanted runs, newest first."""
@@ -100,8 +109,11 @@ class RunLister:
         others = {name: value for name, value in wanted.filters.items() if name != "status" and value}
         if ids is not None and len(ids.run_ids) <= _FEW and not ids.pending and not others:
             for run_id in sorted(ids.run_ids, reverse=True):
-                for run in self._one(run_id, wanted):
-                    if run in wanted.window:
+                request = api.list_runs(root_run_id=run_id, roots_only=True, status=wanted.filters["status"], limit=1)
+                with call_scope(wanted.timeout):
+                    listed = self._connection.call(request, responses.runs)
+                for run in listed:
+                    if run.run_id == run_id and run in wanted.window:
                         yield run
             return
         # Runs are listed newest first.
@@ -114,12 +126,6 @@ class RunLister:
                     if ids is not None and (entry := ids.pending.get(run.flow_id)) is not None:
                         self._recorder.end(entry.run_id, run.run_id, is_settled=True)
                     yield run
-
-    def _one(self, run_id: str, wanted: _Wanted) -> list[RunDetails]:
-        """Return the run with an id and the wanted status, or nothing if the server does not have it."""
-        request = api.list_runs(root_run_id=run_id, roots_only=True, status=wanted.filters["status"], limit=1)
-        with call_scope(wanted.timeout):
-            return [run for run in self._connection.call(request, responses.runs) if run.run_id == run_id]
 
     def _go_through(self, wanted: _Wanted) -> Generator[RunDetails, None, None]:
         """Iterate over the runs of a window, newest first, regardless of the server's order within a second."""
@@ -167,22 +173,7 @@ class RunLister:
             return (self._connection.call(request, responses.runs)).runs
 
 
-def _asked(status: ExecutionStatus | str | None, filters: RunFilters) -> tuple[Window, dict[str, Any]]:
-    """Check filters, and return the period, which the client looks for, and the others as query parameters."""
-    name, only = filters.get("flow_name"), filters.get("roots_only")
-    root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
-    return Window(filters.get("since"), filters.get("until")), {
-        "status": _status_filter(status),
-        "flow_name": None if name is None else check_text(name, "flow_name"),
-        "root_run_id": None if root is None else requests.check_run_id(root),
-        "parent_run_id": None if parent is None else requests.check_run_id(parent),
-        "roots_only": None if only is None else check_flag(only, "roots_only"),
-    }
-
-
-def _status_filter(status: ExecutionStatus | str | None) -> Any:
-    if status is None:
-        return None
+def _status_filter(status: ExecutionStatus | str) -> Any:
     number = status_number(status) if isinstance(status, str) else None
     # Servers ignore the filter and list all runs if they do not know the number.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):

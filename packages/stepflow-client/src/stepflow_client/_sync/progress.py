@@ -119,8 +119,8 @@ class ProgressReporter:
                 if seen.progress.is_over:
                     return
                 now = time.monotonic()
-                is_tick = seen.event is None and seen.run is None
-                if is_tick or now - shown >= _EVERY:
+                is_idle = seen.event is None and seen.run is None
+                if is_idle or now - shown >= _EVERY:
                     shown = now
                     report(seen.progress.progress(now - began))
 
@@ -135,4 +135,4 @@ class ProgressReporter:
                 for seen in followed:
                     yield seen
         except StepflowClientError as error:
-            logger.info("the progress of run %s is not told any more: %s", run_id, error.message)
+            logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)

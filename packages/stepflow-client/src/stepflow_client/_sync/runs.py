@@ -1,11 +1,12 @@
 # Written from _async/runs.py by `make generate`. Change that file instead.
 
-"""OutputDecoder, cancelling and deleting runs."""
+"""Reading, cancelling and deleting runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._codec import failed_items, json_bodies, requests, responses
-from .._concurrency.gather import sync_gather
+from .._concurrency.background import sync_gather
 from .._rules import operations as api
 from .._rules.ending import Ending, ending_of, is_given_up
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -56,25 +57,24 @@ class RunReader:
         self._as_sent = as_sent
         self._flows: dict[str, dict[str, Any]] = {}
 
-    def reading(self, run_id: str) -> OutputDecoder:
+    def decoder(self, run_id: str) -> OutputDecoder:
         """Return how the responses about a run are read."""
-        known = self._connection.reading(run_id)
+        known = self._connection.decoder(run_id)
         return known._replace(as_sent=True) if self._as_sent else known
 
     def get_run(self, run_id: RunId) -> RunDetails:
         """Return the current state of a run."""
         run_id = requests.check_run_id(run_id)
-        read = partial(responses.run, run_id=run_id)
-        return self._connection.call(api.get_run(run_id), read)
+        return self._connection.call(api.get_run(run_id), partial(responses.run, run_id=run_id))
 
     def state_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return the state of a run with its steps, which current servers return together."""
-        reading = self.reading(run_id)
+        decoder = self.decoder(run_id)
         return self._connection.call(
             api.get_run(run_id)._replace(operation=_WITH_STEPS),
             lambda answer: (
                 responses.run(answer, run_id),
-                responses.steps(run_id, answer["steps"], reading).steps,
+                responses.steps(run_id, answer["steps"], decoder).steps,
             ),
         )
 
@@ -121,13 +121,12 @@ class RunReader:
 
     def server_time(self) -> datetime:
         """Return the current time by the server's clock, with which it writes the times of runs and events."""
-        told = self._connection.health()
-        return json_bodies.build(responses.health, told, "GET /health").timestamp or datetime.now(UTC)
+        health = self._connection.health()
+        return json_bodies.build(responses.health, health, "GET /health").timestamp or datetime.now(UTC)
 
     def listed_items(self, run_id: str) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
-        told = self.item_answers(run_id)
-        return responses.items(run_id, told, self.reading(run_id))
+        return responses.items(run_id, self.item_answers(run_id), self.decoder(run_id))
 
     def item_answers(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's data about the items of a run, for `responses.items`."""
@@ -151,32 +150,21 @@ class RunReader:
             return listed
         can = (self._connection.server()).capabilities
         if failed:
-            listed = self._explain_failed(listed, failed, can)
+            # Add the step that failed first, and its error.
+            failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
+            steps = self._steps_by_item(listed, failed, can)
+            flow: Mapping[str, Any] = {}
+            if steps and failed_items.needs_flow(listed, failed, steps):
+                # A flow that cannot be read is no failure: it only adds details.
+                with suppress(StepflowClientError):
+                    started = self._flows.get(listed.run_id)
+                    own = None if started is None else client_metadata.as_written(started)
+                    flow = own or (self.get_run_flow(listed.run_id)).flow
+            listed = failed_items.with_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
-            started = self._steps_by_item(listed, lost, can) if can["live_steps"] else {}
-            listed = failed_items.with_lost_items(listed, status, started)
+            by_item = self._steps_by_item(listed, lost, can) if can["live_steps"] else {}
+            listed = failed_items.with_lost_items(listed, status, by_item)
         return listed
-
-    def _explain_failed(
-        self, listed: ListItemsResponse, failed: list[int], can: Mapping[str, bool]
-    ) -> ListItemsResponse:
-        """Add the step that failed first, and its error, to failed items."""
-        if len(listed.items) > MAX_ITEMS_FOR_STEPS:
-            failed = failed[:MAX_ITEMS_REQUESTED]
-        steps = self._steps_by_item(listed, failed, can)
-        flow: Mapping[str, Any] = {}
-        if steps and failed_items.needs_flow(listed, failed, steps):
-            flow = self._flow_or_none(listed.run_id)
-        return failed_items.with_failed_steps(listed, failed, steps, flow)
-
-    def _flow_or_none(self, run_id: str) -> Mapping[str, Any]:
-        """Return the flow of a run; an empty one if it cannot be read, since it only adds details."""
-        if run_id in self._flows:
-            return client_metadata.as_written(self._flows[run_id])
-        try:
-            return (self.get_run_flow(run_id)).flow
-        except StepflowClientError:
-            return {}
 
     def _steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
@@ -212,7 +200,7 @@ class RunReader:
         """Return the steps as the server reports them; none for an unknown run."""
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
-            lambda answer: responses.steps(run_id, answer["steps"], self.reading(run_id)),
+            lambda answer: responses.steps(run_id, answer["steps"], self.decoder(run_id)),
         )
 
     def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
@@ -231,7 +219,6 @@ class RunReader:
         Args:
             run_id: The run.
             steps: The steps as the server returns them. The flow is requested only if one of them may be pinned.
-            timeout: Seconds for the request, instead of the client's timeout.
         """
         if all(step.component != pins.PIN_COMPONENT for step in steps):
             return steps
@@ -252,7 +239,7 @@ class RunReader:
         )
         return self._connection.call(
             request,
-            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.reading(run_id)),
+            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.decoder(run_id)),
         )
 
     def get_run_flow(self, run_id: RunId) -> StoredFlow:
@@ -283,11 +270,7 @@ class RunReader:
 
     def state(self, run_id: str) -> RunDetails:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
-        known = self.summary(run_id)
-        if known is not None:
-            return known
-        read = partial(responses.run, run_id=run_id)
-        return self._connection.call(api.get_run(run_id), read)
+        return self.summary(run_id) or self.get_run(run_id)
 
     def summary(self, run_id: str) -> RunDetails | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 from .context import ClientContext
 
 if TYPE_CHECKING:
-    from .batches import BatchRunner
+    from ..flows.flow_argument import FlowSource
+    from .batch import Batch, BatchInputs, BatchOptions
     from .caching import CachedRuns
     from .creation import RunCreator
-    from .events import EventSource
     from .following import Follower
     from .idempotency import KeyedRuns
     from .progress import ProgressReporter
     from .readiness import ComponentWaiter
     from .rerun import Rerunner
     from .snapshots import SnapshotReader
-    from .step_times import StepTimer
     from .waiting import Waiter
     from .watching import RunWatcher
 
@@ -54,14 +53,7 @@ class Services:
         """Follows runs."""
         from .following import Follower
 
-        return Follower(self._context.connection, self._context.runs)
-
-    @cached_property
-    def events(self) -> EventSource:
-        """Reads the events of runs."""
-        from .events import EventSource
-
-        return EventSource(self.follower, self._context.recorder)
+        return Follower(self._context)
 
     @cached_property
     def snapshots(self) -> SnapshotReader:
@@ -69,13 +61,6 @@ class Services:
         from .snapshots import SnapshotReader
 
         return SnapshotReader(self._context, lambda: self.follower)
-
-    @cached_property
-    def timer(self) -> StepTimer:
-        """Reads the times of steps."""
-        from .step_times import StepTimer
-
-        return StepTimer(self._context.connection, self.follower)
 
     @cached_property
     def reporter(self) -> ProgressReporter:
@@ -90,13 +75,6 @@ class Services:
         from .watching import RunWatcher
 
         return RunWatcher(self.follower, self.snapshots, self.waiter)
-
-    @cached_property
-    def batches(self) -> BatchRunner:
-        """Runs a flow on any number of inputs."""
-        from .batches import BatchRunner
-
-        return BatchRunner(self._context, self.creator, self.waiter, lambda: self.keyed)
 
     @cached_property
     def cached(self) -> CachedRuns:
@@ -125,3 +103,9 @@ class Services:
         from .rerun import Rerunner
 
         return Rerunner(self._context, self.creator, self.waiter, self.snapshots, lambda: self.keyed)
+
+    def batch(self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions) -> Batch:
+        """Return a batch; it starts when its outcomes are read."""
+        from .batch import Batch
+
+        return Batch(self._context, self.creator, self.waiter, lambda: self.keyed, flow, inputs, options)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._rules.deadline import deadline_scope
 from ..errors import RunTimeoutError
 from ..types.statuses import FAILED_STATUSES
-from .following import Follower
-from .following_state import FollowRequest, Idle, Timer
+from .following import Follower, Timer
+from .following_stream import FollowRequest, Idle
 from .snapshots import SnapshotReader
 from .waiting import Waiter
 

@@ -15,7 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from ..._http.messages import HttpRequest, HttpResponse
+from ..._http.messages import HttpRequest, HttpResponse, Timeouts
+from ..._rules.operations import health_check
 
 
 class Stream:
@@ -80,3 +81,17 @@ class Middleware(Transport):
     async def aclose(self) -> None:
         """Close all connections."""
         await self.inner.aclose()
+
+
+def health_request(request: HttpRequest, timeout: Timeouts) -> HttpRequest:
+    """Return the health check to send before a request, with its headers and deadline."""
+    headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+    return HttpRequest(
+        health_check.method,
+        health_check.path,
+        headers=headers,
+        timeout=timeout,
+        deadline=request.deadline,
+        max_response_bytes=request.max_response_bytes,
+        operation=health_check.name,
+    )

@@ -17,9 +17,8 @@ from ..._http.messages import (
     WriteTimeout,
 )
 from ..._rules.deadline import has_passed
-from ..._rules.operations import health_check
 from ..._rules.spread import Spread
-from .base import Stream, Transport
+from .base import Stream, Transport, health_request
 
 _FIRST_REST, _MAX_REST_LENGTH = 0.5, 30.0
 _TRIAL = 3.0
@@ -62,7 +61,9 @@ class Failover(Transport):
         while True:
             with self._chosen(request, left) as number:
                 left.remove(number)
-                if left and self._is_doubtful(request, number) and not await self._responds(request, number):
+                # A server that has failed gets a new run only after it has responded again.
+                is_doubtful = self._spread is not None and not request.idempotent and self._has_failed(number)
+                if left and is_doubtful and not await self._responds(request, number):
                     continue
                 try:
                     response = await self._servers[number].send(_with_share(request, len(left)))
@@ -120,10 +121,6 @@ class Failover(Transport):
         with self._spread.placed(live or left) as number:
             yield number
 
-    def _is_doubtful(self, request: HttpRequest, number: int) -> bool:
-        """Return whether a request would create a run on a server that has not responded since it failed."""
-        return self._spread is not None and not request.idempotent and self._has_failed(number)
-
     async def _responds(self, request: HttpRequest, number: int) -> bool:
         """Return whether a server that has failed passes a health check. Meanwhile, it rests for other requests.
 
@@ -132,20 +129,8 @@ class Failover(Transport):
             number: The server.
         """
         self._rest_until[number] = time.monotonic() + self._rests[number]
-        headers = {name: value for name, value in request.headers.items() if name != "content-type"}
-        limit = request.timeout.at_most(_TRIAL)
-        question = HttpRequest(
-            health_check.method,
-            health_check.path,
-            "",
-            headers,
-            timeout=limit,
-            deadline=request.deadline,
-            max_response_bytes=request.max_response_bytes,
-            operation=health_check.name,
-        )
         try:
-            response = await self._servers[number].send(question)
+            response = await self._servers[number].send(health_request(request, request.timeout.at_most(_TRIAL)))
         except HttpError:
             self._failed(number)
             return False

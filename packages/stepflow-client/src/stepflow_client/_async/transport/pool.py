@@ -98,28 +98,19 @@ class Pool(Transport):
                     await connection.drain(seconds)
                 await connection.response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
-            except ConnectionBroken:
-                if reader.complete or not await self._read_early_answer(connection, request):
+            except ConnectionBroken as error:
+                if reader.complete or len(request.content) <= _AT_ONCE:
                     raise
+                # The server may have refused a large body, and responded before it had read all of it.
+                try:
+                    await connection.response(request, _EARLY)
+                except HttpError:
+                    raise error from None
             return HttpResponse(reader.status, reader.headers, reader.take_body())
         finally:
             if connection is not None:
                 self._release(connection, done)
             slots.release(slot)
-
-    @staticmethod
-    async def _read_early_answer(connection: AsyncSocket, request: HttpRequest) -> bool:
-        """Try to read the response of a server that refused a large body before it had read all of it.
-
-        Returns:
-            Whether there was a response.
-        """
-        if len(request.content) <= _AT_ONCE:
-            return False
-        with suppress(HttpError):
-            await connection.response(request, _EARLY)
-            return True
-        return False
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
@@ -192,21 +183,15 @@ class Pool(Transport):
     def _release(self, connection: AsyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
         now = connection.idle_since = time.monotonic()
-        if self._idle and self._idle[0].idle_since <= now - self._longest_idle:
-            self._close_expired(now - self._longest_idle)
+        # The first connection has been idle the longest.
+        while (oldest := self._idle[:1]) and oldest[0].idle_since <= now - self._longest_idle:
+            with suppress(IndexError):
+                self._idle.pop(0).close()
         if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
             self._idle.append(connection)
             if not self._closed:
                 return
         connection.close()
-
-    def _close_expired(self, before: float) -> None:
-        # The first connection has been idle the longest.
-        while oldest := self._idle[:1]:
-            if oldest[0].idle_since > before:
-                return
-            with suppress(IndexError):
-                self._idle.pop(0).close()
 
 
 def _abandon(connections: Iterable[AsyncSocket]) -> None:

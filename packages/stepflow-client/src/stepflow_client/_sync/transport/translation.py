@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -14,7 +15,7 @@ from ..._rules import dialect, old_responses, operations, releases
 from ..._rules.request_retries import is_transient_status
 from ..._rules.server_advice import not_stepflow
 from ...errors import InvalidResponseError
-from .base import Middleware, Transport
+from .base import Middleware, Transport, health_request
 
 if TYPE_CHECKING:
     from ..._rules.releases import Server
@@ -66,7 +67,12 @@ class Dialect(Middleware):
         if server.needs_translation:
             return self._translated(server, request)
         response = self.inner.send(request)
-        return _current_components(response) if request.operation == operations.list_components.name else response
+        body = _json(response.content) if request.operation == operations.list_components.name else None
+        if response.status == 200 and isinstance(body, dict):
+            # With the field names of the current server.
+            with suppress(TypeError, AttributeError, ValueError, RecursionError):
+                return response._replace(content=encode(old_responses.current_components(body)))
+        return response
 
     def _health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Return the response and the server it describes; other threads may reset `self.server` in the meantime."""
@@ -91,18 +97,8 @@ class Dialect(Middleware):
         Raises:
             InvalidResponseError: If the response is not from a Stepflow server.
         """
-        headers = {name: value for name, value in request.headers.items() if name != "content-type"}
-        asked = HttpRequest(
-            operations.health_check.method,
-            operations.health_check.path,
-            headers=headers,
-            timeout=request.timeout,
-            deadline=request.deadline,
-            max_response_bytes=request.max_response_bytes,
-            operation=operations.health_check.name,
-        )
         try:
-            response, server = self._health(asked)
+            response, server = self._health(health_request(request, request.timeout))
         except HttpError as error:
             if request.idempotent:
                 raise
@@ -183,18 +179,6 @@ def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
     error = ConnectFailed(reason)
     error.attempts = attempts
     return error
-
-
-def _current_components(response: HttpResponse) -> HttpResponse:
-    """Return a list of components with the field names of the current server."""
-    body = _json(response.content)
-    if response.status != 200 or not isinstance(body, dict):
-        return response
-    try:
-        content = encode(old_responses.current_components(body))
-    except (TypeError, AttributeError, ValueError, RecursionError):
-        return response
-    return response._replace(content=content)
 
 
 def _json(content: bytes) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._base.logging import logger
 from ..._codec.requests import Variables, run_variables
-from ..._concurrency.gather import sync_gather
+from ..._concurrency.background import sync_gather
 from ..._data.arguments import check_client, check_integer, wrong
 from ...errors import InvalidArgumentError, NotFoundError
 from ..records import EvaluationCase
