@@ -99,7 +99,7 @@ def test_the_examples_run(page: str, prepared: Stepflow, start: Start, long: Sta
             prepared.environment |= {"RUN": long(), "OTHER": long()}
         if page == "runs delete":
             prepared.environment |= {each: start("hello.yaml", [{"name": each}]) for each in ("RUN", "OTHER")}
-        if page.startswith(("history", "runs eval", "runs save")):
+        if page.startswith(("history", "runs eval", "runs rerun", "runs save")):
             prepared("run", "hello.yaml", "--input-json", '{"name": "ada"}')
         run_example(page, line, prepared)
 

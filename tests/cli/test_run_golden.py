@@ -197,10 +197,10 @@ def test_pipelines(stepflow: Stepflow) -> None:
 
 def test_an_unexpected_error(stepflow: Stepflow) -> None:
     stepflow.at_start(
-        "import stepflow_cli.runs.launch\n"
+        "import stepflow_cli.runs.execute\n"
         "def broken(*args, **more):\n"
         "    raise LookupError('out of order')\n"
-        "stepflow_cli.runs.launch.prepare = broken\n"
+        "stepflow_cli.runs.execute.read_job = broken\n"
     )
     done = stepflow("run", "hello.yaml")
     assert (done.code, done.stdout) == (1, "")

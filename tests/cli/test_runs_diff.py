@@ -108,7 +108,7 @@ def test_two_items(stepflow: Stepflow, start: Start) -> None:
     assert (other.code, other.stdout) == (1, "$.steps.a.output.document.pages[1].words\n")
     for wrong, said in (
         ("1", "has no item 1"),
-        ("a", "given as its index"),
+        ("a", "index of an item"),
         ("1:", "has no item 1"),
         ("-1:0", "index"),
     ):

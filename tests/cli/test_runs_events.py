@@ -73,7 +73,7 @@ def test_events_come_while_the_run_goes_on(terminal: Callable[..., Terminal], st
         shown.wait_for("prepare")
         shown.interrupt()
         assert shown.end() == 130
-        assert f"interrupted; run {run_id} goes on" in shown.screen
+        assert f"interrupted; run {run_id} continues" in shown.screen
         again = f"stepflow runs events {run_id} --url {server} --include-results --after e2.1"
         assert again in shown.screen
 

@@ -159,7 +159,7 @@ def test_an_interrupt_detaches(terminal: Callable[..., Terminal], stepflow: Step
     shown.wait_for("prepare  running")
     shown.interrupt()
     assert shown.end() == 130
-    assert f"stepflow: interrupted; run {run_id} goes on\n" in shown.screen
+    assert f"stepflow: interrupted; run {run_id} continues\n" in shown.screen
     assert f"hint: stepflow runs watch {run_id} --url {server}\n" in shown.screen
     assert "Traceback" not in shown.screen
     assert_cursor_is_shown(shown)

@@ -39,7 +39,7 @@ def test_watching_detaching_and_coming_back(terminal: Callable[..., Terminal], s
     assert first.count(run_id) == second.count(run_id) == 1
     watching.interrupt()
     assert watching.end() == 130
-    assert f"interrupted; run {run_id} goes on" in watching.screen
+    assert f"interrupted; run {run_id} continues" in watching.screen
 
     again = terminal(*come_back(watching))
     again.wait_for("finish   completed")

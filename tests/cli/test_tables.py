@@ -93,6 +93,6 @@ def test_what_is_no_regular_file_is_not_replaced(stepflow: Stepflow) -> None:
     device.symlink_to("/dev/null")
     done = stepflow("config", "set", "profiles.a.url", "http://a", STEPFLOW_CONFIG_FILE=str(device))
     assert (done.code, done.stdout) == (2, "")
-    assert "is no regular file" in done.stderr
+    assert "is not a regular file" in done.stderr
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert device.is_symlink()

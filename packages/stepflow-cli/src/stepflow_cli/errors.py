@@ -1,8 +1,8 @@
 """Failures of commands, all in one form: a sentence, an exit code and a hint.
 
-A command raises `Problem`; errors of the client, of click and of Python become one here. The kinds are `usage`,
-`run_failed`, `run_cancelled`, `interrupted`, `internal`, and for an error of the client the name of its class without
-`Error`: `server_connection`, `not_found`, `invalid_flow`, `run_timeout` and so on.
+A command raises `Problem`; errors of the client, of click and of Python become one here. The kind is a word for
+programs, such as `usage`, `run_failed`, `outdated` or `internal`; for an error of the client, it is the name of its
+class without `Error`: `server_connection`, `not_found`, `invalid_flow` and so on.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _NAMES = {
 """Errors that are separate classes in Python but share one kind in the printed JSON."""
 
 
-_BETTER = (
+_PLAINER = (
     (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not a valid float( range)?", "is not a number"),
     (r"is not in the range x>=(\S+)", r"is less than \1"),
     (r"is not in the range (\S+)<=x<=(\S+)", r"is not between \1 and \2"),
 )
-"""Click's words for a wrong number, and plainer ones."""
+"""Click's wording for a wrong number, and ours."""
 ARGUMENTS = {
     "RUN": "RUN is an id of 'stepflow runs list' or its beginning, or @last",
     "BLOB_ID": "'stepflow blobs put FILE' stores a blob and prints its id",
@@ -47,7 +47,7 @@ ARGUMENTS = {
     "INPUTS": "INPUTS is a .jsonl, .csv or .parquet file, a list in a YAML or JSON file, or - for standard input",
     "FLOW": "FLOW is a YAML or JSON file; 'stepflow new FILE' writes one",
 }
-"""What a missing argument is, by its name in the help."""
+"""The hint for a missing argument, by its name in the help."""
 
 
 _OF_SERVERS = {
@@ -164,40 +164,16 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
     if isinstance(error, StepflowClientError):
         name = _NAMES.get(type(error).__name__, type(error).__name__)
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
-        return Problem(
-            error.message,
-            kind=kind,
-            exit_code=ExitCode.for_error(error),
-            run_id=error.run_id,
-            hint=hint or _in_options(error.hint) or _candidates(error) or _known_by(error),
-        )
-    if isinstance(error, FileNotFoundError) and not _has_working_folder():
-        return usage("the working folder was deleted", "change to another folder")
+        code, hint = ExitCode.for_error(error), hint or _hint_of_client(error)
+        return Problem(error.message, kind=kind, exit_code=code, run_id=error.run_id, hint=hint)
+    if isinstance(error, FileNotFoundError):
+        try:
+            os.getcwd()
+        except OSError:
+            return usage("the working folder was deleted", "change to another folder")
     words = " ".join(str(error).split())
-    return Problem(
-        f"an unexpected {type(error).__name__}: {words}" if words else f"an unexpected {type(error).__name__}",
-        kind="internal",
-        hint="-vv shows the traceback",
-    )
-
-
-def _has_working_folder() -> bool:
-    try:
-        os.getcwd()
-    except OSError:
-        return False
-    return True
-
-
-def _in_options(hint: str | None) -> str | None:
-    """Return a hint of the client with the options that stand for its arguments."""
-    hint = re.sub(r"^add (\w+) to the variables$", r"--var \1=VALUE sets it", hint or "")
-    return re.sub(r"^the environment, which has (\w+), .*", r"--variables-from-env takes it from \1", hint) or None
-
-
-def _candidates(error: StepflowClientError) -> str | None:
-    runs: Sequence[str] = getattr(error, "candidates", ())
-    return f"it may be one of these runs: {', '.join(runs)}" if runs else None
+    message = f"an unexpected {type(error).__name__}" + (f": {words}" if words else "")
+    return Problem(message, kind="internal", hint="-vv shows the traceback")
 
 
 _LISTS = {
@@ -205,30 +181,37 @@ _LISTS = {
     "flow": "'stepflow flows list' lists the flows of recent runs, 'stepflow flows store FLOW' stores one",
     "blob": "'stepflow blobs put FILE' stores a blob and prints its id; another server may have it: --url",
 }
-"""Where to look for what a server does not have, by what its message is about."""
+"""Where to look for what a server does not have, by the first word of the message."""
 
 
-def _known_by(error: StepflowClientError) -> str | None:
-    found = re.match(r"(?:the server has no )?(run|flow|blob)\b", error.message, re.IGNORECASE)
-    is_missing = type(error).__name__ == "NotFoundError"
-    return _LISTS[found[1].lower()] if found is not None and is_missing else None
+def _hint_of_client(error: StepflowClientError) -> str | None:
+    """Return the hint of a client's error, with the command's options in place of the client's arguments."""
+    hint = re.sub(r"^add (\w+) to the variables$", r"--var \1=VALUE sets it", error.hint or "")
+    hint = re.sub(r"^the environment, which has (\w+), .*", r"--variables-from-env takes it from \1", hint)
+    candidates: Sequence[str] = getattr(error, "candidates", ())
+    if not hint and candidates:
+        hint = f"it may be one of these runs: {', '.join(candidates)}"
+    if not hint and type(error).__name__ == "NotFoundError":
+        missing = re.match(r"(?:the server has no )?(run|flow|blob)\b", error.message, re.IGNORECASE)
+        hint = _LISTS[missing[1].lower()] if missing is not None else ""
+    return hint or None
 
 
 def _problem_of_click(error: click.ClickException) -> Problem:
     # click appends its suggestions to the message; here they become the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
-    hint = _brought(error, context) or _guess(error, context) or getattr(error, "hint", None) or _allowed(error)
+    hint = _hint_for_option(error, context) or getattr(error, "hint", None) or _expected_value(error)
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
-    for wrong, better in _BETTER:
+    for wrong, better in _PLAINER:
         message = re.sub(wrong, better, message)
     return usage(message[:1].lower() + message[1:], hint)
 
 
-def _allowed(error: click.ClickException) -> str | None:
-    """Return the hint that says what a parameter takes; None if the message says it."""
+def _expected_value(error: click.ClickException) -> str | None:
+    """Return a hint with the values that a parameter takes; None if the message has them."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
         return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
@@ -245,50 +228,40 @@ def _allowed(error: click.ClickException) -> str | None:
     return None
 
 
-def _brought(error: click.ClickException, context: click.Context | None) -> str | None:
-    """Return the hint for an option, or a value of one, that people bring from other commands."""
-    from .params.foreign_words import option_hint
-
-    if context is None:
-        return None
-    is_unknown = isinstance(error, click.NoSuchOption)
-    options = [error.option_name] if isinstance(error, click.NoSuchOption) else _with_value(error)
-    known = {name for param in context.command.params for name in param.opts}
-    hint = option_hint(context.command.name or "", options, known)
-    return hint or (_file_instead(options[0], context.command) if is_unknown else None)
-
-
 def takes_file(command: click.Command) -> bool:
     """Return whether a command writes its output to the file of -O/--output."""
     return any("-O" in param.opts for param in command.params)
 
 
-def _file_instead(option: str, command: click.Command) -> str | None:
-    """Return where the name of a file belongs, if it was given to -o, -O or --output and the command has no such."""
+def _hint_for_option(error: click.ClickException, context: click.Context | None) -> str | None:
+    """Return the hint for an option, or a value of one, of other commands; otherwise the most similar option.
+
+    An option that changes or deletes things is not suggested.
+    """
+    from .params.foreign_words import option_hint
+
+    if context is None:
+        return None
+    command, params = context.command, context.command.params
+    names = {name: param for param in params for name in param.opts}
+    if not isinstance(error, click.NoSuchOption):
+        param, value = getattr(error, "param", None), getattr(error, "value", None)
+        words = [f"{name} {value}" for name in param.opts] if isinstance(param, click.Option) and value else []
+        return option_hint(command.name or "", words, names)
+    option = error.option_name
+    if hint := option_hint(command.name or "", [option], names):
+        return hint
     if option == "-o" and takes_file(command):
         return "-O FILE names the file"
-    if option in ("-O", "--output") and not takes_file(command) and any("-o" in param.opts for param in command.params):
+    if option in ("-O", "--output") and not takes_file(command) and "-o" in names:
         return "add > FILE to write a file"
-    return None
-
-
-def _with_value(error: click.ClickException) -> list[str]:
-    """Return an option and its wrong value as they may be typed, for each spelling of the option."""
-    param, value = getattr(error, "param", None), getattr(error, "value", None)
-    return [f"{name} {value}" for name in param.opts] if isinstance(param, click.Option) and value else []
-
-
-def _guess(error: click.ClickException, context: click.Context | None) -> str | None:
-    """Return the hint that suggests the most similar option, unless that changes or deletes things; None if none is."""
-    if context is None or not isinstance(error, click.NoSuchOption) or not error.option_name.startswith("--"):
+    if not option.startswith("--"):
         return None
-    typed, params = error.option_name.lstrip("-"), context.command.params
-    names = {name.lstrip("-"): param for param in params for name in param.opts if name.startswith("--")}
-    hint = nearest(typed, names)
-    if hint is not None:
-        name = hint.removeprefix("did you mean ").removesuffix("?")
-        return None if getattr(names[name], "is_risky", False) else f"did you mean --{name}?"
-    if context.command.name in ("run", "submit") and typed.isidentifier():
+    typed, long_names = option.lstrip("-"), [name.lstrip("-") for name in names if name.startswith("--")]
+    if hint := nearest(typed, long_names):
+        name = f"--{hint.removeprefix('did you mean ').removesuffix('?')}"
+        return None if getattr(names[name], "is_risky", False) else f"did you mean {name}?"
+    if command.name in ("run", "submit") and typed.isidentifier():
         return f"a field of the input is given as --input-json '{{\"{typed}\": ...}}'"
     return None
 

@@ -37,7 +37,7 @@ _COMMANDS = {
     "config": "Show and change settings, and manage server profiles.",
     "components": "List, lock and call components, or write functions for them.",
     "list-components": "The same as 'components list'.",
-    "runs": "Show why a run failed, run it again, watch or cancel it; list all runs.",
+    "runs": "Show why a run failed; list, watch, rerun, cancel and save runs.",
     "history": "List and search the runs that were started from this machine.",
     "ui": "Show a server's runs, flows and components in the browser.",
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",

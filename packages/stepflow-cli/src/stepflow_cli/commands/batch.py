@@ -6,10 +6,10 @@ import click
 
 from ..output.view import FORMATS
 from ..params.batch import FORMATS as FILE_FORMATS
-from ..params.flow import batch_conflicts, batch_job_options, detach_option
+from ..params.flow import batch_conflicts, batch_options, detach_option
 from ..params.options import file_output, grouped, server_options, wait_options
 from ..params.parsing import Command
-from ..runs.job import Launch
+from ..runs.run_options import RunOptions
 
 _MAIN = (
     "--output --format --retry --resume --retry-failed --limit --sample --input-format --on-bad-line --var --set "
@@ -19,15 +19,15 @@ _MAIN = (
 
 @click.command("batch", cls=Command, main_options=_MAIN, conflicts=batch_conflicts)
 @grouped(
-    "asked",
-    Launch,
-    batch_job_options,
+    "options",
+    RunOptions,
+    *batch_options,
     server_options(default="embedded", reads_project=True),
     detach_option,
     wait_options,
     file_output(dict.fromkeys((*FORMATS, *FILE_FORMATS))),
 )
-def command(asked: Launch) -> None:
+def command(options: RunOptions) -> None:
     """INPUTS is a file with an input on each line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -
     for JSON lines on standard input. FLOW is a file, MODULE:FUNCTION, - or an id, as for 'stepflow run'.
 
@@ -40,6 +40,6 @@ def command(asked: Launch) -> None:
 
     With --detach, all inputs become one run of a server, and its id is printed.
     """
-    from ..runs.launch import launch
+    from ..runs.execute import execute
 
-    launch(asked)
+    execute(options)

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from base64 import b64encode
+from typing import Any
 
 import click
 from stepflow_client import InvalidRequestError, NotFoundError
+from stepflow_client._command import as_stored
 
 from ..errors import problem_of, usage
-from ..inputs.files import DATA_SUFFIXES, read_bytes, write_bytes
-from ..output.view import Output, View, columns
+from ..inputs.files import DATA_SUFFIXES, read_bytes
+from ..inputs.flow import load_flow_file
+from ..inputs.values import Given, read_value
+from ..output.view import Output, View, columns, write_document
 from ..params.options import file_output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..params.run_ids import ContentId
 from ..params.sections import FILE, Choice, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
-from ..stdio import read_stdin_bytes, telling_of_lost_output
-
-if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
-    from stepflow_client.types import BlobContent
+from ..stdio import read_stdin_bytes
 
 command = LazyGroup("blobs")
 
 _STORED = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename"), name="blob_id")
+_BLOB = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"), name="blob_id")
 
 
 @command.command("put")
@@ -50,7 +51,13 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
     The id is the hash of the content. If you store the same content again, its file name is replaced.
     """
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
-    data = _read(file, kind)
+    data: Any
+    if kind == "flow":
+        data = as_stored(load_flow_file(file))
+    elif kind == "data":
+        data = read_value(Given("FILE", "file", file))
+    else:
+        data = read_stdin_bytes() if file == "-" else read_bytes(file)
     name = filename or (None if file == "-" else os.path.basename(file))
     if filename is None and kind == "binary" and name is not None and not name.isascii():
         # The name is sent in a header, which must be ASCII.
@@ -58,28 +65,6 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
     with connect(server) as target:
         stored = target.client.store_blob(data, filename=name, blob_type=kind)
     output.record({"blob_id": stored.blob_id, "blob_type": kind, "filename": name}, _STORED, default="name")
-
-
-def _read(file: str, kind: str) -> Any:
-    from ..inputs.values import Given, read_value
-
-    if kind == "flow":
-        from stepflow_client._command import as_stored
-
-        from ..inputs.flow import load_flow_file
-
-        return as_stored(load_flow_file(file))
-    if kind == "data":
-        return read_value(Given("FILE", "file", file))
-    if file == "-":
-        return read_stdin_bytes()
-    return read_bytes(file)
-
-
-_BLOB = View(
-    columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:number"),
-    name="blob_id",
-)
 
 
 @command.command("get")
@@ -97,50 +82,31 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
     With -o it is printed with its type and its file name; bytes are then in `base64`, and only bytes have a size.
     """
     with connect(server) as target:
-        blob = _blob(target.client, blob_id)
+        try:
+            blob = target.client.get_blob(blob_id)
+        except NotFoundError as error:
+            # Servers respond without a message.
+            error.message, error.hint = f"the server has no blob {blob_id}", None
+            raise problem_of(error) from None
+        except InvalidRequestError as error:
+            raise problem_of(
+                error, hint="a blob id has 64 hexadecimal digits, as 'stepflow blobs put' prints"
+            ) from error
+    data, is_binary = blob.data, isinstance(blob.data, bytes)
     if output.format:
-        output.record(_record(blob), _BLOB)
-    elif isinstance(blob.data, bytes):
-        _write(blob.data, output.path)
+        record = {
+            "blob_id": blob.blob_id,
+            "blob_type": blob.blob_type,
+            "filename": blob.filename,
+            "size": len(data) if is_binary else None,
+            "data": None if is_binary else data,
+            "base64": b64encode(data).decode() if is_binary else None,
+        }
+        output.record(record, _BLOB)
+    elif not is_binary:
+        output.value(data)
+    elif output.path is None and sys.stdout.isatty():
+        message = f"{len(data)} bytes of binary data are not printed on a terminal"
+        raise usage(message, "--output FILE keeps them; --output - prints them")
     else:
-        output.value(blob.data)
-
-
-def _blob(client: SyncStepflowClient, blob_id: str) -> BlobContent:
-    """Return the blob. Servers respond without a message if it does not exist, so one is added here."""
-    try:
-        return client.get_blob(blob_id)
-    except NotFoundError as error:
-        error.message, error.hint = f"the server has no blob {blob_id}", None
-        raise problem_of(error) from None
-    except InvalidRequestError as error:
-        raise problem_of(error, hint="a blob's id is 64 hexadecimal digits, as 'stepflow blobs put' prints") from error
-
-
-def _record(blob: BlobContent) -> dict[str, Any]:
-    from base64 import b64encode
-
-    content = blob.data if isinstance(blob.data, bytes) else None
-    return {
-        "blob_id": blob.blob_id,
-        "blob_type": blob.blob_type,
-        "filename": blob.filename,
-        "size": None if content is None else len(content),
-        "data": blob.data if content is None else None,
-        "base64": None if content is None else b64encode(content).decode(),
-    }
-
-
-def _write(content: bytes, file: str | None) -> None:
-    """Write bytes unchanged."""
-    if file in (None, "-"):
-        if file is None and sys.stdout.isatty():
-            raise usage(
-                f"{len(content)} bytes of binary data are not printed on a terminal",
-                "--output FILE keeps them; --output - prints them",
-            )
-        sys.stdout.flush()
-        with telling_of_lost_output():
-            sys.stdout.buffer.write(content)
-        return
-    write_bytes(str(file), content)
+        write_document(data, output.path or "-")

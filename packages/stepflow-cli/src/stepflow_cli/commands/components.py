@@ -77,7 +77,7 @@ def list_components_command(
         listed = listed_components(target, schemas=schemas)
         output.records(_records(listed, schemas, hide_unreachable and target.runtime is not None), _COMPONENTS)
     for failed in listed.failed_plugins:
-        note(f"the plugin {failed.plugin} could not be asked: {failed.error}")
+        note(f"plugin {failed.plugin} lists no components: {failed.error}")
 
 
 def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
@@ -91,6 +91,7 @@ def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> It
 
 
 _FILE = "stepflow-components.json"
+_MAX_KEYS = 5
 
 
 @command.command("lock")
@@ -101,8 +102,8 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
     """Write the components of a server, with their schemas, into a file.
 
     With --components FILE, or components = "FILE" in the project's stepflow.toml, 'validate' and 'infer' take them from
-    there and ask no server. With --check, the exit code is 1 if the server's components are others now; the message
-    names them, with the keys that differ.
+    there and use no server. With --check, the exit code is 1 if the server's components have changed; the message names
+    them, with the keys that differ.
     """
     named = project_of(None).components
     output = output or str(named or _FILE)
@@ -132,50 +133,43 @@ def _all_records(target: Target) -> list[Mapping[str, Any]]:
     """
     listed = listed_components(target)
     if (missing := missing_workers(listed)) is not None:
-        raise Problem(
-            missing,
-            kind="incomplete",
-            hint="nothing was written; 'stepflow components list' shows the others",
-        )
+        hint = "nothing was written; 'stepflow components list' shows the others"
+        raise Problem(missing, kind="incomplete", hint=hint)
     return list(_records(listed, True, target.runtime is not None))
 
 
 def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Raise if a file has other components than the server, naming the keys that differ.
+
+    Raises:
+        Problem: If so.
+    """
+    from stepflow_client._command import ABSENT, value_changes
+    from stepflow_client.flows.expressions import write_path
+
     from ..validation.checks import saved_components
 
     if not Path(path).exists():
         raise Problem(f"{path} does not exist", kind="outdated", hint="without --check it is written")
     before, now = _by_name(saved_components(path)), _by_name(records)
-    keys = {name: _differing(before[name], now[name]) for name in sorted(now.keys() & before.keys())}
-    found = {
-        "new": sorted(now.keys() - before.keys()),
-        "gone": sorted(before.keys() - now.keys()),
-        "changed": [f"{name} ({said})" for name, said in keys.items() if said],
-    }
-    said = "; ".join(f"{word}: {', '.join(names)}" for word, names in found.items() if names)
-    if said:
-        raise Problem(
-            f"{path} is not what the server has: {said}", kind="outdated", hint="without --check it is written again"
+    changed: list[str] = []
+    for name in sorted(now.keys() & before.keys()):
+        # Servers change the order of keys each time.
+        keys = sorted(
+            write_path(each.path).removeprefix("$.")
+            + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
+            for each in value_changes(before[name], now[name])
         )
+        more = [f"{len(keys) - _MAX_KEYS} more"] if len(keys) > _MAX_KEYS else []
+        if keys:
+            changed.append(f"{name} ({', '.join(keys[:_MAX_KEYS] + more)})")
+    new, gone = sorted(now.keys() - before.keys()), sorted(before.keys() - now.keys())
+    lists = {"new": new, "gone": gone, "changed": changed}
+    differences = "; ".join(f"{word}: {', '.join(names)}" for word, names in lists.items() if names)
+    if differences:
+        message = f"{path} is not what the server has: {differences}"
+        raise Problem(message, kind="outdated", hint="without --check it is written again")
     note(f"{path} is up to date")
-
-
-_MAX_KEYS = 5
-
-
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the keys at which two descriptions of a component differ, as text."""
-    from stepflow_client._command import ABSENT, value_changes
-    from stepflow_client.flows.expressions import write_path
-
-    # Servers change the order of keys each time.
-    words = sorted(
-        write_path(each.path).removeprefix("$.")
-        + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
-        for each in value_changes(before, now)
-    )
-    more = [f"{len(words) - _MAX_KEYS} more"] if len(words) > _MAX_KEYS else []
-    return ", ".join(words[:_MAX_KEYS] + more)
 
 
 def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -237,16 +231,21 @@ def _call(component: str, values: Values, server: ServerOptions, wait: Wait, out
     It is run as a flow of one step, and recorded like one. It prints what 'run' prints: the output as JSON; with -o the
     whole result, even if the call failed.
     """
-    from ..runs.execute import Job, run_job
+    from ..runs.job import Job
+    from ..runs.run_options import RunOptions
+    from ..runs.single_run import run_job
 
     if not component.startswith("/"):
-        raise usage(f"{component} is no path of a component", "it begins with a slash, as /builtin/create_messages")
+        raise usage(
+            f"{component} is not the path of a component", "a path begins with a slash: /builtin/create_messages"
+        )
     values.check(flow="")
     flow = {
         "name": component,
         "steps": [{"id": "call", "component": component, "input": {"$input": "$"}}],
         "output": {"$step": "call"},
     }
-    job = Job(flow, input=values.read_input({}))
+    options = RunOptions("", values, server, wait, output)
+    job = Job(options, flow, input=values.read_input({}))
     with connect(server) as target:
-        run_job(target, job, wait, output)
+        run_job(target, job)

@@ -84,52 +84,37 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
 
     The exit code is 1 if it is not set. A token is never shown, only its source.
     """
-    value, origin = (
-        _of_file(key, server) if key == "current" or key.startswith("profiles.") else _in_effect(key, server)
-    )
+    from ..settings.display import settings_in_effect
+    from ..settings.edit import parse_key
+
+    value: Any
+    if key == "current" or key.startswith("profiles."):
+        profiles = load()
+        path, origin = parse_key(key, None, profiles), str(profiles.path)
+        if path.profile is None:
+            value = profiles.current
+        else:
+            value = profiles.tables.get(path.profile)
+            for name in {"url", "proxy"} & set(value or ()):
+                value = {**value, name: without_password(str(value[name]))}
+            if value is not None and path.key is not None:
+                value = value.get(path.key)
+        if value is None:
+            raise Problem(f"{path} is not set in {origin}", kind="not_set")
+    else:
+        settings = {each.name: each for each in settings_in_effect(server)}
+        if key not in settings:
+            known = [*settings, "current"]
+            raise usage(f"there is no setting {key}", nearest(key, known) or f"the settings are {', '.join(known)}")
+        _, value, origin = settings[key]
+        if value is None:
+            raise Problem(f"{key} is not set", kind="not_set")
     if output.format in ("table", "name"):
         output.record({"name": key, "value": value, "origin": origin}, _SETTING)
     elif output.format is None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         output.write(printable(str(value)) + "\n")
     else:
         output.value(value)
-
-
-def _in_effect(key: str, server: ServerOptions) -> tuple[Any, str]:
-    from ..settings.display import settings_in_effect
-
-    settings = {each.name: each for each in settings_in_effect(server)}
-    if key not in settings:
-        known = [*settings, "current"]
-        raise usage(f"there is no setting {key}", nearest(key, known) or f"the settings are {', '.join(known)}")
-    if settings[key].value is None:
-        raise _not_set(key)
-    return settings[key].value, settings[key].origin
-
-
-def _of_file(key: str, server: ServerOptions) -> tuple[Any, str]:
-    from ..settings.edit import parse_key
-
-    profiles = load()
-    path = parse_key(key, None, profiles)
-    if path.profile is None:
-        value: Any = profiles.current
-    else:
-        table = profiles.tables.get(path.profile)
-        shown = table and {name: _without_password(name, each) for name, each in table.items()}
-        value = shown if shown is None or path.key is None else shown.get(path.key)
-    if value is None:
-        raise _not_set(str(path), str(profiles.path))
-    return value, str(profiles.path)
-
-
-def _without_password(key: str, value: Any) -> Any:
-    return without_password(value) if key in ("url", "proxy") and isinstance(value, str) else value
-
-
-def _not_set(key: str, file: str | None = None) -> Problem:
-    where = f" in {file}" if file else ""
-    return Problem(f"{key} is not set{where}", kind="not_set")
 
 
 _CHANGED = View(columns=columns("name", "value", "file"), name="name")

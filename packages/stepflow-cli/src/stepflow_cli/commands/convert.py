@@ -35,27 +35,18 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
 
     YAML of a flow in Python has a comment at each step that names its line. Comments of a YAML file are not kept.
     """
-    file = GeneratedFile(output, check=check)
-    form = form or _format_of(output)
-    again = shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)])
-    file.keep(_text(flow, form), again)
-
-
-def _format_of(output: str | None) -> str:
-    ending = PurePath(output or "").suffix.lower()
-    if ending and ending not in _ENDINGS:
-        raise usage(
-            f"{output}: there is no format {ending}", f"use one of {', '.join(_ENDINGS)}, or name the format with --to"
-        )
-    return _ENDINGS.get(ending, "yaml")
-
-
-def _text(flow: str, form: str) -> str:
-    """Return the flow in a format."""
     from stepflow_client._command import write_yaml
 
-    loaded = load_flow_file(flow)
-    if form == "json":
-        return json_escaped(json.dumps(loaded, indent=2, ensure_ascii=False)) + "\n"
+    file = GeneratedFile(output, check=check)
+    ending = PurePath(output or "").suffix.lower()
+    if form is None and ending and ending not in _ENDINGS:
+        hint = f"use one of {', '.join(_ENDINGS)}, or name the format with --to"
+        raise usage(f"{output}: there is no format {ending}", hint)
+    form = form or _ENDINGS.get(ending, "yaml")
+    content = load_flow_file(flow)
     commented = getattr(python_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
-    return str(commented()) if callable(commented) else write_yaml(loaded)
+    if form == "json":
+        text = json_escaped(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
+    else:
+        text = str(commented()) if callable(commented) else write_yaml(content)
+    file.keep(text, shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)]))

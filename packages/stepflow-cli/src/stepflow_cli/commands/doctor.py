@@ -20,7 +20,6 @@ from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
     from ..checks import Check
-    from ..settings.server_choice import ServerChoice
 
 _CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
 _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
@@ -28,11 +27,11 @@ _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
 
 
 @click.command("doctor", cls=Command)
-@option("--no-run", "Create no run; the event stream is not measured then.")
+@option("--no-run", "Do not create a run to measure the event stream.")
 @server_options(default="embedded", reads_project=True)
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """It checks the server that 'run' would use, with its configuration:
+    """Checks the server that 'run' would use, with its configuration:
 
     \b
       this machine   versions, stepflow on PATH, profiles, the configuration
@@ -56,19 +55,26 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
             spinner.update(f"{check.check}: {check.status}")
     records = [{name: getattr(each, name) for name in ("check", "status", "message", "hint")} for each in checks]
     if output.format in (None, "table") and not output.fields:
-        rows = [{**each, "found": home_as_tilde(_found(each["message"], each["hint"]))} for each in records]
-        output.records(rows, _TABLE)
+        for record in records:
+            record["found"] = home_as_tilde("; ".join(filter(None, (record["message"], record["hint"]))))
+        output.records(records, _TABLE)
     else:
         output.records(records, _CHECKS)
-    _judge(checks)
-
-
-def _found(message: str, hint: str | None) -> str:
-    return f"{message}; {hint}" if hint else message
+    failed = [each for each in checks if each.status == "error"]
+    if failed:
+        codes = [ExitCode(each.exit_code) for each in failed]
+        raise Problem(
+            f"{len(failed)} of {len(checks)} checks failed: {', '.join(each.check for each in failed)}",
+            kind="unhealthy",
+            exit_code=ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0],
+            # The table already shows the hint.
+            hint=failed[0].hint if current_session().json_errors else None,
+        )
 
 
 def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     from ..checks import error, network
+    from ..checks.server import server_checks
 
     yield from network.versions()
     configuration, profiles = network.configuration()
@@ -86,13 +92,6 @@ def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     if not choice.is_embedded:
         yield network.embedded_server()
     yield network.server(choice)
-    yield from _server_checks(server, choice, measure=measure)
-
-
-def _server_checks(server: ServerOptions, choice: ServerChoice, *, measure: bool) -> Iterator[Check]:
-    from ..checks import error, network
-    from ..checks.server import server_checks
-
     if not choice.is_embedded:
         proxy, proxy_url = network.proxy(choice)
         yield proxy
@@ -105,28 +104,9 @@ def _server_checks(server: ServerOptions, choice: ServerChoice, *, measure: bool
             if choice.is_embedded:
                 yield network.started(target.client)
             yield from server_checks(target.client, choice, unmeasured=None if measure else "by --no-run")
-    except Exception as failure:
-        problem = problem_of(failure)
+    except Exception as raised:
+        failure = problem_of(raised)
         # An invalid token of a profile is detected before the server is queried.
-        about = "authorisation" if isinstance(failure, Problem) else "stepflow"
-        yield error(
-            "embedded server" if choice.is_embedded else about,
-            problem.message,
-            problem.hint,
-            exit_code=problem.exit_code,
-        )
-
-
-def _judge(checks: list[Check]) -> None:
-    """Raise if a check failed."""
-    failed = [each for each in checks if each.status == "error"]
-    if not failed:
-        return
-    codes = [ExitCode(each.exit_code) for each in failed]
-    raise Problem(
-        f"{len(failed)} of {len(checks)} checks failed: {', '.join(each.check for each in failed)}",
-        kind="unhealthy",
-        exit_code=ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0],
-        # The table already shows the hint.
-        hint=failed[0].hint if current_session().json_errors else None,
-    )
+        name = "authorisation" if isinstance(raised, Problem) else "stepflow"
+        name = "embedded server" if choice.is_embedded else name
+        yield error(name, failure.message, failure.hint, exit_code=failure.exit_code)

@@ -15,7 +15,7 @@ from ..params.flow import flow_argument, no_check_option, one_mapping, retry_nee
 from ..params.options import formatted_output, grouped, label_option, limit_option, server_options
 from ..params.parsing import Command
 from ..params.sections import BATCH, FILE, HISTORY, OUTPUT, Choice, Section
-from ..runs.job import Retry
+from ..runs.run_options import Retry
 from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from stepflow_client import InvalidFlowError
@@ -35,9 +35,6 @@ from ..runs.bulk import deletion_status, note_what_is_kept
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
-if TYPE_CHECKING:
-    from stepflow_client import SyncStepflowClient
-
 command = LazyGroup("flows")
 
 _LIMIT, _RUNS = 30, 1000
@@ -61,37 +58,30 @@ def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bo
     Servers cannot list their flows. These are the flows of the server's newest 1,000 runs, and RUNS counts the runs
     among those; a flow that was never run is missing.
     """
-    limit = limit or _LIMIT
-    if watch:
-        from ..output.live import check_watch
+    from ..output.live import check_watch, watch_records
 
-        check_watch(output)
-    with connect(server) as target:
-        if watch:
-            from ..output.live import watch_records
-
-            watch_records(lambda: _flows(target.client, since)[:limit], _FLOW, output)
-            return
-        flows = _flows(target.client, since)
-    output.records(flows[:limit], _FLOW)
-
-
-def _flows(client: SyncStepflowClient, since: str | None) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for run in islice(client.iter_runs(since=since, page_size=_RUNS), _RUNS):
-        flow = found.setdefault(
-            run.flow_id,
-            {
+    def read() -> list[dict[str, Any]]:
+        flows: dict[str, dict[str, Any]] = {}
+        for run in islice(target.client.iter_runs(since=since, page_size=_RUNS), _RUNS):
+            newest = {
                 "name": run.flow_name,
                 "flow_id": run.flow_id,
                 "runs": 0,
                 "last_run": plain_data(run.created_at),
                 "last_status": run.status.value,
                 "last_run_id": run.run_id,
-            },
-        )
-        flow["runs"] += 1
-    return list(found.values())
+            }
+            flows.setdefault(run.flow_id, newest)["runs"] += 1
+        return list(flows.values())[: limit or _LIMIT]
+
+    if watch:
+        check_watch(output)
+    with connect(server) as target:
+        if watch:
+            watch_records(read, _FLOW, output)
+            return
+        records = read()
+    output.records(records, _FLOW)
 
 
 _STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id")
@@ -109,34 +99,31 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     Diagnostics are printed on standard error. If the server refuses a flow, the others are still stored, and the exit
     code is 3.
     """
-    from ..records.diagnostics import InvalidFlow, called, diagnostic_records
+    from ..records.diagnostics import InvalidFlow, called, diagnostic_records, print_diagnostics
 
     contents = [(flow, load_flow_file(flow)) for flow in flows]
     records: list[dict[str, Any]] = []
     refused: dict[str, list[dict[str, Any]]] = {}
     with connect(server) as target:
         for flow, content in contents:
+            flow_id = None
             try:
                 stored = target.client.store_flow(content)
+                flow_id, diagnostics = stored.flow_id, diagnostic_records(flow, stored.diagnostics)
             except InvalidFlowError as error:
-                refused[flow] = _printed(diagnostic_records(flow, error.diagnostics))
-                continue
-            found = _printed(diagnostic_records(flow, stored.diagnostics))
-            records.append({"flow": flow, "flow_id": stored.flow_id, "name": content.get("name"), "diagnostics": found})
+                diagnostics = diagnostic_records(flow, error.diagnostics)
+            if not current_session().json_errors:
+                print_diagnostics(diagnostics)
+            if flow_id is None:
+                refused[flow] = diagnostics
+            else:
+                name = content.get("name")
+                records.append({"flow": flow, "flow_id": flow_id, "name": name, "diagnostics": diagnostics})
     if records or not refused:
         output.records(records, _STORED, default="name")
     if refused:
-        found = [record for each in refused.values() for record in each]
         names = ", ".join(map(called, refused))
-        raise InvalidFlow(f"the server refuses {names}", found)
-
-
-def _printed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    from ..records.diagnostics import print_diagnostics
-
-    if not current_session().json_errors:
-        print_diagnostics(found)
-    return found
+        raise InvalidFlow(f"the server refuses {names}", [record for each in refused.values() for record in each])
 
 
 _VARIABLES = View(
@@ -167,38 +154,33 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     """
     from ..records.flows import example_records, print_flow
 
-    content, flow_id = _content(flow, server)
+    content, flow_id = load_flow_or_id(flow), None
+    if isinstance(content, str):
+        flow_id = content
+        with connect(server) as target:
+            content = target.client.get_flow(flow_id).flow
     if examples:
         output.records(example_records(content), _EXAMPLES, default="yaml")
     elif variables:
         # Also the secret parts of defaults that are objects.
         hide = flow_secrets(content).hide_in
-        declared = declared_variables(hidden_flow(content))
-        output.records([_variable_record(name, hide(each)) for name, each in declared.items()], _VARIABLES)
+        declared = {name: hide(each) for name, each in declared_variables(hidden_flow(content)).items()}
+        records = [
+            {
+                "name": name,
+                "required": each["is_required"],
+                "default": None if each["is_secret"] else each["default"],
+                "type": each["value_schema"].get("type"),
+                "env_var": each["env_var"],
+                "is_secret": each["is_secret"],
+                "description": each["description"],
+                "value_schema": each["value_schema"],
+            }
+            for name, each in declared.items()
+        ]
+        output.records(records, _VARIABLES)
     else:
         print_flow(content, output, flow_id)
-
-
-def _content(flow: str, server: ServerOptions) -> tuple[dict[str, Any], str | None]:
-    """Return a flow, and its id if it is stored on a server."""
-    loaded = load_flow_or_id(flow)
-    if isinstance(loaded, dict):
-        return loaded, None
-    with connect(server) as target:
-        return target.client.get_flow(loaded).flow, loaded
-
-
-def _variable_record(name: str, declared: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "required": declared["is_required"],
-        "default": None if declared["is_secret"] else declared["default"],
-        "type": declared["value_schema"].get("type"),
-        "env_var": declared["env_var"],
-        "is_secret": declared["is_secret"],
-        "description": declared["description"],
-        "value_schema": declared["value_schema"],
-    }
 
 
 _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", folds=True)
@@ -216,7 +198,7 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
 @running_server_options
 @record_options
 def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """Ask a server to delete flows.
+    """Request the deletion of flows.
 
     Released servers accept this but delete nothing. The command therefore checks afterwards: the status
     is 'deleted' if the flow is gone, and 'kept' if it still exists.
@@ -229,7 +211,7 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
         confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")
         for each in names:
             target.client.delete_flow(each)
-        look = target.client.get_flow
-        records = [{"flow_id": each, "status": deletion_status(partial(look, each))} for each in names]
+        get = target.client.get_flow
+        records = [{"flow_id": each, "status": deletion_status(partial(get, each))} for each in names]
     output.records(records, _DELETED)
     note_what_is_kept(records)

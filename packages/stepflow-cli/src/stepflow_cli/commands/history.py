@@ -73,9 +73,8 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
 def _show(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
-    RUN is an id, the beginning of one, or @last, @2 and so on: the newest recorded runs of all servers. No server is
-    needed. Values of secret variables are never recorded and shown as ***; with -o json or -o yaml the flow is shown
-    too.
+    No server is needed: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
+    never recorded and shown as ***; with -o json or -o yaml the flow is shown too.
     """
     output.record(entry_record(_recorded(run_id), full=True), ENTRY_IN_FULL)
 

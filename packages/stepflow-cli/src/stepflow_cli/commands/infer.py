@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -15,13 +13,7 @@ from ..inputs.flow import flow_content, project_of
 from ..inputs.python_flow import is_python_flow, python_flow
 from ..output.view import Output, write_document
 from ..params.flow import flow_argument
-from ..params.options import (
-    components_option,
-    file_option,
-    formatted_output,
-    offline_option,
-    server_options,
-)
+from ..params.options import components_option, file_option, formatted_output, offline_option, server_options
 from ..params.parsing import Command
 from ..params.sections import OUTPUT, option
 from ..server.connect import connect
@@ -68,18 +60,25 @@ def command(
     from stepflow_client.flows.file import text_of
     from stepflow_client.flows.source import FlowText
 
-    from ..records.diagnostics import finding_records
-    from ..validation.checks import CheckOptions
+    from ..records.diagnostics import InvalidFlow, called, counted, finding_records, source_text
+    from ..records.flows import type_records, type_view, types_object
+    from ..validation.checks import CheckOptions, components_of_server
 
-    path = _target(flow, written)
+    path = written
+    if written == _BESIDE:
+        if flow == "-":
+            raise usage("--output needs the name of a file: the flow comes from standard input")
+        stem, ending = (python_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
+        path = f"{stem}.inferred{ending or '.yaml'}"
     Output(path=path).check()
     content, source = flow_content(flow)
     text = python_flow(flow).text if is_python_flow(flow) else FlowText(text_of(content, source), source)
     known = CheckOptions(components, reads_components=offline or not server.is_named).known_components(project_of(flow))
     if known is None and not offline:
-        known = _ask(server, flow)
+        with connect(server, flow=flow) as target:
+            known = components_of_server(target)
     inferred = infer_in(text, known, strict=strict)
-    records = finding_records(flow, inferred._findings)
+    findings = finding_records(flow, inferred._findings)
     if path is not None:
         annotated = inferred.annotated(content, source)
         if path == flow != "-":
@@ -87,52 +86,20 @@ def command(
         else:
             write_document(annotated, path)
     if path != "-":
-        _print(flow, inferred, records, output, has_inputs=show_step_inputs)
-    _judge(flow, inferred, records, output)
-
-
-def _target(flow: str, written: str | None) -> str | None:
-    """Return the file to write; None if there is none."""
-    if written != _BESIDE:
-        return written
-    if flow == "-":
-        raise usage("--output needs the name of a file: the flow comes from standard input")
-    if is_python_flow(flow):
-        return f"{python_flow(flow).name}.inferred.yaml"
-    stem, ending = os.path.splitext(flow)
-    return f"{stem}.inferred{ending or '.yaml'}"
-
-
-def _ask(server: ServerOptions, flow: str) -> Any:
-    from ..validation.checks import components_of_server
-
-    with connect(server, flow=flow) as target:
-        return components_of_server(target)
-
-
-def _print(flow: str, inferred: Any, found: Sequence[dict[str, Any]], output: Output, *, has_inputs: bool) -> None:
-    from ..records.flows import type_records, type_view, types_object
-
-    if output.format in ("json", "yaml") and not output.fields:
-        output.value(types_object(flow, inferred, found))
-    else:
-        records = type_records(inferred)
-        if output.format == "name":
-            records = [each for each in records if each["part"] == "step"]
-        output.records(records, type_view(has_inputs=has_inputs))
-
-
-def _judge(flow: str, inferred: Any, records: Sequence[dict[str, Any]], output: Output) -> None:
-    """Print the diagnostics and how many types are known; fail if types can never match."""
-    from ..records.diagnostics import InvalidFlow, called, counted, source_text
-
+        if output.format in ("json", "yaml") and not output.fields:
+            output.value(types_object(flow, inferred, findings))
+        else:
+            records = type_records(inferred)
+            if output.format == "name":
+                records = [each for each in records if each["part"] == "step"]
+            output.records(records, type_view(has_inputs=show_step_inputs))
     is_read = output.format in (None, "table")
     if is_read:
-        click.echo(source_text(records), err=True, nl=False)
-    if any(each["level"] != "warning" for each in records):
-        raise InvalidFlow(f"{called(flow)} is invalid: {counted(records)}", [] if is_read else records)
+        click.echo(source_text(findings), err=True, nl=False)
+    if any(each["level"] != "warning" for each in findings):
+        raise InvalidFlow(f"{called(flow)} is invalid: {counted(findings)}", [] if is_read else findings)
     if is_read and not current_session().quiet:
         typed = sum(each.source != "unknown" for each in inferred.steps)
-        counts = f"; {counted(records)}" if records else ""
-        said = f"{called(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
-        click.echo(printable(said), err=True)
+        counts = f"; {counted(findings)}" if findings else ""
+        message = f"{called(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
+        click.echo(printable(message), err=True)

@@ -143,25 +143,23 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
     """
     from ..mcp.serving import prepared
 
-    # Whatever is wrong should not first be noticed by the host.
+    # Report errors here rather than in the host.
     given = _serve.make_context("serve", list(arguments), ctx.parent).params
     values = _values(given["variables"], given["var"])
     prepared(_service(given["tools"], flows=given["flows"], values=values, read_only=given["read_only"]))
     names = ("url", "profile", "local", "config")
-    server, environment = _of_environment(ServerOptions(**{each: given[each] for each in names}, default="server"))
-    words = [*map(_absolute, arguments), *server]
-    click.echo(entry(HOSTS[host], words, name, environment), nl=False)
+    server, environment = _server_words(ServerOptions(**{each: given[each] for each in names}, default="server"))
+    words: list[str] = []
+    for word in arguments:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        is_file = value and os.path.exists(value)
+        words.append(f"{option}{equals}{Path(value).absolute()}" if is_file else word)
+    click.echo(entry(HOSTS[host], words + server, name, environment), nl=False)
     note(f"add this to {HOSTS[host].file}")
 
 
-def _absolute(word: str) -> str:
-    """Return an argument with the absolute path of the file that it names, if there is one."""
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{option}{equals}{Path(value).absolute()}" if value and os.path.exists(value) else word
-
-
-def _of_environment(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
-    """Return the options and variables for what only this environment and folder name: hosts have others.
+def _server_words(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
+    """Return the options and variables of a server that only this environment or folder names, since hosts have others.
 
     Raises:
         Problem: If the URL has a password, which would be written into a file.

@@ -43,9 +43,13 @@ def command(flow: Path, template: str) -> None:
         if flow.suffix:
             raise usage(f"{flow} is the name of no YAML file", f"write {flow.with_suffix('.yaml')}")
         flow = flow.with_name(f"{flow.name}.yaml")
-    contents = {
-        flow.with_name(name) if name != "flow.yaml" else flow: text for name, text in _texts(template, flow).items()
-    }
+    name = flow.stem if _PLAIN_NAME.fullmatch(flow.stem) else json.dumps(flow.stem)
+    contents: dict[Path, str] = {}
+    for file in sorted((_TEMPLATES / template).iterdir()):
+        file_name = file.name.removesuffix(".template")
+        path = flow if file_name == "flow.yaml" else flow.with_name(file_name)
+        text = file.read_text("utf-8").replace("name: NAME\n", f"name: {name}\n")
+        contents[path] = text.replace('"NAME.yaml"', json.dumps(flow.name))
     for path in contents:
         if path.exists() or path.is_symlink():
             raise usage(f"{path} exists", "nothing was written; give another name, or a folder of its own")
@@ -54,17 +58,13 @@ def command(flow: Path, template: str) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(str(path), text.encode(), unchanged_from=None)
         click.echo(printable(str(path)))
-    install = f"{_install_worker()} && " if template == "worker" and not _runs_python("import stepflow_py") else ""
+    install = ""
+    if template == "worker" and not _runs_python("import stepflow_py"):
+        tool = "python -m pip install" if _runs_python("import pip") else "uv pip install --python python"
+        install = f"{tool} stepflow-py && "
+        with suppress(PackageNotFoundError):
+            install = f"{tool} stepflow-py=={version('stepflow-orchestrator')} && "
     note(f"next: {install}stepflow test {shlex.quote(str(flow))}")
-
-
-def _install_worker() -> str:
-    """Return the command that installs the package for workers into the Python that the configuration names."""
-    release = ""
-    with suppress(PackageNotFoundError):
-        release = f"=={version('stepflow-orchestrator')}"
-    tool = "python -m pip install" if _runs_python("import pip") else "uv pip install --python python"
-    return f"{tool} stepflow-py{release}"
 
 
 def _runs_python(program: str) -> bool:
@@ -72,14 +72,3 @@ def _runs_python(program: str) -> bool:
         # The same program as the configuration starts.
         return subprocess.run(["python", "-c", program], capture_output=True, timeout=30).returncode == 0  # noqa: S607
     return False
-
-
-def _texts(template: str, flow: Path) -> dict[str, str]:
-    """Return the content of each file of a template, by its name."""
-    name = flow.stem if _PLAIN_NAME.fullmatch(flow.stem) else json.dumps(flow.stem)
-    return {
-        file.name.removesuffix(".template"): file.read_text("utf-8")
-        .replace("name: NAME\n", f"name: {name}\n")
-        .replace('"NAME.yaml"', json.dumps(flow.name))
-        for file in sorted((_TEMPLATES / template).iterdir())
-    }

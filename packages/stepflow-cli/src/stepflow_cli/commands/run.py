@@ -6,46 +6,46 @@ import re
 
 import click
 
-from ..params.flow import cache_options, detach_option, job_conflicts, job_options, rounds_option
+from ..params.flow import cache_options, detach_option, rounds_option, run_conflicts, run_options
 from ..params.options import file_output_options, grouped, running_server_options, server_options, wait_options
 from ..params.parsing import Command
 from ..params.sections import WAITING
-from ..runs.job import Launch
+from ..runs.run_options import RunOptions
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
-_MAIN = (
+_RUN_MAIN = (
     "--input --input-json --example --var --set --reuse --from --url --config --watch --output --format --detach "
     "--timeout"
 )
-_OF_A_SERVER = "--input --input-json --example --var --set --idempotency-key --url --output --format --detach --timeout"
+_SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --url --output --format --detach --timeout"
 
 
-@click.command("submit", cls=Command, main_options=_OF_A_SERVER, conflicts=job_conflicts)
-@grouped("asked", Launch, job_options, running_server_options, detach_option, wait_options, file_output_options)
-def submit_command(asked: Launch) -> None:
+@click.command("submit", cls=Command, main_options=_SUBMIT_MAIN, conflicts=run_conflicts)
+@grouped("options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options)
+def submit_command(options: RunOptions) -> None:
     """The same as 'run', but it never starts a server: the run continues when this command ends, so Ctrl-C and
     --timeout only end the wait.
     """
-    from ..runs.launch import launch
+    from ..runs.execute import execute
 
-    # It names the project's configuration if it does not use it.
-    launch(asked._replace(server=asked.server._replace(reads_project=True)))
+    # The project's configuration is not used, and a note says so.
+    execute(options._replace(server=options.server._replace(reads_project=True)))
 
 
-@click.command("run", cls=Command, main_options=_MAIN, conflicts=job_conflicts)
+@click.command("run", cls=Command, main_options=_RUN_MAIN, conflicts=run_conflicts)
 @grouped(
-    "asked",
-    Launch,
-    job_options,
+    "options",
+    RunOptions,
+    *run_options,
     cache_options,
     server_options(default="embedded", reads_project=True),
     rounds_option,
     detach_option,
-    WAITING.option("--ui", "Open the page of the run until Ctrl-C.", to="pages"),
+    WAITING.option("--ui", "Open the page of the run until Ctrl-C."),
     wait_options,
     file_output_options,
 )
-def command(asked: Launch) -> None:
+def command(options: RunOptions) -> None:
     """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
     the server has. The input comes from an option, else it is the JSON piped into the command, else null.
 
@@ -65,22 +65,22 @@ def command(asked: Launch) -> None:
     With --ui, the page of the run is opened at once and served until Ctrl-C; an embedded server runs as long. The
     result is printed when the run ends. See 'stepflow ui'.
     """
-    from ..runs.launch import launch
+    from ..runs.execute import execute
 
-    if not asked.watch:
-        launch(asked)
+    if not options.watch:
+        execute(options)
         return
     from ..server.session_server import SessionServer
     from ..watching.rounds import check_watchable, watch_files
-    from ..watching.sources import files_of_run
+    from ..watching.sources import files_of_flow
 
-    given, server = asked.given, asked.server
-    check_watchable([given.flow, *given.values.files])
-    given = given._replace(values=given.values._replace(reads_stdin=False))
-    with SessionServer(server, given.flow) as session:
+    flow, values, server = options.flow, options.values, options.server
+    check_watchable([flow, *values.files])
+    watched = options._replace(values=values._replace(reads_stdin=False))
+    with SessionServer(server, flow) as session:
 
         def once() -> None:
-            with session.round() as options:
-                launch(asked._replace(given=given, server=options))
+            with session.round() as session_options:
+                execute(watched._replace(server=session_options))
 
-        watch_files(once, lambda: files_of_run(given, server), noise=_RUN_ID)
+        watch_files(once, lambda: [*files_of_flow(flow, server), *values.files], noise=_RUN_ID)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import queue
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..context import current_session
-from ..errors import Problem, problem_of, usage
+from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
@@ -26,7 +25,7 @@ from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, stop_signals
 
 if TYPE_CHECKING:
-    from stepflow_client import ServerStartError, StepflowRuntime
+    from stepflow_client import StepflowRuntime
 
 _SERVER = View(columns=columns("url", "pid:number"), name="url")
 _IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
@@ -47,7 +46,7 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 )
 @SERVER.option(
     "--restart WHEN",
-    "Start a server that ends by itself again, on the same port: never, on-failure or always. [default: never]",
+    "Restart the server on the same port if it exits: never, on-failure or always. [default: never]",
     type=click.Choice(["never", "on-failure", "always"]),
     default="never",
 )
@@ -97,7 +96,7 @@ def command(
         for hazard, hint in recovery_warnings_of(config):
             note(f"{config}: {hazard}; {hint}")
     try:
-        with _until_stopped(), keeping_logs(), noting_warnings("runtime.workers"):
+        with suppress(_Stopped), stop_signals(_stop), keeping_logs(), noting_warnings("runtime.workers"):
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,
@@ -110,50 +109,46 @@ def command(
                 max_restarts=sys.maxsize,
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
-            with _ready(runtime):
+            try:
+                with waiting("starting the server"):
+                    runtime.wait_ready()
                 _announce(runtime, output)
                 code, tail = crashes.get()
                 while policy.covers(code):
                     note(f"the server ended unexpectedly (exit code {code}) and is started again")
                     code, tail = crashes.get()
                 raise _crash(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
+            finally:
+                runtime.stop()
     except ServerStartError as error:
-        raise _not_started(error, port) from error
+        text = f"{error.message} {' '.join(error.log_tail)}".lower()
+        if port and any(words in text for words in _IN_USE):
+            hint = "choose another one with --port, or 0 for a free one"
+            code = ExitCode.NO_SERVER
+            raise Problem(f"port {port} is in use", kind="port_in_use", exit_code=code, hint=hint) from error
+        if error.__cause__ is not None:
+            # The server refuses its configuration: the cause has the line.
+            raise
+        # If the message contains the reason, the log adds nothing.
+        raise _crash(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
 
 
 class _Stopped(BaseException):
     """The process was asked to stop."""
 
 
-@contextmanager
-def _until_stopped() -> Iterator[None]:
-    """End the block on Ctrl-C, SIGTERM or SIGHUP, which are not failures here."""
-
-    def stop(number: int, frame: Any) -> None:
-        # A second signal must not disturb the shutdown.
-        for each in STOP:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Stopped
-
-    with suppress(_Stopped), stop_signals(stop):
-        yield
-
-
-@contextmanager
-def _ready(runtime: StepflowRuntime) -> Iterator[None]:
-    try:
-        with waiting("starting the server"):
-            runtime.wait_ready()
-        yield
-    finally:
-        runtime.stop()
+def _stop(number: int, frame: Any) -> None:
+    # A second signal must not disturb the shutdown.
+    for each in STOP:
+        signal.signal(each, signal.SIG_IGN)
+    raise _Stopped
 
 
 def _announce(runtime: StepflowRuntime, output: Output) -> None:
     url = runtime.url
     where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
-    said = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."
-    print(f"{said}\nexport STEPFLOW_URL={url}", file=sys.stderr, flush=True)
+    message = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."
+    print(f"{message}\nexport STEPFLOW_URL={url}", file=sys.stderr, flush=True)
     if output.format:
         # JSON on one line, which a waiting program can read immediately.
         form = "jsonl" if output.format == "json" else output.format
@@ -167,18 +162,3 @@ def _crash(message: str, kind: str, tail: list[str]) -> Problem:
         print(printable_lines(last), file=sys.stderr)
         last = ""
     return Problem(message, kind=kind, exit_code=ExitCode.NO_SERVER, hint=last or None)
-
-
-def _not_started(error: ServerStartError, port: int) -> Problem:
-    if port and any(words in f"{error.message} {' '.join(error.log_tail)}".lower() for words in _IN_USE):
-        return Problem(
-            f"port {port} is in use",
-            kind="port_in_use",
-            exit_code=ExitCode.NO_SERVER,
-            hint="choose another one with --port, or 0 for a free one",
-        )
-    if error.__cause__ is not None:
-        # The server refuses its configuration: the cause has the line.
-        return problem_of(error)
-    # If the message contains the reason, the log adds nothing.
-    return _crash(error.message, "server_start", [] if ": " in error.message else error.log_tail)

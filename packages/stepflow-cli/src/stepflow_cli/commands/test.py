@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,13 +22,14 @@ from ..params.sections import FILE, OUTPUT, Section
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client.testing import CaseResult
+    from stepflow_client.testing import Recording
 
     from ..flow_tests.choice import FileCases
     from ..flow_tests.clients import TestClients
     from ..flow_tests.execute import FileResults, Settings
 
 _CASES, _FILES = map(Section, ("Cases", "Files"))
+_TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 
 
 @click.command(
@@ -109,14 +110,33 @@ def command(
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
     reported, and does not fail.
     """
+    from fnmatch import fnmatchcase
+
+    from stepflow_client.testing import Recording
+
     from ..flow_tests.choice import Choice, chosen_cases
     from ..flow_tests.clients import open_clients
     from ..flow_tests.coverage import judge_coverage
+    from ..flow_tests.execute import Settings
 
     named = paths or project_flows("give at least one flow file or folder, as PATH")
-    how["coverage"] = how["coverage"] or how["least"] is not None
     choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
-    settings = _settings(how, times=junit is not None or output.format not in (None, "github"))
+    globs = how["record_steps"] or ("*",)
+
+    def is_recorded(step_id: str) -> bool:
+        return any(fnmatchcase(step_id, glob) for glob in globs)
+
+    settings = Settings(
+        jobs=how["jobs"],
+        repeat=how["repeat"],
+        fail_fast=how["fail_fast"],
+        timeout=how["timeout"],
+        replay=Recording.load(how["replay"]) if how["replay"] else None,
+        replay_only=how["replay_only"],
+        record=is_recorded if how["record"] else None,
+        times=junit is not None or output.format not in (None, "github"),
+        coverage=how["coverage"] or how["least"] is not None,
+    )
 
     def once(clients: TestClients) -> None:
         plan = chosen_cases(named, choice, how["var"], with_untested=settings.coverage)
@@ -124,21 +144,39 @@ def command(
             # A wrong project is an error of the command line, not of each case.
             project_of(file.name)
         if settings.replay is not None and not settings.replay_only:
-            _tell_unrecorded(plan, settings)
+            _note_unrecorded(plan, settings.replay)
         if not all(case.fault for file in plan for case in file.cases):
             clients.check_server()
         done = _run(plan, clients, settings, output, diff=diff, junit=junit)
         if how["record"]:
             _record(how["record"], done)
-        _judge(done, _update(done) if update else set())
+        updated = _update(done) if update else set()
+        cases = [(file.file.name, each) for file in done for each in file.results]
+        failed = [each for name, each in cases if each.is_failed and (name, each.case.name) not in updated]
+        if failed:
+            has_outputs = any(each.verdict != "error" for each in failed)
+            hint = "--diff shows what differs, --update accepts the actual outputs"
+            message = f"{len(failed)} of {len(cases)} test cases failed"
+            raise Problem(message, kind="test_failed", hint=hint if has_outputs and not updated else None)
         if how["least"] is not None:
             judge_coverage(done, how["least"])
 
     with open_clients(server) as clients:
-        if watch:
-            _watch(once, clients, named)
-        else:
+        if not watch:
             once(clients)
+            return
+        from ..watching.rounds import watch_files
+        from ..watching.sources import files_of_flow
+
+        def again() -> None:
+            clients.restart_changed()
+            once(clients)
+
+        def files() -> list[str]:
+            # The configurations are known once servers have been started.
+            return [*(file for path in named for file in files_of_flow(path)), *clients.config_files]
+
+        watch_files(again, files, noise=_TIMES)
 
 
 def _run(
@@ -150,14 +188,30 @@ def _run(
     diff: bool,
     junit: str | None,
 ) -> list[FileResults]:
-    """Run the cases, and print their results, and a summary for people."""
+    """Run the cases. Print each file's results as soon as they are available, their coverage, and a summary."""
+    from ..flow_tests.coverage import STEPS, coverage_text, step_records, steps_not_reached
     from ..flow_tests.execute import run_files
     from ..flow_tests.last_failed import keep_failed
-    from ..flow_tests.report import summary, write_junit
+    from ..flow_tests.report import CASES, case_records, file_lines, github_lines, github_notice, summary, write_junit
 
     started = time.monotonic()
     done: list[FileResults] = []
-    _print(_kept(run_files(plan, clients, settings), done), done, output, diff, settings)
+
+    def results() -> Iterator[FileResults]:
+        for each in run_files(plan, clients, settings):
+            done.append(each)
+            yield each
+
+    if output.format == "github":
+        output.write_all((line + "\n" for each in results() for line in github_lines(each)), flush=True)
+        output.write_all((github_notice(each) + "\n" for each in steps_not_reached(done)), flush=True)
+    elif output.format is None and not output.fields:
+        output.write_all((line + "\n" for each in results() for line in file_lines(each, diff=diff)), flush=True)
+        output.write_all((line + "\n" for line in coverage_text(done)), flush=True)
+    elif settings.coverage:
+        output.records((record for each in results() for record in step_records(each)), STEPS, flush=True)
+    else:
+        output.records((record for each in results() for record in case_records(each)), CASES, flush=True)
     seconds = time.monotonic() - started
     for each in done:
         keep_failed(each.file.tests, each.results)
@@ -168,84 +222,17 @@ def _run(
     return done
 
 
-_TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
-
-
-def _watch(once: Callable[[TestClients], None], clients: TestClients, paths: Sequence[str]) -> None:
-    from ..watching.rounds import watch_files
-    from ..watching.sources import files_of_flow
-
-    def again() -> None:
-        clients.restart_changed()
-        once(clients)
-
-    def files() -> list[str]:
-        # The configurations are known once servers have been started.
-        return [*(file for path in paths for file in files_of_flow(path)), *clients.config_files]
-
-    watch_files(again, files, noise=_TIMES)
-
-
-def _settings(how: dict[str, Any], *, times: bool) -> Settings:
-    from fnmatch import fnmatchcase
-
-    from stepflow_client.testing import Recording
-
-    from ..flow_tests.execute import Settings
-
-    globs = how["record_steps"] or ("*",)
-    record: Callable[[str], bool] = lambda step_id: any(fnmatchcase(step_id, glob) for glob in globs)  # noqa: E731
-    return Settings(
-        jobs=how["jobs"],
-        repeat=how["repeat"],
-        fail_fast=how["fail_fast"],
-        timeout=how["timeout"],
-        replay=Recording.load(how["replay"]) if how["replay"] else None,
-        replay_only=how["replay_only"],
-        record=record if how["record"] else None,
-        times=times,
-        coverage=how["coverage"],
-    )
-
-
-def _kept(results: Iterable[FileResults], done: list[FileResults]) -> Iterator[FileResults]:
-    for each in results:
-        done.append(each)
-        yield each
-
-
-def _print(
-    results: Iterable[FileResults], done: Sequence[FileResults], output: Output, diff: bool, settings: Settings
-) -> None:
-    """Print each file's results as soon as they are available, then what they cover."""
-    from ..flow_tests.coverage import STEPS, coverage_text, step_records, steps_not_reached
-    from ..flow_tests.report import CASES, case_records, file_lines, github_lines, github_notice
-
-    if output.format == "github":
-        output.write_all((line + "\n" for each in results for line in github_lines(each)), flush=True)
-        output.write_all((github_notice(each) + "\n" for each in steps_not_reached(done)), flush=True)
-    elif output.format is None and not output.fields:
-        lines = (line for each in results for line in file_lines(each, diff=diff))
-        output.write_all((line + "\n" for line in lines), flush=True)
-        output.write_all((line + "\n" for line in coverage_text(done)), flush=True)
-    elif settings.coverage:
-        output.records((record for each in results for record in step_records(each)), STEPS, flush=True)
-    else:
-        output.records((record for each in results for record in case_records(each)), CASES, flush=True)
-
-
-def _tell_unrecorded(plan: Iterable[Any], settings: Settings) -> None:
+def _note_unrecorded(plan: Iterable[FileCases], recording: Recording) -> None:
     from stepflow_client._command import executes_all
 
-    assert settings.replay is not None
     missing = [
         case.name
         for file in plan
         for case in file.cases
-        if not case.fault and executes_all(file.tests, case, settings.replay)
+        if not case.fault and executes_all(file.tests, case, recording)
     ]
     if missing:
-        note(f"{settings.replay.path} has nothing for {', '.join(missing)}: their steps are executed")
+        note(f"{recording.path} has nothing for {', '.join(missing)}: their steps are executed")
 
 
 def _record(path: str, done: Iterable[FileResults]) -> None:
@@ -272,30 +259,18 @@ def _update(done: Iterable[FileResults]) -> set[tuple[str, str]]:
     from ..flow_tests.execute import update_file
 
     updated: set[tuple[str, str]] = set()
-    for each in done:
-        names = update_file(each)
-        updated |= {(each.file.name, name) for name in names}
+    for file in done:
+        names = update_file(file)
+        updated |= {(file.file.name, name) for name in names}
+        # Otherwise the failures of a server that is down would be accepted unseen.
+        failing = {
+            each.case.name
+            for each in file.results
+            if each.result is not None
+            and not each.result.is_success
+            and (each.case.expected or {"outcome": "success"})["outcome"] == "success"
+        }
         if names:
-            # Otherwise a server that is down would be accepted unseen.
-            failing = {done.case.name for done in each.results if _expects_failure_now(done)}
-            told = (f"{name} (which now expects a failure)" if name in failing else name for name in names)
-            note(f"updated {each.file.name}: {', '.join(told)}")
+            texts = (f"{name} (which now expects a failure)" if name in failing else name for name in names)
+            note(f"updated {file.file.name}: {', '.join(texts)}")
     return updated
-
-
-def _expects_failure_now(done: CaseResult) -> bool:
-    before = done.case.expected or {"outcome": "success"}
-    return done.result is not None and not done.result.is_success and before["outcome"] == "success"
-
-
-def _judge(done: list[FileResults], updated: Set[tuple[str, str]]) -> None:
-    """Raise if a case failed, unless its expectation was updated."""
-    every = [(file.file.name, each) for file in done for each in file.results]
-    failed = [each for name, each in every if each.is_failed and (name, each.case.name) not in updated]
-    if not failed:
-        return
-    hint = None if updated else "--diff shows what differs, --update accepts the actual outputs"
-    if all(each.verdict == "error" for each in failed):
-        hint = None
-    ran = f"{len(failed)} of {len(every)} test cases failed"
-    raise Problem(ran, kind="test_failed", hint=hint)

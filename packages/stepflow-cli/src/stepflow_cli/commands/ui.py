@@ -28,11 +28,14 @@ _PAGES = Section("Pages")
 @_PAGES.option("--open RUN", "Open the page of this run.", to="run", type=RUN_ID)
 @_PAGES.option("--no-open", "Print the link only; start no browser.")
 def command(server: ServerOptions, port: int, host: str, folder: str | None, run: str | None, no_open: bool) -> None:
-    """Pages that start, follow, cancel and repeat runs, served from this machine until Ctrl-C. They load nothing from
-    the network and are readable without JavaScript; with it they follow what happens on the server.
+    """The pages start, follow, cancel and repeat runs. They are served from this machine until Ctrl-C, load nothing
+    from the network and work without JavaScript; with it, they follow what happens on the server.
 
-    The link has a token, which is good for one browser: it is exchanged for a cookie. When it is used, the link for
-    another browser is printed. Credentials for the Stepflow server stay in this command.
+    A server must be running, such as 'stepflow serve', or --url names one. With --local, an embedded server runs as
+    long as the pages are served.
+
+    The link has a token for one browser, which exchanges it for a cookie. Once it is used, the link for another browser
+    is printed. Credentials for the Stepflow server stay in this command.
 
     Runs that the pages start are recorded in the history, which also has the input of a run; see 'stepflow history'.
 

@@ -90,30 +90,26 @@ def command(
     from ..validation.checks import CheckOptions
 
     options = CheckOptions(reads_components=offline or not server.is_named, **rules)
+    named_server = None if offline else server
     if not watch:
-        _validate(flows, options, output, None if offline else server, fix=fix)
+        _validate(flows, options, output, named_server, fix=fix)
         return
-    _watch(flows, options, output, None if offline else server)
-
-
-def _watch(flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None) -> None:
     from ..server.session_server import SessionServer
     from ..watching.rounds import check_watchable, watch_files
     from ..watching.sources import files_of_flow
 
     check_watchable(flows)
     own = [] if options.components is None else [options.components]
-    with SessionServer(server or ServerOptions(), flows[0]) as session:
+    with SessionServer(server, flows[0]) as session:
 
         def once() -> None:
-            fresh = replace(options)
-            if server is None:
-                _validate(flows, fresh, output, None)
+            if offline:
+                _validate(flows, replace(options), output, None)
                 return
-            with session.round() as used:
-                _validate(flows, fresh, output, used)
+            with session.round() as session_options:
+                _validate(flows, replace(options), output, session_options)
 
-        watch_files(once, lambda: [*own, *(file for flow in flows for file in files_of_flow(flow, server))])
+        watch_files(once, lambda: [*own, *(file for flow in flows for file in files_of_flow(flow, named_server))])
 
 
 def _validate(
@@ -131,18 +127,35 @@ def _validate(
     Raises:
         Problem: If a flow is invalid, or the server could not be asked.
     """
-    from ..validation.checks import check_flow, flow_files
+    from stepflow_client.flows.findings import RULES
+
+    from ..records.diagnostics import finding_records
+    from ..validation.checks import ask_server, check_components, check_flow, flow_files
 
     rules = {name: options.rules(name) for name in flow_files(flows)}
-    _check_rules([rule for each in rules.values() for rule in (*each.select, *each.ignore)])
+    for rule in (rule for each in rules.values() for rule in (*each.select, *each.ignore)):
+        # The server's rules are spelled differently, for example unreachableStep.
+        if rule not in RULES and rule == rule.lower():
+            raise usage(f"there is no rule {rule!r}", near(rule, sorted(RULES), "the rules are"))
     checked = [check_flow(name, each) for name, each in rules.items()]
     if fix:
         checked = [_fix(each) for each in checked]
-    failure = None if server is None else _ask(checked, server)
-    found = {each.name: _records(each) for each in checked}
+    failure = None
+    if server is not None and any(each.is_readable for each in checked):
+        try:
+            with connect(server, flow=checked[0].name) as target:
+                check_components(checked, target)
+                for each in checked:
+                    ask_server(each, target.client)
+        except Exception as error:
+            failure = problem_of(error)
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    order = {level: place for place, level in enumerate(_LEVELS)}
+    for each in checked:
+        records = each.kept([*finding_records(each.name, each.findings), *each.records])
+        found[each.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
     _print([record for records in found.values() for record in records], output, len(found))
-    unchecked = sum(each.unchecked for each in checked)
-    if unchecked:
+    if unchecked := sum(each.unchecked for each in checked):
         note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
     lowest = {each.name: each.rules.fail_on for each in checked}
     _judge(found, lowest, failure, tell=output.format in (None, "table") and not current_session().quiet)
@@ -150,15 +163,6 @@ def _validate(
 
 def _names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
-
-
-def _check_rules(names: Sequence[str]) -> None:
-    from stepflow_client.flows.findings import RULES
-
-    for name in names:
-        # The server's rules are spelled differently, for example unreachableStep.
-        if name not in RULES and name == name.lower():
-            raise usage(f"there is no rule {name!r}", near(name, sorted(RULES), "the rules are"))
 
 
 def _fix(checked: Checked) -> Checked:
@@ -187,30 +191,6 @@ def _fix(checked: Checked) -> Checked:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _ask(checked: Sequence[Checked], server: ServerOptions) -> Problem | None:
-    """Add the server's findings and those based on its components; return the error if it cannot be queried."""
-    from ..validation.checks import ask_server, check_components
-
-    if not any(each.is_readable for each in checked):
-        return None
-    try:
-        with connect(server, flow=checked[0].name) as target:
-            check_components(checked, target)
-            for each in checked:
-                ask_server(each, target.client)
-    except Exception as error:
-        return problem_of(error)
-    return None
-
-
-def _records(checked: Checked) -> list[Mapping[str, Any]]:
-    from ..records.diagnostics import finding_records
-
-    records = finding_records(checked.name, checked.findings)
-    kept = checked.kept([*records, *checked.records])
-    return sorted(kept, key=lambda each: _LEVELS.index(each["level"]) if each["level"] in _LEVELS else len(_LEVELS))
 
 
 def _print(records: list[Mapping[str, Any]], output: Output, flows: int) -> None:

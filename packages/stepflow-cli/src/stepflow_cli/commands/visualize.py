@@ -18,13 +18,9 @@ from ..params.parsing import Command
 from ..params.sections import OUTPUT
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
-_ENDINGS = {
-    "svg": "svg",
-    "png": "png",
-    "html": "html",
+_ENDINGS = {name: name for name in ("svg", "png", "html", "dot")} | {
     "htm": "html",
     "txt": "text",
-    "dot": "dot",
     "gv": "dot",
     "mmd": "mermaid",
 }
@@ -57,32 +53,29 @@ def command(
 
     text, dot and mermaid need nothing; the other formats need the extra stepflow-client[draw].
     """
+    from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
+
     Output(path=output).check()
-    form = format or _format_of(output)
-    content = _document(load_flow_file(flow), form, not no_servers, not no_details, all_steps)
-    write_document(content, output)
+    form = format
+    if form is None:
+        ending = PurePath(output or "").suffix.lower()
+        if ending and ending[1:] not in _ENDINGS:
+            names = ", ".join(f".{name}" for name in _ENDINGS)
+            raise usage(f"{output}: there is no format {ending}", f"use one of {names}, or name the format with -o")
+        form = _ENDINGS.get(ending[1:], "text" if output is None and sys.stdout.isatty() else "svg")
+    flow_content = load_flow_file(flow)
+    if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
+        document: str | bytes = write(flow_content, include_details=not no_details)
+    else:
+        drawing = draw(
+            flow_content,
+            include_servers=not no_servers,
+            include_details=not no_details,
+            include_all_steps=all_steps,
+        )
+        document = drawing.png() if form == "png" else drawing.html() if form == "html" else drawing.svg()
+    write_document(document.encode() if isinstance(document, str) else document, output)
     if format is None and form == "text" and output is None:
         note("-O flow.svg draws a picture")
     if show:
         open_in_browser(str(output))
-
-
-def _format_of(output: str | None) -> str:
-    if output in (None, "-"):
-        return "text" if output is None and sys.stdout.isatty() else "svg"
-    ending = PurePath(str(output)).suffix.lower()
-    if ending and ending[1:] not in _ENDINGS:
-        names = ", ".join(f".{name}" for name in _ENDINGS)
-        raise usage(f"{output}: there is no format {ending}", f"use one of {names}, or name the format with -o")
-    return _ENDINGS.get(ending[1:], "svg")
-
-
-def _document(flow: dict[str, object], form: str, servers: bool, details: bool, all_steps: bool) -> bytes:
-    from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
-
-    if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
-        return write(flow, include_details=details).encode()
-    drawing = draw(flow, include_servers=servers, include_details=details, include_all_steps=all_steps)
-    if form == "png":
-        return drawing.png()
-    return (drawing.html() if form == "html" else drawing.svg()).encode()

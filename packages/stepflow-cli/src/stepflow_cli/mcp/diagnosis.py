@@ -14,7 +14,7 @@ from stepflow_client.drawing.report_data import masked
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.tools import ToolResult
 
-from ..runs.accounts import MAX_EXPLAINED_ITEMS
+from ..runs.failures import MAX_EXPLAINED_ITEMS
 from ..server.logs import lines_of_run
 
 if TYPE_CHECKING:

@@ -75,12 +75,11 @@ class View(NamedTuple):
         """Return a view with these fields as its columns."""
         # Requested fields are never left out.
         known = {column.field: column._replace(optional=False) for column in self.columns}
-        columns = tuple(known.get(name) or self._column(name) for name in fields)
-        return View(columns, self.name, folds=self.folds, open_fields=self.open_fields)
-
-    def _column(self, name: str) -> Column:
-        is_open = any(name == each or name.startswith(f"{each}.") for each in self.open_fields)
-        return Column(name, title=name.upper(), show=json_cell if is_open else None)
+        columns = []
+        for name in fields:
+            is_open = any(name == each or name.startswith(f"{each}.") for each in self.open_fields)
+            columns.append(known.get(name) or Column(name, name.upper(), show=json_cell if is_open else None))
+        return View(tuple(columns), self.name, folds=self.folds, open_fields=self.open_fields)
 
 
 _MISSING = object()
@@ -98,12 +97,19 @@ def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: Vi
         Problem: If a field is in none of the records and not in the view.
     """
     for name in fields:
-        _check(name, records, view)
+        _check_field(name, records, view)
     for record in records:
-        chosen: dict[str, Any] = {}
+        selected: dict[str, Any] = {}
         for name in fields:
-            _put(chosen, name.split("."), value_of(record, name))
-        yield chosen
+            *parents, last = name.split(".")
+            target = selected
+            for part in parents:
+                inner = target.get(part)
+                if not isinstance(inner, dict):
+                    inner = target[part] = {}
+                target = inner
+            target[last] = value_of(record, name)
+        yield selected
 
 
 def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
@@ -116,16 +122,7 @@ def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     return value
 
 
-def _put(target: dict[str, Any], parts: Sequence[str], value: Any) -> None:
-    for part in parts[:-1]:
-        inner = target.get(part)
-        if not isinstance(inner, dict):
-            inner = target[part] = {}
-        target = inner
-    target[parts[-1]] = value
-
-
-def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
+def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if not name:
         raise usage("--fields names fields, such as a,b.c; one of them is empty")
     if name in view.known or any(value_of(record, name, _MISSING) is not _MISSING for record in records):
@@ -135,10 +132,10 @@ def _check(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
         return
     parent = name.rpartition(".")[0]
     if parent and any(value_of(record, parent, _MISSING) is None for record in records):
-        # The parent is null, so the fields inside of it are unknown.
+        # The parent is null, so the fields inside it are unknown.
         return
     if not records and name.partition(".")[0] in {each.partition(".")[0] for each in view.known}:
-        # The fields inside of it are known only once there is a record.
+        # The fields inside it are known only once there is a record.
         return
     known = {*view.known, *(path for record in records for path in _paths(record))}
     top = sorted({path for path in known if "." not in path})

@@ -37,25 +37,19 @@ def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
     server = "" if problem.server is None else f"{problem.server.url} ({problem.server.origin})"
     lines = [("stepflow:", "31", problem.message), ("server", "36", server), ("hint:", "36", problem.hint or "")]
     for title, style, words in lines:
-        if words:
-            print(_line_of_error(title, style, printable(words), color), file=sys.stderr, flush=True)
+        if not words:
+            continue
+        text = f"{title} {printable(words)}"
+        if is_terminal(sys.stderr) and "\n" not in text:
+            import shutil
+            import textwrap
 
-
-def _line_of_error(title: str, style: str, words: str, color: str) -> str:
-    text = f"{title} {words}"
-    if is_terminal(sys.stderr) and "\n" not in words:
-        import shutil
-        import textwrap
-
-        width = shutil.get_terminal_size().columns
-
-        # Indented, so that text from a server cannot begin a line that looks like the command's own output.
-        text = textwrap.fill(
-            text, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-    if has_color(sys.stderr, color):
-        text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
-    return text
+            width = max(shutil.get_terminal_size().columns, 20)
+            # Indented, so that text from a server cannot begin a line that looks like the command's own output.
+            text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        if has_color(sys.stderr, color):
+            text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
+        print(text, file=sys.stderr, flush=True)
 
 
 _QUIET = 1.0
@@ -88,7 +82,8 @@ class Spinner:
                 return
         print(printable(text), file=sys.stderr, flush=True)
 
-    def _show(self, color: bool, ended: threading.Event) -> None:
+    def show(self, color: bool, ended: threading.Event) -> None:
+        """Show the line after a second, unless the command has ended."""
         if ended.wait(_QUIET):
             return
         # Imported here because most commands end before they need it.
@@ -101,7 +96,8 @@ class Spinner:
             self._status = console.status(_text(self._text), spinner="dots")
             self._status.start()
 
-    def _hide(self) -> None:
+    def hide(self) -> None:
+        """Remove the line."""
         with self._lock:
             if self._status is not None:
                 with suppress(OSError):
@@ -129,17 +125,13 @@ def waiting(text: str) -> Iterator[Spinner]:
 
     ended = threading.Event()
     color = has_color(sys.stderr, current_session().color)
-    threading.Thread(target=spinner._show, args=(color, ended), daemon=True).start()
+    threading.Thread(target=spinner.show, args=(color, ended), daemon=True).start()
     try:
         with reported_by(spinner.say):
             yield spinner
     finally:
         ended.set()
-        spinner._hide()
-
-
-def _on_standard_error(text: str) -> None:
-    click.echo(text, err=True)
+        spinner.hide()
 
 
 @contextmanager
@@ -154,7 +146,11 @@ def reporting_outages() -> Iterator[None]:
 
     def report(warning: str) -> None:
         reporters = session.reporters
-        (reporters[-1] if reporters else _on_standard_error)(f"stepflow: {printable(warning)}")
+        text = f"stepflow: {printable(warning)}"
+        if reporters:
+            reporters[-1](text)
+        else:
+            click.echo(text, err=True)
 
     with listening(report):
         yield

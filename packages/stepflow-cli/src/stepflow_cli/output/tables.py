@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from .color import is_terminal
 from .columns import Column, View, value_of
 from .safety import printable
 
@@ -49,19 +51,14 @@ def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = 
 
 def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
     widths = [max(map(cell_width, cells)) for cells in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            _padded(cell, width, left=place in right)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _padded(text: str, width: int, *, left: bool) -> str:
-    space = " " * (width - cell_width(text))
-    return space + text if left else text + space
+    text = ""
+    for row in rows:
+        cells = []
+        for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            space = " " * (width - cell_width(cell))
+            cells.append(space + cell if place in right else cell + space)
+        text += "  ".join(cells).rstrip() + "\n"
+    return text
 
 
 def for_terminal(
@@ -117,6 +114,7 @@ def for_terminal(
     return _rendered(table, color, width)
 
 
+_RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TEXT_WIDTH = 12
 """The width that a text column needs; the rest can be truncated."""
 
@@ -137,19 +135,12 @@ def _fitting(records: Sequence[Mapping[str, Any]], view: View, width: int) -> li
                 fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
         if column.kind == "id" and _needed(fitting) > width:
-            fitting[place] = column, _shortened(texts)
+            short = short_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
+            fitting[place] = column, [(short.get(text, text), style) for text, style in texts]
     for column in reversed(view.columns):
         if column.optional and _needed(fitting) > width:
             fitting = [each for each in fitting if each[0] is not column]
     return fitting
-
-
-_RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-
-
-def _shortened(texts: _Cells) -> _Cells:
-    short = short_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
-    return [(short.get(text, text), style) for text, style in texts]
 
 
 def _one_line(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
@@ -203,6 +194,11 @@ def local_time(text: str, *, relative: bool = True) -> str:
     except ValueError:
         return text
     return f"{time:%Y-%m-%d %H:%M:%S} ({_distance(time)})" if relative else time.isoformat(timespec="seconds")
+
+
+def line_time(text: str) -> str:
+    """Return an RFC 3339 time for a line of text: date and time on a terminal, otherwise with the local offset."""
+    return local_time(text).partition(" (")[0] if is_terminal(sys.stdout) else local_time(text, relative=False)
 
 
 def _distance_of(text: str) -> str:

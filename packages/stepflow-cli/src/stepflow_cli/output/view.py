@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,14 +80,13 @@ class Output(NamedTuple):
             view: Its structure.
             default: The format if none was given.
         """
-        chosen = next(select([record], self.fields, view)) if self.fields else record
         match self.format or default:
-            case "json":
-                self.write(json_text(chosen, indent=2) + "\n")
             case "table":
-                self.write(self._table([record], view, vertical=True))
-            case other:
-                self.write("".join(self._lines(other, [record], [chosen], view)))
+                self.write(self.table([record], view, vertical=True))
+            case "json":
+                self.write(json_text(self._selected(record, view), indent=2) + "\n")
+            case form:
+                self.write(self._line(form, record, view))
 
     def records(self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False) -> None:
         """Print records: as an array, JSON lines, a table and so on.
@@ -100,24 +99,28 @@ class Output(NamedTuple):
         """
         form = self.format or self.value_format or default
         if form in ("jsonl", "name"):
-            pairs = _paired(records, self.fields, view)
-            self.write_all(
-                (line for record, chosen in pairs for line in self._lines(form, [record], [chosen], view)), flush
-            )
+            self.write_all((self._line(form, record, view) for record in records), flush)
             return
         everything = list(records)
-        chosen = list(select(everything, self.fields, view)) if self.fields else everything
-        match form:
-            case "json":
-                self.write(json_text(chosen, indent=2) + "\n")
-            case "table":
-                self.write(self._table(everything, view))
-            case _:
-                self.write(_yaml_text(chosen))
+        if form == "table":
+            self.write(self.table(everything, view))
+            return
+        selected = list(select(everything, self.fields, view)) if self.fields else everything
+        self.write(json_text(selected, indent=2) + "\n" if form == "json" else _yaml_text(selected))
 
-    def table(self, records: Sequence[Record], view: View) -> str:
-        """Return records as a table, with the selected fields."""
-        return self._table(records, view)
+    def table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
+        """Return records as a table, with the selected fields; vertical, the first record with a field per line."""
+        from . import tables
+
+        if self.fields:
+            list(select(records, self.fields, view))  # raises on unknown fields
+            view = view.only(self.fields)
+        on_terminal = self.path in (None, "-") and colors.is_terminal(sys.stdout)
+        color = current_session().color
+        if on_terminal or color == "always":
+            has_color = colors.has_color(sys.stdout, color)
+            return tables.for_terminal(records, view, vertical=vertical, color=has_color, wide=self.wide)
+        return tables.plain(records, view, vertical=vertical)
 
     def value(self, value: Any) -> None:
         """Print a single JSON value: as indented JSON, or in the given format; on one line with jsonl."""
@@ -146,35 +149,18 @@ class Output(NamedTuple):
             if flush:
                 sys.stdout.flush()
 
-    def _lines(self, form: str, whole: Sequence[Record], chosen: Sequence[Any], view: View) -> Iterator[str]:
-        """Yield records in a format without an enclosing structure; `whole` has all fields of the records."""
-        for record, part in zip(whole, chosen, strict=True):
-            match form:
-                case "jsonl":
-                    yield json_text(part) + "\n"
-                case "yaml":
-                    yield _yaml_text(part)
-                case _:
-                    names = _flat(part) if self.fields else [record.get(view.name)]
-                    yield "\t".join(printable(str(name)) for name in names) + "\n"
+    def _selected(self, record: Record, view: View) -> Record:
+        return next(select([record], self.fields, view)) if self.fields else record
 
-    def _table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
-        from . import tables
-
-        if self.fields:
-            list(select(records, self.fields, view))  # raises on unknown fields
-            view = view.only(self.fields)
-        on_terminal = self.path in (None, "-") and colors.is_terminal(sys.stdout)
-        color = current_session().color
-        if on_terminal or color == "always":
-            has_color = colors.has_color(sys.stdout, color)
-            return tables.for_terminal(records, view, vertical=vertical, color=has_color, wide=self.wide)
-        return tables.plain(records, view, vertical=vertical)
-
-
-def _paired(records: Iterable[Record], fields: Sequence[str], view: View) -> Iterator[tuple[Record, Any]]:
-    for record in records:
-        yield record, next(select([record], fields, view)) if fields else record
+    def _line(self, form: str, record: Record, view: View) -> str:
+        """Return a record in a format without an enclosing structure."""
+        selected = self._selected(record, view)
+        if form == "jsonl":
+            return json_text(selected) + "\n"
+        if form == "yaml":
+            return _yaml_text(selected)
+        names = _flat(selected) if self.fields else [record.get(view.name)]
+        return "\t".join(printable(str(name)) for name in names) + "\n"
 
 
 def _flat(value: Any) -> list[Any]:

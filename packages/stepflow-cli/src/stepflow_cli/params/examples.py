@@ -224,8 +224,8 @@ stepflow runs diff 01a2b3c4 01a2d5e6 -o json
 stepflow runs save @last hello.yaml --dry-run
 stepflow runs save @last hello.yaml --as greets
 # runs rerun
-stepflow runs rerun 01a2b3c4 --input name.json
-stepflow runs rerun 01a2b3c4 --input name.json --dry-run
+stepflow runs rerun @last --input-json '{"name": "W"}'
+stepflow runs rerun @last --from greeting --dry-run
 # runs cancel
 stepflow runs cancel 01a2b3c4
 stepflow runs cancel --yes 01a2b3c4 01a2d5e6

@@ -16,7 +16,8 @@ from ..completion.candidates import (
 from ..errors import ARGUMENTS, usage
 from ..inputs.flow import project_flows
 from ..inputs.values import Form, Given, Values
-from ..runs.job import Caching, JobOptions, Retry, Reuse
+from ..runs.run_options import CacheOptions, Retry, Reuse
+from ..settings.history import require_history
 from .batch import retry_options, stream_options
 from .conflicts import excludes, needs
 from .options import grouped, label_option
@@ -208,7 +209,7 @@ one_mapping = excludes("--variables --variables-json --variables-yaml")
 retry_needed = needs("--retry-on", "--retry")
 _REUSING = "--reuse --from --step"
 _no_embedded = excludes("--detach", "--local --config", "an embedded server stops when the command exits")
-job_conflicts = (
+run_conflicts = (
     one_input,
     one_mapping,
     needs("--idempotency-scope", "--idempotency-key"),
@@ -241,19 +242,27 @@ batch_conflicts = (
 )
 """The conflicts between the options of `batch`."""
 
+
+def _history_data(**given: Any) -> dict[str, Any]:
+    about = {name: value for name, value in given.items() if value}
+    if about:
+        require_history()
+    return about
+
+
 history_options = grouped(
     "about",
-    dict,
+    _history_data,
     label_option("Recorded with the run in the history; repeatable.", HISTORY),
     HISTORY.option("--note TEXT", "A text to find the run by."),
 )
-"""Adds --label and --note; the command gets `about`, a dict with `labels` and `note`."""
+"""Adds --label and --note; the command gets `about`, a dict with the given ones as `labels` and `note`."""
 _REUSE = (
     REUSE.option(
         "--reuse RUN",
-        "Execute only what has changed since this run; the other steps return their earlier output. RUN is an "
-        "id or its beginning, or @last, @2 and so on, counted among the runs of this flow. If no input is "
-        "given, the input, variables and overrides that are not given are those of RUN.",
+        "Execute only what has changed since this run; the other steps return their earlier output. @last, @2 and "
+        "so on count the runs of this flow. If no input is given, the input, variables and overrides that are not "
+        "given are those of RUN. To repeat a run or the failed items of a batch, use 'stepflow runs rerun'.",
         to="run",
         type=RUN_ID,
     ),
@@ -278,9 +287,7 @@ _UP_TO = FLOW.option(
     shell_complete=complete_steps,
 )
 _CONCURRENCY = "--max-concurrency N", "How many steps are executed at once. [default: the server decides]"
-job_options = grouped(
-    "given",
-    JobOptions,
+run_options = (
     flow_argument,
     value_options,
     no_check_option(INPUT),
@@ -304,14 +311,12 @@ job_options = grouped(
     grouped("reuse", Reuse, *_REUSE),
     history_options,
 )
-"""Adds the options of `run` and `submit`, except the cache's; the command gets `given`, a `JobOptions`."""
-batch_job_options = grouped(
-    "given",
-    JobOptions,
+"""The options of `run` and `submit`, except those of the cache, for `RunOptions`."""
+batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=complete_flow_files),
     click.argument("inputs", metavar="INPUTS", type=FILE),
     grouped("retry", Retry, *retry_options),
-    grouped("streaming", dict, *stream_options),
+    *stream_options,
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,
     _DRY_RUN,
@@ -319,7 +324,7 @@ batch_job_options = grouped(
     no_check_option(FLOW),
     history_options,
 )
-"""Adds the arguments and options of `batch`; the command gets `given`, a `JobOptions`."""
+"""The arguments and options of `batch`, for `RunOptions`."""
 
 rounds_option = OUTPUT.option(
     "--watch",
@@ -335,7 +340,7 @@ detach_option = WAITING.option(
 
 cache_options = grouped(
     "caching",
-    Caching,
+    CacheOptions,
     CACHE.option(
         "--cache",
         "Print the cached result of an earlier run with the same flow, input, variables, overrides and server. If "
@@ -345,4 +350,4 @@ cache_options = grouped(
     CACHE.option("--max-age TIME", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),
     CACHE.option("--refresh", "Run the flow in any case, and replace the result.", is_risky=True),
 )
-"""Adds --cache, --max-age and --refresh; the command gets `caching`, a `Caching`."""
+"""Adds --cache, --max-age and --refresh; the command gets `caching`, a `CacheOptions`."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
+_RUN_HELP = "RUN is the id of a run or its first digits; @last is the newest recorded run, @2 the one before."
 _MESSAGES = "Messages"
 """The heading of the options that every command takes."""
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -136,6 +137,10 @@ class Command(click.Command):
             super().format_help_text(ctx, formatter)
         finally:
             self.help = whole
+        if any(param.metavar and param.metavar.strip("[].") == "RUN" for param in self.params):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(_RUN_HELP)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings; on a short page the main ones."""

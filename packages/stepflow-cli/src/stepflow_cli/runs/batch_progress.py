@@ -76,9 +76,6 @@ class BatchProgress(BatchCount):
         running = self.begun - self.done
         spinner.update(str(self.progress()) + (f", {running:,} running" if running > 0 else ""))
 
-    def _text(self) -> str:
-        return f"{self.done} inputs done, {self.failed} failed, {self.done / self.seconds:.0f}/s"
-
     def summarise(self, *, is_brief: bool = False) -> None:
         """Print the batch's outcome, with the most frequent failures first.
 
@@ -88,15 +85,16 @@ class BatchProgress(BatchCount):
         Raises:
             Problem: If not all inputs succeeded.
         """
-        indent = ""
+        indent = "" if is_brief else "  "
         if not is_brief:
-            indent = "  "
-            note(f"{self._text()}, {duration_text(self.seconds)}")
-            found = [(percent, self._latencies.percentile(percent / 100)) for percent in (50, 95, 99)]
-            if found[0][1] is not None:
-                told = ", ".join(f"p{percent} {duration_text(seconds)}" for percent, seconds in found)
+            rate = f"{self.done / self.seconds:.0f}/s"
+            note(f"{self.done} inputs done, {self.failed} failed, {rate}, {duration_text(self.seconds)}")
+            if self._latencies:
+                percentiles = (
+                    f"p{percent} {duration_text(self._latencies.percentile(percent / 100))}" for percent in (50, 95, 99)
+                )
                 # The latency of a single input is unknown, so the latency of its run is used.
-                note(f"  latency of runs: {told}")
+                note(f"  latency of runs: {', '.join(percentiles)}")
         for line in self._failures.lines():
             note(f"{indent}{line}")
         if self.failed:

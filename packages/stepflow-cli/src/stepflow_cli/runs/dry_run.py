@@ -9,12 +9,13 @@ from stepflow_client._data.flow_declarations import declared_schema, definitions
 
 from ..context import current_session
 from ..output.messages import note, waiting
-from ..output.view import Column, Output, View
+from ..output.view import Column, View
 from ..records.diagnostics import InvalidFlow, called, counted, diagnostic_records, print_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
-from .execute import Job, completed
+from .job import Job
 from .reuse import plan_of, print_plan
+from .single_run import complete
 
 _MASK = "***"
 
@@ -24,41 +25,39 @@ _REQUEST = View(
 )
 
 
-def dry_run(target: Target, job: Job, output: Output, flow: str, cache: JobCache | None = None) -> None:
+def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """Validate a job's flow and print what would be sent, without values that the flow's schema marks as secret.
 
     Args:
         target: The server that validates.
         job: What would be run.
-        output: Where to print it.
-        flow: The flow's name on the command line.
         cache: The cache to look up the result in; the output says whether it has one.
 
     Raises:
         Problem: If the server would reject the flow, or the run would probably fail.
     """
+    name, output = job.options.flow, job.options.output
     with waiting("validating"):
-        job = completed(target, job)
-        diagnostics = diagnostic_records(flow, target.client.validate(job.flow).diagnostics)
-        plan = plan_of(target, job) if job.reuse.is_asked else None
+        complete(target, job)
+        diagnostics = diagnostic_records(name, target.client.validate(job.flow).diagnostics)
+        plan = plan_of(target, job) if any(job.reuse) else None
     if any(record["level"] in ("fatal", "error") for record in diagnostics):
-        raise InvalidFlow(f"{called(flow)} is invalid: {counted(diagnostics)}", diagnostics)
+        raise InvalidFlow(f"{called(name)} is invalid: {counted(diagnostics)}", diagnostics)
     session = current_session()
     if diagnostics and not (session.json_errors or session.quiet):
         print_diagnostics(diagnostics)
     if plan is not None:
         print_plan(plan, output)
-        note("nothing was stored or run (--dry-run)")
-        return
-    request = _request(target, job, flow)
-    if cache is not None:
-        found = cache.find(job)
-        request["cache"] = {"hit": found is not None, "run_id": None if found is None else found.run_id}
-    output.record(request, _REQUEST, default="yaml")
+    else:
+        request = _request(target, job)
+        if cache is not None:
+            cached = cache.find(job)
+            request["cache"] = {"hit": cached is not None, "run_id": None if cached is None else cached.run_id}
+        output.record(request, _REQUEST, default="yaml")
     note("nothing was stored or run (--dry-run)")
 
 
-def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
+def _request(target: Target, job: Job) -> dict[str, Any]:
     from stepflow_client._data.secrets import secrets_of
     from stepflow_client.drawing.report_data import environment_of
 
@@ -68,13 +67,13 @@ def _request(target: Target, job: Job, flow: str) -> dict[str, Any]:
     hide = secrets_of({**environment, **(job.variables or {})}, declared).hide_in
     return {
         "server": "embedded" if target.runtime is not None else target.client.url,
-        "flow": job.flow_id or flow,
-        "input": None if job.inputs is not None else hide(masked),
+        "flow": job.flow_id or job.options.flow,
+        "input": hide(masked) if job.batch is None else None,
         "inputs": None if job.batch is None else len(job.batch),
         "variables": hide(job.variables),
-        "variables_from_env": job.variables_from_env,
+        "variables_from_env": job.options.values.variables_from_env,
         "overrides": hide(job.overrides),
-        "max_concurrency": job.max_concurrency,
+        "max_concurrency": job.options.max_concurrency,
     }
 
 

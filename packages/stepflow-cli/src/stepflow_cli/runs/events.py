@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stepflow_client import StepflowClientError
 from stepflow_client._command import progress_of
-from stepflow_client._rules.run_progress import RunProgress
+from stepflow_client._rules.run_progress import RunProgress, StepProgress
 from stepflow_client.progress import Progress
 
 from ..records.runs import duration_text, seconds_so_far
@@ -30,43 +30,39 @@ def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, 
         error: The error of a failed step.
     """
     run = root.of(event)
-    where = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
+    below = "" if run is root else f"sub-run {run.run_id}, "
+    item = below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
+    whole_run = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
     took = "" if seconds is None else f" in {duration_text(seconds)}"
     match event.type:
         case "run_created" | "sub_run_created":
             items = "" if run.total == 1 else f", {run.total} items"
-            return f"{where}: running{items}"
+            return f"{whole_run}: running{items}"
         case "run_completed":
-            return f"{where}: {run.status}{took}"
+            return f"{whole_run}: {run.status}{took}"
         case "steps_needed":
-            return f"{_item(run, root, event)}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
-        case "step_ready":
-            return f"{_step(run, root, event)}: ready"
-        case "step_started":
-            attempt = getattr(event, "attempt", 1)
-            return f"{_step(run, root, event)}: running{f', attempt {attempt}' if attempt > 1 else ''}"
-        case "step_completed":
+            return f"{item}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
+        case "step_ready" | "step_started" | "step_completed":
             step = run.step_of(event)
-            cause = step.not_run.get(getattr(event, "item_index", 0))
-            if cause is not None:
-                return f"{_step(run, root, event)}: not run ({cause} failed)"
-            if step.kept and getattr(event, "status", "completed") == "completed":
-                return f"{_step(run, root, event)}: kept"
-            why = "" if error is None else f": {error}"
-            return f"{_step(run, root, event)}: {getattr(event, 'status', 'completed')}{took}{why}"
-    return f"{where}: {getattr(event, 'name', event.type).replace('_', ' ')}"
+            return f"{item}step {step.step_id}: {_step_state(event, step, took, error)}"
+    return f"{whole_run}: {getattr(event, 'name', event.type).replace('_', ' ')}"
 
 
-def _item(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
-    below = "" if run is root else f"sub-run {run.run_id}, "
-    return below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
+def _step_state(event: RunEvent, step: StepProgress, took: str, error: str | None) -> str:
+    if event.type == "step_ready":
+        return "ready"
+    if event.type == "step_started":
+        attempt = getattr(event, "attempt", 1)
+        return f"running, attempt {attempt}" if attempt > 1 else "running"
+    cause, status = step.not_run.get(getattr(event, "item_index", 0)), getattr(event, "status", "completed")
+    if cause is not None:
+        return f"not run ({cause} failed)"
+    if step.kept and status == "completed":
+        return "kept"
+    return f"{status}{took}" + ("" if error is None else f": {error}")
 
 
-def _step(run: RunProgress, root: RunProgress, event: RunEvent) -> str:
-    return f"{_item(run, root, event)}step {run.step_of(event).step_id}"
-
-
-_AT_ONCE = 10
+_MAX_FOLLOWED = 10
 """Maximum number of runs that are followed at once: each takes a connection."""
 _MAX_ITEMS = 10_000
 """Larger batches are not followed: each item takes some memory."""
@@ -90,7 +86,7 @@ class RunningRuns:
 
     def __exit__(self, *_: object) -> None:
         """Stop following."""
-        self._keep(set())
+        self._keep_only(set())
 
     def updated(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the records of runs, with `progress` and the items that have ended so far; follow those that are new.
@@ -98,41 +94,41 @@ class RunningRuns:
         Args:
             records: The newest runs. Runs that are not among them are no longer followed.
         """
-        running = {record["run_id"]: record["items"]["total"] for record in records if _is_followed(record)}
-        self._keep(set(running))
-        # Batches first: they are the long ones.
-        for run_id in sorted(running, key=lambda each: running[each] == 1):
-            # The list itself shows whether the server is there; the counts so far stay until the run has ended.
+        totals = {
+            record["run_id"]: record["items"]["total"]
+            for record in records
+            if record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_ITEMS
+        }
+        self._keep_only(set(totals))
+        # Batches first: they take longest.
+        for run_id in sorted(totals, key=lambda each: totals[each] == 1):
+            # The list itself shows whether the server is reachable; the counts so far stay until the run has ended.
             with suppress(StepflowClientError):
-                self._read(run_id)
+                self._read_events(run_id)
         return [self._with_progress(record) for record in records]
 
-    def _keep(self, run_ids: set[str]) -> None:
+    def _keep_only(self, run_ids: set[str]) -> None:
         for run_id in self._followed.keys() - run_ids:
             self._followed.pop(run_id).close()
             del self._progress[run_id]
 
-    def _read(self, run_id: str) -> None:
+    def _read_events(self, run_id: str) -> None:
         if run_id not in self._followed:
-            if len(self._followed) >= _AT_ONCE:
+            if len(self._followed) >= _MAX_FOLLOWED:
                 return
             self._progress[run_id] = progress_of(self._client.snapshot(run_id, include="flow"))
             self._followed[run_id] = self._client._services.watcher.follow(self._progress[run_id], every=_SILENCE)
             next(self._followed[run_id])
         end = time.monotonic() + _READ_SECONDS
-        for seen in self._followed[run_id]:
-            if seen.event is None or time.monotonic() > end:
+        for update in self._followed[run_id]:
+            if update.event is None or time.monotonic() > end:
                 return
 
     def _with_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         items, seconds = record["items"], seconds_so_far(record) or 0.0
         progress = self._progress.get(record["run_id"])
-        if progress is None:
-            failed = items["failed"] + items["cancelled"]
-            now = Progress(total=items["total"], completed=items["completed"], failed=failed, duration=seconds)
-            return {**record, "progress": duration_text(seconds) if now.total == 1 else str(now)}
-        return {**record, "items": items | progress.counts(), "progress": str(progress.progress(seconds))}
-
-
-def _is_followed(record: Mapping[str, Any]) -> bool:
-    return bool(record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_ITEMS)
+        if progress is not None:
+            return {**record, "items": items | progress.counts(), "progress": str(progress.progress(seconds))}
+        failed = items["failed"] + items["cancelled"]
+        counts = Progress(total=items["total"], completed=items["completed"], failed=failed, duration=seconds)
+        return {**record, "progress": duration_text(seconds) if counts.total == 1 else str(counts)}

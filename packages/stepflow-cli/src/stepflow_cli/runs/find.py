@@ -1,10 +1,11 @@
-"""Finding runs and their servers: by an id, its beginning, or `@last`."""
+"""Finding runs and their servers: by an id, its prefix, or `@last`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
 
 _CANDIDATES = 5
-"""Number of runs listed if a beginning is ambiguous."""
+"""Number of runs listed if a prefix is ambiguous."""
 _TIMEOUT = 2.0
 """Seconds for the response of an embedded server, which may have stopped."""
-_OTHER = "name a run of this flow: 'stepflow history list' shows the runs with their flows"
+_OTHER_RUN = "name a run of this flow: 'stepflow history list' shows the runs with their flows"
 _DASHES = (8, 13, 18, 23)
 """Positions of the dashes in a run id."""
 _CLOCK = timedelta(seconds=2)
 """Maximum difference between the time in the id of a run and its creation time."""
 
 
-def is_whole(text: str) -> bool:
+def is_complete_id(text: str) -> bool:
     """Return whether a text is a complete run id."""
     try:
         UUID(text)
@@ -49,7 +50,7 @@ class EndedRunError(Problem):
     """A run was on an embedded server that has stopped: only the history knows it."""
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
-        message = f"{text} is {_described(entry)} on an embedded server, which has stopped"
+        message = f"{text} is {_describe(entry)} on an embedded server, which has stopped"
         hint = "'stepflow history show' shows what is recorded; a run on 'stepflow serve' can be used again"
         super().__init__(message, kind="server_stopped", exit_code=ExitCode.NO_SERVER, run_id=entry.run_id, hint=hint)
         self.entry = entry
@@ -102,21 +103,31 @@ def connect_to_runs(
 
     Args:
         server: The server options of the command line.
-        texts: The ids, their beginnings, `@last`, `@2` and so on.
+        texts: The ids, their prefixes, `@last`, `@2` and so on.
         says: Whether to print which runs `@last`, `@2` and so on are, for commands that change or repeat runs.
 
     Raises:
         Problem: If a run cannot be found, if runs are on different servers, or as for `connect` and `resolve_run_id`.
     """
-    entries = {} if server.is_named else {each: _recorded(each) for each in texts if each.startswith("@")}
-    with connect(_server_of(entries, server)) as target:
-        if server.is_named:
-            entries = {each: _recorded(each, target.client.url) for each in texts if each.startswith("@")}
+    is_named = server.is_named
+    entries = {} if is_named else {each: recorded_run(each) for each in texts if each.startswith("@")}
+    servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
+    if len(servers) > 1:
+        (one, first), (other, second), *_ = servers.items()
+        raise usage(f"{first} is a run on {one}, {second} one on {other}", "give runs of one server")
+    for url, text in servers.items():
+        kept = kept_server(server)
+        current = kept.client.url if kept is not None else choose_server(server).url.value
+        if url not in urls_of_server(str(current)):
+            server = server._replace(of_run=Setting("url", url, text))
+    with connect(server) as target:
+        if is_named:
+            entries = {each: recorded_run(each, target.client.url) for each in texts if each.startswith("@")}
         for text, entry in entries.items():
             if entry.is_embedded and _has_stopped(target, entry):
                 raise EndedRunError(text, entry)
             if says:
-                note(f"{text} is {_described(entry)} on {target.choice.explained}")
+                note(f"{text} is {_describe(entry)} on {target.choice.explained}")
         ids = [entries[each].run_id if each in entries else resolve_run_id(target.client, each) for each in texts]
         yield target, list(dict.fromkeys(ids))
 
@@ -150,26 +161,10 @@ def check_flow_of(target: Target, run_id: str, flow: Mapping[str, Any], written:
         return
     names = flow.get("name"), written.get("name")
     if all(names) and names[0] != names[1]:
-        raise usage(f"{name} is flow {names[1]}, and run {run_id} is of flow {names[0]}", _OTHER)
+        raise usage(f"{name} is flow {names[1]}, and run {run_id} is of flow {names[0]}", _OTHER_RUN)
     ids = [{step.get("id") for step in each.get("steps") or ()} for each in (flow, written)]
     if not all(names) and all(ids) and ids[0].isdisjoint(ids[1]):
-        raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER)
-
-
-def _server_of(entries: Mapping[str, HistoryEntry], server: ServerOptions) -> ServerOptions:
-    """Return the options of the server that has recorded runs."""
-    urls = {entry.server: text for text, entry in entries.items() if entry.server is not None}
-    if not urls:
-        return server
-    if len(urls) > 1:
-        (one, first), (other, second), *_ = urls.items()
-        raise usage(f"{first} is a run on {one}, {second} one on {other}", "give runs of one server")
-    (url, text) = urls.popitem()
-    kept = kept_server(server)
-    current = kept.client.url if kept is not None else choose_server(server).url.value
-    if url in urls_of_server(str(current)):
-        return server
-    return server._replace(of_run=Setting("url", url, text))
+        raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER_RUN)
 
 
 def _has_stopped(target: Target, entry: HistoryEntry) -> bool:
@@ -190,104 +185,88 @@ def _has_stopped(target: Target, entry: HistoryEntry) -> bool:
     return False
 
 
-def _described(entry: HistoryEntry) -> str:
+def _describe(entry: HistoryEntry) -> str:
     name = entry.flow.get("name") if entry.flow else None
     flow = name or (entry.flow_file and PurePath(entry.flow_file).name) or (entry.flow_id or "")[:12]
     return f"run {entry.run_id}{f' of flow {flow}' if flow else ''}"
 
 
 def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
-    """Return the id with this beginning; a complete id is returned without a request.
-
-    Args:
-        client: The client to list runs with.
-        text: The id, or its beginning.
+    """Return the id with this prefix; a complete id is returned without a request.
 
     Raises:
         Problem: If no run's id begins with the text (exit code 1), or several do (exit code 2; the hint lists them).
     """
-    if is_whole(text):
+    if is_complete_id(text):
         return text
-    found: list[str] = []
-    for run_id in _beginning_with(client, text):
-        found.append(run_id)
-        if len(found) > _CANDIDATES:
-            break
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        message = f"no run's id begins with {text}"
-        raise Problem(message, kind="not_found", hint="'stepflow runs list' shows them")
-    more = " ..." if len(found) > _CANDIDATES else ""
-    raise usage(f"several run ids begin with {text}", f"it may be {', '.join(found[:_CANDIDATES])}{more}")
+    ids: list[str] = []
+    span = created_between(text)
+    if span is not None:
+        runs = client.iter_runs(since=span[0], until=span[1])
+        ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
+    if not ids:
+        hint = "'stepflow runs list' shows them"
+        raise Problem(f"no run's id begins with {text}", kind="not_found", hint=hint)
+    if len(ids) > 1:
+        more = " ..." if len(ids) > _CANDIDATES else ""
+        raise usage(f"several run ids begin with {text}", f"it may be {', '.join(ids[:_CANDIDATES])}{more}")
+    return ids[0]
 
 
-def recorded_id(text: str) -> str:
-    """Return the id that `@last`, `@2` and so on stand for, among the runs of all servers.
+def recorded_run(text: str, url: str | None = None) -> HistoryEntry:
+    """Return the run that `@last`, `@2` and so on stand for, counting only runs of one server if a URL is given.
 
     Raises:
         Problem: If the history has too few runs, or if the position is that of a batch of several runs.
     """
-    return _recorded(text).run_id
-
-
-def _recorded(text: str, url: str | None = None) -> HistoryEntry:
-    """Return the recorded run at a position, counting only runs of one server if a URL is given."""
     servers = None if url is None else urls_of_server(url)
     entries = open_history().search(server=servers, limit=1, offset=place_of(text))
-    if entries and entries[0].has_more_runs:
+    if not entries:
+        hint = "'stepflow history list' shows all of it"
+        if history_setting().value == "off":
+            hint = "recording is off: stepflow config set history on"
+        where = "" if url is None else f" of {url}"
+        raise Problem(f"the history has no run {text}{where}", kind="not_found", hint=hint)
+    (entry,) = entries
+    if entry.has_more_runs:
         hint = "its output names the run of each input; 'stepflow runs list' shows them"
-        raise usage(f"{text} is a batch of several runs, of which {entries[0].run_id} is the first", hint)
-    if entries and not entries[0].is_confirmed:
+        raise usage(f"{text} is a batch of several runs, of which {entry.run_id} is the first", hint)
+    if not entry.is_confirmed:
         hint = "'stepflow runs list' shows the runs of the server, 'stepflow history list' older ones"
         raise Problem(f"it is not known whether run {text} was created", kind="not_found", hint=hint)
-    if entries:
-        return entries[0]
-    is_off = history_setting().value == "off"
-    hint = "recording is off: stepflow config set history on" if is_off else "'stepflow history list' shows all of it"
-    raise Problem(f"the history has no run {text}" + ("" if url is None else f" of {url}"), kind="not_found", hint=hint)
+    return entry
 
 
 def is_id_prefix(text: str) -> bool:
-    """Return whether a text in lower case is the beginning of a run id, of at least four digits."""
+    """Return whether a text in lower case is the prefix of a run id, of at least four digits."""
     return 4 <= len(text) < 36 and all(
         each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
     )
 
 
-def is_shown(run: RunDetails, word: str) -> bool:
-    """Return whether a word of a query is in what lists show of a run: the name of its flow, and its id."""
-    wanted = word.casefold()
-    is_found = wanted in (run.flow_name or "").casefold() or wanted in (run.flow_id, run.run_id)
-    return is_found or (is_id_prefix(wanted) and run.run_id.startswith(wanted))
+def matches_word(run: RunDetails, word: str) -> bool:
+    """Return whether a word of a query is in what lists show of a run: the name of its flow, or its id."""
+    text = word.casefold()
+    if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):
+        return True
+    return is_id_prefix(text) and run.run_id.startswith(text)
 
 
-def created_between(text: str) -> tuple[datetime, datetime | None] | None:
-    """Return between which times the runs were created whose ids begin with a text; None if no id can.
+def created_between(prefix: str) -> tuple[datetime, datetime | None] | None:
+    """Return between which times the runs were created whose ids have a prefix; None if there can be none.
 
-    Args:
-        text: The beginning of an id, which is that of a time.
+    An id begins with a time.
 
     Returns:
         The first time, and the last one; None for no limit.
     """
-    digits = text.replace("-", "")[:12]
-    since, until = _time(int(digits.ljust(12, "0"), 16)), _time(int(digits.ljust(12, "f"), 16))
-    if since is None:
+    digits = prefix.replace("-", "")[:12]
+    first, last = (int(digits.ljust(12, filler), 16) / 1000 for filler in "0f")
+    try:
+        since = datetime.fromtimestamp(first, UTC)
+    except (OverflowError, ValueError, OSError):
         return None
-    return since - _CLOCK if since.year > 1970 else since, None if until is None else until + _CLOCK
-
-
-def _beginning_with(client: SyncStepflowClient, text: str) -> Iterator[str]:
-    span = created_between(text)
-    if span is None:
-        return
-    for run in client.iter_runs(since=span[0], until=span[1]):
-        if run.run_id.startswith(text):
-            yield run.run_id
-
-
-def _time(milliseconds: int) -> datetime | None:
+    until = None
     with suppress(OverflowError, ValueError, OSError):
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return None
+        until = datetime.fromtimestamp(last, UTC) + _CLOCK
+    return since - _CLOCK if since.year > 1970 else since, until

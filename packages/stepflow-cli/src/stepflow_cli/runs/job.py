@@ -1,145 +1,168 @@
-"""What a command runs, and whether its result may come from the cache."""
+"""What a command runs: a flow with its arguments, as the options describe it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from ..inputs.values import Values
-from ..output.view import Output
-from ..settings.server_choice import ServerOptions
-from .wait import Wait
+from stepflow_client._command import environment_variables, flow_variables, merge_overrides
+from stepflow_client.flows.flow_argument import is_flow_id
+from stepflow_client.flows.interpreter import flow_with
+from stepflow_client.flows.needs import check_inputs, check_variables
+from stepflow_client.flows.partial_flow import flow_of_step, flow_until
 
+from ..errors import usage
+from ..inputs.batch import all_inputs
+from ..inputs.flow import load_flow_file
+from ..inputs.values import note_unread_fields
+from ..validation.before_run import check_before_run, read_flow_text
+from .run_options import Reuse, RunOptions
 
-class Retry(NamedTuple):
-    """How often failed inputs of a batch run again."""
-
-    retries: int | None = None
-    """Maximum number of times; None: not at all."""
-    codes: tuple[str, ...] = ()
-    """The codes of the errors after which they do; none for those that are retryable."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of `map`."""
-        if self.retries is None:
-            return {}
-        return {"max_attempts": self.retries + 1, "retry_on": self.codes or None}
+if TYPE_CHECKING:
+    from stepflow_client.flows.source import FlowText
 
 
-class Reuse(NamedTuple):
-    """What a run takes from an earlier run of the flow."""
-
-    run: str | None = None
-    """The earlier run: its id or the beginning of it, or `@last`, `@2` and so on, of the runs of this flow."""
-    from_step: str | None = None
-    """A step to execute in any case, with those that depend on it."""
-    only_step: str | None = None
-    """The step to execute alone."""
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether anything is to be reused."""
-        return any(self)
-
-
-class Job(NamedTuple):
+@dataclass
+class Job:
     """A flow with its arguments."""
 
+    options: RunOptions
     flow: dict[str, Any]
-    """The flow; for a stored one, it is set once the server is known."""
+    """The flow; {} for a stored flow until it is requested from the server."""
     flow_id: str | None = None
-    """The id of a stored flow."""
-    unread: Values | None = None
-    """The values that are read once a stored flow is known."""
+    """The id of a stored flow that runs unchanged."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Further data for the history: the flow's file, labels and a note."""
     input: Any = None
-    inputs: str | None = None
-    """The file of a batch's inputs; then there is no single input."""
-    input_format: str | None = None
-    batch: list[Any] | None = None
-    """The inputs of a batch that is sent as one run, or only printed."""
-    overrides: list[Any] | None = None
-    variables: dict[str, Any] | None = None
-    variables_from_env: bool = False
-    max_concurrency: int | None = None
-    """The maximum concurrency of the run."""
-    check: bool = True
-    """Whether to check the inputs against the flow's schema."""
-    idempotency_key: str | None = None
-    """The idempotency key: if the flow already has a run with this key, that run is returned."""
-    idempotency_scope: str | None = None
-    """What the key identifies, whatever the version of the flow."""
-    wait_for_components: bool = False
-    """Whether to wait for the components of the flow before the run is created."""
-    retry: Retry = Retry()
-    """How often failed inputs of a batch run again."""
-    up_to: str | None = None
-    """The step whose output is the result; later steps are not run. None for the whole flow."""
-    reuse: Reuse = Reuse()
-    """What is taken from an earlier run."""
     has_input: bool = True
     """Whether there is an input; otherwise it is that of the earlier run."""
-    about: Mapping[str, Any] = {}
-    """Further data for the history: the flow's file, labels and a note."""
+    batch: list[Any] | None = None
+    """The inputs of a batch that is sent as one run, or only checked. Other batches read theirs as they run."""
+    overrides: list[Any] | None = None
+    variables: dict[str, Any] | None = None
+    reuse: Reuse = field(default_factory=Reuse)
 
     @property
-    def with_overrides(self) -> Mapping[str, Any]:
-        """The flow with its overrides."""
-        from stepflow_client.flows.interpreter import flow_with
+    def lacks_flow(self) -> bool:
+        """Whether the stored flow has not been requested yet."""
+        return self.flow_id is not None and not self.flow
 
+    @property
+    def flow_with_overrides(self) -> Mapping[str, Any]:
+        """The flow with its overrides."""
         return flow_with(self.flow, self.overrides)
+
+    @property
+    def all_variables(self) -> dict[str, Any]:
+        """The given variables, and those that the run takes from the environment."""
+        given = self.variables or {}
+        if not self.options.values.variables_from_env:
+            return given
+        return environment_variables(given, flow_variables(self.flow), os.environ)
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of the client's methods that start runs, except for the input."""
-        names = ("overrides", "variables", "variables_from_env", "max_concurrency")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "overrides": self.overrides,
+            "variables": self.variables,
+            "variables_from_env": self.options.values.variables_from_env,
+            "max_concurrency": self.options.max_concurrency,
+        }
+
+    def note_unread_input(self) -> None:
+        """Print a note about the fields of a single input that the flow neither declares nor reads."""
+        if self.options.inputs is None and self.has_input:
+            note_unread_fields(self.flow_with_overrides, self.input)
 
 
-class JobOptions(NamedTuple):
-    """The options of commands that run a flow. A batch has `inputs`; the fields after it are those of a single run."""
+def read_job(options: RunOptions) -> Job:
+    """Read the flow and the values before anything is sent or started.
 
-    flow: str
-    """The flow's file, or the id of a stored flow."""
-    dry_run: bool
-    up_to: str | None
-    values: Values
-    check: bool
-    max_concurrency: int | None
-    about: dict[str, Any]
-    """The labels and the note for the history."""
-    inputs: str | None = None
-    """The file of a batch's inputs."""
-    retry: Retry = Retry()
-    streaming: Mapping[str, Any] = {}
-    """Which inputs a batch reads and how it writes their records."""
-    idempotency_key: str | None = None
-    idempotency_scope: str | None = None
-    wait_for_components: bool = False
-    reuse: Reuse = Reuse()
+    The values for a stored flow are read by `read_values` once the flow is known.
 
-
-class Caching(NamedTuple):
-    """The cache options of the command line."""
-
-    is_on: bool = False
-    max_age: float | None = None
-    """The maximum age of a result in seconds; None for the default."""
-    refresh: bool = False
+    Raises:
+        Problem, FlowFileError: If the flow or a value is wrong.
+    """
+    name = options.flow
+    options.values.check(flow=name, inputs=options.inputs, option="INPUTS")
+    if is_flow_id(name):
+        if options.idempotency_key is not None:
+            raise usage("--idempotency-key needs the flow's file, not its id: the flow carries the key")
+        return Job(options, {}, flow_id=name, about=dict(options.about), reuse=options.reuse)
+    about = options.about if name == "-" else {**options.about, "flow_file": name}
+    text = read_flow_text(name) if options.check else None
+    flow = load_flow_file(name) if text is None else dict(text.unplaced.root.value)
+    job = Job(options, flow, about=dict(about), reuse=options.reuse)
+    read_values(job, text)
+    return job
 
 
-class Launch(NamedTuple):
-    """What to run, and how."""
+def read_values(job: Job, text: FlowText | None = None) -> None:
+    """Read the input, overrides and variables of a job whose flow is known, and check them.
 
-    given: JobOptions
-    server: ServerOptions
-    detach: bool
-    """Whether to return as soon as the run is created."""
-    wait: Wait
-    output: Output
-    """Where to print the result, or the id."""
-    caching: Caching = Caching()
-    watch: bool = False
-    """Whether to run again when a file changes."""
-    pages: bool = False
-    """Whether to serve the page of the run until Ctrl-C."""
+    Args:
+        job: The job, which is completed.
+        text: The text of the flow, if it is to be checked.
+    """
+    options, values, reuse = job.options, job.options.values, job.reuse
+    job.overrides = values.read_overrides(job.flow)
+    job.variables = values.read_variables(job.flow)
+    whole_flow, all_overrides, variables = job.flow, job.overrides, job.all_variables
+    if options.up_to is not None:
+        job.flow, merged = flow_until(job.flow, options.up_to, job.overrides)
+        job.flow_id, job.overrides = None, None if merged is None else [merged]
+    if text is not None:
+        part: Mapping[str, Any] = job.flow
+        if reuse.only_step is not None:
+            part = flow_until(job.flow, reuse.only_step, job.overrides)[0]
+        is_part = options.up_to is not None or reuse.only_step is not None
+        changed = {step for each in all_overrides or () for step in each}
+        check_before_run(text, options.flow, part, changed=changed, is_part=is_part)
+    advice = "use --no-check to run it anyway"
+    check_variables(
+        whole_flow,
+        variables,
+        all_overrides,
+        check_values=options.check,
+        # A file of variables may be that of several flows.
+        is_strict=options.check and bool(values.single_variables) and not values.variables,
+        advice=advice,
+    )
+    if options.inputs is not None:
+        if not (options.detach or options.dry_run):
+            return
+        job.batch = all_inputs(options.inputs, options.input_format, job.flow)
+    elif any(reuse):
+        given = values.given_input(job.flow)
+        job.has_input, job.input = given is not None, given and given[0]
+    else:
+        job.input = values.read_input(job.flow)
+    if reuse.only_step is not None and job.has_input:
+        _run_step_alone(job, reuse.only_step)
+    if options.check and job.has_input:
+        inputs = [job.input] if job.batch is None else job.batch
+        file = options.inputs or next((each.text for each in values.input if each.form == "file"), None)
+        if isinstance(job.input, list):
+            advice = f"'stepflow batch FLOW INPUTS' runs a flow on each input of a list; {advice}"
+        check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)
+
+
+def _run_step_alone(job: Job, step: str) -> None:
+    """Replace the flow of a job by one of a single step, whose input is that of the job.
+
+    Raises:
+        Problem: If an option gives the step another input.
+    """
+    if job.reuse.run is not None:
+        raise usage("--step takes its input from the run of --reuse, or from an option: give one of them")
+    overrides = merge_overrides(job.overrides) or {}
+    if "input" in (overrides.get(step) or {}).get("value", {}):
+        raise usage(f"the input of step {step} is given as a whole: an override of it would have no effect")
+    job.flow = flow_of_step(flow_with(job.flow, job.overrides), step)
+    job.flow_id = job.overrides = job.variables = None
+    job.reuse = Reuse()
+    # The run of one step is no run of the flow's file.
+    job.about.pop("flow_file", None)

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,13 @@ def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
     logs = session.verbosity > 0 or session.log_level is not None
     draws = is_terminal(sys.stderr) and (not logs or session.log_file is not None)
     shown = _Shown(target, run_id, color=session.color)
-    thread = threading.Thread(target=shown.draw if draws else shown.tell, name="stepflow-live", daemon=True)
-    with _cursor_shown_when_killed(draws), reported_by(shown.say):
+    thread = threading.Thread(target=shown.draw if draws else shown.print_lines, name="stepflow-live", daemon=True)
+    with ExitStack() as stack:
+        if draws:
+            from ..output.live import cursor_shown_when_killed
+
+            stack.enter_context(cursor_shown_when_killed(sys.stderr))
+        stack.enter_context(reported_by(shown.say))
         thread.start()
         try:
             yield
@@ -66,43 +71,34 @@ class _Shown:
         self.ended = threading.Event()
         self._target, self._run_id, self._color = target, run_id, color
         self._watch: Watch | None = None
-        self._said = ""
+        self._last_message = ""
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
         """Show an outage in the live view, or print it if there is no view."""
         if self._watch is not None:
             self._watch.say(text)
-        elif text != self._said:
+        elif text != self._last_message:
             # Both clients report the same outage.
-            self._said = text
+            self._last_message = text
             print(printable(text), file=sys.stderr, flush=True)
 
     def draw(self) -> None:
         """Draw the run until it has ended. Errors are ignored: the caller, which waits for the run, reports them."""
         with suppress(Exception), self._watched(_QUIET) as watch:
             from ..output.live import live_picture
-            from .tree import tree_of
 
             def picture(height: int | None) -> Any:
-                counts = self._counted(watch) if watch.run.items.total > 1 else None
-                said = "; ".join(filter(None, (counts, watch.note)))
-                return tree_of(
-                    watch.progress,
-                    watch.now,
-                    said or None,
-                    height=height,
-                    failed_below=watch.run.failed_in_sub_runs or 0,
-                )
+                return watch.tree(height, *([self._counted(watch)] if watch.run.items.total > 1 else []))
 
             with live_picture(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
                 try:
-                    watch.follow(_nothing, partial(self._refreshed, refresh), sub_runs=True)
+                    watch.follow(refresh=partial(self._refreshed, refresh), sub_runs=True)
                 finally:
                     self._watch = None
 
-    def tell(self) -> None:
+    def print_lines(self) -> None:
         """Print a line every 10 s until the run has ended."""
         with suppress(Exception), self._watched(_LINE) as watch:
             last = time.monotonic() - _LINE
@@ -113,7 +109,7 @@ class _Shown:
                     last = time.monotonic()
                     print(f"stepflow: run {self._run_id}: {self._counted(watch)}", file=sys.stderr, flush=True)
 
-            watch.follow(_nothing, partial(self._refreshed, line))
+            watch.follow(refresh=partial(self._refreshed, line))
 
     @contextmanager
     def _watched(self, seconds: float) -> Iterator[Watch]:
@@ -133,18 +129,3 @@ class _Shown:
     def _counted(self, watch: Watch) -> str:
         completed, failed = watch.progress.ended_items()
         return counted(watch.run.items.total, completed, failed, time.monotonic() - self._began)
-
-
-def _nothing(*_: Any) -> None:
-    return
-
-
-@contextmanager
-def _cursor_shown_when_killed(draws: bool) -> Iterator[None]:
-    if not draws:
-        yield
-        return
-    from ..output.live import cursor_shown_when_killed
-
-    with cursor_shown_when_killed(sys.stderr):
-        yield

@@ -42,16 +42,17 @@ def tree_of(
     if run.total != 1:
         title.append(f"  {run.total} items")
     tree = Tree(title)
-    said: list[str] = []
+    shown_errors: list[str] = []
     below = list(run.sub_runs.values())
     if height is not None:
         # Reserve lines for the title, the note, and a count.
         height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
-    _add_steps(tree, run, now, height, said)
+    _add_steps(tree, run, now, height, shown_errors)
     for each in _shown(below):
-        title = _line(f"sub-run {each.run_id} ", _status(each.status), _time(each.seconds(now)))
+        status = each.status, STATUS_STYLES.get(each.status, "")
+        title = _line(f"sub-run {each.run_id} ", status, _time(each.seconds(now)))
         title.append(f"  {_name(each)}")
-        _add_steps(tree.add(title), each, now, None if height is None else 1, said)
+        _add_steps(tree.add(title), each, now, None if height is None else 1, shown_errors)
     if len(below) > _SUB_RUNS:
         tree.add(_line(f"{len(below)} sub-runs in all: {_counts([each.status for each in below])}"))
     if note:
@@ -61,13 +62,11 @@ def tree_of(
 
 def _shown(below: Sequence[RunProgress]) -> list[RunProgress]:
     """Return the running sub-runs and the newest of the others, in order of creation."""
-    if len(below) <= _SUB_RUNS:
-        return list(below)
-    ranked = sorted(enumerate(below), key=lambda pair: (pair[1].is_over, -pair[0]))[:_SUB_RUNS]
-    return [each for _, each in sorted(ranked, key=lambda pair: pair[0])]
+    places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
+    return [below[place] for place in sorted(places[:_SUB_RUNS])]
 
 
-def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, said: list[str]) -> None:
+def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, shown_errors: list[str]) -> None:
     """Add the lines of a run's steps.
 
     Args:
@@ -75,16 +74,16 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, sa
         run: The run.
         now: The time by the server's clock.
         most: Maximum number of lines.
-        said: The errors that were shown further up; they are not repeated. New ones are added.
+        shown_errors: The errors that are shown already; they are not repeated. New ones are added.
     """
     every = run.steps
-    steps = every if most is None or len(every) <= most else _liveliest(every, run, most)
+    steps = every if most is None or len(every) <= most else _most_interesting(every, run, most)
     width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
     widest = max((cell_len(printable(step.state(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
         line = _step(step, run, now, width, widest)
-        if step.error and step.failed > len(step.not_run) and not any(step.error in each for each in said):
-            said.append(step.error)
+        if step.error and step.failed > len(step.not_run) and not any(step.error in each for each in shown_errors):
+            shown_errors.append(step.error)
             line.append(f"  {printable(step.error)}")
         tree.add(line)
     if len(steps) < len(every):
@@ -92,20 +91,16 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, sa
         tree.add(_line(f"… and {_counts(left_out)}"))
 
 
-def _liveliest(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
+def _most_interesting(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
     """Return the most interesting steps if there is no room for all: running steps, failed ones, and the next ones."""
-    rank = {"running": 0, "failed": 1, "waiting": 2}
-    status = {id(step): step.status(run.total, run.is_over) for step in steps}
-    places = range(len(steps))
-    # Prefer the last of the finished steps and the first of the waiting ones.
-    ranked = sorted(
-        places,
-        key=lambda place: (
-            rank.get(status[id(steps[place])], 3),
-            place if status[id(steps[place])] == "waiting" else -place,
-        ),
-    )
-    return [steps[place] for place in sorted(ranked[:most])]
+    order = {"running": 0, "failed": 1, "waiting": 2}
+
+    def rank(place: int) -> tuple[int, int]:
+        status = steps[place].status(run.total, run.is_over)
+        # Prefer the last of the finished steps and the first of the waiting ones.
+        return order.get(status, 3), place if status == "waiting" else -place
+
+    return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank)[:most])]
 
 
 def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
@@ -132,10 +127,6 @@ def _line(*parts: str | tuple[str, str]) -> Text:
 
 def _name(run: RunProgress) -> str:
     return printable(run.flow_name or "unnamed flow")
-
-
-def _status(status: str) -> tuple[str, str]:
-    return status, STATUS_STYLES.get(status, "")
 
 
 def _time(seconds: float | None) -> str:

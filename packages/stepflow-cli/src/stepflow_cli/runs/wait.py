@@ -22,14 +22,13 @@ class Wait(NamedTuple):
     """The effect of Ctrl-C on the run: it continues, or it is cancelled."""
 
 
-def with_views(problem: Problem, target: Target, run_id: str) -> Problem:
-    """Add to the problem of a failed run, on a terminal, which commands show the run. Return the problem."""
+def with_views(problem: Problem, target: Target, run_id: str) -> None:
+    """Add to the problem of a failed run, on a terminal, the commands that show the run."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
         page = target.return_command("ui --open", run_id)
         report = target.return_command("runs report", run_id)
         views = f"'{page}' shows the run, '{report} -O report.html' writes it down"
         problem.hint = f"{problem.hint}; {views}" if problem.hint else views
-    return problem
 
 
 @contextmanager
@@ -45,34 +44,29 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
     Raises:
         Problem: If the block is interrupted or times out, or the server is lost.
     """
-    from stepflow_client import RunTimeoutError, TransportError
+    from stepflow_client import RunTimeoutError, StepflowClientError, TransportError
 
-    again = None if target.ends_with_command else again or target.return_command("runs watch", run_id)
+    hint = None if target.ends_with_command else again or target.return_command("runs watch", run_id)
     try:
         yield
     except KeyboardInterrupt:
-        raise _interrupted(target, run_id, wait, again) from None
+        if target.ends_with_command:
+            outcome = "ends with the embedded server"
+        elif wait.on_interrupt == "cancel":
+            try:
+                target.client.cancel_run(run_id)
+            except StepflowClientError as error:
+                outcome = f"could not be cancelled: {error.message}"
+            else:
+                outcome = "is marked as cancelled"
+                hint = "released servers do not stop the work of a cancelled run"
+        else:
+            outcome = "continues"
+        message, code = f"interrupted; run {run_id} {outcome}", ExitCode.INTERRUPTED
+        raise Problem(message, kind="interrupted", exit_code=code, run_id=run_id, hint=hint) from None
     except RunTimeoutError as error:
-        raise problem_of(error, hint=again or "the embedded server has ended, and the run with it") from error
+        raise problem_of(error, hint=hint or "the embedded server has stopped, and the run with it") from error
     except TransportError as error:
         if target.runtime:
             raise
-        raise problem_of(error, hint=again) from error
-
-
-def _interrupted(target: Target, run_id: str, wait: Wait, again: str | None) -> Problem:
-    from stepflow_client import StepflowClientError
-
-    if target.ends_with_command:
-        said = f"interrupted; run {run_id} ends with the embedded server"
-    elif wait.on_interrupt == "cancel":
-        try:
-            target.client.cancel_run(run_id)
-        except StepflowClientError as error:
-            said = f"interrupted; run {run_id} could not be cancelled: {error.message}"
-        else:
-            said = f"interrupted; run {run_id} is marked as cancelled"
-            again = "released servers do not stop the work of a cancelled run"
-    else:
-        said = f"interrupted; run {run_id} goes on"
-    return Problem(said, kind="interrupted", exit_code=ExitCode.INTERRUPTED, run_id=run_id, hint=again)
+        raise problem_of(error, hint=hint) from error

@@ -12,25 +12,26 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
 from stepflow_client._command import deadline_of, deadline_scope, progress_of
-from stepflow_client._rules.run_progress import FlowOutline, StepProgress
+from stepflow_client._rules.run_progress import FlowOutline
 from stepflow_client.types.statuses import FAILED_STATUSES
 
 from ..errors import Problem
 from ..records.results import cancelled_run, failure
 from ..server.connect import Target
-from .accounts import MAX_EXPLAINED_ITEMS, with_failed_sub_runs
+from .failures import MAX_EXPLAINED_ITEMS, with_failed_sub_runs
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
     from stepflow_client import RunDetails, StepAccount
     from stepflow_client.events import RunEvent
     from stepflow_client.types.snapshot import SnapshotPart
 
-_TICK = 0.2
+_REFRESH_SECONDS = 0.2
 """Seconds between updates of the display."""
 _MAX_ITEMS = 10_000
 """For larger runs, the items are not requested to find out what failed."""
 _FEW_ITEMS = 20
-"""Number of items up to which the steps that were not run are told while the run is still running."""
+"""Maximum number of items for which skipped steps are looked up while the run is still running."""
 _MAX_FLOWS = 100
 """Maximum number of sub-runs whose step ids are requested."""
 
@@ -48,10 +49,10 @@ class Watch:
         with deadline_scope(self._deadline):
             health = target.client.health_check().timestamp
             self.snapshot = target.client.snapshot(run_id, include=("flow", "arguments"))
-        self._ahead = timedelta() if health is None else health - datetime.now(UTC)
-        self._said: str | None = None
+        self._clock_difference = timedelta() if health is None else health - datetime.now(UTC)
+        self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
-        """What became of each step, once the run has ended."""
+        """The outcome of each step, once the run has ended."""
         self.progress = progress_of(self.snapshot, flow_of=self._flow_of)
         if self.run.is_finished:
             self._deadline = None
@@ -62,25 +63,29 @@ class Watch:
         """The run and its state when it was last requested."""
         return self.snapshot.details
 
-    @property
-    def now(self) -> datetime:
-        """The time by the server's clock."""
-        return datetime.now(UTC) + self._ahead
-
     def say(self, text: str) -> None:
-        """Use this text as the note until the next event arrives."""
-        self._said = text
+        """Show a message until the next event arrives."""
+        self._message = text
 
-    @property
-    def note(self) -> str | None:
-        """A message if the server is unreachable or has no events."""
-        if self._said is not None:
-            return self._said
-        if self._target.client.server_info().capabilities["events"]:
-            return None
-        return "this server reports no events: the steps are not shown"
+    def tree(self, height: int | None, *messages: str) -> Tree:
+        """Return the tree of the run's current state, with messages below it."""
+        from .tree import tree_of
 
-    def follow(self, show: Shown, refresh: Callable[[], None], *, sub_runs: bool = False) -> None:
+        if self._message is not None:
+            messages += (self._message,)
+        elif not self._target.client.server_info().capabilities["events"]:
+            messages += ("this server reports no events: the steps are not shown",)
+        now = datetime.now(UTC) + self._clock_difference
+        failed_below = self.run.failed_in_sub_runs or 0
+        return tree_of(self.progress, now, "; ".join(messages) or None, height=height, failed_below=failed_below)
+
+    def follow(
+        self,
+        show: Shown = lambda event, seconds, error: None,
+        refresh: Callable[[], None] = lambda: None,
+        *,
+        sub_runs: bool = False,
+    ) -> None:
         """Process events until the run has ended.
 
         Args:
@@ -95,22 +100,19 @@ class Watch:
         sub_runs = sub_runs and self.run.parent_run_id is None
         drawn, until = -math.inf, self._deadline or math.inf
         follow = self._target.client._services.watcher.follow
-        followed = follow(self.progress, every=_TICK, until=until, include_sub_runs=sub_runs)
+        followed = follow(self.progress, every=_REFRESH_SECONDS, until=until, include_sub_runs=sub_runs)
         # A request to a server that does not respond ends in time too.
         with deadline_scope(self._deadline), closing(followed):
             for now in followed:
                 if now.event is not None:
-                    self._said = None
+                    self._message = None
                     show(now.event, now.seconds, self._error_of(now.event))
                 self.snapshot = now.snapshot or self.snapshot
-                if now.event is None or time.monotonic() - drawn >= _TICK:
+                if now.event is None or time.monotonic() - drawn >= _REFRESH_SECONDS:
                     refresh()
                     drawn = time.monotonic()
-        self._finish()
-
-    def _finish(self) -> None:
-        """Request what events do not contain: the end itself, and why items failed."""
-        self._said = None
+        self._message = None
+        # Events do not contain why items failed.
         self._read_end()
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
@@ -120,10 +122,10 @@ class Watch:
             if step.failed and step.error is None:
                 step.error = errors.get(step.step_id)
         for (index, _), account in self._accounts.items():
-            self._note(index, account)
+            self._note_not_run(index, account)
 
     def _read_end(self) -> None:
-        """Request the parts of the run that tell why items failed, as far as the run is not too large."""
+        """Request the parts of the run that explain why items failed, unless the run is too large."""
         from stepflow_client._runs.explanation import step_accounts
 
         run = self.run
@@ -138,7 +140,7 @@ class Watch:
         self.snapshot = replace(snapshot, details=details)
         self._accounts = step_accounts(self.snapshot) if "steps" in parts else {}
 
-    def _note(self, item: int, account: StepAccount) -> None:
+    def _note_not_run(self, item: int, account: StepAccount) -> None:
         """Record that a step was not run because of another one."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
         if step is not None and item in step.ended and account.because_of is not None:
@@ -149,30 +151,28 @@ class Watch:
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         run = self.progress.of(event)
-        step = run.step_of(event)
-        item = getattr(event, "item_index", 0)
-        known = self._accounts.get((item, step.step_id)) if run is self.progress else None
-        if known is not None:
-            self._note(item, known)
-        elif run is self.progress and item not in step.not_run and self._failed_before(step, item):
-            with suppress(StepflowClientError):
-                for account in self._target.client.explain_run(run.run_id, item_index=item).steps:
-                    self._note(item, account)
+        step, item = run.step_of(event), getattr(event, "item_index", 0)
+        account = None
+        if run is self.progress:
+            account = self._accounts.get((item, step.step_id))
+            # In large runs, only the end tells which steps were not run.
+            is_small = self.run.items.total <= _FEW_ITEMS
+            others = [other for other in run.steps if other is not step and item in other.ended and other.failed]
+            if account is not None:
+                self._note_not_run(item, account)
+            elif item not in step.not_run and is_small and others:
+                with suppress(StepflowClientError):
+                    for each in self._target.client.explain_run(run.run_id, item_index=item).steps:
+                        self._note_not_run(item, each)
         if item in step.not_run or step.error is not None:
             return None
-        error = None if known is None else known.error
-        if known is None:
+        error = None if account is None else account.error
+        if account is None:
             # The run continues even if this request fails.
             with suppress(StepflowClientError):
                 error = self._target.client.get_run_step(run.run_id, step.step_id, item_index=item).error
         step.error = None if error is None else _first_line(error.message)
         return step.error
-
-    def _failed_before(self, step: StepProgress, item: int) -> bool:
-        """Return whether another step of an item failed before this one. In large runs, only the end tells."""
-        if self.run.items.total > _FEW_ITEMS:
-            return False
-        return any(item in other.ended and other.failed for other in self.progress.steps if other is not step)
 
     def _flow_of(self, run_id: str, item: int) -> FlowOutline:
         # Flows of sub-runs may not be stored, so their runs are requested.
@@ -199,11 +199,11 @@ def failure_of(target: Target, run: RunDetails) -> Problem | None:
         return failure(results[0])
     # The server has lost the items that never stop running.
     failed = run.items.failed + run.items.running
-    said = f"{failed} of {run.items.total} items of run {run.run_id} failed"
+    message = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if first := next((item for item in items if item.error is not None), None):
         step = f" at step {first.error.step_id!r}" if first.error.step_id else ""
-        said += f"; item {first.index}{step}: {first.error.message}"
-    return Problem(said, kind="run_failed", run_id=run.run_id)
+        message += f"; item {first.index}{step}: {first.error.message}"
+    return Problem(message, kind="run_failed", run_id=run.run_id)
 
 
 def _first_line(text: str) -> str:

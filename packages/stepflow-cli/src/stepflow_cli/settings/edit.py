@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import nearest, usage
+from ..errors import Problem, nearest, usage
 from ..inputs.files import writing
 from ..inputs.values import read_scalar
-from .profiles import KEYS, Profiles, check_profile, stored_history
+from .profiles import KEYS, TOKEN_KEYS, Profiles, check_profile, stored_history
 from .target import check_target
 
 _TOP = ("current", "history", "target")
@@ -48,37 +48,34 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
         Problem: If there is no such key; the hint suggests the nearest.
     """
     if key.startswith("profiles."):
-        return _parse_dotted(key.removeprefix("profiles."), key, profile, profiles)
+        if profile is not None:
+            raise usage(f"{key} and --profile both name a profile; give one of them")
+        rest = key.removeprefix("profiles.")
+        # Profile names may contain dots.
+        name, dot, own_key = rest.rpartition(".")
+        if rest and (rest in profiles.tables or not dot):
+            return KeyPath(rest, None)
+        if not name:
+            raise usage(f"{key} names no profile", "it is profiles.NAME.KEY")
+        if own_key not in KEYS:
+            raise _unknown(own_key, key, KEYS)
+        return KeyPath(name, own_key)
     if key in _TOP and profile is None:
         return KeyPath(None, key)
     if key not in KEYS:
         raise _unknown(key, key, [*KEYS, *_TOP])
-    name = profile or profiles.current
-    if name is None:
+    current = profile or profiles.current
+    if current is None:
         hint = f"write profiles.dev.{key}, for a profile dev; 'stepflow config use dev' makes it the default"
         raise usage(f"{key} belongs to a profile, and none is named", hint)
-    return KeyPath(name, key)
+    return KeyPath(current, key)
 
 
-def _parse_dotted(rest: str, whole: str, profile: str | None, profiles: Profiles) -> KeyPath:
-    if profile is not None:
-        raise usage(f"{whole} and --profile both name a profile; give one of them")
-    # Profile names may contain dots.
-    name, dot, key = rest.rpartition(".")
-    if rest and (rest in profiles.tables or not dot):
-        return KeyPath(rest, None)
-    if not name:
-        raise usage(f"{whole} names no profile", "it is profiles.NAME.KEY")
-    if key not in KEYS:
-        raise _unknown(key, whole, KEYS)
-    return KeyPath(name, key)
-
-
-def _unknown(key: str, whole: str, known: list[str] | tuple[str, ...]) -> Exception:
+def _unknown(key: str, whole: str, known: Sequence[str]) -> Problem:
     if key in _SECRETS:
+        message = f"{whole} cannot be set: a token is never written into the file, where others could find it"
         return usage(
-            f"{whole} cannot be set: a token is never written into the file, where others could find it",
-            "name its source: token_env (a variable), token_file (a file) or token_command (a command)",
+            message, "name its source: token_env (a variable), token_file (a file) or token_command (a command)"
         )
     return usage(f"there is no key {whole}", nearest(key, known) or f"the keys are {', '.join(known)}")
 
@@ -89,26 +86,32 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
     Raises:
         Problem: If the value is wrong, or the file cannot be changed.
     """
-    if path.key == "history" and path.profile is None:
-        value = stored_history(text, "history")
-        stored = {"on": True, "off": False}.get(value, value)
-        _set_top("history", stored, profiles)
-        return stored
-    if path.key == "target" and path.profile is None:
-        return _set_target(text, profiles)
+    if path.profile is None and path.key == "history":
+        history = stored_history(text, "history")
+        return _set_top("history", {"on": True, "off": False}.get(history, history), profiles)
+    if path.profile is None and path.key == "target":
+        check_target(text, "target")
+        return _set_top("target", text, profiles)
     if path.profile is None:
         return use_profile(text, profiles)
     if not path.profile:
         raise usage("a profile has a name", "it is profiles.NAME.KEY")
     if path.key is None:
         raise usage(f"{path} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
-    name, key, value = path.profile, path.key, _value(path.key, text)
+    name, key = path.profile, path.key
+    is_json = key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("["))
+    value = read_scalar(text) if is_json else text
     table = profiles.tables.get(name)
     if table is None and key != "url":
         words = shlex.quote(f"profiles.{name}.url")
         hint = nearest(name, profiles.tables) or f"set its url first: stepflow config set {words} URL"
         raise usage(f"there is no profile {name} in {profiles.path}", hint)
-    _check(path, {**(table or {}), key: value}, profiles)
+    changed = {**(table or {}), key: value}
+    other = next((each for each in TOKEN_KEYS if each in changed and each != key), None)
+    if key in TOKEN_KEYS and other is not None:
+        hint = f"stepflow config unset {shlex.quote(f'profiles.{name}.{other}')}"
+        raise usage(f"profile {name} takes its token from {other}", hint)
+    check_profile(name, changed, profiles.path)
 
     def edit(document: Any) -> None:
         import tomlkit
@@ -126,33 +129,9 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
     return value
 
 
-def _set_target(text: str, profiles: Profiles) -> str:
-    check_target(text, "target")
-    _set_top("target", text, profiles)
-    return text
-
-
-def _set_top(key: str, value: Any, profiles: Profiles) -> None:
+def _set_top(key: str, value: Any, profiles: Profiles) -> Any:
     _change(profiles.path, lambda document: document.update({key: value}))
-
-
-def _check(path: KeyPath, table: Mapping[str, Any], profiles: Profiles) -> None:
-    """Raise if the value would make the profile wrong."""
-    sources = [each for each in ("token_env", "token_file", "token_command") if each in table]
-    if path.key in sources and len(sources) > 1:
-        other = next(each for each in sources if each != path.key)
-        raise usage(
-            f"profile {path.profile} takes its token from {other}",
-            f"stepflow config unset {shlex.quote(f'profiles.{path.profile}.{other}')}",
-        )
-    check_profile(path.profile or "", table, profiles.path)
-
-
-def _value(key: str, text: str) -> Any:
-    """Return the value that a text stands for, for a key."""
-    if key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("[")):
-        return read_scalar(text)
-    return text
+    return value
 
 
 def unset_value(path: KeyPath, profiles: Profiles) -> None:
@@ -199,8 +178,7 @@ def use_profile(name: str, profiles: Profiles) -> str:
         Problem: If there is none of this name or it is wrong.
     """
     profiles.get(name)
-    _set_top("current", name, profiles)
-    return name
+    return str(_set_top("current", name, profiles))
 
 
 def _change(path: Path, edit: Callable[[Any], None]) -> None:
@@ -217,7 +195,7 @@ def _change(path: Path, edit: Callable[[Any], None]) -> None:
 
     if path.exists() and not path.is_file():
         # A device, for example, which the new file would replace.
-        raise usage(f"{path} is no regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
+        raise usage(f"{path} is not a regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
     before: bytes | None = None
     try:
         before = path.read_bytes() if path.exists() else None

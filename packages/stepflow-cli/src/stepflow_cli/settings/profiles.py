@@ -22,6 +22,7 @@ import re
 import shlex
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, nearest, usage
@@ -35,7 +36,10 @@ _TOP = ("current", "history", "target", "profiles")
 DATABASES = ("postgresql://", "postgres://")
 """The beginnings of URLs of databases that a history can be in."""
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
-_TOKEN_KEYS = ("token_env", "token_file", "token_command")
+_TOKEN_SECONDS = 120.0
+"""Seconds that a token command may take; it may ask a person to log in."""
+TOKEN_KEYS = ("token_env", "token_file", "token_command")
+"""The keys that name the source of a token."""
 
 
 class Profile(NamedTuple):
@@ -76,8 +80,42 @@ class Profile(NamedTuple):
                 raise usage(f"profile {self.name}: the environment variable {self.token_env} holds no token")
             return token
         if self.token_file is not None:
-            return _token_of_file(self.name, self.path_of(self.token_file))
-        return _token_of_command(self.name, self.token_command) if self.token_command else None
+            return self._token_of_file(self.path_of(self.token_file))
+        return self._token_of_command(self.token_command) if self.token_command else None
+
+    def _token_of_file(self, path: Path) -> str:
+        file = f"profile {self.name}: the token file {path}"
+        try:
+            if os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+                raise usage(f"profile {self.name}: others can read the token file {path}", f"chmod 600 {path}")
+            token = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise usage(f"{file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise usage(f"{file} is not text") from None
+        if not token:
+            raise usage(f"{file} is empty")
+        return token
+
+    def _token_of_command(self, command: tuple[str, ...]) -> str:
+        import subprocess
+
+        name, seconds = f"profile {self.name}: the token command {command[0]}", _TOKEN_SECONDS
+        # Its standard error stays the terminal's, because it may prompt there.
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, text=True, errors="replace", check=False, timeout=seconds
+            )
+        except subprocess.TimeoutExpired:
+            message = f"{name} did not end within {seconds:g} s"
+            raise Problem(message, kind="authentication", exit_code=ExitCode.NO_SERVER) from None
+        except OSError as error:
+            raise usage(f"{name} cannot be run: {error.strerror}") from None
+        token = done.stdout.strip()
+        if done.returncode or not token:
+            outcome = f"ended with exit code {done.returncode}" if done.returncode else "printed no token"
+            raise Problem(f"{name} {outcome}", kind="authentication", exit_code=ExitCode.NO_SERVER)
+        return token
 
     def path_of(self, name: str) -> Path:
         """Return the path of a file named in the profile."""
@@ -101,9 +139,6 @@ class Profile(NamedTuple):
             settings["proxy"] = self.proxy
         return settings
 
-
-_TOKEN_SECONDS = 120.0
-"""Seconds that a token command may take; it may ask a person to log in."""
 
 KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
 """The keys a profile may have."""
@@ -251,13 +286,13 @@ def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
             if key in ("token", "password"):
                 hint = "a token is not written into the file; name its source: token_env, token_file or token_command"
             raise usage(f"{where}: unknown key {key}", hint or f"the keys are {', '.join(KEYS)}")
-        problem = _CHECKS.get(key, _check_text)(value)
+        problem = _CHECKS[key](value)
         if problem:
             raise usage(f"{where}: {key} is {problem}")
     if "url" not in table:
         raise usage(f"{where}: url is missing")
-    if sum(key in table for key in _TOKEN_KEYS) > 1:
-        raise usage(f"{where}: {', '.join(_TOKEN_KEYS)} are mutually exclusive")
+    if sum(key in table for key in TOKEN_KEYS) > 1:
+        raise usage(f"{where}: {', '.join(TOKEN_KEYS)} are mutually exclusive")
     if "key_file" in table and "cert_file" not in table:
         raise usage(f"{where}: key_file needs cert_file")
     values = dict(table)
@@ -265,10 +300,6 @@ def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     if command is not None:
         values["token_command"] = tuple(_words(command))
     return Profile(name=name, folder=path.parent, **values)
-
-
-def _check_text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value else "text that is not empty"
 
 
 def _check_url(value: Any) -> str | None:
@@ -287,69 +318,27 @@ def _check_url(value: Any) -> str | None:
 
 
 def _check_timeout(value: Any) -> str | None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return None if number and 0 < value < 2_000_000 else "a positive number of seconds"
-
-
-def _check_switch(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "true or false"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return None if is_number and 0 < value < 2_000_000 else "a positive number of seconds"
 
 
 def _check_command(value: Any) -> str | None:
-    try:
+    words: list[Any] = []
+    with suppress(ValueError):
         words = _words(value)
-    except ValueError:
-        words = []
     return None if words and all(isinstance(word, str) for word in words) else "a command: a list of words, or text"
 
 
 def _words(command: Any) -> list[Any]:
-    import shlex
-
     if isinstance(command, str):
         return list(shlex.split(command))
     return list(command) if isinstance(command, list) else []
 
 
 _CHECKS: dict[str, Callable[[Any], str | None]] = {
+    **dict.fromkeys(KEYS, lambda value: None if isinstance(value, str) and value else "text that is not empty"),
     "url": _check_url,
     "timeout": _check_timeout,
-    "verify": _check_switch,
+    "verify": lambda value: None if isinstance(value, bool) else "true or false",
     "token_command": _check_command,
 }
-
-
-def _token_of_file(profile: str, path: Path) -> str:
-    try:
-        readable = os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
-        if readable:
-            raise usage(f"profile {profile}: others can read the token file {path}", f"chmod 600 {path}")
-        token = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise usage(f"profile {profile}: the token file {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise usage(f"profile {profile}: the token file {path} is not text") from None
-    if not token:
-        raise usage(f"profile {profile}: the token file {path} is empty")
-    return token
-
-
-def _token_of_command(profile: str, command: tuple[str, ...]) -> str:
-    import subprocess
-
-    # Its standard error stays the terminal's, because it may prompt there.
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, errors="replace", check=False, timeout=_TOKEN_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        message = f"profile {profile}: the token command {command[0]} did not end within {_TOKEN_SECONDS:g} s"
-        raise Problem(message, kind="authentication", exit_code=ExitCode.NO_SERVER) from None
-    except OSError as error:
-        raise usage(f"profile {profile}: the token command {command[0]} cannot be run: {error.strerror}") from None
-    token = done.stdout.strip()
-    if done.returncode or not token:
-        what = f"ended with exit code {done.returncode}" if done.returncode else "printed no token"
-        message = f"profile {profile}: the token command {command[0]} {what}"
-        raise Problem(message, kind="authentication", exit_code=ExitCode.NO_SERVER)
-    return token

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import usage
+from .profiles import check_config_file, history_value, load
 
 if TYPE_CHECKING:
     from .profiles import Profile, Profiles
@@ -168,7 +169,7 @@ def choose_server(
     elif options.url:
         url = Setting("url", _address(options.url), "flag --url")
     elif options.of_run is not None:
-        url, profiles = options.of_run, profiles or _profiles()
+        url, profiles = options.of_run, profiles or load()
         names = (name for name, table in profiles.tables.items() if url.value in urls_of_server(str(table.get("url"))))
         profile = next(map(profiles.get, names), None)
     elif environ.get("STEPFLOW_URL"):
@@ -177,24 +178,18 @@ def choose_server(
         name, origin = options.profile, "flag --profile"
         if not name:
             name, origin = environ.get("STEPFLOW_PROFILE"), _variable("STEPFLOW_PROFILE")
-        profiles = profiles or _profiles()
+        profiles = profiles or load()
         if not name:
             name, origin = profiles.current, f"current in {profiles.path}"
         if name:
             profile, chosen = profiles.get(name), Setting("profile", name, origin)
-            url = Setting("url", profile.url, _of_profile(profile, profiles))
+            url = Setting("url", profile.url, f"profile {name} in {profiles.path}")
         else:
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
     # The token belongs to the server that the environment names, not to that of a run.
     token = None if options.of_run is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
     settings = _settings(url, profile, environ, chosen, profiles, has_token=bool(token))
     return ServerChoice(url, profile, settings, options, flow)
-
-
-def _profiles() -> Profiles:
-    from .profiles import load
-
-    return load()
 
 
 def urls_of_server(url: str) -> list[str]:
@@ -228,12 +223,8 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
             # Most likely a shell variable that is not set; the command must not run on another server because of that.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable that it is given")
     if "STEPFLOW_CONFIG_FILE" in environ:
-        from .profiles import check_config_file
-
         check_config_file(environ)
     if history := environ.get("STEPFLOW_HISTORY", "").strip():
-        from .profiles import history_value
-
         history_value(history, "STEPFLOW_HISTORY")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
         if environ.get(variable, "-").isspace():
@@ -251,10 +242,6 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
 
 def _variable(name: str) -> str:
     return f"environment variable {name}"
-
-
-def _of_profile(profile: Profile, profiles: Profiles) -> str:
-    return f"profile {profile.name} in {profiles.path}"
 
 
 def _settings(
@@ -276,9 +263,8 @@ def _settings(
         if has_token:
             found["token"] = Setting("token", "environment", _variable("STEPFLOW_TOKEN"))
     if profile is not None and profiles is not None:
-        origin = _of_profile(profile, profiles)
-        table = profiles.tables[profile.name]
-        for key, value in table.items():
+        origin = f"profile {profile.name} in {profiles.path}"
+        for key, value in profiles.tables[profile.name].items():
             if key.startswith("token_"):
                 source = f"{key.removeprefix('token_')}: {value if isinstance(value, str) else ' '.join(value)}"
                 found["token"] = Setting("token", source, origin)

@@ -13,7 +13,7 @@ from stepflow_client._command import failure_groups, quoted
 from stepflow_client.drawing.report_data import masked
 from stepflow_client.flows.graph import steps_by_id
 
-from ..runs.find import created_between, is_id_prefix, is_shown
+from ..runs.find import created_between, is_id_prefix, matches_word
 from .listing import filters_of
 
 MAX_ITEMS = 1_000
@@ -103,7 +103,7 @@ class Finder:
 
     def _reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
         """Return what of a run matches a word, empty if the list shows it; None if only its error may match."""
-        if is_shown(run, word):
+        if matches_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
         matching = sorted(each for each in components if word.casefold() in each.casefold())

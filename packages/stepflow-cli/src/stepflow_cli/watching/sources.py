@@ -9,7 +9,6 @@ from stepflow_client.flows.flow_argument import is_flow_id
 
 from ..inputs.flow import project_of
 from ..inputs.python_flow import is_python_flow, python_files
-from ..runs.job import JobOptions
 from ..settings.server_choice import ServerOptions, choose_server
 
 
@@ -37,12 +36,3 @@ def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[st
     choice = None if server is None else choose_server(server, flow)
     if choice is not None and choice.is_embedded and choice.config.value is not None:
         yield choice.config.value
-
-
-def files_of_run(given: JobOptions, server: ServerOptions) -> list[str]:
-    """Return the files that a run of a flow reads.
-
-    Raises:
-        Problem, FlowFileError: If the settings of the project are wrong.
-    """
-    return list(dict.fromkeys([*files_of_flow(given.flow, server), *given.values.files]))

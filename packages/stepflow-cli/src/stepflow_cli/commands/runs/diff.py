@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ...errors import usage
@@ -18,16 +16,13 @@ from ...records.runs import DIFFERENCE, duration_text
 from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 
-if TYPE_CHECKING:
-    from stepflow_client import RunComparison
-
 
 class _ItemPair(TextType):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Return the index of an item in A, and of one in B."""
         one, _, other = value.partition(":")
         if not (one.isdecimal() and (other or one).isdecimal()):
-            raise usage(f"--item {value}: an item is given as its index, such as 7, or as a pair of them, such as 7:0")
+            raise usage(f"--item {value}: write the index of an item, such as 7, or of two items, such as 7:0")
         return int(one), int(other or one)
 
 
@@ -54,7 +49,8 @@ def command(
     output: Output,
 ) -> None:
     """Compares the status, the flow, and for each item the outputs of its steps, its output and its error: `$.status`,
-    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; for batches below `$.items[N]`. Times are not compared.
+    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; for batches below `$.items[N]`. Times are not compared. A
+    and B are ids of runs or their first digits, or @last, @2 and so on.
 
     A value that a step passes on to others is shown once, at the first step that has it; --all shows every place.
     Values of secret variables in the flows are ***. Inputs cannot be compared: servers do not return them.
@@ -67,20 +63,15 @@ def command(
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:
         output.records((each.to_dict() for each in shown), DIFFERENCE)
-    _say(compared, repeated=len(compared.every_difference) - len(shown))
-    if not compared.is_same:
-        raise click.exceptions.Exit(ExitCode.FAILED)
-
-
-def _say(compared: RunComparison, repeated: int) -> None:
-    """Print the context of the differences: how the runs ended, and what is not compared."""
     ends = [
         f"{name} {run.status.value} in {duration_text(run.duration)}"
         for name, run in zip("AB", (compared.a, compared.b), strict=True)
     ]
     note(("no differences: " if compared.is_same else "") + ", ".join(ends))
     if "step outputs" in compared.not_compared:
-        note("this server does not give back the outputs of steps: they are not compared")
-    if repeated:
+        note("this server does not return the outputs of steps, so they are not compared")
+    if repeated := len(compared.every_difference) - len(shown):
         places = "place repeats" if repeated == 1 else "places repeat"
         note(f"{repeated} more {places} these differences; --all shows them")
+    if not compared.is_same:
+        raise click.exceptions.Exit(ExitCode.FAILED)

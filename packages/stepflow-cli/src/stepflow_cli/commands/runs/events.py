@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from stepflow_client import StepflowClientError, TransportError
@@ -14,7 +13,7 @@ from stepflow_client import StepflowClientError, TransportError
 from ...errors import Problem, printable, problem_of
 from ...exit_codes import ExitCode
 from ...output.color import is_terminal
-from ...output.tables import local_time
+from ...output.tables import line_time
 from ...output.view import Output
 from ...params.options import grouped, output_options, running_server_options
 from ...params.parsing import Command
@@ -35,42 +34,19 @@ TYPES = (
 )
 
 
-@dataclass(frozen=True)
-class _Asked:
-    run_id: str
+class _EventOptions(NamedTuple):
     after: str | None
     include_results: bool
     include_sub_runs: bool
     heartbeat: float | None
     types: tuple[str, ...]
 
-    def options(self) -> dict[str, Any]:
-        is_number = self.after is not None and self.after.isdecimal()
-        return {
-            "after": int(self.after or 0) if is_number else self.after,
-            "include_results": self.include_results,
-            "include_sub_runs": self.include_sub_runs,
-            "event_types": self.types or None,
-            "heartbeat": self.heartbeat,
-        }
-
-    def again(self, target: Target, cursor: str | None) -> str | None:
-        """Return the command that continues after the last event."""
-        if target.ends_with_command:
-            return None
-        words = target.return_command("runs events", self.run_id)
-        for flag in ("include_results", "include_sub_runs"):
-            words += f" --{flag.replace('_', '-')}" if getattr(self, flag) else ""
-        words += f" --heartbeat {self.heartbeat:g}" if self.heartbeat is not None else ""
-        words += "".join(f" --type {shlex.quote(each)}" for each in self.types)
-        return words + (f" --after {shlex.quote(cursor)}" if cursor else "")
-
 
 @click.command("events", cls=Command)
+@run_argument
 @grouped(
-    "asked",
-    _Asked,
-    run_argument,
+    "options",
+    _EventOptions,
     option("--after CURSOR", "Only events after this one, or from this number on."),
     option(
         "--type TYPE", f"Only these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True
@@ -89,54 +65,65 @@ class _Asked:
 )
 @running_server_options
 @output_options
-def command(asked: _Asked, server: ServerOptions, output: Output) -> None:
+def command(run_id: str, options: _EventOptions, server: ServerOptions, output: Output) -> None:
     """Prints readable lines on a terminal, elsewhere JSON lines. Each event comes exactly once, even if the
     connection breaks; --after with the cursor of an event continues after it.
 
     The output ends only with the run, because servers do not mark the latest event of a running run. Needs a server
     of 0.12 or newer.
     """
-    with connect_to_run(server, asked.run_id) as (target, run_id):
-        asked = replace(asked, run_id=run_id)
-        events = _events(target, asked)
+    with connect_to_run(server, run_id) as (target, run_id):
+        events = _events(target, run_id, options)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:
-            output.write_all((_line(event, asked) for event in events), flush=True)
+            output.write_all((_line(event, run_id) for event in events), flush=True)
         else:
-            records = (event_record(event, with_output=asked.include_results) for event in events)
+            records = (event_record(event, with_output=options.include_results) for event in events)
             output.records(records, EVENT, default="jsonl", flush=True)
 
 
-def _events(target: Target, asked: _Asked) -> Iterator[RunEvent]:
-    cursor = asked.after
+def _events(target: Target, run_id: str, options: _EventOptions) -> Iterator[RunEvent]:
+    cursor = options.after
+
+    def continuation() -> str | None:
+        """Return the command that continues after the last event."""
+        if target.ends_with_command:
+            return None
+        words = [target.return_command("runs events", run_id)]
+        words += ["--include-results"] * options.include_results + ["--include-sub-runs"] * options.include_sub_runs
+        words += [] if options.heartbeat is None else [f"--heartbeat {options.heartbeat:g}"]
+        words += [f"--type {shlex.quote(each)}" for each in options.types]
+        words += [f"--after {shlex.quote(cursor)}"] if cursor else []
+        return " ".join(words)
+
     try:
-        with target.client.run_events(asked.run_id, **asked.options()) as events:
+        with target.client.run_events(
+            run_id,
+            after=int(cursor) if cursor is not None and cursor.isdecimal() else cursor,
+            include_results=options.include_results,
+            include_sub_runs=options.include_sub_runs,
+            event_types=options.types or None,
+            heartbeat=options.heartbeat,
+        ) as events:
             for event in events:
                 yield event
                 cursor = event.cursor
     except KeyboardInterrupt:
-        raise Problem(
-            f"interrupted; run {asked.run_id} goes on",
-            kind="interrupted",
-            exit_code=ExitCode.INTERRUPTED,
-            run_id=asked.run_id,
-            hint=asked.again(target, cursor),
-        ) from None
+        message = f"interrupted; run {run_id} continues"
+        code, hint = ExitCode.INTERRUPTED, continuation()
+        raise Problem(message, kind="interrupted", exit_code=code, run_id=run_id, hint=hint) from None
     except StepflowClientError as error:
-        broke_off = isinstance(error, TransportError) or (cursor is not None and cursor != asked.after)
-        raise problem_of(error, hint=asked.again(target, cursor) if broke_off else None) from error
+        was_cut_off = isinstance(error, TransportError) or cursor not in (None, options.after)
+        raise problem_of(error, hint=continuation() if was_cut_off else None) from error
 
 
-def _line(event: RunEvent, asked: _Asked) -> str:
+def _line(event: RunEvent, run_id: str) -> str:
     record = event_record(event)
-    time = record["timestamp"] or "-"
-    # For people, only date and time; otherwise with the offset.
-    time = local_time(time).partition(" (")[0] if is_terminal(sys.stdout) else local_time(time, relative=False)
     status = record.get("status", "completed")
     # Events of newer servers have a name.
     parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
     parts[0] += "" if status == "completed" else f" ({status})"
-    is_below = event.run_id != asked.run_id
+    is_below = event.run_id != run_id
     if "item_index" in record:
         parts.append(f"item {record['item_index']}")
     if is_below and record.get("step_index") is not None:
@@ -150,4 +137,4 @@ def _line(event: RunEvent, asked: _Asked) -> str:
         parts.append(f"attempt {record['attempt']}")
     if is_below or event.type in ("run_created", "run_completed"):
         parts.append(f"run {event.run_id}")
-    return printable(f"{event.cursor:<6}  {time}  {'  '.join(parts)}") + "\n"
+    return printable(f"{event.cursor:<6}  {line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from heapq import merge
 from itertools import islice
@@ -24,8 +24,8 @@ from ...params.runs import status_option
 from ...params.sections import option
 from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN
-from ...runs.accounts import with_failed_sub_runs
-from ...runs.find import connect_to_runs, is_shown
+from ...runs.failures import with_failed_sub_runs
+from ...runs.find import connect_to_runs, matches_word
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -94,89 +94,77 @@ def command(
         "until": given["until"] or fields.get("until"),
         "labels": given["labels"] or None,
     }
-    limit = shown_runs = limit or _LIMIT
+    limit = limit or _LIMIT
     above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
     with connect_to_runs(server, [*above.values()]) as (target, ids):
+        client = target.client
+        # The ids have no duplicates, so both options may name one run.
         filters |= zip(above, ids * len(above), strict=False)
-        read = partial(_newest, query.words)
         if everything:
-            found = _matching(query.words, target.client, status, filters, None)
-            output.records((run.to_dict() for run in found), RUN)
+            output.records((run.to_dict() for run in _matching(client, query.words, status, filters)), RUN)
             return
         if watch:
             from ...output.live import watch_records
             from ...runs.events import RunningRuns
 
-            def newest() -> list[Mapping[str, Any]]:
-                listed = read(target.client, status, filters, shown_runs)
-                return running.updated([run.to_dict() for run in listed])
-
-            with RunningRuns(target.client) as running:
-                watch_records(newest, WATCHED_RUN, output)
+            with RunningRuns(client) as running:
+                watch_records(
+                    lambda: running.updated(
+                        [run.to_dict() for run in _newest(client, query.words, status, filters, limit)]
+                    ),
+                    WATCHED_RUN,
+                    output,
+                )
             return
         # One more than shown, to find out whether there are more.
-        runs = read(target.client, status, filters, limit + 1)
-        shown = _explained(target.client, runs[:limit])
+        runs = _newest(client, query.words, status, filters, limit + 1)
+        shown = _with_details(client, runs[:limit])
     output.records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
-        newest_runs = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
-        note(f"only {newest_runs} shown; -n N shows more, --all shows all")
+        newest = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
+        note(f"only {newest} shown; -n N shows more, --all shows all")
 
 
-def _explained(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
-    """Return runs: the newest running batches with the items that have ended so far, and the newest completed runs
-    with failed sub-runs with the number of their failed items.
+def _with_details(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
+    """Return the runs; the newest running batches with the items that have ended so far, and the newest completed runs
+    with the number of failed items in their sub-runs.
     """
-    known = {run.run_id: run for run in runs}
+    detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]
     # One request finds the few runs whose steps must be read.
     created = client.list_runs(limit=_MAX_SEARCHED).runs if completed else []
     parents = {run.parent_run_id for run in created if run.items.failed}
     counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
-    reads = [partial(_with_counts, client, run_id) for run_id in counted[:_MAX_COUNTED]]
-    above = [run for run in completed if run.run_id in parents]
-    reads += [partial(with_failed_sub_runs, client, run) for run in above[:_MAX_COUNTED]]
-    known |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}
-    return list(known.values())
 
+    def with_counts(run_id: str) -> RunDetails:
+        return client.snapshot(run_id, include="counts").details
 
-def _with_counts(client: SyncStepflowClient, run_id: str) -> RunDetails:
-    return client.snapshot(run_id, include="counts").details
-
-
-def _all(client: SyncStepflowClient, status: tuple[str, ...], filters: dict[str, Any]) -> Iterator[RunDetails]:
-    """Yield the runs, newest first. Servers filter by a single status, so several listings are merged."""
-    listed = [client.iter_runs(status=each, **filters) for each in status or (None,)]
-    return merge(*listed, key=lambda run: run.run_id, reverse=True) if len(listed) > 1 else iter(listed[0])
+    reads = [partial(with_counts, run_id) for run_id in counted[:_MAX_COUNTED]]
+    with_sub_runs = [run for run in completed if run.run_id in parents]
+    reads += [partial(with_failed_sub_runs, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
+    detailed |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}
+    return list(detailed.values())
 
 
 def _matching(
-    words: Sequence[str],
-    client: SyncStepflowClient,
-    status: tuple[str, ...],
-    filters: dict[str, Any],
-    limit: int | None,
+    client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
-    """Yield the newest runs that match all words."""
+    """Yield the runs that match all words, newest first. Servers filter by one status, so listings are merged."""
     recorded = {word: {entry.run_id for entry in client._recorder.matching(quoted(word))} for word in words}
-    found = (
-        run
-        for run in _all(client, status, filters)
-        if all(is_shown(run, word) or run.run_id in ids for word, ids in recorded.items())
-    )
-    return islice(found, limit)
+    listings = [client.iter_runs(status=each, **filters) for each in status or (None,)]
+    for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
+        if all(matches_word(run, word) or run.run_id in ids for word, ids in recorded.items()):
+            yield run
 
 
 def _newest(
-    words: Sequence[str],
-    client: SyncStepflowClient,
-    status: tuple[str, ...],
-    filters: dict[str, Any],
-    limit: int,
+    client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any], limit: int
 ) -> list[RunDetails]:
     if words:
-        return list(_matching(words, client, status, filters, limit))
-    listed = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
+        return list(islice(_matching(client, words, status, filters), limit))
+    listings = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
+    if len(listings) == 1:
+        return listings[0]
     # If a run ends meanwhile, it may be in two of the lists.
-    merged = {run.run_id: run for runs in listed for run in runs}
-    return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit] if len(listed) > 1 else listed[0]
+    merged = {run.run_id: run for runs in listings for run in runs}
+    return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit]

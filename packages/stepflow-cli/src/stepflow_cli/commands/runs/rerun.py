@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
@@ -21,68 +20,43 @@ from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import FILE, Section
 from ...records.results import outcomes_of, print_result, print_results
-from ...runs.accounts import explained
+from ...runs.failures import failure_hint
 from ...runs.find import check_flow_of, connect_to_run
-from ...runs.job import Job
-from ...runs.reuse import attempt_of, print_plan, say_plan
+from ...runs.reuse import attempt_of, note_plan, print_plan
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target
-from ...settings.history import require_history
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, Keep, RerunResult
+    from stepflow_client import Keep
     from stepflow_client.types.snapshot import SnapshotPart
 
 _RERUN = Section("Rerun")
 
 
-class _Asked(NamedTuple):
-    """What to run again."""
-
+class _RerunOptions(NamedTuple):
     run_id: str
     keep: Keep
-    chosen: dict[str, Any]
-    """Options of the client's `rerun`, with the flow as it is given."""
+    items: tuple[int, ...]
+    flow: str | None
+    """The file or the id of a changed flow."""
+    force: bool
     dry_run: bool
     idempotency_key: str | None
     inputs: str | None
     values: Values
     about: dict[str, Any]
-    """The labels and the note."""
-
-    def arguments(self, target: Target, flow: dict[str, Any] | str | None) -> dict[str, Any]:
-        """Return the arguments of the client's `rerun`, with the values, which depend on the flow."""
-        chosen = self.chosen | {"keep": self.keep, "flow": flow, "items": self.chosen["items"] or None}
-        named = self.chosen["flow"]
-        if flow is None:
-            keeps = self.keep.steps != "nothing"
-            parts: list[SnapshotPart] = ["items", "flow", "steps"] if keeps else ["items", "flow"]
-            flow = dict(target.client.snapshot(self.run_id, include=parts).flow or {})
-        elif isinstance(flow, str):
-            flow = target.client.get_flow(flow).flow
-        if named is not None:
-            check_flow_of(target, self.run_id, target.client.get_run_flow(self.run_id).flow, flow, named)
-        values = self.values
-        chosen |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
-        if self.inputs is not None:
-            chosen["input"] = all_inputs(self.inputs, values.stdin_format if self.inputs == "-" else None, flow)
-        elif values.input or values.example is not None or values.stdin_format:
-            # A single input that is a list would be taken for a batch.
-            chosen["input"] = [values.read_input(flow)]
-        return chosen
+    """The labels and the note for the history."""
 
 
-def _kept(*, before: str | None, all_except: str | None, failed: bool, only_missing: bool, only_changed: bool) -> Keep:
-    """Return what the options keep."""
+def _keep(*, before: str | None, all_except: str | None, failed: bool, only_missing: bool, only_changed: bool) -> Keep:
     from stepflow_client import Keep
 
     if all_except is not None:
         return Keep(all_except=all_except)
-    keeps = failed or only_missing or before is not None
-    return Keep(
-        "unchanged" if only_changed else "completed" if keeps else "nothing", before=before, succeeded_items=failed
-    )
+    keeps_completed = failed or only_missing or before is not None
+    steps: Literal["unchanged", "completed", "nothing"] = "completed" if keeps_completed else "nothing"
+    return Keep("unchanged" if only_changed else steps, before=before, succeeded_items=failed)
 
 
 _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --set --timeout --url --format"
@@ -100,12 +74,12 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     ),
 )
 @grouped(
-    "asked",
-    _Asked,
+    "options",
+    _RerunOptions,
     run_argument,
     grouped(
         "keep",
-        _kept,
+        _keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
         _RERUN.option("--failed", "Only the items that did not succeed."),
         _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
@@ -114,19 +88,15 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         ),
         _RERUN.option("--step STEP", "Execute this step alone.", to="all_except"),
     ),
-    grouped(
-        "chosen",
-        dict,
-        _RERUN.option(
-            "--item N",
-            "Only this item, counted from 0; repeatable.",
-            to="items",
-            type=click.IntRange(min=0),
-            multiple=True,
-        ),
-        _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files),
-        _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
+    _RERUN.option(
+        "--item N",
+        "Only this item, counted from 0; repeatable.",
+        to="items",
+        type=click.IntRange(min=0),
+        multiple=True,
     ),
+    _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files),
+    _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
     _RERUN.option(
         "--idempotency-key KEY",
@@ -139,9 +109,10 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
 @timeout_option
 @running_server_options
 @file_output_options
-def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) -> None:
+def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: Output) -> None:
     """Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing
-    everything is executed. --failed alone keeps the completed steps of the failed items.
+    everything is executed. --failed alone keeps the completed steps of the failed items. While you edit a flow, use
+    'stepflow run FLOW --reuse @last'.
 
     Input, variables and overrides come from the history, if the run was started on this machine. An input that you give
     replaces the recorded one; variables and overrides that you give take precedence. Secret variables are not recorded:
@@ -152,55 +123,65 @@ def command(asked: _Asked, wait: Wait, server: ServerOptions, output: Output) ->
     It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones. With --item,
     it prints that item alone, and the exit code and a new input are those of the item.
     """
-    given = asked.chosen["flow"]
-    asked.values.check(flow=given or "", inputs=asked.inputs)
-    about = {name: value for name, value in asked.about.items() if value}
-    if about:
-        require_history()
-    changed = None if given is None else load_flow_or_id(given)
-    with connect_to_run(server, asked.run_id, says=True) as (target, run_id):
-        asked = asked._replace(run_id=run_id)
-        arguments = asked.arguments(target, changed)
-        plan = target.client.plan_rerun(asked.run_id, **arguments)
-        if asked.dry_run:
+    options.values.check(flow=options.flow or "", inputs=options.inputs)
+    changed = None if options.flow is None else load_flow_or_id(options.flow)
+    with connect_to_run(server, options.run_id, says=True) as (target, run_id):
+        arguments = _arguments(target, run_id, options, changed)
+        plan = target.client.plan_rerun(run_id, **arguments)
+        if options.dry_run:
             print_plan(plan, output)
             return
-        say_plan(plan, attempt_of(target, run_id))
-        with target.history.recording(**about):
-            again = _rerun(target, asked, arguments, wait)
-        _print(target, again, arguments["items"], output)
+        note_plan(plan, attempt_of(target, run_id))
+        again = target.return_command("runs list --limit", "5")
+        with (
+            target.history.recording(**options.about),
+            hinting_return(target, run_id, wait, again),
+            waiting(f"running {run_id} again"),
+        ):
+            rerun = target.client.rerun(
+                run_id,
+                **arguments,
+                variables_from_env=options.values.variables_from_env,
+                idempotency_key=options.idempotency_key,
+                timeout=wait.timeout,
+            )
+        # The outcomes have the indexes of the items in the earlier run.
+        outcomes = [each for each in outcomes_of(rerun.results) if not options.items or each.index in options.items]
+        if len(outcomes) != 1:
+            print_results(rerun.run_ids, outcomes, output)
+            return
+        result = outcomes[0].result
+        try:
+            print_result(result, output)
+        except Problem as problem:
+            if problem.kind == "run_failed" and problem.hint is None:
+                snapshot = target.client.snapshot(result.run_id, include=["items", "flow", "arguments"])
+                flow, given = snapshot.flow, snapshot.arguments
+                if flow is not None and given is not None and given.inputs:
+                    problem.hint = failure_hint(target, result, flow, given.inputs[0], given.variables)
+            raise
 
 
-def _rerun(target: Target, asked: _Asked, arguments: dict[str, Any], wait: Wait) -> RerunResult:
-    again = target.return_command("runs list --limit", "5")
-    with hinting_return(target, asked.run_id, wait, again), waiting(f"running {asked.run_id} again"):
-        from_env, key = asked.values.variables_from_env, asked.idempotency_key
-        arguments |= {"variables_from_env": from_env, "idempotency_key": key, "timeout": wait.timeout}
-        return target.client.rerun(asked.run_id, **arguments)
-
-
-def _print(target: Target, again: RerunResult, chosen: Sequence[int] | None, output: Output) -> None:
-    """Print the results of all items, or of the chosen ones, with their numbers in the earlier run."""
-    outcomes = outcomes_of(again.results)
-    if chosen is not None:
-        outcomes = [each for each in outcomes if each.index in chosen]
-    if len(outcomes) != 1:
-        print_results(again.run_ids, outcomes, output)
-        return
-    result = outcomes[0].result
-    try:
-        print_result(result, output)
-    except Problem as problem:
-        if problem.kind == "run_failed":
-            problem.hint = problem.hint or _hint(target, result)
-        raise
-
-
-def _hint(target: Target, result: FlowResult) -> str | None:
-    """Return why a run failed, if its input is known."""
-    snapshot = target.client.snapshot(result.run_id, include=["items", "flow", "arguments"])
-    given = snapshot.arguments
-    if snapshot.flow is None or given is None or not given.inputs:
-        return None
-    job = Job(flow=dict(snapshot.flow), input=given.inputs[0], variables=dict(given.variables or {}))
-    return explained(target, job, result)
+def _arguments(
+    target: Target, run_id: str, options: _RerunOptions, flow: dict[str, Any] | str | None
+) -> dict[str, Any]:
+    """Return the arguments of the client's `plan_rerun`. The values depend on the flow."""
+    arguments: dict[str, Any] = {"keep": options.keep, "flow": flow, "items": options.items or None}
+    arguments["force"] = options.force
+    if flow is None:
+        keeps = options.keep.steps != "nothing"
+        parts: list[SnapshotPart] = ["items", "flow", "steps"] if keeps else ["items", "flow"]
+        flow = dict(target.client.snapshot(run_id, include=parts).flow or {})
+    elif isinstance(flow, str):
+        flow = target.client.get_flow(flow).flow
+    if options.flow is not None:
+        check_flow_of(target, run_id, target.client.get_run_flow(run_id).flow, flow, options.flow)
+    values = options.values
+    arguments |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
+    if options.inputs is not None:
+        form = values.stdin_format if options.inputs == "-" else None
+        arguments["input"] = all_inputs(options.inputs, form, flow)
+    elif values.input or values.example is not None or values.stdin_format:
+        # A single input that is a list would be taken for a batch.
+        arguments["input"] = [values.read_input(flow)]
+    return arguments

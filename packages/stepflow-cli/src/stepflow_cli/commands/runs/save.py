@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from stepflow_client import InvalidArgumentError
@@ -25,7 +25,6 @@ from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...params.sections import OUTPUT, Section
 from ...runs.find import check_flow_of, connect_to_run
-from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ _CASE = Section("Case")
     multiple=True,
     shell_complete=complete_steps_of_run,
 )
-@_CASE.option("--replace", "Change the case of this name if there is one.", is_risky=True)
+@_CASE.option("--replace", "Change the case of this name if there is one.", to="replaces", is_risky=True)
 @OUTPUT.option("--dry-run", "Write nothing: only show the change.")
 @running_server_options
 def command(
@@ -63,65 +62,65 @@ def command(
     index: int | None,
     input_json: str | None,
     mocked: tuple[str, ...],
-    replace: bool,
+    replaces: bool,
     dry_run: bool,
     server: ServerOptions,
 ) -> None:
     """FLOW is the flow's file; by default, the one that the history names. The case has the input and the variables of
     the run, and its output, or its error, as expected. UUIDs and times of the run become matchers, because they differ
-    in each run.
-    The change of the file is printed; comments and layout stay.
+    in each run. The change of the file is printed; comments and layout stay.
 
     Input, variables and overrides come from the history, where the run was started on this machine, or from the server
-    if it reports them. Secret variables are left out; their known
-    values are ***.
+    if it reports them. Secret variables are left out; their known values are ***.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")
     if flow is not None:
         find_missing(flow)
-    given = None if input_json is None else (read_value(Given("--input-json", "json", input_json)),)
+    from ...flow_tests.added_case import add_case
+    from ...flow_tests.kept import changed_lines, kept_item, match_score
+
     with connect_to_run(server, run_id, says=True) as (target, run_id):
-        kept = _kept(target, run_id, index, given, with_steps=bool(mocked))
-        path = flow or _recorded_file(target, kept)
-    case = kept.case(name or kept.name, _steps(kept, mocked))
+        parts: list[SnapshotPart] = ["items", "flow", "arguments"]
+        if mocked and target.client.server_info().capabilities["step_outputs"]:
+            parts.append("steps")
+        snapshot = target.client.snapshot(run_id, include=parts, item_index=index)
+        total = len(snapshot.items or ())
+        if index is None and total > 1:
+            raise usage(f"run {run_id} has {total} items", "--item N names one, counted from 0")
+        if input_json is not None and snapshot.arguments is not None:
+            input = read_value(Given("--input-json", "json", input_json))
+            snapshot = replace(snapshot, arguments=replace(snapshot.arguments, inputs=[input] * total))
+        kept = kept_item(snapshot, index or 0)
+        path = flow
+        if path is None:
+            entry = target.history.get(run_id)
+            if entry is None or entry.flow_file is None:
+                raise usage("give the file of the flow, as FLOW", "the history does not name the one of this run")
+            path = entry.flow_file
+            find_missing(path)
+    case = kept.case(name or kept.name, _steps_to_mock(kept, mocked))
     before = read_bytes(path)
-    after, written = _added(before, case, path, replace=replace), load_flow(path)
+    try:
+        after = add_case(before, case, path, replace=replaces)
+    except InvalidArgumentError as error:
+        raise usage(error.message, "choose another name with --as, or change that case with --replace") from None
+    written = load_flow(path)
     check_flow_of(target, run_id, kept.flow, written, path)
-    _show(before, after)
-    _warn(path, written, kept)
+    color = current_session().color
+    for line in changed_lines(before, after):
+        click.echo(difference_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
+    if kept.flow and match_score(written, kept.flow) < 4:
+        note(f"warning: {path} differs from the flow of the run, so the case may fail")
+    for warning in kept.warnings:
+        note(f"warning: {warning}")
     if dry_run:
         return
     write_bytes(path, after, unchanged_from=before)
     note(f"kept as {case['name']!r}; stepflow test {shlex.quote(path)} runs it")
 
 
-def _kept(target: Target, run_id: str, index: int | None, input: tuple[Any] | None, *, with_steps: bool) -> KeptItem:
-    from ...flow_tests.kept import kept_item
-
-    has_steps = with_steps and target.client.server_info().capabilities["step_outputs"]
-    parts: list[SnapshotPart] = ["items", "flow", "arguments"]
-    if has_steps:
-        parts.append("steps")
-    snapshot = target.client.snapshot(run_id, include=parts, item_index=index)
-    total = len(snapshot.items or ())
-    if index is None and total > 1:
-        raise usage(f"run {run_id} has {total} items", "--item N names one, counted from 0")
-    if input is not None and snapshot.arguments is not None:
-        given = replace(snapshot.arguments, inputs=[*input] * total)
-        snapshot = replace(snapshot, arguments=given)
-    return kept_item(snapshot, index or 0)
-
-
-def _recorded_file(target: Target, kept: KeptItem) -> str:
-    entry = target.history.get(kept.run.run_id)
-    if entry is None or entry.flow_file is None:
-        raise usage("give the file of the flow, as FLOW", "the history does not name the one of this run")
-    find_missing(entry.flow_file)
-    return entry.flow_file
-
-
-def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
+def _steps_to_mock(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
     """Return the steps to mock, without those that only other mocked steps read: a test does not need them.
 
     Raises:
@@ -144,30 +143,3 @@ def _steps(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
     if left_out:
         note(f"no mock of {', '.join(left_out)}: only mocked steps read it")
     return [each for each in chosen if each in needed]
-
-
-def _added(before: bytes, case: dict[str, Any], path: str, *, replace: bool) -> bytes:
-    from stepflow_cli.flow_tests.added_case import add_case
-
-    try:
-        return add_case(before, case, path, replace=replace)
-    except InvalidArgumentError as error:
-        raise usage(error.message, "choose another name with --as, or change that case with --replace") from None
-
-
-def _show(before: bytes, after: bytes) -> None:
-    from ...flow_tests.kept import changed_lines
-
-    color = current_session().color
-    for line in changed_lines(before, after):
-        click.echo(difference_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
-
-
-def _warn(path: str, written: Mapping[str, Any], kept: KeptItem) -> None:
-    """Print why the case may not pass as it is."""
-    from ...flow_tests.kept import match_score
-
-    if kept.flow and match_score(written, kept.flow) < 4:
-        note(f"warning: {path} differs from the flow of the run, so the case may fail")
-    for warning in kept.warnings:
-        note(f"warning: {warning}")

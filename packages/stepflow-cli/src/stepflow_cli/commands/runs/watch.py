@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,20 +16,19 @@ from ...params.options import output_options, running_server_options, wait_optio
 from ...params.parsing import Command
 from ...params.runs import runs_argument
 from ...records.runs import EVENT, event_record, run_view
-from ...runs.accounts import explained_run
+from ...runs.failures import explained_run
 from ...runs.find import connect_to_runs
 from ...runs.wait import Wait, hinting_return, with_views
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from rich.tree import Tree
     from stepflow_client.events import RunEvent
 
     from ...runs.watch import Watch
 
 _QUIET = ("run_created", "steps_needed", "step_ready")
-"""Events of objects that do not have a status."""
+"""Events without a status, which are not shown as lines."""
 
 
 @click.command("watch", cls=Command)
@@ -38,12 +37,12 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @running_server_options
 @output_options
 def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
-    """It prints a tree on a terminal, elsewhere a line for each change. With -o jsonl it prints the events, with -o
+    """Prints a tree on a terminal, and a line for each change elsewhere. With -o jsonl it prints the events, with -o
     json and yaml the run when it has ended. With -q it only prints how runs ended, and takes several; RUN may then be -
     for ids on standard input, one per line.
 
-    The exit code is 0 if all completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6: one
-    was cancelled. Ctrl-C ends the watching, not the run, and prints the command to watch it again. A cancelled run
+    The exit code is 0 if all runs completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6
+    if one was cancelled. Ctrl-C stops watching, not the run, and prints the command to watch it again. A cancelled run
     counts as ended, although servers continue it. Steps are not shown if the server has no events.
     """
     quiet = current_session().quiet
@@ -53,7 +52,7 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
         raise usage("--on-interrupt cancel takes one run")
     with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
-            from ...runs.ended import print_ends
+            from ...runs.wait_for_runs import print_ends
 
             print_ends(target, ids, wait, output)
         else:
@@ -66,37 +65,26 @@ def _watch(target: Target, run_id: str, wait: Wait, output: Output) -> None:
     with hinting_return(target, run_id, wait):
         watch = Watch(target, run_id, wait.timeout)
         if output.format == "jsonl":
-            _events(watch, output)
+            watch.follow(lambda event, *_: output.records([event_record(event)], EVENT, flush=True))
         elif output.format in ("json", "yaml", "name") or output.fields:
-            _end(target, watch, output)
+            with waiting(f"watching run {run_id}"):
+                watch.follow()
+            run = explained_run(target.client, run_id)
+            output.record(run.to_dict(), run_view(run.account))
         elif is_terminal(sys.stdout):
-            _tree(watch)
+            from ...output.live import live_picture
+
+            with live_picture(watch.tree) as refresh, reported_by(watch.say):
+                watch.follow(refresh=refresh, sub_runs=True)
         else:
-            _lines(watch, output)
+            _print_lines(watch, output)
         problem = failure_of(target, watch.run)
     if problem is not None:
-        raise with_views(problem, target, run_id)
+        with_views(problem, target, run_id)
+        raise problem
 
 
-def _nothing(*_: Any) -> None:
-    return
-
-
-def _events(watch: Watch, output: Output) -> None:
-    def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
-        output.records([event_record(event)], EVENT, flush=True)
-
-    watch.follow(show, _nothing)
-
-
-def _end(target: Target, watch: Watch, output: Output) -> None:
-    with waiting(f"watching run {watch.run.run_id}"):
-        watch.follow(_nothing, _nothing)
-    run = explained_run(target.client, watch.run.run_id)
-    output.record(run.to_dict(), run_view(run.account))
-
-
-def _lines(watch: Watch, output: Output) -> None:
+def _print_lines(watch: Watch, output: Output) -> None:
     from ...runs.events import words_for
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
@@ -104,19 +92,6 @@ def _lines(watch: Watch, output: Output) -> None:
             line = words_for(event, watch.progress, seconds, error)
             output.write_all([f"{printable(line)}\n"], flush=True)
 
-    watch.follow(show, _nothing, sub_runs=True)
+    watch.follow(show, sub_runs=True)
     if watch.run.failed_in_sub_runs:
         output.write_all([f"{watch.run.text}\n"])
-
-
-def _tree(watch: Watch) -> None:
-    from ...output.live import live_picture
-    from ...runs.tree import tree_of
-
-    def draw(height: int | None) -> Tree:
-        return tree_of(
-            watch.progress, watch.now, watch.note, height=height, failed_below=watch.run.failed_in_sub_runs or 0
-        )
-
-    with live_picture(draw) as refresh, reported_by(watch.say):
-        watch.follow(_nothing, refresh, sub_runs=True)

@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
 
-from ..inputs.python_flow import is_python_flow, python_flow
 from ..server.advice import missing_workers
 from ..server.connect import listed_components
 
 if TYPE_CHECKING:
-    from stepflow_client import (
-        ComponentList,
-        FlowResult,
-        RunDetails,
-        StepDetails,
-        SyncStepflowClient,
-    )
+    from stepflow_client import ComponentList, FlowResult, RunDetails, StepDetails, SyncStepflowClient
 
     from ..server.connect import Target
-    from .job import Job
 
 MAX_EXPLAINED_ITEMS = 1000
 """The steps of larger runs are not requested to explain their items or to count failed items of their sub-runs."""
@@ -71,25 +63,28 @@ _TIMEOUT = 5.0
 """Seconds to wait for the components; a plugin may not respond."""
 
 
-def explained(target: Target, job: Job, result: FlowResult) -> str | None:
+def failure_hint(
+    target: Target, result: FlowResult, flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any] | None
+) -> str | None:
     """Return why a run failed, as a hint; None if that is unknown.
 
-    The run's account and the components are requested from the server only if its own message has no reason (seen in
-    all releases).
+    The run's account and the components are requested only if the server's own message gives no reason (seen in all
+    releases).
 
     Args:
         target: The server.
-        job: The job of the run. A stored flow that was not read gives no hint.
         result: The result of the run.
+        flow: The flow of the run, with its overrides.
+        input: The input of the run.
+        variables: The variables of the run.
     """
     from stepflow_client._command import FailureHints
 
     error = result.error
     if error is None:
         return None
-    flow = job.with_overrides
-    hint = FailureHints(flow, job.variables or {}).of(error, job.input)
-    if isinstance(job.input, list) and error.message.startswith("Input path"):
+    hint = FailureHints(flow, variables or {}).of(error, input)
+    if isinstance(input, list) and error.message.startswith("Input path"):
         return "the input is a list; 'stepflow batch FLOW INPUTS' runs the flow on each of its elements"
     if error.message.startswith(_UNSET):
         return f"--var {error.message.removeprefix(_UNSET)}=VALUE sets it"
@@ -105,16 +100,6 @@ def explained(target: Target, job: Job, result: FlowResult) -> str | None:
     except StepflowClientError:
         # The failure to report is the run's.
         return None
-
-
-def written_in_python(job: Job, result: FlowResult) -> str | None:
-    """Return a sentence that says where the step that failed is written; None for flows that are not in Python."""
-    from stepflow_client.flows.python_places import written_at
-
-    flow = str(job.about.get("flow_file", ""))
-    if result.error is None or not is_python_flow(flow):
-        return None
-    return written_at(python_flow(flow).value, result.error.step_id)
 
 
 def _reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:

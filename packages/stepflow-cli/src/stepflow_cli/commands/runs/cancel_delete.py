@@ -1,8 +1,8 @@
-"""The commands of `stepflow runs` that end runs: `cancel` and `delete`."""
+"""`stepflow runs cancel` and `stepflow runs delete`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,12 @@ from ...params.runs import runs_argument, runs_text
 from ...records.runs import RUN
 from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
 from ...runs.find import connect_to_runs
-from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails, SyncStepflowClient
+    from stepflow_client import SyncStepflowClient
+
+_DELETION = View(columns=columns("run_id:id", "status:status"))
 
 
 @click.command("cancel", cls=Command)
@@ -33,35 +34,25 @@ if TYPE_CHECKING:
 def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one per line.
 
-    On released servers this stops nothing: the running step ends, later steps still start, and at the end
-    the status may turn to completed or failed. A run that has ended is not changed; the exit code is then 1.
+    Released servers do not stop the run: the running step ends, later steps still start, and at the end the
+    status may turn to completed or failed. If a run has ended already, it is not changed, and the exit code is 1.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, says=True) as (target, ids):
         if ids:
             confirm(f"cancel {runs_text(ids)}")
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
-        executing = _may_be_executing(target, cancelled)
+        executing: list[str] = []
+        if len(cancelled) == 1:
+            # The run is cancelled even if its steps cannot be read.
+            with suppress(StepflowClientError):
+                executing = target.client.explain_run(cancelled[0].run_id).may_be_executing
     print_done(output, [run.to_dict() for run in cancelled], RUN)
     if cancelled:
-        note("marked as cancelled; released servers do not stop a run, it goes on to its end")
+        note("marked as cancelled; released servers do not stop a run: it continues to its end")
     if executing:
         note(f"may still be executing: {', '.join(executing)}")
     raise_worst(problems)
-
-
-def _may_be_executing(target: Target, cancelled: Sequence[RunDetails]) -> list[str]:
-    """Return the steps of a single cancelled run that may still be executing, as far as the server tells."""
-    if len(cancelled) != 1:
-        return []
-    try:
-        return target.client.explain_run(cancelled[0].run_id).may_be_executing
-    except StepflowClientError:
-        # The run is cancelled all the same.
-        return []
-
-
-_DELETION = View(columns=columns("run_id:id", "status:status"))
 
 
 @click.command("delete", cls=Command)

@@ -1,9 +1,8 @@
-"""Waiting for several runs, and how they ended."""
+"""Waiting for several runs, for `runs watch -q`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from stepflow_client._command import is_given_up
 
 from ..errors import Problem
 from ..exit_codes import ExitCode
-from ..output.view import Output, Record
+from ..output.view import Output
 from ..records.runs import RUN
 from ..server.connect import Target
 from .bulk import for_each_run, print_done, raise_worst
@@ -22,8 +21,8 @@ from .watch import failure_of
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
 
-_ONE_LOOK = 5.0
-"""Timeout in seconds of the request for a run's state if the time for waiting is (nearly) over."""
+_LAST_REQUEST_SECONDS = 5.0
+"""Timeout of the request for a run's state if the time for waiting is (nearly) over."""
 
 
 def print_ends(target: Target, ids: list[str], wait: Wait, output: Output) -> None:
@@ -33,53 +32,47 @@ def print_ends(target: Target, ids: list[str], wait: Wait, output: Output) -> No
         Problem: If a run did not complete; the worst, after the others have been shown.
     """
     problems: list[Problem] = []
-    # Check first that the server can be reached: otherwise there is nothing to return to.
-    target.client.server_info()
-    print_done(output, _ended(target, ids, wait, problems), RUN)
-    raise_worst(problems)
-
-
-def _ended(target: Target, ids: list[str], wait: Wait, problems: list[Problem]) -> Iterator[Record]:
-    """Yield the runs that end in time. Failures and late runs are added to `problems`."""
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
 
-    def until_end(run_id: str) -> RunDetails | None:
+    def watch_command(run_ids: list[str]) -> str:
+        return target.return_command("runs watch -q", " ".join(run_ids))
+
+    def wait_for(run_id: str) -> RunDetails | None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        with hinting_return(target, run_id, wait, _again(target, late + ids[ids.index(run_id) :])):
-            run = _run_at_end(target, run_id, left)
+        with hinting_return(target, run_id, wait, watch_command(late + ids[ids.index(run_id) :])):
+            run = _wait_for_end(target, run_id, left)
             if run is None:
                 late.append(run_id)
             elif problem := failure_of(target, run):
                 problems.append(problem)
             return run
 
-    for run in for_each_run(ids, until_end, problems):
-        if run is not None:
-            yield run.to_dict()
+    # Check first that the server can be reached: otherwise there is nothing to return to.
+    target.client.server_info()
+    runs = for_each_run(ids, wait_for, problems)
+    print_done(output, (run.to_dict() for run in runs if run is not None), RUN)
     if late:
-        one = len(ids) == 1
+        message = f"{len(late)} of {len(ids)} runs have not ended yet"
         problems.append(
             Problem(
-                f"run {late[0]} has not ended yet" if one else f"{len(late)} of {len(ids)} runs have not ended yet",
+                f"run {late[0]} has not ended yet" if len(ids) == 1 else message,
                 kind="run_timeout",
                 exit_code=ExitCode.TIMED_OUT,
                 run_id=late[0] if len(late) == 1 else None,
-                hint=_again(target, late) if target.runtime is None else None,
+                hint=watch_command(late) if target.runtime is None else None,
             )
         )
+    raise_worst(problems)
 
 
-def _run_at_end(target: Target, run_id: str, left: float | None) -> RunDetails | None:
-    if left != 0:
+def _wait_for_end(target: Target, run_id: str, timeout: float | None) -> RunDetails | None:
+    """Return a run that ends in time; otherwise None."""
+    if timeout != 0:
         with suppress(RunTimeoutError):
-            return target.client.wait_run(run_id, timeout=left)
+            return target.client.wait_run(run_id, timeout=timeout)
     # The time may have been (nearly) over before its turn came.
-    run = target.client.get_run(run_id, timeout=_ONE_LOOK)
+    run = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
     if is_given_up(run.status, run.items.running):
-        return target.client.wait_run(run_id, timeout=_ONE_LOOK)
+        return target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
     return run if run.is_finished else None
-
-
-def _again(target: Target, ids: list[str]) -> str:
-    return target.return_command("runs watch -q", " ".join(ids))

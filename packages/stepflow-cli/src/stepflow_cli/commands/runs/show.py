@@ -1,10 +1,9 @@
-"""The commands of `stepflow runs` that print a run, or a part of it."""
+"""The commands of `stepflow runs` that print a run or a part of it: get, flow, items, steps and result."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from stepflow_client import NotFoundError, StepflowClientError
@@ -26,15 +25,11 @@ from ...params.runs import run_argument, status_option
 from ...params.sections import option
 from ...records.history import ENTRY_IN_FULL, entry_record
 from ...records.results import outcomes_of, print_result, print_results
-from ...records.runs import ITEM, STATUSES, STEP, TIMED_STEP, run_view
-from ...runs.accounts import explained_run, explained_steps
+from ...records.runs import ITEM, STEP, TIMED_STEP, run_view
+from ...runs.failures import explained_run, explained_steps
 from ...runs.find import EndedRunError, connect_to_run
 from ...runs.wait import Wait, hinting_return
-from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
-
-if TYPE_CHECKING:
-    from stepflow_client import FlowResult, RunItem
 
 Each = TypeVar("Each")
 _MAX_RERUNS = 20
@@ -55,29 +50,21 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     A rerun is shown with the run that it repeats and the numbers of its items there, and a run with its reruns, as far
     as the history has them. If the embedded server of @last has stopped, the history's record is shown.
     """
+    links: dict[str, Any] = {}
     try:
         with connect_to_run(server, run_id) as (target, run_id):
             run = explained_run(target.client, run_id)
-            links = _links(target, run_id)
+            entry = target.history.get(run_id)
+            if entry is not None and entry.rerun_of is not None:
+                links |= {"rerun_of": entry.rerun_of, "rerun_items": list(entry.rerun_items)}
+            with suppress(StepflowClientError):
+                if reruns := [each.run_id for each in target.history.search(rerun_of=run_id, limit=_MAX_RERUNS)]:
+                    links["reruns"] = reruns
     except EndedRunError as ended:
         note(f"{ended.message}: this is what the history has")
         output.record(entry_record(ended.entry, full=True), ENTRY_IN_FULL)
         return
     output.record(run.to_dict() | links, run_view(run.account, links))
-
-
-def _links(target: Target, run_id: str) -> dict[str, Any]:
-    """Return the run of which a run is a rerun, with the numbers of its items there, and the reruns of the run.
-
-    Runs have none if the history does not have them.
-    """
-    entry, links = target.history.get(run_id), dict[str, Any]()
-    if entry is not None and entry.rerun_of is not None:
-        links |= {"rerun_of": entry.rerun_of, "rerun_items": list(entry.rerun_items)}
-    with suppress(StepflowClientError):
-        if reruns := [each.run_id for each in target.history.search(rerun_of=run_id, limit=_MAX_RERUNS)]:
-            links["reruns"] = reruns
-    return links
 
 
 @click.command("flow", cls=Command)
@@ -105,18 +92,12 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
     """Servers report the state of the items when the whole run ends; until then all of them may be shown as running."""
     from stepflow_client.types.statuses import FAILED_STATUSES
 
-    wanted = FAILED_STATUSES if failed else status or STATUSES
+    statuses = FAILED_STATUSES if failed else status
     with connect_to_run(server, run_id) as (target, run_id):
         listed = target.client.get_run_items(run_id)
-    # An iterator: each item is parsed from the response when it is used, and `
-    # head` uses few.
-    output.records(_chosen(iter(listed.items), wanted, all_of_them=not (failed or status)), ITEM)
-
-
-def _chosen(items: Iterator[RunItem], wanted: Collection[str], *, all_of_them: bool) -> Iterator[dict[str, Any]]:
-    for item in items:
-        if all_of_them or item.status.value in wanted:
-            yield item.to_dict()
+    # An iterator: each item is parsed from the response when it is printed, and `| head` prints few.
+    items = (item.to_dict() for item in iter(listed.items) if not statuses or item.status.value in statuses)
+    output.records(items, ITEM)
 
 
 @click.command("steps", cls=Command, conflicts=[excludes("--include-times", "--step", "it adds columns to the list")])
@@ -151,7 +132,7 @@ def steps_command(
         if steps is None:
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
         if not steps and item:
-            _of_item(list(target.client.get_run_items(run_id).items), item, run_id)
+            _item_of(list(target.client.get_run_items(run_id).items), item, run_id)
         steps = explained_steps(target.client, run_id, steps, item)
     output.records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
@@ -171,30 +152,25 @@ def result_command(
     """
     try:
         with connect_to_run(server, run_id) as (target, run_id):
-            results = _results(target, run_id, wait, no_wait)
+            # Check first that the server can be reached: otherwise there is nothing to return to.
+            target.client.server_info()
+            again = target.return_command("runs result", run_id)
+            with hinting_return(target, run_id, wait, again), waiting(f"waiting for run {run_id}"):
+                # A batch of one item is printed like a single run, because they cannot be told apart.
+                results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
     except EndedRunError as ended:
         note(f"{ended.message}: this is what the history has")
         run_id, results = ended.entry.run_id, ended.results()
     if item is not None:
-        print_result(_of_item(results, item, run_id), output)
+        print_result(_item_of(results, item, run_id), output)
     elif len(results) == 1:
         print_result(results[0], output)
     else:
         print_results([run_id], outcomes_of(results), output)
 
 
-def _results(target: Target, run_id: str, wait: Wait, no_wait: bool) -> list[FlowResult]:
-    # Check first that the server can be reached: otherwise there is nothing to return to.
-    target.client.server_info()
-    again = target.return_command("runs result", run_id)
-    with hinting_return(target, run_id, wait, again), waiting(f"waiting for run {run_id}"):
-        # A batch of one item is printed like a single run, because they cannot be told apart.
-        return target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
-
-
-def _of_item(results: list[Each], item: int, run_id: str) -> Each:
+def _item_of(results: list[Each], item: int, run_id: str) -> Each:
     if item < len(results):
         return results[item]
-    has = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"
-    message = f"run {run_id} has no item {item}"
-    raise Problem(message, kind="not_found", run_id=run_id, hint=has)
+    hint = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"
+    raise Problem(f"run {run_id} has no item {item}", kind="not_found", run_id=run_id, hint=hint)

@@ -1,0 +1,288 @@
+"""Running a batch: its inputs are read and its records written as it runs, with a journal beside the output file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError, TransportError, write_outcomes
+from stepflow_client._command import Journal, output_format_of, read_outcomes
+from stepflow_client._stores.user_files import replacing
+
+from ..errors import Problem, problem_of, usage
+from ..exit_codes import ExitCode
+from ..inputs.batch import IndexedInput, chosen_again, part_of, read_inputs, sample_of, without_option
+from ..inputs.files import writing
+from ..inputs.values import note_unread_fields
+from ..output.messages import note, waiting
+from ..output.view import FORMATS, Output
+from ..records.results import BATCH_RESULT
+from ..server.connect import Target
+from .batch_progress import BatchProgress
+from .job import Job
+from .single_run import complete, name_run
+
+if TYPE_CHECKING:
+    from stepflow_client import InputStream
+    from stepflow_client._command import OutcomeFormat
+
+_ONE_RUN = 400
+"""Maximum number of inputs that are sent as one run, if their records are printed."""
+
+
+class BatchRun:
+    """A batch that reads its inputs as they are needed.
+
+    Raises:
+        Problem: If the format does not fit, or the output file exists and is not to be continued.
+        FlowFileError: If the inputs cannot be read.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.progress = BatchProgress()
+        self._job, self._options = job, job.options
+        self._inputs: InputStream | None = None
+        self._positions: dict[int, int] = {}
+        """The file positions of the running inputs, by their number in the batch."""
+        output = job.options.output
+        self._format: OutcomeFormat | None = _record_format(output)
+        """The format of the records in a file, or of CSV; None if `output` prints them."""
+        self._path = "" if output.path in (None, "-") else str(output.path)
+        """The file of the records; empty for standard output."""
+        self._journal = f"{self._path}.journal" if self._path else None
+        self._source = job.options.inputs or ""
+        self._check_files()
+
+    def _check_files(self) -> None:
+        """Check that the inputs can be read, and that existing files are not overwritten."""
+        options, source = self._options, self._source
+        if os.path.isfile(os.path.realpath(source)) or (not os.path.lexists(source) and source != "-"):
+            with read_inputs(source, options.input_format, stops=False) as inputs:
+                next(inputs, None)
+        if self._journal is None:
+            return
+        has_output, has_journal = os.path.exists(self._path), os.path.exists(self._journal)
+        if options.retry_failed:
+            if not has_output:
+                raise usage(f"{self._path} does not exist", "use --retry-failed with the output of an earlier batch")
+        elif options.resume and has_output and not has_journal:
+            raise usage(f"cannot resume {self._path}: its journal {self._journal} is missing")
+        elif not options.resume and (has_output or has_journal):
+            raise usage(
+                f"{self._path if has_output else self._journal} already exists",
+                "--resume continues the batch, --retry-failed runs its failed inputs again; for a new batch, remove "
+                "the file and its journal",
+            )
+
+    def run(self, target: Target) -> None:
+        """Run the batch and write a record for each input as it ends.
+
+        Raises:
+            Problem: If not all inputs succeeded, or the batch is interrupted.
+        """
+        if self._options.retry_failed:
+            self._retry_failed(target)
+            return
+        complete(target, self._job)
+        options = self._options
+        chosen = part_of(self._all_inputs(), options.skip, options.limit)
+        if options.sample is not None:
+            chosen = sample_of(chosen, options.sample, options.seed or 0)
+        with self._hinting_continuation(target, "--resume" if self._journal else None):
+            if self._format is None:
+                # A single run, which has one id, and whose records are in the order of the inputs.
+                first = list(islice(chosen, _ONE_RUN + 1))
+                # If the chunk is larger than the batch, the client knows that no other run shares --max-concurrency.
+                size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
+                records = self._records(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
+                with closing(records):
+                    printed = _first_of_each_run(records) if options.output.format == "name" else records
+                    options.output.records(printed, BATCH_RESULT, default="jsonl", flush=True)
+                # Errors in writing the last record appear only now.
+                sys.stdout.flush()
+            else:
+                with write_outcomes(self._path or sys.stdout, flow=self._job.flow, format=self._format) as file:
+                    self._write_records(target, chosen, self._journal, file)
+        if not self.progress.begun:
+            note(f"no inputs in {'standard input' if self._source == '-' else self._source}")
+        self.progress.summarise(is_brief=not self._path)
+
+    def _retry_failed(self, target: Target) -> None:
+        """Run the failed inputs of an output again and replace their records once all have ended."""
+        output, form = self._path, self._format
+        assert form is not None
+        if self._journal is not None and os.path.exists(self._journal):
+            with closing(Journal(self._journal)) as written:
+                if not written.has_ended():
+                    # A retry would leave the remaining inputs out of the output.
+                    raise usage(f"the batch of {output} was interrupted", "continue it with --resume first")
+        failed = {
+            record["index"]: (record.get("key"), record["run_id"])
+            for record in _read_records(output, form)
+            if record["status"] != "completed"
+        }
+        if not failed:
+            note(f"no input of {output} has failed")
+            return
+        # The name identifies the inputs: the journal of a different retry must not be used.
+        name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
+        journal = f"{output}.retry-{name}.journal"
+        complete(target, self._job)
+        self.progress.expected = len(failed)
+        chosen = self._same_inputs(failed)
+        with self._hinting_continuation(target, "--retry-failed"):
+            with writing(output), replacing(output) as merged:
+                with write_outcomes(merged, flow=self._job.flow, format=form) as file:
+                    for record in _read_records(output, form):
+                        if record["index"] not in failed:
+                            file.write(record)
+                    self._write_records(target, chosen, journal, file)
+                # It holds the earlier outcomes: resuming from it would bring them back.
+                _remove(f"{output}.journal")
+            _remove(journal)
+        self.progress.summarise()
+
+    def _same_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
+        """Yield the failed inputs after checking that their keys are the recorded ones."""
+        try:
+            for position, value in chosen_again(self._all_inputs(), failed):
+                key = failed[position][0]
+                keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
+                # CSV and Parquet files hold keys as text; an unreadable line has no key.
+                if key is not None and str(key) not in keys:
+                    raise usage(f"{self._source} has changed: input {position} is not the one with the key {key!r}")
+                yield position, value
+        except LookupError as error:
+            raise usage(f"{self._source} has changed: {error.args[0]}, which has failed") from None
+
+    def _all_inputs(self) -> Iterator[IndexedInput]:
+        """Yield all inputs of the file with their positions, as they are needed."""
+        options = self._options
+        # By default, a malformed line ends the batch if its record cannot be told from the others in a file.
+        stops = options.on_bad_line == "stop" or (options.on_bad_line is None and not self._path)
+        try:
+            with read_inputs(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
+                yield from enumerate(self._inputs)
+        except FlowFileError as error:
+            raise usage(error.message, without_option(error.hint, "--on-bad-line fail continues")) from None
+
+    def _values(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
+        for number, (position, value) in enumerate(chosen):
+            self._positions[number] = position
+            if not number and isinstance(value, dict):
+                # Records have the key of an input, which the flow need not read.
+                fields = {name: each for name, each in value.items() if name not in ("id", "key")}
+                note_unread_fields(self._job.flow_with_overrides, fields)
+            self.progress.begun += 1
+            yield value
+
+    def _write_records(self, target: Target, chosen: Iterable[IndexedInput], journal: str | None, file: Any) -> None:
+        with closing(self._records(target, chosen, journal)) as records:
+            for record in records:
+                file.write(record)
+
+    def _records(
+        self,
+        target: Target,
+        chosen: Iterable[IndexedInput],
+        journal: str | None,
+        *,
+        chunk_size: int | None = None,
+        ordered: bool = False,
+    ) -> Generator[dict[str, Any]]:
+        """Run the chosen inputs and yield a record for each as it ends."""
+        job, options = self._job, self._options
+        outcomes = target.client.map(
+            job.flow,
+            self._values(chosen),
+            chunk_size=chunk_size,
+            ordered=ordered,
+            check_input=options.check,
+            **job.arguments,
+            **options.retry.options,
+            journal=journal,
+            # Runs on an embedded server are lost with it; runs in a persistent store are taken over.
+            on_lost="rerun" if target.ends_with_command else "fail",
+            on_cancel=options.wait.on_interrupt,
+            timeout=options.wait.timeout,
+        )
+        recording = target.history.recording(flow=job.flow, **job.about)
+        with waiting("running the batch") as spinner, recording, closing(outcomes):
+            for each in outcomes:
+                outcome = replace(each, index=self._positions.pop(each.index))
+                yield outcome.to_dict()
+                self.progress.note(outcome)
+                if self.progress.is_due():
+                    self._estimate_total()
+                    self.progress.show(spinner)
+
+    def _estimate_total(self) -> None:
+        options, inputs = self._options, self._inputs
+        if options.retry_failed:
+            return
+        self.progress.is_estimated = inputs is not None and inputs.total is None
+        total = None if inputs is None else inputs.expected
+        if total is not None:
+            limits = [limit for limit in (options.limit, options.sample) if limit is not None]
+            total = min([max(0, total - options.skip), *limits])
+        self.progress.expected = total
+
+    @contextmanager
+    def _hinting_continuation(self, target: Target, option: str | None) -> Iterator[None]:
+        """Report how the batch continues if the block ends before the batch does."""
+        hint = None if option is None else f"to continue, run the same command with {option}"
+        try:
+            yield
+        except KeyboardInterrupt:
+            message = f"interrupted after {self.progress.done} inputs"
+            if self._options.wait.on_interrupt == "detach" and not target.ends_with_command and self.progress.begun:
+                message += "; runs that have begun continue on the server"
+                hint = hint or target.return_command("runs watch", "@last")
+            raise Problem(message, kind="interrupted", exit_code=ExitCode.INTERRUPTED, hint=hint) from None
+        except (RunTimeoutError, TransportError) as error:
+            raise problem_of(error, hint=hint) from None
+        except Problem as problem:
+            if self.progress.run_id is not None:
+                name_run(problem, target, self.progress.run_id)
+            raise
+
+
+def _record_format(output: Output) -> OutcomeFormat | None:
+    path, form = output.path, output.format
+    if path in (None, "-"):
+        if form == "parquet":
+            raise usage("Parquet needs --output FILE")
+        return "csv" if form == "csv" else None
+    if form in FORMATS and form not in ("json", "jsonl", "yaml"):
+        raise usage(f"-o {form} is printed, not written to a file", "a file is jsonl, csv, json, yaml or parquet")
+    try:
+        return output_format_of(path or "", form)
+    except (FlowFileError, InvalidArgumentError) as error:
+        hint = error.hint if form else "name the format: -o jsonl, csv, json, yaml or parquet"
+        raise usage(error.message, hint) from None
+
+
+def _first_of_each_run(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    seen = {None}
+    for record in records:
+        if record["run_id"] not in seen:
+            seen.add(record["run_id"])
+            yield record
+
+
+def _read_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
+    try:
+        yield from read_outcomes(path, form)
+    except FlowFileError as error:
+        raise usage(error.message, "--resume writes it anew") from None
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.remove(path)

@@ -1,0 +1,183 @@
+"""A single run: starting it, waiting for it, and printing its result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
+from stepflow_client.flows.graph import FlowSteps
+
+from ..errors import Problem, problem_of
+from ..exit_codes import ExitCode
+from ..inputs.python_flow import is_python_flow, python_flow
+from ..output.messages import note, waiting
+from ..records.results import print_result
+from ..server.connect import Target
+from .failures import failure_hint
+from .job import Job, read_values
+from .live import shown_while_waiting
+from .reuse import keep_outputs, resolve_earlier_run, start_reusing
+from .wait import hinting_return, with_views
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from stepflow_client import FlowResult
+
+    from .caching import JobCache
+
+
+def complete(target: Target, job: Job) -> None:
+    """Add to a job what depends on the server: a stored flow with its values, and the earlier run to reuse.
+
+    Raises:
+        Problem: If the server has no such flow, the history no such run, or a value is wrong.
+    """
+    if job.lacks_flow:
+        try:
+            job.flow = target.client.get_flow(str(job.flow_id)).flow
+        except NotFoundError as error:
+            hint = "this is an embedded server, which has only the flows of its own store; --url names another"
+            raise problem_of(error, hint=hint if target.runtime else None) from None
+        read_values(job)
+    resolve_earlier_run(target, job)
+
+
+def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
+    """Run a job of one input and print its result.
+
+    Raises:
+        Problem: If it did not succeed.
+    """
+    if cache is not None:
+        with waiting("reading the flow"):
+            complete(target, job)
+        if cache.print_result(job):
+            return
+    run_id, wait = start(target, job), job.options.wait
+    with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
+        result = target.client.get_result(run_id, timeout=wait.timeout)
+    keep_outputs(target, job, run_id)
+    if cache is not None:
+        cache.keep(job, result)
+    with naming(target, run_id):
+        try:
+            print_result(result, job.options.output)
+        except Problem as problem:
+            if problem.kind == "run_failed":
+                hint = problem.hint or failure_hint(target, result, job.flow_with_overrides, job.input, job.variables)
+                problem.hint = "; ".join(filter(None, (hint, _python_place(job, result)))) or None
+            raise
+    # A failure has a hint of its own.
+    job.note_unread_input()
+
+
+def _python_place(job: Job, result: FlowResult) -> str | None:
+    """Return a sentence that says where the failed step is written; None for flows that are not in Python."""
+    from stepflow_client.flows.python_places import written_at
+
+    flow = str(job.about.get("flow_file", ""))
+    if result.error is None or not is_python_flow(flow):
+        return None
+    return written_at(python_flow(flow).value, result.error.step_id)
+
+
+def start(target: Target, job: Job) -> str:
+    """Start a job's run and return the run's id.
+
+    Raises:
+        Problem: If the request is interrupted (then it is unknown whether the run exists), or the steps form a cycle.
+    """
+    options = job.options
+    try:
+        with waiting("submitting"):
+            complete(target, job)
+            with target.history.recording(flow=job.flow, **job.about):
+                if any(job.reuse):
+                    return start_reusing(target, job)
+                run_id = target.client.submit(
+                    job.flow_id or job.flow,
+                    # A single input that is a list would be taken for a batch.
+                    [job.input] if job.batch is None else job.batch,
+                    **job.arguments,
+                    idempotency_key=options.idempotency_key,
+                    idempotency_scope=options.idempotency_scope,
+                    wait_for_components=options.wait_for_components,
+                    # The inputs were checked before anything was sent.
+                    check_input=False,
+                )
+                older = target.client.handle(run_id).older_flow_id if options.idempotency_key is not None else None
+    except InvalidFlowError as error:
+        cycle = FlowSteps(job.flow).cycle()
+        if not cycle:
+            raise
+        raise problem_of(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error
+    except KeyboardInterrupt:
+        if target.ends_with_command:
+            raise
+        raise Problem(
+            "interrupted; a run may have been created, and would then continue",
+            kind="interrupted",
+            exit_code=ExitCode.INTERRUPTED,
+            hint=f"'{target.return_command('runs list --limit', '5')}' shows the newest",
+        ) from None
+    if older is not None:
+        note(f"run {run_id} has this idempotency key, and is of another version of the flow: {older}")
+    return run_id
+
+
+def serve_page(target: Target, job: Job) -> None:
+    """Start the run, serve its page until Ctrl-C, and print the result when the run ends."""
+    from concurrent.futures import Future
+
+    from ..ui.serving import serve_pages
+
+    run_id = start(target, job)
+    printed: Future[None] = Future()
+
+    def print_at_end() -> None:
+        try:
+            print_result(target.client.get_result(run_id), job.options.output)
+            sys.stdout.flush()
+        except BaseException as error:
+            printed.set_exception(error)
+        else:
+            printed.set_result(None)
+
+    with naming(target, run_id):
+        # A daemon, so that the thread does not keep the command from exiting.
+        Thread(target=print_at_end, daemon=True).start()
+        serve_pages(target, run_id)
+        with hinting_return(target, run_id, job.options.wait):
+            if not printed.done() and not target.client.get_run(run_id).is_finished:
+                raise KeyboardInterrupt
+        printed.result()
+
+
+@contextmanager
+def naming(target: Target, run_id: str) -> Iterator[None]:
+    """Add the run's id, and how to get its result, to failures of the block."""
+    try:
+        yield
+        # Errors in writing the last output appear only now.
+        sys.stdout.flush()
+    except StepflowClientError as error:
+        # The caller that started the server knows whether it has ended.
+        error.run_id = error.run_id or run_id
+        raise
+    except Problem as problem:
+        name_run(problem, target, run_id)
+        with_views(problem, target, run_id)
+        raise
+
+
+def name_run(problem: Problem, target: Target, run_id: str) -> None:
+    """Add a run's id to a problem, and how to get its result."""
+    if problem.run_id is None:
+        problem.run_id = run_id
+        if problem.hint is None and not target.ends_with_command:
+            problem.hint = f"run {run_id} was created: {target.return_command('runs result', run_id)}"
