@@ -199,9 +199,7 @@ def test_a_worker_that_ends_is_told(serve: Serve, stepflow: Stepflow) -> None:
     (worker,) = server.children()
     worker.kill()
     lines = [process.stderr.readline() for _ in range(3)]
-    assert lines[2].startswith(
-        "stepflow: The worker of python ended with exit code -9; the server starts it again when"
-    )
+    assert lines[2].startswith("stepflow: The worker of python ended with exit code -9; the server restarts it when")
 
 
 def test_the_collector_is_handed_on(serve: Serve) -> None:

@@ -162,7 +162,7 @@ def test_other_machines_reach_the_port_only_if_somebody_says_so(
         where = "all interfaces" if exposed else "the loopback interface"
         said = (
             f"The Stepflow server listens on port {runtime.port} of {where}, without authentication: "
-            "whoever reaches it can run flows, and read runs and blobs"
+            "anyone who can reach it can run flows and read runs and blobs"
         )
         assert [line for line in lines if "listens on port" in line] == [said, said]
 

@@ -18,11 +18,11 @@ from stepflow_client._embedded.config import (
     Workers,
     builtin_config,
     default_config,
-    given_config,
+    read_config,
     store_path,
     workers_of,
 )
-from stepflow_client._embedded.process import inherited_environment, server_environment
+from stepflow_client._embedded.environment import inherited_environment, server_environment
 from stepflow_client._embedded.start_plan import RestartPolicy
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
@@ -79,7 +79,7 @@ def test_a_file_is_passed_by_its_absolute_path(
 ) -> None:
     (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    config = given_config(name)
+    config = read_config(name)
     assert config.arguments() == ["--config", str(tmp_path / name)]
     assert config.stdin() is None
     assert config.load() == {"plugins": {}, "routes": {}}
@@ -102,13 +102,13 @@ def piped(path: Path, text: str) -> Iterator[Path]:
 
 def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
     with piped(tmp_path / "c.yml", CONFIG) as path:
-        config = given_config(path)
+        config = read_config(path)
     assert config.arguments() == ["--config-stdin"]
     assert json.loads(config.stdin() or b"") == config.load() == PARSED
     reading, writing = os.pipe()
     os.write(writing, b'{"plugins": {}, "routes": {"/${NAME}": []}}')
     os.close(writing)
-    config = given_config(f"/dev/fd/{reading}")
+    config = read_config(f"/dev/fd/{reading}")
     os.close(reading)
     assert config.load() == {"plugins": {}, "routes": {"/${NAME}": []}}
     assert config.variables() == {"NAME"}
@@ -117,7 +117,7 @@ def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
 def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not_have_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(CONFIG)
     with open(tmp_path / "c.yml") as file:
-        config = given_config(f"/dev/fd/{file.fileno()}")
+        config = read_config(f"/dev/fd/{file.fileno()}")
     assert (config.path, config.load()) == (None, PARSED)
 
 
@@ -149,7 +149,7 @@ def test_a_pipe_that_nobody_writes_to_ends_with_the_startup_timeout(tmp_path: Pa
 def test_a_device_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(FlowFileError, match="/dev/zero holds more than 256 MiB"):
         StepflowRuntime.start("/dev/zero")
-    with pytest.raises(FlowFileError, match="does not hold a mapping"):
+    with pytest.raises(FlowFileError, match="is not a mapping"):
         StepflowRuntime.start(os.devnull)
 
 
@@ -187,7 +187,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_config_that_is_no_mapping(tmp_path: Path, text: str, line: int | None) -> None:
     (tmp_path / "c.yml").write_text(text)
     with pytest.raises(FlowFileError) as caught:
-        given_config(tmp_path / "c.yml").load()
+        read_config(tmp_path / "c.yml").load()
     assert caught.value.line == line
 
 
@@ -211,7 +211,7 @@ routes: {/shop: [{plugin: shop}]}
 
 def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(MOCK)
-    config = given_config(tmp_path / "c.yml")
+    config = read_config(tmp_path / "c.yml")
     read = config.view()
     behaviors = read["plugins"]["shop"]["components"]["/price"]["behaviors"]
     assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
@@ -224,7 +224,7 @@ def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Pat
 @pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 1_500, b"a: 1\n---\nb: 2"])
 def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.yml").write_bytes(content)
-    config = given_config(tmp_path / "c.yml")
+    config = read_config(tmp_path / "c.yml")
     assert config.view() == {}
     assert workers_of(config.view()) == Workers(frozenset(), frozenset())
 
@@ -259,7 +259,7 @@ def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store
 
 def test_a_dict_is_copied() -> None:
     given = {"plugins": {"a": {"type": "builtin"}}}
-    config = given_config(given)
+    config = read_config(given)
     given["plugins"]["a"]["type"] = "mock"
     config.load()["plugins"].clear()
     assert config.load() == {"plugins": {"a": {"type": "builtin"}}}

@@ -21,11 +21,11 @@ from ._data.arguments import (
     wrong,
 )
 from ._embedded.binary import find_binary
-from ._embedded.config import ConfigSource, default_config, given_config, refuse_load_file
+from ._embedded.config import ConfigSource, default_config, read_config
+from ._embedded.environment import telemetry_environment
 from ._embedded.executor_methods import EmbeddedExecutor
 from ._embedded.start_plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
 from ._embedded.supervisor import Supervisor
-from ._embedded.telemetry import telemetry_environment
 from ._rules.deadline import deadline_of, deadline_scope
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
@@ -156,10 +156,14 @@ class StepflowRuntime(EmbeddedExecutor):
         if otlp_endpoint is not None:
             variables = {**telemetry_environment(otlp_endpoint), **variables}
         if config is not None:
-            refuse_load_file(allow_load_file)
+            if allow_load_file:
+                raise InvalidArgumentError(
+                    "allow_load_file only applies to the default configuration",
+                    hint="in your own configuration, the routes decide which components can be used",
+                )
             # A configuration that is a pipe must be written within the time.
             with deadline_scope(deadline_of(startup_timeout)):
-                prepared = given_config(config)
+                prepared = read_config(config)
             binary = find_binary()
         else:
             binary = find_binary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -18,7 +19,7 @@ _NOT_INSTALLED = "the embedded server is not installed: it needs the extra stepf
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A binary that can be started."""
+    """A server binary, and its release if it is known."""
 
     path: Path
     release: tuple[int, int] | None
@@ -26,7 +27,7 @@ class ServerBinary:
 
 
 def find_binary() -> ServerBinary:
-    """Return the binary set in `STEPFLOW_SERVER_BINARY`, or else the one of the package `stepflow-orchestrator`.
+    """Return the binary set in `STEPFLOW_SERVER_BINARY`, or the one in the package `stepflow-orchestrator`.
 
     Raises:
         ServerNotInstalledError: If there is none, if it cannot be executed, if psutil is missing, or on Windows.
@@ -38,37 +39,28 @@ def find_binary() -> ServerBinary:
         )
     if importlib.util.find_spec("psutil") is None:
         raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
-    named = os.environ.get(BINARY_VARIABLE)
-    if named:
-        path = Path(named).expanduser().absolute()
-        hint = f"unset {BINARY_VARIABLE} for that of the package stepflow-orchestrator"
-        return ServerBinary(_checked(path, f"{BINARY_VARIABLE} names", hint), None)
+    setting = os.environ.get(BINARY_VARIABLE)
+    if setting:
+        path = Path(setting).expanduser().absolute()
+        hint = f"unset {BINARY_VARIABLE} to use the binary of the package stepflow-orchestrator"
+        _check_executable(path, f"{BINARY_VARIABLE} names", hint)
+        return ServerBinary(path, None)
     # find_spec locates the package without running its code.
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
         raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
     path = Path(folders[0]) / "bin" / "stepflow-server"
-    return ServerBinary(
-        _checked(path, "stepflow-orchestrator should hold", "install the package stepflow-orchestrator again"),
-        _installed_release(),
-    )
-
-
-def _checked(path: Path, who: str, hint: str) -> Path:
-    if not path.exists():
-        raise ServerNotInstalledError(f"{who} {path}, but there is no such file", hint=hint)
-    if not path.is_file() or not os.access(path, os.X_OK):
-        raise ServerNotInstalledError(f"{who} {path}, but that is not an executable file", hint=hint)
-    return path
-
-
-def _installed_release() -> tuple[int, int] | None:
-    import importlib.metadata
-
+    _check_executable(path, "stepflow-orchestrator should hold", "install the package stepflow-orchestrator again")
     try:
-        version = importlib.metadata.version("stepflow-orchestrator")
+        numbers = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("stepflow-orchestrator"))
     except importlib.metadata.PackageNotFoundError:
-        return None
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    return (int(numbers[1]), int(numbers[2])) if numbers else None
+        numbers = None
+    return ServerBinary(path, (int(numbers[1]), int(numbers[2])) if numbers else None)
+
+
+def _check_executable(path: Path, source: str, hint: str) -> None:
+    if not path.exists():
+        raise ServerNotInstalledError(f"{source} {path}, but there is no such file", hint=hint)
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise ServerNotInstalledError(f"{source} {path}, but that is not an executable file", hint=hint)

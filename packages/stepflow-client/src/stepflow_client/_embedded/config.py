@@ -1,9 +1,8 @@
 """The configuration of an embedded server: a file, a dict, or the default configuration.
 
-Only the server validates a configuration. A regular file is passed to it unchanged, by its path, and is read here only
-for the information that the runtime itself needs. A file that cannot be parsed here is not rejected for that reason.
-What is not a regular file, such as a pipe, can be read only once: it is read here, within the limits of other files,
-and sent to the server's stdin.
+Only the server validates a configuration. It reads a regular file itself; the runtime only looks up what it needs to
+know, and never rejects a file because it cannot parse it. A pipe can be read only once, so the runtime reads it and
+sends the content to the server's stdin.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from .._data.values import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.file import load_file, read_file
 
-# Current servers reject the older form of a route with these words; older ones accept the newer form, without effect.
+# Current servers reject the older form of a route with this message; older ones accept the newer form and ignore it.
 REFUSED_ROUTE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
 _MAX_BYTES = 16 * 1024 * 1024
-"""The part of a file that is read for the runtime's own information."""
+"""How much of a configuration file the runtime reads."""
 _VARIABLE = re.compile(r"\$\{(\w+)")
-# Plugins of these types have a queue from which workers take their tasks, wherever the workers are started.
+# Workers of these plugin types take their tasks from a queue, wherever the workers are started.
 _QUEUES = frozenset({"grpc", "nats"})
 
 
@@ -87,7 +86,7 @@ class ServerConfig:
         return frozenset(_VARIABLE.findall(text))
 
 
-def given_config(config: ConfigSource) -> ServerConfig:
+def read_config(config: ConfigSource) -> ServerConfig:
     """Check a configuration and return it.
 
     Raises:
@@ -95,20 +94,25 @@ def given_config(config: ConfigSource) -> ServerConfig:
         FlowFileError: If the file cannot be read.
     """
     if isinstance(config, (str, os.PathLike)):
-        return _of_file(config)
-    return ServerConfig(document=_checked(config))
-
-
-def refuse_load_file(allow_load_file: bool) -> None:
-    """Refuse the option of the default configuration, because there is another one.
-
-    Raises:
-        InvalidArgumentError: If the option is set.
-    """
-    if allow_load_file:
+        return _read_path(config)
+    try:
+        config = built(config)
+    except Exception as error:
+        raise InvalidArgumentError(f"{type(config).__name__} failed to build a configuration: {error}") from error
+    if not isinstance(config, Mapping) and not is_data_object(config):
         raise InvalidArgumentError(
-            "allow_load_file is for the default configuration", hint="the routes of one's own say what can be used"
+            f"config is a path, a mapping, a builder, or an object like StepflowConfig, not {type(config).__name__}"
         )
+    document = check_json(config, "config")
+    if not isinstance(document, dict):
+        raise InvalidArgumentError(f"config is a mapping from name to value, which {type(config).__name__} is not")
+
+    def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in fields.items() if value is not None}
+
+    # An object has all its fields, including those that nobody set.
+    hook = None if isinstance(config, Mapping) else without_nulls
+    return ServerConfig(document=json.loads(json.dumps(document), object_hook=hook))
 
 
 def default_config(release: tuple[int, int] | None, allow_load_file: bool = False) -> ServerConfig:
@@ -120,21 +124,21 @@ def default_config(release: tuple[int, int] | None, allow_load_file: bool = Fals
 
 
 def is_read_once(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is that of a pipe, a device or a descriptor, whose content may be read only once."""
+    """Return whether a path is a pipe, a device or a descriptor, whose content can be read only once."""
     if Path(path).parts[:2] in (("/", "dev"), ("/", "proc")):
-        # `/dev/fd/3` of this process is not that of the server, even if it is a regular file.
+        # The server does not have this process's `/dev/fd/3`, even if that is a regular file.
         return True
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _of_file(given: str | os.PathLike[str]) -> ServerConfig:
+def _read_path(source: str | os.PathLike[str]) -> ServerConfig:
     try:
         # Workers are started in the folder of the file, which the server determines wrongly from a relative path.
-        path = file_path(given, "config").expanduser().absolute()
+        path = file_path(source, "config").expanduser().absolute()
     except (OSError, RuntimeError) as error:
-        # The working folder was deleted, or `~` is the home folder of nobody.
+        # The working folder was deleted, or `~` has no home folder.
         reason = "the working folder was deleted" if isinstance(error, OSError) else error
-        raise FlowFileError(f"the configuration file {given} cannot be found: {reason}", path=str(given)) from None
+        raise FlowFileError(f"the configuration file {source} cannot be found: {reason}", path=str(source)) from None
     if not is_read_once(path):
         _read(path)
         return ServerConfig(path=path)
@@ -142,10 +146,12 @@ def _of_file(given: str | os.PathLike[str]) -> ServerConfig:
         document = load_file(path)
     except FlowFileError as error:
         if error.line is not None:
-            error.hint = "a pipe is handed to the server as JSON; what JSON cannot hold needs a regular file"
+            error.hint = (
+                "a pipe is passed to the server as JSON; use a regular file for anything that JSON cannot represent"
+            )
         raise
     if not isinstance(document, dict):
-        raise FlowFileError(f"the configuration {path} does not hold a mapping", path=str(path))
+        raise FlowFileError(f"the configuration {path} is not a mapping", path=str(path))
     return ServerConfig(document=document)
 
 
@@ -188,37 +194,30 @@ class Workers:
     others: tuple[str, ...] = ()
     """Plugins of other types that start a process, such as MCP servers."""
 
+    @property
+    def has_processes(self) -> bool:
+        """Whether the server starts processes, whose output it passes on or shares."""
+        return bool(self.started or self.others)
+
 
 def workers_of(config: Mapping[str, Any]) -> Workers:
     """Return the plugins of a configuration that have workers."""
-    plugins = config.get("plugins")
-    queued = {
-        name: plugin
-        for name, plugin in (plugins.items() if isinstance(plugins, Mapping) else ())
-        if isinstance(plugin, Mapping) and plugin.get("type") in _QUEUES
-    }
-    started = {name: plugin for name, plugin in queued.items() if "command" in plugin}
+    section = config.get("plugins")
+    entries = section.items() if isinstance(section, Mapping) else ()
+    plugins = {name: plugin for name, plugin in entries if isinstance(plugin, Mapping)}
+    queued = {name for name, plugin in plugins.items() if plugin.get("type") in _QUEUES}
+    commands = {name for name, plugin in plugins.items() if "command" in plugin}
+    started = queued & commands
     return Workers(
         frozenset(started),
-        frozenset(queued.keys() - started.keys()),
-        {str(plugin.get("queueName", name)): name for name, plugin in started.items()},
-        tuple(_with_command(plugins) - started.keys()),
+        frozenset(queued - started),
+        {str(plugins[name].get("queueName", name)): name for name in started},
+        tuple(commands - started),
     )
 
 
-def starts_processes(config: Mapping[str, Any]) -> bool:
-    """Return whether the server starts processes, such as workers, whose output it passes on or shares."""
-    return bool(_with_command(config.get("plugins")))
-
-
-def _with_command(plugins: object) -> set[str]:
-    """Return the plugins that start a process."""
-    found = plugins.items() if isinstance(plugins, Mapping) else ()
-    return {name for name, plugin in found if isinstance(plugin, Mapping) and "command" in plugin}
-
-
 def store_path(config: Mapping[str, Any]) -> Path | None:
-    """Return the file of the configuration's SQLite store; None if it has none."""
+    """Return the file of the configuration's SQLite store; None for any other store."""
     url = _database_url(config.get("storageConfig"))
     if url is None or not url.startswith("sqlite:") or "${" in url:
         return None
@@ -229,11 +228,10 @@ def store_path(config: Mapping[str, Any]) -> Path | None:
 
 
 def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the recovery of runs in a store in a file, each with a hint.
+    """Yield problems with the recovery of runs in a store on disk, each with a hint.
 
-    Servers that look for abandoned runs too often mark runs that they are executing as failed and complete them seconds
-    later, and start some of the flows inside them a second time. This was never seen with the default interval, nor in
-    memory.
+    Servers that look for abandoned runs too often mark runs that they are executing as failed, complete them seconds
+    later, and start some nested flows twice. This was never seen with the default interval, nor in memory.
     """
     recovery = config.get("recovery") or {}
     if store_path(config) is None or not isinstance(recovery, Mapping):
@@ -244,7 +242,7 @@ def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(seconds, int | float) and seconds < _SAFE_INTERVAL:
         yield (
             f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file: below {_SAFE_INTERVAL} s, the server "
-            "may take runs that it is executing for abandoned ones, and execute parts of them twice",
+            "may mistake running runs for abandoned ones and execute parts of them twice",
             f"remove the setting: the default is {_SAFE_INTERVAL} s",
         )
     if missing := [f"{name}: {limit}" for name, limit in _RECOVERY_LIMITS.items() if name not in recovery]:
@@ -255,36 +253,13 @@ def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _database_url(store: object) -> str | None:
-    """Return the URL of the first database of a store, which may consist of several."""
+    """Return the URL of a store's first database."""
     if not isinstance(store, Mapping):
         return None
     url = store.get("databaseUrl")
     if isinstance(url, str):
         return url
     return next((found for part in store.values() if (found := _database_url(part)) is not None), None)
-
-
-def _checked(config: ConfigSource) -> dict[str, Any]:
-    try:
-        config = built(config)
-    except Exception as error:
-        raise InvalidArgumentError(f"{type(config).__name__} built no configuration: {error}") from error
-    if not isinstance(config, Mapping) and not is_data_object(config):
-        raise InvalidArgumentError(
-            f"config is a path, a mapping, a builder, or an object like StepflowConfig, not {type(config).__name__}"
-        )
-    checked = check_json(config, "config")
-    if not isinstance(checked, dict):
-        raise InvalidArgumentError(f"config is a mapping from name to value, which {type(config).__name__} is not")
-    # An object has all of its fields, also those that nobody set.
-    copy: dict[str, Any] = json.loads(
-        json.dumps(checked), object_hook=None if isinstance(config, Mapping) else _without_nulls
-    )
-    return copy
-
-
-def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _read(path: Path) -> str:
@@ -317,7 +292,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
             column=mark.column + 1 if mark else None,
         ) from error
     if not isinstance(value, dict):
-        raise FlowFileError(f"the configuration file {path} does not hold a mapping", path=str(path))
+        raise FlowFileError(f"the configuration file {path} is not a mapping", path=str(path))
     return value
 
 
@@ -330,10 +305,12 @@ def _loader() -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             if isinstance(node, yaml.MappingNode):
                 self.flatten_mapping(node)
-            return {
-                _key(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)
-                for key, value in node.value
-            }
+            mapping = {}
+            for key_node, value_node in node.value:
+                key = self.construct_object(key_node, deep=True)
+                name = key if isinstance(key, str) else json.dumps(key, default=str)
+                mapping[name] = self.construct_object(value_node, deep=deep)
+            return mapping
 
         def construct_tagged(self, node: Any) -> Any:
             if isinstance(node, yaml.MappingNode):
@@ -348,7 +325,3 @@ def _loader() -> Any:
         for first, resolvers in Loader.yaml_implicit_resolvers.items()
     }
     return Loader
-
-
-def _key(key: object) -> str:
-    return key if isinstance(key, str) else json.dumps(key, default=str)

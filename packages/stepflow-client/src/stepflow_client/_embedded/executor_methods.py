@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from ..logs import LogEntry
 
 
-def _left(deadline: float | None) -> float | None:
-    # Never zero: if the deadline has already passed, the client raises the timeout error.
-    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
-
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -35,19 +30,24 @@ R = TypeVar("R")
 def _forwarded(
     method: Callable[Concatenate[StepflowClient, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[EmbeddedExecutor, P], CoroutineType[Any, Any, R]]:
-    """Return a method with the parameters of a client's method, which it calls when the server is ready.
+    """Return a method that waits until the server is ready and calls a method of the client.
 
-    The timeout includes the wait for the server.
+    The timeout includes waiting for the server.
     """
 
     @wraps(method)
     async def call(self: EmbeddedExecutor, *args: P.args, **kwargs: P.kwargs) -> R:
-        given: Any = kwargs.get("timeout")
-        deadline = deadline_of(given)
-        client = await self._ready_client(deadline)
+        timeout: Any = kwargs.get("timeout")
+        deadline = deadline_of(timeout)
+        try:
+            async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
+                await self.await_ready()
+        except TimeoutError as error:
+            raise RequestTimeoutError("the embedded server was not ready in time") from error
         if deadline is not None:
-            kwargs["timeout"] = _left(deadline)
-        return await method(client, *args, **kwargs)
+            # Never zero: if the deadline has already passed, the client raises the timeout error.
+            kwargs["timeout"] = max(deadline - time.monotonic(), 0.001)
+        return await method(self.client, *args, **kwargs)
 
     # Type checkers differ in what a coroutine function returns.
     forwarded: Any = call
@@ -57,9 +57,9 @@ def _forwarded(
 def _forwarded_stream(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[EmbeddedExecutor, P], R]:
-    """Return a method that calls a client's method, which returns something that sends requests later.
+    """Return a method that calls a method of the client that sends its requests later, such as a stream.
 
-    As for `client`, the first use waits until the server is ready.
+    Like `client`, the first use waits until the server is ready.
     """
 
     def call(self: EmbeddedExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -85,7 +85,7 @@ class EmbeddedExecutor(SuggestsNames):
 
     @property
     def _config_reader(self) -> Callable[[], Mapping[str, Any]]:
-        """What returns the server's configuration, for clients. It does not keep the runtime alive."""
+        """A function that returns the server's configuration. It must not keep the runtime alive."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
@@ -104,8 +104,8 @@ class EmbeddedExecutor(SuggestsNames):
         client = self._clients.get(loop)
         if client is None:
             # A client references its event loop through its connections, so neither is garbage-collected by itself.
-            for ended in [each for each in list(self._clients) if each.is_closed()]:
-                self._clients.pop(ended, None)
+            for closed in [loop for loop in list(self._clients) if loop.is_closed()]:
+                self._clients.pop(closed, None)
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
             self._attach(client)
@@ -146,14 +146,6 @@ class EmbeddedExecutor(SuggestsNames):
     async def await_ready(self) -> None:
         """Wait until the server is ready."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
-
-    async def _ready_client(self, deadline: float | None) -> StepflowClient:
-        try:
-            async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
-                await self.await_ready()
-        except TimeoutError as error:
-            raise RequestTimeoutError("the embedded server was not ready in time") from error
-        return self.client
 
     def _close_sync_client(self) -> None:
         with self._clients_lock:

@@ -1,8 +1,8 @@
 """Reads the output pipes of a server and passes their lines to Python's logging.
 
-There are two threads that must not wait for each other: one reads continuously, because a server stops when its pipe is
-full; the other calls logging handlers, which may be slow or raise. Lines are parsed only for a handler or a caller that
-reads them.
+Two threads must not wait for each other: one reads continuously, because a server stops when its pipe is full; the
+other calls logging handlers, which may be slow or raise. Lines are only parsed for a handler or a caller that reads
+them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _LEVELS: dict[LogLevel, int] = {
 }
 _PIPE_SIZE = 1_048_576
 _EAGER_BYTES = 65_536
-"""Until this much was read, each line is read at once: the first ones delay the start."""
+"""How much is read without pauses: the start waits for the first lines."""
 _PAUSE_SECONDS = 0.005
-"""Pause between later reads: waking up for each line costs the server, and this process, more than reading many."""
+"""Pause between later reads: waking up for each line costs the server and this process more than reading many."""
 _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50
 
@@ -85,22 +85,17 @@ class LogPump:
                 selector.register(self._wake_read, selectors.EVENT_READ)
                 for stream, pipe in self._pipes.items():
                     selector.register(pipe, selectors.EVENT_READ, stream)
-                self._pump(selector)
+                while len(selector.get_map()) > 1:
+                    for key, _ in selector.select():
+                        if key.data is None:
+                            return
+                        if not self._read(key.fd, key.data):
+                            selector.unregister(key.fileobj)
+                    if self._pauses and self._eager_bytes <= 0:
+                        time.sleep(_PAUSE_SECONDS)
         finally:
             for pipe in self._pipes.values():
                 pipe.close()
-
-    def _pump(self, selector: selectors.BaseSelector) -> None:
-        left = len(self._pipes)
-        while left:
-            for key, _ in selector.select():
-                if key.data is None:
-                    return
-                if not self._read(key.fd, key.data):
-                    selector.unregister(key.fileobj)
-                    left -= 1
-            if self._pauses and self._eager_bytes <= 0:
-                time.sleep(_PAUSE_SECONDS)
 
     def _read(self, fd: int, stream: Stream) -> bool:
         """Read one chunk, and return whether there may be more."""
@@ -121,7 +116,7 @@ class LogPump:
 
 
 def _widen(fd: int) -> bool:
-    """Increase the capacity of the pipe, for times when a busy Python does not read; return whether it was possible."""
+    """Increase the capacity of a pipe, for when a busy Python does not read; return whether it was possible."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -153,12 +148,14 @@ class LogStore:
         self._lock = threading.Lock()
         self._recent: deque[RawLine] = deque(maxlen=config.buffer_lines if config.capture else 0)
         self._tail: deque[RawLine] = deque(maxlen=_TAIL_LINES)
-        self._logger = _logger_of(config) if config.forward else None
+        target = config.python_logger
+        logger = target if isinstance(target, logging.Logger) else logging.getLogger(target) if target else None
+        self._logger = (logger or logger_of("server")) if config.forward else None
         listeners = tuple(_listeners)
         self._forwarder = _Forwarder(self._logger, listeners) if self._logger or listeners else None
 
     def level(self, has_workers: bool) -> LevelFilter:
-        """Return the level that a server is asked for if the settings have none; see `LogConfig.level`."""
+        """Return the log level of a server for which `LogConfig.level` is not set."""
         is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
         return "info" if is_read or has_workers else "warn"
 
@@ -238,26 +235,15 @@ class _Forwarder:
                 if self._closed_at is not None and time.monotonic() > self._closed_at + 0.4:
                     return
                 with contextlib.suppress(Exception):
-                    self._emit(line, pid)
-            self._report_dropped()
+                    if self._logger is not None and self._is_logged(line):
+                        entry = line.entry()
+                        origin = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
+                        extra = {**origin, "run_id": entry.run_id, "trace_id": entry.trace_id}
+                        self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
+            dropped, self._dropped = self._dropped, 0
+            if dropped and self._logger is not None:
+                with contextlib.suppress(Exception):
+                    self._logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
 
     def _is_logged(self, line: RawLine) -> bool:
         return self._logger is not None and self._logger.isEnabledFor(_LEVELS[line.level])
-
-    def _emit(self, line: RawLine, pid: int) -> None:
-        if self._logger is not None and self._is_logged(line):
-            entry = line.entry()
-            origin = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
-            extra = {**origin, "run_id": entry.run_id, "trace_id": entry.trace_id}
-            self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)
-
-    def _report_dropped(self) -> None:
-        dropped, self._dropped = self._dropped, 0
-        if dropped and self._logger is not None:
-            with contextlib.suppress(Exception):
-                self._logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
-
-
-def _logger_of(config: LogConfig) -> logging.Logger:
-    given = config.python_logger
-    return given if isinstance(given, logging.Logger) else logging.getLogger(given) if given else logger_of("server")

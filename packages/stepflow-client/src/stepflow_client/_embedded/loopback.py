@@ -1,9 +1,9 @@
 """Closes the port of a server to other machines.
 
 Servers listen on all interfaces, and no release has an option to change this. On Linux, a process can duplicate a
-socket of its child process (`pidfd_getfd`, Linux 5.6) and bind it to a device (`SO_BINDTODEVICE`, without privileges
-from 5.7 on). A listening socket bound to `lo` accepts connections from this machine only. On other systems, and if a
-sandbox forbids the system call, the port stays open to other machines.
+socket of its child process (`pidfd_getfd`, Linux 5.6) and bind it to a device (`SO_BINDTODEVICE`, unprivileged since
+5.7). A listening socket bound to `lo` only accepts connections from this machine. On other systems, or if a sandbox
+forbids the system call, the port stays open to other machines.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ def confine(pid: int) -> frozenset[int]:
             if duplicate is None:
                 continue
             try:
-                each = socket.socket(fileno=duplicate)
+                listener = socket.socket(fileno=duplicate)
             except OSError:
-                # The number has been reused since: it is a file now.
+                # The number has been reused for a file.
                 os.close(duplicate)
                 continue
-            with each:
-                if each.family in _INTERNET and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    each.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-                    ports.add(each.getsockname()[1])
+            with listener:
+                if listener.family in _INTERNET and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+                    ports.add(listener.getsockname()[1])
     finally:
         os.close(process)
     return frozenset(ports)
@@ -55,13 +55,13 @@ def confine(pid: int) -> frozenset[int]:
 
 def _sockets(pid: int) -> list[int]:
     """Return the file descriptors of a process that are sockets."""
-    found = []
+    sockets = []
     for name in os.listdir(f"/proc/{pid}/fd"):
         # The descriptor may have been closed in the meantime.
         with suppress(FileNotFoundError):
             if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
-                found.append(int(name))
-    return found
+                sockets.append(int(name))
+    return sockets
 
 
 def _duplicate(process: int, fd: int) -> int | None:

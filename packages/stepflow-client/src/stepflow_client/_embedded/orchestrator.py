@@ -1,9 +1,9 @@
-"""The orchestrator name with which a server resumes the runs of its predecessor immediately.
+"""The orchestrator name that lets a server resume its predecessor's runs immediately.
 
-Without it, a server waits until the leases of its predecessor have expired, which takes 30 s or more. Two running
-servers must not share a name, because each would execute the other's runs. Therefore each name is stored in a small
-file next to the store, and only the holder of the lock on that file may use it. The server inherits the lock, so it is
-released when both this process and the server have ended.
+Under another name, a server waits until its predecessor's leases have expired, which takes 30 s or more. Two running
+servers must not share a name, because each would execute the other's runs. So each name is stored in a small file next
+to the store, and only the holder of the lock on that file may use it. The server inherits the lock, which is released
+when both this process and the server have ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_SERVERS = 64
-# If a process is killed, its watchdog ends its server in less time than this.
+# If a process is killed, its watchdog stops its server within this time.
 _ORPHAN_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
@@ -41,42 +41,32 @@ class OrchestratorName:
 
 
 def claim_name(store: Path | None) -> OrchestratorName:
-    """Return a name that no running server has. If the store had an earlier server, its name is reused.
+    """Return a name that no running server has, preferably the name of the store's previous server.
 
     Args:
-        store: The file of the store; None for a store of another kind, whose servers get new names.
+        store: The file of the store; None for any other store, whose servers get new names.
     """
-    if store is not None:
-        for number in range(_MAX_SERVERS):
-            # OSError: the folder is not writable, or its file system does not support locks.
-            with suppress(OSError):
-                claimed = _claim(store.with_name(f"{store.name}.orchestrator-{number}"), is_first=number == 0)
-                if claimed is None:
-                    continue
-                return claimed
-            break
-    return OrchestratorName(_new_name())
-
-
-def _claim(path: Path, is_first: bool) -> OrchestratorName | None:
-    """Lock a file and return the name in it; None if another process holds the lock.
-
-    A file without a name gets a new one. The file contains the name and the id of the process that last took the lock.
-    """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not _locked(lock):
+    name = f"stepflow-{uuid.uuid4()}"
+    # OSError: the folder is not writable, or its file system does not support locks.
+    with suppress(OSError):
+        for number in range(_MAX_SERVERS if store is not None else 0):
+            assert store is not None
+            path = store.with_name(f"{store.name}.orchestrator-{number}")
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if _acquire(lock):
+                    # The file contains the name and the id of the process that last took the lock.
+                    name = (_content(lock) or [name])[0]
+                    os.pwrite(lock, f"{name} {os.getpid():<20}\n".encode(), 0)
+                    return OrchestratorName(name, lock, is_first=number == 0)
+            except BaseException:
+                os.close(lock)
+                raise
             os.close(lock)
-            return None
-        name = (_content(lock) or [_new_name()])[0]
-        os.pwrite(lock, f"{name} {os.getpid():<20}\n".encode(), 0)
-    except BaseException:
-        os.close(lock)
-        raise
-    return OrchestratorName(name, lock, is_first)
+    return OrchestratorName(name)
 
 
-def _locked(lock: int) -> bool:
+def _acquire(lock: int) -> bool:
     """Lock a file, and return whether that succeeded.
 
     If the process that took the lock has ended and only its server is left, wait for the server to end.
@@ -88,7 +78,7 @@ def _locked(lock: int) -> bool:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end or _lives(_content(lock)):
+            if time.monotonic() > end or _is_holder_alive(_content(lock)):
                 return False
             time.sleep(_POLL_SECONDS)
         else:
@@ -99,7 +89,7 @@ def _content(lock: int) -> list[str]:
     return os.pread(lock, 200, 0).decode("ascii", "replace").split()
 
 
-def _lives(content: list[str]) -> bool:
+def _is_holder_alive(content: list[str]) -> bool:
     """Return whether the process that wrote the file is running; True if it has not written the file yet."""
     if len(content) != 2 or not content[1].isdigit():
         return True
@@ -108,9 +98,5 @@ def _lives(content: list[str]) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True
+        pass
     return True
-
-
-def _new_name() -> str:
-    return f"stepflow-{uuid.uuid4()}"

@@ -1,4 +1,4 @@
-"""How a server is started, and what happens when it ends by itself."""
+"""The arguments of a server's start, and the policy for its restarts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RestartPolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """Everything that is needed to start and restart the server."""
+    """The checked arguments with which a server is started and restarted."""
 
     binary: Path
     config: ServerConfig
@@ -53,18 +53,18 @@ class LaunchPlan:
 
 def two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
     """Return the callback as a function of the exit code and the last lines of the log."""
-    given = check_function(callback, "on_crash")
-    if given is None:
+    function = check_function(callback, "on_crash")
+    if function is None:
         return None
     try:
-        signature = inspect.signature(given)
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
-        # Some functions written in C have none.
-        return given
+        # Some functions written in C have no signature.
+        return function
     for count in (2, 1):
         try:
             signature.bind(*range(count))
         except TypeError:
             continue
-        return given if count == 2 else lambda exit_code, log_tail: given(exit_code)
+        return function if count == 2 else lambda exit_code, log_tail: function(exit_code)
     raise InvalidArgumentError("on_crash takes the exit code, or the exit code and the last lines of the log")

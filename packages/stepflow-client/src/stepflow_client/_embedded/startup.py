@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import selectors
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,127 +34,107 @@ class NotReadyError(Exception):
         """The worker that has ended, if that is the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadinessTimeouts:
-    """How long to wait for a server and its workers."""
+@dataclass(slots=True)
+class StartupWait:
+    """Waits for a started server and its workers."""
 
-    startup: float
-    """Seconds to wait for the server and the workers it starts."""
+    process: ServerProcess
+    workers: Workers
+    is_cancelled: Callable[[], bool]
 
-    external: float | None
-    """Additional seconds to wait for workers that are started elsewhere; None to not wait for them."""
+    def until_ready(self, timeout: float, worker_timeout: float | None) -> None:
+        """Wait until the server and its workers can be used.
 
+        Wait for the line with the port first: it proves that this process, and no other, listens on the port.
 
-def wait_until_ready(
-    process: ServerProcess, workers: Workers, timeouts: ReadinessTimeouts, cancelled: Callable[[], bool]
-) -> None:
-    """Wait until the server and its workers can be used.
+        Args:
+            timeout: Seconds to wait for the server and the workers that it starts.
+            worker_timeout: Additional seconds to wait for workers started elsewhere; None to not wait for them.
 
-    The first condition is the line with the port: it proves that this process, and no other, listens on the port.
+        Raises:
+            NotReadyError: If the process or a worker ends, the timeout expires, or the wait is cancelled.
+        """
+        deadline = time.monotonic() + timeout
+        late = f"The server was not ready within {timeout:g} s"
+        self._until(lambda: self.process.port is not None, deadline, late)
+        health = _Poll(self.process, "/api/v1/health", _HEALTH_SECONDS)
+        self._until(lambda: health.response() is not None, deadline, late)
+        external = self.workers.external
+        if self.workers.started or not external:
+            # Older servers do not report the state of workers: they count as ready once they are healthy.
+            self._until(self._connected(ignored=external), deadline, late)
+        if external and worker_timeout is not None:
+            late = f"No worker of {', '.join(sorted(external))} connected within {worker_timeout:g} s"
+            self._until(self._connected(), time.monotonic() + worker_timeout, late)
 
-    Raises:
-        NotReadyError: If the process or a worker ends, the timeout expires, or `cancelled` returns True.
-    """
-    wait = _Wait(process, timeouts.startup, cancelled)
-    late = f"The server was not ready within {timeouts.startup:g} s"
-    wait.until(lambda: process.port is not None, late)
-    wait.until(_Question(process, "/api/v1/health", _HEALTH_SECONDS).is_answered, late)
-    if workers.started or not workers.external:
-        # Older servers do not report the state of workers: a healthy server counts as ready.
-        wait.until(_connected(process, ignored=workers.external), late)
-    if workers.external and timeouts.external is not None:
-        names = ", ".join(sorted(workers.external))
-        wait = _Wait(process, timeouts.external, cancelled)
-        wait.until(
-            _connected(process, ignored=frozenset()), f"No worker of {names} connected within {timeouts.external:g} s"
-        )
-
-
-class _Wait:
-    """Waits for conditions until a deadline, and fails early if they can no longer be met."""
-
-    def __init__(self, process: ServerProcess, seconds: float, cancelled: Callable[[], bool]) -> None:
-        self._process = process
-        self._deadline = time.monotonic() + seconds
-        self._cancelled = cancelled
-        self._next_check = time.monotonic() + _WORKER_CHECK_SECONDS
-
-    def until(self, condition: Callable[[], bool], late: str) -> None:
+    def _until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
+        """Poll a condition until a deadline, and fail early if it can no longer be met."""
+        process = self.process
+        next_check = time.monotonic() + _WORKER_CHECK_SECONDS
         while True:
             # Before the condition, so that a server that is ready is already confined.
-            self._process.confine()
+            process.confine()
             if condition():
                 return
             now = time.monotonic()
-            if self._cancelled() or self._process.poll() is not None:
+            if self.is_cancelled() or process.poll() is not None:
                 raise NotReadyError
-            if now >= self._next_check:
-                self._next_check = now + _WORKER_CHECK_SECONDS
-                self._refuse_dead_worker()
-            if now >= self._deadline:
+            if now >= next_check:
+                next_check = now + _WORKER_CHECK_SECONDS
+                # A worker that ended with exit code 0 may have started another one.
+                failed = next((worker for worker in ended_workers(process.leader) if worker.exit_code != 0), None)
+                # An older server itself ends in this case, with a more detailed message.
+                if failed is not None and not process.ends_within(0.5):
+                    raise NotReadyError(f"ended {failed.how} before it was ready", worker=failed)
+            if now >= deadline:
                 raise NotReadyError(late)
-            self._process.port_known.wait(_POLL_SECONDS) if self._process.port is None else time.sleep(_POLL_SECONDS)
+            process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
 
-    def _refuse_dead_worker(self) -> None:
-        # A worker that ended with exit code 0 may have started another one.
-        dead = next((each for each in ended_workers(self._process.leader) if each.exit_code != 0), None)
-        # An older server itself ends in this case, with a more detailed message.
-        if dead is not None and not self._process.ends_within(0.5):
-            raise NotReadyError(f"ended {dead.how} before it was ready", worker=dead)
+    def _connected(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
+        """Return a condition: whether all workers are connected, except those of the ignored plugins."""
+        components = _Poll(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
 
+        def connected() -> bool:
+            response = components.response()
+            if response is None:
+                return False
+            failed = response.get("failedPlugins")
+            if not failed or response.get("complete", True):
+                return True
+            return all(isinstance(plugin, dict) and plugin.get("plugin") in ignored for plugin in failed)
 
-def _connected(process: ServerProcess, ignored: frozenset[str]) -> Callable[[], bool]:
-    question = _Question(process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
-
-    def connected() -> bool:
-        if not question.is_answered():
-            return False
-        failed = question.answer.get("failedPlugins")
-        if not failed or question.answer.get("complete", True):
-            return True
-        return all(isinstance(each, dict) and each.get("plugin") in ignored for each in failed) or question.again()
-
-    return connected
+        return connected
 
 
-class _Question:
-    """A GET request to the local server, without proxies or a pool, whose response is polled."""
+class _Poll:
+    """A GET request to the local server, without proxies or a pool, that is repeated without blocking."""
 
     def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:
         self._process, self._path, self._timeout = process, path, timeout
         self._connection: http.client.HTTPConnection | None = None
-        self._asked_at = 0.0
-        self.answer: dict[str, Any] = {}
+        self._sent_at = 0.0
 
-    def again(self) -> bool:
-        """Discard the response, so that the next poll sends the request again. Return False."""
-        self.answer = {}
-        return False
-
-    def is_answered(self) -> bool:
-        """Return whether the response, a JSON object, has arrived; if not, send or repeat the request as needed."""
-        if self.answer:
-            return True
+    def response(self) -> dict[str, Any] | None:
+        """Return the response if it has arrived and is a JSON object; send or repeat the request as needed."""
+        value = None
         try:
-            connection = self._connection or self._ask()
-            if not _is_readable(connection.sock):
-                if time.monotonic() > self._asked_at + self._timeout:
-                    self._close()
-                return False
-            response = connection.getresponse()
-            value = json.loads(response.read()) if response.status == 200 else None
-            self.answer = value if isinstance(value, dict) else {}
+            if self._connection is None:
+                self._sent_at = time.monotonic()
+                self._connection = http.client.HTTPConnection("127.0.0.1", self._process.port, timeout=_HEALTH_SECONDS)
+                self._connection.request("GET", self._path, headers={"Connection": "close"})
+            # Not select.select, which does not support descriptors above 1023.
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._connection.sock, selectors.EVENT_READ)
+                is_readable = bool(selector.select(0))
+            if not is_readable and time.monotonic() <= self._sent_at + self._timeout:
+                return None
+            if is_readable:
+                response = self._connection.getresponse()
+                value = json.loads(response.read()) if response.status == 200 else None
         except (OSError, http.client.HTTPException, ValueError):
-            self.answer = {}
+            pass
         self._close()
-        return bool(self.answer)
-
-    def _ask(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("127.0.0.1", self._process.port, timeout=_HEALTH_SECONDS)
-        self._connection = connection
-        self._asked_at = time.monotonic()
-        connection.request("GET", self._path, headers={"Connection": "close"})
-        return connection
+        return value if isinstance(value, dict) and value else None
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -165,10 +144,3 @@ class _Question:
 
     def __del__(self) -> None:
         self._close()
-
-
-def _is_readable(sock: socket.socket) -> bool:
-    # Not select.select, which does not support descriptors from 1024 on.
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_READ)
-        return bool(selector.select(0))

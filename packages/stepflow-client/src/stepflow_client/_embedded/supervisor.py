@@ -1,8 +1,8 @@
-"""Supervises one embedded server: starts, watches, restarts and ends it.
+"""Supervises one embedded server: starts, watches, restarts and stops it.
 
-A separate thread does all of this except the very first start and the signals of `stop`. Callers wait for the results
-that this thread publishes. The supervisor holds no reference to the `StepflowRuntime`, so that a runtime that is no
-longer used can be garbage-collected.
+A separate thread does all of this except the first start and the signals of `stop`. Callers wait for the results that
+this thread publishes. The supervisor holds no reference to the `StepflowRuntime`, so that an unused runtime can be
+garbage-collected.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from .._base.logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
 from ..logs import LogEntry, failure_reason, worker_words
 from . import watchdog
-from .config import REFUSED_ROUTE, ServerConfig, recovery_warnings, starts_processes, store_path, workers_of
+from .config import REFUSED_ROUTE, ServerConfig, recovery_warnings, store_path, workers_of
 from .config_faults import config_fault
+from .environment import inherited_environment, server_environment
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
-from .process import ProcessPlan, ServerProcess, inherited_environment, server_environment
+from .process import ServerProcess
 from .start_plan import LaunchPlan
-from .startup import NotReadyError, ReadinessTimeouts, wait_until_ready
+from .startup import NotReadyError, StartupWait
 from .worker_exits import EndedWorker, watch_workers, worker_name
 
 _LOGGER = logger_of("runtime")
@@ -37,10 +38,10 @@ _MAX_BACKOFF_SECONDS = 2.0
 _STOP_SECONDS = 3.0
 _LISTENS = (
     "The Stepflow server listens on port %d of %s, without authentication: "
-    "whoever reaches it can run flows, and read runs and blobs"
+    "anyone who can reach it can run flows and read runs and blobs"
 )
 _WORKER_ENDED = (
-    "%s ended %s; the server starts it again when a task has waited for it for 30 s (queueTimeoutSecs of the plugin)"
+    "%s ended %s; the server restarts it when a task has waited for it for 30 s (queueTimeoutSecs of the plugin)"
 )
 
 
@@ -72,7 +73,6 @@ class Supervisor:
         self._guard: watchdog.Guard | None = None
         view = plan.config.view()
         self._workers = workers_of(view)
-        self._starts_processes = starts_processes(view)
         try:
             self._name = claim_name(store_path(view))
             # Before the server, so that the server never runs without a watchdog.
@@ -85,14 +85,13 @@ class Supervisor:
             self._release()
             raise
         if not self._name.is_first:
-            _log(
-                logging.WARNING, "Another server uses the same store; without leases in etcd both may do the same runs"
-            )
+            _log(logging.WARNING, "Another server uses the same store; without leases in etcd, both may execute a run")
         for hazard in recovery_warnings(view):
             _log(logging.WARNING, "%s; %s", *hazard)
         if not self._guard.is_possible:
             _log(
-                logging.WARNING, "Should this process be killed, its Stepflow server goes on: no Python for a watchdog"
+                logging.WARNING,
+                "If this process is killed, its Stepflow server keeps running: there is no Python for a watchdog",
             )
         _live.add(self)
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-supervisor", daemon=True)
@@ -175,20 +174,20 @@ class Supervisor:
         plan = self._plan
         assert self._name is not None
         inherited = inherited_environment(self.config.variables()) if plan.inherit_env else {}
-        start = ProcessPlan(
+        return ServerProcess(
             [
                 str(plan.binary),
                 *("--port", str(self.port or 0)),
                 *self.config.arguments(),
-                *plan.log_config.arguments(self.logs.level(self._starts_processes)),
+                *plan.log_config.arguments(self.logs.level(self._workers.has_processes)),
             ],
-            server_environment({**inherited, **plan.env}, self._token, self._name.name),
-            self.config.stdin(),
-            plan.log_config.max_line_length,
-            () if self._name.lock is None else (self._name.lock,),
+            self.logs,
+            env=server_environment({**inherited, **plan.env}, self._token, self._name.name),
+            stdin=self.config.stdin(),
+            max_line_length=plan.log_config.max_line_length,
+            pass_fds=() if self._name.lock is None else (self._name.lock,),
             loopback=not plan.all_interfaces,
         )
-        return ServerProcess(start, self.logs)
 
     def _start_next(self) -> ServerStartError | None:
         """Start the next process, unless `stop` was called before.
@@ -211,30 +210,32 @@ class Supervisor:
     def _run(self) -> None:
         error: StepflowClientError
         try:
-            error = self._supervise()
+            failure = self._start_up()
+            if failure and self.config.fallback and REFUSED_ROUTE in failure.message:
+                self.config = ServerConfig(document=self.config.fallback)
+                failure = self._start_next()
+            # Also after `stop`: a process that became ready just before has pipes and workers that must be cleaned up.
+            while failure is None:
+                exit_code = self._process.wait()
+                # Later callers wait for the next process.
+                self._ready = _pending()
+                self.crashed = not self.stopped
+                self._end_process()
+                loss = self._error(f"the server ended by itself (exit code {exit_code})", exit_code)
+                failure = self._restart(loss)
+            error = _stopped_error() if self.stopped else failure
         except BaseException as fault:
             error = EmbeddedServerError(f"the supervision of the server failed: {fault!r}")
             _log(logging.ERROR, "The supervision of the Stepflow server failed", exc_info=True)
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
                 self._end_process()
-        # Whatever happened: never leave callers waiting for a result that will never be published.
+        # Always publish a result, because callers may be waiting for it.
         self.failure = error
         if not self._ready.done():
             self._ready.set_exception(error)
         self.port_settled.set()
         self._release()
-
-    def _supervise(self) -> StepflowClientError:
-        """Supervise the server until it is stopped or cannot be restarted, and return the error for later calls."""
-        failure = self._start_up()
-        if failure and self.config.fallback and REFUSED_ROUTE in failure.message:
-            self.config = ServerConfig(document=self.config.fallback)
-            failure = self._start_next()
-        # Also after `stop`: a process that became ready just before has pipes and workers that must be cleaned up.
-        while failure is None:
-            failure = self._restart(self._lose(self._process.wait()))
-        return failure if failure is not None and not self.stopped else _stopped_error()
 
     def _restart(self, loss: ServerStartError) -> ServerStartError | None:
         """Restart the server as often as the policy allows.
@@ -244,9 +245,14 @@ class Supervisor:
         """
         failure: ServerStartError | None = loss
         while failure is not None and not self.stopped:
-            # A process that was not ready in time has no exit code of its own, because it was killed.
+            # A process that was not ready in time was killed, so it has no exit code of its own.
             exit_code = -signal.SIGKILL if failure.exit_code is None else failure.exit_code
-            self._report(exit_code, failure)
+            _log(logging.ERROR, "%s", failure)
+            if self._plan.on_crash is not None:
+                try:
+                    self._plan.on_crash(exit_code, list(failure.log_tail))
+                except Exception:
+                    _log(logging.ERROR, "The on_crash callback failed", exc_info=True)
             if not self._plan.restart_policy.covers(exit_code) or self.restarts >= self._plan.max_restarts:
                 return failure
             backoff = min(_FIRST_BACKOFF_SECONDS * 2**self.restarts, _MAX_BACKOFF_SECONDS)
@@ -259,9 +265,10 @@ class Supervisor:
     def _start_up(self) -> ServerStartError | None:
         """Wait until the process is ready and publish its port; otherwise end it and return the error."""
         process, plan = self._process, self._plan
-        timeouts = ReadinessTimeouts(plan.startup_timeout, plan.worker_timeout)
         try:
-            wait_until_ready(process, self._workers, timeouts, self._stopping.is_set)
+            StartupWait(process, self._workers, self._stopping.is_set).until_ready(
+                plan.startup_timeout, plan.worker_timeout
+            )
         except NotReadyError as error:
             loss = error
         else:
@@ -277,7 +284,7 @@ class Supervisor:
                 threading.Thread(target=watch, name="stepflow-runtime-workers", daemon=True).start()
             return None
         exit_code, worker = process.poll(), loss.worker
-        # Now: when the server ends, its other workers write that they have lost it.
+        # Read the log now: when the server ends, its other workers log that they have lost it.
         entries = None if worker is None else self.logs.tail()
         process.stop(_STOP_SECONDS)
         self._end_process()
@@ -296,13 +303,6 @@ class Supervisor:
             failure.hint = f"the last line of its worker: {words}"
         return failure
 
-    def _lose(self, exit_code: int) -> ServerStartError:
-        """Clean up after the process that has ended, and let callers wait for the next one."""
-        self._ready = _pending()
-        self.crashed = not self.stopped
-        self._end_process()
-        return self._error(f"the server ended by itself (exit code {exit_code})", exit_code)
-
     def _end_process(self) -> None:
         """Kill the processes that the server left behind, and read its last lines."""
         for _ in range(3):
@@ -313,24 +313,17 @@ class Supervisor:
     def _report_worker(self, worker: EndedWorker) -> None:
         name = worker_name(worker.pid, self.logs, self._workers)
         with suppress(Exception):
-            # A logger of its own, below that of the runtime, for programs that show only this.
+            # A separate logger below the runtime's, for programs that show only these messages.
             logger_of("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
 
-    def _report(self, exit_code: int, loss: ServerStartError) -> None:
-        _log(logging.ERROR, "%s", loss)
-        if self._plan.on_crash is None:
-            return
-        try:
-            self._plan.on_crash(exit_code, list(loss.log_tail))
-        except Exception:
-            _log(logging.ERROR, "The on_crash callback failed", exc_info=True)
-
-    def _error(self, message: str, exit_code: int | None, of_worker: list[LogEntry] | None = None) -> ServerStartError:
-        """Return the error of a start or of a loss; without an exit code, the server was not ready in time."""
+    def _error(
+        self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
+    ) -> ServerStartError:
+        """Return the error for a server that ended, or, without an exit code, was not ready in time."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
-        entries = self.logs.tail() if of_worker is None else of_worker
-        reason = failure_reason(entries) if of_worker is None else worker_words(entries)
-        if reason is None and of_worker is not None:
+        entries = self.logs.tail() if worker_entries is None else worker_entries
+        reason = failure_reason(entries) if worker_entries is None else worker_words(entries)
+        if reason is None and worker_entries is not None:
             message += ", without a reason on standard error"
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
         return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
@@ -346,13 +339,13 @@ class Supervisor:
 
 
 def _log(level: int, message: str, *args: object, exc_info: bool = False) -> None:
-    """Write to the log. A handler that raises an exception changes nothing: the server is more than its log."""
+    """Write to the log, and ignore handlers that fail: they must not stop the supervision."""
     with suppress(Exception):
         _LOGGER.log(level, message, *args, exc_info=exc_info, stacklevel=2)
 
 
 def _check_folder() -> None:
-    """Raise a ServerStartError if the working folder was deleted, where the server would end with a panic."""
+    """Raise a ServerStartError if the working folder was deleted, because the server would panic there."""
     try:
         os.getcwd()
     except OSError:

@@ -1,8 +1,8 @@
-"""Ends a server after its Python process has ended for any reason.
+"""Kills a server after its Python process has ended for any reason.
 
-This file runs as a small separate program next to the server. It waits on a pipe that closes when the parent process
-ends, even by `kill -9`. Then it kills the server, which it finds by the runtime's token in the environment, and every
-process that belongs to it. It uses only the standard library and psutil, and imports nothing from this package.
+This file also runs as a small program next to the server. It waits on a pipe that closes when the parent process ends,
+even by `kill -9`. Then it kills the server, which it finds by the runtime's token in the environment, and every process
+that belongs to it. It uses only the standard library and psutil, and imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class Guard:
-    """Keeps a watchdog running for a token. A watchdog that ends, for example because it was killed, is replaced."""
+    """Keeps a watchdog running for a token, and replaces one that was killed."""
 
     def __init__(self, token: str) -> None:
         """Start the first watchdog.
@@ -53,16 +53,16 @@ class Guard:
         return self._process is not None
 
     def close(self) -> None:
-        """End the watchdog when it is no longer needed."""
+        """Stop the watchdog."""
         with self._lock:
             self._closed.set()
             process = self._process
             if process is None:
                 return
-            # SIGKILL ends it immediately, even if it is still starting.
+            # SIGKILL works immediately, even if it is still starting.
             process.kill()
         self._thread.join()
-        _put_away(process)
+        _reap(process)
 
     def _run(self) -> None:
         import logging
@@ -72,13 +72,13 @@ class Guard:
             process, began = self._process, time.monotonic()
             assert process is not None
             process.wait()
-            # A watchdog that ends repeatedly must not keep the machine busy.
+            # Do not keep the machine busy if watchdogs end repeatedly.
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _MAX_PAUSE_SECONDS else pause * 2
             while self._process is process:
                 if self._closed.is_set():
                     return
                 logger = logging.getLogger("stepflow.runtime")
-                logger.warning("The watchdog of the Stepflow server ended; another one is started")
+                logger.warning("The watchdog of the Stepflow server ended; starting another one")
                 with self._lock:
                     if self._closed.is_set():
                         return
@@ -86,11 +86,11 @@ class Guard:
                         self._process = launch(self._token) or process
                 if self._process is process:
                     self._closed.wait(min(pause, _MAX_PAUSE_SECONDS))
-            _put_away(process)
+            _reap(process)
             self._closed.wait(min(pause, _MAX_PAUSE_SECONDS) - _FIRST_PAUSE_SECONDS)
 
 
-def _put_away(process: subprocess.Popen[bytes]) -> None:
+def _reap(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     assert process.stdin is not None
     process.stdin.close()
@@ -102,7 +102,7 @@ def launch(token: str) -> subprocess.Popen[bytes] | None:
     import subprocess
 
     spec = importlib.util.find_spec("psutil")
-    # sys.executable may also be a frozen program or a server that embeds Python; that must not be started.
+    # Do not start sys.executable if it is a frozen program or a server that embeds Python.
     name = os.path.basename(sys.executable or "").lower()
     if spec is None or spec.origin is None or not name.startswith(("python", "pypy")) or hasattr(sys, "frozen"):
         return None
@@ -114,7 +114,7 @@ def launch(token: str) -> subprocess.Popen[bytes] | None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # The watchdog must not carry a token itself, not even that of a runtime that contains this process.
+        # The watchdog must not have a token itself, not even from a runtime around this process.
         env={key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE},
         cwd="/",
         start_new_session=True,
@@ -124,53 +124,53 @@ def launch(token: str) -> subprocess.Popen[bytes] | None:
 def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
     """Return every other process that belongs to a runtime.
 
-    These are the processes that carry the token, those in the session of a server, and all their descendants. The token
-    alone is not enough, because older servers start their workers with an empty environment.
+    These are the processes with the token in their environment, the processes in a server's session, and all their
+    descendants. The token is not enough, because older servers start their workers with an empty environment.
 
     Args:
         token: The token of the runtime.
-        leaders: The known servers. Each server that is found is added, so that its session is known after its end.
+        leaders: The known servers. More servers are added to it, so that their sessions are known after they end.
     """
     import psutil
 
-    found = _each(pid for pid in psutil.pids() if _carries(pid, token))
-    leaders.update(process for process in found.values() if _session(process.pid) == process.pid)
+    family = _processes(pid for pid in psutil.pids() if _has_token(pid, token))
+    leaders.update(process for process in family.values() if _session(process.pid) == process.pid)
     for leader in leaders:
-        found.update(session_of(leader))
-    for process in list(found.values()):
-        found.update(_below(process))
-    found.pop(os.getpid(), None)
-    return list(found.values())
+        family.update(session_of(leader))
+    for process in list(family.values()):
+        family.update(_descendants(process))
+    family.pop(os.getpid(), None)
+    return list(family.values())
 
 
 def session_of(leader: psutil.Process) -> dict[int, psutil.Process]:
-    """Return, by id, the processes in the session that a server leads or has led, and the descendants of the server."""
+    """Return the processes in a server's session, and its descendants, by id. The server may have ended."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         if psutil.Process(leader.pid) != leader:
             # The id now belongs to another process, so the session is empty: the id of a live session is not reused.
             return {}
-    members = _each(pid for pid in psutil.pids() if _session(pid) == leader.pid)
-    return {**members, **_below(leader)}
+    members = _processes(pid for pid in psutil.pids() if _session(pid) == leader.pid)
+    return {**members, **_descendants(leader)}
 
 
-def _each(pids: Iterable[int]) -> dict[int, psutil.Process]:
+def _processes(pids: Iterable[int]) -> dict[int, psutil.Process]:
     import psutil
 
-    found = {}
+    processes = {}
     for pid in pids:
         with contextlib.suppress(psutil.Error, OSError):
-            found[pid] = psutil.Process(pid)
-    return found
+            processes[pid] = psutil.Process(pid)
+    return processes
 
 
-def _carries(pid: int, token: str) -> bool:
+def _has_token(pid: int, token: str) -> bool:
     import psutil
 
     # An error means that the process has ended in the meantime or belongs to another user.
     if sys.platform == "linux":
-        # Every process of the machine is looked at, and psutil takes five times as long.
+        # Every process of the machine is checked, and psutil takes five times as long.
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             return f"{TOKEN_VARIABLE}={token}".encode() in file.read().split(b"\0")
         return False
@@ -185,7 +185,7 @@ def _session(pid: int) -> int | None:
     return None
 
 
-def _below(process: psutil.Process) -> dict[int, psutil.Process]:
+def _descendants(process: psutil.Process) -> dict[int, psutil.Process]:
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
@@ -204,32 +204,26 @@ def kill_all(processes: list[psutil.Process]) -> None:
 
 def kill_family(token: str, leaders: set[psutil.Process]) -> bool:
     """Kill every process that belongs to a runtime, and return whether any was running."""
-    found = [process for process in find_family(token, leaders) if not _ended(process)]
-    kill_all(found)
-    return bool(found)
-
-
-def _ended(process: psutil.Process) -> bool:
     import psutil
 
-    with contextlib.suppress(psutil.Error, OSError):
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    return True
-
-
-def _wait_for_parent(parent: int) -> None:
-    # The pipe closes when the parent ends, unless a fork of the parent also holds it.
-    while os.getppid() == parent:
-        if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
-            return
-        # Not before, because many servers run only for a moment; not at the end, when the environment that it is
-        # installed in may have been removed.
-        import psutil  # noqa: F401
+    running = []
+    for process in find_family(token, leaders):
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+    kill_all(running)
+    return bool(running)
 
 
 def _main(token: str, parent: int, packages: str) -> None:
     sys.path.append(packages)
-    _wait_for_parent(parent)
+    # The pipe closes when the parent ends, unless a fork of the parent also holds it.
+    while os.getppid() == parent:
+        if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
+            break
+        # Not earlier, because many servers run only for a moment; not at the end, when the environment in which psutil
+        # is installed may have been removed.
+        import psutil  # noqa: F401
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):
         # A second sweep finds processes that were being started during the first.

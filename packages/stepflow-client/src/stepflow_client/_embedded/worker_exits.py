@@ -1,4 +1,4 @@
-"""The workers that a server has started: which of them have ended, and how."""
+"""Detects workers of a server that have ended without being restarted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from .process import ServerProcess
 
-_LOOK_SECONDS = 2.0
-"""A look at the workers of a server takes about 3 ms."""
+_CHECK_SECONDS = 2.0
+"""A check of a server's workers takes about 3 ms."""
 
 
 class EndedWorker(NamedTuple):
-    """A worker that has ended and was not started again."""
+    """A worker that has ended and was not restarted."""
 
     pid: int
     exit_code: int | None
@@ -29,41 +29,45 @@ class EndedWorker(NamedTuple):
 
     @property
     def how(self) -> str:
-        """How it has ended, as a phrase."""
+        """The way it ended, as a phrase."""
         return "by itself" if self.exit_code is None else f"with exit code {self.exit_code}"
 
 
 def ended_workers(server: psutil.Process) -> list[EndedWorker]:
-    """Return the workers of a server that have ended and were not started again.
+    """Return the workers of a server that have ended and were not restarted.
 
     A worker whose process group still exists has moved to the background and does not count.
     """
     import psutil
 
-    found = []
+    ended = []
     with suppress(psutil.Error, OSError):
         for child in server.children():
-            if child.status() == psutil.STATUS_ZOMBIE and not _group_lives(child.pid, server.pid):
-                found.append(EndedWorker(child.pid, _exit_code_of(child.pid)))
-    return found
+            if child.status() != psutil.STATUS_ZOMBIE or _is_group_alive(child.pid, server.pid):
+                continue
+            exit_code = None
+            with suppress(OSError, ValueError), open(f"/proc/{child.pid}/stat", "rb") as file:
+                exit_code = os.waitstatus_to_exitcode(int(file.read().rpartition(b" ")[2]))
+            ended.append(EndedWorker(child.pid, exit_code))
+    return ended
 
 
 def watch_workers(process: ServerProcess, stopping: threading.Event, report: Callable[[EndedWorker], object]) -> None:
     """Report each worker of a server that ends, until the server ends or is stopped."""
     reported: set[int] = set()
-    while not stopping.wait(_LOOK_SECONDS):
+    while not stopping.wait(_CHECK_SECONDS):
         ended = ended_workers(process.leader)
         if process.poll() is not None:
             # Its workers end with it.
             return
-        for each in ended:
-            if each.pid not in reported:
-                report(each)
-        reported = {each.pid for each in ended}
+        for worker in ended:
+            if worker.pid not in reported:
+                report(worker)
+        reported = {worker.pid for worker in ended}
 
 
 def worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
-    """Return what a message calls a worker: by its plugin if the server has logged that it started it.
+    """Return the name of a worker in messages: with its plugin if the server has logged its start.
 
     Args:
         pid: The worker's process.
@@ -79,8 +83,8 @@ def worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
     return f"The worker of {workers.queues.get(queue, queue)}"
 
 
-def _group_lives(pid: int, leader: int) -> bool:
-    """Return whether a process group still has a running process, after one of its processes has ended.
+def _is_group_alive(pid: int, leader: int) -> bool:
+    """Return whether another process of an ended process's group is running.
 
     Args:
         pid: The process that has ended and has not been reaped yet.
@@ -91,18 +95,8 @@ def _group_lives(pid: int, leader: int) -> bool:
     group = os.getpgid(pid)
     if group == leader:
         return False
-    for each in psutil.process_iter(["status"]):
+    for process in psutil.process_iter(["status"]):
         with suppress(OSError):
-            if each.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(each.pid) == group:
+            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group:
                 return True
     return False
-
-
-def _exit_code_of(pid: int) -> int | None:
-    """Return the exit code of a process that has ended and has not been reaped yet; None if it is not known."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            status = int(file.read().rpartition(b" ")[2])
-    except (OSError, ValueError):
-        return None
-    return os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""The collector of an embedded server."""
+"""The environment variables for the collector of an embedded server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowRuntime
-from stepflow_client._embedded.telemetry import telemetry_environment
+from stepflow_client._embedded.environment import telemetry_environment
 
 
 @pytest.mark.parametrize(
