@@ -38,12 +38,12 @@ def test_byte_by_byte() -> None:
 
 @pytest.mark.parametrize("piece", [b"x" * 100, b"data: " + b"x" * 100, b": " + b"x" * 100, b"data: x\n", b"data\n"])
 def test_endless_events_are_refused(piece: bytes) -> None:
-    decoder = EventDecoder(largest=10_000)
+    decoder = EventDecoder(max_bytes=10_000)
     with pytest.raises(TooLarge, match="more than 10000 bytes"):
         collections.deque(map(decoder.feed, itertools.repeat(piece, 10_001)))
 
 
 def test_many_events_are_no_large_one() -> None:
-    decoder = EventDecoder(largest=100)
+    decoder = EventDecoder(max_bytes=100)
     assert decoder.feed(b"data: 0123456789\n\n" * 1000) == [b"0123456789"] * 1000
     assert decoder.feed(b": comment\n" * 1000) == []

@@ -103,7 +103,7 @@ def test_a_server_that_wants_a_certificate_of_the_client(
 ) -> None:
     with (
         listening(healthy, server_context(certificate, authority.file)) as port,
-        pytest.raises(ServerConnectionError, match="refuses the certificate of the client") as caught,
+        pytest.raises(ServerConnectionError, match="rejects the client's certificate") as caught,
     ):
         ask(twin, transport, port, authority.file)
     assert "cert=" in (caught.value.hint or "")

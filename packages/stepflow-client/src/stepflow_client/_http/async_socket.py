@@ -25,7 +25,7 @@ from .reader import ResponseReader
 from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
 
 _MAX_UNREAD = 1024 * 1024
-"""Maximum number of unread bytes; beyond that, reading is paused, which slows the server down."""
+"""Maximum number of unread bytes. Beyond it, reading is paused, which slows the server down."""
 
 
 class AsyncSocket(asyncio.Protocol):
@@ -42,7 +42,7 @@ class AsyncSocket(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._request: HttpRequest | None = None
         """The request whose response is being read into `reader`; None if bytes are collected for `receive`."""
-        self._longest = self._timeout = self._deadline = self._timer_at = 0.0
+        self._read_timeout = self._timeout = self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
         self.is_full = False
@@ -96,8 +96,8 @@ class AsyncSocket(asyncio.Protocol):
         """Close from any thread: the garbage collector may run in another thread, or after the event loop is closed."""
         self._is_closed = True
         if self._transport is None or self._forks != forks():
-            # The event loop inherited by a fork watches its sockets together with the parent's: a connection closed
-            # here would fall silent there.
+            # An event loop inherited by a fork shares the watching of sockets with the parent's: closing a connection
+            # here would silence it there.
             return
         try:
             self._loop.call_soon_threadsafe(self._transport.abort)
@@ -128,14 +128,14 @@ class AsyncSocket(asyncio.Protocol):
         finally:
             timer.cancel()
 
-    def response(self, request: HttpRequest, longest: float) -> asyncio.Future[None]:
-        """Read the response to a request with `reader`, waiting at most `longest` seconds for each part of it.
+    def response(self, request: HttpRequest, timeout: float) -> asyncio.Future[None]:
+        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part of it.
 
         Returns:
-            A future that is done when the response is complete. To wait for it takes no further task, timer or frame.
+            A future that is done when the response is complete. Awaiting it needs no additional task, timer or frame.
         """
         self.reader.begin(request.method, request.max_response_bytes)
-        self._request, self._longest = request, longest
+        self._request, self._read_timeout = request, timeout
         waiter = self._waiter = self._loop.create_future()
         if self._unread or self._ended:
             unread = b"".join(self._unread)
@@ -146,7 +146,7 @@ class AsyncSocket(asyncio.Protocol):
             if self._ended:
                 self._end()
         else:
-            self._timeout = longest if request.deadline is None else request.remaining(longest)
+            self._timeout = timeout if request.deadline is None else request.remaining(timeout)
             self._deadline = time.monotonic() + self._timeout
             if self._timer is None or self._timer_at > self._deadline:
                 self._start_timer(self._timeout)
@@ -188,9 +188,9 @@ class AsyncSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self._deadline
-        self._timer = self._loop.call_later(seconds, self._look_at_deadline)
+        self._timer = self._loop.call_later(seconds, self._check_deadline)
 
-    def _look_at_deadline(self) -> None:
+    def _check_deadline(self) -> None:
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
@@ -200,7 +200,7 @@ class AsyncSocket(asyncio.Protocol):
         else:
             _expire(self._waiter, ReadTimeout, self._timeout)
 
-    # What the event loop calls
+    # The callbacks of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Store the transport."""
@@ -219,17 +219,17 @@ class AsyncSocket(asyncio.Protocol):
             note(cast("AsyncGenerator[None]", self))
 
     def data_received(self, data: bytes) -> None:
-        """Process a part of the response, or store received bytes and wake whoever waits for them."""
+        """Process a part of the response, or store received bytes and wake the reader."""
         request, waiter = self._request, self._waiter
         if request is not None and waiter is not None:
             if waiter.done():
-                # The caller has gone, and the connection will be closed.
+                # The caller was cancelled, and the connection will be closed.
                 return
             try:
                 self.reader.feed(data)
                 if not self.reader.complete:
                     request.check_deadline()
-                    self._expire_in(request.remaining(self._longest))
+                    self._expire_in(request.remaining(self._read_timeout))
                     return
             except HttpError as error:
                 _fail(waiter, error)
@@ -245,15 +245,22 @@ class AsyncSocket(asyncio.Protocol):
         self._wake(self._waiter)
 
     def eof_received(self) -> bool:
-        """Note that the server will send no more data."""
-        if self._transport is not None and _is_cut_off(self._transport):
+        """Record that the server will send no more data."""
+        # asyncio reports a TLS connection that ended without close_notify like a regular end.
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        try:
+            is_cut_off = tls is not None and tls.read(1) != b""
+        except ssl.SSLError:
+            is_cut_off = True
+        if is_cut_off:
             self._error = ConnectionError(RAGGED)
         self._end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of the connection, and wake the reader and the sender."""
-        if not (exc or self._ended or self._is_closed) and self._transport and _is_tls(self._transport):
+        """Record the end of the connection, and wake the reader and the sender."""
+        is_expected = exc is not None or self._ended or self._is_closed
+        if not is_expected and self._transport and self._transport.get_extra_info("sslcontext") is not None:
             exc = ConnectionError(RAGGED)
         self._error = self._error or exc
         if self._timer is not None:
@@ -304,18 +311,5 @@ def _expire(future: asyncio.Future[None], kind: type[HttpError], timeout: float)
 
 def _fail(future: asyncio.Future[None], error: HttpError) -> None:
     future.set_exception(error)
-    # Mark the exception as retrieved: whoever waits may have been cancelled in the same moment.
+    # Mark the exception as retrieved, because the waiting call may have been cancelled at the same moment.
     future.exception()
-
-
-def _is_tls(transport: asyncio.BaseTransport) -> bool:
-    return transport.get_extra_info("sslcontext") is not None
-
-
-def _is_cut_off(transport: asyncio.BaseTransport) -> bool:
-    """Return whether a TLS connection ended without close_notify: asyncio reports that like a regular end."""
-    tls = transport.get_extra_info("ssl_object")
-    try:
-        return tls is not None and tls.read(1) != b""
-    except ssl.SSLError:
-        return True

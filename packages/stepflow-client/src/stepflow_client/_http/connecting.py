@@ -1,7 +1,7 @@
 """Connects a socket to a host: resolves its name, and tries its addresses side by side ("happy eyeballs", RFC 8305).
 
-The variants for threads and event loops are both written by hand. The system's resolver cannot be interrupted, and may
-take much longer than a call. So it runs in daemon threads, which hold neither a call nor the end of a process.
+The variants for threads and event loops are both written by hand. The system's resolver cannot be interrupted and may
+take much longer than a call, so it runs in daemon threads, which delay neither a call nor the end of the process.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     import asyncio
     import selectors
 else:
-    # Programs that only use the blocking client do not pay for the import; selectors are needed for several addresses.
+    # The blocking client does not need asyncio, and selectors are only needed for several addresses.
     asyncio = lazy_module("asyncio")
     selectors = lazy_module("selectors")
 
 _HEAD_START = 0.25
-"""Maximum seconds until the next address is tried as well."""
+"""Maximum seconds until the next address is tried too."""
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})
 
 _Address = tuple[Any, ...]
 """An entry of `socket.getaddrinfo`."""
-_Tell = Callable[["list[_Address] | BaseException"], object]
+_Callback = Callable[["list[_Address] | BaseException"], object]
 
 
 def sync_connected(host: str, port: int, seconds: float) -> socket.socket:
@@ -100,12 +100,12 @@ async def _async_addresses(host: str, port: int, seconds: float) -> list[_Addres
         if not future.done():
             future.set_result(outcome)
 
-    def tell(outcome: list[_Address] | BaseException) -> None:
+    def settle_in_loop(outcome: list[_Address] | BaseException) -> None:
         # The event loop may be closed by then.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, outcome)
 
-    _look_up(host, port, tell)
+    _look_up(host, port, settle_in_loop)
     try:
         async with asyncio.timeout(seconds):
             outcome = await future
@@ -125,29 +125,29 @@ def _is_address(host: str) -> bool:
 
 
 def _resolved(host: str, port: int) -> list[_Address]:
-    """Return the addresses of a host, those of different families in turns."""
-    # Python encodes a str with the IDNA codec, which it would have to import, even if the name is ASCII.
+    """Return the addresses of a host, alternating between address families."""
+    # For a str, Python would import the IDNA codec, even if the name is ASCII.
     name = host.encode() if host.isascii() else host
-    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    if not found:
+    addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    if not addresses:
         raise OSError("it has no address")
     families: dict[int, list[_Address]] = {}
-    for address in found:
+    for address in addresses:
         families.setdefault(address[0], []).append(address)
     return [address for address in chain(*zip_longest(*families.values())) if address is not None]
 
 
-_running: dict[tuple[str, int], list[_Tell]] = {}
-"""Who waits for the addresses of a host. Calls that need the same ones share a thread: one that hangs stays alone."""
+_running: dict[tuple[str, int], list[_Callback]] = {}
+"""The callbacks for the addresses of each host. Lookups of one host share a thread, so that at most one hangs."""
 _lock = threading.Lock()
 
 
-def _look_up(host: str, port: int, tell: _Tell) -> None:
-    """Call `tell` with the addresses of a host, or with the exception, from another thread."""
+def _look_up(host: str, port: int, callback: _Callback) -> None:
+    """Call a function with the addresses of a host, or with the exception, from another thread."""
     with _lock:
-        waiting = _running.get((host, port))
-        if waiting is not None:
-            waiting.append(tell)
+        callbacks = _running.get((host, port))
+        if callbacks is not None:
+            callbacks.append(callback)
             return
         thread = threading.Thread(target=_resolve, args=(host, port), name="stepflow-resolver", daemon=True)
         try:
@@ -155,7 +155,7 @@ def _look_up(host: str, port: int, tell: _Tell) -> None:
         except RuntimeError as error:
             raise OSError(str(error)) from error
         # After the start: an interrupt before this line leaves no entry without a thread.
-        _running[host, port] = [tell]
+        _running[host, port] = [callback]
 
 
 def _resolve(host: str, port: int) -> None:
@@ -165,20 +165,20 @@ def _resolve(host: str, port: int) -> None:
     except BaseException as error:
         outcome = error
     with _lock:
-        waiting = _running.pop((host, port), [])
-    for tell in waiting:
-        tell(outcome)
+        callbacks = _running.pop((host, port), [])
+    for callback in callbacks:
+        callback(outcome)
 
 
-def _forget_threads() -> None:
-    """Start anew in a fork, where the threads are missing."""
+def _reset_in_fork() -> None:
+    """Forget the running threads, which a fork does not have."""
     global _lock
     _lock = threading.Lock()
     _running.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+    os.register_at_fork(after_in_child=_reset_in_fork)
 
 
 # Several addresses
@@ -189,7 +189,7 @@ def _socket(address: _Address) -> socket.socket:
 
 
 def _head_start(end: float, left: int) -> float:
-    """Return the seconds until the next address is tried, so that all are tried before the end."""
+    """Return the seconds until the next address is tried: short enough to try all of them before the end."""
     return min(_HEAD_START, max(end - time.monotonic(), 0) / (left + 1))
 
 
@@ -199,7 +199,7 @@ def _sync_race(addresses: list[_Address], end: float) -> socket.socket:
     with selectors.DefaultSelector() as attempts:
         try:
             while left or attempts.get_map():
-                if left and (error := _begin(attempts, left.pop())) is not None:
+                if left and (error := _start_attempt(attempts, left.pop())) is not None:
                     failure = error
                     continue
                 until = time.monotonic() + _head_start(end, len(left)) if left else end
@@ -219,8 +219,8 @@ def _sync_race(addresses: list[_Address], end: float) -> socket.socket:
     raise failure
 
 
-def _begin(attempts: selectors.BaseSelector, address: _Address) -> OSError | None:
-    """Begin to connect to an address; return the error if that fails at once."""
+def _start_attempt(attempts: selectors.BaseSelector, address: _Address) -> OSError | None:
+    """Start to connect to an address; return the error if that fails at once."""
     try:
         attempt = _socket(address)
     except OSError as error:
@@ -266,9 +266,9 @@ async def _async_race(addresses: list[_Address], end: float) -> socket.socket:
         running.discard(winner)
         for task in running:
             task.cancel()
-        for lost in await asyncio.gather(*running, return_exceptions=True):
-            if isinstance(lost, socket.socket):
-                lost.close()
+        for loser in await asyncio.gather(*running, return_exceptions=True):
+            if isinstance(loser, socket.socket):
+                loser.close()
     if winner is None:
         raise failure
     return winner.result()

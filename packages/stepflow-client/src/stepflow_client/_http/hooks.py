@@ -1,6 +1,6 @@
-"""The functions of `event_hooks`: their check, and their calls.
+"""Checks and calls the functions of `event_hooks`.
 
-Both variants of the call are written by hand: coroutine functions work only with the async client.
+Both variants of the call are written by hand, because coroutine functions only work with the async client.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     Raises:
         InvalidArgumentError: If the hooks are not a mapping of these to lists of functions.
     """
-    found: dict[str, tuple[Hook, ...]] = dict.fromkeys(_KINDS, ())
+    checked: dict[str, tuple[Hook, ...]] = dict.fromkeys(_KINDS, ())
     for name, functions in check_mapping(hooks, "event_hooks").items():
         check_choice(name, "a key of event_hooks", _KINDS)
-        if not isinstance(functions, Sequence) or not all(callable(each) for each in functions):
+        if not isinstance(functions, Sequence) or not all(map(callable, functions)):
             raise wrong(f"event_hooks[{name!r}]", "a list of functions", functions)
-        found[name] = tuple(functions)
-    return found
+        checked[name] = tuple(functions)
+    return checked
 
 
 async def async_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
@@ -78,7 +78,7 @@ def sync_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRe
 
 
 def _failed(kind: str, hook: Hook, error: Exception) -> Exception:
-    """Return the error for a hook that failed; errors of this package and of tests stay what they are."""
+    """Return the error for a hook that failed; errors of this package and failed assertions stay unchanged."""
     if isinstance(error, (StepflowClientError, AssertionError)):
         return error
     return StepflowClientError(f"the {kind} hook {shown(hook)} failed: {type(error).__name__}: {error}")

@@ -18,13 +18,13 @@ _MAX_CACHED = 8
 MAX_BYTES = 1024**3
 """Default maximum size of the body of a response in bytes."""
 TLS_RESPONSE = "its response is TLS"
-"""What `NotHttp` says of a server that responds to http with TLS."""
+"""The message of `NotHttp` for a server that responds to http with TLS."""
 MIN_TIMEOUT = 0.001
 """Minimum seconds for a phase, even if the deadline has passed: data that has already arrived is still read."""
 
 
 class HttpError(Exception):
-    """A request got no usable response. The subclass tells whether the server may have received the request."""
+    """A request got no usable response. The subclass shows whether the server may have received the request."""
 
     attempts: Sequence[str] = ()
     """The outcome of each attempt."""
@@ -77,7 +77,7 @@ class Unreadable(HttpError):
 
 
 _MAX_OVERDUE = 600.0
-"""Seconds after which a response that the server holds for a while is lost, also if the client sets no limit."""
+"""Seconds after which a held response is considered lost, even if the client sets no limit."""
 
 
 class Timeouts(NamedTuple):
@@ -91,7 +91,7 @@ class Timeouts(NamedTuple):
     """Seconds for all phases of all attempts together. A server that sends single bytes slowly exceeds no phase."""
 
     def reading(self, seconds: float) -> Timeouts:
-        """Return a copy for a stream, which may last for hours: only the read timeout, another one, limits it."""
+        """Return a copy for a stream, which may last for hours: only the given read timeout limits it."""
         return self._replace(read=seconds, whole=math.inf)
 
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
@@ -131,7 +131,7 @@ class HttpRequest(NamedTuple):
     operation: str = ""
     """The name of the operation; empty if it is none of the API's."""
     is_retried: bool = True
-    """Whether it may be sent again if the server has not processed it. If not, its caller checks something first."""
+    """Whether it may be sent again if the server has not processed it. If not, its caller decides."""
 
     def remaining(self, seconds: float) -> float:
         """Return how many seconds a phase that begins now may take.
@@ -144,7 +144,7 @@ class HttpRequest(NamedTuple):
         return min(seconds, max(self.deadline - time.monotonic(), MIN_TIMEOUT))
 
     def check_deadline(self) -> None:
-        """Raise if the caller's deadline has passed before the response is complete: a server may never stop sending.
+        """Check that the caller's deadline has not passed: a server may never stop sending its response.
 
         Raises:
             ReadTimeout: If the deadline has passed.
@@ -156,7 +156,7 @@ class HttpRequest(NamedTuple):
         return f"{self.method} {self.path}"
 
     def __repr__(self) -> str:
-        # The headers may hold credentials, the content secrets.
+        # The headers may contain credentials, and the content secrets.
         return f"<{type(self).__name__} {self}>"
 
 
@@ -181,14 +181,14 @@ class HttpResponse(NamedTuple):
         return f"<{type(self).__name__} {self.status}>"
 
 
-def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict[HeaderItems, bytes]) -> bytes:
+def request_bytes(request: HttpRequest, host: bytes, root_path: str, cache: dict[HeaderItems, bytes]) -> bytes:
     """Return the head of a request in wire format.
 
     Args:
         request: The request.
         host: The value of the `host` header.
         root_path: The path before the request's path.
-        known: A cache of headers in wire format, which is filled: most requests of a client have the same headers.
+        cache: Headers in wire format, which this function fills: most requests of a client have the same headers.
 
     Raises:
         CannotSend: If the request cannot be sent.
@@ -198,30 +198,22 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str, known: dict
         raise CannotSend("its path and query are too long")
     begin = f"{request.method} {target} HTTP/1.1\r\nhost: ".encode("ascii")
     items = tuple(request.headers.items())
-    headers = known.get(items)
+    headers = cache.get(items)
     if headers is None:
-        headers = _header_lines(items)
-        if len(known) >= _MAX_CACHED:
-            known.clear()
-        known[items] = headers
+        # Responses are not decompressed here, and some proxies compress them unless told not to.
+        is_default = not any(name == "accept-encoding" for name, _ in items)
+        lines = [b"\r\naccept-encoding: identity"] if is_default else []
+        for name, value in items:
+            if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
+                raise CannotSend(f"the header {name!r} has a value that cannot be sent")
+            lines.append(f"\r\n{name}: {value}".encode("latin-1", "strict"))
+        headers = b"".join(lines)
+        if len(cache) >= _MAX_CACHED:
+            cache.clear()
+        cache[items] = headers
     if request.content or request.method in ("POST", "PUT", "PATCH"):
         return b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (begin, host, headers, len(request.content))
     return b"%b%b%b\r\n\r\n" % (begin, host, headers)
-
-
-def _header_lines(headers: HeaderItems) -> bytes:
-    """Return headers in wire format.
-
-    Raises:
-        CannotSend: If they cannot be sent.
-    """
-    # Responses are not decompressed here, and some proxies compress them unless told not to.
-    lines = [] if any(name == "accept-encoding" for name, _ in headers) else [b"\r\naccept-encoding: identity"]
-    for name, value in headers:
-        if "\r" in value or "\n" in value or "\0" in value or not name.isascii():
-            raise CannotSend(f"the header {name!r} has a value that cannot be sent")
-        lines.append(f"\r\n{name}: {value}".encode("latin-1", "strict"))
-    return b"".join(lines)
 
 
 def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -229,4 +221,4 @@ def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)
-    return {name: ", ".join(several) for name, several in values.items()}
+    return {name: ", ".join(parts) for name, parts in values.items()}

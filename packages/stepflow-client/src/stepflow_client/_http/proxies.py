@@ -1,4 +1,4 @@
-"""Proxies: which one to use for a server, from an argument or the environment, and how to show its URL."""
+"""The proxy for a server, from an argument or the environment."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def check_proxy(
     if parsed.scheme not in _SCHEMES:
         raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_HINT)
     if not host or (port is None and not has_scheme):
-        raise InvalidArgumentError(f"{source} names no proxy", hint=_HINT)
-    # An unescaped password may have been parsed as the host; the URL as shown would then contain a part of it.
+        raise InvalidArgumentError(f"{source} has no host and port", hint=_HINT)
+    # A part of an unescaped password may have been parsed as the host, which would be shown.
     if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
         raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_HINT)
     return text
 
 
 def environment_proxy(url: ServerUrl) -> str | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a server, or None.
+    """Return the proxy for a server from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or None.
 
     No proxy is used for a server on this machine. NO_PROXY is a list of host names, which include their subdomains,
     addresses and networks (`10.0.0.0/8`), each with or without a port; `*` means all servers.
@@ -71,20 +71,17 @@ def environment_proxy(url: ServerUrl) -> str | None:
 
     proxies = getproxies()
     kind = next((kind for kind in (url.scheme, "all") if (proxies.get(kind) or "").strip()), None)
-    if kind is None or _is_excluded(url, proxies.get("no", "")) or proxy_bypass(url.host):
+    excluded = re.split(r"[,\s]+", proxies.get("no", "").lower())
+    if kind is None or any(_covers(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
         return None
-    found = check_proxy(proxies[kind], f"{kind.upper()}_PROXY")
-    return found if isinstance(found, str) else None
+    proxy = check_proxy(proxies[kind], f"{kind.upper()}_PROXY")
+    return proxy if isinstance(proxy, str) else None
 
 
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine: `localhost` or a loopback address. 127.example.com is neither."""
     address = _address(host)
     return host == "localhost" if address is None else bool(address.is_loopback)
-
-
-def _is_excluded(url: ServerUrl, no_proxy: str) -> bool:
-    return any(_covers(entry, url) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
 
 
 def _covers(entry: str, url: ServerUrl) -> bool:
@@ -117,7 +114,7 @@ def _address(host: str) -> Any:
 
 
 def shown_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
-    """Return the URL of a proxy without its user and password, so that it can be shown."""
+    """Return the URL of a proxy without its user and password."""
     if proxy is None:
         return None
     text = str(getattr(proxy, "url", proxy))

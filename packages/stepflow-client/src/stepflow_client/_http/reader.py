@@ -19,66 +19,45 @@ MAX_FIELDS = 256
 MAX_INTERIM = 32
 """Maximum number of interim responses (1xx) before a response."""
 _SHOWN = 40
-"""Maximum number of bytes that a message quotes of what is no response."""
+"""Maximum number of bytes that a message quotes of something that is not a response."""
 
 
 @lru_cache(maxsize=256)
 def _header_name(name: bytes) -> str:
-    """Return the name of a header in lower case. It is cached, because servers send the same few names."""
+    """Return the name of a header in lower case. Cached, because servers send the same few names."""
     return name.decode("latin-1").lower()
 
 
 class ResponseReader:
     """Reads the responses that arrive over one connection, one after another.
 
-    `begin` prepares for a response, and `feed` processes received bytes; `headers_complete` and `complete` are the
-    progress. There is one reader per connection, not per response: the reader and its parser refer to each other, and
-    only the garbage collector can free them. Everything that a server could send endlessly is limited: heads, fields,
-    interim responses, trailers, the framing of chunks, and the body if `begin` is given a limit.
+    `begin` prepares for a response, `feed` processes received bytes, and `headers_complete` and `complete` report the
+    progress. There is one reader per connection, not per response, because the reader and its parser refer to each
+    other: only the garbage collector can free them. Everything that a server could send endlessly is limited: heads,
+    fields, interim responses, trailers, the framing of chunks, and the body if `begin` is given a limit.
     """
-
-    __slots__ = (
-        "_body",
-        "_field_bytes",
-        "_fields",
-        "_has_body",
-        "_interim",
-        "_most",
-        "_parser",
-        "_refusal",
-        "_size",
-        "_unframed",
-        "complete",
-        "extra",
-        "headers",
-        "headers_complete",
-        "keep_alive",
-        "started",
-        "status",
-        "trailers",
-    )
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._body = bytearray()
         self.begin()
 
-    def begin(self, method: str = "GET", most: int | None = None) -> None:
-        """Prepare for a response; the previous one must have been read to its end.
+    def begin(self, method: str = "GET", max_bytes: int | None = None) -> None:
+        """Prepare for a response, after the previous one was read to its end.
 
         Args:
             method: The method of the request: a response to HEAD has no body.
-            most: Maximum size of the body in bytes; None for no limit.
+            max_bytes: Maximum size of the body in bytes; None for no limit.
         """
         self._body.clear()
         self._has_body = method != "HEAD"
-        self._most = most
+        self._max_bytes = max_bytes
         self._size = self._unframed = self._fields = self._field_bytes = self._interim = 0
-        # A dict of its own for each response, because it is handed out.
+        # A new dict for each response, because callers keep it.
         self.headers: dict[str, str] = {}
         self._refusal: tuple[type[HttpError], str] | None = None
         self.trailers: dict[str, str] = {}
-        """Fields after the body. They are not headers, and nothing here reads them."""
+        """Fields after the body, which are counted but not used."""
         self.status = 0
         self.started = False
         self.headers_complete = False
@@ -95,7 +74,7 @@ class ResponseReader:
             ConnectionBroken: If the connection ends before the response is complete, or if the memory is full.
         """
         if not data:
-            self._end()
+            self._close()
             return
         if self.complete:
             # The server sent unexpected data: the connection cannot be reused.
@@ -110,33 +89,36 @@ class ResponseReader:
             if self._refusal is None:
                 if isinstance(error.__context__, MemoryError):
                     raise ConnectionBroken("there is no memory for the response") from None
-                # The callbacks cannot fail in any other way, so there was an interrupt. (Which one is lost if another
+                # The callbacks cannot fail in any other way, so there was an interrupt. (Its type is lost if another
                 # exception is being handled.)
                 raise KeyboardInterrupt from error
-            kind, words = self._refusal
-            raise kind(words) from None
+            kind, message = self._refusal
+            raise kind(message) from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.complete:
                 # The response is complete; the data after it is unexpected.
                 self.extra = True
                 return
             if isinstance(error, httptools.HttpParserUpgrade):
-                raise NotHttp("it changes to another protocol unasked") from None
-            raise NotHttp(f"not an HTTP/1.1 response: {error}" if self.status else _not_http(data, error)) from None
-        if not self.complete:
-            self._check_limits(len(data), size)
-
-    def _check_limits(self, came: int, size: int) -> None:
+                raise NotHttp("it switches to another protocol") from None
+            if self.status or data.startswith(b"HTTP/"):
+                raise NotHttp(f"not an HTTP/1.1 response: {error}") from None
+            if data.startswith(b"\x15\x03"):
+                raise NotHttp(TLS_RESPONSE) from None
+            raise NotHttp(f"its response begins with '{visible(data[:_SHOWN].decode('latin-1').strip())}'") from None
+        if self.complete:
+            return
         if self._size > size:
             self._unframed = 0
-            if self._most is not None and self._size > self._most:
-                raise TooLarge(f"it has more than {self._most} bytes")
+            if self._max_bytes is not None and self._size > self._max_bytes:
+                raise TooLarge(f"it has more than {self._max_bytes} bytes")
         else:
-            self._unframed += came
+            self._unframed += len(data)
             if self._unframed > MAX_HEAD_LENGTH:
                 raise NotHttp(f"it has {self._unframed} bytes without a body")
 
-    def _end(self) -> None:
+    def _close(self) -> None:
+        """Process the end of the connection."""
         if self.complete:
             return
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
@@ -154,15 +136,15 @@ class ResponseReader:
         self._body.clear()
         return body
 
-    def _refuse(self, kind: type[HttpError], words: str) -> NoReturn:
+    def _refuse(self, kind: type[HttpError], message: str) -> NoReturn:
         """Make the parser stop and `feed` raise an error."""
-        self._refusal = (kind, words)
-        raise RuntimeError(words)
+        self._refusal = (kind, message)
+        raise RuntimeError(message)
 
-    # What httptools calls
+    # The callbacks of httptools
 
     def on_message_begin(self) -> None:
-        """Note an unexpected response after the expected one."""
+        """Record an unexpected response after the expected one."""
         self.extra = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -178,7 +160,7 @@ class ResponseReader:
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
     def on_headers_complete(self) -> None:
-        """Note the start of the body; an interim response (1xx) is discarded when it ends."""
+        """Record the start of the body; an interim response (1xx) is discarded when it ends."""
         if self.complete:
             return
         self.status = self._parser.get_status_code()
@@ -190,10 +172,10 @@ class ResponseReader:
         elif not self._has_body:
             # The parser does not know the request and expects a body now: the connection is not reused.
             self.complete = True
-        elif self._most is not None:
+        elif self._max_bytes is not None:
             length = self.headers.get("content-length", "0")
-            if length.isdecimal() and len(length) < 20 and int(length) > self._most:
-                self._refuse(TooLarge, f"it has {length} bytes, more than {self._most}")
+            if length.isdecimal() and len(length) < 20 and int(length) > self._max_bytes:
+                self._refuse(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
 
     def on_body(self, body: bytes) -> None:
         """Store a part of the body."""
@@ -202,7 +184,7 @@ class ResponseReader:
             self._size += len(body)
 
     def on_message_complete(self) -> None:
-        """Note the end of the response."""
+        """Record the end of the response."""
         if self.complete:
             return
         if self.status < 200:
@@ -210,12 +192,3 @@ class ResponseReader:
             return
         self.complete = True
         self.keep_alive = self._parser.should_keep_alive()
-
-
-def _not_http(data: bytes, error: httptools.HttpParserError) -> str:
-    """Return what is wrong with data that is not the beginning of a response."""
-    if data.startswith(b"\x15\x03"):
-        return TLS_RESPONSE
-    if data.startswith(b"HTTP/"):
-        return f"not an HTTP/1.1 response: {error}"
-    return f"its response begins with '{visible(data[:_SHOWN].decode('latin-1').strip())}'"

@@ -56,33 +56,28 @@ class ServerUrl(NamedTuple):
         return f"<{type(self).__name__} {self}>"
 
 
-class PoolLimits(Protocol):
-    """Limits of a connection pool. An `httpx.Limits` has these attributes."""
+class PoolLimits(NamedTuple):
+    """Limits of a connection pool, with the fields of `httpx.Limits`."""
 
-    @property
-    def max_connections(self) -> int | None:
-        """Maximum number of connections; None for no limit."""
-
-    @property
-    def max_keepalive_connections(self) -> int | None:
-        """Maximum number of idle connections that are kept open."""
-
-    @property
-    def keepalive_expiry(self) -> float | None:
-        """Seconds after which an idle connection is not reused; None to keep it as long as the server does."""
+    max_connections: int | None = 256
+    """Maximum number of connections; None for no limit."""
+    max_keepalive_connections: int | None = 256
+    """Maximum number of idle connections that are kept open."""
+    keepalive_expiry: float | None = 30.0
+    """Seconds after which an idle connection is not reused; None to keep it as long as the server does."""
 
 
 def check_limits(limits: httpx.Limits) -> PoolLimits:
     """Check the limits of a connection pool and return them.
 
     Raises:
-        InvalidArgumentError: If they are not an `httpx.Limits`, or allow no connection at all.
+        InvalidArgumentError: If they are not an `httpx.Limits`, or allow no connections.
     """
     if not hasattr(limits, "max_keepalive_connections"):
         raise InvalidArgumentError(f"limits are httpx.Limits, not {type(limits).__name__}")
     if limits.max_connections is not None and limits.max_connections < 1:
-        raise InvalidArgumentError("limits allow no connection at all")
-    return limits
+        raise InvalidArgumentError("limits allow no connections")
+    return PoolLimits(limits.max_connections, limits.max_keepalive_connections, limits.keepalive_expiry)
 
 
 _URL = "write http://HOST:PORT"
@@ -98,30 +93,33 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     """
     if isinstance(url, ServerUrl):
         return url
-    # An httpx.URL is accepted too, and recognised without importing httpx.
+    # Recognise an httpx.URL without importing httpx.
     if not isinstance(url, str) and not hasattr(url, "raw_path"):
         raise InvalidArgumentError(f"the server's URL is a text, not {type(url).__name__}")
     text = str(url).strip()
     if not text:
         raise InvalidArgumentError("the server's URL is empty")
     if text.isdecimal():
-        raise InvalidArgumentError(f"{text!r} is not a URL, but perhaps a port", hint=f"write http://localhost:{text}")
+        raise InvalidArgumentError(f"{text!r} is a port, not a URL", hint=f"write http://localhost:{text}")
     if "://" not in text:
         text = "http://" + text.removeprefix("//")
-    shown = repr(_without_password(text))
+    _, at, after = text.rpartition("@")
+    shown = repr(f"...@{after}" if at else text)
     try:
         parsed = urlsplit(text)
         host, port = _ascii_host(parsed.hostname or ""), parsed.port
     except (ValueError, UnicodeError) as error:
-        # The exception's message may quote the password.
-        hint = "write / ? # @ in a password as %2F %3F %23 %40" if "@" in text else _URL
-        words = "its port is not a number up to 65535" if "port" in str(error).lower() else str(error)
-        reason = "it cannot be read" if "@" in text else words
+        if at:
+            # The exception's message may quote the password.
+            reason, hint = "it cannot be parsed", "write / ? # @ in a password as %2F %3F %23 %40"
+        else:
+            is_port = "port" in str(error).lower()
+            reason, hint = "its port is not a number up to 65535" if is_port else str(error), _URL
         raise InvalidArgumentError(f"{shown} is not a URL: {reason}", hint=hint) from None
     if parsed.scheme not in _PORTS:
         raise InvalidArgumentError(f"{shown} is not an http or https URL", hint=_URL)
     if not host or port == 0 or any(char.isspace() or not char.isprintable() for char in text) or len(text) > 65_536:
-        raise InvalidArgumentError(f"{shown} names no server")
+        raise InvalidArgumentError(f"{shown} is not the URL of a server")
     path = quote(parsed.path, safe="/%:@!$&'()*+,;=~").rstrip("/").removesuffix(API_PATH).rstrip("/")
     user = None
     if parsed.username is not None:
@@ -163,11 +161,6 @@ def is_plain_host(host: str) -> bool:
     return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
 
 
-def _without_password(text: str) -> str:
-    before, at, after = text.rpartition("@")
-    return f"...@{after}" if at else before + after
-
-
 def check_timeout(
     timeout: float | httpx.Timeout | Timeouts | None, what: str = "timeout", *, of_a_call: bool = False
 ) -> Timeouts:
@@ -176,8 +169,8 @@ def check_timeout(
     Args:
         timeout: Seconds for every phase, or an object with the seconds of each phase; None for no limit.
         what: The name of the argument in error messages.
-        of_a_call: Whether this is the timeout of single calls. A number then limits each request as a whole, with
-            waiting for a free connection.
+        of_a_call: Whether this is the timeout of single calls. A number then limits each request as a whole, including
+            the wait for a free connection.
 
     Raises:
         InvalidArgumentError: If it is not a positive number.
@@ -189,16 +182,16 @@ def check_timeout(
         for phase, seconds in timeout.as_dict().items():
             phase_name = f"{what}.{phase}"
             limit = MAX_TIMEOUT if seconds is None else check_seconds(seconds, phase_name)
-            phases[phase] = _check_longest(limit, phase_name)
+            phases[phase] = _check_max(limit, phase_name)
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
-    seconds = _check_longest(check_seconds(timeout, what), what)
+    seconds = _check_max(check_seconds(timeout, what), what)
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Waiting for connections used by other calls of this client does not mean that the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _FOR_A_CONNECTION))
 
 
-def _check_longest(seconds: float, what: str) -> float:
+def _check_max(seconds: float, what: str) -> float:
     if seconds > MAX_TIMEOUT:
         raise InvalidArgumentError(f"{what} is at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
     return seconds

@@ -16,14 +16,12 @@ from .messages import PoolTimeout
 if TYPE_CHECKING:
     import asyncio
 else:
-    # Programs that only use the blocking client do not pay for the import.
+    # The blocking client does not need asyncio.
     asyncio = lazy_module("asyncio")
 
 
 class _LoopSlots:
     """The free slots of one event loop, and the calls that wait for one."""
-
-    __slots__ = ("free", "loop", "waiting")
 
     def __init__(self, free: float, loop: asyncio.AbstractEventLoop) -> None:
         self.free = free
@@ -35,19 +33,19 @@ class AsyncSlots:
     """Limits the number of concurrent requests in an event loop.
 
     Args:
-        most: Maximum number; None for no limit.
+        limit: Maximum number; None for no limit.
     """
 
-    def __init__(self, most: int | None) -> None:
-        self._most = math.inf if most is None else most
+    def __init__(self, limit: int | None) -> None:
+        self._limit = math.inf if limit is None else limit
         self._slots: _LoopSlots | None = None
 
     def take(self) -> _LoopSlots | None:
         """Take a slot if one is free; pass it to `release` afterwards."""
         slots, loop = self._slots, asyncio.get_running_loop()
         if slots is None or slots.loop is not loop:
-            # The futures of calls that wait belong to their event loop.
-            slots = self._slots = _LoopSlots(self._most, loop)
+            # The futures of waiting calls belong to their event loop.
+            slots = self._slots = _LoopSlots(self._limit, loop)
         if not slots.free:
             return None
         slots.free -= 1
@@ -68,7 +66,7 @@ class AsyncSlots:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # It got the slot in the moment in which it was cancelled.
+                # It got the slot at the moment it was cancelled.
                 self.release(slots)
             raise
         finally:
@@ -99,13 +97,13 @@ class SyncSlots:
     A slot that is no longer referenced is replaced, so a KeyboardInterrupt never costs a slot, whichever line it hits.
 
     Args:
-        most: Maximum number; None for no limit.
+        limit: Maximum number; None for no limit.
     """
 
-    def __init__(self, most: int | None) -> None:
-        # Not a semaphore: those are written in Python, and a KeyboardInterrupt can leave them locked.
-        self._free: queue.SimpleQueue[_Slot] | None = None if most is None else queue.SimpleQueue()
-        for _ in range(most or 0):
+    def __init__(self, limit: int | None) -> None:
+        # Not a semaphore, which is written in Python: a KeyboardInterrupt can leave it locked.
+        self._free: queue.SimpleQueue[_Slot] | None = None if limit is None else queue.SimpleQueue()
+        for _ in range(limit or 0):
             self.add()
 
     def add(self) -> None:
@@ -140,8 +138,6 @@ class SyncSlots:
 
 class _Slot:
     """A slot. When it is deleted, a new one replaces it."""
-
-    __slots__ = ("_slots",)
 
     def __init__(self, slots: Callable[[], SyncSlots | None]) -> None:
         self._slots = slots

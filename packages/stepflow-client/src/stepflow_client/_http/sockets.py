@@ -38,31 +38,31 @@ else:
 __all__ = ["AsyncCancelled"]
 
 SyncCancelled = KeyboardInterrupt
-"""The exception that interrupts a waiting thread from outside; `AsyncCancelled` is its counterpart for tasks."""
+"""The exception that interrupts a waiting thread from outside, as `AsyncCancelled` interrupts a task."""
 
 _forks: list[None] = []
 forks = _forks.__len__
-"""Returns the number of forks between the first process and this one; this is faster than getting the process id."""
+"""Returns the number of forks between the first process and this one, which is faster than getting the process id."""
 
 
 def __getattr__(name: str) -> Any:
     if name != "AsyncCancelled":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Programs that only use the blocking client do not pay for the import of asyncio.
+    # The blocking client does not need asyncio.
     from asyncio import CancelledError
 
     return CancelledError
 
 
 def async_home() -> tuple[object, ...]:
-    """Return what an asynchronous client's connections belong to: a process and an event loop."""
+    """Return the owner of an asynchronous client's connections: a process and an event loop."""
     import asyncio
 
     return (forks(), asyncio.get_running_loop())
 
 
 def sync_home() -> tuple[object, ...]:
-    """Return what a blocking client's connections belong to: a process."""
+    """Return the owner of a blocking client's connections: a process."""
     return (forks(),)
 
 
@@ -70,13 +70,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(_forks.append, None))
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Seconds of silence before the system probes whether the peer is still there, seconds between probes, and how many
-probes may remain without a response. (On macOS, the first is called `TCP_KEEPALIVE`.)"""
+"""Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
+(On macOS, the first is called `TCP_KEEPALIVE`.)"""
 RAGGED = "the TLS connection was cut off"
 """A server announces the end of its data (close_notify). Without it, a third party may have cut a response short."""
 CHUNK = 64 * 1024
-"""Maximum number of bytes per read. From 128 KiB on, the C library may map and unmap memory for each read, which takes
-longer than the read itself."""
+"""Maximum number of bytes per read. For 128 KiB or more, the C library may map and unmap memory for each read, which
+takes longer than the read itself."""
 
 
 class SyncSocket:
@@ -92,7 +92,7 @@ class SyncSocket:
         """When the connection was last used, by `time.monotonic()`."""
 
     def __del__(self) -> None:
-        """Close a connection that a KeyboardInterrupt left behind, even in the middle of `__init__`."""
+        """Close a connection that a KeyboardInterrupt left open, even in the middle of `__init__`."""
         with contextlib.suppress(AttributeError):
             self.abandon()
 
@@ -155,16 +155,16 @@ class SyncSocket:
         try:
             self._socket.sendall(data)
         except TimeoutError:
-            raise WriteTimeout(f"nothing was taken within {timeout:g} s") from None
+            raise WriteTimeout(f"nothing was accepted within {timeout:g} s") from None
         except OSError as error:
             raise ConnectionBroken(reason(error)) from error
 
-    def response(self, request: HttpRequest, longest: float) -> None:
-        """Read the response to a request with `reader`, waiting at most `longest` seconds for each part of it."""
+    def response(self, request: HttpRequest, timeout: float) -> None:
+        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part of it."""
         reader = self.reader
         reader.begin(request.method, request.max_response_bytes)
         while not reader.complete:
-            reader.feed(self.receive(request.remaining(longest)))
+            reader.feed(self.receive(request.remaining(timeout)))
             if not reader.complete:
                 request.check_deadline()
 
@@ -192,22 +192,23 @@ def keep_alive(connected: socket.socket) -> None:
 
 def readable(descriptor: int) -> Callable[[], object]:
     """Return a function whose result is true if a socket has something to read, including its end or an error."""
-    if not hasattr(select, "poll"):
-        return lambda: _selects(descriptor)
-    # `select` does not accept descriptors from 1024 on.
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return partial(poll.poll, 0)
+    if hasattr(select, "poll"):
+        # `select` does not accept descriptors above 1023.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return partial(poll.poll, 0)
 
+    def is_readable() -> bool:
+        try:
+            return bool(select.select([descriptor], [], [], 0)[0])
+        except (OSError, ValueError):
+            return True
 
-def _selects(descriptor: int) -> bool:
-    try:
-        return bool(select.select([descriptor], [], [], 0)[0])
-    except (OSError, ValueError):
-        return True
+    return is_readable
 
 
 def reason(error: BaseException) -> str:
+    """Return why a connection failed, as the end of a message."""
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "it does not speak TLS"
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -215,6 +216,6 @@ def reason(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return "its name cannot be resolved"
     if isinstance(error, OSError) and error.errno:
-        # Event loops replace the system's words by their own.
+        # Event loops replace the system's message with their own.
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__

@@ -17,7 +17,7 @@ from .._base.lazy import lazy_module
 if TYPE_CHECKING:
     import asyncio
 else:
-    # Programs that only use the blocking client do not pay for the import.
+    # The blocking client does not need asyncio.
     asyncio = lazy_module("asyncio")
 
 Result = TypeVar("Result")
@@ -44,7 +44,7 @@ def sync_limited(call: Callable[[], Result], seconds: float, *, leave: bool = Fa
     Args:
         call: The call.
         seconds: Maximum number of seconds it may take.
-        leave: Whether to make the call in a thread. After the timeout, the thread continues, and its result is dropped.
+        leave: Whether to make the call in a thread, which is left running after the timeout.
 
     Raises:
         TimeoutError: If it takes longer and `leave` is True.
@@ -60,7 +60,7 @@ def sync_limited(call: Callable[[], Result], seconds: float, *, leave: bool = Fa
         except BaseException as error:
             outcomes.put(([], error))
 
-    # The thread must not keep the process from ending.
+    # A daemon thread does not keep the process from ending.
     threading.Thread(target=work, name="stepflow-request", daemon=True).start()
     try:
         results, error = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))

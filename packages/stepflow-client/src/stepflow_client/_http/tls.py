@@ -1,9 +1,9 @@
-"""TLS: how servers are verified, and why a certificate was refused."""
+"""Verifies servers with TLS, and explains why a certificate was rejected."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
@@ -18,10 +18,10 @@ else:
     # Not needed for plain http servers.
     ssl = lazy_module("ssl")
 
-_TRUST = "if you trust it, name its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
+_TRUST = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
 _REFUSALS: dict[int, tuple[str, str | None]] = {
-    # By OpenSSL's error number; without a hint if the caller has to declare the certificate as trusted.
+    # By OpenSSL's error number. There is no hint if the certificate only has to be trusted.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
     10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
     18: ("is self-signed", None),
@@ -70,19 +70,19 @@ def ssl_context(
         if cert is not None:
             raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
         return verify
-    context = _verifying(verify)
+    context = _verifying_context(verify)
     if cert is not None:
         files = cert if isinstance(cert, (tuple, list)) else (cert,)
         try:
             context.load_cert_chain(*files)
         except (OSError, ValueError, TypeError) as error:
             # The third element is a password.
-            named = " and ".join(str(file) for file in files[:2])
-            raise InvalidArgumentError(f"the certificate in {named} cannot be loaded: {_reason(error)}") from None
+            names = " and ".join(str(file) for file in files[:2])
+            raise InvalidArgumentError(f"the certificate in {names} cannot be loaded: {_reason(error)}") from None
     return context
 
 
-def _verifying(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
+def _verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
     """Return a context with the CA certificates of a setting or of the environment."""
     import httpx
 
@@ -92,15 +92,15 @@ def _verifying(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
         path = os.fspath(verify)
         return _loaded(path, f"the CA certificates in {path}", is_folder=os.path.isdir(path))
     for variable, is_folder in (("SSL_CERT_FILE", False), ("SSL_CERT_DIR", True)):
-        if named := os.environ.get(variable):
-            return _loaded(named, f"the CA certificates in {named}, which {variable} names,", is_folder=is_folder)
+        if location := os.environ.get(variable):
+            return _loaded(location, f"the CA certificates in {location} ({variable})", is_folder=is_folder)
     return httpx.create_ssl_context(trust_env=False)
 
 
 def _loaded(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
     try:
         if not is_folder:
-            # For a folder, OpenSSL only reports an error in the system library.
+            # For a folder, OpenSSL would only report an error in the system library.
             if os.path.isdir(path):
                 raise IsADirectoryError(0, "it is a folder")
             return ssl.create_default_context(cafile=path)
@@ -118,41 +118,35 @@ def _reason(error: Exception) -> str:
 
 
 def certificate_problem(error: ssl.SSLCertVerificationError, host: str = "this host") -> tuple[str, str | None]:
-    """Return what is wrong with a server's certificate, and a hint; none if the certificate only has to be trusted."""
-    known = _REFUSALS.get(error.verify_code)
-    if known is None:
-        return f"cannot be verified: {error.verify_message}", None
-    return known[0].replace("{host}", host), known[1]
+    """Return the problem with a server's certificate, and a hint unless the certificate only has to be trusted."""
+    problem, hint = _REFUSALS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
+    return problem.replace("{host}", host), hint
 
 
 def refusal(error: BaseException) -> tuple[str, str] | None:
-    """Return why a certificate was refused, and a hint; None if the connection failed for another reason.
+    """Return why a certificate was rejected, and a hint; None if the connection failed for another reason.
 
     Args:
         error: The error of the connection; its causes are examined too.
     """
-    for each in causes(error):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            said, hint = certificate_problem(each)
-            return f"its certificate {said}", hint or _TRUST
-        # The server refused the client's certificate: its alert gives the reason.
-        if isinstance(each, ssl.SSLError) and "ALERT" in (each.reason or "") and "CERTIFICATE" in (each.reason or ""):
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            problem, hint = certificate_problem(cause)
+            return f"its certificate {problem}", hint or _TRUST
+        reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
+        if "ALERT" in reason and "CERTIFICATE" in reason:
             return (
-                f"it refuses the certificate of the client: {_words(each)}",
-                "give the client a certificate: cert= in Python, cert_file and key_file in a profile",
+                f"it rejects the client's certificate: {reason.replace('_', ' ').lower()}",
+                "set a client certificate: cert= in Python, cert_file and key_file in a profile",
             )
     return None
 
 
-def _words(error: ssl.SSLError) -> str:
-    return (error.reason or "").replace("_", " ").lower()
-
-
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception, its cause, the cause of that, and so on."""
-    known: Sequence[BaseException] = []
-    following: BaseException | None = error
-    while following is not None and following not in known:
-        yield following
-        known = [*known, following]
-        following = following.__cause__ or following.__context__
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        yield cause
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__

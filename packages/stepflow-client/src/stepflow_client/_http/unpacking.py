@@ -26,7 +26,7 @@ class Unpacker:
         name = encoding.strip().lower()
         self._formats = {"": [], "identity": [], "gzip": [_GZIP], "x-gzip": [_GZIP], "deflate": [_ZLIB, _RAW]}.get(name)
         if self._formats is None:
-            raise Unreadable(f"it is encoded as {name[:50]!r}, which was not asked for")
+            raise Unreadable(f"it is encoded as {name[:50]!r}, which was not requested")
         self._unpacking = zlib.decompressobj(self._formats[0]) if self._formats else None
         self._began = False
 
@@ -65,11 +65,11 @@ class Unpacker:
 
     def _piece(self, data: bytes) -> bytes:
         assert self._unpacking is not None
-        first, self._began = not self._began, True
+        is_first, self._began = not self._began, True
         try:
             return self._unpacking.decompress(data, _MAX_PIECE)
         except zlib.error as error:
-            if first and self._formats and len(self._formats) > 1:
+            if is_first and self._formats and len(self._formats) > 1:
                 # Some servers send deflate data without the zlib header.
                 self._unpacking = zlib.decompressobj(self._formats[1])
                 return self._piece(data)

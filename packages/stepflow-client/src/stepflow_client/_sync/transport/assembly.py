@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._http.proxies import environment_proxy
-from ..._http.settings import ServerUrl, TokenAuth, check_limits, is_httpx_auth, static_authorization
+from ..._http.settings import PoolLimits, ServerUrl, TokenAuth, check_limits, is_httpx_auth, static_authorization
 from ..._http.tls import ssl_context
 from ...errors import InvalidArgumentError
 from .base import Transport
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
     from ..._http.settings import Token as BearerToken
     from ..._rules.request_retries import RetryPolicy
-
-
-class Limits(NamedTuple):
-    """The default limits of the connection pool."""
-
-    max_connections: int | None = 256
-    max_keepalive_connections: int | None = 256
-    keepalive_expiry: float | None = 30.0
 
 
 class ConnectionSettings(NamedTuple):
@@ -68,13 +60,13 @@ def _plain_sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport
     tls = ssl_context(root, settings.verify, settings.cert)
     via = settings.proxy or environment_proxy(root)
     if transport is None and via is None:
-        return Pool(root, tls, Limits() if limits is None else check_limits(limits))
+        return Pool(root, tls, PoolLimits() if limits is None else check_limits(limits))
     import httpx
 
     from .httpx_bridge import HttpxTransport, LocalTransport
 
     if transport is None:
-        bounds = limits or httpx.Limits(**Limits()._asdict())
+        bounds = limits or httpx.Limits(**PoolLimits()._asdict())
         try:
             if isinstance(via, str) and via.startswith("https:"):
                 # The certificate of an https proxy is verified like a server's.
