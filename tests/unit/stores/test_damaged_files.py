@@ -169,7 +169,7 @@ def test_every_entry_of_a_journal_is_sealed(server: FakeServer, tmp_path: Path) 
             file.close()
             if changed == content:
                 continue
-            with server.sync_client() as client, pytest.raises(JournalError, match="no journal that can be used"):
+            with server.sync_client() as client, pytest.raises(JournalError, match="not a usable journal"):
                 list(client.map(FLOW, INPUTS, chunk_size=3, journal=path))
             path.write_bytes(whole)
 
@@ -183,7 +183,7 @@ def test_a_journal_whose_entries_contradict_each_other_is_refused(server: FakeSe
         journal = Journal(path)
         change(journal)
         journal.close()
-        with server.sync_client() as client, pytest.raises(JournalError, match="no journal that can be used"):
+        with server.sync_client() as client, pytest.raises(JournalError, match="not a usable journal"):
             list(client.map(FLOW, INPUTS, chunk_size=3, journal=path))
         path.write_bytes(whole)
 
@@ -225,7 +225,7 @@ def test_a_database_of_another_program_is_neither_used_nor_changed(server: FakeS
     with sqlite3.connect(path) as file:
         file.execute("CREATE TABLE accounts (name TEXT)")
     file.close()
-    with server.sync_client() as client, pytest.raises(JournalError, match="a database of something else"):
+    with server.sync_client() as client, pytest.raises(JournalError, match="another kind of database"):
         list(client.map(FLOW, INPUTS, journal=path))
     with sqlite3.connect(path) as file:
         assert file.execute("SELECT name FROM sqlite_schema").fetchall() == [("accounts",)]

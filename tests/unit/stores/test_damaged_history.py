@@ -15,7 +15,7 @@ import pytest
 from stepflow_client import StepflowClientError
 from stepflow_client._codec import responses
 from stepflow_client._runs.kept_steps import recorded_of
-from stepflow_client._stores.history_rows import ADDED, COLUMNS
+from stepflow_client._stores.history_rows import COLUMNS
 from stepflow_client.history import History, HistoryEntry
 
 ROWS = 12
@@ -25,7 +25,6 @@ ODD_VALUES: tuple[Any, ...] = (
     "{}", "5", "null", "[1]", '["a"]', '{"a": 1}', '{"a": "b"}', "[" * 100_000, "9" * 5_000, "completed", "1e999",
 )  # fmt: skip
 COLUMN_NAMES = COLUMNS.split(", ")
-EARLIER = [name for name in COLUMN_NAMES if name not in ADDED]
 
 
 def filled(path: Path) -> dict[str, HistoryEntry]:
@@ -110,9 +109,8 @@ def test_random_damage_of_the_file(tmp_path: Path, times: int) -> None:
     assert unreadable < 50 * times, "most damage costs some entries, not all"
 
 
-@pytest.mark.parametrize("version", ["this", "earlier"])
 @pytest.mark.parametrize("times", [1, MANY])
-def test_odd_values_in_rows(tmp_path: Path, version: str, times: int) -> None:
+def test_odd_values_in_rows(tmp_path: Path, times: int) -> None:
     path = tmp_path / "history.db"
     entries = filled(path)
     whole, source = path.read_bytes(), random.Random(times)
@@ -122,18 +120,13 @@ def test_odd_values_in_rows(tmp_path: Path, version: str, times: int) -> None:
         column, value = source.choice(COLUMN_NAMES[1:]), source.choice(ODD_VALUES)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute(f"UPDATE runs SET {column} = ? WHERE run_id = ?", [value, run_id])
-            if version == "earlier":
-                connection.execute(f"UPDATE runs SET {', '.join(f'{each} = NULL' for each in ADDED)}")
         history = History(path, on_failure=lambda sentence: None)
         found = read(history)
         assert len({entry.run_id for entry in found}) >= ROWS - 1, (column, value)
         for entry in found:
             use(entry)
             was = entries[entry.run_id]
-            if version == "earlier":
-                was = replace(was, rerun_of=None, kept=(), rerun_items=())
-            if version == "this" or entry.run_id != run_id:
-                assert replace(entry, status=was.status) == was, (column, value)
+            assert replace(entry, status=was.status) == was, (column, value)
             assert entry.status in (was.status, None), (column, value)
         history.close()
 
@@ -149,38 +142,3 @@ def test_a_damaged_row_is_left_out_and_reported_once(tmp_path: Path) -> None:
     assert history.get("01a2-10") is None
     assert [len(history.search(limit=1, offset=offset)) for offset in range(3)] == [1, 0, 1], "places do not move"
     assert said == [f"the history cannot read a run in {path}: its record is damaged"]
-
-
-def test_a_file_of_an_earlier_version_is_used_by_both(tmp_path: Path) -> None:
-    path = tmp_path / "history.db"
-    columns = ", ".join(EARLIER).replace("run_id,", "run_id TEXT NOT NULL UNIQUE,")
-    row = ["1", 5.0, None, "ab", None, None, '{"env": "dev"}', "n", "[]", '{"name": "f"}', '{"n": 1}', None, None]
-    marks = ", ".join("?" * len(EARLIER))
-    insert = f"INSERT OR REPLACE INTO runs ({', '.join(EARLIER)}) VALUES ({marks})"
-    select = f"SELECT {', '.join(EARLIER)} FROM runs ORDER BY number"
-    with closing(sqlite3.connect(path, isolation_level=None)) as earlier:
-        earlier.execute(f"CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, {columns})")
-        earlier.execute(insert, row)
-        history = History(path)
-        (entry,) = history.search(labels={"env": "dev"})
-        assert (entry.input, entry.note, entry.rerun_of, entry.kept, entry.has_more_runs) == (
-            {"n": 1},
-            "n",
-            None,
-            (),
-            False,
-        )
-        history.record("2", rerun_of="1", kept=["a"], rerun_items=[0])
-        # The earlier version goes on writing, and reading.
-        earlier.execute(insert, ["3", *row[1:]])
-        earlier.execute(insert, ["2", *row[1:]])
-        assert [each[0] for each in earlier.execute(select)] == ["1", "3", "2"]
-        assert [each.run_id for each in history.search()] == ["2", "3", "1"]
-        again = history.get("2")
-        assert again is not None
-        assert (again.rerun_of, again.input) == (None, {"n": 1})
-        history.record("4", rerun_of="1", kept=["a"], rerun_items=[0])
-        found = history.get("4")
-        assert found is not None
-        assert (found.rerun_of, found.kept, found.rerun_items) == ("1", ("a",), (0,))
-        assert History(path).search("1")[0].run_id == "4", "a rerun is found by the run that it comes from"

@@ -34,7 +34,6 @@ from ._data.arguments import (
 from ._data.file_paths import file_path
 from ._data.run_query import RunQuery, read_query
 from ._stores.history_rows import (
-    ADDED,
     COLUMNS,
     FIELDS,
     OWN,
@@ -47,7 +46,6 @@ from ._stores.history_rows import (
     fields_of,
     outputs_of,
     row_of,
-    type_of,
     without_secrets,
 )
 from ._stores.sqlite import SharedFile
@@ -102,7 +100,6 @@ class _HistoryFile(SharedFile):
     _what = "history"
     _where = "the state folder"
     _schema = SCHEMA
-    _added = tuple(("runs", f"{column} {type_of(column)}") for column in ADDED)
 
     def _default_path(self) -> Path:
         return default_path()
@@ -510,20 +507,19 @@ def _store(
         return _HistoryFile(path, on_failure=on_failure)
     from ._stores.postgres import SharedDatabase
 
-    columns = tuple(("runs", each, type_of(each)) for each in COLUMNS.split(", "))
-    return SharedDatabase(path, on_failure=on_failure, schema=SCHEMA, columns=columns)
+    return SharedDatabase(path, on_failure=on_failure, schema=SCHEMA)
 
 
 def _annotate(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:
     query = f"SELECT {COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
-    # The last column is the checksum: if it has changed, another process has annotated the run meanwhile.
+    # If the checksum has changed, another process has annotated the run in the meantime.
     update = f"UPDATE runs SET ({COLUMNS}) = ({', '.join('?' * len(COLUMNS.split(', ')))}) WHERE run_id = ?"  # noqa: S608
-    update += " AND coalesce(checksum, -1) = ?"
+    update += " AND checksum = ?"
     for _ in range(_MAX_OVERLAPS):
         row = connection.execute(query, [run_id]).fetchone()
         if row is None:
             return
-        values = [*annotated(row, note, labels), run_id, -1 if row[-1] is None else row[-1]]
+        values = [*annotated(row, note, labels), run_id, row[-1]]
         if connection.execute(update, values).rowcount:
             return
 

@@ -1,4 +1,4 @@
-"""The file of the result cache: keys, and the results stored under them."""
+"""The file of the result cache, which stores results under keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -95,7 +94,7 @@ class ResultFile(SharedFile):
             if not self.path.exists():
                 return 0
             with self._opened() as connection:
-                # "All" includes results with a time in the future, stored before the clock was set back.
+                # Include results with a time in the future, stored before the clock was set back.
                 last = time.time() - max_age if max_age > 0 else math.inf
                 count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -108,8 +107,8 @@ class ResultFile(SharedFile):
             flow: The content of the flow, or the id of a stored one.
             arguments: The arguments of the run.
         """
-        said = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        parts = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def find(self, key: str) -> CachedResult | None:
@@ -151,15 +150,12 @@ class ResultFile(SharedFile):
                     row,
                 )
                 if (cursor.lastrowid or 0) % _SHARE == 0 or size > self._max_bytes / _SHARE:
-                    self._prune(connection, now)
-
-    def _prune(self, connection: sqlite3.Connection, now: float) -> None:
-        connection.execute("DELETE FROM results WHERE expires <= ?", [now])
-        totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"
-        last = f"SELECT MAX(number) FROM ({totals}) WHERE total > ?"  # noqa: S608
-        connection.execute(f"DELETE FROM results WHERE number <= ({last})", [self._max_bytes])  # noqa: S608
+                    connection.execute("DELETE FROM results WHERE expires <= ?", [now])
+                    totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"
+                    last = f"SELECT MAX(number) FROM ({totals}) WHERE total > ?"  # noqa: S608
+                    connection.execute(f"DELETE FROM results WHERE number <= ({last})", [self._max_bytes])  # noqa: S608
 
 
 def _digest(*values: object) -> bytes:
-    """Return the digest by which damage to an entry is detected."""
+    """Return a digest that detects damage to an entry."""
     return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""The rows of the history's file: what is stored of a run, and how it is read again. Pure."""
+"""Converts the runs of the history to rows of its tables and back. Pure."""
 
 from __future__ import annotations
 
@@ -8,37 +8,28 @@ import time
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from .._data.flow_declarations import holds_secret
 from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, flow_secrets, hidden_flow, variable_schemas
 from ..types.statuses import ExecutionStatus
 
-_LARGEST = 1_000_000
+_MAX_LENGTH = 1_000_000
 """Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out."""
 FIELDS = ("flow", "input", "variables", "overrides")
-_FIRST = "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides"
-ADDED = ("rerun_of", "kept", "rerun_items", "has_more_runs", "is_embedded", "checksum")
-"""Columns that the first version of the file did not have."""
-COLUMNS = f"{_FIRST}, {', '.join(ADDED)}"
+COLUMNS = (
+    "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides, "
+    "rerun_of, kept, rerun_items, has_more_runs, is_embedded, checksum"
+)
 PENDING, OWN = "pending:", "pending:own:"
-"""The beginning of the ids of runs whose creation is not confirmed; of those that have a flow of their own."""
-_TYPES = {
-    "run_id": "TEXT NOT NULL UNIQUE",
-    "created": "DOUBLE PRECISION",
-    **dict.fromkeys(("has_more_runs", "is_embedded", "checksum"), "BIGINT"),
-}
-
-
-def type_of(column: str) -> str:
-    """Return the type of a column of the runs."""
-    return _TYPES.get(column, "TEXT")
-
-
+"""The prefixes of the ids of runs whose creation is not confirmed, and of those that do not share their flow."""
 SCHEMA = (
-    f"""
+    """
     CREATE TABLE IF NOT EXISTS runs (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(f"{each} {type_of(each)}" for each in COLUMNS.split(", "))}
+        number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, created DOUBLE PRECISION, server TEXT,
+        flow_id TEXT, flow_file TEXT, status TEXT, labels TEXT, note TEXT, omitted TEXT, flow TEXT, input TEXT,
+        variables TEXT, overrides TEXT, rerun_of TEXT, kept TEXT, rerun_items TEXT, has_more_runs BIGINT,
+        is_embedded BIGINT, checksum BIGINT
     )
     """,
     """
@@ -49,62 +40,60 @@ SCHEMA = (
     """,
     f"CREATE INDEX IF NOT EXISTS pending ON runs (flow_id) WHERE substr(run_id, 1, {len(PENDING)}) = '{PENDING}'",
 )
-"""The statements that create the tables."""
-_STATUS, _LABELS = (COLUMNS.split(", ").index(each) for each in ("status", "labels"))
-_STATUSES = frozenset(each.value for each in ExecutionStatus)
+"""The statements that create the tables, in the dialect of SQLite."""
+_STATUS, _LABELS = (COLUMNS.split(", ").index(name) for name in ("status", "labels"))
+_STATUSES = frozenset(status.value for status in ExecutionStatus)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
-
-Item = TypeVar("Item")
 
 
 class DamagedRowError(ValueError):
-    """A row is not as it was written."""
+    """The checksum of a row is wrong."""
 
 
 def without_secrets(
-    kept: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
+    entry: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the values to record, with each secret replaced by `***`."""
-    declared = variable_schemas(flow)
-    names = {name for name in variables or {} if flow is None or holds_secret(declared.get(name))}
-    found = Secrets([each for name, each in (variables or {}).items() if name in names], words=False)
-    hidden: dict[str, Any] = found.hide_in(kept | {"flow": None if flow is None else hidden_flow(flow)})
+    schemas = variable_schemas(flow)
+    names = {name for name in variables or {} if flow is None or holds_secret(schemas.get(name))}
+    secrets = Secrets([value for name, value in (variables or {}).items() if name in names], words=False)
+    hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hidden_flow(flow)})
     if variables is not None:
         hidden["variables"] = {
-            name: HIDDEN if name in names else found.hide_in(each) for name, each in variables.items()
+            name: HIDDEN if name in names else secrets.hide_in(value) for name, value in variables.items()
         }
     # Defaults in the flow are secret too.
     return hidden if flow is None else flow_secrets(flow).hide_in(hidden)
 
 
-def row_of(run_id: str, kept: Mapping[str, Any]) -> tuple[Any, ...]:
+def row_of(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the values of the columns."""
-    texts = {name: None if kept[name] is None else encoded(kept[name]) for name in FIELDS}
-    too_large = {name for name, text in texts.items() if text is not None and len(text) > _LARGEST}
-    omitted = [name for name in FIELDS if name in too_large or name in kept["omitted"]]
+    texts = {name: None if entry[name] is None else encoded(entry[name]) for name in FIELDS}
+    too_large = {name for name, text in texts.items() if text is not None and len(text) > _MAX_LENGTH}
+    omitted = [name for name in FIELDS if name in too_large or name in entry["omitted"]]
     texts |= dict.fromkeys(omitted)
-    plain = [None if kept[name] is None else str(kept[name]) for name in ("server", "flow_id", "flow_file")]
-    plain = [None if each is None else _PASSWORD_IN_URL.sub("", each) for each in plain]
-    note = None if kept["note"] is None else _masked(str(kept["note"]))
+    plain = [
+        None if entry[name] is None else _PASSWORD_IN_URL.sub("", str(entry[name]))
+        for name in ("server", "flow_id", "flow_file")
+    ]
+    note = None if entry["note"] is None else _masked(str(entry["note"]))
     row = (
-        *(run_id, time.time(), *plain, None, encoded(kept["labels"]), note, json.dumps(omitted), *texts.values()),
-        *(kept["rerun_of"], json.dumps(kept["kept"]), json.dumps(kept["rerun_items"]), int(kept["has_more_runs"])),
-        int(kept["is_embedded"]) or None,
+        *(run_id, time.time(), *plain, None, encoded(entry["labels"]), note, json.dumps(omitted), *texts.values()),
+        *(entry["rerun_of"], json.dumps(entry["kept"]), json.dumps(entry["rerun_items"])),
+        *(int(entry["has_more_runs"]), int(entry["is_embedded"])),
     )
     return (*row, _checksum(row))
 
 
 def confirmed(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
-    """Return a row with the id of its run."""
+    """Return the row of an unconfirmed run with the id of the run."""
     changed = (run_id, *row[1:-1])
     return (*changed, _checksum(changed))
 
 
 def _checksum(row: tuple[Any, ...]) -> int:
-    """Return a checksum of a row without its status, which is updated on its own."""
-    # Earlier versions do not have the last column.
-    last = len(row) - (row[-1] is None)
-    return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 : last]]).encode())
+    """Return a checksum of a row without its status, which is updated separately."""
+    return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
 
 
 def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str]) -> tuple[Any, ...]:
@@ -113,9 +102,8 @@ def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str])
     Raises:
         DamagedRowError: If the row is damaged.
     """
-    known = fields_of(row)["labels"]
     changed = list(row[:-1])
-    changed[_LABELS] = encoded(known | labels)
+    changed[_LABELS] = encoded(fields_of(row)["labels"] | labels)
     if note is not None:
         changed[_LABELS + 1] = _masked(note)
     return (*changed, _checksum(tuple(changed)))
@@ -129,85 +117,41 @@ def encoded(value: Any) -> str:
 def _masked(text: str) -> str:
     """Return a text with the users and passwords of the URLs in it hidden.
 
-    They leave a mark: without one, a rerun would take the rest for what the run was started with.
+    They leave a mark, so that a rerun does not mistake the rest for the argument of the run.
     """
-    # PostgreSQL stores no NUL.
+    # PostgreSQL cannot store NUL.
     return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
 
 
 def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the fields of the entry that a row contains. Rows of earlier versions have no checksum, and no other
-    columns of this version.
+    """Return the fields of the entry that a row contains.
 
     Raises:
         DamagedRowError: If the row is damaged.
     """
     try:
-        return _fields(row)
+        if row[-1] != _checksum(row[:-1]):
+            raise ValueError("the checksum is wrong")
+        fields = dict(zip(COLUMNS.split(", "), row[:-1], strict=False))
+        for name in ("labels", "omitted", "kept", "rerun_items", *FIELDS):
+            fields[name] = None if fields[name] is None else json.loads(fields[name])
+        fields |= {name: tuple(fields[name]) for name in ("omitted", "kept", "rerun_items")}
+        fields |= {name: bool(fields[name]) for name in ("has_more_runs", "is_embedded")}
+        fields["created_at"] = datetime.fromtimestamp(fields.pop("created"), UTC)
     except (TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
         raise DamagedRowError(str(error)) from error
+    status = fields["status"]
+    # The checksum does not cover the status.
+    is_status = isinstance(status, str) and (status in _STATUSES or status.startswith("unknown_"))
+    fields["status"] = status if is_status else None
+    return fields
 
 
-def outputs_of(content: Any) -> list[dict[str, Any]] | None:
+def outputs_of(content: str) -> list[dict[str, Any]] | None:
     """Return the outputs of the steps of each item, from their text; None if it is damaged."""
     try:
-        found = json.loads(_text(content))
-        return [_object(each) for each in found] if isinstance(found, list) else None
+        outputs = json.loads(content)
     except (TypeError, ValueError, RecursionError):
         return None
-
-
-def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
-    *content, checksum = row
-    is_earlier = all(each is None for each in row[-len(ADDED) :])
-    if not is_earlier and checksum != _checksum(tuple(content)):
-        raise ValueError("the checksum is wrong")
-    run_id, created, server, flow_id, flow_file, status, labels, note, omitted, *more = content
-    texts, (rerun_of, kept, rerun_items, has_more_runs, is_embedded) = more[: len(FIELDS)], more[len(FIELDS) :]
-    values = {name: None if text is None else json.loads(_text(text)) for name, text in zip(FIELDS, texts, strict=True)}
-    return {
-        "run_id": _text(run_id),
-        "created_at": datetime.fromtimestamp(created, UTC),
-        "server": _optional(server),
-        "flow_id": _optional(flow_id),
-        "flow_file": _optional(flow_file),
-        "status": status if _is_status(status) else None,
-        "labels": {name: _text(label) for name, label in _object(json.loads(_text(labels))).items()},
-        "note": _optional(note),
-        "omitted": _listed(omitted, str),
-        "rerun_of": _optional(rerun_of),
-        "kept": () if kept is None else _listed(kept, str),
-        "rerun_items": () if rerun_items is None else _listed(rerun_items, int),
-        "has_more_runs": bool(has_more_runs),
-        "is_embedded": bool(is_embedded),
-        **values,
-        **{name: None if values[name] is None else _object(values[name]) for name in ("flow", "variables")},
-    }
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a text")
-    value.encode()  # raises for bytes that are not UTF-8
-    return value
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError("not an object")
-    return value
-
-
-def _optional(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _is_status(value: Any) -> bool:
-    return isinstance(value, str) and (value in _STATUSES or value.startswith("unknown_"))
-
-
-def _listed(text: Any, kind: type[Item]) -> tuple[Item, ...]:
-    found = json.loads(_text(text))
-    if not isinstance(found, list) or not all(type(each) is kind for each in found):
-        raise TypeError(f"not a list of {kind.__name__}")
-    return tuple(found)
+    is_valid = isinstance(outputs, list) and all(isinstance(item, dict) for item in outputs)
+    return outputs if is_valid else None

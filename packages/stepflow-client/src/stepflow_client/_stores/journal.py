@@ -1,13 +1,11 @@
-"""The journal of a batch: a record on disk of the requests to the server, written before and after each one.
+"""The journal of a batch: a record on disk of the requests to the server, written before and after each request.
 
 It is one SQLite file (WAL, mode 0600), which only one process can open at a time. Its entries contain digests of the
-flow and of each chunk's inputs, the tag and the run of each chunk, and the outcomes of chunks that have ended; they do
-not contain the inputs. Each entry is stored with its own digest, so that damage to the file is an error and never a
-wrong outcome.
+flow and of each chunk's inputs, the tag and the run of each chunk, and the outcomes of chunks that have ended, but not
+the inputs. Each entry is stored with its own digest, so that damage to the file is an error and never a wrong outcome.
 
 If inputs of a chunk run again, or are left out because the server rejects them, the entry `repeated` has the number of
-the attempt and the outcomes that stay as they are; the others are those of the attempt. It replaces the entry `created`
-of the run before in one transaction.
+the attempt and the outcomes that are final. It replaces the entry `created` of the previous run in one transaction.
 """
 
 from __future__ import annotations
@@ -36,14 +34,13 @@ CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
 ) WITHOUT ROWID
 """
-_INSERT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)"
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
-"""The types of entries that are no objects."""
-_OF_BATCH = 0
+"""The types of entries that are not objects."""
+_WHOLE_BATCH = 0
 """The number of entries about the whole batch; entries about a chunk have the chunk's number."""
-_RESUME = "the batch goes on from its last entry when it is started again with this journal"
-_DAMAGED = "remove the file to run the batch from its beginning: inputs that have been run are then run again"
+_RESUME = "to resume the batch after its last entry, start it again with this journal"
+_DAMAGED = "remove the file to run the batch from its beginning, including inputs that have already run"
 
 
 class Journal:
@@ -68,14 +65,14 @@ class Journal:
             raise JournalError(f"the journal {self.path} cannot be opened: {error}") from None
         try:
             with self._opened() as file:
-                self._count = self._prepared(file)
+                self._count = self._prepare(file)
         except BaseException:
             self._file.close()
             raise
 
-    def _prepared(self, file: sqlite3.Connection) -> int:
+    def _prepare(self, file: sqlite3.Connection) -> int:
         """Lock and check the file, and return how many chunks have begun."""
-        # Without a shared-memory file: whoever has opened it keeps everybody else out until it ends.
+        # Without a shared-memory file, the process that opened the journal locks out all others until it ends.
         file.execute("PRAGMA locking_mode=EXCLUSIVE")
         file.execute("PRAGMA journal_mode=WAL")
         file.execute("PRAGMA synchronous=FULL")
@@ -83,12 +80,12 @@ class Journal:
         file.execute("COMMIT")
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
         if tables not in ([], ["entry"]):
-            raise self._unusable("it is a database of something else")
+            raise self._unusable("it is another kind of database")
         file.execute(_TABLE)
-        found = file.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise self._unusable(found)
-        # A chunk whose entry is lost would be taken for one that was never begun, and run a second time.
+        problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise self._unusable(problem)
+        # A chunk whose entry is lost would appear to have never begun, and would run a second time.
         count = 0
         for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
             if kind == "begun" and number == count:
@@ -103,7 +100,7 @@ class Journal:
             self._file.close()
 
     def _unusable(self, reason: object) -> JournalError:
-        return JournalError(f"{self.path} is no journal that can be used: {reason}", hint=_DAMAGED)
+        return JournalError(f"{self.path} is not a usable journal: {reason}", hint=_DAMAGED)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -118,7 +115,7 @@ class Journal:
                     raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
                 raise self._unusable(error) from None
 
-    def _find(self, kind: _Kind, number: int = _OF_BATCH) -> Any:
+    def _find(self, kind: _Kind, number: int = _WHOLE_BATCH) -> Any:
         """Return the content of an entry; None if there is none.
 
         Raises:
@@ -133,17 +130,22 @@ class Journal:
         content, digest = row
         try:
             if isinstance(content, bytes) and digest == _digest(kind, number, content):
-                found = json.loads(zlib.decompress(content))
-                if isinstance(found, _CONTENTS.get(kind, dict)) and (kind not in ("first", "created") or UUID(found)):
-                    return found
+                value = json.loads(zlib.decompress(content))
+                if isinstance(value, _CONTENTS.get(kind, dict)) and (kind not in ("first", "created") or UUID(value)):
+                    return value
         except (zlib.error, ValueError, RecursionError):
             pass
         raise self._unusable(f"the entry {kind!r} of chunk {number} is damaged")
 
-    def _add(self, kind: _Kind, content: Any, number: int = _OF_BATCH) -> None:
-        row = _row(kind, content, number)
-        with self._opened() as file:
-            file.execute(_INSERT, row)
+    def _add(self, kind: _Kind, content: Any, number: int = _WHOLE_BATCH, *, replaces: _Kind | None = None) -> None:
+        """Write an entry, and remove another one of the same chunk in the same transaction."""
+        packed = zlib.compress(json.dumps(content).encode(), 1)
+        row = (kind, number, packed, _digest(kind, number, packed))
+        with self._opened() as file, file:
+            file.execute("BEGIN")
+            file.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", row)
+            if replaces is not None:
+                file.execute("DELETE FROM entry WHERE kind = ? AND number = ?", (replaces, number))
 
     def begin(self, settings: Mapping[str, str]) -> str:
         """Return the tag of the batch: a new one for a new journal, or the stored one if the settings are the same.
@@ -154,38 +156,38 @@ class Journal:
         Raises:
             JournalError: If the journal belongs to a batch with other settings.
         """
-        known = self._find("batch")
-        if known is None:
+        batch = self._find("batch")
+        if batch is None:
             if self._count:
                 raise self._unusable("the entry of the batch is missing")
-            known = {**settings, "tag": uuid4().hex}
-            self._add("batch", known)
+            batch = {**settings, "tag": uuid4().hex}
+            self._add("batch", batch)
         for name, value in settings.items():
-            if known.get(name) != value:
+            if batch.get(name) != value:
                 raise JournalError(
-                    f"the journal {self.path} is of a batch with another {name}",
-                    hint="a changed batch needs a journal of its own",
+                    f"the journal {self.path} belongs to a batch with another {name}",
+                    hint="use a separate journal for a changed batch",
                 )
         with self._opened() as file:
-            # The inputs may be more than the last time.
+            # There may be more inputs than the last time.
             file.execute("DELETE FROM entry WHERE kind = 'complete'")
-        return str(known["tag"])
+        return str(batch["tag"])
 
     def since(self, time: float) -> float:
-        """Store a time before which the batch has no runs, and return the one that was stored first."""
-        known = self._find("since")
-        if known is None:
+        """Store a time before which the batch has no runs, unless one is stored; return the stored time."""
+        stored = self._find("since")
+        if stored is None:
             self._add("since", time)
             return time
-        return float(known)
+        return float(stored)
 
     def first_run(self, run_id: str | None = None) -> str | None:
-        """Store the first run of the batch, by which the history knows it, if it is given; return the stored one."""
+        """Store the first run of the batch, its id in the history, if it is given; return the stored one."""
         if run_id is not None:
             self._add("first", run_id)
             return run_id
-        known = self._find("first")
-        return None if known is None else str(known)
+        stored = self._find("first")
+        return None if stored is None else str(stored)
 
     def end(self) -> None:
         """Record that all inputs were read and have ended."""
@@ -200,7 +202,7 @@ class Journal:
         return self._find("complete") is not None
 
     def chunk(self, number: int, first: int) -> Chunk | None:
-        """Return what is known of a chunk, without its inputs; None if the chunk was never begun.
+        """Return a chunk without its inputs; None if it was never begun.
 
         Args:
             number: The number of the chunk.
@@ -212,13 +214,13 @@ class Journal:
             self._find(kind, number) for kind in ("begun", "repeated", "created", "ended")
         )
         try:
-            outcomes = None if ended is None else [_outcome(each) for each in ended]
+            outcomes = None if ended is None else [*map(_outcome, ended)]
             chunk = Chunk(number, **begun, run_id=run_id, outcomes=outcomes)
             if repeated is not None:
                 chunk.attempt, chunk.settled = int(repeated["attempt"]), [*map(_outcome, repeated["settled"])]
             indexes = range(chunk.first, chunk.first + chunk.count)
-            fits = chunk.first == first and (outcomes is None or [each.index for each in outcomes] == [*indexes])
-            fits = fits and {each.index for each in chunk.settled} <= {*indexes}
+            fits = chunk.first == first and {outcome.index for outcome in chunk.settled} <= {*indexes}
+            fits = fits and (outcomes is None or [outcome.index for outcome in outcomes] == [*indexes])
         except (TypeError, ValueError, KeyError) as error:
             raise self._unusable(error) from None
         if not fits:
@@ -228,9 +230,9 @@ class Journal:
     def has_lost(self) -> bool:
         """Return whether a chunk was begun whose run is unknown."""
         with self._opened() as file:
-            known = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
-            wanted = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({known}) LIMIT 1"  # noqa: S608
-            return file.execute(wanted).fetchone() is not None
+            with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
+            lost = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({with_run}) LIMIT 1"  # noqa: S608
+            return file.execute(lost).fetchone() is not None
 
     def begun(self, chunk: Chunk) -> None:
         """Record a chunk whose run is about to be created."""
@@ -241,12 +243,8 @@ class Journal:
 
     def repeated(self, chunk: Chunk) -> None:
         """Record that a chunk has started another attempt, or has fewer inputs; its run is about to be created."""
-        settled = [_fields(each) for each in chunk.settled]
-        row = _row("repeated", {"attempt": chunk.attempt, "settled": settled}, chunk.number)
-        with self._opened() as file, file:
-            file.execute("BEGIN")
-            file.execute(_INSERT, row)
-            file.execute("DELETE FROM entry WHERE kind = 'created' AND number = ?", (chunk.number,))
+        content = {"attempt": chunk.attempt, "settled": [_fields(outcome) for outcome in chunk.settled]}
+        self._add("repeated", content, chunk.number, replaces="created")
 
     def created(self, number: int, run_id: str) -> None:
         """Record the run of a chunk."""
@@ -254,12 +252,7 @@ class Journal:
 
     def ended(self, number: int, outcomes: list[Outcome]) -> None:
         """Record the outcomes of a chunk."""
-        self._add("ended", [_fields(each) for each in outcomes], number)
-
-
-def _row(kind: _Kind, content: Any, number: int) -> tuple[str, int, bytes, bytes]:
-    packed = zlib.compress(json.dumps(content).encode(), 1)
-    return kind, number, packed, _digest(kind, number, packed)
+        self._add("ended", [_fields(outcome) for outcome in outcomes], number)
 
 
 def _digest(kind: str, number: int, content: bytes) -> bytes:
@@ -268,11 +261,11 @@ def _digest(kind: str, number: int, content: bytes) -> bytes:
 
 def _fields(outcome: Outcome) -> list[Any]:
     error = None if outcome.error is None else outcome.error.to_dict()
-    told = [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error]
-    return [*told, outcome.attempts, outcome.item_index]
+    fields = [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error]
+    return [*fields, outcome.attempts, outcome.item_index]
 
 
 def _outcome(fields: list[Any]) -> Outcome:
     index, key, run_id, status, output, error, attempts, item = fields
-    found = None if error is None else FlowError(**error)
-    return Outcome(index, key, run_id, ExecutionStatus(status), output, found, attempts=attempts, item_index=item)
+    flow_error = None if error is None else FlowError(**error)
+    return Outcome(index, key, run_id, ExecutionStatus(status), output, flow_error, attempts=attempts, item_index=item)

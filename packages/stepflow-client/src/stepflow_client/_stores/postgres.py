@@ -1,7 +1,7 @@
 """A history in a PostgreSQL database, shared by the processes of several hosts.
 
-One thread per process talks to the database. Changes wait in memory until they are written, in their order, so neither
-a run nor the event loop waits for a database that is down. Reads follow the changes before them and have a limit.
+One thread per process talks to the database. Changes wait in memory until they are written, in order, so that neither
+a run nor the event loop waits for a database that is down. A read waits for the changes before it, up to a limit.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _MAX_WAIT = 10.0
 _MAX_OUTAGE_WAIT = 2.0
 """Seconds that `close` waits for a database that is down."""
 _MAX_DURABLE_WAIT = 1.0
-"""Seconds that a change waits which must be written before the caller continues."""
+"""Seconds that the caller waits for a change that must be written before it continues."""
 _DELAYS = (0.1, 5.0)
-"""Seconds between attempts to reach the database, at first and at most."""
+"""First and maximum seconds between attempts to reach the database."""
 _IDLE = 10.0
 """Seconds after which the thread ends if there is nothing to do."""
 _MAX_CHANGES, _MAX_SIZE = 10_000, 100_000_000
@@ -62,7 +62,7 @@ _DIALECT = {
     # Both overwrite or remove the content of deleted rows.
     r"PRAGMA wal_checkpoint\(TRUNCATE\)": "VACUUM (FULL) stepflow_history.runs, stepflow_history.outputs",
 }
-"""The differences of PostgreSQL to SQLite: patterns in the history's statements, and what replaces them."""
+"""The differences between SQLite and PostgreSQL: patterns in the history's statements, and their replacements."""
 
 
 @lru_cache
@@ -85,7 +85,8 @@ class _Connection:
 
 
 class _Job(NamedTuple):
-    what: str
+    name: str
+    """The action, for messages."""
     action: Callable[[Any], Any]
     done: Future[Any]
     run_id: str | None = None
@@ -103,7 +104,6 @@ class SharedDatabase(Reports):
         on_failure: Called with a sentence when the database goes down, and with the runs that could not be recorded;
             None logs warnings instead.
         schema: The statements that create the tables, in the dialect of SQLite.
-        columns: The columns, as (table, column, type), that tables of earlier versions may lack.
 
     Raises:
         InvalidArgumentError: If psycopg is not installed, or the URL cannot be parsed.
@@ -117,7 +117,6 @@ class SharedDatabase(Reports):
         *,
         on_failure: Callable[[str], object] | None,
         schema: tuple[str, ...],
-        columns: tuple[tuple[str, str, str], ...],
     ) -> None:
         """Store the settings. No connection is opened."""
         super().__init__(on_failure)
@@ -125,7 +124,7 @@ class SharedDatabase(Reports):
             raise InvalidArgumentError(
                 "a history in PostgreSQL needs psycopg", hint="pip install 'stepflow-client[postgres]'"
             )
-        self._url, self._schema, self._columns = url, schema, columns
+        self._url, self._schema = url, schema
         self._location, self._secrets = _without_secrets(url)
         self._reset()
 
@@ -153,7 +152,7 @@ class SharedDatabase(Reports):
     path = None
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_url", "_schema", "_columns", "_location", "_secrets", "_on_failure")
+        names = ("_url", "_schema", "_location", "_secrets", "_on_failure")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -161,18 +160,18 @@ class SharedDatabase(Reports):
         self._reset()
 
     def change(
-        self, what: str, change: Callable[[Any], object], *, run_id: str, size: int = 0, is_durable: bool = False
+        self, name: str, change: Callable[[Any], object], *, run_id: str, size: int = 0, is_durable: bool = False
     ) -> None:
         """Change the tables as soon as the database is reachable.
 
         Args:
-            what: What the change does, for messages.
+            name: The name of the change in messages, such as `record a run`.
             change: The change. It is repeated if the connection breaks.
             run_id: The run that it changes.
             size: The approximate number of characters that the change holds.
             is_durable: Wait for up to a second until the change is written, unless the database is down.
         """
-        job = _Job(what, change, Future(), run_id, size)
+        job = _Job(name, change, Future(), run_id, size)
         with self._locked():
             if len(self._jobs) >= _MAX_CHANGES or self._size + size > _MAX_SIZE:
                 self._lost.append(run_id)
@@ -184,13 +183,13 @@ class SharedDatabase(Reports):
             with suppress(FutureTimeoutError):
                 job.done.exception(_MAX_DURABLE_WAIT)
 
-    def call(self, what: str, action: Callable[[Any], Result], *, missing: Result) -> Result:
+    def call(self, name: str, action: Callable[[Any], Result], *, missing: Result) -> Result:
         """Return the result of an action.
 
         Raises:
             StepflowClientError: If the database cannot be reached, or does not respond in time.
         """
-        job = _Job(what, action, Future())
+        job = _Job(name, action, Future())
         with self._locked():
             is_down = self._failure is not None and (bool(self._jobs) or time.monotonic() < self._retry_at)
             if not is_down:
@@ -210,7 +209,7 @@ class SharedDatabase(Reports):
             reason = f"no response within {_MAX_WAIT:g} s"
         except Exception as error:
             reason = self._text(error)
-        raise StepflowClientError(f"cannot {what} the history {self._location}: {reason}") from None
+        raise StepflowClientError(f"cannot {name} the history {self._location}: {reason}") from None
 
     def close(self) -> None:
         """Write the waiting changes for up to 10 seconds and close the connection. Report the runs not recorded."""
@@ -255,11 +254,11 @@ class SharedDatabase(Reports):
         self._changed.notify_all()
 
     def _abandon_if_hung(self) -> None:
-        """Close the connection of a statement that has no response for too long; the thread notices it at once."""
+        """Close the connection of a statement that got no response in time, which wakes the thread at once."""
         if self._began is None or time.monotonic() < self._began + _MAX_RESPONSE or self._connection is None:
             return
-        with suppress(Exception), closing(socket.socket(fileno=os.dup(self._connection.plain.fileno()))) as found:
-            found.shutdown(socket.SHUT_RDWR)
+        with suppress(Exception), closing(socket.socket(fileno=os.dup(self._connection.plain.fileno()))) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
 
     def _work(self) -> None:
         delay, alone = _DELAYS[0], 0
@@ -269,10 +268,15 @@ class SharedDatabase(Reports):
                 if not self._jobs and not self._changed.wait_for(lambda: self._jobs, _IDLE):
                     self._thread = None
                     return
-                jobs = self._next(1 if alone else _MAX_AT_ONCE)
+                jobs = [self._jobs[0]]
+                if jobs[0].run_id is not None and not alone:
+                    changes = takewhile(lambda job: job.run_id is not None, self._jobs)
+                    jobs = list(islice(changes, _MAX_AT_ONCE))
             was_open = self._connection is not None
             try:
-                connection = self._connected()
+                connection = self._connection
+                if connection is None or connection.plain.closed:
+                    connection = self._connect()
                 self._began = time.monotonic()
                 # Several changes have one transaction, because a commit waits for the disk.
                 with connection.plain.transaction() if len(jobs) > 1 else nullcontext():
@@ -281,7 +285,7 @@ class SharedDatabase(Reports):
                 self._began = None
                 if not self._is_outage(error):
                     if len(jobs) > 1:
-                        # One of them is at fault.
+                        # Repeat them one by one, because one of them is at fault.
                         alone = len(jobs)
                         continue
                     self._finish(jobs, error=error)
@@ -302,16 +306,9 @@ class SharedDatabase(Reports):
                 self._finish(jobs, results)
             delay, alone = _DELAYS[0], max(0, alone - 1)
 
-    def _next(self, most: int) -> list[_Job]:
-        """Return the next read, or the next changes."""
-        if self._jobs[0].run_id is None:
-            return [self._jobs[0]]
-        changes = takewhile(lambda job: job.run_id is not None, self._jobs)
-        return list(islice(changes, most))
-
     def _finish(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
         if error is not None and jobs[0].run_id is not None:
-            self.report(jobs[0].what, self._text(error))
+            self.report(jobs[0].name, self._text(error))
         with self._changed:
             for job, result in zip(jobs, results or [None] * len(jobs), strict=True):
                 # `close` may have given up on it.
@@ -334,34 +331,29 @@ class SharedDatabase(Reports):
             self._disconnect()
             is_new, self._failure = self._failure is None, self._text(error)
             self._retry_at = time.monotonic() + _DELAYS[1]
-            for each in [each for each in self._jobs if each.run_id is None]:
-                self._jobs.remove(each)
-                if not each.done.cancelled():
-                    each.done.set_exception(error)
+            for read in [job for job in self._jobs if job.run_id is None]:
+                self._jobs.remove(read)
+                if not read.done.cancelled():
+                    read.done.set_exception(error)
             reason = f"{self._failure}; changes are kept in memory until it is reachable"
         if is_new and job.run_id is not None:
-            self._warn("the {} cannot {} in {}: {}", job.what, reason)
+            self._warn(job.name, reason)
 
     def _report_lost(self) -> None:
         lost, self._lost = list(dict.fromkeys(self._lost)), []
-        # A run has an entry under another id before it is created.
-        lost = [each for each in lost if not each.startswith(PENDING)] or lost
+        # Before a run is created, it has an entry under another id.
+        lost = [run_id for run_id in lost if not run_id.startswith(PENDING)] or lost
         if lost:
             names = ", ".join(lost[:_MAX_NAMED])
             names += f" and {len(lost) - _MAX_NAMED} others" if lost[_MAX_NAMED:] else ""
             reason = f"{self._failure or 'it was closed'}: {names}"
-            self._warn("the {} cannot {} in {}: {}", f"record {len(lost)} run{'s'[: len(lost) - 1]}", reason)
+            self._warn(f"record {len(lost)} run{'s'[: len(lost) - 1]}", reason)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             with suppress(Exception):
                 self._connection.plain.close()
         self._connection = None
-
-    def _connected(self) -> _Connection:
-        if self._connection is None or self._connection.plain.closed:
-            self._connection = self._connect()
-        return self._connection
 
     def _connect(self) -> _Connection:
         import psycopg
@@ -376,27 +368,24 @@ class SharedDatabase(Reports):
         plain = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
         self._connection = connection = _Connection(plain)
         self._began = time.monotonic()
-        query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'stepflow_history'"
-        found = set(plain.execute(query).fetchall())
-        if not found.issuperset((table, column) for table, column, _ in self._columns):
-            # The lock is released with the transaction. Other processes then find everything.
+        tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'stepflow_history'"
+        if not {("runs",), ("outputs",)}.issubset(plain.execute(tables).fetchall()):
+            # The lock is released with the transaction. Other processes then find the tables.
             with plain.transaction():
                 plain.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
                 plain.execute("CREATE SCHEMA IF NOT EXISTS stepflow_history")
                 for statement in self._schema:
                     connection.execute(statement)
-                for table, column, kind in self._columns:
-                    connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {kind}")
         return connection
 
     def _is_outage(self, error: Exception) -> bool:
-        """Return whether an error says that the database is down, rather than that it refuses a statement."""
+        """Return whether an error means that the database is down, and not that it rejects a statement."""
         import psycopg
 
         if not isinstance(error, psycopg.Error):
             return False
         is_closed = self._connection is None or self._connection.plain.closed
-        # 25006: the server has become a replica. 3F000, 42P01: another program has removed the tables; the next
+        # 25006: the server has become a replica. 3F000, 42P01: another program has removed the tables, and the next
         # connection creates them.
         removed = error.sqlstate in ("25006", "3F000", "42P01")
         return is_closed or removed or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
@@ -425,9 +414,9 @@ def _without_secrets(url: str) -> tuple[str, tuple[str, ...]]:
         hint = "postgresql://USER@HOST:5432/DATABASE?sslmode=verify-full"
         raise InvalidArgumentError("the URL of the history cannot be parsed", hint=hint) from None
     written = parts.netloc.rpartition("@")[0].partition(":")[2]
-    # libpq takes what follows an unescaped @ of a password for the host, which its messages quote.
-    found = [password, written, unquote(written), *written.split("@")]
-    secrets = tuple(sorted({each for each in found if each}, key=len, reverse=True))
+    # libpq parses the text after an unescaped @ in a password as the host, which its messages quote.
+    texts = {password, written, unquote(written), *written.split("@")} - {""}
+    secrets = tuple(sorted(texts, key=len, reverse=True))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", secrets
 
 

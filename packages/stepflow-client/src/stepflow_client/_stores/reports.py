@@ -1,4 +1,4 @@
-"""Reporting that a store cannot be used, which never makes a run fail."""
+"""Reports that a store cannot be used. Such a failure never makes a run fail."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ class Reports:
         return self.location
 
     @contextmanager
-    def warning(self, what: str) -> Iterator[None]:
+    def warning(self, action: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            # Whatever the cause, the run continues: a full disk, a file of another program, a value that is not JSON.
-            self.report(what, getattr(error, "strerror", None) or error)
+            # The run continues whatever the cause: a full disk, a file of another program, a value that is not JSON.
+            self.report(action, getattr(error, "strerror", None) or error)
 
-    def report(self, what: str, why: object) -> None:
-        """Report that something failed, unless something was reported before."""
+    def report(self, action: str, reason: object) -> None:
+        """Report that an action failed, unless a failure was reported before."""
         if not self._has_warned:
             self._has_warned = True
-            self._warn("the {} cannot {} in {}: {}", what, why)
+            self._warn(action, reason)
 
-    def _warn(self, sentence: str, what: str, why: object) -> None:
+    def _warn(self, action: str, reason: object) -> None:
         """Pass a sentence about the store to `on_failure`, or log it."""
         if self._on_failure is None:
-            logger.warning(sentence.replace("{}", "%s"), self._what, what, self._logged_location, why)
+            logger.warning("the %s cannot %s in %s: %s", self._what, action, self._logged_location, reason)
         else:
-            self._on_failure(sentence.format(self._what, what, self.location, why))
+            self._on_failure(f"the {self._what} cannot {action} in {self.location}: {reason}")

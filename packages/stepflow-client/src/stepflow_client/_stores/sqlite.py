@@ -23,13 +23,11 @@ _LOCK_WAIT = 5.0
 """Seconds to wait for other processes that are writing."""
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
-"""What `sqlite3` raises for files that cannot be used. Messages about a damaged file may quote bytes that are no UTF-8,
-and sizes and numbers in it may be too large."""
+"""The exceptions of `sqlite3` for unusable files. Messages about a damaged file may quote bytes that are not UTF-8, and
+sizes and numbers in it may be too large."""
 
-_making = threading.Lock()
+_creating = threading.Lock()
 """Held while a file is created."""
-
-
 _all: weakref.WeakSet[SharedFile] = weakref.WeakSet()
 _forking = threading.Lock()
 _held: list[threading.Lock] = []
@@ -38,11 +36,11 @@ _FORK_WAIT = 2.0
 
 
 def _hold() -> None:
-    """Wait until no thread is inside SQLite before the process forks: its locks would never be released in the fork."""
+    """Before a fork, wait until no thread is inside SQLite, whose locks would never be released in the fork."""
     _forking.acquire()
-    with _making:
+    with _creating:
         locks = [file._lock for file in _all]
-    _held.extend(lock for lock in [*locks, _making] if lock.acquire(timeout=_FORK_WAIT))
+    _held.extend(lock for lock in [*locks, _creating] if lock.acquire(timeout=_FORK_WAIT))
 
 
 def _release() -> None:
@@ -52,8 +50,8 @@ def _release() -> None:
 
 
 def _forked() -> None:
-    global _making, _forking
-    _making, _forking = threading.Lock(), threading.Lock()
+    global _creating, _forking
+    _creating, _forking = threading.Lock(), threading.Lock()
     _held.clear()
     for file in _all:
         file._lock = threading.Lock()
@@ -73,9 +71,8 @@ def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
     Raises:
         OSError, sqlite3.Error: If it cannot be opened.
     """
-    with _making, suppress(FileExistsError):
-        # An existing file is not opened here: closing it would release the locks that other connections of this
-        # process have on it.
+    with _creating, suppress(FileExistsError):
+        # Do not open an existing file: closing it would release the locks of this process's other connections to it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
 
@@ -95,9 +92,6 @@ class SharedFile(Reports):
     """The name of the file's location in logged messages, if no path was given."""
     _schema: tuple[str, ...] = ()
     """The statements that create the tables."""
-    _added: tuple[tuple[str, str], ...] = ()
-    """Columns, as (table, column), that files of earlier versions lack. They have no default, so both versions can use
-    a file at the same time."""
 
     def __init__(
         self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
@@ -109,11 +103,11 @@ class SharedFile(Reports):
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        with _making:
+        with _creating:
             _all.add(self)
         self._connection: sqlite3.Connection | None = None
         self._process = 0
-        self._place: tuple[int, int] | None = None
+        self._file_id: tuple[int, int] | None = None
         self._has_warned = False
 
     def _default_path(self) -> Path:
@@ -133,7 +127,7 @@ class SharedFile(Reports):
         return f"{type(self).__name__}({self.location!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_lock", "_connection", "_process", "_place", "_has_warned")
+        own = ("_lock", "_connection", "_process", "_file_id", "_has_warned")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -156,18 +150,17 @@ class SharedFile(Reports):
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection of this process, to one thread at a time."""
         with self._lock:
-            if self._connection is not None and self._process == os.getpid() and self._is_gone():
-                self._connection.close()
-                self._connection = None
-            if self._connection is None or self._process != os.getpid():
+            is_own = self._connection is not None and self._process == os.getpid()
+            if self._connection is not None and is_own and sys.platform != "win32":
+                if self._file_id != _file_id(self.path):
+                    # The open file was removed or replaced, so anything written to it would be lost.
+                    self._connection.close()
+                    self._connection = None
+            if self._connection is None or not is_own:
                 # A connection inherited by a fork belongs to the parent process.
-                self._connection, self._process = _connect(self.path, self._schema, self._added), os.getpid()
-                self._place = _place(self.path)
+                self._connection, self._process = _connect(self.path, self._schema), os.getpid()
+                self._file_id = _file_id(self.path)
             yield self._connection
-
-    def _is_gone(self) -> bool:
-        """Return whether the open file was removed or replaced, so that anything written to it would be lost."""
-        return sys.platform != "win32" and self._place != _place(self.path)
 
     @property
     def _logged_location(self) -> str:
@@ -197,57 +190,35 @@ class SharedFile(Reports):
             return action(connection)
 
 
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
-
-
-def _place(path: Path) -> tuple[int, int] | None:
+def _file_id(path: Path) -> tuple[int, int] | None:
     with suppress(OSError):
-        found = os.stat(path)
-        return found.st_dev, found.st_ino
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
     return None
 
 
-def _connect(path: Path, schema: tuple[str, ...], added: tuple[tuple[str, str], ...]) -> sqlite3.Connection:
+def _connect(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = open_private(path, timeout=_LOCK_WAIT)
+    end = time.monotonic() + _LOCK_WAIT
     try:
-        _prepare(connection, schema)
-        for table, column in added:
-            _add_column(connection, table, column)
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # SQLite itself does not wait for the lock for this statement.
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+        # Otherwise, a text that is not UTF-8 would fail a whole query.
+        connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+        # Do not wait for the disk: a power failure may lose the last writes but never corrupts the file.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")
+        for statement in schema:
+            connection.execute(statement)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _prepare(connection: sqlite3.Connection, schema: tuple[str, ...]) -> None:
-    end = time.monotonic() + _LOCK_WAIT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            # SQLite itself does not wait for the lock for this statement.
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-    # Otherwise, a text that is not UTF-8 would fail a whole query.
-    connection.text_factory = _decoded
-    # Do not wait for the disk: a power failure may lose the last writes but never corrupts the file.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA secure_delete = ON")
-    for statement in schema:
-        connection.execute(statement)
-
-
-def _add_column(connection: sqlite3.Connection, table: str, column: str) -> None:
-    """Add a column to a table that lacks it."""
-    found = connection.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", [table, column]).fetchone()
-    if found is None:
-        try:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
-        except sqlite3.OperationalError as error:
-            # Another process has just added it.
-            if "duplicate column" not in str(error):
-                raise

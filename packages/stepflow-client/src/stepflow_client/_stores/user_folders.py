@@ -1,4 +1,4 @@
-"""The folders of this user in which files are kept."""
+"""The folders for the client's files of this user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LINUX = {"cache": ".cache", "config": ".config", "state": ".local/state"}
 
 
 def user_folder(kind: str) -> Path:
-    """Return this user's folder `stepflow` in the platform's folder for `cache`, `config` or `state`.
+    """Return the folder `stepflow` in the platform's folder for the user's `cache`, `config` or `state`.
 
     On Linux, the platform's folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or
     `$XDG_STATE_HOME` (`~/.local/state`), on macOS `~/Library/Caches` for caches, else `~/Library/Application Support`,
@@ -25,8 +25,8 @@ def user_folder(kind: str) -> Path:
     elif sys.platform == "darwin":
         folder = _home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
     else:
-        given = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
-        folder = given if given.is_absolute() else _home() / _LINUX[kind]
+        base = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
+        folder = base if base.is_absolute() else _home() / _LINUX[kind]
     return folder / "stepflow"
 
 
