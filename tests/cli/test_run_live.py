@@ -129,7 +129,7 @@ def test_an_input_that_a_component_refuses_is_told(stepflow: Stepflow, server: s
     assert "the required field 'user_prompt' is missing" in done.stderr
     done = stepflow("run", "wrong.json", "--url", server, "--no-check")
     assert done.code == 1
-    assert done.stderr.splitlines()[-1].startswith("hint: component /builtin/create_messages refuses its input:")
+    assert done.stderr.splitlines()[-1].startswith("hint: component /builtin/create_messages rejects its input:")
 
 
 def test_a_cycle_is_called_one(stepflow: Stepflow, server: str) -> None:

@@ -93,4 +93,4 @@ def test_an_older_server(stepflow: Stepflow) -> None:
         started = StepflowRuntime.start(config=releases.builtin_config("0.11.1"), log_config=LogConfig(level="error"))
     with started as server:
         done = stepflow("runs", "eval", "0197aaaa-0000-7000-8000-000000000000", "1", "--url", server.url)
-    assert (done.code, "the outputs of steps: not with this server (0.11.1)" in done.stderr) == (1, True)
+    assert (done.code, "the outputs of steps: not supported by this server (0.11.1)" in done.stderr) == (1, True)

@@ -126,7 +126,7 @@ async def async_rule(outcome: Any) -> bool:
         ({"max_attempts": 0}, "max_attempts"),
         ({"max_attempts": 2.5}, "max_attempts"),
         ({"retry_on": {"lost"}}, "retry_on needs max_attempts"),
-        ({"max_attempts": 2, "retry_on": {"timeuot"}}, "'timeuot', which is no error code"),
+        ({"max_attempts": 2, "retry_on": {"timeuot"}}, "'timeuot', which is not an error code"),
         ({"max_attempts": 2, "retry_on": 3}, "retry_on"),
         ({"max_attempts": 2, "retry_on": async_rule}, "retry_on"),
         ({"check_input": "yes"}, "check_input"),

@@ -195,7 +195,7 @@ def test_what_is_recorded_is_replayed(twin: SyncStepflowClient, release: str, tm
     if not has(release, "step_outputs"):
         assert (done.verdict, done.message) == (
             "error",
-            f"recording: not with this server ({release}) (it works from release 0.12 on)",
+            f"recording: not supported by this server ({release}) (it needs release 0.12 or newer)",
         )
         return
     assert done.verdict == "passed", done

@@ -564,8 +564,8 @@ async def test_a_server_without_events_says_so(client: Any, release: str) -> Non
     with pytest.raises(wanted) as refused:
         await events_of(client, UNKNOWN_RUN)
     if wanted is UnsupportedByServerError:
-        assert refused.value.message == f"a stream of events: not with this server ({release})"
-        assert refused.value.hint == "it works from release 0.12 on"
+        assert refused.value.message == f"a stream of events: not supported by this server ({release})"
+        assert refused.value.hint == "it needs release 0.12 or newer"
 
 
 @pytest.mark.usefixtures("needs_events")

@@ -270,7 +270,7 @@ def test_change_compare_and_keep_on_an_older_server(start_ui: StartUi, monkeypat
         assert "name: Bo" in session.get(f"/runs/{new}/keep?item=0").text
         # A step that stays cannot be kept where servers do not return its output; that is said, not a failure.
         kept = send(session, path, do="plan", start="from:told")
-        assert (kept.status_code, "not with this server (0.10.0)" in kept.text) == (400, True)
+        assert (kept.status_code, "not supported by this server (0.10.0)" in kept.text) == (400, True)
 
 
 def test_the_secrets_of_two_runs_are_masked_in_report_and_comparison(

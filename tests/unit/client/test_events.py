@@ -327,7 +327,7 @@ NO_EVENTS: dict[str, bytes] = {
 
 @pytest.fixture
 def small_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    set_timings(monkeypatch, largest_event=100_000)
+    set_timings(monkeypatch, max_event_bytes=100_000)
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -110,7 +110,7 @@ def test_the_progress_on_a_server_without_events_is_polled(monkeypatch: pytest.M
     retry, told = RetryPolicy(max_attempts=1), list[Any]()
     with SyncStepflowClient("http://server", transport=httpx.MockTransport(server), retry=retry) as client:
         assert client.wait_run(RUN, progress=told.append).is_finished
-        with pytest.raises(UnsupportedByServerError, match="a stream of events: not with this server"):
+        with pytest.raises(UnsupportedByServerError, match="a stream of events: not supported by this server"):
             next(client.run_events(RUN))
     assert [each.status for each in told] == ["running"] * (len(told) - 1) + ["completed"]
     assert len(told) >= 3

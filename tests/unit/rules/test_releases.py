@@ -73,9 +73,11 @@ def test_what_a_release_can_do(version: str, can: set[str], cannot: set[str]) ->
 
 def test_what_a_server_cannot_do_is_refused_with_the_release_that_can() -> None:
     require(pinned(URL, "0.12"), "events", "events")
-    with pytest.raises(UnsupportedByServerError, match=r"^events: not with this server \(0\.11\.1\)") as refused:
+    with pytest.raises(
+        UnsupportedByServerError, match=r"^events: not supported by this server \(0\.11\.1\)"
+    ) as refused:
         require(pinned(URL, "0.11.1"), "events", "events")
-    assert refused.value.hint == "it works from release 0.12 on"
+    assert refused.value.hint == "it needs release 0.12 or newer"
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "0.9", "0.8.3"])

@@ -36,7 +36,7 @@ def system(code: int) -> ConnectFailed:
         ("https://127.0.0.1:9", system(errno.ECONNREFUSED), "nothing listens on port 9 of 127.0.0.1"),
         ("http://127.0.0.1:9/base", system(errno.ECONNREFUSED), "nothing listens on port 9 of 127.0.0.1"),
         (REMOTE, system(errno.EHOSTUNREACH), "there is no route to server.example"),
-        (REMOTE, caused("its name cannot be resolved"), "no host is called server.example here: correct the URL"),
+        (REMOTE, caused("its name cannot be resolved"), "the host server.example is not known here: correct the URL"),
         ("https://a:9/base", caused("wrong version number"), "the server speaks http: write http://a:9/base"),
         (REMOTE, caused("it returned 502"), "a proxy responds like this"),
         (REMOTE, ConnectionBroken("the server disconnected without a response"), "write https://server.example:81"),

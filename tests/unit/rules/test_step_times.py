@@ -76,7 +76,7 @@ def test_an_item_lasts_from_its_first_start_to_its_last_end() -> None:
     unended = StepStartedEvent(step_id="a", item_index=7, **common(0.0))
     for event in (started(3.0), started(1.0, "b"), ended(4.0), ended(2.0, "b"), other, unended):
         times.note(event)
-    assert [(each.index, each.duration) for each in times.found] == [(0, 3.0)]
+    assert [(each.index, each.duration) for each in times.times] == [(0, 3.0)]
 
 
 def test_other_runs_and_steps_say_nothing() -> None:

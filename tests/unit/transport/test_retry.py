@@ -25,7 +25,7 @@ from stepflow_client._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from stepflow_client._rules.request_retries import Attempt, Budget, delay_before_retry, describe, was_not_processed
+from stepflow_client._rules.request_retries import Budget, delay_before_retry, describe, was_not_processed
 
 from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
 
@@ -79,7 +79,8 @@ def named(value: Any) -> str | None:
 
 def delay(outcome: HttpError | HttpResponse, **more: Any) -> float | None:
     policy, now = more.pop("policy", POLICY), more.pop("now", NOW)
-    return delay_before_retry(policy, Attempt(1, outcome, True, 30.0)._replace(**more), now)
+    attempt = {"attempt": 1, "idempotent": True, "time_left": 30.0} | more
+    return delay_before_retry(policy, outcome=outcome, now=now, **attempt)
 
 
 @pytest.mark.parametrize(("outcome", "if_idempotent", "otherwise", "untouched"), TABLE, ids=named)
@@ -114,7 +115,7 @@ def test_which_failures_are_retried(
 def test_attempts_and_time_run_out(
     outcome: HttpError | HttpResponse, attempt: int, time_left: float, wanted: float | None
 ) -> None:
-    assert delay(outcome, number=attempt, time_left=time_left) == wanted
+    assert delay(outcome, attempt=attempt, time_left=time_left) == wanted
 
 
 def test_what_is_not_idempotent_is_repeated_only_where_the_server_did_nothing() -> None:
@@ -129,14 +130,16 @@ def test_one_attempt_is_never_followed_by_another() -> None:
 def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", lambda low, high: high)
     policy = RetryPolicy(max_attempts=9, first_delay=0.1, max_delay=0.5)
-    found = [delay(ConnectionBroken("reset"), policy=policy, number=attempt) for attempt in range(1, 9)]
+    found = [delay(ConnectionBroken("reset"), policy=policy, attempt=attempt) for attempt in range(1, 9)]
     assert found == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5])
-    assert delay(ConnectionBroken("reset"), policy=policy, number=3, time_left=0.4) is None, "no time to wait that long"
+    assert delay(ConnectionBroken("reset"), policy=policy, attempt=3, time_left=0.4) is None, (
+        "no time to wait that long"
+    )
 
 
 def test_the_delay_is_drawn_between_nothing_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", random.Random(7).uniform)
-    found = [delay(ConnectionBroken("reset"), number=3) or 0.0 for _ in range(2000)]
+    found = [delay(ConnectionBroken("reset"), attempt=3) or 0.0 for _ in range(2000)]
     assert 0 <= min(found) < 0.02
     assert 0.38 < max(found) <= 0.4
     assert 0.18 < sum(found) / len(found) < 0.22

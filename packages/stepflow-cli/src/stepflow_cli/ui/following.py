@@ -136,11 +136,11 @@ class RunFollower:
     async def times(self) -> list[StepTime]:
         """Return the times of steps known so far, after waiting a moment for past events."""
         await self.catch_up()
-        return self._steps.found
+        return self._steps.times
 
     def item_times(self) -> list[ItemTime]:
         """Return the times of items known so far."""
-        return self._items.found
+        return self._items.times
 
     def steps_of(self, index: int) -> list[tuple[str, bool, str | None]]:
         """Return the steps of an item that have started: whether each is running, and how it has ended."""

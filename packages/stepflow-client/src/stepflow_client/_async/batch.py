@@ -255,7 +255,7 @@ class Batch:
         annotate(flow_name=self._content.get("name"))
         can = (await self._connection.server()).capabilities
         self._has_exact_numbers = can["exact_numbers"] or not self._creator.exact_integers
-        self._ahead.most_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
+        self._ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
         from_env, check = options.variables_from_env, options.check_input
         call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
         needs = self._flows.needs_of_flow(self._content, self._digest)
@@ -366,7 +366,7 @@ class Batch:
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.fits_all, values)
             text = text if await async_checked(fits_all, is_long=len(values) > _MANY) else None
-        if text is not None and (is_recorded or chunk.size + len(text) <= self._ahead.most_bytes):
+        if text is not None and (is_recorded or chunk.size + len(text) <= self._ahead.max_bytes):
             count, text = len(values), text[1:-1]
             self._ahead.note(count, len(text))
             digest.update(b"," + text)
@@ -381,7 +381,7 @@ class Batch:
         count, size = len(chunk.values), chunk.size
         for place, (value, text, error) in enumerate(await async_checked(lambda: [*map(self._checked, values)])):
             added = len(text) if error is None else 0
-            if not is_recorded and chunk.count and chunk.size + added > self._ahead.most_bytes:
+            if not is_recorded and chunk.count and chunk.size + added > self._ahead.max_bytes:
                 return place
             index, key = self._index, chunks.key_of(value)
             self._index += 1

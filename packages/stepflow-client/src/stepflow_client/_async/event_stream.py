@@ -57,7 +57,7 @@ async def event_stream(
                         problem = await _error_of(sent, stream, chunks, longest)
                         problem.run_id = request.run_id
                         raise problem
-                    decoder = EventDecoder(min(connection.timings.largest_event, connection.max_response_bytes))
+                    decoder = EventDecoder(min(connection.timings.max_event_bytes, connection.max_response_bytes))
                     last_event = time.monotonic()
                     async for chunk in chunks:
                         events = decoder.feed(chunk)

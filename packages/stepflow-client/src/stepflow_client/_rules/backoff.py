@@ -1,4 +1,4 @@
-"""Pauses between attempts: with backoff and jitter, within a deadline."""
+"""Delays between attempts: with backoff and jitter, within a deadline."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ else:
     random = lazy_module("random")
 
 
-def random_delay(first: float, longest: float, attempt: int) -> float:
+def random_delay(first: float, max_delay: float, attempt: int) -> float:
     """Return a random delay after an attempt, numbered from 1; the maximum doubles each time ("full jitter")."""
-    return random.uniform(0, min(longest, first * 2 ** (attempt - 1)))
+    return random.uniform(0, min(max_delay, first * 2 ** (attempt - 1)))
 
 
 class Backoff:

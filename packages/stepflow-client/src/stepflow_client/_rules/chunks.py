@@ -1,4 +1,4 @@
-"""How a batch is split into runs. Pure."""
+"""Splits a batch into runs. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from .._data.values import encode
 from ..types.outcomes import Outcome
 
-_FIRST, _LARGEST = 32, 400
+_FIRST_SIZE, _MAX_SIZE = 32, 400
 """Number of inputs of one run: the first size and the maximum. The time a server needs for a run grows
 with the square of its number of items."""
-_WANTED = 1.0
+_TARGET_SECONDS = 1.0
 """Target duration of a chunk in seconds. Longer chunks delay outcomes; shorter ones need more requests per input."""
 _LANES, _SINGLE_LANES = 4, 40
-"""Number of chunks in flight per server: usually, and if each input is a run of its own. (Servers execute ten items of
-a run at a time.)"""
+"""Number of chunks in flight per server, and the number if each input has its own run. (Servers execute ten items of a
+run at a time.)"""
 _MAX_PER_REQUEST = 128
-"""Maximum number of inputs to read in one go."""
+"""Maximum number of inputs to read at once."""
 _SHARE = 16
-"""The inputs read in one go should take at most 1/16 of a chunk's bytes, estimated from the previous inputs."""
+"""The inputs read at once should take at most 1/16 of a chunk's bytes, estimated from the previous inputs."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Chunk:
     """Consecutive inputs that become one run."""
 
     number: int
-    """The number of the chunk: from 0, in the order of the inputs."""
+    """The number of the chunk, from 0, in the order of the inputs."""
     first: int
     """The index of the first input."""
     tag: str
@@ -68,12 +68,12 @@ class Chunk:
             attempt: The number of the attempt.
             settled: The outcomes of all inputs that do not run again.
         """
-        done = {each.index for each in settled}
-        left = [place for place, index in enumerate(self.indexes) if index not in done]
+        done = {outcome.index for outcome in settled}
+        places = [place for place, index in enumerate(self.indexes) if index not in done]
         self.attempt, self.settled, self.run_id = attempt, settled, None
-        self.indexes = [self.indexes[place] for place in left]
-        self.keys = [self.keys[place] for place in left]
-        self.values = [self.values[place] for place in left]
+        self.indexes = [self.indexes[place] for place in places]
+        self.keys = [self.keys[place] for place in places]
+        self.values = [self.values[place] for place in places]
         self.texts = [encode(value) for value in self.values]
 
 
@@ -86,31 +86,31 @@ class ChunkSizer:
 
     def __init__(self, fixed: int | None) -> None:
         self._fixed = fixed
-        self.size = fixed or _FIRST
+        self.size = fixed or _FIRST_SIZE
 
     def note(self, count: int, seconds: float) -> None:
         """Record how long a chunk took. The size at most doubles or halves in one step."""
         if self._fixed is not None or not count:
             return
-        wanted = count * _WANTED / max(seconds, 1e-6)
-        self.size = int(max(1, min(max(wanted, count / 2), count * 2, _LARGEST)))
+        target = count * _TARGET_SECONDS / max(seconds, 1e-6)
+        self.size = int(max(1, min(max(target, count / 2), count * 2, _MAX_SIZE)))
 
 
 class ReadAhead:
-    """Chooses how many inputs to read in one go, based on the size of the previous ones: fewer if they are large."""
+    """Chooses how many inputs to read at once: fewer if the previous ones were large."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         """Start with one input.
 
         Args:
-            most_bytes: Maximum size of a chunk in bytes.
+            max_bytes: Maximum size of a chunk in bytes.
         """
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
         self.count = 1
 
     def note(self, count: int, size: int) -> None:
-        """Record the size of inputs that were read in one go."""
-        fitting = self.most_bytes // _SHARE * count // max(size, 1)
+        """Record the size of inputs that were read at once."""
+        fitting = self.max_bytes // _SHARE * count // max(size, 1)
         self.count = max(1, min(fitting, 2 * self.count, _MAX_PER_REQUEST))
 
 
@@ -122,10 +122,10 @@ def lanes_of(max_concurrency: int | None, servers: int = 1, *, single: bool = Fa
         servers: Number of servers that the runs are spread over.
         single: Whether each run has one input only.
     """
-    most = (_SINGLE_LANES if single else _LANES) * servers
+    max_lanes = (_SINGLE_LANES if single else _LANES) * servers
     if max_concurrency is None:
-        return [None] * most
-    lanes = min(most, max_concurrency)
+        return [None] * max_lanes
+    lanes = min(max_lanes, max_concurrency)
     return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
 
 
@@ -133,10 +133,10 @@ def key_of(value: Any) -> str | int | None:
     """Return the `id`, or else the `key`, of an input that is an object; None for other inputs."""
     if isinstance(value, dict):
         for name in ("id", "key"):
-            found = value.get(name)
-            if isinstance(found, str):
-                return found
-            # Python does not write longer integers as text.
-            if isinstance(found, int) and not isinstance(found, bool) and found.bit_length() < 1024:
-                return found
+            key = value.get(name)
+            if isinstance(key, str):
+                return key
+            # Python does not convert longer integers to text.
+            if isinstance(key, int) and not isinstance(key, bool) and key.bit_length() < 1024:
+                return key
     return None

@@ -2,7 +2,7 @@
 
 Several events can share one sequence number, and the server's since is inclusive. A cursor is therefore a sequence
 number and the number of events with it that were already handled. To continue, request the events from that sequence
-number on and skip as many events.
+number on and skip this many events.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Cursor(NamedTuple):
             raise wrong("after", "the cursor of an event or a sequence number", after)
         if match["mode"] != mode:
             raise InvalidArgumentError(
-                f"the cursor {after!r} comes from events asked for in another way",
-                hint="keep include_sub_runs the same",
+                f"the cursor {after!r} comes from a request with another include_sub_runs",
+                hint="pass the same include_sub_runs as before",
             )
         return cls(mode, int(match["number"]), int(match["handled"]))
 

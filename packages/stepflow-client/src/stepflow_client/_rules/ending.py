@@ -1,8 +1,8 @@
-"""Whether a run has ended, judged by what its server reports. Pure.
+"""Decides whether a run has ended, from the status that its server reports. Pure.
 
-Servers give a run up, and mark it as failed while its items still count as running, if they find that nobody executes
-it. They may be wrong: with a store in a file and a short `recovery: {checkIntervalSecs}`, a run that is being executed
-is marked too, and completes some seconds later. Such a run counts as lost only if it shows no sign of life for a while.
+A server that finds that nobody executes a run gives it up: it marks the run as failed while its items still count as
+running. It may be wrong: with a store in a file and a short `recovery: {checkIntervalSecs}`, it also marks runs that
+are being executed and complete some seconds later. So such a run only counts as lost after a while without activity.
 """
 
 from __future__ import annotations

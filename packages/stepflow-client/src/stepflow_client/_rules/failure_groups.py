@@ -1,4 +1,4 @@
-"""Failures of many inputs, grouped by cause: the step, the code, and the words that their messages share. Pure."""
+"""Groups failures of many inputs by cause: the step, the code, and the words that their messages share. Pure."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MAX_GROUPS_SHOWN = 5
 """Maximum number of groups that views list; the others are only counted."""
 _MAX_INDEXES = 20
 _MAX_NAMED = 3
-"""Number of items that the text of a group names."""
+"""Number of items that the text of a group lists."""
 _MAX_WORDS = 50
 """Number of words of a message that are compared; the rest counts as one."""
 _MAX_SHAPES = 200
-"""Maximum number of different messages with one code; failures that fit none of them join the last."""
+"""Maximum number of different messages with one code; failures that fit none of them join the last one."""
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 """The parts of a message that never distinguish causes: numbers and quoted texts."""
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
@@ -33,7 +33,7 @@ class FailureGroup:
     """Inputs that failed for the same reason."""
 
     key: str
-    """Names the reason, for example in a URL: the same for the same step, code and message."""
+    """Identifies the group, for example in a URL: the same for the same step, code and message."""
     step_id: str | None
     """The step that failed; None if it is not known, or if no step did."""
     error: FlowError
@@ -56,12 +56,12 @@ class FailureGroup:
     def __str__(self) -> str:
         """Return one line, such as `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
         where = "" if self.step_id is None else f"step {self.step_id!r}: "
-        named = ", ".join(map(str, self.indexes[:_MAX_NAMED])) + (", ..." if len(self.indexes) > _MAX_NAMED else "")
+        listed = ", ".join(map(str, self.indexes[:_MAX_NAMED])) + (", ..." if len(self.indexes) > _MAX_NAMED else "")
         noun = "item" if len(self.indexes) == 1 else "items"
-        return f"{len(self.indexes):,} x {where}{self.message} ({noun} {named})"
+        return f"{len(self.indexes):,} x {where}{self.message} ({noun} {listed})"
 
     def record(self) -> FailedItems:
-        """Return the group as the record of a run has it."""
+        """Return the group in the form of a run's record."""
         from ..types.account import FailedItems
 
         return FailedItems(
@@ -93,7 +93,7 @@ class FailureGroups:
     """Groups failures as they arrive, in memory that grows by a number for each."""
 
     def __init__(self) -> None:
-        """Begin without failures."""
+        """Start without failures."""
         self._shapes: dict[str, list[_Shape]] = {}
         self._known: dict[tuple[str, str], _Shape] = {}
         self._without_error: Counter[str] = Counter()
@@ -113,48 +113,55 @@ class FailureGroups:
         message = _VARYING.sub("#", error.message)
         shape = self._known.get((code, message))
         if shape is None:
-            shape = self._shape_of(code, [_VARYING.sub("#", word) for word in _words(error.message)])
+            words, shapes = (
+                [_VARYING.sub("#", word) for word in _words(error.message)],
+                self._shapes.setdefault(code, []),
+            )
+            shape = next((shape for shape in shapes if shape.fits(words)), None)
+            if shape is None and len(shapes) < _MAX_SHAPES:
+                shapes.append(_Shape(words))
+            shape = shape or shapes[-1]
             if len(self._known) < _MAX_SHAPES:
                 self._known[code, message] = shape
         group = shape.by_step.get(error.step_id)
         if group is None:
-            key = _key(error.step_id, code, *shape.words)
+            parts = (error.step_id or "", code, *shape.words)
+            key = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
             shape.by_step[error.step_id] = FailureGroup(key, error.step_id, error, [index])
             return
         group.indexes.append(index)
         if error.message != group.error.message:
             group.words = _shared(group.words or _words(group.error.message), _words(error.message))
 
-    def _shape_of(self, code: str, words: list[str]) -> _Shape:
-        shapes = self._shapes.setdefault(code, [])
-        found = next((shape for shape in shapes if shape.fits(words)), None)
-        if found is None and len(shapes) < _MAX_SHAPES:
-            shapes.append(_Shape(words))
-        return found or shapes[-1]
-
     def groups(self) -> list[FailureGroup]:
         """Return the groups, the largest first.
 
-        Of many failures, the client requests the steps of the first only: the others join the group that has the same
-        code and words, if it is the only one.
+        If there are many failures, the client only requests the steps of the first ones. The others join the group with
+        the same code and words, if there is exactly one.
         """
-        found: list[FailureGroup] = []
-        for shape in (each for shapes in self._shapes.values() for each in shapes):
+        groups: list[FailureGroup] = []
+        for shape in (shape for shapes in self._shapes.values() for shape in shapes):
             by_step = dict(shape.by_step)
             if len(by_step) == 2 and None in by_step:
                 unnamed = by_step.pop(None)
-                ((step_id, named),) = by_step.items()
-                by_step[step_id] = _joined(named, unnamed)
-            found += by_step.values()
-        return sorted(found, key=lambda group: (-len(group.indexes), group.indexes[0]))
+                (named,) = by_step.values()
+                first = min(named, unnamed, key=lambda group: group.indexes[0])
+                words = named.words
+                if named.message != unnamed.message:
+                    words = _shared(*(group.words or _words(group.error.message) for group in (named, unnamed)))
+                indexes = sorted(named.indexes + unnamed.indexes)
+                groups.append(replace(named, error=first.error, indexes=indexes, words=words))
+            else:
+                groups += by_step.values()
+        return sorted(groups, key=lambda group: (-len(group.indexes), group.indexes[0]))
 
     def lines(self) -> list[str]:
         """Return a line for each of the largest groups, one for the others, and one for each status without errors."""
         groups = self.groups()
         lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
-        left = groups[MAX_GROUPS_SHOWN:]
-        if left:
-            lines.append(f"{sum(len(group.indexes) for group in left):,} x {len(left)} more errors")
+        others = groups[MAX_GROUPS_SHOWN:]
+        if others:
+            lines.append(f"{sum(len(group.indexes) for group in others):,} x {len(others)} more errors")
         return lines + [f"{count:,} x {status}" for status, count in self._without_error.items()]
 
 
@@ -164,19 +171,11 @@ def failure_groups(items: Iterable[RunItem]) -> list[FailureGroup]:
     Args:
         items: The items of a run; those without an error are ignored.
     """
-    found = FailureGroups()
+    groups = FailureGroups()
     for item in items:
         if item.error is not None:
-            found.add(item.index, item.error, item.status)
-    return found.groups()
-
-
-def _joined(named: FailureGroup, unnamed: FailureGroup) -> FailureGroup:
-    first = min(named, unnamed, key=lambda group: group.indexes[0])
-    words = named.words
-    if named.message != unnamed.message:
-        words = _shared(*(group.words or _words(group.error.message) for group in (named, unnamed)))
-    return replace(named, error=first.error, indexes=sorted(named.indexes + unnamed.indexes), words=words)
+            groups.add(item.index, item.error, item.status)
+    return groups.groups()
 
 
 def _words(message: str) -> list[str]:
@@ -188,7 +187,3 @@ def _shared(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
     if len(ours) != len(theirs):
         return ["…"]
     return [our if our == their else "…" for our, their in zip(ours, theirs, strict=True)]
-
-
-def _key(*parts: str | None) -> str:
-    return hashlib.sha256("\0".join(part or "" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Which inputs of a batch run again after a failure. Pure."""
+"""Decides which inputs of a batch run again after a failure. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]"
 """The codes of the errors after which an input runs again, or a function of its outcome."""
 
-_OF_A_NEWER_SERVER = re.compile(r"unknown_\d+")
+_NEWER_CODE = re.compile(r"unknown_\d+")
 
 
 class RetryRule:
@@ -25,8 +25,8 @@ class RetryRule:
 
     Args:
         max_attempts: Maximum number of runs of an input; None for 1.
-        retry_on: The codes of the errors after which an input runs again, or a function of the outcome; None for the
-            errors that are retryable.
+        retry_on: The codes of the errors after which an input runs again, or a function of the outcome; None for all
+            retryable errors.
 
     Raises:
         InvalidArgumentError: If an argument is invalid, or only `retry_on` is given.
@@ -35,10 +35,19 @@ class RetryRule:
     def __init__(self, max_attempts: int | None, retry_on: RetryOn | None) -> None:
         if max_attempts is None and retry_on is not None:
             raise InvalidArgumentError("retry_on needs max_attempts", hint="max_attempts=3 runs an input up to 3 times")
-        self._most = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)
+        self._max_attempts = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)
         self._function = check_function(retry_on, "retry_on") if callable(retry_on) else None
-        self._codes = None if retry_on is None or callable(retry_on) else frozenset(map(_code, _texts(retry_on)))
-        self.is_on = self._most > 1
+        self._codes: set[ErrorCode] | None = None
+        if retry_on is not None and self._function is None:
+            self._codes = set()
+            known = [code.value for code in ErrorCode]
+            texts: Any = retry_on
+            for text in check_texts(texts, "retry_on"):
+                if text not in known and not _NEWER_CODE.fullmatch(text):
+                    hint = nearest_hint(text, known) or f"the codes are {', '.join(known)}"
+                    raise InvalidArgumentError(f"retry_on has {text!r}, which is not an error code", hint=hint)
+                self._codes.add(ErrorCode(text))
+        self.is_on = self._max_attempts > 1
         """Whether an input may run more than once."""
 
     def chosen(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
@@ -48,11 +57,11 @@ class RetryRule:
             outcomes: The outcomes of inputs that were run.
             attempt: The number of the attempt, from 1.
         """
-        if attempt >= self._most:
+        if attempt >= self._max_attempts:
             return []
-        return [each for each in outcomes if not each.is_success and self._wants(each)]
+        return [outcome for outcome in outcomes if not outcome.is_success and self._is_retried(outcome)]
 
-    def _wants(self, outcome: Outcome[Any]) -> bool:
+    def _is_retried(self, outcome: Outcome[Any]) -> bool:
         if self._function is not None:
             return bool(self._function(outcome))
         error = outcome.error
@@ -60,15 +69,3 @@ class RetryRule:
             return error is not None and error.is_retryable
         code = error.code if error is not None else ErrorCode.CANCELLED if outcome.is_cancelled else None
         return code in self._codes
-
-
-def _texts(retry_on: Any) -> list[str]:
-    return check_texts(retry_on, "retry_on")
-
-
-def _code(text: str) -> ErrorCode:
-    known = [code.value for code in ErrorCode]
-    if text not in known and not _OF_A_NEWER_SERVER.fullmatch(text):
-        hint = nearest_hint(text, known) or f"the codes are {', '.join(known)}"
-        raise InvalidArgumentError(f"retry_on has {text!r}, which is no error code", hint=hint)
-    return ErrorCode(text)

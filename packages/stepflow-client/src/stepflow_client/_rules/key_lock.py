@@ -1,22 +1,22 @@
-"""The protocol by which at most one of several callers creates a run under an idempotency key. Pure.
+"""A protocol that lets at most one of several callers create a run under an idempotency key. Pure.
 
-Servers have no operation in which only one of several callers can succeed. They store blobs with names, here called
-marks. That a mark exists is a flag that nobody can clear. Its name is a register: file stores keep the first name of a
-blob, stores in memory the last one. With these, callers compete in turns:
+Servers have no operation in which only one of several callers can succeed. They store blobs with names, called marks
+here. The existence of a mark is a flag that nobody can clear. Its name is a register: file stores keep the first name
+of a blob, stores in memory the last one. With these, callers compete in turns:
 
 1. A caller stores its claim, checks that the turn is not taken, takes it, and owns the turn if the claim still has the
    caller's name. However the requests of several callers interleave, a turn has at most one owner.
 2. The owner publishes its call, with a lease. Directly before it creates the run, it checks whether the next turn is
-   taken. If so, it stores that it is gone, and waits like the others. It never gives up its turn by its own clock.
+   taken. If so, it stores that it is gone and waits like the others. It never gives up its turn by its own clock.
 3. The others wait for the run. If no call is published, they compete for the next turn after a random pause, otherwise
    once the owner has been silent for a third of its lease.
 4. The owner of a later turn reads the call of the previous owner. If there is none, that owner will see in its check
    that it has lost its turn. If there is one, the previous owner may have sent its creation before: the later owner
    waits for the whole lease, unless the previous one is gone, and then creates a run only if it finds none.
 
-A key stands for the arguments of the call that is published: callers with other arguments do not take over from it.
-So two runs exist only if a creation takes longer than the lease, from the check until the server has the run. All
-callers then return the older run.
+A key belongs to the arguments of the published call: callers with other arguments do not take over from it. So two runs
+exist only if a creation takes longer than the lease, from the check until the server has the run. All callers then
+return the older run.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _MIN_ROUND_TRIP = 0.001
 _PATIENCE = 1 / 3
 """Part of its lease for which an owner may be silent before others take the next turn."""
 _OWNER_TIME = 3.0
-"""Round trips that a caller that has lost a turn leaves to the owner of the turn before it looks for the run."""
+"""Round trips that a caller waits after losing a turn before it looks for the owner's run."""
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
-"""Maximum round trips that it then waits before it competes for the next turn: doubles with each turn that it loses."""
+"""Maximum round trips before it competes for the next turn. The first value doubles with each turn that it loses."""
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
-"""Maximum time between two looks for the run of another caller: round trips, or seconds if that is longer."""
+"""Maximum time between two lookups of another caller's run: round trips, or seconds if that is longer."""
 
 Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]
 """A blob of a key: its kind, its turn, and what else distinguishes it."""
 Sights: TypeAlias = MutableMapping[tuple[Mark, str], float]
-"""When a process has first seen marks, with their names, by its monotonic clock."""
+"""The times at which a process first saw marks and their names, by its monotonic clock."""
 
 
 class Read(NamedTuple):
@@ -97,12 +97,12 @@ class Record(NamedTuple):
 
 
 Step: TypeAlias = Read | Store | Pause | Find | Search | Compare | Create | Record
-"""What the caller is to do next; the protocol is resumed with the result."""
+"""The next action of the caller, who resumes the protocol with its result."""
 Steps: TypeAlias = Generator[Step, Any, Value]
 
 
 class Call(NamedTuple):
-    """What the owner of a turn publishes before it creates the run: the name of the mark."""
+    """The call that the owner of a turn publishes as the name of a mark before it creates the run."""
 
     flow_id: str
     digest: str
@@ -132,8 +132,8 @@ class Found(NamedTuple):
     """A run under the key."""
 
     run: Any
-    """The run, with a `run_id`, which begins with the time of the creation. None if the key stands for other arguments,
-    and their run is not known."""
+    """The run, with a `run_id`, which begins with the time of the creation. None if the key belongs to other arguments
+    whose run is not known."""
     digest: str
     """The digest of the arguments that it was created with."""
 
@@ -153,7 +153,7 @@ class KeyLock:
 
     Args:
         call: The caller's flow and arguments.
-        sights: What this process has seen of the key, also in calls that ran out of time: leases count from there.
+        sights: The marks that this process has seen, also in calls that ran out of time; leases count from then on.
         floor: The shortest lease in seconds.
         clock: Returns the time of a monotonic clock in seconds.
         server_time: Returns a recent time by the server's clock, as in `Call.since`.
@@ -180,7 +180,7 @@ class KeyLock:
         self._settled = 0
         """The first turn whose owner may have created a run, or may still create one."""
         self.obstacle = ""
-        """What this caller waits for, for messages; empty if it has no rivals."""
+        """The reason why this caller waits, for messages; empty if it has no rivals."""
 
     @property
     def requests(self) -> int:
@@ -195,7 +195,7 @@ class KeyLock:
     def find(self) -> Steps[Found | None]:
         """Return the run of the key; None if there is none."""
         found: Found | None = yield Find()
-        return found or next(iter((yield from self._searched(0))), None)
+        return found or next(iter((yield from self._search_all(0))), None)
 
     def obtain(self, *, has_looked: bool) -> Steps[Outcome]:
         """Return the run of the key, or create it.
@@ -205,21 +205,21 @@ class KeyLock:
         """
         turn = 0
         while True:
-            if (yield from self._wins(turn)):
-                outcome = yield from self._created(turn)
+            if (yield from self._compete(turn)):
+                outcome = yield from self._create(turn)
                 if outcome is not None:
                     return outcome
                 turn += 1
             elif not has_looked and (found := (yield Find())) is not None:
                 return Outcome(found, was_recorded=True)
             has_looked = True
-            found = yield from self._awaited(turn)
+            found = yield from self._wait(turn)
             if found is not None:
                 return Outcome(found)
             turn += 1
             self._losses += 1
 
-    def _wins(self, turn: int) -> Steps[bool]:
+    def _compete(self, turn: int) -> Steps[bool]:
         """Compete for a turn, and return whether this caller owns it."""
         claim, owner = ("claim", turn), uuid4().hex
         # A claim that overwrites another one often defeats both.
@@ -233,17 +233,17 @@ class KeyLock:
                 return True
         return False
 
-    def _created(self, turn: int) -> Steps[Outcome | None]:
+    def _create(self, turn: int) -> Steps[Outcome | None]:
         """Create a run, unless an earlier owner has done so; None if this caller has lost the turn that it owned."""
-        yield from self._look_back(turn)
+        yield from self._find_rival(turn)
         if self._rival is not None:
-            yield from self._found_until(self._lease_end(), *self._rival)
+            yield from self._wait_until(self._lease_end(), *self._rival)
         if self._published:
             found: Found | None = yield Find()
             if found is not None:
                 return Outcome(found)
             if runs := (yield from self._search()):
-                return (yield from self._recorded(runs))
+                return (yield from self._record(runs))
             if self._rival is not None and not (yield Compare(self._rival[1])):
                 return Outcome(Found(None, self._rival[1].digest))
         lease = self._lease()
@@ -280,12 +280,12 @@ class KeyLock:
             # The owner of another turn may have created a run, too, if its creation took longer than its lease.
             with suppress(StepflowClientError):
                 recorded: Found | None = yield Find()
-                known = [*(yield from self._searched(turn + 1)), *([recorded] if recorded else []), created]
-                by_id = {each.run.run_id: each for each in known}
+                runs = [*(yield from self._search_all(turn + 1)), *([recorded] if recorded else []), created]
+                by_id = {found.run.run_id: found for found in runs}
                 runs = [by_id[run_id] for run_id in sorted(by_id)]
-        return (yield from self._recorded(runs))
+        return (yield from self._record(runs))
 
-    def _look_back(self, turn: int) -> Steps[None]:
+    def _find_rival(self, turn: int) -> Steps[None]:
         """Find the last owner of an earlier turn that may have created a run.
 
         All later turns are taken. An owner that has published no call by now will see this in its check. One that has
@@ -302,13 +302,13 @@ class KeyLock:
                 break
         self._rival, self._settled = None, turn
 
-    def _recorded(self, runs: Sequence[Found]) -> Steps[Outcome]:
-        # The run exists: if it cannot be recorded, a search finds it.
+    def _record(self, runs: Sequence[Found]) -> Steps[Outcome]:
+        # If the run cannot be recorded, a search finds it.
         with suppress(StepflowClientError):
             yield Record(runs[0])
         return Outcome(runs[0], runs[1:])
 
-    def _awaited(self, turn: int) -> Steps[Found | None]:
+    def _wait(self, turn: int) -> Steps[Found | None]:
         """Wait for the run of a turn that this caller does not own; None if it may compete for the next turn."""
         self.obstacle = "other calls compete for it"
         yield Pause(_OWNER_TIME * self.round_trip)
@@ -322,7 +322,7 @@ class KeyLock:
         while (call := Call.read(name := (yield from self._read(mark)) or "")) is None:
             # An owner may be waiting for the end of the lease of an earlier one.
             if (end := self._lease_end()) > self._clock():
-                if (found := (yield from self._found_until(end))) is not None:
+                if (found := (yield from self._wait_until(end))) is not None:
                     return found
             elif has_paused:
                 return None
@@ -333,12 +333,12 @@ class KeyLock:
         if (yield from self._is_gone(turn, call)):
             return None
         self.obstacle = "another call is creating its run"
-        found = yield from self._found_until(self._sight(mark, name) + call.lease * _PATIENCE)
+        found = yield from self._wait_until(self._sight(mark, name) + call.lease * _PATIENCE)
         if found is not None or (yield from self._is_gone(turn, call)) or (yield Compare(call)):
             return found
         return next(iter((yield from self._search())), Found(None, call.digest))
 
-    def _found_until(self, end: float, turn: int = 0, call: Call | None = None) -> Steps[Found | None]:
+    def _wait_until(self, end: float, turn: int = 0, call: Call | None = None) -> Steps[Found | None]:
         """Wait for the run until a time; None if it has not appeared, or if the owner of a turn is gone."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
@@ -351,7 +351,7 @@ class KeyLock:
                 break
         return None
 
-    def _searched(self, turn: int) -> Steps[list[Found]]:
+    def _search_all(self, turn: int) -> Steps[list[Found]]:
         """Return the runs of all calls, also of those that were published in later turns, the oldest first.
 
         Args:
@@ -403,7 +403,7 @@ class KeyLock:
         self._taken.setdefault(turn, self._sight(mark, name))
 
     def _sight(self, mark: Mark, name: str) -> float:
-        """Return when this process has first seen a mark with a name."""
+        """Return when this process first saw a mark with a name."""
         return self._sights.setdefault((mark, name), self._clock())
 
     def _read(self, mark: Mark) -> Steps[str | None]:

@@ -1,4 +1,4 @@
-"""Identifies the run, if any, that was created by a request whose response was lost.
+"""Finds the run, if any, that was created by a request whose response was lost.
 
 Pure, except for the lock and the random ids.
 """
@@ -81,13 +81,13 @@ def this_process() -> str:
     return _process
 
 
-def _name_process() -> None:
+def _reset_in_fork() -> None:
     global _process
     _process = os.urandom(16).hex()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_name_process)
+    os.register_at_fork(after_in_child=_reset_in_fork)
 
 
 class Call:
@@ -95,11 +95,9 @@ class Call:
 
     Args:
         flow_id: The id of the flow.
-        newest: The newest run of the flow that was already matched to a call when this call began; empty if there is
-            none, or if that says nothing about the run of this call.
+        newest: The newest run of the flow that already belonged to another call when this call began; empty if there is
+            none, or if its age does not limit the age of this call's run.
     """
-
-    __slots__ = ("__weakref__", "_newest", "began", "flow_id", "is_lost", "is_settled", "sends", "sent")
 
     def __init__(self, flow_id: str, newest: str = "") -> None:
         self.flow_id = flow_id
@@ -129,7 +127,7 @@ class Call:
         Returns:
             The newest run; None if there are more runs than requests sent, or if one may be older than this call.
         """
-        # A request that was considered lost and was sent again may have arrived after all: the newest run counts.
+        # Take the newest run, because a request that was sent again may have arrived after all.
         newest = max(run_ids, key=lambda run_id: creation_time(run_id) or 0.0)
         floor = self.floor
         is_certain = len(run_ids) <= self.sends and all((creation_time(run_id) or 0.0) >= floor for run_id in run_ids)
@@ -150,7 +148,7 @@ class RunRegistry:
         """The newest run of each flow that belongs to a call. (Ids of version 7 are in the order of their times.)"""
         self._open: dict[str, set[Call]] = {}
         self._resent: Newest[str, None] = Newest(_MAX_FLOWS)
-        """Flows for which a repeated request may have created more runs than the call knows of."""
+        """Flows for which a repeated request may have created more runs than its call knows."""
 
     # Flows
 
@@ -176,8 +174,8 @@ class RunRegistry:
     def shared_tag(self, digest: bytes) -> str:
         """Return the tag for storing a flow that calls share: a new one if the flow has a run without an owner."""
         with self._lock:
-            known = self._shared.pop(digest, None)
-            if known is not None and known not in self._ours:
+            flow_id = self._shared.pop(digest, None)
+            if flow_id is not None and flow_id not in self._ours:
                 self._tag = os.urandom(16).hex()
             return self._tag
 
@@ -196,7 +194,7 @@ class RunRegistry:
         """Record that the server may have lost a flow, so that it is stored again with the same tag."""
         with self._lock:
             if flow_id in self._ours:
-                for digest in [digest for digest, known in self._shared.items() if known == flow_id]:
+                for digest in [digest for digest, shared in self._shared.items() if shared == flow_id]:
                     del self._shared[digest]
 
     def is_ours(self, flow_id: str) -> bool:
@@ -215,8 +213,8 @@ class RunRegistry:
                 With several servers, the age of runs is only used if an earlier call may have left a run behind.
         """
         with self._lock:
-            counts = has_one_clock or flow_id in self._resent
-            call = Call(flow_id, self._newest.get(flow_id, "") if counts else "")
+            has_age = has_one_clock or flow_id in self._resent
+            call = Call(flow_id, self._newest.get(flow_id, "") if has_age else "")
             self._open.setdefault(flow_id, set()).add(call)
             return call
 
@@ -236,9 +234,9 @@ class RunRegistry:
                 self._ours.pop(call.flow_id, None)
             if call.sends > 1:
                 self._resent.put(call.flow_id, None)
-            left = self._open[call.flow_id]
-            left.discard(call)
-            if not left:
+            others = self._open[call.flow_id]
+            others.discard(call)
+            if not others:
                 del self._open[call.flow_id]
 
     def other_calls(self, call: Call) -> set[Call]:
@@ -269,7 +267,7 @@ class RunRegistry:
 
 
 class RunRegistries:
-    """The registries of one client, one per process: a fork has flows and runs of its own."""
+    """The registries of one client, one per process, because a fork has its own flows and runs."""
 
     def __init__(self) -> None:
         self._by_process: dict[str, RunRegistry] = {}
@@ -277,5 +275,5 @@ class RunRegistries:
     @property
     def current(self) -> RunRegistry:
         """The registry of this process."""
-        found = self._by_process.get(_process)
-        return found if found is not None else self._by_process.setdefault(_process, RunRegistry())
+        registry = self._by_process.get(_process)
+        return registry if registry is not None else self._by_process.setdefault(_process, RunRegistry())

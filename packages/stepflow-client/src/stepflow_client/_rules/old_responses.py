@@ -1,4 +1,4 @@
-"""Converts the parts of older servers' responses to the current format: runs, items, steps, results. Pure."""
+"""Converts runs, items, steps and results of older servers to the current format. Pure."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ def current_health(body: dict[str, Any]) -> dict[str, Any]:
 def current_components(body: dict[str, Any]) -> dict[str, Any]:
     """Return a list of components with the current field names; 0.12 and older use different ones."""
     names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
-    components = [{names.get(key, key): value for key, value in each.items()} for each in body.get("components") or []]
-    for each in components:
-        each.setdefault("path", each.get("componentId"))
+    components = [{names.get(key, key): value for key, value in old.items()} for old in body.get("components") or []]
+    for component in components:
+        component.setdefault("path", component.get("componentId"))
         # Not sent before 0.13, but required by the current format.
-        each.setdefault("plugin", "")
+        component.setdefault("plugin", "")
     return {**body, "components": components}
 
 
 def flat_run(body: Any) -> dict[str, Any]:
+    """Return the fields of a run, which older servers do not nest."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
             raise ShapeChangedError
@@ -69,12 +70,14 @@ _SUMMARY = (
 
 
 def summary_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate the summary of a run."""
     # Old servers send null for fields that the current format omits.
-    known = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
-    return {"createdAtSeqno": 0, **known, "status": STATUSES.get(run["status"], run["status"])}
+    fields = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
+    return {"createdAtSeqno": 0, **fields, "status": STATUSES.get(run["status"], run["status"])}
 
 
 def item_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate an item of a run."""
     translated = {"itemIndex": item["itemIndex"], "status": STATUSES.get(item["status"], item["status"])}
     if item.get("completedAt") is not None:
         translated["completedAt"] = item["completedAt"]
@@ -88,31 +91,30 @@ def outcome_of(result: Any) -> dict[str, Any]:
     if "error" not in result:
         return {"output": result["result"]} if "result" in result else {}
     error = result["error"]
-    stack = [each for each in ((error.get("data") or {}).get("stack") or []) if isinstance(each, dict)]
+    stack = [entry for entry in ((error.get("data") or {}).get("stack") or []) if isinstance(entry, dict)]
     message = str(error.get("message") or "")
-    causes = [str(each["error"]) for each in stack if each.get("error")]
-    texts = [message, *causes, *(str(text) for each in stack for text in each.get("attachments") or [])]
+    causes = [str(entry["error"]) for entry in stack if entry.get("error")]
+    texts = [message, *causes, *(str(text) for entry in stack for text in entry.get("attachments") or [])]
     step = next((match["id"] for match in map(_STEP_IN_TEXT.search, texts) if match), None)
     code = _ERROR_CODES.get(error.get("code"))
     if code == _COMPONENT_FAILED and message == NO_ROUTE:
         code = _ORCHESTRATOR
     # Before 0.11 the message only names the step; the cause is at the bottom of the stack.
-    said = causes[-1] if causes and message.startswith('step "') else message
-    data = [without_none(error=each.get("error"), attachments=each.get("attachments")) for each in stack]
+    cause = causes[-1] if causes and message.startswith('step "') else message
+    data = [without_none(error=entry.get("error"), attachments=entry.get("attachments")) for entry in stack]
     details = without_none(code=error.get("code"), message=message, stack=data or None)
-    return without_none(errorMessage=said, errorCode=code, stepId=step, errorData=details)
+    return without_none(errorMessage=cause, errorCode=code, stepId=step, errorData=details)
 
 
 def started_steps(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the steps without those that are still waiting: current servers do not list them."""
+    """Return the steps without waiting ones, which current servers do not list."""
     return [step for step in steps if step.get("status") in STATUSES]
 
 
 def step_of(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
     """Translate a step.
 
-    The current format has fields that older servers do not send. A `journalSeqno` of 0 marks a step whose `updatedAt`
-    is made up.
+    The current format has fields that older servers do not send. A `journalSeqno` of 0 marks an invented `updatedAt`.
     """
     outcome = outcome_of(step.get("result"))
     outcome.pop("stepId", None)
@@ -129,4 +131,5 @@ def step_of(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, st
 
 
 def without_none(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None, by name."""
     return {key: value for key, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The release of a server, and the capabilities of each release. Pure."""
+"""Recognises the release of a server, and lists the capabilities of each release. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..types import ServerInfo
 
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
-"""Releases by commit: servers from 0.12 on report their commit, not their release."""
+"""Releases by commit: servers since 0.12 report their commit, not their release."""
 
 _OLDEST, _CURRENT, NEWEST = (0, 10), (0, 12), (0, 13)
 TARGETS = "0.10 to 0.13"
@@ -54,7 +54,7 @@ def recognise(url: str, health: Mapping[str, Any]) -> Server:
         InvalidResponseError: If this is not the response of a Stepflow server.
         UnsupportedByServerError: If the release is older than the oldest supported one.
     """
-    version, built = health.get("version"), health.get("build")
+    version, build = health.get("version"), health.get("build")
     if isinstance(version, str):
         version = _printable(version)
         number = release_number(version) or _CURRENT
@@ -64,8 +64,8 @@ def recognise(url: str, health: Mapping[str, Any]) -> Server:
                 hint=f"the oldest supported release is {_text(_OLDEST)}: upgrade the server",
             )
         return _info(url, number, release=version)
-    if isinstance(built, Mapping):
-        commit = _printable(str(built.get("gitVersion") or "")) or None
+    if isinstance(build, Mapping):
+        commit = _printable(str(build.get("gitVersion") or "")) or None
         return _info(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
     raise InvalidResponseError(f"{url} responds, but not like a Stepflow server", hint=ANOTHER_SERVICE)
 
@@ -83,7 +83,7 @@ def pinned(url: str, release: str) -> Server:
     """
     number = release_number(release)
     if number is None or number < _OLDEST:
-        raise wrong("server_release", f"a release from {_text(_OLDEST)} on, such as '0.11' or '0.13.0'", release)
+        raise wrong("server_release", f"a release since {_text(_OLDEST)}, such as '0.11' or '0.13.0'", release)
     return _info(url, number, release=_printable(release))
 
 
@@ -135,6 +135,6 @@ def require(server: Server | ServerInfo, capability: str, what: str) -> None:
     """
     if not server.capabilities[capability]:
         raise UnsupportedByServerError(
-            f"{what}: not with this server ({server.release or server.dialect})",
-            hint=f"it works from release {_text(_SINCE[capability])} on",
+            f"{what}: not supported by this server ({server.release or server.dialect})",
+            hint=f"it needs release {_text(_SINCE[capability])} or newer",
         )

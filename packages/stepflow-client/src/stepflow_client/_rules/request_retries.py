@@ -1,10 +1,9 @@
-"""When a request is retried. Pure: (policy, attempt, time) -> seconds to wait, or stop."""
+"""Decides whether and when a request is retried. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from .._data.arguments import check_integer, wrong
 from .._http.messages import (
@@ -28,8 +27,6 @@ TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
 _UNPROCESSED = frozenset({429})
 """Response statuses that mean that the request was not processed. (Proxies also return 408 and 503 for requests that
 they have forwarded.)"""
-
-
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
 """The classes of errors after which the same call may soon succeed, if `is_retryable` is True."""
 
@@ -65,10 +62,10 @@ class RetryPolicy:
 
 
 def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
-    """Return the policy that a caller asks for: as it is, by the maximum number of retries, or the default.
+    """Return the policy for a `retry` argument: a policy, a maximum number of retries, or None for the default.
 
     Raises:
-        InvalidArgumentError: If it is none of these.
+        InvalidArgumentError: If it is something else.
     """
     if retry is None:
         return RetryPolicy()
@@ -89,14 +86,14 @@ class Budget:
 
     def __init__(self, policy: RetryPolicy, start: float = 20.0) -> None:
         self._share = policy.budget
-        self._most = start * 10
+        self._max = start * 10
         self._left = start if policy.budget else 0.0
         self.requests = 0
         """Number of requests since the last retry that were not retries: each earns a share of one."""
 
     def spend(self) -> bool:
         """Use one retry. Return False if none is left."""
-        self._left = min(self._most, self._left + self.requests * self._share)
+        self._left = min(self._max, self._left + self.requests * self._share)
         self.requests = 0
         if self._left < 1:
             return False
@@ -104,35 +101,37 @@ class Budget:
         return True
 
 
-class Attempt(NamedTuple):
-    """An attempt of a request that has failed."""
-
-    number: int
-    """Its number, from 1."""
-    outcome: HttpError | HttpResponse
-    idempotent: bool
-    """Whether sending the request twice has the same effect as sending it once."""
-    time_left: float
-    """Seconds left until the caller's deadline."""
-
-
-def delay_before_retry(policy: RetryPolicy, failed: Attempt, now: datetime | None = None) -> float | None:
+def delay_before_retry(
+    policy: RetryPolicy,
+    attempt: int,
+    outcome: HttpError | HttpResponse,
+    *,
+    idempotent: bool,
+    time_left: float,
+    now: datetime | None = None,
+) -> float | None:
     """Return the seconds to wait before a request is retried, or None if it must not be retried.
 
     Args:
         policy: The retry policy.
-        failed: The attempt.
-        now: The current time, for a `Retry-After` that is a date.
+        attempt: The number of the failed attempt, from 1.
+        outcome: The outcome of this attempt.
+        idempotent: Whether sending the request twice has the same effect as sending it once.
+        time_left: Seconds left until the caller's deadline.
+        now: The current time, for dates in `Retry-After`.
     """
-    outcome = failed.outcome
-    if failed.number >= policy.max_attempts or not _is_transient(outcome):
+    if isinstance(outcome, HttpResponse):
+        is_transient = outcome.status in TRANSIENT_STATUSES
+    else:
+        # A peer that does not speak HTTP will not start to, and a timeout has used up the caller's time.
+        is_transient = isinstance(outcome, (ConnectFailed, ConnectionBroken))
+        is_transient = is_transient and not isinstance(outcome, (PoolTimeout, NotHttp))
+    if attempt >= policy.max_attempts or not is_transient or not (idempotent or was_not_processed(outcome)):
         return None
-    if not failed.idempotent and not was_not_processed(outcome):
-        return None
-    delay = random_delay(policy.first_delay, policy.max_delay, failed.number)
+    delay = random_delay(policy.first_delay, policy.max_delay, attempt)
     if isinstance(outcome, HttpResponse):
         delay = max(delay, retry_after(outcome, now) or 0.0)
-    return delay if delay < failed.time_left else None
+    return delay if delay < time_left else None
 
 
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
@@ -140,13 +139,6 @@ def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     if isinstance(outcome, HttpResponse):
         return outcome.status in _UNPROCESSED
     return isinstance(outcome, (ConnectFailed, CannotSend))
-
-
-def _is_transient(outcome: HttpError | HttpResponse) -> bool:
-    if isinstance(outcome, HttpResponse):
-        return outcome.status in TRANSIENT_STATUSES
-    # A peer that does not speak HTTP will not start to, and a timeout has used up the caller's time.
-    return isinstance(outcome, (ConnectFailed, ConnectionBroken)) and not isinstance(outcome, (PoolTimeout, NotHttp))
 
 
 def retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:

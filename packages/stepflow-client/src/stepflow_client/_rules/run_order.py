@@ -1,4 +1,4 @@
-"""The order of listed runs, and filtering by creation time. Pure."""
+"""Sorts listed runs, and filters them by creation time. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .lost_creation import creation_time
 if TYPE_CHECKING:
     from ..types import RunDetails
 
-_APART = 2.0
-"""Maximum difference in seconds between the order of a list and the order of the ids in it."""
+_MAX_DISORDER = 2.0
+"""Maximum number of seconds by which a listed run is newer than the one before it."""
 
 
 class Window:
@@ -28,7 +28,7 @@ class Window:
     """
 
     def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
-        self._since, self._until = _moment(since, "since"), _moment(until, "until")
+        self._since, self._until = _timestamp(since, "since"), _timestamp(until, "until")
 
     @property
     def is_open(self) -> bool:
@@ -43,10 +43,10 @@ class Window:
 
     def is_over(self, run: RunDetails) -> bool:
         """Return whether no run listed after this one can have been created in the period."""
-        return self._since is not None and _created(run) < self._since - _APART
+        return self._since is not None and _created(run) < self._since - _MAX_DISORDER
 
 
-def _moment(value: object, what: str) -> float | None:
+def _timestamp(value: object, what: str) -> float | None:
     """Return a time in seconds since 1970. A time without a time zone is local time."""
     if value is None:
         return None
@@ -60,9 +60,9 @@ def _moment(value: object, what: str) -> float | None:
 
 
 def _created(run: RunDetails) -> float:
-    moment = creation_time(run.run_id)
-    if moment is not None:
-        return moment
+    time = creation_time(run.run_id)
+    if time is not None:
+        return time
     return run.created_at.timestamp() if run.created_at is not None else 0.0
 
 
@@ -81,5 +81,5 @@ def is_coarse(runs: Iterable[RunDetails]) -> bool:
 
 
 def newest_first(runs: Iterable[RunDetails]) -> list[RunDetails]:
-    """Return runs sorted by creation time, newest first. Within a second, their ids decide, to the millisecond."""
+    """Return runs sorted by creation time, newest first. Within a second, their ids determine the order."""
     return sorted(runs, key=lambda run: (second(run), run.run_id), reverse=True)

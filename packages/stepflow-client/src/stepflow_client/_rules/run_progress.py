@@ -1,4 +1,4 @@
-"""The progress of a run, gathered from its events. Pure: it sends no requests and displays nothing."""
+"""Collects the progress of a run from its events. Pure: no requests, no output."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StepProgress:
     ended: dict[int, str] = field(default_factory=dict)
     """The statuses of the ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
-    """The items that count as failed only because a step that this one reads failed: that step, by item index."""
+    """For items that count as failed only because a step that this one reads failed: the failed step, by item index."""
     kept: bool = False
     """Whether a rerun keeps its output, so that its component is not called."""
     first: datetime | None = None
@@ -68,12 +68,12 @@ class StepProgress:
         if not self.ended:
             return "not run" if is_over else "waiting"
         if self.failed == len(self.not_run) and self.count("completed"):
-            # It failed for no item itself, but was not run for some.
+            # It did not fail itself, but was not run for some items.
             return "completed"
         return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
 
     def state(self, total: int, is_over: bool) -> str:
-        """Return the status, `kept`, or `not run (charge_card failed)` if the step failed only with those it reads."""
+        """Return the status, `kept`, or `not run (charge_card failed)` if a step that it reads failed."""
         status = self.status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
@@ -81,7 +81,7 @@ class StepProgress:
 
     @property
     def because_of(self) -> str | None:
-        """The failed step because of which this one was not run; None if it was run, or failed itself."""
+        """The failed step that prevented this one from running; None if it ran, or failed itself."""
         return next(iter(self.not_run.values()), None) if self.failed == len(self.not_run) else None
 
     def seconds(self, now: datetime) -> float | None:
@@ -155,7 +155,7 @@ class RunProgress:
         """All sub-runs, at any depth, by their ids."""
         self.reported: ItemCounts | None = None
         """The numbers of items that the server reports: from the start if it has no events, else once it has ended."""
-        self._is_below = False
+        self._is_sub_run = False
         self._steps: dict[str, StepProgress] = {}
         self._needed: set[str] = set()
         self._flow_of = flow_of
@@ -224,7 +224,7 @@ class RunProgress:
         )
 
     def seconds(self, now: datetime) -> float | None:
-        """Return how many seconds the run took, or has taken until now."""
+        """Return the seconds that the run took, or has taken so far."""
         return _seconds(self.created_at, self.completed_at if self.is_over else now)
 
     def of(self, event: RunEvent) -> RunProgress:
@@ -233,9 +233,9 @@ class RunProgress:
             return self
         if event.run_id not in self.sub_runs:
             total = _of(event, "item_count", 1)
-            below = RunProgress(event.run_id, total=total, created_at=event.timestamp, flow_of=self._flow_of)
-            below._is_below = True
-            self.sub_runs[event.run_id] = below
+            sub_run = RunProgress(event.run_id, total=total, created_at=event.timestamp, flow_of=self._flow_of)
+            sub_run._is_sub_run = True
+            self.sub_runs[event.run_id] = sub_run
         return self.sub_runs[event.run_id]
 
     def see(self, event: RunEvent) -> float | None:
@@ -274,23 +274,23 @@ class RunProgress:
         for step in self._steps.values():
             for item in list(step.running):
                 step.end(item, None, "failed")
-        for below in self.sub_runs.values():
-            if not below.is_over:
-                below.end("failed", None)
-                below.lose_running()
+        for sub_run in self.sub_runs.values():
+            if not sub_run.is_over:
+                sub_run.end("failed", None)
+                sub_run.lose_running()
 
     def step_of(self, event: RunEvent) -> StepProgress:
         """Return the step of this run that an event belongs to."""
         index, step_id = _of(event, "step_index", None), _of(event, "step_id", None)
-        if step_id and not self._is_below:
+        if step_id and not self._is_sub_run:
             return self._step(step_id)
         # For sub-runs, servers send the id of another step or none, but the correct position in the flow.
         if index is not None and index not in self._step_ids:
-            self.flow_name, found = self._flow_of(self.run_id, _of(event, "item_index", 0))
-            # An id that cannot be determined is not requested again.
-            self._step_ids = {index: f"#{index}", **self._step_ids, **found}
-        named = None if index is None else self._step_ids.get(index)
-        return self._step(named or step_id or f"#{index}")
+            self.flow_name, step_ids = self._flow_of(self.run_id, _of(event, "item_index", 0))
+            # An unknown id is not requested again.
+            self._step_ids = {index: f"#{index}", **self._step_ids, **step_ids}
+        known_id = None if index is None else self._step_ids.get(index)
+        return self._step(known_id or step_id or f"#{index}")
 
     def _step(self, step_id: str) -> StepProgress:
         return self._steps.setdefault(step_id, StepProgress(step_id, kept=step_id in self._kept))

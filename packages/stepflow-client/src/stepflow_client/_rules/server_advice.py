@@ -1,6 +1,6 @@
-"""What to do about a server that cannot be reached, or about another service at its URL. Pure.
+"""Hints for a server that cannot be reached, or for another service at its URL. Pure.
 
-The hints say "the URL"; the command replaces these words by the origin of the URL, such as a profile.
+The hints say "the URL"; the command replaces these words with the origin of the URL, such as a profile.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ANOTHER_SERVICE = "another service is at this address: correct the host, port or
 NO_RESPONSE = "the host may be down, or a firewall or VPN in the way; otherwise correct the URL"
 NO_NAME_SERVER = "the name server does not respond: check the network or VPN of this machine"
 SLOW = "the server may be overloaded; timeout= in Python, or STEPFLOW_TIMEOUT, waits longer"
-PROXY = "a proxy responds like this if the server behind it does not: look whether that runs, then try again"
+PROXY = "a proxy responds like this if the server behind it does not: check that the server runs, then try again"
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
 _RETURNED = r"\bit returned 5\d\d\b"
-"""What the client says of the response to its health request, if the request itself was not sent for it."""
+"""The client's message about a failed health request that it sent before the actual request."""
 _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
-"""What nginx, Apache, Go and others say to http on a port for https."""
+"""The responses of nginx, Apache, Go and others to http on a port for https."""
 
 
 def unreachable(error: BaseException, url: str, proxy: str | None) -> str:
@@ -41,15 +41,15 @@ def unreachable(error: BaseException, url: str, proxy: str | None) -> str:
     host = parse_url(url).host
     if proxy:
         return f"correct the proxy's URL, or set NO_PROXY={host} to connect without it"
-    found = list(causes(error))
-    words = " ".join(map(str, found)).lower()
-    if re.search(_RETURNED, words):
+    chain = list(causes(error))
+    text = " ".join(map(str, chain)).lower()
+    if re.search(_RETURNED, text):
         return PROXY
-    codes = {getattr(each, "errno", None) for each in found}
-    if re.search(_NO_TLS, words):
+    codes = {getattr(cause, "errno", None) for cause in chain}
+    if re.search(_NO_TLS, text):
         return f"the server speaks http: write {_with_scheme(url, 'http')}"
-    if "cannot be resolved" in words or "name or service not known" in words:
-        return f"no host is called {host} here: correct the URL, or connect to the network or VPN that knows it"
+    if "cannot be resolved" in text or "name or service not known" in text:
+        return f"the host {host} is not known here: correct the URL, or connect to the network or VPN that knows it"
     if codes & _NO_ROUTE:
         return f"there is no route to {host}: check the network or VPN of this machine, or correct the URL"
     return refused(url) if ECONNREFUSED in codes else NO_RESPONSE
@@ -70,7 +70,7 @@ def not_http(reason: str, url: str) -> str:
     """Return the hint for a response that is not HTTP.
 
     Args:
-        reason: What it is.
+        reason: The problem.
         url: The server's URL.
     """
     return f"the server speaks https: write {_with_scheme(url, 'https')}" if reason == TLS_RESPONSE else ANOTHER_SERVICE
@@ -86,7 +86,7 @@ def broken(reason: str, url: str) -> str | None:
     if not reason.endswith("without a response"):
         return None
     secure = f"; if it speaks https, write {_with_scheme(url, 'https')}" if url.startswith("http://") else ""
-    return f"look whether the server runs{secure}"
+    return f"check that the server runs{secure}"
 
 
 def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
@@ -99,30 +99,28 @@ def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: byt
         content: Its body.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    said, hint = f"({status}, {kind or 'no content type'})", ANOTHER_SERVICE
+    summary, hint = f"({status}, {kind or 'no content type'})", ANOTHER_SERVICE
     path = urlsplit(url).path
-    leads_to = headers.get("location", "")
-    if 300 <= status < 400 and leads_to:
-        said = f"({status}, it redirects to {_shown(leads_to)})"
-        hint = _redirected(url, leads_to)
+    location = headers.get("location", "")
+    if 300 <= status < 400 and location:
+        # A query may contain secrets.
+        shown, target = location.partition("?")[0][:200], urlsplit(location)
+        summary = f"({status}, it redirects to {shown})"
+        if target.netloc and target.path == f"{path}{API_PATH}/health":
+            hint = f"write {shown.removesuffix(f'{API_PATH}/health')}"
+        else:
+            hint = (
+                "a login page or another service is at this address: "
+                "correct the URL, or set the token that a proxy needs"
+            )
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_with_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
-        # The first is the response of current servers to a path that they do not know.
+        # Current servers respond with application/grpc to an unknown path.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
-    return InvalidResponseError(f"{url} responds, but not like a Stepflow server {said}", status_code=status, hint=hint)
-
-
-def _redirected(url: str, leads_to: str) -> str:
-    target = urlsplit(leads_to)
-    if target.netloc and target.path == f"{urlsplit(url).path}{API_PATH}/health":
-        return f"write {_shown(leads_to).removesuffix(f'{API_PATH}/health')}"
-    return "a login page or another service is at this address: correct the URL, or give the token that a proxy needs"
-
-
-def _shown(location: str) -> str:
-    # A query may hold secrets.
-    return location.partition("?")[0][:200]
+    return InvalidResponseError(
+        f"{url} responds, but not like a Stepflow server {summary}", status_code=status, hint=hint
+    )
 
 
 def _with_scheme(url: str, scheme: str) -> str:

@@ -1,4 +1,4 @@
-"""Chooses the server for a new run if runs are spread over a list of servers. No I/O, except for a lock."""
+"""Chooses the server of a new run if runs are spread over a list of servers. No I/O, except for a lock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Spread:
         """Choose one of the given servers for a new run, and count the run there until the end of the context."""
         with self._lock:
             self._leave_parent()
-            number = min(servers, key=self._rank)
+            number = min(servers, key=lambda each: (self._loads[each], (each - self._turn) % self._count))
             self._turn = number + 1
             self._loads[number] += 1
         try:
@@ -65,15 +65,12 @@ class Spread:
         finally:
             self._add(number, -1)
 
-    def _rank(self, number: int) -> tuple[int, int]:
-        return self._loads[number], (number - self._turn) % self._count
-
     def _add(self, number: int, change: int) -> None:
         with self._lock:
             self._leave_parent()
             self._loads[number] += change
 
     def _leave_parent(self) -> None:
-        """In a fork, forget the runs that the parent process waits for: this process never counts them down."""
+        """In a fork, forget the runs that the parent process waits for, because this process never counts them down."""
         if self._process != this_process():
             self._process, self._loads = this_process(), [0] * self._count

@@ -1,4 +1,4 @@
-"""The start and end times of the steps of a run, from its events. Pure."""
+"""Collects the start and end times of steps and items from the events of a run. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ItemTime:
 
 
 class ItemTimes:
-    """Gathers the times of the items of a run from events. It keeps two times per item, however many steps there are.
+    """Collects the times of the items of a run from events. It stores two times per item, however many steps it has.
 
     Args:
         run_id: The id of the run. Events of other runs are ignored.
@@ -58,10 +58,10 @@ class ItemTimes:
         self._ends: dict[int, datetime] = {}
 
     @property
-    def found(self) -> list[ItemTime]:
+    def times(self) -> list[ItemTime]:
         """The times of the items with at least one step that has ended, sorted by index."""
-        both = sorted(self._ends.keys() & self._starts.keys())
-        return [ItemTime(index, self._starts[index], self._ends[index]) for index in both]
+        indexes = sorted(self._ends.keys() & self._starts.keys())
+        return [ItemTime(index, self._starts[index], self._ends[index]) for index in indexes]
 
     def note(self, event: RunEvent) -> None:
         """Process an event."""
@@ -82,7 +82,7 @@ class ItemTimes:
 
 
 class StepTimes:
-    """Gathers the times of steps from events, and tracks whether the events cover all listed steps.
+    """Collects the times of steps from events, and tracks whether the events cover all listed steps.
 
     Args:
         run_id: The id of the run. Events of other runs are ignored.
@@ -91,32 +91,32 @@ class StepTimes:
 
     def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
         self._run_id = run_id
-        self._found: dict[tuple[int, str], StepTime] = {}
+        self._times: dict[tuple[int, str], StepTime] = {}
         listed = list(listed)
-        self._untold = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
+        self._uncovered = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
         """The listed steps that no event has covered so far, and whether they have ended."""
         self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
 
     @property
-    def found(self) -> list[StepTime]:
-        """The times of the steps, in the order in which their first events came."""
-        return list(self._found.values())
+    def times(self) -> list[StepTime]:
+        """The times of the steps, in the order of their first events."""
+        return list(self._times.values())
 
     def note(self, event: RunEvent) -> None:
         """Process an event."""
         if event.run_id != self._run_id or event.timestamp is None:
             return
         if event.type == "step_started" and event.step_id is not None:
-            self._of(event.item_index, event.step_id, has_ended=False).attempts.append(event.timestamp)
+            self._time(event.item_index, event.step_id, has_ended=False).attempts.append(event.timestamp)
         elif event.type == "step_completed" and event.step_id is not None:
-            step = self._of(event.item_index, event.step_id, has_ended=True)
-            step.end, step.status = event.timestamp, event.status.value
+            time = self._time(event.item_index, event.step_id, has_ended=True)
+            time.end, time.status = event.timestamp, event.status.value
 
-    def _of(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
+    def _time(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
         key = (item_index, step_id)
-        if has_ended or self._untold.get(key) is False:
-            self._untold.pop(key, None)
-        return self._found.setdefault(key, StepTime(*key))
+        if has_ended or self._uncovered.get(key) is False:
+            self._uncovered.pop(key, None)
+        return self._times.setdefault(key, StepTime(*key))
 
     def is_past(self, event: RunEvent) -> bool:
         """Return whether all listed steps are covered and an event is newer than the list.
@@ -126,18 +126,17 @@ class StepTimes:
         Args:
             event: An event that was passed to `note` before.
         """
-        if self._untold or self._changed_at is None or event.timestamp is None:
+        if self._uncovered or self._changed_at is None or event.timestamp is None:
             return False
         return event.timestamp > self._changed_at
 
     def applied_to(self, step: StepDetails) -> StepDetails:
-        """Return a step with its times filled in, as far as they are known."""
-        time = self._found.get((step.item_index, step.step_id))
+        """Return a step with its known times filled in."""
+        time = self._times.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step
-        has_ended = step.status.is_finished and time.end is not None
         changes: dict[str, Any] = {"started_at": time.attempts[0], "attempts": len(time.attempts)}
-        if has_ended:
+        if step.status.is_finished and time.end is not None:
             changes |= {"completed_at": time.end, "duration": time.duration}
         return replace(step, **changes)
 
@@ -147,4 +146,4 @@ def step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
     times = StepTimes(run_id)
     for event in events:
         times.note(event)
-    return times.found
+    return times.times

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._http.sse import LARGEST_EVENT
+from .._http.sse import MAX_EVENT_BYTES
 
 
 class Timings(NamedTuple):
@@ -32,7 +32,7 @@ class Timings(NamedTuple):
     """Pause before a stream of events is reopened for the first time; each later pause is longer."""
     event_longest_pause: float = 2.0
     """Maximum length of these pauses."""
-    largest_event: int = LARGEST_EVENT
+    max_event_bytes: int = MAX_EVENT_BYTES
     """Maximum size of one event in bytes."""
 
     longest_hold: float = 25.0

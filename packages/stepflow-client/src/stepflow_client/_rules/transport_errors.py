@@ -1,4 +1,4 @@
-"""Which error a request without a response becomes: refused, timed out, broken off. Pure."""
+"""Converts the failure of a request that got no usable response to an error of the client. Pure."""
 
 from __future__ import annotations
 
@@ -29,61 +29,62 @@ from .request_retries import was_not_processed
 
 
 def error_from(
-    error: Exception, asked: HttpRequest, url: str, proxy: str | None, run_id: str | None
+    error: Exception, request: HttpRequest, url: str, proxy: str | None, run_id: str | None
 ) -> TransportError | InvalidArgumentError:
-    """Return the error that callers get for a request without a usable response.
+    """Return the client's error for a request that got no usable response.
 
     Args:
         error: The exception that the transport raised.
-        asked: The request.
+        request: The request.
         url: The server's URL, without credentials.
         proxy: The URL of the proxy in use, without its password; None if there is no proxy.
         run_id: The id of the run concerned, if any.
     """
-    found = _error_from(error, asked, url, proxy, run_id)
+    converted = _converted(error, request, url, proxy)
+    converted.run_id = run_id
     if isinstance(error, HttpError):
-        found.attempts = error.attempts
-    if isinstance(found, TransportError):
-        found.was_sent = not was_not_processed(error)
-    return found
+        converted.attempts = error.attempts
+    if isinstance(converted, TransportError):
+        converted.was_sent = not was_not_processed(error)
+    return converted
 
 
-def _error_from(
-    error: Exception, asked: HttpRequest, url: str, proxy: str | None, run_id: str | None
+def _converted(
+    error: Exception, request: HttpRequest, url: str, proxy: str | None
 ) -> TransportError | InvalidArgumentError:
     reason = str(error) or type(error).__name__
-    limit = asked.timeout
+    limit = request.timeout
     match error:
         case PoolTimeout():
-            message = f"{asked} waited {limit.pool:.3g} s for a free connection"
-            return RequestTimeoutError(message, hint="limits= allows more connections", run_id=run_id)
+            message = f"{request} waited {limit.pool:.3g} s for a free connection"
+            return RequestTimeoutError(message, hint="to allow more connections, set limits=")
         case NameTimeout():
             message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
-            return ServerConnectionError(message, hint=server_advice.NO_NAME_SERVER, run_id=run_id)
+            return ServerConnectionError(message, hint=server_advice.NO_NAME_SERVER)
         case ConnectTimeout():
             message = f"{url} did not accept a connection within {limit.connect:.3g} s"
-            return ServerConnectionError(message, hint=server_advice.NO_RESPONSE, run_id=run_id)
+            return ServerConnectionError(message, hint=server_advice.NO_RESPONSE)
         case ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
             reason, hint = refusal(error) or (reason, server_advice.unreachable(error, url, proxy))
             message = f"{url} cannot be reached{through}: {reason}"
-            return ServerConnectionError(message, hint=hint, run_id=run_id)
+            return ServerConnectionError(message, hint=hint)
         case ReadTimeout() | WriteTimeout():
             seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
-            message = f"{asked} got no response from {url} within {seconds:.3g} s"
-            return RequestTimeoutError(message, hint=server_advice.SLOW, run_id=run_id)
+            message = f"{request} got no response from {url} within {seconds:.3g} s"
+            return RequestTimeoutError(message, hint=server_advice.SLOW)
         case CannotSend():
-            return InvalidArgumentError(f"{asked} cannot be sent: {reason}", run_id=run_id)
+            return InvalidArgumentError(f"{request} cannot be sent: {reason}")
         case TooLarge():
-            message = f"the response to {asked} is too large: {reason}"
-            return InvalidResponseError(message, hint="the client takes max_response_bytes=", run_id=run_id)
+            message = f"the response to {request} is too large: {reason}"
+            return InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
         case NotHttp():
             message = f"{url} does not speak HTTP: {reason}"
-            return InvalidResponseError(message, hint=server_advice.not_http(reason, url), run_id=run_id)
+            return InvalidResponseError(message, hint=server_advice.not_http(reason, url))
         case Unreadable():
-            return InvalidResponseError(f"the response to {asked} cannot be read: {reason}", run_id=run_id)
+            return InvalidResponseError(f"the response to {request} cannot be read: {reason}")
         case HttpError() | OSError():
-            said, advice = refusal(error) or (reason, server_advice.broken(reason, url))
-            return ServerConnectionError(f"the connection to {url} broke: {said}", hint=advice, run_id=run_id)
+            reason, advice = refusal(error) or (reason, server_advice.broken(reason, url))
+            return ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:
-            return InvalidResponseError(f"the response to {asked} cannot be read: {reason}", run_id=run_id)
+            return InvalidResponseError(f"the response to {request} cannot be read: {reason}")

@@ -1,9 +1,9 @@
-"""Determines why an item of a run failed: the step at which its failure began. Pure.
+"""Finds the step at which the failure of an item began. Pure.
 
-Servers spread a failure: each step that reads a failed step is listed as failed too, with the same error, although its
-component was not called. Here the flow is evaluated with the recorded outcomes to tell the step that failed from the
-steps that were not run because of it. Where the recorded outcomes do not suffice, the errors of the steps decide, and
-where servers report no errors either, the account says that it does not know.
+Servers propagate failures: each step that reads a failed step is listed as failed too, with the same error, although
+its component was not called. To distinguish the step that failed from those that did not run because of it, this
+module evaluates the flow with the recorded outcomes. If these are not enough, it compares the errors of the steps. If
+the server reports no errors either, the cause is unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_KNOWN"]
 
 SILENT = "the server does not say why"
-"""The message of an error that the server does not describe."""
+"""The message for a failure without an error message."""
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
 _EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
@@ -42,16 +42,16 @@ class Cause(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """Where the failure of a step comes from."""
+    """The origin of a step's failure."""
 
     kind: Literal["own", "read", "unknown"]
     step_id: str | None = None
-    """For `read`: the failed step that it reads."""
+    """For `read`, the failed step that it reads."""
 
 
 @dataclass(frozen=True)
 class ItemRecord:
-    """What is known about one item of a run."""
+    """The recorded facts about one item of a run."""
 
     flow: Mapping[str, Any]
     """The flow, with the overrides of the run; empty if it is not known."""
@@ -64,11 +64,11 @@ class ItemRecord:
     input: Any = NOT_KNOWN
     variables: Any = NOT_KNOWN
     has_steps: bool = True
-    """Whether the server lists the steps of this item. If so, the others had not been started."""
+    """Whether the server lists the steps of this item. If so, steps that are not listed were not started."""
     flow_steps: FlowSteps | None = None
     """The steps of the flow, if they have been collected already."""
     kept: Collection[str] = ()
-    """The steps whose outputs a rerun keeps. The server lists only those that something needs."""
+    """The steps whose outputs a rerun keeps. The server lists only those that other steps or the output need."""
 
 
 def cause_of(record: ItemRecord) -> Cause:
@@ -77,7 +77,7 @@ def cause_of(record: ItemRecord) -> Cause:
 
 
 def is_bare(error: FlowError) -> bool:
-    """Return whether a message says only that a step failed."""
+    """Return whether a message only says that a step failed."""
     return error.message == SILENT or FAILED_STEP.match(error.message) is not None
 
 
@@ -90,7 +90,12 @@ class ItemCauses:
         self.definitions = {name: step.value for name, step in self._flow_steps.by_id.items()}
         self.listed = {step.step_id: step for step in record.steps}
         self.has_outputs = any(step.output is not None for step in record.steps)
-        ended = {name: run for name, step in self.listed.items() if (run := self._run_of(step)) is not None}
+        ended: dict[str, StepRun] = {}
+        for name, step in self.listed.items():
+            if step.status is ExecutionStatus.COMPLETED:
+                ended[name] = StepRun({}, 0, output=step.output if self.has_outputs else NOT_KNOWN)
+            elif step.status in FAILED_STATUSES:
+                ended[name] = StepRun({}, 0, failure=Failure(0, step.error.message if step.error else SILENT))
         self.evaluation = RecordedEvaluation(
             record.flow, record.input, record.variables, ended, is_over=self.is_over and record.has_steps
         )
@@ -98,17 +103,10 @@ class ItemCauses:
 
     @property
     def is_over(self) -> bool:
-        """Whether the item came to its own end, so that no step is left to be started."""
+        """Whether the item ended regularly, so that no step is left to be started."""
         record = self.record
         is_lost = record.error is not None and record.error.code in _LOST
         return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED_STATUSES and not is_lost)
-
-    def _run_of(self, step: StepDetails) -> StepRun | None:
-        if step.status is ExecutionStatus.COMPLETED:
-            return StepRun({}, 0, output=step.output if self.has_outputs else NOT_KNOWN)
-        if step.status in FAILED_STATUSES:
-            return StepRun({}, 0, failure=Failure(0, step.error.message if step.error else SILENT))
-        return None
 
     def evaluated(self, expression: Any) -> list[Failure] | bool:
         """Return the failures of an expression; True if it has a value, False if that is not known."""
@@ -121,10 +119,10 @@ class ItemCauses:
         return True
 
     def _failed_reads(self, reader: str | None) -> list[str]:
-        """Return the failed steps whose failure a step, or the output (None), may inherit, as conditions do not."""
+        """Return the failed steps whose failure a step, or the output (None), may inherit. Conditions do not."""
         steps = self._flow_steps
         reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
-        names = [each.step for each in reads if each.step and not each.in_condition and not each.in_default]
+        names = [read.step for read in reads if read.step and not read.in_condition and not read.in_default]
         return [name for name in names if name in self.listed and self._has_failed(name)]
 
     def _has_failed(self, step_id: str) -> bool:
@@ -135,42 +133,39 @@ class ItemCauses:
         return _key_of(self.listed[step_id].error)
 
     def source(self, step_id: str) -> _Source:
-        """Return where the failure of a step comes from."""
+        """Return the origin of a step's failure."""
         if step_id not in self._sources:
-            self._sources[step_id] = self._traced(step_id)
+            self._sources[step_id] = self._trace(step_id)
         return self._sources[step_id]
 
-    def _traced(self, step_id: str) -> _Source:
+    def _trace(self, step_id: str) -> _Source:
+        error = self.listed[step_id].error
         if step_id not in self.definitions:
-            return self._traced_by_name(step_id)
-        key = self._key(step_id)
-        found = self.evaluated(self.definitions[step_id].get("input"))
-        if found is True:
+            # If the flow is not known, only the message may name another step.
+            named = FAILED_STEP.match(error.message) if error is not None else None
+            if named is None:
+                return _Source("unknown")
+            other = named["id"]
+            is_read = other != step_id and other in self.listed and self._has_failed(other)
+            return _Source("read", other) if is_read else _Source("own")
+        key = _key_of(error)
+        evaluated = self.evaluated(self.definitions[step_id].get("input"))
+        if evaluated is True:
             return _Source("own")
-        failures = found if isinstance(found, list) else []
+        failures = evaluated if isinstance(evaluated, list) else []
         if key is None:
             if failures and failures[0].is_sure:
                 first = failures[0].step
                 return _Source("own") if first is None else _Source("read", first)
             return _Source("unknown" if self._failed_reads(step_id) else "own")
-        # A step whose input fails in the same way as a step that it reads would not have run anyway.
-        for failure in sorted(failures, key=lambda each: each.step is None):
+        # A step whose input fails in the same way as a step that it reads would not have run either way.
+        for failure in sorted(failures, key=lambda failure: failure.step is None):
             if failure.step is None and failure.message == key[0]:
                 return _Source("own")
             if failure.step is not None and self._key(failure.step) in (key, None):
                 return _Source("read", failure.step)
         same = [name for name in self._failed_reads(step_id) if self._key(name) in (key, None)]
         return _Source("read", same[0]) if same else _Source("own")
-
-    def _traced_by_name(self, step_id: str) -> _Source:
-        """Trace a step of a flow that is not known: only its message may name another step."""
-        error = self.listed[step_id].error
-        named = FAILED_STEP.match(error.message) if error is not None else None
-        if named is None:
-            return _Source("unknown")
-        other = named["id"]
-        is_read = other != step_id and other in self.listed and self._has_failed(other)
-        return _Source("read", other) if is_read else _Source("own")
 
     def root(self, step_id: str) -> str:
         """Return the step at which the failure of a step began, as far as it can be traced."""
@@ -194,27 +189,18 @@ class ItemCauses:
         if not record.has_steps:
             named = self._named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled else "unknown")
-        found = self.evaluated(record.flow.get("output"))
-        failures = found if isinstance(found, list) else []
+        evaluated = self.evaluated(record.flow.get("output"))
+        failures = evaluated if isinstance(evaluated, list) else []
         roots = [None if failure.step is None else self.root(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == record.error.message:
                 return Cause("stall" if self.stalled else "output")
-            if root is not None and self._is_certain(root):
+            if root is not None and self._fits(root) and (self._key(root) is not None or self._is_expression):
+                # The item has the error of this step: the reported one, or that of its input.
                 return self._named(root)
-        # If nothing else can have failed, this has, even if the server does not report its error.
-        is_sure = len(set(roots)) == 1 and failures[0].is_sure
-        return self._cause_among(self._failed_reads(None), roots[0] if is_sure else None)
-
-    def _is_certain(self, step_id: str) -> bool:
-        """Return whether the item has the error of a step: the reported one, or that of its input, which is known."""
-        if self._key(step_id) is not None:
-            return self._key(step_id) == _key_of(self.record.error)
-        return self._is_expression and self._fits(step_id) is True
-
-    def _cause_among(self, read: Sequence[str], only: str | None) -> Cause:
-        """Return the cause among the failed steps that the output reads; `only` is the only possible one, if known."""
-        fits = {name: self._fits(name) for name in dict.fromkeys(map(self.root, read))}
+        # If there is only one possible step, it failed, even if the server does not report its error.
+        only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
+        fits = {name: self._fits(name) for name in dict.fromkeys(map(self.root, self._failed_reads(None)))}
         if only is not None and fits.get(only) is not False:
             return self._named(only)
         sure = [name for name, fit in fits.items() if fit]
@@ -237,7 +223,7 @@ class ItemCauses:
         return named if named in self.definitions and named not in self._flow_steps.inner_ids else None
 
     def _fits(self, step_id: str) -> bool | None:
-        """Return whether the item's error is the one of this step; None if that is not known."""
+        """Return whether the item's error is the error of a step; None if that is not known."""
         error = self.record.error
         assert error is not None
         key = self._key(step_id)
@@ -245,28 +231,28 @@ class ItemCauses:
             return key == _key_of(error)
         if self._named_by_server is not None:
             return self._named_by_server == step_id
-        found = self.evaluated(self.definitions.get(step_id, {}).get("input"))
-        if isinstance(found, list) and found[0].is_sure and all(failure.step is None for failure in found):
-            return any(failure.message == error.message for failure in found)
+        failures = self.evaluated(self.definitions.get(step_id, {}).get("input"))
+        if isinstance(failures, list) and failures[0].is_sure and all(failure.step is None for failure in failures):
+            return any(failure.message == error.message for failure in failures)
         # A component may fail with any message.
         return None if self._is_expression else True
 
     @property
     def _is_expression(self) -> bool:
-        """Whether the item's message is that of an expression that could not be evaluated."""
+        """Whether the item's message is about an expression that could not be evaluated."""
         error = self.record.error
         return error is not None and _EXPRESSION.match(error.message) is not None
 
     @property
     def stalled(self) -> str | None:
-        """The step that the output needs and that the server did not start, if that is why the item failed."""
+        """The step that the output needs and the server did not start, if this is why the item failed."""
         error = self.record.error
-        named = None if error is None else _STALLED.match(error.message)
-        name = None if named is None else named["id"]
+        match = None if error is None else _STALLED.match(error.message)
+        name = None if match is None else match["id"]
         return name if name in self.definitions and name not in self.listed else None
 
     def _cause_by_errors(self) -> Cause:
-        """Return the cause in a flow that is not known: the first of the steps that have the item's error."""
+        """Return the cause if the flow is not known: the first step that has the item's error."""
         error = self.record.error
         key = _key_of(error)
         failed = [name for name in self.listed if self._has_failed(name)]

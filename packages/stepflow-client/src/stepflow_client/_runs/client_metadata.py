@@ -1,14 +1,14 @@
-"""What the client changes in a flow before it is stored, and the flow as its author wrote it. Pure.
+"""Changes a flow before it is stored, and restores the flow as its author wrote it. Pure.
 
-Servers interpret `test` and `examples` too, each release in its own way, and refuse flows because of expected outputs.
-Runs need neither, so flows are sent without them. A stored flow keeps its example inputs, in the form that every
+Servers interpret `test` and `examples` too, each release in its own way, and reject flows because of expected outputs.
+Runs do not need them, so flows are sent without them. A stored flow keeps its example inputs, in the form that every
 release accepts.
 
-All that is added is under one key of the flow's metadata, so that any client, on any machine, gets back the author's
-flow:
+The client adds one key to the flow's metadata, from which any client on any machine can restore the author's flow:
 
-- every flow that is run has a tag, which identifies the client that runs it, and gives the flow an id of its own;
-- the flow of a rerun also names the earlier run. Its kept steps are pinned, and the metadata has their definitions.
+- every flow that is run has a tag, which identifies the client that runs it and gives the flow its own id;
+- the flow of a rerun also has the id of the earlier run. Its kept steps are pinned, and the metadata has their
+  definitions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEY = "stepflow-client"
 
 
 class Origin(NamedTuple):
-    """The run that a rerun comes from, and what the rerun keeps of it."""
+    """The earlier run of a rerun, and the steps that are kept."""
 
     run_id: str
     """The id of the earlier run."""
@@ -42,7 +42,7 @@ class Origin(NamedTuple):
 
 
 def tagged(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
-    """Return a copy of a flow with a tag in its metadata, which gives the copy a flow id of its own.
+    """Return a copy of a flow with a tag in its metadata, which gives the copy its own flow id.
 
     In the flow of a rerun, the kept steps of its origin are pinned.
     """
@@ -64,19 +64,19 @@ def as_written(flow: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, dict) or _KEY not in metadata:
         return flow
     definitions = _definitions(metadata[_KEY])
-    left = {key: value for key, value in metadata.items() if key != _KEY}
-    written = {key: left if key == "metadata" else value for key, value in flow.items() if key != "metadata" or left}
+    own = {key: value for key, value in metadata.items() if key != _KEY}
+    written = {key: own if key == "metadata" else value for key, value in flow.items() if key != "metadata" or own}
     if definitions:
         steps = flow.get("steps")
         written["steps"] = [
-            definitions.get(str(each.get("id")), each) if isinstance(each, Mapping) else each
-            for each in (steps if isinstance(steps, list) else ())
+            definitions.get(str(step.get("id")), step) if isinstance(step, Mapping) else step
+            for step in (steps if isinstance(steps, list) else ())
         ]
     return written
 
 
 def origin_of(flow: Mapping[str, Any]) -> Origin | None:
-    """Return the origin of a rerun from the flow that is stored for it; None for any other flow."""
+    """Return the origin of a rerun from its stored flow; None for any other flow."""
     metadata = flow.get("metadata")
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
@@ -86,7 +86,7 @@ def origin_of(flow: Mapping[str, Any]) -> Origin | None:
 
 
 def with_kept(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
-    """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow."""
+    """Return the steps of a run. Steps that a rerun keeps are marked and have the component of the author's flow."""
     origin = origin_of(stored)
     if origin is None:
         return list(steps)
@@ -98,8 +98,8 @@ def with_kept(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[S
 
 
 def _definitions(added: Any) -> Mapping[str, Any]:
-    found = added.get("steps") if isinstance(added, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    steps = added.get("steps") if isinstance(added, Mapping) else None
+    return steps if isinstance(steps, Mapping) else {}
 
 
 def without_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,21 +116,16 @@ def as_stored(flow: Mapping[str, Any]) -> dict[str, Any]:
 def examples_of(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the named inputs of a flow, as examples: those of its examples, then those of its test cases.
 
-    Each has a name and an input, and a description if there is one. Of several with the same name, only the first is
-    returned; what is malformed is left out.
+    Each has a name and an input, and a description if there is one. If several have the same name, only the first one
+    is returned. Malformed examples are left out.
     """
     test = flow.get("test")
     groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)
-    found: dict[str, dict[str, Any]] = {}
+    examples: dict[str, dict[str, Any]] = {}
     for group in groups:
-        for each in group if isinstance(group, (list, tuple)) else ():
-            if isinstance(each, Mapping) and isinstance(each.get("name"), str) and "input" in each:
-                found.setdefault(each["name"], _example(each))
-    return list(found.values())
-
-
-def _example(each: Mapping[str, Any]) -> dict[str, Any]:
-    example = {"name": each["name"], "description": each.get("description"), "input": each["input"]}
-    if not isinstance(example["description"], str):
-        del example["description"]
-    return example
+        for case in group if isinstance(group, (list, tuple)) else ():
+            if isinstance(case, Mapping) and isinstance(case.get("name"), str) and "input" in case:
+                description = case.get("description")
+                more = {"description": description} if isinstance(description, str) else {}
+                examples.setdefault(case["name"], {"name": case["name"], **more, "input": case["input"]})
+    return list(examples.values())

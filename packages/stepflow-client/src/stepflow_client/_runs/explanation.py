@@ -1,4 +1,4 @@
-"""Makes the account of an item of a run: why it failed, and what became of each of its steps. Pure."""
+"""Explains an item of a run: why it failed, and the state of each of its steps. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..flows.expressions import references
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import flow_with
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, failed_in_sub_runs
-from ..types.statuses import FAILED_STATUSES, NO_ROUTE, ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
 
 if TYPE_CHECKING:
-    from ..types import RunArguments, RunDetails, RunItem, StepDetails
+    from ..types import RunItem, StepDetails
     from ..types.snapshot import RunSnapshot
 
 
@@ -24,7 +23,11 @@ def account_of(
 ) -> RunAccount:
     """Return the account of one item of a run.
 
-    Input schemas of components are by path, in addition to those of builtin components.
+    Args:
+        run_id: The run.
+        item_index: The index of the item.
+        record: The recorded facts about the item.
+        schemas: Input schemas of components by path, in addition to those of builtin components.
     """
     item = _Item(record)
     cause = item.cause
@@ -51,7 +54,7 @@ def account_of(
 def accounts_of(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
-    """Return the accounts of items of a run, by index, as far as the parts of the snapshot tell; by default of all."""
+    """Return the accounts of items of a run, by index; by default of all items."""
     return {
         index: account_of(snapshot.run_id, index, record, schemas)
         for index, record in records_of(snapshot, items).items()
@@ -60,66 +63,69 @@ def accounts_of(
 
 def step_accounts(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
     """Return the account of each step of the items, by item index and step id."""
-    return {(index, step.step_id): step for index, each in accounts_of(snapshot, items).items() for step in each.steps}
+    accounts = accounts_of(snapshot, items)
+    return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
 
 def explained(snapshot: RunSnapshot) -> RunSnapshot:
     """Return a snapshot whose steps have their states, and whose run counts the failed items of its sub-runs."""
-    steps, flow, details = snapshot.steps, snapshot.flow, _with_lost_items(snapshot)
+    steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
+    is_given_up = details.status in FAILED_STATUSES and details.items.running > 0
+    if is_given_up and snapshot.items is not None and all(item.status.is_finished for item in snapshot.items):
+        # The server still counts the items that it has lost as running.
+        counts = details.items
+        details = replace(details, items=replace(counts, running=0, failed=counts.failed + counts.running))
     snapshot = replace(snapshot, details=details)
     if snapshot.items is None or steps is None or flow is None:
         return snapshot
-    # The status is the state of all steps of the other items.
+    # In all other items, the state of a step is its status.
     special = {
-        each.id for each in FlowSteps(flow).all if "onError" in each.value or each.value.get("component") in RUNS_FLOWS
+        step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in RUNS_FLOWS
     }
-    indexes = {each.item_index for each in steps if each.status in FAILED_STATUSES or each.step_id in special}
+    indexes = {step.item_index for step in steps if step.status in FAILED_STATUSES or step.step_id in special}
     accounts = step_accounts(snapshot, [item for item in snapshot.items if item.index in indexes])
     if details.status is ExecutionStatus.COMPLETED:
         details = replace(details, failed_in_sub_runs=failed_in_sub_runs(accounts.values()))
     return replace(snapshot, details=details, steps=with_states(steps, accounts))
 
 
-def _with_lost_items(snapshot: RunSnapshot) -> RunDetails:
-    """Return the run, whose items that its server has lost count as failed: the server counts them as running."""
-    run, items = snapshot.details, snapshot.items
-    is_given_up = run.status in FAILED_STATUSES and run.items.running > 0
-    if not is_given_up or items is None or not all(item.status.is_finished for item in items):
-        return run
-    return replace(run, items=replace(run.items, running=0, failed=run.items.failed + run.items.running))
-
-
 def with_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
-    """Return steps with the states of their accounts, by item index and step id; those without one used no default."""
-    found = ((step, accounts.get((step.item_index, step.step_id))) for step in steps)
-    return [
-        replace(
-            step, **({"is_default": False} if account is None else {name: getattr(account, name) for name in _NAMES})
-        )
-        for step, account in found
-    ]
-
-
-_NAMES = ("state", "because_of", "is_default", "failed_children")
+    """Return steps with the states of their accounts, by item index and step id."""
+    explained = []
+    for step in steps:
+        account = accounts.get((step.item_index, step.step_id))
+        if account is None:
+            # Only steps with an account can have used their default.
+            explained.append(replace(step, is_default=False))
+        else:
+            names = ("state", "because_of", "is_default", "failed_children")
+            explained.append(replace(step, **{name: getattr(account, name) for name in names}))
+    return explained
 
 
 def records_of(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, *, is_masked: bool = False
 ) -> dict[int, ItemRecord]:
-    """Return what is known about items of a run, by index; see `accounts_of`.
+    """Return the records of items of a run, by index; see `accounts_of`.
 
-    With `is_masked`, recorded arguments are used although secrets in them are masked: for values that are only shown.
+    With `is_masked`, recorded arguments are used even if secrets in them are masked, for values that are only shown.
     """
-    run, steps, given = snapshot.details, snapshot.steps, snapshot.arguments
+    from .._data.secrets import is_hidden
+
+    def recorded(value: Any) -> Any:
+        return NOT_KNOWN if not is_masked and is_hidden(value) else value
+
+    run, steps, arguments = snapshot.details, snapshot.steps, snapshot.arguments
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps or ():
         by_item.setdefault(step.item_index, []).append(step)
-    flow = flow_with(snapshot.flow or {}, given.overrides if given else None)
+    flow = flow_with(snapshot.flow or {}, arguments.overrides if arguments else None)
     has_steps = steps is not None and snapshot.has_all_steps
-    kept = given.kept if given is not None else ()
+    kept = arguments.kept if arguments is not None else ()
     base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow), kept=kept)
-    if given is not None and given.variables is not None:
-        base = replace(base, variables=_recorded(given.variables, is_masked=is_masked))
+    if arguments is not None and arguments.variables is not None:
+        base = replace(base, variables=recorded(arguments.variables))
+    inputs = (arguments.inputs if arguments is not None else None) or []
     return {
         item.index: replace(
             base,
@@ -127,26 +133,14 @@ def records_of(
             status=item.status if item.status.is_finished else run.status,
             error=item.error,
             steps=by_item.get(item.index, []),
-            input=_input_of(given, item.index, is_masked=is_masked),
+            input=recorded(inputs[item.index]) if item.index < len(inputs) else NOT_KNOWN,
         )
         for item in (snapshot.items or () if items is None else items)
     }
 
 
-def _input_of(given: RunArguments | None, index: int, *, is_masked: bool) -> Any:
-    inputs = given.inputs if given is not None and given.inputs is not None else []
-    return _recorded(inputs[index], is_masked=is_masked) if index < len(inputs) else NOT_KNOWN
-
-
-def _recorded(value: Any, *, is_masked: bool) -> Any:
-    """Return a recorded value; `NOT_KNOWN` if a secret in it is masked."""
-    from .._data.secrets import is_hidden
-
-    return NOT_KNOWN if not is_masked and is_hidden(value) else value
-
-
 def needs_schema(account: RunAccount) -> str | None:
-    """Return the component whose schema may tell why the run failed, if its error does not; None if there is none."""
+    """Return the component whose schema may explain a failure if the error does not; None if there is none."""
     from .refusals import has_schema
 
     cause = account.step(account.cause or "")
@@ -157,7 +151,7 @@ def needs_schema(account: RunAccount) -> str | None:
 
 
 class _Item(ItemCauses):
-    """An item of which an account is made."""
+    """An item with the accounts of its steps."""
 
     def accounts(self) -> Iterator[StepAccount]:
         """Yield the account of each step, in the order of the flow."""
@@ -186,11 +180,11 @@ class _Item(ItemCauses):
             if source.kind == "own" or self.cause.step_id == name:
                 return replace(base, state="failed", error=listed.error)
             return replace(base, error=listed.error)
-        known: dict[ExecutionStatus, StepState] = {
+        states: dict[ExecutionStatus, StepState] = {
             ExecutionStatus.RUNNING: "running",
             ExecutionStatus.CANCELLED: "cancelled",
         }
-        return replace(base, state=known.get(listed.status, "unknown"))
+        return replace(base, state=states.get(listed.status, "unknown"))
 
     def _unlisted(self, name: str) -> StepState:
         if name in self.record.kept:
@@ -214,26 +208,17 @@ class _Item(ItemCauses):
         return None if may_return(str(definition.get("component")), listed.output) else True
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
-        """Return what to change if the component of the cause refuses its input, or what its error may mean."""
-        from .refusals import hint_of, missing_field, refusal, unknown_builtin
+        """Return what to change after the step of the cause has failed."""
+        from .refusals import failure_hint
 
-        failed = self.listed.get(self.cause.step_id or "")
-        error = (failed.error if failed is not None else None) or self.record.error
-        said = hint_of(error.message) if error is not None else None
-        if said is not None:
-            return said
-        definition = self.definitions.get(self.cause.step_id or "")
-        if definition is None:
-            return None
-        if error is not None and error.message.startswith(NO_ROUTE):
-            return unknown_builtin(str(definition.get("component")))
-        if self.evaluated(definition.get("input")) is not True:
-            missing = missing_field(references(definition.get("input")), self.record.input)
-            return None if missing is None else "; ".join(missing)
-        return refusal(self.record.flow, definition, self.evaluation.value(definition.get("input")), schemas)
+        record, step_id = self.record, self.cause.step_id or ""
+        failed = self.listed.get(step_id)
+        error = (failed.error if failed is not None else None) or record.error
+        message = error.message if error is not None else ""
+        return failure_hint(record.flow, self.definitions.get(step_id), message, record.input, self.evaluation, schemas)
 
     def unknown(self, steps: Sequence[StepAccount]) -> Iterator[str]:
-        """Yield what could not be determined."""
+        """Yield the facts that could not be determined."""
         record = self.record
         if not record.has_steps:
             yield "this server does not report the steps of this item"
@@ -252,7 +237,7 @@ class _Item(ItemCauses):
 
 
 RUNS_FLOWS = ("/builtin/map", "/builtin/eval")
-"""The components whose outputs have failures of sub-runs."""
+"""The components whose outputs contain failures of sub-runs."""
 
 
 def failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
@@ -266,5 +251,5 @@ def failed_children(component: str | None, output: Any) -> Iterator[FailedChild]
         if isinstance(result, Mapping) and result.get("outcome") == "failed":
             error = result.get("error")
             message = str(error.get("message") or SILENT) if isinstance(error, Mapping) else SILENT
-            named = FAILED_STEP.match(message)
-            yield FailedChild(index, message, named["id"] if named else None)
+            match = FAILED_STEP.match(message)
+            yield FailedChild(index, message, match["id"] if match else None)

@@ -1,18 +1,18 @@
-"""Pinned steps: they return a known output, or fail in a known way, without being executed. Pure.
+"""Pins steps: they return a known output, or fail in a known way, without being executed. Pure.
 
-Steps are pinned for tests without slow or paid steps, and for reruns. There are two ways; the first one leaves the flow
-unchanged:
+Steps are pinned for tests without slow or paid steps, and for reruns. There are two ways:
 
-- by overrides, with a component that returns its input (`/builtin/noop`, if the server has it);
+- by overrides, with a component that returns its input (`/builtin/noop`, if the server has it). This leaves the flow
+  unchanged;
 - by a derived flow, on every release: the step fails at once, and its error handling returns the output. Reruns use
-  this one: the pins are part of what is stored, so they survive a crash of the server and are seen by every client.
+  this, because the pins are stored with the flow, survive a crash of the server, and are visible to every client.
 
 A step that is pinned to a failure keeps its error handling, and the steps that read it fail with it, as on the server.
 Its component is `/builtin/iterate`, whose only turn fails at once: its output is a field of the input that does not
-exist. Servers quote the field's name in the message, on every release unchanged, so the name carries the code and the
-message that are wanted, and every reader of the run gets these (`mocked_failure`).
+exist. Servers of every release quote the field's name in the message, so the name contains the wanted code and message,
+and every reader of the run gets them (`mocked_failure`).
 
-Only steps of the flow itself can be pinned, not those of sub-flows that `map` and `iterate` run.
+Only steps of the flow itself can be pinned, not the steps of sub-flows that `map` and `iterate` run.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _NOT_CAUGHT = "orchestrator"
 class Fails:
     """A failure, in place of the output of a step.
 
-    The step's `onError` applies: `useDefault` returns the default. Nothing is tried again: a step with `retry` fails
-    at once.
+    The step's `onError` applies: `useDefault` returns the default. Nothing is retried: a step with `retry` fails at
+    once.
     """
 
     code: ErrorCode | str = "COMPONENT_FAILED"
@@ -58,7 +58,7 @@ class Fails:
 
     @property
     def error_code(self) -> ErrorCode:
-        """The code, as errors have it."""
+        """The code in the form of errors."""
         from ..flows.error_codes import error_code
 
         return error_code(self.code)
@@ -75,8 +75,8 @@ class Delayed:
 
 def mocked_failure(message: str) -> tuple[str, str] | None:
     """Return the code and the message of a step that was pinned to a failure; None for any other error message."""
-    found = _MOCKED.fullmatch(message)
-    return None if found is None else (found[1].lower(), found[2])
+    match = _MOCKED.fullmatch(message)
+    return None if match is None else (match[1].lower(), match[2])
 
 
 def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
@@ -91,16 +91,17 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
         component: A component that returns its input. Default `/builtin/noop` (0.13 and newer).
     """
     check_text(component, "component")
-    return {step: _override(output, component) for step, output in check_mapping(outputs, "outputs").items()}
-
-
-def _override(output: Any, component: str) -> dict[str, Any]:
-    given = {"$literal": output}
-    unhandled = {}
-    if isinstance(output, Fails):
-        component, given = _FAILING, _failing_input(output, 0)
-        unhandled = {"onError": None} if output.error_code == _NOT_CAUGHT else {}
-    return {"component": component, "input": {"$literal": None, "$if": None, "$coalesce": [given]}, **unhandled}
+    overrides: dict[str, Any] = {}
+    for step, output in check_mapping(outputs, "outputs").items():
+        is_failure = isinstance(output, Fails)
+        value = _failing_input(output, 0) if is_failure else {"$literal": output}
+        overrides[step] = {
+            "component": _FAILING if is_failure else component,
+            "input": {"$literal": None, "$if": None, "$coalesce": [value]},
+        }
+        if is_failure and output.error_code == _NOT_CAUGHT:
+            overrides[step]["onError"] = None
+    return overrides
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
 
 
 def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
-    """Return a step that fails, and then, unless the failure is wanted, returns the output as its default."""
+    """Return a step that fails at once, and returns the output as its default unless it is pinned to a failure."""
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
     outcome, seconds = (output.outcome, output.delay) if isinstance(output, Delayed) else (output, 0.0)
     if isinstance(outcome, Fails):

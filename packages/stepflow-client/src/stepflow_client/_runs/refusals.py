@@ -1,14 +1,14 @@
-"""Determines which part of its input a component refuses. Pure."""
+"""Explains why a component rejected its input. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import cut, nearest
 from ..flows.components import BUILTINS
-from ..flows.expressions import Reference, portable_path, references
+from ..flows.expressions import portable_path, references
 from ..flows.graph import steps_by_id
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
 from ..flows.json_schema import Mismatch, definitions_of, mismatches, shown
@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from ..types.results import FlowError
 
 _MAX_LENGTH = 80
-
-Schemas = Mapping[str, Any]
-"""The input schemas of components by their path in flows."""
-
-
-def hint_of(message: str) -> str | None:
-    """Return what a server's message about a worker may mean; None for messages that say what they mean."""
-    if "no heartbeat received" not in message:
-        return None
-    # The report of such a worker is refused, and the server waits for it in vain.
-    return "the worker has crashed, or its output is larger than 4 MB: put large outputs into blobs, return their ids"
 
 
 def has_schema(component: str) -> bool:
@@ -42,27 +31,8 @@ def may_return(component: str, value: Any) -> bool:
     return _mismatch(value, schema) is None
 
 
-def refusal(flow: Mapping[str, Any], step: Mapping[str, Any], given: Any, schemas: Schemas) -> str | None:
-    """Return which field of its input a component refuses, and how to find that out before a run.
-
-    It is None if the input is allowed, or if the schema of the component is neither builtin nor in `schemas`.
-    """
-    component = str(step.get("component"))
-    schema = BUILTINS[component][0] if component in BUILTINS else schemas.get(component)
-    found = _mismatch(given, schema)
-    if found is None:
-        return None
-    # The value may be a secret.
-    value = shown(found.value)
-    message = f"the value{found.message.removeprefix(value)}" if found.message.startswith(value) else found.message
-    what = f"component {component} refuses its input: {message} (at {found.path})"
-    if _is_literal(flow, step, schema):
-        return f"{what}; a check of the flow finds this before a run"
-    return f"{what}; if the flow declares a schema of its input, inputs are checked before a run"
-
-
 class FailureHints:
-    """Says what to change after runs of a flow have failed, as far as the flow, its input and the error tell.
+    """Explains failures of a flow's runs by the flow, their input and their error.
 
     Args:
         flow: The flow, with the overrides of the runs.
@@ -74,56 +44,81 @@ class FailureHints:
         self._variables = variables
 
     def of(self, error: FlowError, input: Any) -> str | None:
-        """Return the hint for an error of a run with an input; None for none.
-
-        It is what the message of the server may mean, or which field of the input the failed step reads and does not
-        find, or which field of its own input its component refuses, as far as no other step determines that.
-        """
-        said = hint_of(error.message)
-        step = self._steps.get(error.step_id or "")
-        if said is not None or step is None:
-            return said
-        if error.message.startswith(NO_ROUTE):
-            return unknown_builtin(str(step.get("component")))
-        missing = missing_field(references(step.get("input")), input)
-        if missing is not None:
-            return "; ".join(missing)
-        try:
-            evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
-            given = evaluation.value(step.get("input"))
-        except (Failure, NotKnownError, *BROKEN):
-            return None
-        return refusal(self._flow, step, given, {})
+        """Return the hint for the error of a run with an input; None if there is none."""
+        evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
+        return failure_hint(self._flow, self._steps.get(error.step_id or ""), error.message, input, evaluation)
 
     @cached_property
     def _steps(self) -> dict[str, Mapping[str, Any]]:
         return steps_by_id(self._flow)
 
 
-def unknown_builtin(component: str) -> str | None:
-    """Return the hint for a misspelt builtin component; None if it may be one of a worker."""
-    if not component.startswith("/builtin/") or component in BUILTINS:
-        return None
-    found = nearest(component, BUILTINS)
-    return None if found is None else f"there is no component {component}; did you mean {found}?"
-
-
-def missing_field(reads: Iterable[Reference], input: Any) -> tuple[str, str] | None:
-    """Return which field of an input is read and missing, and what to do about it; None if none is.
+def failure_hint(
+    flow: Mapping[str, Any],
+    step: Mapping[str, Any] | None,
+    message: str,
+    input: Any,
+    evaluation: RecordedEvaluation,
+    schemas: Mapping[str, Any] | None = None,
+) -> str | None:
+    """Return what to change after a step has failed; None if that is not known.
 
     Args:
-        reads: What is certainly read.
-        input: The input of a run.
+        flow: The flow, with the overrides of the run.
+        step: The step that failed; None if it is not known.
+        message: The message of the error.
+        input: The input of the run.
+        evaluation: Evaluates the input of the step.
+        schemas: The input schemas of components by their path, in addition to those of builtin components.
     """
+    if "no heartbeat received" in message:
+        # The server rejects the report of such a worker, and waits until the heartbeats time out.
+        return (
+            "the worker has crashed, or its output is larger than 4 MB: store large outputs as blobs, return their ids"
+        )
+    if step is None:
+        return None
+    component = str(step.get("component"))
+    if message.startswith(NO_ROUTE):
+        is_builtin = component.startswith("/builtin/") and component not in BUILTINS
+        similar = nearest(component, BUILTINS) if is_builtin else None
+        return None if similar is None else f"there is no component {component}; did you mean {similar}?"
+    try:
+        value = evaluation.value(step.get("input"))
+    except (Failure, NotKnownError, *BROKEN):
+        return _missing_field(step, input)
+    schema = BUILTINS[component][0] if component in BUILTINS else (schemas or {}).get(component)
+    mismatch = _mismatch(value, schema)
+    if mismatch is None:
+        return None
+    # The value may be a secret.
+    text = shown(mismatch.value)
+    reason = (
+        f"the value{mismatch.message.removeprefix(text)}" if mismatch.message.startswith(text) else mismatch.message
+    )
+    rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
+    try:
+        # If nothing but the flow is known, the rejected value is in the flow itself.
+        literal = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False).value(step.get("input"))
+        is_literal = _mismatch(literal, schema) is not None
+    except (Failure, NotKnownError, *BROKEN):
+        is_literal = False
+    if is_literal:
+        return f"{rejected}; a check of the flow finds this before a run"
+    return f"{rejected}; if the flow declares a schema of its input, inputs are checked before a run"
+
+
+def _missing_field(step: Mapping[str, Any], input: Any) -> str | None:
+    """Return the hint about a field that a step reads and that is missing in the input of the run."""
     if not isinstance(input, Mapping):
         return None
-    for each in reads:
-        path = portable_path(each.path) if each.kind == "input" and each.is_certain and not each.in_condition else None
+    for read in references(step.get("input")):
+        path = portable_path(read.path) if read.kind == "input" and read.is_certain and not read.in_condition else None
         if path and isinstance(path[0], str) and path[0] not in input:
-            there = nearest(path[0], input)
-            what = f"has {', '.join(map(str, input))}" if input else "is empty"
-            said = f"the flow reads {path[0]} of its input, which {cut(what, _MAX_LENGTH)}"
-            return said, f"write {path[0]} instead of {there}" if there else f"add {path[0]}: ..."
+            similar = nearest(path[0], input)
+            fields = f"has {', '.join(map(str, input))}" if input else "is empty"
+            advice = f"write {path[0]} instead of {similar}" if similar else f"add {path[0]}: ..."
+            return f"the flow reads {path[0]} of its input, which {cut(fields, _MAX_LENGTH)}; {advice}"
     return None
 
 
@@ -131,12 +126,3 @@ def _mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
     return next(iter(mismatches(value, schema, definitions_of(schema))), None)
-
-
-def _is_literal(flow: Mapping[str, Any], step: Mapping[str, Any], schema: Any) -> bool:
-    """Return whether the refused value is in the flow itself."""
-    evaluation = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False)
-    try:
-        return _mismatch(evaluation.value(step.get("input")), schema) is not None
-    except (Failure, NotKnownError, *BROKEN):
-        return False

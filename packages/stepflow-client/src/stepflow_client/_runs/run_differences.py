@@ -19,7 +19,7 @@ from ..types.shown import plain_data
 from .client_metadata import origin_of
 
 if TYPE_CHECKING:
-    from ..types import FlowError, RunItem
+    from ..types import FlowError
     from ..types.snapshot import RunSnapshot
 
 
@@ -32,14 +32,22 @@ def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     origin = origin_of(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
     kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
-    found = {item.index: {**_item(item), "steps": dict(kept)} for item in snapshot.items or ()}
+    items: dict[int, dict[str, Any]] = {
+        item.index: {
+            "status": item.status.value,
+            "steps": dict(kept),
+            "output": item.output,
+            "error": _error(item.error),
+        }
+        for item in snapshot.items or ()
+    }
     for step in snapshot.steps or ():
-        steps = found.setdefault(step.item_index, {"steps": {}})["steps"]
+        steps = items.setdefault(step.item_index, {"steps": {}})["steps"]
         status, error = step.status.value, _error(step.error)
         if step.state == "not_run":
             status, error = "not_run", None
         steps[step.step_id] = {"status": status, "output": step.output, "error": error}
-    return found
+    return items
 
 
 def only_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
@@ -69,7 +77,13 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
     found = [shown.difference(each) for each in value_changes(before, after) if not is_ignored(each.path, ignored)]
     items = [_items_by_index(each) for each in (a, b)]
     is_batch = any(len(each) > 1 for each in items)
-    behind = _reads(*flows)
+    # The steps that each step reads, directly or through others. None is the item, which reads all steps.
+    direct: dict[str, set[str]] = {}
+    for flow in flows:
+        for name, names in FlowSteps(flow).reads.items():
+            direct.setdefault(name, set()).update(names)
+    reads: dict[str | None, set[str]] = {name: reachable(names, direct) for name, names in direct.items()}
+    reads[None] = {*direct}
     for index in sorted({*items[0], *items[1]}):
         one, other = (each.get(index, ABSENT) for each in items)
         path: Path = ("items", index) if is_batch else ()
@@ -80,7 +94,7 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
                 for each in (one, other)
             )
         differing = [each for each in value_changes(one, other, path) if not is_ignored(each.path, ignored)]
-        found += _of_item(differing, len(path), index, behind, shown)
+        found += _item_differences(differing, len(path), index, reads, shown)
     return found
 
 
@@ -93,47 +107,34 @@ class _Shown:
 
     def difference(self, change: Change) -> RunDifference:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
-        values = [self._value(side, value, change.path) for side, value in enumerate((change.a, change.b))]
+        values: list[Any] = []
+        for flow, value in zip(self._flows, (change.a, change.b), strict=True):
+            # In the flow itself, short secrets can be distinguished from other values.
+            shown = None if value is ABSENT else _at(flow, change.path) if change.path[0] == "flow" else value
+            for secrets in self._secrets:
+                shown = secrets.hide_in(shown)
+            values.append(shown)
         return RunDifference(path=write_path(change.path), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
 
-    def _value(self, side: int, value: Any, path: Path) -> Any:
-        if value is ABSENT:
-            return None
-        if path[0] == "flow":
-            # In the flow itself, short secrets can be distinguished from other values.
-            value = _at(self._flows[side], path)
-        for secrets in self._secrets:
-            value = secrets.hide_in(value)
-        return value
 
-
-def _of_item(
-    differing: Sequence[Change], depth: int, index: int, behind: Mapping[str | None, set[str]], shown: _Shown
+def _item_differences(
+    differing: Sequence[Change], depth: int, index: int, reads: Mapping[str | None, set[str]], shown: _Shown
 ) -> Iterator[RunDifference]:
     """Yield the differences of an item, each with the earlier difference that it repeats, if any."""
     seen: dict[str, dict[str, str]] = {}
     for change in differing:
         inside = change.path[depth:]
         step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
-        made = replace(shown.difference(change), item_index=index, step_id=step)
+        difference = replace(shown.difference(change), item_index=index, step_id=step)
         if inside[-1:] == ("status",) and len(inside) in (1, 3):
-            yield made
+            yield difference
             continue
-        pair = json.dumps([None if each is ABSENT else [each] for each in (change.a, change.b)], sort_keys=True)
-        there = seen.setdefault(pair, {})
-        origins = [path for name, path in there.items() if name in behind.get(step, ())]
+        pair = json.dumps([None if value is ABSENT else [value] for value in (change.a, change.b)], sort_keys=True)
+        paths = seen.setdefault(pair, {})
+        origins = [path for name, path in paths.items() if name in reads.get(step, ())]
         if step is not None and not origins:
-            there.setdefault(step, made.path)
-        yield replace(made, origin=origins[0] if origins else None)
-
-
-def _reads(*flows: Mapping[str, Any]) -> dict[str | None, set[str]]:
-    """Return the steps that each step reads, directly or through others. None is the item, which reads all steps."""
-    direct: dict[str, set[str]] = {}
-    for flow in flows:
-        for name, read in FlowSteps(flow).reads.items():
-            direct.setdefault(name, set()).update(read)
-    return {None: {*direct}, **{name: reachable(read, direct) for name, read in direct.items()}}
+            paths.setdefault(step, difference.path)
+        yield replace(difference, origin=origins[0] if origins else None)
 
 
 def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,10 +143,6 @@ def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
         return dict(flow)
     return {**flow, "steps": {name: {**step, "id": name} for name, step in steps.items()}}
-
-
-def _item(item: RunItem) -> dict[str, Any]:
-    return {"status": item.status.value, "steps": {}, "output": item.output, "error": _error(item.error)}
 
 
 def _error(error: FlowError | None) -> dict[str, Any] | None:
@@ -176,7 +173,7 @@ class Change:
 
 
 def value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
-    """Yield the innermost places where two JSON values differ; both have the same path.
+    """Yield the innermost places where two JSON values differ.
 
     Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
     """
@@ -196,22 +193,19 @@ def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
     Raises:
         InvalidArgumentError: If one of them is not a path, or would ignore the whole comparison.
     """
-    return [_parsed(each) for each in check_texts(patterns, "ignore")]
-
-
-def _parsed(pattern: str) -> Path:
-    text = pattern.strip().replace("[*]", ".*")
-    text = text if text.startswith("$") else f"$.{text}"
-    try:
-        path = parse_path(text)
-    except PathError as error:
-        problem = str(error)
-    else:
-        if path:
-            return path
-        problem = "it is the whole comparison"
-    hint = "write it as differences have it, with * for any key: $.steps.*.output.time"
-    raise InvalidArgumentError(f"cannot ignore {pattern!r}: {problem}", hint=hint)
+    paths = []
+    for pattern in check_texts(patterns, "ignore"):
+        text = pattern.strip().replace("[*]", ".*")
+        try:
+            path = parse_path(text if text.startswith("$") else f"$.{text}")
+            problem = "it is the whole comparison"
+        except PathError as error:
+            path, problem = (), str(error)
+        if not path:
+            hint = "use the path of a difference, with * for any key: $.steps.*.output.time"
+            raise InvalidArgumentError(f"cannot ignore {pattern!r}: {problem}", hint=hint)
+        paths.append(path)
+    return paths
 
 
 def is_ignored(path: Path, patterns: Sequence[Path]) -> bool:

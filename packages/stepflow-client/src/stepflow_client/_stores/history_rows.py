@@ -132,7 +132,7 @@ def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
     try:
         if row[-1] != _checksum(row[:-1]):
             raise ValueError("the checksum is wrong")
-        fields = dict(zip(COLUMNS.split(", "), row[:-1], strict=False))
+        fields: dict[str, Any] = dict(zip(COLUMNS.split(", "), row[:-1], strict=False))
         for name in ("labels", "omitted", "kept", "rerun_items", *FIELDS):
             fields[name] = None if fields[name] is None else json.loads(fields[name])
         fields |= {name: tuple(fields[name]) for name in ("omitted", "kept", "rerun_items")}

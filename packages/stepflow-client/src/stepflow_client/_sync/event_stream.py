@@ -59,7 +59,7 @@ def event_stream(
                         problem = _error_of(sent, stream, chunks, longest)
                         problem.run_id = request.run_id
                         raise problem
-                    decoder = EventDecoder(min(connection.timings.largest_event, connection.max_response_bytes))
+                    decoder = EventDecoder(min(connection.timings.max_event_bytes, connection.max_response_bytes))
                     last_event = time.monotonic()
                     for chunk in chunks:
                         events = decoder.feed(chunk)

@@ -22,7 +22,7 @@ def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
         if step.attempts and step.end is not None:
             times.start(step.item_index, step.attempts[0])
             times.end(step.item_index, step.end)
-    return times.found
+    return times.times
 
 
 CHART_STYLE = """

@@ -8,7 +8,7 @@ import time
 
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
-from ..._rules.request_retries import Attempt, Budget, RetryPolicy, delay_before_retry, describe
+from ..._rules.request_retries import Budget, RetryPolicy, delay_before_retry, describe
 from ..._telemetry.tracing import resent
 from .base import Middleware, Transport
 
@@ -43,7 +43,9 @@ class Retry(Middleware):
                 outcome = error
             attempts.append(describe(outcome))
             left = request.remaining(request.timeout.read - (time.monotonic() - started))
-            delay = delay_before_retry(self._policy, Attempt(len(attempts), outcome, request.idempotent, left))
+            delay = delay_before_retry(
+                self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
+            )
             if delay is None or not request.is_retried or not self._budget.spend():
                 break
             logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)

@@ -165,7 +165,7 @@ class Evaluator:
                 async with self._client.run_events(run_id) as events:
                     async for event in events:
                         times.note(event)
-            durations: dict[int | None, float] = {each.index: each.duration for each in times.found}
+            durations: dict[int | None, float] = {each.index: each.duration for each in times.times}
             for place in places:
                 block.durations[place] = durations.get(block.indexes[place])
         self._timed.append(block)
