@@ -62,70 +62,55 @@ def read_scores(words: Iterable[str]) -> dict[str, Any]:
 
 def _scores(text: str) -> Iterator[tuple[str, Any]]:
     """Yield the scores that a word names; each with its name, if it does not have one itself."""
+    from stepflow_client import InvalidArgumentError
+    from stepflow_client.evaluation import FlowScore
+
     kind, _, rest = text.partition(":")
     if kind in BUILTIN and not os.path.lexists(text):
-        yield "", _builtin(kind, rest, text)
+        path, colon, argument = (rest, "", "") if kind == "rubric" else rest.partition(":")
+        try:
+            score = _builtin(kind, path, argument if colon else None)
+        except InvalidArgumentError as error:
+            raise usage(f"--score {text}: {error.message}", error.hint) from None
+        if score is None:
+            raise usage(f"--score {text}: this score is written as {BUILTIN[kind]}")
+        yield "", score
     elif text.lower().endswith(DATA_SUFFIXES):
-        yield "", _flow_score(text)
+        flow = load_flow_file(text)
+        yield "", FlowScore(flow, name=None if flow.get("name") else os.path.basename(text).partition(".")[0])
     else:
         source, _, name = text.rpartition(":") if ":" in text else (text, "", "")
         yield from _of_module(source, name, text)
 
 
-def _flow_score(path: str) -> Any:
-    from stepflow_client.evaluation import FlowScore
-
-    flow = load_flow_file(path)
-    stem = os.path.basename(path).partition(".")[0]
-    return FlowScore(flow, name=None if flow.get("name") else stem)
-
-
-def _builtin(kind: str, rest: str, word: str) -> Any:
-    from stepflow_client import InvalidArgumentError
-
-    path, colon, more = (rest, "", "") if kind == "rubric" else rest.partition(":")
-    try:
-        made = _made(kind, path, more if colon else None)
-    except InvalidArgumentError as error:
-        raise usage(f"--score {word}: {error.message}", error.hint) from None
-    if made is None:
-        raise usage(f"--score {word}: this score is written as {BUILTIN[kind]}")
-    return made
-
-
-def _made(kind: str, path: str, more: str | None) -> Any:
-    """Return a built-in score; None if what is given besides its path does not fit."""
+def _builtin(kind: str, path: str, argument: str | None) -> Any:
+    """Return a built-in score; None if its argument is missing or has another form."""
     from stepflow_client.evaluation import rubric, scores
     from stepflow_client.flows.file import load_file
 
     match kind:
-        case "exact" | "json_distance" | "usage" if more is None:
+        case "exact" | "json_distance" | "usage" if argument is None:
             return getattr(scores, kind)(path)
         case "rubric" if path:
             return rubric(path)
         case "contains":
-            return scores.contains(path, more)
-        case "regex" if more is not None:
-            return scores.regex(more, path)
-        case "close" if more is not None:
-            return _close(path, more.strip())
-        case "schema_valid" if more:
-            return scores.schema_valid(load_file(more), path)
-        case "latency" if not path and more is None:
+            return scores.contains(path, argument)
+        case "regex" if argument is not None:
+            return scores.regex(argument, path)
+        case "close" if argument is not None:
+            try:
+                size = float(argument.strip().removesuffix("%"))
+            except ValueError:
+                return None
+            is_relative = argument.strip().endswith("%")
+            return scores.close(path, relative=size / 100) if is_relative else scores.close(path, absolute=size)
+        case "schema_valid" if argument:
+            return scores.schema_valid(load_file(argument), path)
+        case "latency" if not path and argument is None:
             return scores.latency()
-        case "output_field" if path and more in (None, "lower"):
-            return scores.output_field(path, lower_is_better=more == "lower")
+        case "output_field" if path and argument in (None, "lower"):
+            return scores.output_field(path, lower_is_better=argument == "lower")
     return None
-
-
-def _close(path: str, number: str) -> Any:
-    from stepflow_client.evaluation.scores import close
-
-    try:
-        size = float(number.removesuffix("%"))
-    except ValueError:
-        return None
-    return close(path, relative=size / 100) if number.endswith("%") else close(path, absolute=size)
 
 
 def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
@@ -138,14 +123,14 @@ def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
         problem.hint = known if "there is no module" in problem.message else problem.hint
         problem.message = f"--score {word}: {problem.message}"
         raise
-    there = _functions(module)
     if not name:
-        if not there:
+        functions = _functions(module)
+        if not functions:
             raise usage(
                 f"{source} has no score: it defines no public function",
                 "write a function of input, output and expected, whose name does not begin with _",
             )
-        yield from there
+        yield from functions
         return
     if not hasattr(module, name):
         names = [key for key, each in vars(module).items() if _is_own_score(each, module.__name__)]

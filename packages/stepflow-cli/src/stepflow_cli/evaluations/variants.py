@@ -28,8 +28,8 @@ _FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 
 @dataclass
-class _Told:
-    """What the command line says of one variant."""
+class _Parts:
+    """The words of one variant."""
 
     flow: str | None = None
     variables: list[str] = field(default_factory=list)
@@ -47,71 +47,62 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
         Problem: If a word has another form, or if its flow, variable or step is wrong.
         FlowFileError: If the file of a flow cannot be read.
     """
-    return {name: _variant(name, each, flow) for name, each in _told(words).items()} or None
+    from stepflow_client._command import merge_overrides
+    from stepflow_client.evaluation import Variant
+
+    variants = {}
+    for name, parts in _parse(words).items():
+        own = None if parts.flow is None else _load_flow(name, parts.flow)
+        varied = flow if own is None else own
+        values = Values(
+            single_variables=parts.variables,
+            overrides=[Given(f"--variant {name}", "set", each) for each in parts.overrides],
+        )
+        overrides = merge_overrides(values.read_overrides(varied))
+        variants[name] = Variant(flow=own, variables=values.read_variables(varied), overrides=overrides)
+    return variants or None
 
 
 def flow_files(words: Iterable[str], flow: str) -> dict[str, str]:
     """Return the flow of each variant as the command line names it, by the name of the variant."""
-    return {name: each.flow or flow for name, each in _told(words).items()}
+    return {name: parts.flow or flow for name, parts in _parse(words).items()}
 
 
-def _told(words: Iterable[str]) -> dict[str, _Told]:
-    told: dict[str, _Told] = {}
+def _parse(words: Iterable[str]) -> dict[str, _Parts]:
+    variants: dict[str, _Parts] = {}
     for word in words:
-        _read(word, told)
-    return told
+        # The name ends at the first `:` or `=`.
+        end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
+        name, sign, rest = word[:end].strip(), word[end : end + 1], word[end + 1 :]
+        if not _NAME.fullmatch(name):
+            raise usage(
+                f"--variant {word!r}: the name of a variant has letters, digits, spaces and -._, and is not {name!r}"
+                if name
+                else f"--variant {word!r} has no name",
+                f"write {_FORMS}",
+            )
+        variant = variants.setdefault(name, _Parts())
+        if sign == "=":
+            if not rest:
+                raise usage(
+                    f"--variant {name}= names no flow", f"{name}=FLOW is another flow, {name} alone the flow as it is"
+                )
+            if variant.flow not in (None, rest):
+                raise usage(
+                    f"variant {name} has two flows: {variant.flow} and {rest}",
+                    "give one of them another name: NAME=FLOW",
+                )
+            variant.flow = rest
+        elif sign == ":":
+            key, equals, _ = rest.partition("=")
+            if not equals or not key.strip():
+                missing = "no name before =" if equals else "no ="
+                raise usage(f"--variant {word!r} sets nothing: {rest!r} has {missing}", f"write {_FORMS}")
+            (variant.overrides if "." in key else variant.variables).append(rest)
+    return variants
 
 
-def _read(word: str, told: dict[str, _Told]) -> None:
-    """Add what one word says. The name ends at the first `:` or `=`."""
-    end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
-    name, sign, rest = word[:end].strip(), word[end : end + 1], word[end + 1 :]
-    if not _NAME.fullmatch(name):
-        raise usage(
-            f"--variant {word!r}: the name of a variant has letters, digits, spaces and -._, and is not {name!r}"
-            if name
-            else f"--variant {word!r} has no name",
-            f"write {_FORMS}",
-        )
-    variant = told.setdefault(name, _Told())
-    if sign == "=":
-        _set_flow(variant, name, rest)
-    elif sign == ":":
-        key, equals, _ = rest.partition("=")
-        if not equals or not key.strip():
-            missing = "no name before =" if equals else "no ="
-            raise usage(f"--variant {word!r} sets nothing: {rest!r} has {missing}", f"write {_FORMS}")
-        (variant.overrides if "." in key else variant.variables).append(rest)
-
-
-def _set_flow(variant: _Told, name: str, flow: str) -> None:
-    if not flow:
-        raise usage(f"--variant {name}= names no flow", f"{name}=FLOW is another flow, {name} alone the flow as it is")
-    if variant.flow not in (None, flow):
-        raise usage(
-            f"variant {name} has two flows: {variant.flow} and {flow}", "give one of them another name: NAME=FLOW"
-        )
-    variant.flow = flow
-
-
-def _variant(name: str, told: _Told, flow: Mapping[str, Any]) -> Variant:
-    from stepflow_client._command import merge_overrides
-    from stepflow_client.evaluation import Variant
-
-    own = None if told.flow is None else _flow(name, told.flow)
-    varied = flow if own is None else own
-    values = Values(
-        single_variables=told.variables,
-        overrides=[Given(f"--variant {name}", "set", each) for each in told.overrides],
-    )
-    return Variant(
-        flow=own,
-        variables=values.read_variables(varied),
-        overrides=merge_overrides(values.read_overrides(varied)),
-    )
-
-
-def _flow(name: str, word: str) -> Mapping[str, Any]:
+def _load_flow(name: str, word: str) -> Mapping[str, Any]:
     """Return the flow of a variant.
 
     Raises:

@@ -27,7 +27,7 @@ _MAX_DIAGNOSTICS = 30
 
 
 def _parsed(call: Call) -> dict[str, Any]:
-    """Return the flow that an agent has written.
+    """Return the flow in the arguments.
 
     Raises:
         FlowFileError: If it is neither YAML nor JSON, or not a flow.
@@ -41,8 +41,8 @@ async def validate_flow(call: Call) -> ToolResult:
 
     flow = await asyncio.to_thread(_parsed, call)
     found = list((await call.runs.client.check(flow)).diagnostics)
-    found += [each for each in (await call.runs.client.validate(flow)).diagnostics if each.message not in
-              {known.message for known in found}]  # fmt: skip
+    messages = {each.message for each in found}
+    found += [each for each in (await call.runs.client.validate(flow)).diagnostics if each.message not in messages]
     lines = [
         visible(f"{each.level.value}: {each.message} (at {each.path})" + (f"; {each.hint}" if each.hint else ""))
         for each in found[:_MAX_DIAGNOSTICS]
@@ -58,24 +58,21 @@ async def list_components(call: Call) -> ToolResult:
     """List components, or show one."""
     from stepflow_client.tools import ToolResult
 
-    wanted = call.arguments.get("component")
+    name = call.arguments.get("component")
     listed = await asyncio.to_thread(listed_components, call.target)
     components = {_path(each, call.catalog): each for each in listed}
-    if wanted is None:
+    if name is None:
         lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
-        structured = {"components": list(components)}
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
             lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} by the route of the plugin.")
-        return ToolResult("\n".join(lines), structured)
+        return ToolResult("\n".join(lines), {"components": list(components)})
     # A name without a route is enough to find it.
-    wanted = next((path for path in components if path == wanted or path.endswith(f"/{wanted}")), wanted)
-    if wanted not in components:
-        hint = nearest_hint(wanted.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
-        raise InvalidArgumentError(
-            f"there is no component {wanted!r}", hint=hint or near(wanted, components, "components")
-        )
-    each = components[wanted]
-    shown = {"component": wanted, "description": each.description, "input_schema": each.input_schema}
+    path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
+    if path is None:
+        hint = nearest_hint(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
+        raise InvalidArgumentError(f"there is no component {name!r}", hint=hint or near(name, components, "components"))
+    each = components[path]
+    shown = {"component": path, "description": each.description, "input_schema": each.input_schema}
     shown["output_schema"] = each.output_schema
     return ToolResult(json_text(shown), shown)
 
@@ -98,14 +95,13 @@ def _path(component: ComponentInfo, catalog: Catalog) -> str:
 
 
 async def run_flow_text(call: Call) -> ToolResult:
-    """Run a flow that is given as text."""
+    """Run a flow from its text."""
     flow = await asyncio.to_thread(_parsed, call)
-    given, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
-    await async_checked(partial(tool_spec(flow, "the flow").check_input, given))
+    value, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
+    await async_checked(partial(tool_spec(flow, "the flow").check_input, value))
 
     async def create() -> str:
         client, key = call.runs.client, call.idempotency_key
-        return str(await client.submit(flow, [given], labels=call.labels, idempotency_key=key, timeout=limit))
+        return str(await client.submit(flow, [value], labels=call.labels, idempotency_key=key, timeout=limit))
 
-    started = await call.start(create)
-    return await call.outcome(started, call.runs.bounds.max_wait)
+    return await call.outcome(await call.start(create), limit)

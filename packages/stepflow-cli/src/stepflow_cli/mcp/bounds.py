@@ -1,12 +1,10 @@
-"""What one server accepts of its agents: the rate of calls, the size of arguments, and the number of runs."""
+"""The limits of one server for its agents: the rate of calls, the size of arguments, and the number of runs."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 MAX_ARGUMENT_BYTES = 4 * 2**20
 """Maximum size of the arguments of a call, as JSON."""
@@ -27,7 +25,7 @@ class Bounds:
 
 
 class Rate:
-    """Counts calls against a rate. Ten seconds' worth of calls may come at once.
+    """Counts calls against a rate. Bursts may have the calls of ten seconds.
 
     Args:
         per_second: Calls a second.
@@ -36,22 +34,17 @@ class Rate:
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
-        self._most = max(1.0, 10 * per_second)
+        self._capacity = max(1.0, 10 * per_second)
         self._clock = clock
-        self._left = self._most
-        self._at = clock()
+        self._available = self._capacity
+        self._updated = clock()
 
     def take(self) -> float:
         """Count a call; return 0 if it is allowed, else the seconds after which one is."""
         now = self._clock()
-        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            return (1 - self._left) / self._per_second
-        self._left -= 1
+        self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)
+        self._updated = now
+        if self._available < 1:
+            return (1 - self._available) / self._per_second
+        self._available -= 1
         return 0.0
-
-
-def size_of(arguments: Any) -> int:
-    """Return the size of arguments as JSON, in characters."""
-    return len(json.dumps(arguments, ensure_ascii=False, default=str))

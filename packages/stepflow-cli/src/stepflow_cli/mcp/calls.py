@@ -1,4 +1,4 @@
-"""A call of a tool, as the tools beside the flows get it."""
+"""A call of a tool, and the parts of its response that depend on the tools that are offered."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Call:
     key: str | None = None
     """The idempotency key that the agent sent."""
     names: list[Any] = field(default_factory=list)
-    """What the request is known by."""
+    """The ids of the request: a repeated request has one of them in common."""
     report: Report | None = None
 
     def run_id(self) -> str:
@@ -67,8 +67,8 @@ class Call:
 
     def ways(self, **purposes: str) -> str | None:
         """Return a sentence with the purposes of those tools that are offered; None if none is."""
-        found = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
-        return f"Call {', or '.join(found)}." if found else None
+        ways = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
+        return f"Call {', or '.join(ways)}." if ways else None
 
     @property
     def idempotency_key(self) -> str | None:
@@ -80,23 +80,22 @@ class Call:
         try:
             return await self.runs.start(self.names, create)
         except StepflowClientError as error:
-            error.hint = " ".join(filter(None, (error.hint and f"{error.hint}.", self._advice(error)))) or None
+            advice = None
+            if isinstance(error, RateLimitError):
+                advice = self.ways(wait_run="to wait for one of them", cancel_run="to cancel one")
+            elif isinstance(error, AmbiguousRunError):
+                advice = self.ways(list_runs="to look for the run before you repeat the call")
+            elif isinstance(error, ConflictError) and error.run_id is not None:
+                advice = self.ways(wait_run=f"with run_id {error.run_id} first")
+            elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
+                # The client raises no other error if it cannot rule out that there is a run.
+                advice = "No run was started: you may repeat the call."
+            if advice is not None:
+                error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
-    def _advice(self, error: StepflowClientError) -> str | None:
-        """Return what to do after a run could not be started."""
-        if isinstance(error, RateLimitError):
-            return self.ways(wait_run="to wait for one of them", cancel_run="to cancel one")
-        if isinstance(error, AmbiguousRunError):
-            return self.ways(list_runs="to look for the run before you repeat the call")
-        if isinstance(error, ConflictError) and error.run_id is not None:
-            return self.ways(wait_run=f"with run_id {error.run_id} first")
-        # The client raises no other error if it cannot rule out that there is a run.
-        is_unexpected = isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None
-        return "No run was started: you may repeat the call." if is_unexpected else None
-
     def next_step(self, run_id: str) -> str:
-        """Return what an agent is told to do about a run that has not ended."""
+        """Return the advice for a run that has not ended."""
         ways = {"wait_run": f"with run_id {run_id} for its result", "get_run": f"with run_id {run_id} for its state"}
         if "wait_run" in self.offered:
             del ways["get_run"]
@@ -112,8 +111,9 @@ class Call:
         if result is None:
             return unfinished(run_id, self.next_step(run_id))
         spec = spec or self.catalog.tools.get(self.runs.tool_of(run_id) or "")
-        said = await async_checked(partial(tool_result, result, spec, self.catalog.secrets))
+        response = await async_checked(partial(tool_result, result, spec, self.catalog.secrets))
         more = self.ways(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
         if more is None:
-            return said
-        return replace(said, text=f"{said.text}\n{more}", structured={**(said.structured or {}), "next": more})
+            return response
+        structured = {**(response.structured or {}), "next": more}
+        return replace(response, text=f"{response.text}\n{more}", structured=structured)

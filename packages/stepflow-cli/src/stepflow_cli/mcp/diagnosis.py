@@ -44,10 +44,10 @@ async def diagnose(call: Call) -> ToolResult:
     assert account is not None
     lines = await asyncio.to_thread(lines_of_run, run_id)
     text = "\n".join(_lines(account, RunReport(masked(snapshot)), list(_log(lines))))
-    said = snapshot.details.to_dict()
+    structured = snapshot.details.to_dict()
     for each in call.catalog.secrets:
-        text, said = each.hide(text), each.hide_in(said)
-    return ToolResult(visible_lines(text), said, run_id)
+        text, structured = each.hide(text), each.hide_in(structured)
+    return ToolResult(visible_lines(text), structured, run_id)
 
 
 def _log(lines: Iterable[KeptLine]) -> Iterator[str]:
@@ -98,13 +98,13 @@ async def rerun(call: Call) -> ToolResult:
     name = call.runs.tool_of(run_id) or ""
     tool, labels = call.catalog.tools.get(name), {**call.labels, **({"tool": name} if name else {})}
     if "input" in call.arguments:
-        given = call.arguments["input"]
-        options["input"] = [given] if isinstance(given, list) else given
+        value = call.arguments["input"]
+        options["input"] = [value] if isinstance(value, list) else value
         if tool is not None:
             # An overridden step may read other fields.
             is_changed = "overrides" in options
             spec = tool_spec(flow_with(tool.flow, options["overrides"]), tool.name) if is_changed else tool
-            spec.check_input(given)
+            spec.check_input(value)
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None
 
@@ -118,5 +118,4 @@ async def rerun(call: Call) -> ToolResult:
             call.runs.add(each.run_id)
         return handles[0].run_id
 
-    started = await call.start(create)
-    return await call.outcome(started, call.runs.bounds.max_wait)
+    return await call.outcome(await call.start(create), call.runs.bounds.max_wait)

@@ -47,27 +47,28 @@ class Offer:
     @property
     def instructions(self) -> str:
         """What a model should know about all tools."""
-        said = "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or "
-        said += "loses its connection"
+        text = (
+            "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or "
+            "loses its connection"
+        )
         if "list_runs" in self.run_tools:
-            said += ": before repeating such a call, look for its run with list_runs"
-        said += ". A response without a result names the run"
-        return f"{said}, and wait_run gets the result." if "wait_run" in self.run_tools else f"{said}."
+            text += ": before repeating such a call, look for its run with list_runs"
+        text += ". A response without a result names the run"
+        return f"{text}, and wait_run gets the result." if "wait_run" in self.run_tools else f"{text}."
 
     def tools(self) -> list[dict[str, Any]]:
         """Return the tools, as the protocol has them."""
-        flows = [self._flow_tool(spec) for spec in self.catalog.tools.values()]
-        return [*flows, *(_run_tool(*each) for each in self.run_tools.values())]
-
-    def _flow_tool(self, spec: FlowToolSpec) -> dict[str, Any]:
-        is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.file_of(spec.name)))
-        # Only its author knows that a flow destroys nothing.
-        return _tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only)
-
-
-def _run_tool(tool: RunTool, spec: FlowToolSpec) -> dict[str, Any]:
-    made = _tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
-    return made if tool.has_outcome else {key: value for key, value in made.items() if key != "outputSchema"}
+        found = []
+        for spec in self.catalog.tools.values():
+            is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.file_of(spec.name)))
+            # Only the author of a flow knows that it destroys nothing.
+            found.append(_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
+        for tool, spec in self.run_tools.values():
+            made = _tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
+            if not tool.has_outcome:
+                del made["outputSchema"]
+            found.append(made)
+        return found
 
 
 def _tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bool) -> dict[str, Any]:

@@ -34,26 +34,25 @@ class Prompts:
 
     async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListPromptsResult:
         """List the prompts."""
-        return ListPromptsResult(prompts=[Prompt(name=name, description=said) for name, said, _ in self._all()])
+        return ListPromptsResult(prompts=[Prompt(name=name, description=about) for name, about, *_ in self._all()])
 
     async def get(self, _: Any, params: GetPromptRequestParams) -> GetPromptResult:
         """Return the text of a prompt."""
-        for name, said, text in self._all():
+        for name, about, spec, value in self._all():
             if name == params.name:
+                arguments = json.loads(json_text({"input": value} if spec.is_wrapped else value))
+                for each in self._catalog.secrets:
+                    arguments = each.hide_in(arguments)
+                text = (
+                    f"Call the tool {spec.name} with these arguments, and tell me the result:\n{json_text(arguments)}"
+                )
                 message = PromptMessage(role="user", content=TextContent(text=text))
-                return GetPromptResult(description=said, messages=[message])
+                return GetPromptResult(description=about, messages=[message])
         raise MCPError(INVALID_PARAMS, "there is no such prompt")
 
-    def _all(self) -> Iterator[tuple[str, str | None, str]]:
-        """Yield the name, the description and the text of each prompt."""
+    def _all(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
+        """Yield the name and the description of each prompt, with its tool and the input of the flow."""
         for spec in self._catalog.tools.values():
             for example in examples_of(spec.flow):
-                said = example.get("description")
-                name = visible(f"{spec.name}.{example['name']}")
-                yield name, visible(said) if said else None, self._text(spec, example["input"])
-
-    def _text(self, spec: FlowToolSpec, given: Any) -> str:
-        arguments = json.loads(json_text({"input": given} if spec.is_wrapped else given))
-        for each in self._catalog.secrets:
-            arguments = each.hide_in(arguments)
-        return f"Call the tool {spec.name} with these arguments, and tell me the result:\n{json_text(arguments)}"
+                about = example.get("description")
+                yield visible(f"{spec.name}.{example['name']}"), about and visible(about), spec, example["input"]

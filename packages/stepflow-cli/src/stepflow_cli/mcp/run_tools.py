@@ -26,7 +26,6 @@ from .calls import Call
 from .runs import AgentRuns
 
 if TYPE_CHECKING:
-    from stepflow_client import RunDetails
     from stepflow_client._codec.flow_tools import FlowToolSpec
 
     from .catalog import Catalog
@@ -72,19 +71,18 @@ async def _get_run(call: Call) -> ToolResult:
     run_id, item = call.run_id(), call.arguments.get("item", 0)
     run = await call.runs.client.get_run(run_id)
     if not run.is_finished:
-        return _state(call, (await call.runs.client.snapshot(run_id, include="counts")).details)
+        run = (await call.runs.client.snapshot(run_id, include="counts")).details
+        counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
+        return unfinished(run_id, call.next_step(run_id) + (counts if run.items.total > 1 else ""), run.status.value)
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:
         return await call.outcome(run_id, 0)
     text = await output_text(call.runs, call.catalog, run_id, item)
-    return _page(run, item, text, offset)
-
-
-def _state(call: Call, run: RunDetails) -> ToolResult:
-    counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
-    return unfinished(
-        run.run_id, call.next_step(run.run_id) + (counts if run.items.total > 1 else ""), run.status.value
-    )
+    end = offset + PAGE
+    part = f"characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
+    more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
+    page = f"Output of item {item} of run {run_id}, {part}:\n{text[offset:end]}{more}"
+    return ToolResult(page, {"run_id": run_id, "status": run.status.value}, run_id)
 
 
 PAGE = 20_000
@@ -101,18 +99,8 @@ async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int)
     results = await runs.client.get_results(run_id, wait=False)
     if item >= len(results):
         raise InvalidArgumentError(no_item(run_id, item, len(results)))
-    said = tool_result(results[item], None, catalog.secrets)
-    return json_text((said.structured or {})["output"]) if results[item].is_success else said.text
-
-
-def _page(run: RunDetails, item: int, text: str, offset: int) -> ToolResult:
-    """Return a part of an output."""
-    end = offset + PAGE
-    part = f"characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
-    words = f"Output of item {item} of run {run.run_id}, {part}"
-    more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
-    structured = {"run_id": run.run_id, "status": run.status.value}
-    return ToolResult(f"{words}:\n{text[offset:end]}{more}", structured, run.run_id)
+    response = tool_result(results[item], None, catalog.secrets)
+    return json_text((response.structured or {})["output"]) if results[item].is_success else response.text
 
 
 async def _wait_run(call: Call) -> ToolResult:
@@ -131,19 +119,19 @@ async def _cancel_run(call: Call) -> ToolResult:
     run = await call.runs.client.cancel_run(run_id)
     account = await call.runs.client.explain_run(run_id)
     names = ", ".join(account.may_be_executing)
-    said = f"Run {run_id} is marked as cancelled. Servers stop no step: {names or 'a step that is running'} may still "
-    said += "be executing, and later steps may start."
+    text = f"Run {run_id} is marked as cancelled. Servers do not stop steps: {names or 'a running step'} may still "
+    text += "be executing, and later steps may start."
     structured = {"run_id": run_id, "status": run.status.value}
     more = call.ways(get_run=f"with run_id {run_id} to see how it ends")
-    return ToolResult(said, structured if more is None else {**structured, "next": more}, run_id)
+    return ToolResult(text, structured if more is None else {**structured, "next": more}, run_id)
 
 
 async def _list_runs(call: Call) -> ToolResult:
     filters: dict[str, Any] = {} if call.runs.all_runs else {"labels": {"via": "mcp"}}
     status = call.arguments.get("status")
-    found = (await call.runs.client.list_runs(status, call.arguments.get("limit", 20), roots_only=True, **filters)).runs
-    lines = [f"{run.run_id}  {run.status}  {run.created_at}  {visible(run.flow_name or '')}" for run in found]
-    return ToolResult("\n".join(lines) or "There are none.", {"runs": [run.to_dict() for run in found]})
+    runs = (await call.runs.client.list_runs(status, call.arguments.get("limit", 20), roots_only=True, **filters)).runs
+    lines = [f"{run.run_id}  {run.status}  {run.created_at}  {visible(run.flow_name or '')}" for run in runs]
+    return ToolResult("\n".join(lines) or "There are no runs.", {"runs": [run.to_dict() for run in runs]})
 
 
 TOOLS = (

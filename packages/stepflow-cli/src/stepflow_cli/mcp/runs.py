@@ -6,7 +6,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import RateLimitError, RunTimeoutError, StepflowClientError
@@ -24,16 +23,6 @@ _VIA = ("via", "mcp")
 Report = Callable[["Progress"], Awaitable[None]]
 
 
-@dataclass
-class Started:
-    """A request that starts a run."""
-
-    creation: asyncio.Task[str]
-    """Returns the id of the run. It goes on if the agent stops waiting."""
-    names: list[Any] = field(default_factory=list)
-    """What the request is known by."""
-
-
 class AgentRuns:
     """Starts runs, and follows those that were started here.
 
@@ -49,8 +38,9 @@ class AgentRuns:
         self.bounds = bounds
         self.all_runs = all_runs
         self._history = history
-        self._requests: OrderedDict[Any, Started] = OrderedDict()
-        self._going_on: set[str] = set()
+        self._requests: OrderedDict[Any, asyncio.Task[str]] = OrderedDict()
+        """The tasks that start runs, by the ids of their requests; they return the ids of the runs."""
+        self._unfinished: set[str] = set()
         self._own: set[str] = set()
 
     @staticmethod
@@ -74,7 +64,7 @@ class AgentRuns:
         """Start a run, and return its id. A request that is repeated returns the run of the first one.
 
         Args:
-            names: What the request is known by: a repeated one has one of them in common.
+            names: The ids of the request: a repeated request has one of them in common.
             create: Starts the run.
 
         Raises:
@@ -83,59 +73,49 @@ class AgentRuns:
         """
         if self._request(names) is None and not await self._has_room():
             raise RateLimitError(f"{self.bounds.runs} runs are in progress, and no more are allowed at once")
-        started = self._request(names)
-        if started is None:
-            started = Started(asyncio.ensure_future(self._created(create)), names)
-            self._keep(started)
-        # If the agent stops waiting, the run must be known and have its labels all the same.
+        creation = self._request(names)
+        if creation is None:
+            creation = asyncio.ensure_future(self._created(create))
+            self._requests.update(dict.fromkeys(names or [creation], creation))
+            while len(self._requests) > _MAX_REQUESTS:
+                self._requests.popitem(last=False)
+        # If the agent stops waiting, the run must still be known and have its labels.
         try:
-            return await asyncio.shield(started.creation)
+            return await asyncio.shield(creation)
         except StepflowClientError:
-            self._forget(started)
+            for name in [name for name, each in self._requests.items() if each is creation]:
+                del self._requests[name]
             raise
 
-    def _request(self, names: list[Any]) -> Started | None:
+    def _request(self, names: list[Any]) -> asyncio.Task[str] | None:
         return next((self._requests[name] for name in names if name in self._requests), None)
-
-    def _keep(self, started: Started) -> None:
-        for name in started.names:
-            self._requests[name] = started
-        while len(self._requests) > _MAX_REQUESTS:
-            self._requests.popitem(last=False)
-
-    def _forget(self, started: Started) -> None:
-        for name in started.names:
-            if self._requests.get(name) is started:
-                del self._requests[name]
 
     async def _created(self, create: Callable[[], Awaitable[str]]) -> str:
         try:
             run_id = await create()
         except TimeoutError as error:
-            # A server that tells the id of a run only when it has ended was asked for it.
+            # Some servers respond only when the run has ended; the error then has its id.
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise
-        self._own.add(run_id)
-        self._going_on.add(run_id)
+        self.add(run_id)
         return run_id
 
     def add(self, run_id: str) -> None:
-        """Note a run that was started in another way."""
+        """Add a run that an agent has started."""
         self._own.add(run_id)
-        self._going_on.add(run_id)
+        self._unfinished.add(run_id)
 
     async def _has_room(self) -> bool:
         """Return whether another run may be started."""
-        requests = {id(each): each for each in self._requests.values()}
-        starting = sum(not each.creation.done() for each in requests.values())
-        if len(self._going_on) + starting < self.bounds.runs:
+        starting = sum(not each.done() for each in set(self._requests.values()))
+        if len(self._unfinished) + starting < self.bounds.runs:
             return True
-        for run_id in list(self._going_on):
+        for run_id in list(self._unfinished):
             with suppress(StepflowClientError):
                 if (await self.client.get_run(run_id)).is_finished:
-                    self._going_on.discard(run_id)
-        return len(self._going_on) + starting < self.bounds.runs
+                    self._unfinished.discard(run_id)
+        return len(self._unfinished) + starting < self.bounds.runs
 
     async def result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
         """Wait until a run of one item ends, and return its result; None if it has not ended in time.
@@ -155,18 +135,18 @@ class AgentRuns:
             elif report is None:
                 result = await handle.result(timeout=seconds)
             else:
-                result = await _reporting(report, lambda told: handle.result(timeout=seconds, progress=told))
+                result = await _reporting(report, lambda progress: handle.result(timeout=seconds, progress=progress))
         except RunTimeoutError:
             return None
-        self._going_on.discard(run_id)
+        self._unfinished.discard(run_id)
         from stepflow_client._command import with_hint
 
         return await with_hint(self.client, result)
 
     async def close(self) -> None:
         """Wait until the runs that are being started have their labels."""
-        waiting = [each.creation for each in self._requests.values()]
-        await asyncio.wait(waiting, timeout=10) if waiting else None
+        if self._requests:
+            await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
 async def _reporting(report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]) -> FlowResult:
@@ -174,7 +154,7 @@ async def _reporting(report: Report, wait: Callable[[Callable[[Progress], None]]
     newest: list[Progress] = []
     changed = asyncio.Event()
 
-    def told(progress: Progress) -> None:
+    def receive(progress: Progress) -> None:
         newest[:] = [progress]
         changed.set()
 
@@ -186,7 +166,7 @@ async def _reporting(report: Report, wait: Callable[[Callable[[Progress], None]]
 
     passing = asyncio.ensure_future(pass_on())
     try:
-        return await wait(told)
+        return await wait(receive)
     finally:
         passing.cancel()
         with suppress(asyncio.CancelledError, Exception):

@@ -1,8 +1,9 @@
-"""The MCP server: what the protocol's requests are answered with."""
+"""The MCP server: handlers of the protocol's requests."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -22,7 +23,7 @@ from stepflow_client._command import async_checked
 from .._version import VERSION
 from ..output.messages import note
 from .answers import answer
-from .bounds import MAX_ARGUMENT_BYTES, Rate, size_of
+from .bounds import MAX_ARGUMENT_BYTES, Rate
 from .calls import Call
 from .opening import Offer
 from .prompts import Prompts
@@ -32,7 +33,6 @@ from .runs import AgentRuns
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
     from stepflow_client import Progress
-    from stepflow_client._codec.flow_tools import FlowToolSpec
 
     from ..server.connect import Target
 
@@ -42,17 +42,17 @@ IDEMPOTENCY_META = "org.stepflow/idempotency-key"
 """The key of `_meta` under which an agent names a call, so that a repeated one starts no second run."""
 CLOSED = "stepflow.closed"
 """The key of an ASGI scope whose event is set when the response has been sent, or its stream was closed."""
-_LOOK = 1.0
-"""Seconds between two looks at the files, at least."""
-_SHARE = 20
-"""How much longer than a look the time between two of them is, at least."""
-_TELL_SECONDS = 1.0
-"""How long a connection may take to accept a notification."""
+_MIN_INTERVAL = 1.0
+"""Minimum number of seconds between two checks of the files."""
+_INTERVAL_FACTOR = 20
+"""The interval is at least so many times as long as a check takes."""
+_NOTIFICATION_TIMEOUT = 1.0
+"""Seconds that a connection may take to accept a notification."""
 _MAX_LABEL_LENGTH = 60
 
 
 class _Protocol(Server[Any]):
-    """The server, which says that its list of tools may change."""
+    """The server, which announces that its list of tools may change."""
 
     def create_initialization_options(self, *args: Any, **more: Any) -> InitializationOptions:
         return super().create_initialization_options(NotificationOptions(tools_changed=True, prompts_changed=True))
@@ -76,17 +76,14 @@ class AgentServer:
         self._rate = Rate(runs.bounds.rate)
         self._bus = InMemorySubscriptionBus()
         self._listening: dict[Any, Any] = {}
-        """The sessions of older protocol versions, which are told of changes."""
+        """The sessions of older protocol versions, which are notified of changes."""
         self._resources = Resources(runs, catalog, target.client)
         self._prompts = Prompts(catalog)
-        self.protocol: Server[Any] = self._protocol()
-
-    def _protocol(self) -> Server[Any]:
-        made: Server[Any] = _Protocol(
+        self.protocol: Server[Any] = _Protocol(
             "stepflow",
             version=VERSION,
             title="Stepflow",
-            instructions=self._offer.instructions,
+            instructions=offer.instructions,
             lifespan=_connection,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
@@ -97,8 +94,7 @@ class AgentServer:
             on_get_prompt=self._prompts.get,
             on_subscriptions_listen=ListenHandler(self._bus),
         )
-        made.middleware.append(self._observe)
-        return made
+        self.protocol.middleware.append(self._observe)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -115,7 +111,7 @@ class AgentServer:
     async def _watch(self) -> None:
         took = 0.0
         while True:
-            await asyncio.sleep(max(_LOOK, _SHARE * took))
+            await asyncio.sleep(max(_MIN_INTERVAL, _INTERVAL_FACTOR * took))
             began = time.monotonic()
             try:
                 is_changed = await asyncio.to_thread(self._catalog.refresh)
@@ -124,22 +120,20 @@ class AgentServer:
                 note(f"the flows cannot be read again: {error}")
                 is_changed = False
             took = time.monotonic() - began
-            if is_changed:
-                await self._tell_of_changes()
-
-    async def _tell_of_changes(self) -> None:
-        await self._bus.publish(ToolsListChanged())
-        for name, session in list(self._listening.items()):
-            try:
-                async with asyncio.timeout(_TELL_SECONDS):
-                    await session.send_tool_list_changed()
-                    await session.send_prompt_list_changed()
-            except Exception:
-                # The connection has ended.
-                self._listening.pop(name, None)
+            if not is_changed:
+                continue
+            await self._bus.publish(ToolsListChanged())
+            for name, session in list(self._listening.items()):
+                try:
+                    async with asyncio.timeout(_NOTIFICATION_TIMEOUT):
+                        await session.send_tool_list_changed()
+                        await session.send_prompt_list_changed()
+                except Exception:
+                    # The connection has ended.
+                    self._listening.pop(name, None)
 
     async def _observe(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Note the connections that are to be told of changes."""
+        """Remember the connections to notify of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_connection_of(ctx)] = ctx.session
         return await call_next(ctx)
@@ -150,70 +144,63 @@ class AgentServer:
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
-            self._check_bounds(params)
-            return await _until_closed(ctx, self._called(ctx, params))
+            seconds = self._rate.take()
+            if seconds:
+                raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
+            size = len(json.dumps(params.arguments, ensure_ascii=False, default=str))
+            if size > MAX_ARGUMENT_BYTES:
+                raise InvalidArgumentError(
+                    f"the arguments have {size:,} characters of JSON, and {MAX_ARGUMENT_BYTES:,} are allowed",
+                    hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
+                )
+            return await _until_closed(ctx, self._respond(ctx, params))
         except StepflowClientError as error:
             return answer(refusal(error, self._catalog.secrets))
 
-    def _check_bounds(self, params: types.CallToolRequestParams) -> None:
-        seconds = self._rate.take()
-        if seconds:
-            raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
-        size = size_of(params.arguments)
-        if size > MAX_ARGUMENT_BYTES:
-            raise InvalidArgumentError(
-                f"the arguments have {size:,} characters of JSON, and {MAX_ARGUMENT_BYTES:,} are allowed",
-                hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
-            )
-
-    async def _called(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        call = self._call(ctx, params)
-        if params.name in self._tools:
-            tool, spec = self._tools[params.name]
-            call.arguments = await async_checked(partial(spec.input_of, params.arguments))
-            return answer(await tool.handler(call), call.arguments.get("item", 0))
-        spec_of_flow = self._catalog.tools.get(params.name)
-        if spec_of_flow is None:
-            raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
-        until = time.monotonic() + self._runs.bounds.max_wait
-        run_id = await self._start(spec_of_flow, call, params)
-        return answer(await call.outcome(run_id, max(0.0, until - time.monotonic()), spec_of_flow))
-
-    def _call(self, ctx: Context, params: types.CallToolRequestParams) -> Call:
+    async def _respond(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         connection = _connection_of(ctx)
         meta = (ctx.params or {}).get("_meta") or {}
         key = meta.get(IDEMPOTENCY_META)
         names: list[Any] = [(connection, str(ctx.request_id))] if connection is not None else []
         if isinstance(key, str) and key:
             names.append((IDEMPOTENCY_META, params.name, key))
-        return Call(
+        client = ctx.session.client_params
+        agent = _label(client.client_info.name if client is not None else "")
+        call = Call(
             arguments={},
             runs=self._runs,
             catalog=self._catalog,
             target=self._target,
             offered=self._tools,
             key=key if isinstance(key, str) and key else None,
-            labels=self._runs.labels(_agent_of(ctx), _text(connection or "none")),
+            labels=self._runs.labels(agent, _label(connection or "none")),
             names=names,
             report=_Reporter(ctx).report if "progressToken" in meta else None,
         )
-
-    async def _start(self, spec: FlowToolSpec, call: Call, params: types.CallToolRequestParams) -> str:
-        given = await async_checked(partial(spec.input_of, params.arguments))
+        if params.name in self._tools:
+            tool, spec = self._tools[params.name]
+            call.arguments = await async_checked(partial(spec.input_of, params.arguments))
+            return answer(await tool.handler(call), call.arguments.get("item", 0))
+        flow_spec = self._catalog.tools.get(params.name)
+        if flow_spec is None:
+            raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
+        until = time.monotonic() + self._runs.bounds.max_wait
+        value = await async_checked(partial(flow_spec.input_of, params.arguments))
 
         async def create() -> str:
             return str(
                 await self._runs.client.submit(
-                    dict(spec.flow),
-                    [given],
-                    variables=self._catalog.variables[spec.name] or None,
+                    dict(flow_spec.flow),
+                    [value],
+                    variables=self._catalog.variables[flow_spec.name] or None,
                     idempotency_key=call.idempotency_key,
-                    labels={**call.labels, "tool": spec.name},
+                    labels={**call.labels, "tool": flow_spec.name},
                     timeout=self._runs.bounds.max_wait,
                 )
             )
 
-        return await call.start(create)
+        run_id = await call.start(create)
+        return answer(await call.outcome(run_id, max(0.0, until - time.monotonic()), flow_spec))
 
 
 async def _until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
@@ -246,12 +233,7 @@ def _connection_of(ctx: Context) -> str | None:
     return session
 
 
-def _agent_of(ctx: Context) -> str:
-    client = ctx.session.client_params
-    return _text(client.client_info.name) if client is not None else "unknown"
-
-
-def _text(text: str) -> str:
+def _label(text: str) -> str:
     return visible(cut(text, _MAX_LABEL_LENGTH)) or "unknown"
 
 
@@ -264,7 +246,7 @@ class _Reporter:
         self._words = ""
 
     async def report(self, progress: Progress) -> None:
-        """Send a report, if it says something new."""
+        """Send the progress if it has changed."""
         done = float(progress.finished_steps if progress.total == 1 else progress.done)
         total = progress.steps if progress.total == 1 else progress.total
         words = f"at {', '.join(progress.running_steps)}" if progress.running_steps else progress.status

@@ -7,8 +7,8 @@ import gc
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -63,18 +63,6 @@ class Service:
         return Offer(catalog, tools_of(self.tools), self.read_only)
 
 
-@contextmanager
-def _quick_imports() -> Iterator[None]:
-    """Import without collecting garbage: the types of the protocol are many objects, all of which stay."""
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
 @asynccontextmanager
 async def agent_server(target: Target, service: Service, catalog: Catalog) -> AsyncIterator[AgentServer]:
     """Yield the server of agents; its client is closed at the end of the block.
@@ -110,9 +98,15 @@ def prepared(service: Service) -> Catalog:
 
 
 def _import_protocol() -> None:
-    """Import the protocol's package, whose types take longer than all the rest."""
-    with _quick_imports():
+    """Import the protocol's package, which takes longer than everything else."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Its types are many objects, all of which stay: do not collect garbage meanwhile.
+    gc.disable()
+    try:
         from . import server, stdio  # noqa: F401 - imported for its time
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def serve_stdio(target: Target, service: Service) -> None:
@@ -154,13 +148,13 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
         is_new = TOKEN_VARIABLE not in os.environ
 
-        def tell() -> None:
+        def announce() -> None:
             name = f"[{host}]" if ":" in host else host
             url = f"http://{name}:{addresses.port}{PATH}"
             if not current_session().quiet:
                 print(f"Tools for agents at {url}; Ctrl-C stops them.", file=sys.stderr)
-            said = f"Authorization: Bearer {token}" if is_new else f"The token is that of {TOKEN_VARIABLE}."
-            print(said, file=sys.stderr, flush=True)
+            how = f"Authorization: Bearer {token}" if is_new else f"The token is the value of {TOKEN_VARIABLE}."
+            print(how, file=sys.stderr, flush=True)
 
         app = application(lambda: agent_server(target, service, catalog), addresses, token)
-        serve_application(app, listening, asyncio.Event(), tell)
+        serve_application(app, listening, asyncio.Event(), announce)

@@ -17,11 +17,10 @@ from ._async.evaluate import evaluate
 from ._async.history_cases import history_cases
 from ._sync.evaluate import evaluate as sync_evaluate
 from ._sync.history_cases import history_cases as sync_history_cases
-from .flow_score import FlowScore
+from .flow_score import FlowScore, rubric
 from .gates import Gate
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
 from .report import EvaluationReport
-from .rubric import rubric
 from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid, usage
 from .slices import SliceScore
 from .trends import TrendPoint, trend

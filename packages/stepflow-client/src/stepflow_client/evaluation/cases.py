@@ -33,52 +33,59 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         FlowFileError: If a file cannot be read.
         InvalidArgumentError: If the cases are none of these.
     """
+    if cases is None:
+        rows = _cases_of_flow(flow)
+    elif isinstance(cases, (str, os.PathLike)):
+        rows = _rows_of_file(cases, content, expected)
+    else:
+        # A `Dataset` of pydantic-evals has its cases in a list.
+        listed = getattr(cases, "cases", cases)
+        if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping)):
+            raise wrong("cases", "a path, a collection of cases, or None for those of the flow", cases)
+        rows = _rows(listed, content, expected)
     seen = set[str]()
-    for number, row in enumerate(_found(cases, flow, content, expected)):
+    for number, row in enumerate(rows):
         name = str(number) if row.name is None or row.name == "" else str(row.name)
         # Rows of different cases may have the same id.
         while name in seen:
             name = f"{name} ({number})"
         seen.add(name)
         metadata = check_mapping(row.metadata or {}, f"the metadata of case {name}")
-        yield EvaluationCase(
-            name, row.input, row.expected, metadata, tuple(check_texts(row.tags or (), f"tags of case {name}"))
-        )
+        tags = tuple(check_texts(row.tags or (), f"tags of case {name}"))
+        yield EvaluationCase(name, row.input, row.expected, metadata, tags)
 
 
 def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
-    """Return the names of cases, and what else they have, as JSON.
+    """Return the names of cases, and their other fields, as JSON.
 
     Raises:
         InvalidArgumentError: If one of them has no JSON value.
     """
-    names, content = [each.name for each in cases], [_content(each) for each in cases]
+    names = [case.name for case in cases]
+    content = [
+        [case.input, case.expected, *([case.metadata, [*case.tags]] if case.metadata or case.tags else [])]
+        for case in cases
+    ]
     texts = encode_plain(names), encode_plain(content)
     if texts[0] is not None and texts[1] is not None:
         return texts[0], texts[1]
-    checked = []
-    what = ("the input", "the expected output", "the metadata", "the tags")
+    fields = ("the input", "the expected output", "the metadata", "the tags")
     for name, values in zip(names, content, strict=True):
         check_text(name, f"the name of case {name!r}")
-        told = zip(what, values, strict=False)
-        checked.append([check_json(value, f"{which} of case {name}", max_depth=LOCAL_DEPTH) for which, value in told])
-    return encode(names), encode(checked)
-
-
-def _content(case: EvaluationCase) -> list[Any]:
-    more = [case.metadata, [*case.tags]] if case.metadata or case.tags else []
-    return [case.input, case.expected, *more]
+        for place, value in enumerate(values):
+            values[place] = check_json(value, f"{fields[place]} of case {name}", max_depth=LOCAL_DEPTH)
+    return encode(names), encode(content)
 
 
 def case_of(name: str, content: Sequence[Any]) -> EvaluationCase:
-    """Return a case from its name and what `encoded` has made of it."""
-    given, wanted, *more = content
+    """Return a case from its name and its other fields, as `encoded` returns them."""
+    value, expected, *more = content
     metadata, tags = more or ({}, ())
-    return EvaluationCase(name, given, wanted, metadata, tuple(tags))
+    return EvaluationCase(name, value, expected, metadata, tuple(tags))
 
 
 class _Row(NamedTuple):
-    """A case as it was given."""
+    """A case before it has a unique name."""
 
     name: Any
     """None if it has none."""
@@ -88,36 +95,26 @@ class _Row(NamedTuple):
     tags: Any = None
 
 
-def _found(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
-    if cases is None:
-        yield from _cases_of_flow(flow)
-    elif isinstance(cases, (str, os.PathLike)):
-        with read_inputs(cases, flow=content, on_bad_line="stop") as rows:
-            yield from _rows(rows, content, expected)
-    else:
-        # A `Dataset` of pydantic-evals has its cases in a list.
-        listed = getattr(cases, "cases", cases)
-        if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping)):
-            raise wrong("cases", "a path, a collection of cases, or None for those of the flow", cases)
-        yield from _rows(listed, content, expected)
-
-
 def _cases_of_flow(flow: FlowSource) -> Iterator[_Row]:
     text = FlowText.of(flow)
-    found = tests_in(text, text.name).cases
-    if not found:
+    cases = tests_in(text, text.name).cases
+    if not cases:
         raise InvalidArgumentError("the flow has no test cases to evaluate", hint="give cases: a list, or a file")
-    for case in found:
+    for case in cases:
         if case.fault:
             raise FlowFileError(case.fault, path=text.name, line=case.line)
-        wanted = case.expected or {}
-        yield _Row(case.name, case.input, wanted.get("result"), None, case.tags)
+        yield _Row(case.name, case.input, (case.expected or {}).get("result"), None, case.tags)
+
+
+def _rows_of_file(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
+    with read_inputs(path, flow=content, on_bad_line="stop") as rows:
+        yield from _rows(rows, content, expected)
 
 
 def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     schema = declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
-    # `{input, expected}` is a case, unless this is what the flow's own input looks like.
+    # `{input, expected}` is a case, unless the flow's own input has a field `input`.
     is_flat = isinstance(fields, Mapping) and "input" in fields
     known = _KEYS | {expected}
     for row in rows:
@@ -128,11 +125,12 @@ def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Ite
                 name = row.get("name", key_of(row["input"]))
                 yield _Row(name, row["input"], row.get(expected), row.get("metadata"), row.get("tags"))
             else:
-                given = {key: value for key, value in row.items() if key != expected}
-                yield _Row(key_of(given), given, row.get(expected))
+                value = {key: each for key, each in row.items() if key != expected}
+                yield _Row(key_of(value), value, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
             metadata = getattr(row, "metadata", None)
-            told = metadata if isinstance(metadata, Mapping) or metadata is None else {"metadata": metadata}
-            yield _Row(getattr(row, "name", None), row.inputs, row.expected_output, told)
+            if metadata is not None and not isinstance(metadata, Mapping):
+                metadata = {"metadata": metadata}
+            yield _Row(getattr(row, "name", None), row.inputs, row.expected_output, metadata)
         else:
             yield _Row(None, row, None)

@@ -21,7 +21,7 @@ _BLOCKS = 10
 """Number of blocks of cases whose times are compared, if there are as many."""
 _MAX_LABELS = 20
 """Maximum number of labels of a score that are counted one by one."""
-OTHER_LABELS = "(other labels)"
+_OTHER_LABELS = "(other labels)"
 
 
 class Column:
@@ -94,7 +94,7 @@ def paired(before: Column, after: Column) -> Pairs:
 
 
 class VariantColumns:
-    """What is known of one variant."""
+    """The columns of one variant."""
 
     def __init__(self) -> None:
         """Start without items."""
@@ -160,66 +160,60 @@ class Columns:
         """What each label of a score is counted as, by the name of the score."""
         for some in items:
             self._add(some)
-        self._count_labels()
+        # A column of each label: the share of the labelled items of a case that have it.
+        for name, labels in self._labels.items():
+            for label in dict.fromkeys(labels.values()):
+                shown = f"{name}={label}"
+                self.kinds[shown] = "label"
+                for variant in self.variants.values():
+                    counts = variant.labels.get((name, label), Column())
+                    column = variant.scores.setdefault(shown, Column())
+                    for case in variant.labelled.get(name, Column()).cases:
+                        column.add(case, counts.total(case), variant.labelled[name].count(case))
         self._count_failures()
 
     def _add(self, some: Results) -> None:
-        found = self.variants.get(some.variant)
-        if found is None:
-            found = self.variants[some.variant] = VariantColumns()
+        variant = self.variants.setdefault(some.variant, VariantColumns())
         cases = [self.cases.setdefault(name, len(self.cases)) for name in some.cases]
         self.repeats = max(self.repeats, some.repeats)
-        found.statuses.update(some.statuses)
+        variant.statuses.update(some.statuses)
         failed = [status != "completed" for status in some.statuses]
-        if not found.first_failure and True in failed:
+        if not variant.first_failure and True in failed:
             place = failed.index(True)
-            found.first_failure = some.errors[place] or f"the item was {some.statuses[place]}"
-        found.failures.extend(cases, failed)
-        for case, run in zip(cases, some.run_ids, strict=True):
-            first, last = found.runs.get(run or case, (case, case))
-            found.runs[run or case] = min(first, case), max(last, case)
-        for case, has_failed, seconds in zip(cases, failed, some.durations, strict=True):
+            variant.first_failure = some.errors[place] or f"the item was {some.statuses[place]}"
+        variant.failures.extend(cases, failed)
+        for case, run, has_failed, seconds in zip(cases, some.run_ids, failed, some.durations, strict=True):
+            first, last = variant.runs.get(run or case, (case, case))
+            variant.runs[run or case] = min(first, case), max(last, case)
             if not has_failed and seconds is not None and seconds >= 0:
-                found.times.append(seconds)
+                variant.times.append(seconds)
                 # A step of the fastest component takes some microseconds.
-                found.log_times.add(case, math.log(max(seconds, 1e-6)))
+                variant.log_times.add(case, math.log(max(seconds, 1e-6)))
         for name, values in some.scores.items():
-            self._add_scores(found, cases, name, values)
+            self._add_scores(variant, cases, name, values)
         for name, messages in some.score_errors.items():
-            said = [each for each in messages if each is not None]
-            found.errors[name] += len(said)
-            found.first_errors.setdefault(name, said[0])
+            errors = [each for each in messages if each is not None]
+            variant.errors[name] += len(errors)
+            variant.first_errors.setdefault(name, errors[0])
 
     def _add_scores(
-        self, found: VariantColumns, cases: Sequence[int], name: str, values: Sequence[ScoreValue | None]
+        self, variant: VariantColumns, cases: Sequence[int], name: str, values: Sequence[ScoreValue | None]
     ) -> None:
         numbers: list[float] = []
         scored: list[int] = []
         for case, value in zip(cases, values, strict=True):
             if isinstance(value, str):
-                known = self._labels.setdefault(name, {})
-                label = known.setdefault(value, value if len(known) < _MAX_LABELS else OTHER_LABELS)
-                found.labelled.setdefault(name, Column()).add(case, 0.0)
-                found.labels.setdefault((name, label), Column()).add(case, 1.0)
+                labels = self._labels.setdefault(name, {})
+                label = labels.setdefault(value, value if len(labels) < _MAX_LABELS else _OTHER_LABELS)
+                variant.labelled.setdefault(name, Column()).add(case, 0.0)
+                variant.labels.setdefault((name, label), Column()).add(case, 1.0)
             elif value is not None:
                 scored.append(case)
                 numbers.append(value)
         if scored:
             is_share = self.kinds.get(name) != "number" and all(isinstance(each, bool) for each in numbers)
             self.kinds[name] = "share" if is_share else "number"
-            found.scores.setdefault(name, Column()).extend(scored, numbers)
-
-    def _count_labels(self) -> None:
-        """Make a column of each label: the share of the labelled items of a case that have it."""
-        for name, labels in self._labels.items():
-            for label in dict.fromkeys(labels.values()):
-                shown = f"{name}={label}"
-                self.kinds[shown] = "label"
-                for variant in self.variants.values():
-                    given = variant.labels.get((name, label), Column())
-                    column = variant.scores.setdefault(shown, Column())
-                    for case in variant.labelled.get(name, Column()).cases:
-                        column.add(case, given.total(case), variant.labelled[name].count(case))
+            variant.scores.setdefault(name, Column()).extend(scored, numbers)
 
     def _count_failures(self) -> None:
         """Count items that failed as false in scores that are true or false: a right output is none of theirs.

@@ -54,19 +54,12 @@ class RunLabels:
         labels = self.of(variant)
         if self._history is None or labels is None:
             return
-        given = variant.arguments
         for run_id, places in block.runs.items():
             repeats = [(block.first + place) % self._repeat for place in places]
             labels["case"] = _range(block.cases[places[0]].name, block.cases[places[-1]].name)
             labels["repeat"] = _range(min(repeats), max(repeats))
             self._history.record(
-                run_id,
-                server=self._server,
-                flow=given["flow"],
-                variables=given["variables"],
-                overrides=given.get("overrides"),
-                omitted=("input",),
-                labels=dict(labels),
+                run_id, server=self._server, omitted=("input",), labels=dict(labels), **variant.arguments
             )
             has_failed = any(block.statuses[place] != "completed" for place in places)
             self._history.update(run_id, status="failed" if has_failed else "completed")

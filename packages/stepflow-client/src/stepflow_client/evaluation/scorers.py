@@ -102,43 +102,38 @@ def _name(score: Any, number: int) -> str:
 
 
 def _scorer(score: Any, name: str) -> Scorer:
-    function: Any
+    function: Any = score
     call: Any
     if is_evaluator(score):
         function, call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
     elif isinstance(score, FlowScore):
         function = call = score._output
     elif not callable(score) or isinstance(score, type):
-        wanted = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
-        raise wrong("a score", wanted, score)
+        expected = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
+        raise wrong("a score", expected, score)
     else:
-        function, call = score, _caller(score)
+        call = _caller(score)
     # An object may have a coroutine function as its __call__.
     is_async = any(map(inspect.iscoroutinefunction, (_unwrapped(function), getattr(function, "__call__", None))))  # noqa: B004
     is_lower = getattr(score, "lower_is_better", False) is True
-    key = f"{name} {_digest(_version(score))}"
-    return Scorer(name, key, score, call, _source(score), is_async=is_async, lower_is_better=is_lower)
+    arguments = {each.name: getattr(score, each.name, None) for each in fields(score)} if is_dataclass(score) else {}
+    parts = [type(score).__qualname__, _version(score), arguments]
+    # Of a client or a model, only its type: the rest differs in each process.
+    text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
+    source = ""
+    plain = _unwrapped(score)
+    code = plain if inspect.isroutine(plain) else type(plain)
+    if not code.__module__.startswith(__package__ or "."):
+        with suppress(OSError, TypeError):
+            source = _digest(inspect.getsource(code))
+    return Scorer(name, f"{name} {_digest(text)}", score, call, source, is_async=is_async, lower_is_better=is_lower)
 
 
 def _version(score: Any) -> str:
-    """Return what the values of a score depend on: its `version` and, of a dataclass, its fields."""
     found = getattr(score, "version", None) or getattr(_unwrapped(score), "version", None)
     if found is None and is_evaluator(score) and hasattr(score, "get_evaluator_version"):
         found = score.get_evaluator_version()
-    arguments = {each.name: getattr(score, each.name, None) for each in fields(score)} if is_dataclass(score) else {}
-    told = [type(score).__qualname__, "" if callable(found) else str(found), arguments]
-    # Of a client or a model, only its type: the rest differs in each process.
-    return json.dumps(told, default=lambda value: type(value).__qualname__, skipkeys=True)
-
-
-def _source(score: Any) -> str:
-    function = _unwrapped(score)
-    source = function if inspect.isroutine(function) else type(function)
-    if source.__module__.startswith(__package__ or "."):
-        return ""
-    with suppress(OSError, TypeError):
-        return _digest(inspect.getsource(source))
-    return ""
+    return "" if callable(found) else str(found)
 
 
 def _digest(text: str) -> str:

@@ -237,23 +237,17 @@ class _Close(Score):
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         wanted = self.wanted(expected)
-        # Cells of a CSV file without a schema are texts.
-        number = _number(wanted)
         if wanted is None:
             return None
+        try:
+            # Cells of a CSV file without a schema are texts.
+            number = float(wanted) if is_number(wanted) or isinstance(wanted, str) else None
+        except ValueError:
+            number = None
         if number is None:
             raise ValueError(f"expected is no number: {short_json(wanted, 100)}")
         found = part_at(output, self.path)
         return is_number(found) and abs(found - number) <= max(self.absolute, self.relative * abs(number))
-
-
-def _number(value: Any) -> float | None:
-    if is_number(value):
-        return float(value)
-    try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def schema_valid(schema: Any, path: str = "") -> Score:
@@ -311,10 +305,9 @@ def output_field(path: str, *, name: str | None = None, lower_is_better: bool = 
         name: The name of the score. Default: the path.
         lower_is_better: Whether low values are good, as of costs. Default False.
     """
-    path_text = check_text(path, "path")
-    shown = path_text if name is None else check_text(name, "name")
-    given = {**_named("", path_text), "name": shown}
-    return _OutputField(**given, lower_is_better=check_flag(lower_is_better, "lower_is_better"))
+    parts = path_of(check_text(path, "path"))
+    name = path if name is None else check_text(name, "name")
+    return _OutputField(path=parts, name=name, lower_is_better=check_flag(lower_is_better, "lower_is_better"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,25 +334,27 @@ class _Usage(Score):
         return usage_of(self.part(output))
 
 
-_TOKENS = (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"), ("tokens",))
-_COSTS = (("cost",), ("total_cost",))
+_USAGE_KEYS = {
+    "tokens": (
+        ("total_tokens",),
+        ("prompt_tokens", "completion_tokens"),
+        ("input_tokens", "output_tokens"),
+        ("tokens",),
+    ),
+    "cost": (("cost",), ("total_cost",)),
+}
+"""The keys whose sum is the number of tokens, or the cost; the first that an output has count."""
 
 
 def usage_of(output: Any) -> dict[str, float]:
     """Return the tokens and the cost that an output names."""
     places = [output.get("usage"), output] if isinstance(output, Mapping) else []
-    known = [each for each in places if isinstance(each, Mapping)]
-    found = {}
-    for name, forms in (("tokens", _TOKENS), ("cost", _COSTS)):
-        sums = (
-            sum(each[key] for key in keys)
-            for each in known
-            for keys in forms
-            if all(is_number(each.get(key)) for key in keys)
-        )
-        number = next(sums, None)
-        if number is not None:
-            found[name] = number
+    found: dict[str, float] = {}
+    for place in places:
+        for name, forms in _USAGE_KEYS.items():
+            for keys in forms:
+                if isinstance(place, Mapping) and all(is_number(place.get(key)) for key in keys):
+                    found.setdefault(name, sum(place[key] for key in keys))
     return found
 
 
@@ -369,8 +364,6 @@ def _named(kind: str, path: str) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: If the path is malformed.
     """
-    if not isinstance(path, str):
-        raise wrong("path", "the path of a part of the output", path)
     parts = path_of(path)
     return {"path": parts, "name": write_path(parts, kind)}
 
@@ -381,6 +374,8 @@ def path_of(text: str) -> Path:
     Raises:
         InvalidArgumentError: If it is malformed.
     """
+    if not isinstance(text, str):
+        raise wrong("path", "the path of a part of the output", text)
     text = text.strip()
     try:
         return parse_path(text if text.startswith("$") or not text else f"$.{text}")

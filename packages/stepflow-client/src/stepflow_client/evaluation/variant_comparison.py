@@ -24,7 +24,6 @@ FAILED = "failed"
 """The name of the share of items that did not complete."""
 _FEW = 50
 """Number of cases below which intervals are called wide."""
-_MADE_UP = {"number": (), "share": CHANGE, "label": CHANGE}
 
 
 class ShownAsTable:
@@ -204,19 +203,11 @@ def score_mean(score: str, variant: str, columns: Columns, rules: ScoreRules) ->
     values = column.means()
     if not values:
         return None
-    made_up = () if columns.kinds[score] == "number" else SHARE
-    found = _resampled(values, made_up, _blocks(score, list(column.cases), [known], rules))
+    if is_named(score, rules.timed):
+        found = resampled(values, blocks=blocks(list(column.cases), [known]))
+    else:
+        found = resampled(values, () if columns.kinds[score] == "number" else SHARE)
     return ScoreMean(score, variant, len(values), mean(values), *_ends(found))
-
-
-def _resampled(values: Sequence[float], made_up: Sequence[float], sizes: Sequence[int] | None) -> Resampled | None:
-    return resampled(values, made_up if sizes is None else (), sizes)
-
-
-def _blocks(
-    score: str, cases: Sequence[int], variants: Sequence[VariantColumns], rules: ScoreRules
-) -> list[int] | None:
-    return blocks(cases, variants) if is_named(score, rules.timed) else None
 
 
 def _ends(found: Resampled | Change | None) -> tuple[float | None, float | None]:
@@ -230,28 +221,33 @@ def compare_variants(columns: Columns, before: str, after: str, rules: ScoreRule
     changes = {}
     for name, kind in columns.kinds.items():
         pairs = paired(one.scores.get(name, Column()), other.scores.get(name, Column()))
-        if pairs.cases:
-            sizes = _blocks(name, pairs.cases, (one, other), rules)
-            made_up = _MADE_UP[kind] if sizes is None else ()
-            changes[name] = paired_change(pairs.before, pairs.after, made_up, sizes)
+        if not pairs.cases:
+            continue
+        if is_named(name, rules.timed):
+            changes[name] = paired_change(pairs.before, pairs.after, blocks=blocks(pairs.cases, (one, other)))
+        else:
+            changes[name] = paired_change(pairs.before, pairs.after, () if kind == "number" else CHANGE)
     is_same_time = rules.moments.get(before) == rules.moments.get(after)
     shown = {name: is_same_time or not is_named(name, rules.timed) for name in changes}
     directions = holm({name: change.direction for name, change in changes.items() if shown[name]})
-    scores = [
-        _score_change(
-            name,
-            change,
-            None if columns.kinds[name] == "label" else is_named(name, rules.lower),
-            directions.get(name),
-        )
-        for name, change in changes.items()
-    ]
+    scores = []
+    for name, change in changes.items():
+        is_lower_better = None if columns.kinds[name] == "label" else is_named(name, rules.lower)
+        scores.append(_score_change(name, change, is_lower_better, directions.get(name)))
     pairs = paired(one.failures, other.failures)
     failed = None
     if pairs.cases:
         changes[FAILED] = paired_change(pairs.before, pairs.after, CHANGE)
         failed = _score_change(FAILED, changes[FAILED], True, changes[FAILED].direction())
-    duration = _time_change(one, other, is_same_time=is_same_time)
+    pairs = paired(one.log_times, other.log_times)
+    duration = None
+    if pairs.cases:
+        change = paired_change(pairs.before, pairs.after, blocks=blocks(pairs.cases, (one, other)))
+        low, high, verdict = None, None, None
+        if is_same_time:
+            low, high = (None if end is None else math.exp(end) for end in _ends(change))
+            verdict = _verdict(change, -change.direction(), ("better", "worse"))
+        duration = DurationChange(math.exp(change.difference), low, high, change.cases, verdict)
     return Compared(Comparison(before, after, scores, failed, duration), changes)
 
 
@@ -287,19 +283,6 @@ def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdi
     return "unclear" if not good else words[0] if good > 0 else words[1]
 
 
-def _time_change(before: VariantColumns, after: VariantColumns, *, is_same_time: bool) -> DurationChange | None:
-    pairs = paired(before.log_times, after.log_times)
-    if not pairs.cases:
-        return None
-    change = paired_change(pairs.before, pairs.after, blocks=blocks(pairs.cases, (before, after)))
-    ratio = math.exp(change.difference)
-    if not is_same_time:
-        return DurationChange(ratio, None, None, change.cases, None)
-    low, high = (None if end is None else math.exp(end) for end in _ends(change))
-    verdict = _verdict(change, -change.direction(), ("better", "worse"))
-    return DurationChange(ratio, low, high, change.cases, verdict)
-
-
 def variant_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
     """Return the times of a variant; None if they are not known."""
     if not variant.times:
@@ -333,17 +316,13 @@ def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[
             both = f"{comparison.before} and {comparison.after}"
             told = ", ".join(scores)
             yield f"{paired_cases:,} of {count:,} cases have {told} in both {both}; others are not compared."
-    yield from _remarks_on_times(columns, comparisons)
-
-
-def _remarks_on_times(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:
-    partial = [
+    timed = [
         f"{len(each.times):,} of {each.statuses['completed']:,} of {name}"
         for name, each in columns.variants.items()
         if 0 < len(each.times) < each.statuses["completed"]
     ]
-    if partial:
-        yield f"The times of some items only were read: {', '.join(partial)}."
+    if timed:
+        yield f"The times of some items only were read: {', '.join(timed)}."
     for comparison in comparisons:
         duration = comparison.duration
         both = f"{comparison.before} and {comparison.after}"
