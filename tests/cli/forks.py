@@ -353,8 +353,12 @@ def _import_all() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith(("__main__", ".watchdog", ".regenerate")):
                 importlib.import_module(module.name)
-    # What their functions import.
-    names = ("tomllib", "tomlkit", "psutil", "stringprep", "encodings.idna", "encodings.utf_8_sig", "click._textwrap")
+    # What their functions import, and those of uvicorn.
+    names = (
+        *("tomllib", "tomlkit", "psutil", "stringprep", "encodings.idna", "encodings.utf_8_sig", "click._textwrap"),
+        *("numpy", "anyio._backends._asyncio", "uvicorn.lifespan.on", "uvicorn.loops.asyncio"),
+        "uvicorn.protocols.http.h11_impl",
+    )
     for name in names:
         importlib.import_module(name)
 

@@ -73,7 +73,10 @@ def test_the_host_decides_who_reaches_it(start_ui: StartUi, newest_server: Stepf
     port = httpx.URL(ui.base).port
     for host, status in (("10.9.8.7", 401), ("localhost", 401), ("rebound.example", 403)):
         headers = {"host": f"{host}:{port}"}
-        assert httpx.get(f"http://127.0.0.1:{port}/runs", headers=headers, trust_env=False).status_code == status
+        assert (
+            httpx.get(f"http://127.0.0.1:{port}/runs", headers=headers, trust_env=False, verify=False).status_code
+            == status
+        )
 
 
 def test_the_link_opens_a_run(start_ui: StartUi, newest_server: StepflowRuntime) -> None:
@@ -82,7 +85,7 @@ def test_the_link_opens_a_run(start_ui: StartUi, newest_server: StepflowRuntime)
     run_id = client.wait_run(client.submit(flow), timeout=60).run_id
     ui = start_ui(newest_server.url, "--open", run_id[:30])
     assert ui.link.endswith(f"&run={run_id}")
-    opened = httpx.get(ui.link, trust_env=False)
+    opened = httpx.get(ui.link, trust_env=False, verify=False)
     assert f'content="0;url=/runs/{run_id}"' in opened.text
     with ui.browser(ui.next_link()) as browser:
         assert browser.get(f"/?run={run_id}").headers["location"] == f"/runs/{run_id}"
