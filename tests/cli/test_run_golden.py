@@ -188,7 +188,7 @@ def test_pipelines(stepflow: Stepflow) -> None:
     done = stepflow.shell(f"{failing} -o json | python -c 'import json, sys; print(json.load(sys.stdin)[\"status\"])'")
     assert (done.code, done.stdout) == (1, "failed\n")
     assert json.loads(done.stderr)["kind"] == "run_failed"
-    (stepflow.folder / "in.json").write_text(json.dumps(list(range(50_000))))
+    (stepflow.folder / "in.json").write_text(json.dumps(list(range(20_000))))
     for form in ("", "-o json", "-o yaml", "-o table"):
         done = stepflow.shell(f"stepflow run echo.yaml --input in.json {form} | head -1")
         assert (done.code, done.stderr) == (0, "")
