@@ -204,7 +204,8 @@ def test_a_type_that_leads_to_itself(stepflow: Stepflow) -> None:
     assert stepflow("codegen", "loop.json", "-O", "flows.py").code == 0
     fields = imported(stepflow.folder / "flows.py").LoopInput.model_fields
     assert fields["a"].default == "x"
-    assert fields["b"].description == "The default 5 does not fit and is left out."
+    # JSON Schema does not define what B allows, so any default fits.
+    assert fields["b"].default == 5
 
 
 def test_none_is_left_out_unless_null_is_allowed(stepflow: Stepflow) -> None:

@@ -258,8 +258,8 @@ def test_codegen_imports_it(stepflow: Stepflow) -> None:
     done = stepflow("codegen", "shop.py:kept")
     assert done.code == 2
     assert done.stderr == (
-        "stepflow: shop.py:kept is named by its file, which the module cannot import\n"
-        "hint: name its module, as it is imported: shop:kept\n"
+        "stepflow: shop.py:kept is the path of a file, which the module cannot import\n"
+        "hint: use the import path instead: shop:kept\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Descriptions as docstrings, and texts in double quotes."""
+"""Writes docstrings and string literals."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _WIDTH = 100
 
 
 def quoted(text: str) -> str:
-    """Return a text as it is written in Python, in double quotes unless it has some."""
+    """Return a string literal, in double quotes unless the text contains some."""
     written = repr(text)
     return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
 
 
 def docstring(description: object, indent: str, arguments: Iterable[tuple[str, object]] = ()) -> str:
-    """Return a docstring, which may be empty, as lines with an indent.
+    """Return the indented lines of a docstring; empty without text.
 
     Args:
-        description: What it says, if that is text.
+        description: The description; ignored if it is not text.
         indent: The indent.
-        arguments: The names of arguments, and what is said of them.
+        arguments: The names of arguments and their descriptions.
     """
     blocks = [_text(description, indent)]
-    said = [(name, _text(each, f"{indent}        ")) for name, each in arguments]
-    listed = "".join(f"\n{indent}    {name}: {text}" for name, text in said if text)
+    texts = [(name, _text(each, f"{indent}        ")) for name, each in arguments]
+    listed = "".join(f"\n{indent}    {name}: {text}" for name, text in texts if text)
     blocks.append(f"Args:{listed}" if listed else "")
     whole = f"\n\n{indent}".join(filter(None, blocks))
     if not whole:
@@ -44,7 +44,7 @@ def _text(description: object, indent: str) -> str:
     width = max(40, _WIDTH - len(indent))
     paragraphs = []
     for paragraph in text.split("\n\n"):
-        # Lists and code keep their lines.
+        # Keep the line breaks of lists and code.
         lines = [line.rstrip() for line in paragraph.split("\n")]
         is_prose = all(line and not line[0].isspace() and line[0] not in "-*#|>`0123456789" for line in lines)
         kept = textwrap.wrap(" ".join(lines), width, break_long_words=False) if is_prose else lines

@@ -1,4 +1,4 @@
-"""Models: their fields, defaults and constraints."""
+"""The pydantic models of schemas, with their defaults and constraints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stepflow_client.flow_models import NULLABLE
-from stepflow_client.flows.json_schema import json_type
+from stepflow_client.flows.json_schema import json_type, mismatches
 from stepflow_client.flows.patterns import linear_pattern
 
 from ..errors import missing_extra
@@ -24,47 +24,42 @@ _CONSTRAINTS = {
     "array": ("minItems", "maxItems"),
 }
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
-"""Constraints for which a type within another one needs a name."""
+"""Constraints that a type within another type can have only if it has a name."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 _MAX_SIZE = 2**31
-"""Lengths from this value on are not limits."""
+"""Greater lengths are not treated as limits."""
 
 
 def constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
-    """Return the keywords of a schema that limit its values, for the types that it allows."""
-    found = _values(schema)
+    """Return the keywords of a schema that restrict its values, for the types that it allows."""
+    values = _allowed_values(schema)
+    result: dict[str, Any] = {"enum": values} if values and _is_expressible(values) else {}
     for kind in kinds:
-        found |= {
-            key: int(schema[key]) if key in _LENGTHS else schema[key]
-            for key in _CONSTRAINTS.get(kind, ())
-            if _is_constraint(key, schema.get(key))
-        }
-    return found
-
-
-def _values(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the allowed values, if a Python type can express them."""
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if not isinstance(values, list) or not values or values == [None]:
-        return {}
-    if any(each is not None and not isinstance(each, (str, int)) for each in values):
-        return {}
-    return {"enum": values}
+        for key in _CONSTRAINTS.get(kind, ()):
+            if _is_constraint(key, schema.get(key)):
+                result[key] = int(schema[key]) if key in _LENGTHS else schema[key]
+    return result
 
 
 def inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
-    """Return the types of the allowed values, if there are such values and no Python type can express them."""
+    """Return the types of the allowed values if Python types cannot express these values."""
+    values = _allowed_values(schema)
+    return [] if _is_expressible(values) else list(dict.fromkeys(json_type(each) for each in values))
+
+
+def _allowed_values(schema: Mapping[str, Any]) -> list[Any]:
+    """Return the values that a schema lists; empty if only null is allowed."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if not isinstance(values, list) or not values or values == [None] or _values(schema):
-        return []
-    return list(dict.fromkeys(json_type(each) for each in values))
+    return values if isinstance(values, list) and values != [None] else []
+
+
+def _is_expressible(values: list[Any]) -> bool:
+    """Return whether `Literal` can have these values."""
+    return all(each is None or isinstance(each, (str, int)) for each in values)
 
 
 def _is_constraint(key: str, value: Any) -> bool:
-    """Return whether a type can have this constraint: a number, a length, or a pattern that pydantic can compile.
-
-    Pydantic rejects negative lengths and multiples of 0.
-    """
+    """Return whether pydantic accepts a constraint: it rejects negative lengths, multiples of 0 and some patterns."""
     if key == "pattern":
         return isinstance(value, str) and linear_pattern(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -74,83 +69,46 @@ def _is_constraint(key: str, value: Any) -> bool:
     return key != "multipleOf" or value > 0
 
 
-_PYTHON: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "array": list,
-    "object": dict,
-}
-
-
 def checked(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return named schemas without defaults that do not fit, and with marks of optional properties that may be null.
+    """Return named schemas without defaults that do not fit; optional properties that may be null are marked.
 
-    The description tells which default was left out.
+    The description mentions each default that was left out.
 
     Args:
-        named: The schemas in the form used for generation, by the names to which their references lead.
+        named: The schemas in the form used for generation, by the names in their references.
     """
-    return {name: _checked(schema, named) for name, schema in named.items()}
+    # The validator finds shared schemas in $defs.
+    defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
+    return {name: _checked(schema, defs[name], defs) for name, schema in named.items()}
 
 
-def _checked(schema: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    checked = dict(schema)
+def _checked(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema; `validated` is the same schema with references to `defs`."""
+    result = dict(schema)
     if "properties" in schema:
-        checked["properties"] = {key: _checked(each, named) for key, each in schema["properties"].items()}
-        for key, each in checked["properties"].items():
-            if key not in schema.get("required", ()) and "default" not in each and _fits(None, each, named):
+        result["properties"] = properties = {
+            key: _checked(each, validated["properties"][key], defs) for key, each in schema["properties"].items()
+        }
+        for key, each in properties.items():
+            is_optional = key not in schema.get("required", ()) and "default" not in each
+            if is_optional and not mismatches(None, validated["properties"][key], defs):
                 each |= NULLABLE
-    if checked.get("default", ...) is None:
-        # What is not given is None already.
-        del checked["default"]
-    if "default" in checked and not _fits(schema["default"], schema, named):
-        left_out = f"The default {json.dumps(checked.pop('default'), ensure_ascii=False)} does not fit and is left out."
-        checked["description"] = f"{schema.get('description', '')} {left_out}".strip()
-    return checked
-
-
-def _fits(value: Any, schema: Mapping[str, Any], named: Mapping[str, Any], seen: tuple[str, ...] = ()) -> bool:
-    if "$ref" in schema:
-        reference = schema["$ref"]
-        target = named[reference.rpartition("/")[2]]
-        return reference not in seen and _fits(value, target, named, (*seen, reference))
-    if "anyOf" in schema and not any(_fits(value, each, named, seen) for each in schema["anyOf"]):
-        return False
-    kinds = schema.get("type", [])
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    if kinds and not any(_is_a(value, kind) for kind in kinds):
-        return False
-    if "enum" in schema and not any(type(each) is type(value) and each == value for each in schema["enum"]):
-        return False
-    if isinstance(value, list):
-        firsts, rest = schema.get("prefixItems"), schema.get("items", {})
-        if firsts is not None and len(firsts) != len(value):
-            return False
-        return all(_fits(each, rest if firsts is None else firsts[place], named) for place, each in enumerate(value))
-    return not isinstance(value, dict) or _fits_object(value, schema, named)
-
-
-def _fits_object(value: Mapping[str, Any], schema: Mapping[str, Any], named: Mapping[str, Any]) -> bool:
-    properties, others = schema.get("properties", {}), schema.get("additionalProperties", True)
-    if any(name not in value for name in schema.get("required", ())):
-        return False
-    for name, each in value.items():
-        wanted = properties.get(name, others)
-        if wanted is False or (isinstance(wanted, Mapping) and not _fits(each, wanted, named)):
-            return False
-    return True
-
-
-def _is_a(value: Any, kind: str) -> bool:
-    if kind == "null":
-        return value is None
-    return isinstance(value, _PYTHON[kind]) and (kind == "boolean" or not isinstance(value, bool))
+    if "default" not in schema:
+        return result
+    default = schema["default"]
+    if default is None:
+        # Fields without a value are None already.
+        del result["default"]
+    elif mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
+        left_out = f"The default {json.dumps(result.pop('default'), ensure_ascii=False)} does not fit and is left out."
+        result["description"] = f"{schema.get('description', '')} {left_out}".strip()
+    elif isinstance(default, float) and schema.get("type") == "integer":
+        result["default"] = int(default)
+    return result
 
 
 _TYPES_OF_TEXT = ("UUID", "datetime", "date")
-"""Types whose defaults are text; if a field has the same name, they get the suffix `_aliased`."""
+"""Types whose defaults are strings. The generator adds `_aliased` to them if a field has the same name."""
 
 
 def imported() -> Any:
@@ -173,15 +131,37 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
         schemas: The schemas by class name, with references as in OpenAPI.
         imports: Further imports of the module, such as `pathlib.Path`.
     """
-    text = _generated(schemas, imports) if schemas else _imports_alone(imports)
-    odd = list(_odd_defaults(ast.parse(text)))
-    # Import `typing.cast` only if it is used.
-    return _with_any_defaults(_generated(schemas, [*imports, "typing.cast"])) if odd else text
+    if not schemas:
+        names = sorted(each.rpartition(".") for each in imports)
+        lines = [f"from {module} import {name}\n" for module, _, name in names]
+        return "".join(["from __future__ import annotations\n\n", *lines])
+    text = _generated(schemas, imports)
+    if not any(_untyped_defaults(text)):
+        return text
+    # Only validation gives these defaults their type: mark them as Any for type checkers.
+    lines = _generated(schemas, [*imports, "typing.cast"]).split("\n")
+    defaults = sorted(_untyped_defaults("\n".join(lines)), key=lambda each: (each.lineno, each.col_offset))
+    for value in reversed(defaults):
+        last = (value.end_lineno or value.lineno) - 1
+        lines[last] = _inserted(lines[last], value.end_col_offset or 0, ")")
+        lines[value.lineno - 1] = _inserted(lines[value.lineno - 1], value.col_offset, "cast(Any, ")
+    return "\n".join(lines)
 
 
-def _imports_alone(imports: list[str]) -> str:
-    lines = [f"from {module} import {name}\n" for module, _, name in sorted(each.rpartition(".") for each in imports)]
-    return "".join(["from __future__ import annotations\n\n", *lines])
+def _inserted(line: str, offset: int, text: str) -> str:
+    # Offsets of `ast` count bytes.
+    content = line.encode()
+    return (content[:offset] + text.encode() + content[offset:]).decode()
+
+
+def _untyped_defaults(text: str) -> Iterator[ast.expr]:
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.AnnAssign) or node.value is None:
+            continue
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        names = {each.id.removesuffix("_aliased") for each in ast.walk(node.annotation) if isinstance(each, ast.Name)}
+        if isinstance(node.value, (ast.Dict, ast.List)) or (is_text and names & set(_TYPES_OF_TEXT)):
+            yield node.value
 
 
 def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
@@ -192,7 +172,7 @@ def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
         "paths": {},
         "components": {"schemas": dict(schemas)},
     }
-    # Not in the working folder, whose pyproject.toml may contain settings.
+    # Do not read settings from a pyproject.toml in the working folder.
     with tempfile.TemporaryDirectory() as elsewhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         text = generator.generate(
@@ -219,30 +199,5 @@ def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
             use_type_alias=True,
             use_union_operator=True,
         )
-    # Docstrings hold descriptions as they are. In a string, an escape has the same value as the character.
+    # Descriptions may contain control characters; in strings, escapes mean the same.
     return printable_lines(str(text)).removeprefix("#").lstrip()
-
-
-def _with_any_defaults(text: str) -> str:
-    """Return the source with defaults that get their type only by validation marked as `Any`."""
-    lines = text.split("\n")
-    for value in sorted(_odd_defaults(ast.parse(text)), key=lambda each: (each.lineno, each.col_offset), reverse=True):
-        end_line, end = value.end_lineno or value.lineno, value.end_col_offset or 0
-        lines[end_line - 1] = _inserted(lines[end_line - 1], end, ")")
-        lines[value.lineno - 1] = _inserted(lines[value.lineno - 1], value.col_offset, "cast(Any, ")
-    return "\n".join(lines)
-
-
-def _inserted(line: str, offset: int, text: str) -> str:
-    content = line.encode()
-    return (content[:offset] + text.encode() + content[offset:]).decode()
-
-
-def _odd_defaults(module: ast.Module) -> Iterator[ast.expr]:
-    for node in ast.walk(module):
-        if not isinstance(node, ast.AnnAssign) or node.value is None:
-            continue
-        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        names = {each.id.removesuffix("_aliased") for each in ast.walk(node.annotation) if isinstance(each, ast.Name)}
-        if isinstance(node.value, (ast.Dict, ast.List)) or (is_text and names & set(_TYPES_OF_TEXT)):
-            yield node.value

@@ -1,12 +1,11 @@
-"""The module that is written: its imports, models and flows."""
+"""Writes the module of `stepflow codegen`: imports, models and flows."""
 
 from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..errors import usage
 from ..inputs.flow import load_flow_file
@@ -33,7 +32,7 @@ _IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
 def write_module(files: Iterable[str], output: str | None) -> str:
-    """Return the source of a module for flows. It does not depend on the order in which the flows are named.
+    """Return the source of a module for flows. It does not depend on the order of the files.
 
     Args:
         files: The flows' files.
@@ -45,78 +44,49 @@ def write_module(files: Iterable[str], output: str | None) -> str:
     """
     folder = Path(output).parent if output is not None else Path()
     names = Names()
-    schemas, found, flows = Schemas(names), [], []
-    of_python: list[str] = []
-    for place, file in sorted((_relative(file, folder), file) for file in files):
+    schemas, typed, flows = Schemas(names), [], []
+    python_imports: list[str] = []
+    for path, file in sorted((_relative_path(file, folder), file) for file in files):
         flow = load_flow_file(file)
-        title = _title(flow, file)
+        title = flow.get("name")
+        title = title if isinstance(title, str) and title.strip() else Path(file).stem
         name = names.take(snake_name(title))
         parts = {part: names.take(camel_name(name) + camel_name(part)) for part in typed_parts(flow)}
-        found.append((flow, camel_name(name), file, parts))
+        typed.append((flow, camel_name(name), file, parts))
+        source = f"Path(__file__).parent / {quoted(path)}"
         if is_python_flow(file):
+            module, _, attribute = file.rpartition(":")
+            if module.lower().endswith(".py"):
+                hint = f"use the import path instead: {Path(module).stem}:{attribute}"
+                raise usage(f"{file} is the path of a file, which the module cannot import", hint)
+            first, dot, rest = attribute.partition(".")
             alias = names.take(f"{name}_flow")
-            line, source = _import(file, alias)
-            of_python.append(line)
-        else:
-            source = f"Path(__file__).parent / {quoted(place)}"
-        flows.append(_write_flow(name, source, title, parts))
-    # The names of complete parts are taken before those of the classes within.
-    for each in found:
+            python_imports.append(f"from {module} import {first} as {alias}\n")
+            source = f"{alias}{dot}{rest}"
+        # A backslash or a quote would change the docstring.
+        shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
+        output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
+        flows.append(
+            _FLOW.format(**{**_UNTYPED, **parts}, name=name, source=source, title=shown, output_type=output_type)
+        )
+    # Reserve the names of all inputs and outputs before naming the classes within them.
+    for each in typed:
         schemas.add(*each)
-    untyped = {kind for *_, parts in found for part, kind in _UNTYPED.items() if part not in parts}
+    untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
     imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[each] for each in untyped)]
-    imports += ["pathlib.Path"] if len(of_python) < len(flows) else []
-    head, classes = _split(write_models(checked(schemas.named), imports))
+    imports += ["pathlib.Path"] if len(python_imports) < len(flows) else []
+    models = write_models(checked(schemas.named), imports)
+    lines = models.splitlines(keepends=True)
+    last = [node for node in ast.parse(models).body if isinstance(node, (ast.Import, ast.ImportFrom))][-1].end_lineno
+    head, classes = "".join(lines[:last]), "".join(lines[last or 0 :]).rstrip("\n") + "\n"
     aliases = [f"\n{name} = {kind}\n" for name, kind in schemas.aliases.items()]
-    head += "".join(["\n", *of_python]) if of_python else ""
+    head += "".join(["\n", *python_imports]) if python_imports else ""
     return "".join([_HEAD, head, classes, "\n", *aliases, *flows])
 
 
-def _import(word: str, alias: str) -> tuple[str, str]:
-    """Return the line that imports a flow in Python, and what it is called then.
-
-    Raises:
-        Problem: If it is named by its file, which has no import.
-    """
-    module, _, name = word.rpartition(":")
-    first, dot, rest = name.partition(".")
-    if module.lower().endswith(".py"):
-        hint = f"name its module, as it is imported: {Path(module).stem}:{name}"
-        raise usage(f"{word} is named by its file, which the module cannot import", hint)
-    return f"from {module} import {first} as {alias}\n", f"{alias}{dot}{rest}"
-
-
-def _write_flow(name: str, source: str, title: str, parts: Mapping[str, str]) -> str:
-    """Return the source of the object of a flow.
-
-    Args:
-        name: Its name.
-        source: The flow: the path of its file, or the object.
-        title: The flow's title.
-        parts: The names of the types of its parts.
-    """
-    # A backslash or a quote would change the docstring.
-    shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
-    output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
-    return _FLOW.format(**{**_UNTYPED, **parts}, name=name, source=source, title=shown, output_type=output_type)
-
-
-def _relative(file: str, folder: Path) -> str:
+def _relative_path(file: str, folder: Path) -> str:
     """Return the relative path from a folder to a file, with slashes; absolute across drives."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:
         return Path(file).absolute().as_posix()
-
-
-def _title(flow: Mapping[str, Any], file: str) -> str:
-    name = flow.get("name")
-    return name if isinstance(name, str) and name.strip() else Path(file).stem
-
-
-def _split(models: str) -> tuple[str, str]:
-    """Return a module's imports and the rest of its source."""
-    nodes = [node for node in ast.parse(models).body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    lines = models.splitlines(keepends=True)
-    last = nodes[-1].end_lineno or 0
-    return "".join(lines[:last]), "".join(lines[last:]).rstrip("\n") + "\n"

@@ -13,24 +13,24 @@ _IMPORTED = (
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
 _RESERVED = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{each}_aliased" for each in _IMPORTED)))
-"""Names that mean something else in the written module. A field that has an imported name renames the import."""
+"""Names that cannot be used in the module. A field with an imported name renames the import."""
 
 
 def snake_name(text: str) -> str:
     """Return the name of a flow as the name of a variable: `Order tea!` becomes `order_tea`.
 
-    It begins with `flow` if it would otherwise not be one, or mean something else.
+    It gets the prefix `flow` if it would otherwise be invalid or reserved.
     """
     name = _words(text)
     return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
 
 
 def plain_name(text: str, noun: str) -> str:
-    """Return a text as the name of a function or a field, which may mean something else: `X-rate` becomes `x_rate`.
+    """Return a text as the name of a function or a field, which may be reserved: `X-rate` becomes `x_rate`.
 
     Args:
         text: The text.
-        noun: The beginning of the name if it would otherwise not be one.
+        noun: The prefix if the name would otherwise be invalid.
     """
     name = _words(text)
     return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() else name
@@ -49,7 +49,7 @@ def camel_name(text: str) -> str:
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether a name means something else in Python."""
+    """Return whether a name has another meaning in Python or in the module."""
     return name in _RESERVED
 
 
@@ -57,15 +57,15 @@ class Names:
     """Unique names."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        """Start with the names that mean something else.
+        """Reserve names.
 
         Args:
-            taken: Further names that mean something else.
+            taken: Further reserved names.
         """
         self._taken = {*_RESERVED, *taken}
 
     def take(self, name: str) -> str:
-        """Return a unique name: the given one, otherwise with the first free number from 2 on appended."""
+        """Return a unique name: the argument itself, or with a number from 2 on."""
         number, tried = 1, name
         while tried in self._taken:
             number += 1

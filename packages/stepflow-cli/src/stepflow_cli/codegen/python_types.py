@@ -1,12 +1,13 @@
-"""Schemas as Python types that need nothing at run time: TypedDicts, protocols and dataclasses. Pure.
+"""Schemas as Python types without run-time dependencies: TypedDicts, protocols and dataclasses. Pure.
 
-What a component takes may be given as a dict, or as any object with the fields; what it returns has attributes.
+A component accepts a dict or any object with the right attributes, and returns objects with attributes.
 """
 
 from __future__ import annotations
 
 import keyword
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .docstrings import docstring, quoted
@@ -20,16 +21,16 @@ _TYPE_WORDS = {
 }  # fmt: skip
 """Names in annotations."""
 _UNREADABLE = ("__", "_repr_", "_ipython_")
-"""Attributes of values in flows that Python asks for itself."""
+"""Prefixes of attributes that Python and notebooks look up on their own."""
 
 
 class PythonTypes:
-    """Writes types, and the classes that they need.
+    """Writes types and the classes that they need.
 
     Args:
         named: The schemas by class name, in the form used for generation.
         names: The names in the module.
-        is_input: Whether they are what a component takes.
+        is_input: Whether the types are for the input of components; otherwise for their output.
     """
 
     def __init__(self, named: Mapping[str, Any], names: Names, *, is_input: bool) -> None:
@@ -40,22 +41,22 @@ class PythonTypes:
         self._within: list[str] = []
 
     def text(self, schema: Mapping[str, Any]) -> str:
-        """Return the type of a schema as it is written in an annotation."""
+        """Return the annotation for a schema."""
         return " | ".join(dict.fromkeys(self._options(schema)))
 
     def classes(self) -> Iterator[str]:
-        """Yield the sources of the classes that types need that were written since the last call."""
+        """Yield the sources of the classes that types needed for the first time since the last call."""
         while self._waiting:
             name = self._waiting.pop(0)
             yield self._class(name) if self._is_object(name) else self._alias(name)
 
     def fields(self, schema: Mapping[str, Any]) -> list[Field]:
-        """Return the fields of an object, those that are required first.
+        """Return the fields of an object, required ones first.
 
-        Their order does not depend on that of the schema, which servers change each time.
+        Sort the others: their order in the schema is different in each response of a server.
         """
         required = list(schema.get("required", ()))
-        # In a class, a field hides what has the same name outside of it.
+        # In a class, a field shadows global names.
         names = python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         found = [
             Field(names[key], key, self.text(each), key in required, each.get("description"), each.get("default"))
@@ -79,7 +80,7 @@ class PythonTypes:
                 yield "None"
         elif "anyOf" in schema:
             options = [option for each in schema["anyOf"] for option in self._options(each)]
-            # What Any is added to says nothing more.
+            # A union with Any is Any.
             yield from ["Any"] if "Any" in options else sorted(options, key=lambda each: each == "None")
         else:
             kinds = schema.get("type", [])
@@ -109,7 +110,7 @@ class PythonTypes:
             yield self._name(f"{name}Input")
 
     def _name(self, name: str) -> str:
-        """Return the name in the module of a class or alias of an input."""
+        """Return the name of a class or alias in the module."""
         if name not in self._final:
             self._final[name] = self._names.take(name)
         return self._final[name]
@@ -120,86 +121,85 @@ class PythonTypes:
             parts = [self.text(each) for each in firsts]
             return f"Sequence[{' | '.join(dict.fromkeys(parts))}]" if self._is_input else f"tuple[{', '.join(parts)}]"
         item = self.text(schema.get("items", {}))
-        # A text is a sequence of texts; other sequences may have elements of narrower types.
+        # A str is a Sequence[str] too, so require a list there; otherwise Sequence accepts narrower element types.
         return f"Sequence[{item}]" if self._is_input and item != "str" else f"list[{item}]"
 
     def _mapping(self, schema: Mapping[str, Any]) -> str:
         values = schema.get("additionalProperties")
         if not isinstance(values, Mapping) or not values:
-            # Any object may be given, also one of a class.
+            # Accept any object, including instances of classes.
             return "Any" if self._is_input else "dict[str, Any]"
         return f"{'Mapping' if self._is_input else 'dict'}[str, {self.text(values)}]"
 
     def _alias(self, name: str) -> str:
         self._within.append(name)
-        inner = " | ".join(dict.fromkeys(self._options(self._named[name])))
+        inner = self.text(self._named[name])
         self._within.pop()
         return f"{self._name(f'{name}Input') if self._is_input else name}: TypeAlias = {quoted(inner)}\n"
 
     def _class(self, name: str) -> str:
         schema = self._named[name]
         fields = self.fields(schema)
-        said = docstring(schema.get("description"), "    ")
-        said += "\n" if said and fields else ""
+        description = docstring(schema.get("description"), "    ")
+        description += "\n" if description and fields else ""
         if not self._is_input:
-            return _dataclass(name, fields, said)
-        typed = _typed_dict(self._name(f"{name}Dict"), fields, said)
-        return f"{typed}\n\n{_protocol(self._name(f'{name}Like'), fields)}"
+            return _dataclass(name, fields, description)
+        typed = _typed_dict(self._name(f"{name}Dict"), fields, description)
+        # The protocol has the required fields; all of them if none is required.
+        properties = []
+        for each in [field for field in fields if field.is_required] or fields:
+            kind = each.kind if each.is_required else each.optional_kind
+            properties.append(f"    @property\n    def {each.name}(self) -> {kind}: ...\n")
+        return f"{typed}\n\nclass {self._name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
 
 
+@dataclass
 class Field:
-    """A field of an object.
+    """A field of an object."""
 
-    Args:
-        name: Its name in Python.
-        key: Its name in JSON.
-        kind: Its type.
-        is_required: Whether it must be given, or is always there.
-        description: What it is.
-        default: What it is by default; None if it may be missing.
-    """
-
-    def __init__(
-        self, name: str, key: str, kind: str, is_required: bool, description: str | None, default: Any
-    ) -> None:
-        self.name, self.key, self.kind, self.is_required = name, key, kind, is_required
-        self.description, self.default = description, default
+    name: str
+    """Its name in Python."""
+    key: str
+    """Its name in JSON."""
+    kind: str
+    """Its type."""
+    is_required: bool
+    description: str | None
+    default: Any
+    """Its default; None if it may be missing."""
 
     @property
     def optional_kind(self) -> str:
-        """The type, and None."""
+        """The type, or None."""
         return self.kind if self.kind == "Any" or self.kind.endswith("None") else f"{self.kind} | None"
 
     def annotation(self, kind: str) -> str:
-        """Return a type with the name in JSON, if that is another one."""
+        """Return a type, annotated with the name in JSON if it is different."""
         return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
 
 
 def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """Return Python names for the fields of an object; those that are valid keep theirs."""
+    """Return Python names for the fields of an object; valid names stay the same."""
+
+    def is_valid(key: str) -> bool:
+        # Python normalizes other letters, which would change the name.
+        is_name = key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
+        return is_name and not key.startswith(_UNREADABLE) and key not in taken
+
     keys = sorted(keys)
-    valid = {each for each in keys if _is_attribute(each) and each not in taken}
-    used = {*taken, *valid}
-    found = {}
+    names = {key: key for key in keys if is_valid(key)}
+    used = {*taken, *names}
     for key in keys:
-        found[key] = key if key in valid else _free(plain_name(key, "field"), used)
-        used.add(found[key])
-    return found
-
-
-def _free(name: str, used: Collection[str]) -> str:
-    name = f"{name}_" if name in used or keyword.iskeyword(name) else name
-    number, tried = 1, name
-    while tried in used:
-        number += 1
-        tried = f"{name}{number}"
-    return tried
-
-
-def _is_attribute(key: str) -> bool:
-    """Return whether a key can be read as an attribute of a value."""
-    # Python normalizes other letters, which would change the name.
-    return key.isascii() and key.isidentifier() and not keyword.iskeyword(key) and not key.startswith(_UNREADABLE)
+        if key not in names:
+            name = plain_name(key, "field")
+            name = f"{name}_" if name in used or keyword.iskeyword(name) else name
+            number, unique = 1, name
+            while unique in used:
+                number += 1
+                unique = f"{name}{number}"
+            names[key] = unique
+            used.add(unique)
+    return names
 
 
 def literal(value: Any) -> str:
@@ -207,37 +207,27 @@ def literal(value: Any) -> str:
     return quoted(value) if isinstance(value, str) else repr(value)
 
 
-def _dataclass(name: str, fields: list[Field], said: str) -> str:
-    lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", said]
+def _dataclass(name: str, fields: list[Field], description: str) -> str:
+    lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for each in fields:
-        # A field that is not required is there if the component has a default for it.
-        is_there = each.is_required or each.default is not None
-        lines.append(f"    {each.name}: {each.annotation(each.kind if is_there else each.optional_kind)}")
+        # An optional field with a default always has a value.
+        has_kind = each.is_required or each.default is not None
+        lines.append(f"    {each.name}: {each.annotation(each.kind if has_kind else each.optional_kind)}")
         has_value = not each.is_required and (each.default is None or isinstance(each.default, (str, int, float)))
         lines.append(f" = {literal(each.default)}\n" if has_value else "\n")
         lines.append(docstring(each.description, "    "))
-    if not fields and not said:
+    if not fields and not description:
         lines.append("    pass\n")
     return "".join(lines)
 
 
-def _typed_dict(name: str, fields: list[Field], said: str) -> str:
+def _typed_dict(name: str, fields: list[Field], description: str) -> str:
     kinds = [each.kind if each.is_required else f"NotRequired[{each.kind}]" for each in fields]
     if all(each.key == each.name for each in fields):
         body = "".join(
             f"    {each.key}: {kind}\n{docstring(each.description, '    ')}"
             for each, kind in zip(fields, kinds, strict=True)
         )
-        return f"class {name}(TypedDict):\n{said}{body or ('' if said else '    pass' + chr(10))}"
+        return f"class {name}(TypedDict):\n{description}{body or ('' if description else '    pass' + chr(10))}"
     body = "".join(f"        {literal(each.key)}: {literal(kind)},\n" for each, kind in zip(fields, kinds, strict=True))
-    return f"{name} = TypedDict(\n    {literal(name)},\n    {{\n{body}    }},\n)\n{said.replace('    ', '', 1)}"
-
-
-def _protocol(name: str, fields: list[Field]) -> str:
-    """Return the source of a protocol of the objects with the required fields; with all if none is required."""
-    required = [each for each in fields if each.is_required] or fields
-    lines = [
-        f"    @property\n    def {each.name}(self) -> {each.kind if each.is_required else each.optional_kind}: ...\n"
-        for each in required
-    ]
-    return f"class {name}(Protocol):\n{chr(10).join(lines)}"
+    return f"{name} = TypedDict(\n    {literal(name)},\n    {{\n{body}    }},\n)\n{description.replace('    ', '', 1)}"

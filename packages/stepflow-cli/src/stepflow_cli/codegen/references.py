@@ -1,4 +1,4 @@
-"""The references of a schema, and schemas that consist of others by `allOf`. Pure functions."""
+"""Resolves references in schemas, and merges the parts of `allOf`. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from urllib.parse import unquote
 from ..errors import Problem, usage
 
 BESIDE = ("description", "default")
-"""Keywords that may stand beside a reference."""
+"""Keywords that are allowed beside a reference."""
 _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
 """Keywords that do not change which values a schema allows."""
 
 
 @dataclass
 class Place:
-    """Where references are resolved."""
+    """The document in which references are resolved."""
 
-    called: str
+    label: str
+    """Its name in messages."""
     root: Any
     shared: Mapping[str, Any]
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What references within `allOf` lead to."""
+    """The targets of references within `allOf`."""
 
     def wrong(self, message: str, hint: str | None = None) -> Problem:
         """Return an error about the schema."""
-        return usage(f"{self.called}: {message}", hint)
+        return usage(f"{self.label}: {message}", hint)
 
     def lookup(self, reference: Any) -> tuple[str, Any]:
         """Return the name and the schema that a reference leads to.
@@ -98,7 +99,7 @@ class Place:
 
 
 class OpenPlace(Place):
-    """Where references that lead nowhere mean anything: servers leave out what builtin components refer to."""
+    """A document in which unresolved references allow any value: servers omit definitions of builtin components."""
 
     def lookup(self, reference: Any) -> tuple[str, Any]:
         """Return the name and the schema that a reference leads to."""
@@ -109,7 +110,7 @@ class OpenPlace(Place):
 
 
 def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return one schema for several that all apply."""
+    """Return the conjunction of several schemas."""
     joined: dict[str, Any] = {}
     for each in parts:
         properties = dict(joined.get("properties", {}))
@@ -124,7 +125,7 @@ def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def sole_part(schema: Any) -> Any:
-    """Return the only part of an `allOf` to which its schema adds no condition; for others the schema itself."""
+    """Return the only part of an `allOf` without further conditions; otherwise the schema itself."""
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
         return schema

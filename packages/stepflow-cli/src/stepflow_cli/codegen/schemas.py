@@ -1,8 +1,7 @@
 """The schemas of flows as one document of named schemas, each of which becomes a class. Pure functions.
 
-Every object with properties gets a name here, so that the classes of a flow do not depend on those of other flows. What
-Python types cannot express is left out: conditions, formats except those of dates and ids, and constraints that do not
-apply to the type.
+Every object with properties gets a name here, so that the classes of a flow do not depend on other flows. Python types
+cannot express conditions, most formats, and constraints that do not apply to the type, so these are left out.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from .names import Names, camel_name
 from .references import BESIDE, Place, sole_part
 
 PREFIX = "#/components/schemas/"
-"""The beginning of references to named schemas."""
+"""The prefix of references to named schemas."""
 _FORMATS = ("date-time", "date", "uuid")
 """Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
 _MAX_CHAIN_LENGTH = 3
-"""Number of such names, each within the other, below which types are left out: pydantic before 2.11 expands them."""
+"""Maximum nesting of named types, because pydantic before 2.11 expands them. Deeper types become Any."""
 _MAX_INLINE = 30
-"""Number of parts from which on the type that a reference leads to gets a name, instead of being repeated."""
+"""Size from which the target of a reference gets a name instead of being repeated."""
 
 
 class Schemas:
@@ -38,16 +37,16 @@ class Schemas:
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
         self.aliases: dict[str, str] = {}
-        """Second names of classes, by which the parts of flows are called that refer to shared schemas."""
+        """Further names of classes, for parts of flows that refer to shared schemas."""
 
-    def add(self, flow: Mapping[str, Any], prefix: str, called: str, parts: Mapping[str, str]) -> None:
+    def add(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
         """Add the schemas of a flow.
 
         Args:
             flow: The flow.
-            prefix: The beginning of the names of its classes.
-            called: The flow's name in errors.
-            parts: The names of its parts that have schemas, which were taken before.
+            prefix: The prefix of the names of its classes.
+            label: The flow's name in errors.
+            parts: The reserved class names of its parts that have schemas.
 
         Raises:
             Problem: If a schema is invalid, or has a reference that cannot be resolved or leaves the document.
@@ -55,7 +54,7 @@ class Schemas:
         known: dict[str, str] = {}
         for part, name in parts.items():
             schema = flow["schemas"]["properties"][part]
-            place = Place(f"{called}: schemas.properties.{part}", schema, flow["schemas"])
+            place = Place(f"{label}: schemas.properties.{part}", schema, flow["schemas"])
             _Reader(self, prefix, place, known).top(schema, name)
 
     def read(self, schema: Any, name: str, place: Place) -> dict[str, Any]:
@@ -64,7 +63,7 @@ class Schemas:
         Args:
             schema: The schema.
             name: The name for a class generated from it.
-            place: Where its references are resolved.
+            place: The document in which its references are resolved.
 
         Raises:
             Problem: If it is invalid.
@@ -99,14 +98,14 @@ class _Reader:
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What references lead to, so that each is read once however many references share it."""
+    """The results for references that were read already."""
     chains: dict[str, int] = field(default_factory=dict)
-    """How many named types lie within each other in a named type; recursive types count as none."""
+    """The nesting depth of each named type; recursive types are not counted."""
     own: str | None = None
-    """The name that was taken for the part, while the class that has it is not defined."""
+    """The reserved name of the part, until its class is defined."""
 
     def top(self, schema: Any, name: str) -> None:
-        """Define a complete part of the flow under a name that was taken for it."""
+        """Define a whole part of the flow under its reserved name."""
         self.own = name if self._has_class(schema, name) else None
         read = self.read(schema, name)
         found = str(read.get("$ref", "")).removeprefix(PREFIX)
@@ -116,11 +115,11 @@ class _Reader:
             self.schemas.aliases[name] = found
             return
         self.schemas.define(name, is_taken=True)
-        # A part that is equal to another one has a class of its own.
+        # Equal parts get separate classes.
         self.schemas.named[name] = self.schemas.named[found] if found else read
 
     def _has_class(self, schema: Any, name: str) -> bool:
-        """Return whether a complete part is described by a class that would have a name of its own accord."""
+        """Return whether the schema of a whole part becomes a class that can have this name."""
         part = sole_part(schema)
         if isinstance(part, Mapping) and "$ref" in part:
             target_name, part = self.place.target(part["$ref"])
@@ -156,13 +155,16 @@ class _Reader:
             return self.read(part, name) | {key: schema[key] for key in BESIDE if key in schema}
         kinds = self._kinds(schema) or inexpressible_kinds(schema)
         if _is_object(schema):
-            return self._object(schema, kinds, name)
+            reference = {"$ref": PREFIX + self._class(schema, name)}
+            default = {"default": schema["default"]} if "default" in schema else {}
+            others = [{"type": each} for each in kinds if each != "object"]
+            return ({"anyOf": [reference, *others]} if others else reference) | default
         read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
         if kinds == ["null"]:
-            # Null alone allows no choice and is not a useful type of a field, so no type is set.
+            # A field that can only be null gets no type.
             return read
         if len(set(kinds) - {"null"}) > 1 and constraints(schema, kinds).keys() - {"enum"}:
-            # A constraint of one of several types.
+            # A constraint applies to only one of the types.
             return read | {"anyOf": self._options([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
@@ -180,7 +182,7 @@ class _Reader:
         return read
 
     def _options(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
-        """Return the different types of a union; those of a union within it are its own."""
+        """Return the distinct types of a union, with nested unions flattened."""
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._is_null(each)
@@ -207,14 +209,8 @@ class _Reader:
                 raise self.place.wrong(f"there is no type {json.dumps(each)}", f"types are {', '.join(_TYPES)}")
         return kinds
 
-    def _object(self, schema: Mapping[str, Any], kinds: list[str], name: str) -> dict[str, Any]:
-        reference = {"$ref": PREFIX + self._class(schema, name)}
-        beside = {key: schema[key] for key in BESIDE if key in schema and key != "description"}
-        others = [each for each in kinds if each != "object"]
-        return ({"anyOf": [reference, *({"type": each} for each in others)]} if others else reference) | beside
-
     def _class(self, schema: Mapping[str, Any], name: str) -> str:
-        """Return the class of an object with properties; it is created if it is not known."""
+        """Return the name of the class for an object with properties."""
         text = self.place.identity(schema)
         if text in self.known:
             return self.known[text]
@@ -236,18 +232,18 @@ class _Reader:
         return made
 
     def _inner(self, schema: Any, name: str) -> dict[str, Any]:
-        """Return a type within a union, a list or a mapping; one that has constraints gets a name."""
+        """Return a type within a union, a list or a mapping; a type with constraints gets a name."""
         name = _titled(schema, self.prefix) or name
         read = self.read(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
         if not all(self.schemas.named[each] for each in _referred(read)):
-            # The name would stand before that of the recursive type to which it leads.
+            # The name would come before the recursive type to which it leads.
             return _without_constraints(read)
         return self._named(json.dumps(read, sort_keys=True), name, read)
 
     def _named(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
-        """Return a reference to a type, which gets a name if it has none yet."""
+        """Return a reference to a type, and give it a name if it has none yet."""
         if identity not in self.known:
             made = self.known[identity] = self._define(name)
             self.schemas.named[made] = read
@@ -276,7 +272,7 @@ class _Reader:
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _expanded(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        """Return what a reference leads to, in place of the reference if it is small."""
+        """Return the target of a reference: inline if it is small, otherwise as a named type."""
         self.expanding.append(reference)
         try:
             read = self.read(target, name)
@@ -297,7 +293,7 @@ class _Reader:
             made = self.known[text] = self._define(name)
             read = _without_constraints(self.read(target, name))
             kinds = read.get("type", [])
-            # The generator knows recursion in unions, not in lists.
+            # The generator supports recursion in unions, but not in lists.
             options = [
                 _NULL if kind == "null" else read | {"type": kind}
                 for kind in (kinds if isinstance(kinds, list) else [kinds])
@@ -311,12 +307,12 @@ def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _referred(read: Mapping[str, Any]) -> list[str]:
-    """Return the names of the types to which a schema that was read refers."""
+    """Return the names of the types to which a schema refers."""
     return re.findall(rf'"{PREFIX}(\w+)"', json.dumps(read))
 
 
 def _size(read: Any) -> int:
-    """Return the number of types in a schema that was read."""
+    """Return the number of types in a schema."""
     if isinstance(read, list):
         return sum(map(_size, read))
     return 1 + sum(_size(each) for key, each in read.items() if key != "default") if isinstance(read, dict) else 0
@@ -333,16 +329,13 @@ def _is_object(schema: Any) -> bool:
 
 
 def _in_order(properties: Mapping[str, Any]) -> list[str]:
-    """Return the names of properties; if two give the same Python name, valid Python names come first.
-
-    They then keep their names, so that no field can be mistaken for another.
-    """
+    """Return the names of properties; if some give the same Python name, put valid names first, which keeps them."""
     made = [re.sub(r"\W", "_", each).strip("_").lower() for each in properties]
     return sorted(properties, key=lambda each: not each.isidentifier()) if len(set(made)) < len(made) else [*properties]
 
 
 def _titled(schema: Any, prefix: str) -> str | None:
-    """Return the class name that a schema's title gives."""
+    """Return the class name from a schema's title."""
     title = schema.get("title") if isinstance(schema, Mapping) else None
     name = camel_name(title) if isinstance(title, str) and len(title) <= 40 else ""
     return prefix + name if name else None

@@ -1,16 +1,20 @@
-"""The module of typed functions that is written for components, for flows in Python."""
+"""Writes a module of typed functions for components, for flows in Python."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from ..errors import Problem
+from stepflow_client.flows.components import BUILTINS
+
+from ..errors import Problem, usage
+from ..output.messages import note
 from .docstrings import docstring
 from .names import Names, camel_name, is_reserved, plain_name
-from .python_types import Field, PythonTypes, literal, python_names
+from .python_types import PythonTypes, literal, python_names
 from .references import OpenPlace
 from .schemas import Schemas
 
@@ -29,7 +33,7 @@ _IMPORTS = {
     "stepflow_client.authoring": ("Name", "OnError", "component"),
 }
 _OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
-"""Arguments of each function that are about the step."""
+"""The arguments of each function that configure the step."""
 _OPTIONS = """\
 step: str | None = None
 on_error: OnError[{output}] | None = None
@@ -40,65 +44,149 @@ _RESERVED = {name for names in _IMPORTS.values() for name in names}
 _INSTALLED = ("pydantic", "stepflow_client.authoring")
 _WIDTH = 88
 """Maximum length of an import in one line."""
-_OF_AUTHORING = {"/builtin/map": "each", "/builtin/iterate": "iterate"}
-"""Components whose sub-flows are functions of `stepflow_client.authoring`."""
+_OF_AUTHORING = ("/builtin/map", "/builtin/iterate")
+"""Components that are `each` and `iterate` of `stepflow_client.authoring`."""
+_BUILTIN = "/builtin/"
+_MAX_NAMED = 3
 
 
 class Stub(NamedTuple):
     """A component."""
 
     path: str
-    """As it is written in flows."""
+    """The path that flows use."""
     description: str | None
     input_schema: Any
     output_schema: Any
     is_guessed: bool = False
-    """Whether the path is a guess: servers do not report routes."""
+    """Whether the path is a guess, because servers do not report routes."""
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Stub:
+        """Return the component of a JSON object of `ComponentInfo`."""
+        name = str(record["name"]).strip("/")
+        guess = f"/{record['plugin']}/{name}" if record.get("plugin") else f"/{name}"
+        path = str(record.get("path") or guess)
+        given, returned = record.get("input_schema"), record.get("output_schema")
+        if path in BUILTINS:
+            # The schemas of this package are more precise than those of servers, which have the descriptions.
+            own_given, own_returned = BUILTINS[path]
+            given = _with_descriptions(own_given, given) if own_given else given
+            returned = _with_descriptions(own_returned, returned) if own_returned else returned
+        return cls(path, record.get("description"), given, returned, is_guessed=not record.get("path"))
 
 
-class Stubs:
+def _with_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
+    """Return the schema of an object with the descriptions of its fields in another schema."""
+    sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
+    fields = {}
+    for key, each in schema.get("properties", {}).items():
+        other = sent_fields.get(key) if isinstance(sent_fields, Mapping) else None
+        if isinstance(other, Mapping) and "description" in other:
+            each = {**each, "description": other["description"]}
+        fields[key] = each
+    return {**schema, "properties": fields} if fields else dict(schema)
+
+
+def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> str:
+    """Return the source of a module with a function for each component.
+
+    Args:
+        records: The components, as JSON objects of `ComponentInfo`.
+        only: Globs for their paths. Without any, all except for the builtin ones, for which the client has functions.
+
+    Raises:
+        Problem: If no component matches.
+    """
+    stubs = {stub.path: stub for stub in map(Stub.of, records)}
+
+    def is_chosen(path: str) -> bool:
+        return any(fnmatchcase(path, glob) for glob in only) if only else not path.startswith(_BUILTIN)
+
+    guessed = sorted(
+        path for path, each in stubs.items() if each.is_guessed and is_chosen(path) and not path.startswith(_BUILTIN)
+    )
+    if guessed:
+        shown = ", ".join(guessed[:_MAX_NAMED]) + (", ..." if len(guessed) > _MAX_NAMED else "")
+        note(
+            f"servers do not report routes: the components of each plugin are assumed to be below /PLUGIN: {shown}; "
+            "use --local to read the routes of a configuration"
+        )
+    for glob in only:
+        if not any(fnmatchcase(path, glob) for path in stubs):
+            raise usage(f"no component matches --only {glob}", "'components list' lists them")
+    chosen = [stub for path, stub in stubs.items() if is_chosen(path)]
+    if not chosen:
+        raise usage(
+            "there are only builtin components",
+            "flows in Python already have these: from stepflow_client.authoring import builtin",
+        )
+    writer = _StubWriter()
+    source = writer.module(chosen)
+    for message in writer.unread.values():
+        note(f"{message}; any value is accepted there")
+    return source
+
+
+class _StubWriter:
     """Writes functions for components."""
 
     def __init__(self) -> None:
         self._names = names = Names(_RESERVED)
         # The classes of inputs get further names.
         self._inputs, self._outputs = Schemas(Names()), Schemas(names)
-        self._types_of_input = PythonTypes(self._inputs.named, names, is_input=True)
-        self._types_of_output = PythonTypes(self._outputs.named, names, is_input=False)
+        self._input_types = PythonTypes(self._inputs.named, names, is_input=True)
+        self._output_types = PythonTypes(self._outputs.named, names, is_input=False)
         self.unread: dict[str, str] = {}
-        """Why schemas were left out, by the paths of their components."""
+        """The reasons why schemas were ignored, by the paths of their components."""
 
     def module(self, components: Iterable[Stub]) -> str:
         """Return the source of a module with a function for each component. It does not depend on their order."""
         chosen = sorted(each for each in components if each.path not in _OF_AUTHORING)
-        names = self._function_names([each.path for each in chosen])
-        parts = [part for each in chosen for part in self._function(each, names[each.path])]
+        # Functions are named after the last part of the path; if that is ambiguous, after the whole path.
+        lasts = [plain_name(each.path.rpartition("/")[2], "component") for each in chosen]
+        names = []
+        for stub, last in zip(chosen, lasts, strict=True):
+            name = last if lasts.count(last) == 1 else plain_name(stub.path, "component")
+            names.append(self._names.take(f"{name}_" if is_reserved(name) else name))
+        parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._function(stub, name)]
         body = "\n\n".join(parts)
         return f"{_HEAD}{_imports_of(body)}{'' if not body else chr(10) * 2}{body}"
 
-    def _function_names(self, paths: Sequence[str]) -> dict[str, str]:
-        """Return the names of functions: the last part of the path; for several, the whole path."""
-        lasts = [plain_name(path.rpartition("/")[2], "component") for path in paths]
-        found = {}
-        for path, last in zip(paths, lasts, strict=True):
-            name = last if lasts.count(last) == 1 else plain_name(path, "component")
-            found[path] = self._names.take(f"{name}_" if is_reserved(name) else name)
-        return found
-
     def _function(self, stub: Stub, name: str) -> list[str]:
-        """Return the source of the function of a component, after those of the classes that only it needs so far."""
+        """Return the source of the function of a component, after the classes that it is the first to need."""
         prefix = camel_name(name)
         given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
-        returned = self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output")
-        output = self._types_of_output.text(returned)
-        fields = self._fields(given)
-        arguments = self._arguments(fields, given)
-        said = [(each.name, each.description) for each in fields or ()]
-        classes = [*self._types_of_input.classes(), *self._types_of_output.classes()]
-        return [*classes, _source(stub, name, arguments, output, said)]
+        output = self._output_types.text(self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output"))
+        schema = self._inputs.named.get(str(given.get("$ref", "")).rpartition("/")[2], {})
+        descriptions: list[tuple[str, object]] = []
+        options = _OPTIONS.format(output=output).splitlines()
+        if "properties" in schema:
+            names = python_names(schema["properties"], _OPTION_NAMES)
+            fields = self._input_types.fields(schema)
+            for each in fields:
+                each.name = names[each.key]
+            descriptions = [(each.name, each.description) for each in fields]
+            required = [f"{each.name}: {each.annotation(each.kind)}" for each in fields if each.is_required]
+            optional = [
+                f"{each.name}: {each.annotation(each.optional_kind)} = None" for each in fields if not each.is_required
+            ]
+            parameters = ["*", *required, *optional, *options]
+        else:
+            kind = self._input_types.text(given)
+            if kind == "Any" or kind.startswith("Mapping[str, "):
+                value = kind.removeprefix("Mapping[str, ").removesuffix("]")
+                parameters = ["*", *options, f"**input: {value}"]
+            else:
+                parameters = [f"given: {kind}", "/", "*", *options]
+        listed = "".join(f"    {each},\n" for each in parameters)
+        said = docstring(stub.description, "    ", descriptions)
+        head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
+        classes = [*self._input_types.classes(), *self._output_types.classes()]
+        return [*classes, f"{head}{said}    raise NotImplementedError\n"]
 
     def _read(self, schemas: Schemas, stub: Stub, schema: Any, name: str) -> dict[str, Any]:
-        """Return a schema in the form used for generation; one that is wrong says nothing."""
+        """Return a schema in the form used for generation; an invalid schema allows any value."""
         try:
             return schemas.read(schema if schema is not None else {}, name, OpenPlace(stub.path, schema, {}))
         except Problem as problem:
@@ -107,53 +195,19 @@ class Stubs:
             self.unread[stub.path] = f"{stub.path}: the schema is nested too deeply"
         return {}
 
-    def _arguments(self, fields: list[Field] | None, given: Mapping[str, Any]) -> list[str]:
-        """Return the parameters of a function for its input."""
-        if fields is not None:
-            written = [f"{each.name}: {each.annotation(each.kind)}" for each in fields if each.is_required]
-            optional = [each for each in fields if not each.is_required]
-            return ["*", *written, *(f"{each.name}: {each.annotation(each.optional_kind)} = None" for each in optional)]
-        kind = self._types_of_input.text(given)
-        if kind == "Any":
-            return ["*", "**input: Any"]
-        if kind.startswith("Mapping[str, "):
-            return ["*", f"**input: {kind.removeprefix('Mapping[str, ').removesuffix(']')}"]
-        return [f"given: {kind}", "/", "*"]
-
-    def _fields(self, given: Mapping[str, Any]) -> list[Field] | None:
-        """Return the fields of an input; None if it is no object with known fields."""
-        name = str(given.get("$ref", "")).rpartition("/")[2]
-        schema = self._inputs.named.get(name, {})
-        if "properties" not in schema:
-            return None
-        names = python_names(schema["properties"], _OPTION_NAMES)
-        fields = self._types_of_input.fields(schema)
-        for each in fields:
-            each.name = names[each.key]
-        return fields
-
-
-def _source(stub: Stub, name: str, arguments: Sequence[str], output: str, said: Sequence[tuple[str, object]]) -> str:
-    """Return the source of a function.
-
-    Args:
-        stub: The component.
-        name: The name of the function.
-        arguments: Its parameters for the input.
-        output: The type that it returns.
-        said: The names of its parameters, and their descriptions.
-    """
-    options = _OPTIONS.format(output=output).splitlines()
-    # Any further arguments come last.
-    last = 1 if arguments[-1].startswith("**") else 0
-    listed = [*arguments[: len(arguments) - last], *options, *arguments[len(arguments) - last :]]
-    head = f"@component({literal(stub.path)})\ndef {name}(\n{''.join(f'    {each},{chr(10)}' for each in listed)})"
-    return f"{head} -> {output}:\n{docstring(stub.description, '    ', said)}    raise NotImplementedError\n"
-
 
 def _imports_of(body: str) -> str:
     """Return the imports that the source of a module needs."""
-    words = _names_in(body)
+    words = set()
+    for node in ast.walk(ast.parse(body)):
+        match node:
+            case ast.Name(id=name):
+                words.add(name)
+            # Types in strings.
+            case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
+                words |= {*re.findall(r"\w+", text)}
+            case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):
+                words |= {word for each in values for word in re.findall(r"\w+", ast.unparse(each))}
     blocks: list[list[str]] = [[], []]
     for module in sorted(_IMPORTS):
         used = [name for name in _IMPORTS[module] if name in words]
@@ -162,17 +216,3 @@ def _imports_of(body: str) -> str:
             listed = "".join(f"    {name},\n" for name in used)
             blocks[module in _INSTALLED].append(line if len(line) <= _WIDTH else f"from {module} import (\n{listed})\n")
     return "\n".join("".join(each) for each in blocks if each)
-
-
-def _names_in(body: str) -> set[str]:
-    """Return the names that the source of a module uses, also in types that are texts."""
-    found = set()
-    for node in ast.walk(ast.parse(body)):
-        match node:
-            case ast.Name(id=name):
-                found.add(name)
-            case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
-                found |= {*re.findall(r"\w+", text)}
-            case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):
-                found |= {word for each in values for word in re.findall(r"\w+", ast.unparse(each))}
-    return found

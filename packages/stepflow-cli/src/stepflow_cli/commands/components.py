@@ -201,7 +201,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     """
     from stepflow_client.flows.project import existing_file
 
-    from ..codegen.components import write_stubs
+    from ..codegen.stubs import write_stubs
     from ..validation.checks import saved_components
 
     file = GeneratedFile(output, check=check)
