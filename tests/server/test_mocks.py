@@ -235,7 +235,7 @@ def test_an_outer_step_that_refuses_its_input_fails(client: SyncStepflowClient, 
 def test_what_cannot_be_mocked_is_refused(client: SyncStepflowClient) -> None:
     computed = {**ADDED, "name": {"$input": "$.name"}}
     with pytest.raises(
-        InvalidArgumentError, match="step 'each' contains a flow with mocked steps, and the flow computes it"
+        InvalidArgumentError, match="step 'each' contains a flow whose steps cannot be mocked: the flow is computed"
     ):
         run_mocked(client, with_map(computed), {"items": []}, mocks={"draft": 1})
     stored = {"data": {"$literal": ADDED}, "blob_type": "flow"}
@@ -261,7 +261,7 @@ def test_wrong_mocks_are_refused_when_they_are_given(client: SyncStepflowClient)
     ):
         mock.mock("draft", fails="COMPONENT_FAILD")
     for wrong in ({"outcome": 1, "fails": "TIMEOUT"}, {}, {"outcome": 1, "message": "x"}):
-        with pytest.raises(InvalidArgumentError, match="a mock has an outcome, or fails and message"):
+        with pytest.raises(InvalidArgumentError, match="a mock needs either an outcome, or fails and message"):
             mock.mock("/model/paid", **wrong)
     with pytest.raises(InvalidArgumentError, match="at least one outcome"):
         InTurn()

@@ -122,206 +122,199 @@ def run_cases(
         cases = [
             replace(case, fault=case.fault or message) if executes_all(tests, case, replay) else case for case in cases
         ]
-    every = [(case, attempt) for attempt in range(1, repeat + 1) for case in cases]
-    wanted = [each for each in every if not each[0].fault]
     check_function(on_progress, "on_progress")
-    running = _Running(client, tests, replay, record, include_times, coverage, on_progress, timeout)
-    done = iter(running.results(wanted))
+    attempts = [_Attempt(case, number) for number in range(1, repeat + 1) for case in cases]
+    runner = _CaseRunner(client, tests, replay, record, include_times, coverage, on_progress, timeout)
+    results = iter(runner.run([each for each in attempts if not each.case.fault]))
     return [
-        CaseResult(case, "error", message=case.fault, attempt=attempt) if case.fault else next(done)
-        for case, attempt in every
+        CaseResult(case, "error", message=case.fault, attempt=number) if case.fault else next(results)
+        for case, number in attempts
     ]
 
 
 def executes_all(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
-    """Return whether nothing is recorded for a case that may execute steps: others than those with a mock."""
+    """Return whether a case without recorded outcomes may execute a step that has no mock."""
     steps = () if replay.steps(tests.path, case.name) else steps_of_case(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
 
 
-_Wanted = tuple["FlowCase", int]
+class _Attempt(NamedTuple):
+    """A run of a case."""
+
+    case: FlowCase
+    number: int
 
 
 @dataclass(frozen=True)
-class _Running:
-    """Runs cases of a flow, and reads what is asked for of their steps."""
+class _CaseRunner:
+    """Runs cases of a flow, and reads the inputs, outcomes and times of their steps if they are needed."""
 
     client: SyncStepflowClient
     tests: FlowTests
     replay: Recording | None
     record: Callable[[str], bool] | None
-    times: bool
+    include_times: bool
     coverage: FlowCoverage | None
     on_progress: Callable[[int], object] | None
     timeout: float | None
 
-    def results(self, wanted: Sequence[_Wanted]) -> list[CaseResult]:
-        """Run cases, those without mocked steps as one batch for each set of variables."""
+    def run(self, attempts: Sequence[_Attempt]) -> list[CaseResult]:
+        """Run cases: those without mocked steps as one batch for each set of variables."""
         results: dict[int, CaseResult] = {}
         batches: dict[str, list[int]] = {}
-        alone: list[int] = []
-        for at, (case, _) in enumerate(wanted):
-            if self._is_alone(case):
-                alone.append(at)
+        separate: list[int] = []
+        for index, (case, _) in enumerate(attempts):
+            is_replayed = self.replay is not None and bool(self.replay.steps(self.tests.path, case.name))
+            if case.mocks or is_replayed or self.coverage is not None:
+                separate.append(index)
             else:
-                batches.setdefault(json.dumps(variables_of(self.tests, case), sort_keys=True), []).append(at)
+                variables = json.dumps(variables_of(self.tests, case), sort_keys=True)
+                batches.setdefault(variables, []).append(index)
         for batch in batches.values():
-            done = self._run_batch([wanted[at] for at in batch], len(results))
+            done = self._run_batch([attempts[index] for index in batch], len(results))
             results |= zip(batch, done, strict=True)
-        for at in alone:
-            results[at] = self._run_alone(wanted[at])
-            self._report(len(results))
-        return [results[at] for at in range(len(wanted))]
+        for index in separate:
+            results[index] = self._run_separately(attempts[index])
+            if self.on_progress is not None:
+                self.on_progress(len(results))
+        return [results[index] for index in range(len(attempts))]
 
-    def _is_alone(self, case: FlowCase) -> bool:
-        is_replayed = self.replay is not None and bool(self.replay.steps(self.tests.path, case.name))
-        return bool(case.mocks) or is_replayed or self.coverage is not None
-
-    def _report(self, count: int) -> None:
-        """Report how many runs of cases have ended."""
-        if self.on_progress is not None:
-            self.on_progress(count)
-
-    def _run_batch(self, wanted: Sequence[_Wanted], before: int) -> list[CaseResult]:
-        """Run cases with the same variables, after `before` others."""
-        started = time.monotonic()
+    def _run_batch(self, attempts: Sequence[_Attempt], finished: int) -> list[CaseResult]:
+        """Run cases with the same variables, after `finished` others."""
+        report, started = self.on_progress, time.monotonic()
         try:
-            inputs = [case.input for case, _ in wanted]
-            variables = variables_of(self.tests, wanted[0][0])
-            # A case may say what a flow does with a wrong input.
+            inputs = [case.input for case, _ in attempts]
+            variables = variables_of(self.tests, attempts[0].case)
+            # A case may test how a flow reacts to a wrong input.
             run_id = self.client.submit(
                 self.tests.flow, inputs, variables=variables, timeout=self.timeout, check_input=False
             )
             left = None if self.timeout is None else max(0.001, started + self.timeout - time.monotonic())
-            if self.on_progress is not None:
-                self.client.wait_run(run_id, timeout=left, progress=lambda now: self._report(before + now.done))
+            if report is not None:
+                self.client.wait_run(run_id, timeout=left, progress=lambda counts: report(finished + counts.done))
                 left = None
             results = self.client.get_results(run_id, timeout=left)
             seconds = time.monotonic() - started
-            steps = self._read_steps(run_id, len(wanted), seconds)
-            records = [self._records(case, outcomes) for (case, _), (outcomes, _) in zip(wanted, steps, strict=True)]
+            steps = self._read_steps(run_id, len(attempts), seconds, include_times=self.include_times)
+            records = [self._records(case, outcomes) for (case, _), (outcomes, _) in zip(attempts, steps, strict=True)]
         except StepflowClientError as error:
-            seconds = time.monotonic() - started
-            told = self._told(error)
-            return [CaseResult(case, "error", message=told, attempt=each, duration=seconds) for case, each in wanted]
+            return [self._error(each, error, started) for each in attempts]
         return [
-            _judged(each, result, took, recorded)
-            for each, result, (_, took), recorded in zip(wanted, results, steps, records, strict=True)
+            _judged(each, result, duration, recorded)
+            for each, result, (_, duration), recorded in zip(attempts, results, steps, records, strict=True)
         ]
 
-    def _run_alone(self, wanted: _Wanted) -> CaseResult:
+    def _run_separately(self, attempt: _Attempt) -> CaseResult:
         """Run a case with mocked steps. Its time includes the runs that compute the inputs of these steps."""
-        case, attempt = wanted
-        started = time.monotonic()
+        case, started = attempt.case, time.monotonic()
         try:
-            find = finder(self.tests.flow, self._mocks(case))
+            mocks: dict[str, Any] = {}
+            if self.replay is not None:
+                path = self.tests.path
+                for step_id in self.replay.steps(path, case.name) & {*self.tests.step_ids}:
+                    mocks[step_id] = partial(self.replay.outcome, path, case.name, step_id)
+            mocks |= {step_id: of_flow_result(value) for step_id, value in case.mocks.items()}
+            find = finder(self.tests.flow, mocks)
             flow = MockedFlow(self.client, find, self.timeout, check_input=False)
             result = flow.run(self.tests.flow, case.input, variables_of(self.tests, case))
             seconds = time.monotonic() - started
-            ((outcomes, _),) = replace(self, times=False)._read_steps(result.run_id, 1, seconds)
+            ((outcomes, _),) = self._read_steps(result.run_id, 1, seconds, include_times=False)
             steps = self._records(case, outcomes)
             unused = self._unused_mocks(case, flow.runs)
         except StepflowClientError as error:
-            seconds = time.monotonic() - started
-            return CaseResult(case, "error", message=self._told(error), attempt=attempt, duration=seconds)
-        done = _judged(wanted, result, seconds, steps)
+            return self._error(attempt, error, started)
+        done = _judged(attempt, result, seconds, steps)
         if not unused or done.is_failed:
             return done
-        message = f"the mock of {', '.join(unused)} was not used: the run needed no such step"
+        message = f"the mock of {', '.join(unused)} was not used: the run did not need the step"
         return replace(done, verdict="error", message=message)
 
     def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
-        """Return the steps whose mocks the run did not need, and add the steps that it reached to the coverage."""
+        """Return the steps whose mocks were not needed, and add the steps that the runs reached to the coverage."""
         if not case.mocks and self.coverage is None:
             return []
         used: set[str] = set()
-        for run, done in executions(self.client, self.tests.flow, runs):
-            executed = {step.step_id for step in done.record.steps}
+        for run, execution in executions(self.client, self.tests.flow, runs):
+            executed = {step.step_id for step in execution.record.steps}
             used |= executed
             if self.coverage is None:
                 continue
-            self.coverage._add(case.name, done)
+            self.coverage._add(case.name, execution)
             executed -= run.mocked | {each.within[-1] for each in runs if each.within[:-1] == run.within != each.within}
-            of_run = (run.result.run_id, run.within, done.record.flow, executed)
-            for each in created_executions(self.client, *of_run):
+            flow = execution.record.flow
+            for each in created_executions(self.client, run.result.run_id, run.within, flow, executed):
                 self.coverage._add(case.name, each)
         return [step_id for step_id in case.mocks if step_id not in used]
 
-    def _mocks(self, case: FlowCase) -> dict[str, Any]:
-        """Return the mocks of a case by step id: those of the case itself, and recorded outcomes."""
-        found: dict[str, Any] = {}
-        if self.replay is not None:
-            path = self.tests.path
-            for step_id in self.replay.steps(path, case.name) & {*self.tests.step_ids}:
-                found[step_id] = partial(self.replay.outcome, path, case.name, step_id)
-        return found | {step_id: of_flow_result(value) for step_id, value in case.mocks.items()}
-
-    def _told(self, error: StepflowClientError) -> str:
+    def _error(self, attempt: _Attempt, error: StepflowClientError, started: float) -> CaseResult:
+        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
         if isinstance(error, RunTimeoutError) and self.timeout is not None:
-            return f"run {error.run_id} had not ended after {self.timeout:g} s; on a server of its own it goes on"
-        return error.message if error.hint is None else f"{error.message} ({error.hint})"
+            message = f"run {error.run_id} did not end within {self.timeout:g} s; it continues on a server of its own"
+        seconds = time.monotonic() - started
+        return CaseResult(attempt.case, "error", message=message, attempt=attempt.number, duration=seconds)
 
-    def _read_steps(self, run_id: str, count: int, seconds: float) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
-        """Return, item by item, the outcomes of the steps, if they are recorded, and the duration.
+    def _read_steps(
+        self, run_id: str, count: int, seconds: float, *, include_times: bool
+    ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
+        """Return the outcomes of the steps (if they are recorded) and the duration of each item.
 
-        An item whose steps have no times gets the duration of the batch, `seconds`. Results do not depend on times: if
-        only these are requested and cannot be read, all items get it.
+        An item whose steps have no times gets the duration of the batch, `seconds`. Times are optional: if only times
+        are needed and cannot be read, all items get this duration.
         """
-        outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
-        times: list[list[datetime]] = [[] for _ in range(count)]
-        if self.record is None and not self.times:
-            return [({}, seconds)] * count
+        without_steps: list[tuple[dict[str, Mapping[str, Any]], float]] = [({}, seconds)] * count
+        if self.record is None and not include_times:
+            return without_steps
         server = self.client.server_info()
         if self.record is None and not server.capabilities["events"]:
-            return [({}, seconds)] * count
+            return without_steps
         require(server, "step_outputs", "recording")
         try:
-            steps = self.client.get_run_steps(run_id, include_times=self.times)
+            steps = self.client.get_run_steps(run_id, include_times=include_times)
         except StepflowClientError:
             if self.record is not None:
                 raise
-            return [({}, seconds)] * count
+            return without_steps
+        outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
+        times: list[list[datetime]] = [[] for _ in range(count)]
         for step in steps:
             if step.item_index >= count:
                 continue
             if self.record is not None and (step.status == "completed" or step.error is not None):
                 outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
             times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
-        spans = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
-        return list(zip(outcomes, spans, strict=True))
+        durations = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
+        return list(zip(outcomes, durations, strict=True))
 
     def _records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
         """Return the inputs and outcomes of the steps to record.
 
-        Servers do not tell the inputs of steps. They are computed by runs in which all steps that were executed have
-        the outcomes that they had, so nothing is executed again. A step whose input cannot be computed was not
-        executed.
+        Servers do not report the inputs of steps. Further runs compute them, in which all executed steps have their
+        outcomes as mocks, so nothing is executed again. A step whose input cannot be computed was not executed.
         """
-        mocked = MockedFlow(self.client, lambda step: NO_MOCK, None)
         records: dict[str, StepRecord] = {}
-        known: dict[str, Any] = {}
         if self.record is None:
             return records
+        mocked = MockedFlow(self.client, lambda step: NO_MOCK, None)
+        mocks: dict[str, Any] = {}
         variables = variables_of(self.tests, case)
         for step_id, step in steps_by_id(self.tests.flow).items():
             if step_id not in outcomes:
                 continue
-            given = mocked.input_of(self.tests.flow, step, case.input, known, variables)
-            if given.is_success:
-                known[step_id] = of_flow_result(outcomes[step_id])
+            computed = mocked.input_of(self.tests.flow, step, case.input, mocks, variables)
+            if computed.is_success:
+                mocks[step_id] = of_flow_result(outcomes[step_id])
                 if self.record(step_id) and step_id not in case.mocks:
-                    records[step_id] = StepRecord(given.output, outcomes[step_id])
+                    records[step_id] = StepRecord(computed.output, outcomes[step_id])
         return records
 
 
-def _judged(wanted: _Wanted, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
-    case, attempt = wanted
-    verdict, differences = judge(case, result)
-    return CaseResult(case, verdict, differences, result, "", attempt, seconds, steps)
+def _judged(attempt: _Attempt, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
+    verdict, differences = judge(attempt.case, result)
+    return CaseResult(attempt.case, verdict, differences, result, "", attempt.number, seconds, steps)
 
 
 def failure_text(done: CaseResult, *, limit: int = 20) -> str:
-    """Return why a case failed, with one line for each difference.
+    """Return the reason why a case failed, with one line for each difference.
 
     Args:
         done: The result of the case.

@@ -25,7 +25,7 @@ _TEST_NAMES = (
 
 @dataclass(frozen=True)
 class TestConfig:
-    """A configuration: a file, one in a flow, or neither for the builtin components."""
+    """A server configuration: a file, inline in a flow, or none for the builtin components."""
 
     __test__ = False
 
@@ -34,11 +34,11 @@ class TestConfig:
     folder: Path | None = None
     """The folder of the flow that contains an inline configuration."""
     project: Path | None = None
-    """The file of the project that names the configuration, if it does."""
+    """The file of the project that names the configuration, if there is one."""
 
     @property
     def key(self) -> str:
-        """A key that is the same for configurations that can share a server."""
+        """A key: configurations with the same key share a server."""
         if self.path is not None:
             return str(self.path.resolve())
         if self.inline is None:

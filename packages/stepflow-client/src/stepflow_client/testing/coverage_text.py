@@ -1,18 +1,16 @@
-"""Which steps of a flow test cases reach, as text: the same for pytest and for the command."""
+"""The coverage of flows by test cases as text, for pytest and for the command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from .._cases.coverage import StepCoverage
 from ..errors import FlowFileError
 
 
 def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
-    """Yield how many steps of the flow in a file are reached, and each that is not, or only by mocks."""
+    """Yield the number of reached steps of a flow, then each step that is not reached or only mocked."""
     if not steps:
         return
     reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
@@ -30,19 +28,17 @@ def percent_of(steps: Sequence[StepCoverage]) -> float:
 
 
 def lines_of(path: Path) -> Callable[[StepCoverage], int | None]:
-    """Return a function that returns the line of a step in the file; None if it is not known."""
+    """Return a function that returns the line of a step in the file; None if it is unknown."""
     from ..flows.source import FlowText
 
-    @cache
-    def root() -> Any:
-        try:
-            return FlowText.of(str(path)).root
-        except FlowFileError:
-            # It has changed since.
-            return None
+    try:
+        root = FlowText.of(str(path)).root
+    except FlowFileError:
+        # The file has changed.
+        return lambda step: None
 
     def line(step: StepCoverage) -> int | None:
-        node = None if root() is None else root().at(*step.at)
-        return None if node is None else node.line or None
+        node = root.at(*step.at)
+        return (node.line or None) if node is not None else None
 
     return line

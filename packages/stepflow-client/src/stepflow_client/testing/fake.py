@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
 
 _API = "/api/v1"
-_LOOK = 0.005
+_POLL_SECONDS = 0.005
 """Seconds between checks of an open stream for new events."""
-_ALIVE = 0.1
+_KEEP_ALIVE_SECONDS = 0.1
 """Seconds between the comments in an open stream without new events."""
 
 
@@ -109,12 +109,12 @@ class FakeServer:
     # The test's control of time
 
     def hold(self, *components: str) -> ExitStack:
-        """Hold the calls of components: their steps, and so their runs, stay `running` until `release`.
+        """Hold the calls of components: their steps and runs stay `running` until `release`.
 
         As a context manager, it releases them at the end of the block.
 
         Args:
-            components: The components, by their paths in flows; all, if none is given.
+            components: The paths of the components in flows. Default: all components.
 
         Raises:
             InvalidArgumentError: If the server has no such component.
@@ -130,17 +130,17 @@ class FakeServer:
         return block
 
     def release(self, *components: str) -> None:
-        """Let the held calls of components go on. Their runs have then ended, unless they wait for something else.
+        """Continue the held calls of components. Their runs end at once, unless they wait for something else.
 
         Args:
-            components: The components, by their paths in flows; all, if none is given.
+            components: The paths of the components in flows. Default: all components.
         """
         with self._lock:
             self._world.held -= {*components} or {*self._world.held}
             self._world.advance()
 
     def advance(self, duration: float) -> None:
-        """Move the server's clock forward. Runs whose `Delayed` components have then ended go on.
+        """Move the server's clock forward. Runs continue if their `Delayed` components are due.
 
         Args:
             duration: Seconds from 0 on.
@@ -156,11 +156,11 @@ class FakeServer:
         path = request.url.path.removeprefix(_API)
         with self._lock:
             self.requests.append((request.method, path))
-            for method, pattern, answer in _ROUTES:
-                found = re.fullmatch(pattern, path)
-                if found and method == request.method:
+            for method, pattern, respond in _ROUTES:
+                match = re.fullmatch(pattern, path)
+                if match and method == request.method:
                     try:
-                        return answer(self, request, *found.groups())
+                        return respond(self, request, *match.groups())
                     except _Refusal as refusal:
                         error = {"code": refusal.status, "message": refusal.message, "status": refusal.status}
                         return httpx.Response(refusal.status, json={"error": error})
@@ -321,14 +321,14 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks():
             if chunk is None:
-                time.sleep(_LOOK)
+                time.sleep(_POLL_SECONDS)
             else:
                 yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks():
             if chunk is None:
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_POLL_SECONDS)
             else:
                 yield chunk
 
@@ -336,27 +336,24 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
         """Yield the events, and None to wait for more."""
         silent_since = time.monotonic()
         while True:
+            frames = []
             with self.lock:
-                text, is_over = self._new(), self.run.is_over
-            if text:
-                yield text.encode()
+                new, self.since = self.run.journal[self.since :], len(self.run.journal)
+                is_over = self.run.is_over
+            for owner, event in new:
+                if owner is self.run or (self.includes_sub_runs and owner.is_within(self.run)):
+                    kind, content = next(iter(event["event"].items()))
+                    if not self.includes_results:
+                        content = {key: each for key, each in content.items() if key != "result"}
+                    frames.append(f"data: {json.dumps({**event, 'event': {kind: content}})}\n\n")
+            if frames:
+                yield "".join(frames).encode()
             if is_over:
                 return
-            if text or time.monotonic() - silent_since > _ALIVE:
+            if frames or time.monotonic() - silent_since > _KEEP_ALIVE_SECONDS:
                 silent_since = time.monotonic()
                 yield b": keep-alive\n\n"
             yield None
-
-    def _new(self) -> str:
-        new, self.since = self.run.journal[self.since :], len(self.run.journal)
-        frames = []
-        for owner, event in new:
-            if owner is self.run or (self.includes_sub_runs and owner.is_within(self.run)):
-                kind, content = next(iter(event["event"].items()))
-                is_shown = self.includes_results
-                shown = content if is_shown else {key: each for key, each in content.items() if key != "result"}
-                frames.append(f"data: {json.dumps({**event, 'event': {kind: shown}})}\n\n")
-        return "".join(frames)
 
 
 _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [

@@ -67,15 +67,10 @@ def _create_messages(given: Any) -> dict[str, Any]:
     return {"messages": [*messages, {"role": "user", "content": given["user_prompt"]}]}
 
 
-def _sleep(given: Any) -> Delayed:
-    """Return the outcome of /builtin/sleep."""
-    return Delayed(given, given["duration_ms"] / 1000)
-
-
 BUILTINS: dict[str, Any] = {
     "/builtin/create_messages": _create_messages,
     "/builtin/noop": lambda given: given,
-    "/builtin/sleep": _sleep,
+    "/builtin/sleep": lambda given: Delayed(given, given["duration_ms"] / 1000),
 }
 
 

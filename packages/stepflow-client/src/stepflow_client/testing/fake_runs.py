@@ -1,8 +1,8 @@
 """How the in-memory server executes runs: until they end, or until a call has to wait.
 
-A call waits for the test (`hold`), for the clock (`Delayed`), or for the run of a sub-flow that waits itself. It then
-raises `Held`, which ends the evaluation of its item for now; all steps that have ended are kept, and the evaluation
-begins again when something has changed. So there is no thread, and every run is as far as it can be at any time.
+A call may wait for the test (`hold`), for the clock (`Delayed`), or for the run of a sub-flow. It then raises `Held`,
+which suspends the evaluation of its item. Finished steps are kept, and the evaluation starts again after each change.
+So there are no threads, and every run is always as far as it can be.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from .._runs.pins import Delayed, Fails
 from ..flows.error_codes import WORDS
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun
-from .fake_flows import floats, value_id
+from .fake_flows import SUB_FLOWS, floats, value_id
 from .subflows import subflow_outcome
 
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
-_SUBFLOWS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
 
 
 class Held(Exception):
@@ -201,30 +200,25 @@ class _Item(Evaluation):
             needed = steps.needed()
             self._note("StepsNeeded", stepIds=[name for name in steps.by_id if name in needed])
         is_held = False
-        # One step that waits does not stop the others.
         certain = steps.needed(certainly=True)
         for name in steps.by_id:
-            is_held |= name in certain and self._waits(name)
-        if not is_held:
-            self._finish()
-
-    def _waits(self, step_id: str) -> bool:
+            # A waiting step does not stop the others.
+            try:
+                if name in certain:
+                    self._step(name)
+            except Held:
+                is_held = True
+        if is_held:
+            return
         try:
-            self._step(step_id)
-        except Held:
-            return True
-        return False
-
-    def _finish(self) -> None:
-        try:
-            self.end, status = {"output": floats(self.run())}, _COMPLETED
+            end, status = {"output": floats(self.run())}, _COMPLETED
         except Held:
             return
         except Failure as failure:
-            self.end, status = _error(failure), _FAILED
+            end, status = _error(failure), _FAILED
         except BROKEN as error:
-            self.end, status = _error(Failure(8, str(error))), _FAILED
-        self.status, self.end = status, {"completedAt": self.of.world.now(), **self.end}
+            end, status = _error(Failure(8, str(error))), _FAILED
+        self.status, self.end = status, {"completedAt": self.of.world.now(), **end}
 
     def _note(self, kind: str, **content: Any) -> None:
         self.of.note(kind, itemIndex=self.index, **content)
@@ -234,7 +228,7 @@ class _Item(Evaluation):
         done = super()._step(step_id)
         if is_new:
             if not done.attempts:
-                # Its input cannot be computed: servers start it all the same.
+                # Servers start a step even if its input cannot be computed.
                 self._start(done, 1)
             result = {"output": floats(done.output)} if done.failure is None else _error(done.failure)
             self._record(done, _COMPLETED if done.failure is None else _FAILED, **result)
@@ -274,7 +268,7 @@ class _Item(Evaluation):
                 self._start(done, done.attempts)
             if path in world.held or "*" in world.held:
                 raise Held
-            outcome = self._sub_run(attempt, path, given) if path in _SUBFLOWS else world.call(path, given)
+            outcome = self._sub_run(attempt, path, given) if path in SUB_FLOWS else world.call(path, given)
             seconds = outcome.delay if isinstance(outcome, Delayed) else 0.0
             outcome = outcome.outcome if isinstance(outcome, Delayed) else outcome
             self._outcomes[attempt] = (outcome, world.clock + seconds)
@@ -286,32 +280,37 @@ class _Item(Evaluation):
         return outcome
 
     def _sub_run(self, attempt: tuple[str, int], path: str, given: Any) -> Any:
-        """Return the outcome of a component that runs a flow."""
-        children, places, step_id = self._children[attempt], count(), attempt[0]
+        """Return the outcome of a component that runs a flow.
+
+        Raises:
+            Held: If a sub-run has not ended.
+        """
+        world, children, places, step_id = self.of.world, self._children[attempt], count(), attempt[0]
 
         def run(flow: Any, inputs: Sequence[Any]) -> list[dict[str, Any]]:
-            return [_flow_result(item) for item in self._ended(children, next(places), flow, [*inputs])]
+            place = next(places)
+            if place == len(children):
+                children.append(FakeRun(world, value_id(flow), dict(flow), [*inputs], {}, self.of))
+            children[place].advance()
+            if not children[place].is_over:
+                raise Held
+            results: list[dict[str, Any]] = []
+            for item in children[place].items:
+                if item.status == _COMPLETED:
+                    results.append({"outcome": "success", "result": item.end["output"]})
+                else:
+                    code = [*WORDS][item.end.get("errorCode", 4) - 1]
+                    message = item.end.get("errorMessage", "cancelled")
+                    results.append({"outcome": "failed", "error": {"code": code, "message": message}})
+            return results
 
         if path != "/builtin/eval":
             return _as_failure(subflow_outcome(path, step_id, given, run))
         try:
-            (result,) = run(self.of.world.flows[given["flow_id"]], [given["input"]])
+            (result,) = run(world.flows[given["flow_id"]], [given["input"]])
         except BROKEN:
             return Failure(5, f'step "{step_id}" failed', is_own=True)
         return {"result": result, "run_id": self.of.run_id}
-
-    def _ended(self, children: list[FakeRun], place: int, flow: Any, inputs: list[Any]) -> list[_Item]:
-        """Return the items of a sub-run, which is created if there is none.
-
-        Raises:
-            Held: If the sub-run has not ended.
-        """
-        if place == len(children):
-            children.append(FakeRun(self.of.world, value_id(flow), dict(flow), inputs, {}, self.of))
-        children[place].advance()
-        if not children[place].is_over:
-            raise Held
-        return children[place].items
 
 
 def _as_failure(outcome: Any) -> Any:
@@ -323,10 +322,3 @@ def _as_failure(outcome: Any) -> Any:
 
 def _error(failure: Failure) -> dict[str, Any]:
     return {"errorMessage": failure.message, "errorCode": failure.code}
-
-
-def _flow_result(item: _Item) -> dict[str, Any]:
-    if item.status == _COMPLETED:
-        return {"outcome": "success", "result": item.end["output"]}
-    word = [*WORDS][item.end.get("errorCode", 4) - 1]
-    return {"outcome": "failed", "error": {"code": word, "message": item.end.get("errorMessage", "cancelled")}}

@@ -1,4 +1,4 @@
-"""Runs a flow whose steps, and the steps of whose sub-flows, may have mocks."""
+"""Runs a flow with mocked steps, including steps of its sub-flows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Data = Mapping[str, Any]
 """A flow, a step, or values by name."""
 NO_MOCK: Any = object()
-"""In place of the mock of a step that has none."""
+"""Stands for the mock of a step without one."""
 
 
 def _steps(flow: Any) -> list[Data]:
@@ -29,15 +29,11 @@ def _steps(flow: Any) -> list[Data]:
     return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
 
 
-def _at_once(outcome: Any) -> Any:
-    return outcome.outcome if isinstance(outcome, Delayed) else outcome
-
-
 class MockedRun(NamedTuple):
     """A run of a flow with mocked steps, or of a flow in one of its steps."""
 
     within: tuple[str, ...]
-    """The ids of the steps whose flow it is; empty for the flow itself."""
+    """The ids of the steps that contain the flow; empty for the outer flow."""
     input: Any
     result: FlowResult
     mocked: frozenset[str]
@@ -48,7 +44,7 @@ class MockedRun(NamedTuple):
 
 @dataclass
 class MockedFlow:
-    """Runs flows whose steps, and the steps of whose sub-flows, may have mocks."""
+    """Runs flows with mocked steps, including steps of sub-flows."""
 
     client: SyncStepflowClient
     find: Callable[[Data], Mock]
@@ -58,22 +54,22 @@ class MockedFlow:
     check_input: bool = True
     """Whether to refuse input that does not match a flow's input schema."""
     runs: list[MockedRun] = field(default_factory=list)
-    """The runs of flows, in the order in which they ended. Those that compute the input of a step are left out."""
+    """The runs of flows in the order in which they ended, without runs that only compute the input of a step."""
 
     def run(
         self, flow: Data, input: Any, variables: Variables | None = None, within: tuple[str, ...] = ()
     ) -> FlowResult:
-        """Run a flow, which is that of the steps with the ids `within`, and return its result."""
+        """Run a flow, which is inside the steps `within`, and return its result."""
         outcomes: dict[str, Any] = {}
         for step in _steps(flow):
             mock = self._mock_of(step, within)
             if mock is NO_MOCK:
                 continue
             if needs_input(mock):
-                given = self.input_of(flow, step, input, outcomes, variables)
-                if not given.is_success:
+                computed = self.input_of(flow, step, input, outcomes, variables)
+                if not computed.is_success:
                     continue
-                mock = settled(mock, given.output, step)
+                mock = settled(mock, computed.output, step)
             outcomes[step["id"]] = mock
         result = self._pinned(flow, input, outcomes, variables)
         mocked = frozenset(step["id"] for step in _steps(flow) if step.get("id") in outcomes and self._has_mock(step))
@@ -86,9 +82,9 @@ class MockedFlow:
     def input_of(
         self, flow: Data, step: Data, input: Any, outcomes: Data, variables: Variables | None = None
     ) -> FlowResult:
-        """Return a result whose output is the input of a step; a failed one if the input cannot be computed.
+        """Return a result whose output is the input of a step; it is failed if the input cannot be computed.
 
-        Of the steps before it, those that it needs run, except for those with a known outcome.
+        This runs the earlier steps that the input needs, except for those in `outcomes`.
         """
         before: list[Any] = []
         for each in _steps(flow):
@@ -96,28 +92,25 @@ class MockedFlow:
                 break
             before.append({key: value for key, value in each.items() if key != "mustExecute"})
         probe = {**flow, "steps": before, "output": step.get("input")}
-        at_once = {name: _at_once(each) for name, each in outcomes.items()}
-        return self._pinned(probe, input, at_once, variables)
+        immediate = {name: each.outcome if isinstance(each, Delayed) else each for name, each in outcomes.items()}
+        return self._pinned(probe, input, immediate, variables)
 
     def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
+        """Run a flow in which some steps have a fixed outcome."""
         ids = [step.get("id") for step in _steps(flow)]
-        known = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
-        sent, overrides = self._pins(flow, known)
-        # One item, even if it is a list.
-        how: dict[str, Any] = {"variables": variables, "check_input": self.check_input, "timeout": self.timeout}
-        return self.client.run(sent, [input], overrides, **how)
-
-    def _pins(self, flow: Data, outcomes: Data) -> tuple[Data, dict[str, Any] | None]:
-        """Return the flow and the overrides with which these steps have these outcomes."""
-        if not outcomes:
-            return flow, None
-        is_delayed = any(isinstance(each, Delayed) for each in outcomes.values())
+        pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
+        is_delayed = any(isinstance(each, Delayed) for each in pins.values())
+        overrides = None
         if is_delayed and not self._has_noop:
             raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which this server does not have")
-        # With overrides, the flow, its id and its diagrams stay the same.
-        if self._has_noop and not is_delayed:
-            return flow, pin_overrides(outcomes)
-        return pinned_flow(flow, outcomes), None
+        if pins and self._has_noop and not is_delayed:
+            # With overrides, the flow, its id and its diagrams stay the same.
+            overrides = pin_overrides(pins)
+        elif pins:
+            flow = pinned_flow(flow, pins)
+        options: dict[str, Any] = {"variables": variables, "check_input": self.check_input, "timeout": self.timeout}
+        # Pass a list of one item, because the input itself may be a list.
+        return self.client.run(flow, [input], overrides, **options)
 
     @cached_property
     def _has_noop(self) -> bool:
@@ -126,21 +119,21 @@ class MockedFlow:
         return any(each.name in ("noop", "builtin/noop") for each in listed)
 
     def _mock_of(self, step: Data, within: tuple[str, ...]) -> Mock:
-        """Return the mock of a step; of one whose sub-flow has mocked steps, a function that runs the sub-flow."""
-        found = self.find(step)
-        inner = inner_flow(step) if found is NO_MOCK else None
+        """Return the mock of a step; if it contains mocked steps, a function that runs its sub-flow."""
+        mock = self.find(step)
+        inner = inner_flow(step) if mock is NO_MOCK else None
         if inner is None or not any(map(self._has_mock, steps_within(inner.flow))):
-            return found
+            return mock
         name, component = step.get("id"), step.get("component")
         is_stored = component == "/builtin/put_blob"
         if is_stored or not inner.is_as_written:
-            why = f"{component} only stores it" if is_stored else "the flow computes it"
-            message = f"step {name!r} contains a flow with mocked steps, and {why}: they cannot be mocked"
+            reason = f"{component} only stores it" if is_stored else "the flow is computed"
+            message = f"step {name!r} contains a flow whose steps cannot be mocked: {reason}"
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
 
         def run(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             results = (self.run(flow, each, within=(*within, str(name))) for each in inputs)
             return [flow_result(done.output, done.error) for done in results]
 
-        # In the input that the step gets, the defaults of the flow's variables are values.
+        # In the input of the step, the defaults of the sub-flow's variables are evaluated.
         return lambda given: subflow_outcome(str(component), str(name), given, run)

@@ -1,4 +1,4 @@
-"""Runs of flows in which the test, not a worker, provides the outcomes of some steps."""
+"""Runs of flows in which a test provides the outcomes of some steps."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def run_mocked(
     A mocked step is never executed; its component need not exist. A step that fails has the code and the message of its
     mock, in all that the client returns about the run; its `onError` applies, and steps that read it fail with it.
 
-    A function is called once, or once for each attempt if the step has `onError: retry`, with the step's input as the
-    flow computes it; to compute it, the steps before it run one more time, mocked if they have mocks. The same holds
-    for `InTurn`. The function is called whether or not a branch requires the step; an exception that it raises ends
-    the call. If the step's input cannot be computed because a step before it fails, the function is not called.
+    A function is called with the step's input, once for each attempt if the step has `onError: retry`. To compute the
+    input, earlier steps run one more time, mocked if they have mocks. The same applies to `InTurn`. The function is
+    called even if no branch requires the step, but not if an earlier step fails and there is no input. An exception in
+    the function is raised from this call.
 
-    Mocks also apply to the steps of sub-flows that `map` and `iterate` run, at any depth: each element or turn is then
-    a run of its own, and the step that contains the sub-flow is pinned to what they give.
+    Mocks also apply to the sub-flows of `map` and `iterate`, at any depth: each element or turn is then a run of its
+    own, and the step that contains the sub-flow is pinned to their results.
 
     Args:
         client: A client of a server that routes `/builtin`.
@@ -70,7 +70,7 @@ def run_mocked(
 
 
 def finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
-    """Return what finds the mock of a step of a flow: by its id, or else by its component.
+    """Return a function that returns the mock of a step, by its id or else by its component.
 
     Raises:
         InvalidArgumentError: If the flow has no step with one of the names.
@@ -129,7 +129,21 @@ class StepflowMock:
         Raises:
             InvalidArgumentError: If there is no such code, or not exactly one of `outcome` and `fails` is given.
         """
-        self._mocks[check_text(name, "name")] = _told(outcome, fails, message, delay)
+        check_text(name, "name")
+        if (outcome is ...) == (fails is None) or (message and fails is None):
+            raise InvalidArgumentError(
+                "a mock needs either an outcome, or fails and message", hint="for several outcomes, use InTurn"
+            )
+        if message:
+            check_text(message, "message")
+        if fails is not None:
+            outcome = Fails(fails, message) if message else Fails(fails)
+        if check_seconds(delay, "delay", zero=True):
+            mock = outcome
+            outcome = (
+                (lambda given: Delayed(outcome_of(mock, given), delay)) if needs_input(mock) else Delayed(mock, delay)
+            )
+        self._mocks[name] = outcome
 
     def run(
         self,
@@ -147,29 +161,14 @@ class StepflowMock:
         content = load_flow(flow)
         find = finder(content, self._mocks)
 
-        def noted(step: Mapping[str, Any]) -> Mock:
+        def find_recorded(step: Mapping[str, Any]) -> Mock:
+            """Return the mock of a step, which adds its calls to `calls`."""
             mock = find(step)
-            return self._noted(str(step.get("id")), mock) if needs_input(mock) else mock
 
-        return MockedFlow(self._client, noted, timeout).run(content, input, variables)
+            def call(input: Any) -> Any:
+                self.calls.append((str(step.get("id")), input))
+                return outcome_of(mock, input)
 
-    def _noted(self, step_id: str, mock: Mock) -> Mock:
-        def call(given: Any) -> Any:
-            self.calls.append((step_id, given))
-            return outcome_of(mock, given)
+            return call if needs_input(mock) else mock
 
-        return call
-
-
-def _told(mock: Mock, fails: ErrorCode | str | None, message: str, delay: float) -> Mock:
-    if (mock is ...) == (fails is None) or (message and fails is None):
-        raise InvalidArgumentError("a mock has an outcome, or fails and message", hint="InTurn gives several outcomes")
-    if message:
-        check_text(message, "message")
-    if fails is not None:
-        mock = Fails(fails, message) if message else Fails(fails)
-    if not check_seconds(delay, "delay", zero=True):
-        return mock
-    if needs_input(mock):
-        return lambda given: Delayed(outcome_of(mock, given), delay)
-    return Delayed(mock, delay)
+        return MockedFlow(self._client, find_recorded, timeout).run(content, input, variables)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .case_runs import CaseResult
     from .fake import FakeServer
     from .mocks import StepflowMock
-    from .recordings import Recording
     from .servers import Servers
 
 
@@ -61,17 +60,9 @@ def _setting(config: pytest.Config, name: str) -> Path | None:
     return Path(config.rootpath, value) if value else None
 
 
-_SERVERS = pytest.StashKey["Servers"]()
-_SAID = pytest.StashKey[dict[str, None]]()
-_COVERED = pytest.StashKey[dict[Path, "FlowCoverage"]]()
-
-
-def _servers(config: pytest.Config) -> Servers:
-    if _SERVERS not in config.stash:
-        from .servers import Servers
-
-        config.stash[_SERVERS] = Servers()
-    return config.stash[_SERVERS]
+_SERVERS: pytest.StashKey[Servers] = pytest.StashKey()
+_NOTES: pytest.StashKey[dict[str, None]] = pytest.StashKey()
+_COVERAGE: pytest.StashKey[dict[Path, FlowCoverage]] = pytest.StashKey()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -81,17 +72,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print which configurations were used because a project names them, and what the test cases cover."""
-    for said in config.stash.get(_SAID, {}):
-        terminalreporter.write_line(f"stepflow: {said}")
-    covered = config.stash.get(_COVERED, {})
+    """Print the configurations that projects chose, and the coverage of the flows."""
+    for text in config.stash.get(_NOTES, {}):
+        terminalreporter.write_line(f"stepflow: {text}")
+    covered = config.stash.get(_COVERAGE, {})
     if covered:
         from .coverage_text import coverage_lines
 
         terminalreporter.section("coverage of flows")
         for path, coverage in covered.items():
-            named = Path(os.path.relpath(path, config.invocation_params.dir))
-            for line in coverage_lines(named, coverage.steps):
+            shown = Path(os.path.relpath(path, config.invocation_params.dir))
+            for line in coverage_lines(shown, coverage.steps):
                 terminalreporter.write_line(line)
 
 
@@ -178,33 +169,31 @@ class FlowFile(pytest.File):
         return self.done.pop(item.case.index)
 
     def _run(self, cases: list[FlowCase]) -> list[CaseResult]:
+        from .._cases.coverage import FlowCoverage
         from .case_runs import CaseResult, run_cases
         from .configs import config_of
+        from .recordings import Recording
+        from .servers import Servers
 
         if all(case.fault for case in cases):
             return [CaseResult(case, "error", message=case.fault) for case in cases]
+        stash, recording, coverage = self.config.stash, _setting(self.config, "replay"), None
         config = config_of(self.tests, _setting(self.config, "config"))
         if config.project is not None:
-            said = f"the embedded server's configuration is {config.label}, as {config.project} says"
-            self.config.stash.setdefault(_SAID, {})[said] = None
-        client = _servers(self.config).get(config).sync_client
-        how: dict[str, Any] = {"replay": self._replay(), "coverage": self._coverage()}
-        if self.config.getoption("--stepflow-replay-only"):
-            how["replay_only"] = True
-        return run_cases(client, self.tests, cases, **how)
-
-    def _coverage(self) -> FlowCoverage | None:
-        from .._cases.coverage import FlowCoverage
-
-        if not self.config.getoption("--stepflow-coverage"):
-            return None
-        return self.config.stash.setdefault(_COVERED, {}).setdefault(self.path, FlowCoverage(self.tests.flow))
-
-    def _replay(self) -> Recording | None:
-        from .recordings import Recording
-
-        path = _setting(self.config, "replay")
-        return Recording.load(path) if path is not None else None
+            text = f"the embedded server's configuration is {config.label}, as {config.project} says"
+            stash.setdefault(_NOTES, {})[text] = None
+        if _SERVERS not in stash:
+            stash[_SERVERS] = Servers()
+        if self.config.getoption("--stepflow-coverage"):
+            coverage = stash.setdefault(_COVERAGE, {}).setdefault(self.path, FlowCoverage(self.tests.flow))
+        return run_cases(
+            stash[_SERVERS].get(config).sync_client,
+            self.tests,
+            cases,
+            replay=Recording.load(recording) if recording is not None else None,
+            replay_only=self.config.getoption("--stepflow-replay-only"),
+            coverage=coverage,
+        )
 
 
 class FlowItem(pytest.Item):

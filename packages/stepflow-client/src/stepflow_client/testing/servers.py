@@ -1,7 +1,8 @@
-"""Servers for tests: one embedded server for each configuration, started only once."""
+"""Embedded servers for tests, one for each configuration."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import threading
@@ -58,30 +59,22 @@ class Servers:
         from ..logs import LogConfig
         from ..runtime import StepflowRuntime
 
-        runtime = StepflowRuntime.start(
-            self._path(config),
-            log_config=self._log_config or LogConfig(level="warn"),
-            env=self._env,
-        )
+        path = config.path
+        if config.inline is not None:
+            # Commands of workers are relative to the folder of the configuration, so write it next to the flow.
+            descriptor, name = tempfile.mkstemp(prefix=".stepflow-test-", suffix=".json", dir=config.folder)
+            path = Path(name)
+            with self._lock:
+                self._files.append(path)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(config.inline, file)
+        runtime = StepflowRuntime.start(path, log_config=self._log_config or LogConfig(level="warn"), env=self._env)
         try:
             runtime.wait_ready()
         except BaseException:
             runtime.stop()
             raise
         return runtime
-
-    def _path(self, config: TestConfig) -> Path | None:
-        if config.inline is None:
-            return config.path
-        # Commands of workers are relative to the folder of the configuration file, so it is written next to the flow.
-        import json
-
-        descriptor, name = tempfile.mkstemp(prefix=".stepflow-test-", suffix=".json", dir=config.folder)
-        with self._lock:
-            self._files.append(Path(name))
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(config.inline, file)
-        return Path(name)
 
     def close(self) -> None:
         """Stop all servers in parallel."""

@@ -23,7 +23,7 @@ def subflow_outcome(component: str, step_id: str, given: Any, run: RunAll) -> An
 
 
 def _mapped(flow: Any, given: Mapping[str, Any], run: RunAll) -> Any:
-    """Return the outcome; None if the component refuses its input. Failed elements do not fail the step."""
+    """Return the outcome; None if the component rejects its input. Failed elements do not fail the step."""
     if not isinstance(given.get("items"), list):
         return None
     results = run(flow, given["items"])
@@ -32,7 +32,7 @@ def _mapped(flow: Any, given: Mapping[str, Any], run: RunAll) -> Any:
 
 
 def _iterated(flow: Any, given: Mapping[str, Any], run: RunAll) -> Any:
-    """Return the outcome; None if the component refuses its input. An iteration that fails ends the step."""
+    """Return the outcome; None if the component rejects its input. A failed iteration ends the step."""
     limit = given.get("max_iterations")
     limit = 1000 if limit is None else limit
     if "initial_input" not in given or not isinstance(limit, int):
