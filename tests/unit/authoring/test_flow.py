@@ -184,7 +184,7 @@ def test_examples_and_cases() -> None:
     named.case("tea", Order("tea"), output="tea")
     assert named.to_dict()["examples"] == [{"name": "tea", "input": {"sku": "tea"}}]
     assert named.to_dict()["test"]["cases"][0]["output"] == {"outcome": "success", "result": "tea"}
-    with pytest.raises(InvalidArgumentError, match="has another one with the name 'tea'"):
+    with pytest.raises(InvalidArgumentError, match="already has one with the name 'tea'"):
         named.example("tea", Order("tea"))
     with pytest.raises(InvalidArgumentError, match="an output or an error, not both"):
         named.case("both", Order("tea"), output="tea", error={"code": 1, "message": ""})

@@ -169,7 +169,7 @@ TRAPS = [
     ("x = literal({1, 2})", "the literal"),
     ("x = if_unset(price.eur, 1)", "if_unset() takes a variable of the flow (use coalesce() for other values)"),
     ("x = construct(Model, totl=price.eur)", "Model has no field 'totl' (did you mean 'total'?)"),
-    ("x = Model(total=price.eur)", "Model checks what it is created with, and a value of the flow does not"),
+    ("x = Model(total=price.eur)", "Model validates its fields, and rejects a value of the flow"),
     # Sub-flows, and other flows.
     ("x = each(price.eur, lambda each: each)", "price.eur is no list but float"),
     ("x = each({'a': 1}, lambda each: each)", "each() takes a list, not dict"),

@@ -46,10 +46,10 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "._data.field_names": ["Name"],
         "_choices": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when"],
         "_components": ["Component", "component"],
         "_flow": ["Flow", "FlowValues", "flow"],
-        "_names": ["Name"],
         "_outputs": ["ItemResult", "Iterated", "MapOutput"],
         "_places": ["Place"],
         "_subflows": ["Turn", "again", "done", "each", "iterate"],

@@ -35,20 +35,23 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         ```
 
     Args:
-        condition: A value that is true or false. For any other, use `exists`: servers take 0, empty text and empty
-            lists for true.
+        condition: A value that is true or false. For other values use `exists`, because servers treat 0, empty text and
+            empty lists as true.
         then: The value if the condition is true.
-        otherwise: The value if it is false, null, or fails; null if this is left out.
+        otherwise: The value if the condition is false, null, or fails. Default: null.
 
     Raises:
-        AuthoringError: If the condition is no bool.
+        AuthoringError: If the condition is not a bool.
     """
     scope = current("when()")
     is_known = type(condition) is not Value
     if is_known and not isinstance(condition, bool):
         message = f"the condition of when() is a value of the flow, not {arguments.shown(condition)}"
         raise refuse(message, "use Python's if for others")
-    if not is_known and isinstance(read := condition.__stepflow__, Read) and not _is_truth(read.kind):
+    read = None if is_known else condition.__stepflow__
+    if isinstance(read, Read) and not all(
+        each in (bool, type(None)) or field_types.is_open(each) for each in field_types.alternatives(read.kind)
+    ):
         kind = field_types.type_name(read.kind)
         raise refuse(f"{read.label} is no bool but {kind}, and servers take 0, empty text and empty lists for true",
                      "write when(exists(value), ...) to ask whether it is there")  # fmt: skip
@@ -56,20 +59,16 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     return Value(Condition(scope.frozen(condition), scope.frozen(then), other))
 
 
-def _is_truth(kind: Any) -> bool:
-    return all(each in (bool, type(None)) or field_types.is_open(each) for each in field_types.alternatives(kind))
-
-
 def exists(value: object) -> bool:
-    """Return whether a value is there, as a condition for `when`.
+    """Return whether a value exists, as a condition for `when`.
 
-    It is not there if it is null or false, if a path to it leads nowhere, or if its step failed.
+    It does not exist if it is null or false, if a path to it leads nowhere, or if its step failed.
 
     Args:
         value: A value of the flow.
 
     Raises:
-        AuthoringError: If it is no value of the flow.
+        AuthoringError: If it is not a value of the flow.
     """
     if type(value) is not Value:
         raise refuse(f"exists() takes a value of the flow, not {arguments.shown(value)}")
@@ -89,7 +88,7 @@ def coalesce(first: T | None, /, *others: T | None) -> T | None: ...
 def coalesce(*alternatives: Any) -> Any:
     """Return the first value that is not null: the `$coalesce` of flows.
 
-    A path that leads nowhere, and a step that failed, is an error and not null: see `exists`.
+    A path that leads nowhere and a failed step are errors, not null: see `exists`.
 
     Example:
         ```python
@@ -115,10 +114,10 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
     Args:
         value: A value of the flow.
         key: A position from 0, or the name of a field.
-        more: The way further down.
+        more: Further keys and positions.
 
     Raises:
-        AuthoringError: If there is no such element, or `value` is no value of the flow.
+        AuthoringError: If there is no such element, or `value` is not a value of the flow.
     """
     if type(value) is not Value:
         raise refuse(f"item() reads a value of the flow, not {type(value).__name__}", "use Python's own [0] for others")
@@ -129,16 +128,16 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
 
 
 def literal(value: T) -> T:
-    """Return data that servers pass on as it is: the `$literal` of flows.
+    """Return data that servers do not evaluate: the `$literal` of flows.
 
-    It is needed only for data with keys such as `$step`, which are expressions otherwise, and for None in place of an
-    argument that is left out if it is None.
+    This is needed only for data with keys such as `$step`, which would be expressions, and to pass None for an argument
+    that is otherwise left out.
 
     Args:
         value: The data, without values of the flow.
 
     Raises:
-        AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
+        AuthoringError: If it contains values of the flow, or cannot be represented in JSON.
     """
     made: Any = Value(Literal(data_of(value, "the literal")))
     return made  # type: ignore[no-any-return]
@@ -152,7 +151,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
         otherwise: The value if it is not set.
 
     Raises:
-        AuthoringError: If the first argument is no variable.
+        AuthoringError: If the first argument is not a variable.
     """
     scope = current("if_unset()")
     read = expression_of(variable)
@@ -163,9 +162,9 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:
-    """Return an object of a class that checks what it is created with, which values of a flow do not pass.
+    """Return an object of a class that validates its fields and would reject values of the flow.
 
-    A dataclass and a msgspec struct can be called as they are; a model of pydantic cannot.
+    Pydantic models need this. Dataclasses and msgspec structs can be called directly.
 
     Example:
         ```python
@@ -174,8 +173,8 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
 
     Args:
         kind: The class.
-        arguments: None: fields are given by name.
-        fields: Its fields, by the names that the class takes them by.
+        arguments: Not allowed: pass fields by name.
+        fields: Its fields, by the argument names of the class.
 
     Raises:
         AuthoringError: If a field is missing or unknown.

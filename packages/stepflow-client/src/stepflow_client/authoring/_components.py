@@ -1,4 +1,4 @@
-"""Components as functions: calling one in the function of a flow makes a step."""
+"""Components as functions: a call in the function of a flow adds a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from ._lazy import arguments as checks
-from ._lazy import field_names, fields, inspect
+from ._lazy import field_names, inspect
+from ._lazy import fields as field_types
 from ._objects import check_function, data_of
 from ._scopes import Scope, Step, current
 from ._values import Given, Read, Value, refuse, unwatched
@@ -18,11 +19,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 OPTIONS = ("step", "on_error", "must_execute", "metadata")
-"""The arguments of a component that are about the step, and not of its input."""
+"""The arguments that configure the step and are not part of its input."""
 
 
 class _Parameters(NamedTuple):
-    """What the function of a component says."""
+    """The parts of the signature of a component's function."""
 
     signature: Any
     names: dict[str, str]
@@ -34,7 +35,7 @@ class _Parameters(NamedTuple):
 
 
 class Component:
-    """A component of a server, as a function that makes a step of it."""
+    """A component of a server, as a function that adds a step."""
 
     def __init__(self, path: str, function: Callable[..., Any]) -> None:
         """Use `component` instead."""
@@ -48,7 +49,7 @@ class Component:
         return f"<component {self.path}>"
 
     def __reduce__(self) -> str:
-        # It is pickled by its name, as functions are.
+        # Pickle it by its name, as functions are.
         return self.__qualname__
 
     @unwatched
@@ -70,7 +71,14 @@ class Component:
         if whole is not None:
             sent = Given(scope.frozen(given[whole])) if whole in given else None
         else:
-            sent = Given(self._fields(scope, given)) if names else None
+            fields: dict[str, Any] = {}
+            for name, value in given.items():
+                parameter = signature.parameters[name]
+                if parameter.kind is parameter.VAR_KEYWORD:
+                    fields |= {key: scope.frozen(each) for key, each in value.items()}
+                elif type(value) is Value or value is not None or parameter.default is not None:
+                    fields[names[name]] = scope.frozen(value)
+            sent = Given(fields) if names else None
         scope.components[self.path] = self
         return add_step(scope, self.path, sent, self.path.rpartition("/")[2], output, **options)
 
@@ -78,7 +86,7 @@ class Component:
     def schemas(self) -> tuple[Any, Any]:
         """The schemas of its input and its output; `{}` for a type without a schema."""
         signature, names, whole, output = self._parameters
-        hints = fields.hints_of_function(self.function)
+        hints = field_types.hints_of_function(self.function)
         parameters = {name: signature.parameters[name] for name in names}
         if whole is not None:
             return _schema_of(hints.get(whole, Any)), _schema_of(output)
@@ -89,22 +97,11 @@ class Component:
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
         return schema, _schema_of(output)
 
-    def _fields(self, scope: Scope, given: Mapping[str, Any]) -> dict[str, Any]:
-        signature, names = self._parameters[:2]
-        found = dict[str, Any]()
-        for name, value in given.items():
-            kind = signature.parameters[name].kind
-            if kind is kind.VAR_KEYWORD:
-                found |= {key: scope.frozen(each) for key, each in value.items()}
-            elif type(value) is Value or value is not None or signature.parameters[name].default is not None:
-                found[names[name]] = scope.frozen(value)
-        return found
-
     @cached_property
     def _parameters(self) -> _Parameters:
-        # A module of stubs is imported without looking at any of them.
+        # Inspect functions lazily: modules of stubs have many.
         signature = inspect.signature(self.function)
-        hints = fields.hints_of_function(self.function)
+        hints = field_types.hints_of_function(self.function)
         names, whole = {}, None
         for name, each in signature.parameters.items():
             named = field_names.name_of(hints.get(name), name)
@@ -120,7 +117,7 @@ def _schema_of(kind: Any) -> dict[str, Any]:
     """Return the schema of a type, without references into a flow; empty if there is none."""
     from ._schemas import schema_of
 
-    return {} if fields.is_open(kind) else schema_of(kind)
+    return {} if field_types.is_open(kind) else schema_of(kind)
 
 
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -136,15 +133,15 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         ```
 
     Args:
-        path: The component as it is written in flows: `/shop/price`.
+        path: The path of the component in flows: `/shop/price`.
 
-    The arguments of the function are the fields of the input; one that is None by default is left out while it is
-    None, and `Annotated[..., Name("vat-rate")]` gives the name of a field that is none in Python. If the only argument
-    is positional, it is the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` are about the
-    step.
+    The arguments of the function are the fields of the input. A field whose default is None is left out if it is None.
+    `Annotated[..., Name("vat-rate")]` sets the name of a field that is not a Python name. If the only argument is
+    positional-only, it is the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure
+    the step.
 
     Raises:
-        InvalidArgumentError: If the path does not begin with `/`, or what is decorated is no function.
+        InvalidArgumentError: If the path does not start with `/`, or the decorated object is not a function.
     """
     if not isinstance(path, str) or not path.startswith("/"):
         raise checks.wrong("the path of a component", "a text that begins with /", path)
@@ -174,10 +171,10 @@ def add_step(
         scope: The flow.
         path: The component.
         input: The input.
-        name: The id of the step if it is not assigned to a name.
+        name: The default id of the step, if its output is not assigned to a name.
         output: The type of the output.
         step: The id of the step.
-        on_error: What happens if it fails.
+        on_error: The reaction to a failure.
         must_execute: Whether it runs even if nothing reads its output.
         metadata: Data about the step.
 

@@ -1,4 +1,4 @@
-"""Flows as they are in files: the ids of steps, expressions and their order. Pure."""
+"""Writes flows as in flow files: step ids, expressions and sub-flows. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def name_steps(scope: Scope) -> None:
-    """Set the id of each step: the given one, the name that it is assigned to, or the name of its component.
+    """Set the id of each step: the explicit id, the name that it is assigned to, or the name of its component.
 
-    The ids of the first kinds do not change if steps of the later kinds are added.
+    Ids of an earlier kind do not change if steps with ids of a later kind are added.
     """
-    # Servers refuse ids that differ in case only.
+    # Servers reject ids that differ only in case.
     taken = {each.casefold() for each in scope.given_ids}
     waiting: list[Step] = []
     for step in scope.steps:
@@ -42,25 +42,27 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def steps_of(scope: Scope) -> list[dict[str, Any]]:
-    """Return the steps of a flow whose steps have ids."""
-    return [_step(each) for each in scope.steps]
-
-
-def _step(step: Step) -> dict[str, Any]:
-    found: dict[str, Any] = {"id": step.step_id, "component": step.component}
-    if step.input is not None:
-        found["input"] = rendered(step.input.expression)
-    return found | step.options
+    """Return the steps of a flow as in a flow file; `name_steps` must have set their ids."""
+    steps = []
+    for step in scope.steps:
+        input = {} if step.input is None else {"input": rendered(step.input.expression)}
+        steps.append({"id": step.step_id, "component": step.component, **input, **step.options})
+    return steps
 
 
 def rendered(value: Any) -> Any:
-    """Return what `Scope.frozen` returned as it is in a flow file."""
+    """Return a result of `Scope.frozen` as in a flow file."""
     match value:
-        case Read():
-            return _read(value)
+        case Read(source=Step() as step, path=path):
+            return {"$step": step.step_id, **({"path": expressions.write_path(path)} if path else {})}
+        case Read(source=None, path=path):
+            return {"$input": expressions.write_path(path)}
+        case Read(source=name, path=path, default=default):
+            variable = {"$variable": expressions.write_path((str(name), *path)) if path else str(name)}
+            return variable if default is None else {**variable, "default": rendered(default.expression)}
         case Condition(condition, then, otherwise):
-            found = {"$if": rendered(condition), "then": rendered(then)}
-            return found if otherwise is None else {**found, "else": rendered(otherwise.expression)}
+            choice = {"$if": rendered(condition), "then": rendered(then)}
+            return choice if otherwise is None else {**choice, "else": rendered(otherwise.expression)}
         case Coalesce(alternatives):
             return {"$coalesce": [rendered(each) for each in alternatives]}
         case Literal(inner):
@@ -74,17 +76,6 @@ def rendered(value: Any) -> Any:
     return value
 
 
-def _read(read: Read) -> dict[str, Any]:
-    if isinstance(read.source, Step):
-        found = {"$step": read.source.step_id}
-        return found if not read.path else {**found, "path": expressions.write_path(read.path)}
-    if read.source is None:
-        return {"$input": expressions.write_path(read.path)}
-    name = str(read.source)
-    variable: dict[str, Any] = {"$variable": expressions.write_path((name, *read.path)) if read.path else name}
-    return variable if read.default is None else {**variable, "default": rendered(read.default.expression)}
-
-
 class SubFlow:
     """The flow in the input of a step, which runs for each element or turn."""
 
@@ -92,16 +83,16 @@ class SubFlow:
         self.scope, self.output = scope, output
 
     def definition(self) -> dict[str, Any]:
-        """Return it as it is in the input of the step.
+        """Return it as in the input of the step.
 
-        What it reads of the flow around it is evaluated there, outside of `$literal`: the defaults of its variables.
+        Values of the outer flow become defaults of variables, outside of `$literal`, so that they are evaluated there.
         """
         name_steps(self.scope)
         parts = {"steps": steps_of(self.scope), "output": rendered(self.output)}
         parts = {key: each for key, each in parts.items() if key == "output" or each}
         if not self.scope.captured:
             return {"$literal": parts}
-        # Servers evaluate the input of the step, and what is below $literal only in the sub-flow.
+        # Servers evaluate the input of the step, but the content of $literal only in the sub-flow.
         variables = {name: {"default": rendered(each)} for name, each in self.scope.captured.items()}
         schemas = {"properties": {"variables": {"type": "object", "properties": variables}}}
         return {"schemas": schemas, **{key: {"$literal": each} for key, each in parts.items()}}

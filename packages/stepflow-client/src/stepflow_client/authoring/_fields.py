@@ -1,4 +1,4 @@
-"""The fields of the types that values of a flow have, and their names in JSON."""
+"""The fields and elements of types, and their names in JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
@@ -26,29 +26,44 @@ class Field(NamedTuple):
 
 
 class NoPart(Exception):
-    """A type has no such field or element. The arguments are a sentence, and a hint or None."""
+    """A type has no such field or element. The arguments are a message, and a hint or None."""
 
 
 def field(kind: Any, name: str) -> Field:
-    """Return the field that the attribute of a value leads to.
+    """Return the field for an attribute of a value.
 
     Raises:
         NoPart: If the type has no such attribute.
     """
+    return _first_part(kind, name, _attribute)
+
+
+def element(kind: Any, key: str | int) -> Field:
+    """Return the element for a key or an index of a value.
+
+    Raises:
+        NoPart: If the type has no such element.
+    """
+    return _first_part(kind, key, _by_index if isinstance(key, int) else _by_key)
+
+
+def _first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoPart]) -> Field:
+    """Return the part of the first type of a union that has it."""
     reasons: list[NoPart] = []
     for each in alternatives(kind):
-        if is_open(each):
-            return Field(name)
-        known = attributes_of(each)
-        if known is not None and name in known:
-            return known[name]
-        reasons.append(_no_attribute(each, known, name))
+        found = Field(str(key)) if is_open(each) else find(each, key)
+        if isinstance(found, Field):
+            return found
+        reasons.append(found)
     raise reasons[0]
 
 
-def _no_attribute(kind: Any, known: Mapping[str, Field] | None, name: str) -> NoPart:
-    if known is not None:
-        return NoPart(f"{type_name(kind)} has no field {name!r}", near(name, known, "its fields are"))
+def _attribute(kind: Any, name: str) -> Field | NoPart:
+    attributes = attributes_of(kind)
+    if attributes is not None:
+        return attributes.get(name) or NoPart(
+            f"{type_name(kind)} has no field {name!r}", near(name, attributes, "its fields are")
+        )
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
         return NoPart(f"a field of {type_name(kind)} is no attribute", f"write [{name!r}]")
     if _is_list(kind):
@@ -58,30 +73,12 @@ def _no_attribute(kind: Any, known: Mapping[str, Field] | None, name: str) -> No
     )
 
 
-def element(kind: Any, key: str | int) -> Field:
-    """Return the element that a key or an index of a value leads to.
-
-    Raises:
-        NoPart: If the type has no such element.
-    """
-    reasons: list[NoPart] = []
-    for each in alternatives(kind):
-        if is_open(each):
-            return Field(str(key))
-        found = _by_index(each, key) if isinstance(key, int) else _by_key(each, key)
-        if isinstance(found, Field):
-            return found
-        reasons.append(found)
-    raise reasons[0]
-
-
 def _by_index(kind: Any, index: int) -> Field | NoPart:
     arguments = get_args(kind)
     if not _is_list(kind):
         return NoPart(f"{type_name(kind)} has no elements by position", "only lists have")
-    if (get_origin(kind) or kind) is not tuple:
-        return Field("", arguments[0] if arguments else Any)
-    if not arguments or (len(arguments) == 2 and arguments[1] is Ellipsis):
+    is_fixed = (get_origin(kind) or kind) is tuple and arguments and arguments[-1] is not Ellipsis
+    if not is_fixed:
         return Field("", arguments[0] if arguments else Any)
     if index >= len(arguments):
         return NoPart(f"{type_name(kind)} has only {len(arguments)} elements", None)
@@ -89,21 +86,21 @@ def _by_index(kind: Any, index: int) -> Field | NoPart:
 
 
 def _by_key(kind: Any, key: str) -> Field | NoPart:
-    origin = get_origin(kind) or kind
-    if is_typeddict(origin):
-        keys = _typed_keys(kind)
+    if is_typeddict(get_origin(kind) or kind):
+        origin = get_origin(kind) or kind
+        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in hints_of(origin).items()}
+        keys = _with_arguments(keys, origin, kind) if get_args(kind) else keys
         return keys.get(key) or NoPart(f"{type_name(kind)} has no field {key!r}", near(key, keys, "its fields are"))
     if _is_mapping(kind):
         arguments = get_args(kind)
         return Field(key, arguments[1] if len(arguments) == 2 else Any)
-    known = attributes_of(kind)
-    if known is not None:
-        return NoPart(f"{type_name(kind)} has no keys", near(key, known, "its fields are"))
-    return NoPart(f"{type_name(kind)} has no keys", None)
+    attributes = attributes_of(kind)
+    hint = near(key, attributes, "its fields are") if attributes is not None else None
+    return NoPart(f"{type_name(kind)} has no keys", hint)
 
 
 def attributes_of(kind: Any) -> Mapping[str, Field] | None:
-    """Return the fields of a type by the attributes of its values; None if it has none, or if they are not known."""
+    """Return the fields of a type by attribute name; None if it has none, or if they are unknown."""
     origin = get_origin(kind) or kind
     if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXTS:
         return None
@@ -120,19 +117,13 @@ def _attributes(kind: type) -> Mapping[str, Field] | None:
     return {each: Field(name, hints.get(each, Any)) for each, name in names.items()}
 
 
-def _typed_keys(kind: Any) -> Mapping[str, Field]:
-    origin = get_origin(kind) or kind
-    known = {name: Field(name, hint) for name, hint in hints_of(origin).items()}
-    return _with_arguments(known, origin, kind) if get_args(kind) else known
-
-
 @lru_cache(maxsize=1024)
 def hints_of(kind: Any) -> Mapping[str, Any]:
-    """Return the annotations of a class; Any in place of what cannot be resolved, such as a class in a function."""
+    """Return the annotations of a class; Any for names that cannot be resolved, such as a class in a function."""
     try:
         return typing.get_type_hints(kind, include_extras=True)
     except Exception:
-        # Texts are evaluated, which may raise anything.
+        # Evaluating annotations may raise anything.
         found: dict[str, Any] = {}
         for each in reversed(kind.__mro__):
             known = vars(sys.modules[each.__module__])
@@ -154,7 +145,7 @@ def substituted(kind: Any, given: Mapping[Any, Any]) -> Any:
 
 
 def alternatives(kind: Any) -> Iterator[Any]:
-    """Yield the types of which a value has one, without None; None itself if it is the only one."""
+    """Yield the members of a union except for None; None itself if it is the only one."""
     found = [each for each in _parts(kind) if each is not type(None)]
     yield from found or [type(None)]
 
@@ -180,12 +171,12 @@ def _parts(kind: Any) -> Iterator[Any]:
 
 
 def may_be_none(kind: Any) -> bool:
-    """Return whether None is among the values of a type."""
+    """Return whether a type allows None."""
     return any(each in (None, type(None)) for each in _parts(kind))
 
 
 def is_open(kind: Any) -> bool:
-    """Return whether nothing is known of a type."""
+    """Return whether a type allows any value, or cannot be resolved."""
     return kind in (Any, object) or isinstance(kind, (TypeVar, str, typing.ForwardRef))
 
 
@@ -200,14 +191,14 @@ def _is_mapping(kind: Any) -> bool:
 
 
 def type_name(kind: Any) -> str:
-    """Return a type as it is written in messages."""
+    """Return the name of a type for messages."""
     if kind in (None, type(None)):
         return "None"
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
 
 
 def hints_of_function(function: Any, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the annotations of a function; Any in place of what cannot be resolved.
+    """Return the annotations of a function; Any for names that cannot be resolved.
 
     Args:
         function: The function.
@@ -216,7 +207,7 @@ def hints_of_function(function: Any, names: Mapping[str, Any] | None = None) -> 
     try:
         return typing.get_type_hints(function, localns=dict(names) if names else None, include_extras=True)
     except Exception:
-        # Texts are evaluated, which may raise anything.
+        # Evaluating annotations may raise anything.
         known = {**getattr(function, "__globals__", {}), **(names or {})}
         return {name: _evaluated(hint, known) for name, hint in function.__annotations__.items()}
 

@@ -1,7 +1,8 @@
-"""Flows as functions."""
+"""Flows written as functions, and the decorator that makes them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cached_property
@@ -30,7 +31,7 @@ Out = TypeVar("Out")
 
 
 class FlowValues(dict[str, Any], Generic[P]):
-    """Values of the variables of a flow, as its method `variables` returns them."""
+    """Values of a flow's variables, as `Flow.variables` returns them."""
 
 
 _calls: ContextVar[tuple[Any, ...]] = ContextVar("stepflow_calls", default=())
@@ -75,9 +76,9 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         return self.__qualname__
 
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
-        """Add the steps of this flow to the one that is being written, and return what its function returns.
+        """Add the steps of this flow to the flow that is being written, and return the result of its function.
 
-        The steps are those of the other flow then: their ids are unique there, and its variables are the arguments.
+        The steps become part of the other flow, with unique ids. The arguments set the variables.
 
         Raises:
             AuthoringError: If no flow is being written, or a variable without a default is not given.
@@ -113,12 +114,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @cached_property
     def output_type(self) -> Any:
-        """The type of the output; None if its function does not tell."""
+        """The type of the output; None if its function does not declare one."""
         kind = self._parts.hints.get("return", Any)
         return None if kind in (Any, type(None), object) else kind
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the flow as it is in a flow file. It is always the same.
+        """Return the content of the flow file. It is the same for each call.
 
         Raises:
             AuthoringError: If its function does what a flow cannot do.
@@ -128,14 +129,24 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     __flow__ = to_dict
 
     def to_yaml(self) -> str:
-        """Return the flow as a YAML file, with a comment at each step that names its line in Python.
+        """Return the flow as a YAML file, with a comment before each step that gives its line in Python.
 
         Raises:
             AuthoringError: If its function does what a flow cannot do.
         """
-        from ._files import yaml_of
+        from .._data.yaml_writer import write_yaml
 
-        return yaml_of(self.to_dict(), self._built.places)
+        parts = []
+        for key, each in self.to_dict().items():
+            if key != "steps":
+                parts.append(write_yaml({key: each}))
+                continue
+            parts.append("steps:\n")
+            for index, step in enumerate(each):
+                place = self.places["steps", index]
+                # Write only the name of the file, so that the result does not depend on the folder.
+                parts.append(f"# {os.path.basename(place.file)}:{place.line}\n{write_yaml([step])}")
+        return "".join(parts)
 
     def to_json(self) -> str:
         """Return the flow as a JSON file.
@@ -151,12 +162,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         """Write the flow to a file: JSON if its name ends with `.json`, and otherwise YAML.
 
         Args:
-            path: The file. One that exists is replaced.
+            path: The file. An existing file is replaced.
 
         Raises:
             AuthoringError: If its function does what a flow cannot do.
             FlowFileError: If the file cannot be written.
-            InvalidArgumentError: If the path cannot be that of a file.
+            InvalidArgumentError: If the path is invalid.
         """
         from .._data.file_paths import file_path
         from .._stores.user_files import write_text
@@ -166,25 +177,28 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def sources(self) -> dict[str, Place]:
-        """The positions in Python of its steps, by their ids. Those of sub-flows are left out if an id is taken."""
+        """The position in Python of each step, by its id. If ids of sub-flows are the same, outer steps win."""
         found: dict[str, Place] = {}
         for path, place in sorted(self.places.items(), key=lambda each: len(each[0])):
             if path and isinstance(path[-1], int):
-                found.setdefault(_at(self.to_dict(), path)["id"], place)
+                step: Any = self.to_dict()
+                for key in path:
+                    step = step[key]
+                found.setdefault(step["id"], place)
         return found
 
     @property
     def places(self) -> Mapping[Path, Place]:
-        """The positions in Python of its parts, by the keys and indexes that lead to them in `to_dict()`."""
+        """The positions in Python of its parts, by their paths in `to_dict()`."""
         return self._built.places
 
     @property
     def component_schemas(self) -> dict[str, tuple[Any, Any]]:
-        """The input and output schemas of the components that it calls, by the types of their functions."""
+        """The input and output schemas of the components that it calls, by their paths."""
         return {path: each.schemas for path, each in self._built.components.items()}
 
     def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:
-        """Return values of the variables, for `variables=` of the methods that run the flow. Their types are checked.
+        """Return values for `variables=` of the methods that run the flow, so that type checkers check them.
 
         Example:
             ```python
@@ -192,7 +206,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             ```
 
         Args:
-            arguments: None: variables are given by name.
+            arguments: Not allowed: pass variables by name.
             variables: The values.
 
         Raises:
@@ -236,12 +250,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Args:
             name: Its name.
             input: The input.
-            output: The output that is expected. None, the default, expects nothing in particular.
-            error: The failure that is expected: `code` and `message`.
+            output: The expected output. None, the default, accepts any output.
+            error: The expected failure: `code` and `message`.
             description: What it tests.
-            variables: Values of the variables: `order.variables(tone="formal")`. None, the default, sets none.
+            variables: Values of the variables: `order.variables(tone="formal")`. Default: none.
             mocks: Outcomes of steps by id, instead of executing them: an output, or `Fails` or `InTurn` of
-                `stepflow_client.testing`. None, the default: all steps are executed.
+                `stepflow_client.testing`. None, the default, executes all steps.
             tags: Tags by which it can be selected. Default: none.
 
         Raises:
@@ -270,9 +284,9 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     ) -> None:
         arguments.check_text(name, "name")
         if any(each["name"] == name for each in whole):
-            raise InvalidArgumentError(f"the flow {self.name} has another one with the name {name!r}")
-        said = {} if description is None else {"description": arguments.check_text(description, "description")}
-        whole.append({"name": name, **said, "input": data_of(input, "the input"), **more})
+            raise InvalidArgumentError(f"the flow {self.name} already has one with the name {name!r}")
+        about = {} if description is None else {"description": arguments.check_text(description, "description")}
+        whole.append({"name": name, **about, "input": data_of(input, "the input"), **more})
         self.__dict__.pop("_built", None)
 
     @cached_property
@@ -281,20 +295,14 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @cached_property
     def _built(self) -> building.Built:
-        added = {"test": self._test, "examples": self._examples}
-        return building.build(self.name, self._parts, self._called, {**self._options, **added})
-
-    @property
-    def _test(self) -> dict[str, Any]:
+        test: dict[str, Any] = {}
         config = self._options.get("test_config")
-        key = "configFile" if isinstance(config, str) else "config"
-        return {**({} if config is None else {key: config}), **({"cases": self._cases} if self._cases else {})}
-
-
-def _at(whole: Any, path: Path) -> Any:
-    for key in path:
-        whole = whole[key]
-    return whole
+        if config is not None:
+            test["configFile" if isinstance(config, str) else "config"] = config
+        if self._cases:
+            test["cases"] = self._cases
+        options = {**self._options, "test": test, "examples": self._examples}
+        return building.build(self.name, self._parts, self._called, options)
 
 
 def _hint(name: str, names: Mapping[str, str]) -> str:
@@ -302,9 +310,9 @@ def _hint(name: str, names: Mapping[str, str]) -> str:
 
 
 class FlowDecorator(Protocol):
-    """What `flow(...)` returns: it makes a function a flow."""
+    """The decorator that `flow(...)` returns."""
 
-    # The first one is for functions with an input, of which the second one is the general case.
+    # The first overload is for functions with an input, which also match the second.
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[In, P], Out], /
@@ -340,9 +348,9 @@ def flow(
 ) -> Any:
     """Make a function a flow.
 
-    Its first argument is the input of the flow, its keyword-only arguments are the variables, and what it returns is
-    the output. The annotations become the schemas of the flow: dataclasses, TypedDicts, and classes of pydantic, attrs
-    and msgspec.
+    Its first argument is the input of the flow, its keyword-only arguments are the variables, and its return value is
+    the output. The annotations become the schemas of the flow; they can be dataclasses, TypedDicts, and classes of
+    pydantic, attrs and msgspec.
 
     Example:
         ```python
@@ -355,8 +363,8 @@ def flow(
 
     Args:
         function: The function.
-        name: The name of the flow. None, the default, takes that of the function.
-        description: What the flow does. None, the default, takes the docstring of the function.
+        name: The name of the flow. None, the default, uses the name of the function.
+        description: A description of the flow. None, the default, uses the docstring of the function.
         version: The version of the flow.
         metadata: Data about the flow.
         test_config: The configuration of the server for the test cases, or the path of its file.
@@ -375,7 +383,7 @@ def flow(
         known = test_config if is_path else arguments.check_mapping(test_config, "test_config")
         options["test_config"] = data_of(known, "test_config")
     frame = caller()
-    # Classes in a function are known to its annotations only by the variables there.
+    # Annotations may refer to classes that are local variables of the caller.
     names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 
     def decorate(function: Callable[..., Any]) -> Flow[Any, Any, Any]:

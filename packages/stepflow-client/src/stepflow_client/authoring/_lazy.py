@@ -1,4 +1,4 @@
-"""What is imported when a flow is built, and not with the names that flows are written with."""
+"""Modules that are imported only when a flow is built."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def near(word: str, known: Iterable[str], what: str) -> str:
-    """Return a hint with the nearest known name, or with all of them."""
+    """Return a hint with the nearest name, or with all of them."""
     from .._base import text
 
     return text.near(word, known, what)

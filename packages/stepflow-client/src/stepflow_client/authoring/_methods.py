@@ -1,4 +1,4 @@
-"""The methods of flows whose inputs, outputs and variables have types: those of the client, with the flow given."""
+"""The methods of typed flows, which call the methods of a client with the flow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VariablesT = TypeVar("VariablesT")
 
 
 class FlowMethods(Generic[InputT, OutputT, VariablesT]):
-    """Runs a flow with a client. A class of flows has the attributes `flow` and `output_type`."""
+    """Runs a flow with a client. Subclasses set `flow` and `output_type`."""
 
     flow: Any
     output_type: Any

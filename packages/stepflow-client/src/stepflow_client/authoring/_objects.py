@@ -1,4 +1,4 @@
-"""Objects of classes in what is written into a flow: their fields by their names in JSON."""
+"""Converts objects in flows to JSON: their fields by their names in JSON."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from ._values import MARK, Literal, Value, refuse, too_deep
 
 
 def check_function(value: Any, decorator: str) -> None:
-    """Check that what is decorated is a function.
-
-    Raises:
-        InvalidArgumentError: If it is none.
-    """
+    """Raise an InvalidArgumentError if the decorated object is not a function."""
     if not callable(value) or not hasattr(value, "__qualname__"):
         raise arguments.wrong(f"what {decorator} decorates", "a function", value)
 
 
 def parts_of(value: Any) -> Any:
-    """Return an object as data, which may have values of the flow in it, or the flow that it is.
+    """Return an object as data, which may contain values of the flow; a flow is returned as a literal.
 
     Raises:
         AuthoringError: If JSON cannot represent it.
@@ -31,9 +27,11 @@ def parts_of(value: Any) -> Any:
     if json_encoding.is_data_object(value):
         names = _names_of(type(value))
         fields = {field: getattr(value, field) for field in names}
-        # Pydantic knows more about a model without values of the flow: serializers, computed fields.
+        # Without values of the flow, use pydantic, which applies serializers and computed fields.
         if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
-            return {**_tag(type(value)), **parts_of_record(type(value), fields)}
+            config = getattr(value, "__struct_config__", None)
+            tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
+            return {**tag, **parts_of_record(type(value), fields)}
         unset = {names[field] for field, each in fields.items() if _is_unset(type(value), field, each)}
         return {name: each for name, each in json_encoding.fields_of(value).items() if name not in unset}
     if callable(getattr(type(value), "to_dict", None)):
@@ -43,9 +41,9 @@ def parts_of(value: Any) -> Any:
 
 
 def parts_of_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an object by their names in JSON, without optional ones that are None.
+    """Return the fields of an object by their names in JSON, without optional fields that are None.
 
-    Without a class, the names are those of the object.
+    Without a class, return the fields unchanged.
     """
     if kind is None:
         return dict(fields)
@@ -94,7 +92,7 @@ def _without_objects(value: Any) -> Any:
 
 
 def has_value(value: Any) -> bool:
-    """Return whether there is a value of a flow in data, or a text that was made from one."""
+    """Return whether data contains a value of a flow, or text that was made from one."""
     if type(value) is Value or (isinstance(value, str) and MARK in value):
         return True
     if isinstance(value, Mapping):
@@ -106,13 +104,8 @@ def has_value(value: Any) -> bool:
     return any(has_value(getattr(value, field)) for field in _names_of(type(value)))
 
 
-def _tag(kind: Any) -> dict[str, Any]:
-    config = getattr(kind, "__struct_config__", None)
-    return {} if config is None or config.tag is None else {config.tag_field: config.tag}
-
-
 def _is_unset(kind: Any, field: str, value: Any) -> bool:
-    """Return whether a field has its default, and this is None."""
+    """Return whether a field has its default and the default is None."""
     if type(value).__name__ == "UnsetType":
         return True
     return value is None and field in _optional(kind)
@@ -121,11 +114,10 @@ def _is_unset(kind: Any, field: str, value: Any) -> bool:
 def _optional(kind: Any) -> set[str]:
     """Return the fields of a class that are None by default."""
     if hasattr(kind, "__struct_fields__"):
-        defaults = kind.__struct_defaults__
-        names = kind.__struct_fields__[len(kind.__struct_fields__) - len(defaults) :]
-        return {name for name, each in zip(names, defaults, strict=True) if each is None}
-    if hasattr(kind, "__pydantic_fields__"):
-        return {name for name, each in kind.__pydantic_fields__.items() if each.default is None}
+        # The defaults are those of the last fields.
+        defaults = dict(zip(reversed(kind.__struct_fields__), reversed(kind.__struct_defaults__), strict=False))
+        return {name for name, default in defaults.items() if default is None}
     if hasattr(kind, "__attrs_attrs__"):
         return {each.name for each in kind.__attrs_attrs__ if each.default is None}
-    return {name for name, each in kind.__dataclass_fields__.items() if each.default is None}
+    declared = kind.__pydantic_fields__ if hasattr(kind, "__pydantic_fields__") else kind.__dataclass_fields__
+    return {name for name, each in declared.items() if each.default is None}

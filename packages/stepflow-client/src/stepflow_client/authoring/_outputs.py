@@ -1,4 +1,4 @@
-"""The outputs of the steps that run sub-flows, as servers send them."""
+"""The outputs of `each` and `iterate`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 @dataclass
 class ItemResult(Generic[T]):
-    """What came of one element."""
+    """The outcome of one element."""
 
     outcome: Literal["success", "failed"]
     """Whether its sub-flow succeeded."""
     result: T = None  # type: ignore[assignment]
-    """Its output. An element that failed has none: a flow that reads it fails, and in a result it is None."""
+    """Its output. A failed element has none: a flow that reads it fails, and in a result it is None."""
     error: Any = None
-    """Why it failed: `code`, `message`, and further data. An element that succeeded has none."""
+    """The error of a failed element: `code`, `message`, and further data."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class MapOutput(Generic[T]):
     """The output of `each`."""
 
     results: list[ItemResult[T]]
-    """What came of each element, in their order."""
+    """The outcomes of the elements, in their order."""
     successful: int
     """The number of elements that succeeded."""
     failed: int
@@ -37,8 +37,8 @@ class Iterated(Generic[T]):
     """The output of `iterate`."""
 
     result: T
-    """The result of the last turn, or the last input if there were too many turns."""
+    """The result of the last turn; the last input if the maximum was reached."""
     iterations: int
     """The number of turns."""
     terminated: bool
-    """Whether there were too many turns."""
+    """Whether the maximum number of turns was reached."""

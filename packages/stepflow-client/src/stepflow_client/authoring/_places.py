@@ -1,4 +1,4 @@
-"""Where a call is written: its file, its line, and the name that its result is assigned to."""
+"""The position of a call in Python: its file, its line, and the name that its result is assigned to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Place(NamedTuple):
     line: int
     column: int = 1
     name: str | None = None
-    """The name that the value of the call is assigned to; None if it is part of a larger expression."""
+    """The name that the result of the call is assigned to; None within a larger expression."""
 
     @property
     def shown_file(self) -> str:
@@ -42,11 +42,11 @@ class Place(NamedTuple):
 
 
 _OF_CLASSES = frozenset(("attr", "attrs", "msgspec", "pydantic"))
-"""Packages whose classes call what is written in flows."""
+"""Packages whose classes call code of flows."""
 
 
 def caller() -> FrameType:
-    """Return the frame of the first caller outside of this package and of the libraries that flows may call."""
+    """Return the frame of the first caller outside of this package and of libraries."""
     frame = sys._getframe(1)
     while not is_written(frame) and frame.f_back is not None:
         frame = frame.f_back
@@ -63,7 +63,7 @@ def is_written(frame: FrameType) -> bool:
 
 
 def is_called_by_flow() -> bool:
-    """Return whether the code that calls this package may be part of a flow, and is not of a library."""
+    """Return whether the code that calls this package may be part of a flow, and not of a library."""
     frame, here = sys._getframe(1), __name__.rpartition(".")[0]
     while str(frame.f_globals.get("__name__")).startswith(here) and frame.f_back is not None:
         frame = frame.f_back
@@ -75,7 +75,7 @@ _placed: ContextVar[Place | None] = ContextVar("stepflow_place", default=None)
 
 @contextmanager
 def placed(place: Place) -> Iterator[None]:
-    """Take a position for that of every call, where the caller is no longer there."""
+    """Use a fixed position for all calls, for code that runs after the function of the flow."""
     token = _placed.set(place)
     try:
         yield
@@ -99,36 +99,33 @@ def place_of_return(function: Callable[..., Any]) -> Place:
 
 
 def place_of_definition(function: Callable[..., Any]) -> Place:
-    """Return the position of the first line of a function, that of its decorators if it has some."""
+    """Return the position of the first line of a function, including decorators."""
     code = getattr(function, "__code__", None)
     return Place(repr(function), 1) if code is None else Place(code.co_filename, code.co_firstlineno)
 
 
 def place_of_call() -> Place:
-    """Return where the first caller that is part of a flow makes its call."""
+    """Return the position of the call in the code of the flow."""
     if (fixed := _placed.get()) is not None:
         return fixed
-    return _place_at(caller())
+    frame = caller()
+    code = frame.f_code
+    _, positions, names = _code_of(code)
+    line, end_line, column, end = positions[frame.f_lasti // 2]
+    if line is None or column is None:
+        return Place(code.co_filename, line or frame.f_lineno)
+    name = _source_of(code, frame.f_globals).assigned.get((end_line or line, end or 0))
+    # Ignore the name if the file was changed after the import.
+    return Place(code.co_filename, line, column + 1, name if name in names else None)
 
 
 def place_of_error(error: BaseException) -> Place | None:
-    """Return where an exception was raised in the code of a flow; None if it was raised elsewhere."""
+    """Return the position in the code of a flow at which an exception was raised; None outside of flows."""
     found, trace = None, error.__traceback__
     while trace is not None:
         found = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_written(trace.tb_frame) else found
         trace = trace.tb_next
     return found
-
-
-def _place_at(frame: FrameType) -> Place:
-    code = frame.f_code
-    _, positions, names = _known(code)
-    line, end_line, column, end = positions[frame.f_lasti // 2]
-    if line is None or column is None:
-        return Place(code.co_filename, line or frame.f_lineno)
-    name = _source(code, frame.f_globals).assigned.get((end_line or line, end or 0))
-    # The file may have been changed since it was imported.
-    return Place(code.co_filename, line, column + 1, name if name in names else None)
 
 
 class _Source(NamedTuple):
@@ -144,65 +141,59 @@ class _Code(NamedTuple):
     """What is looked up in the code of a function."""
 
     code: CodeType
+    """Keeps the code object alive, so that its id stays unique."""
     positions: list[tuple[int | None, int | None, int | None, int | None]]
     names: frozenset[str]
 
 
 _MAX_CACHED = 64
-_known_code: dict[int, _Code] = {}
-_known_sources: dict[str, _Source] = {}
+_codes: dict[int, _Code] = {}
+_sources: dict[str, _Source] = {}
 
 
-def _known(code: CodeType) -> _Code:
-    known = _known_code.get(id(code))
-    if known is None:
-        if len(_known_code) >= _MAX_CACHED:
-            _known_code.clear()
-        # The code object is kept with its id, so that no other one can have the same.
+def _code_of(code: CodeType) -> _Code:
+    cached = _codes.get(id(code))
+    if cached is None:
+        if len(_codes) >= _MAX_CACHED:
+            _codes.clear()
         names = frozenset((*code.co_varnames, *code.co_names, *code.co_cellvars))
-        known = _known_code[id(code)] = _Code(code, list(code.co_positions()), names)
-        # A module that is imported again has another source.
+        cached = _codes[id(code)] = _Code(code, list(code.co_positions()), names)
+        # A reloaded module has another source.
         linecache.checkcache(code.co_filename)
-    return known
+    return cached
 
 
 def read_source(function: Callable[..., Any]) -> None:
-    """Read the source of a function before it is called: what happens then is watched, which takes time."""
+    """Cache the source of a function before it is called: reading it under the profiler is slow."""
     code = getattr(function, "__code__", None)
     if code is not None:
-        _known(code)
-        _source(code, getattr(function, "__globals__", {}))
+        _code_of(code)
+        _source_of(code, getattr(function, "__globals__", {}))
 
 
 def probes_of(code: CodeType, module: dict[str, Any]) -> list[Probe]:
-    """Return the probes in a function; empty if its source is not known."""
+    """Return the probes in a function; empty without source."""
     lines = [line for *_, line in code.co_lines() if line is not None]
-    probes = _source(code, module).probes if lines else []
+    probes = _source_of(code, module).probes if lines else []
     return [each for each in probes if min(lines) <= each.line <= max(lines)]
 
 
-def _source(code: CodeType, module: dict[str, Any]) -> _Source:
+def _source_of(code: CodeType, module: dict[str, Any]) -> _Source:
     file = code.co_filename
     lines = linecache.getlines(file, module)
-    known = _known_sources.get(file)
-    if known is None or known.lines is not lines:
-        if len(_known_sources) >= _MAX_CACHED:
-            _known_sources.clear()
-        known = _known_sources[file] = _read_source(lines)
-    return known
-
-
-def _read_source(lines: list[str]) -> _Source:
+    cached = _sources.get(file)
+    if cached is not None and cached.lines is lines:
+        return cached
     import ast
 
     from ._probes import probes_in
 
-    source = "".join(lines)
+    text = "".join(lines)
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(text)
+        source = _Source(lines, {}, probes_in(tree, text))
     except (SyntaxError, ValueError, RecursionError):
-        return _Source(lines, {}, [])
-    found = _Source(lines, {}, probes_in(tree, source))
+        tree, source = ast.Module([], []), _Source(lines, {}, [])
     for node in ast.walk(tree):
         match node:
             case (
@@ -210,5 +201,8 @@ def _read_source(lines: list[str]) -> _Source:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call() as call)
                 | ast.NamedExpr(target=ast.Name(id=name), value=ast.Call() as call)
             ):
-                found.assigned[call.end_lineno or 0, call.end_col_offset or 0] = name
-    return found
+                source.assigned[call.end_lineno or 0, call.end_col_offset or 0] = name
+    if len(_sources) >= _MAX_CACHED:
+        _sources.clear()
+    _sources[file] = source
+    return source

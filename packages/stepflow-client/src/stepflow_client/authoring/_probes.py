@@ -1,4 +1,4 @@
-"""What Python does with values of a flow without calling them: `is`, `type()`, patterns. It is found in the source."""
+"""Finds operations in the source that values of a flow cannot trap: `is`, `type()`, patterns."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import NamedTuple
 
 
 class Probe(NamedTuple):
-    """A place in the source that inspects something, which cannot be trapped if this is a value of a flow."""
+    """An operation in the source that a value of a flow cannot trap."""
 
     line: int
     column: int
     text: str
-    """What it inspects."""
+    """The source of the inspected expression."""
     result: str
-    """What it would find out about a value of a flow."""
+    """The message if it inspects a value of a flow."""
     operands: tuple[CodeType, ...]
-    """Expressions, one of which is what it inspects, or a collection of what it inspects in turn."""
+    """Expressions for the inspected object, or for the collection that a loop takes it from."""
     call: tuple[int, int] | None
-    """The end of the call whose result, or a part of it, it inspects; None if it inspects no such result."""
+    """The end of the call whose result it inspects, or a part of it; None if it inspects something else."""
     of_result: CodeType | None
-    """What it inspects, as an expression of the result `_` of the call."""
+    """The inspected object as an expression of `_`, the result of the call."""
     is_none_check: bool
 
 
 _FUNCTIONS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
-"""Functions that inspect their first argument, and the numbers of arguments with which they do."""
+"""Functions that inspect their first argument, and the numbers of arguments with which they do so."""
 _CONTENT = "has no content while the flow is written: {} cannot inspect it"
 
 
@@ -41,7 +41,7 @@ def probes_in(tree: ast.Module, source: str) -> list[Probe]:
 
 
 def _found_in(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
-    """Yield the probes in a node. `loops` has what the variables of loops and comprehensions run over."""
+    """Yield the probes in a node. `loops` maps the variables of loops and comprehensions to their iterables."""
     loops = loops | {
         name.id: loop.iter
         for loop in (node, *getattr(node, "generators", ()))
@@ -72,7 +72,7 @@ def _probe(node: ast.AST, subject: ast.expr, result: str, loops: dict[str, ast.e
 
 
 def _of_result(node: ast.expr) -> ast.expr:
-    """Return a part of what a call returns as an expression of its result."""
+    """Return an expression on the result of a call with the call replaced by `_`."""
     match node:
         case ast.Attribute(value=inner, attr=attr):
             return ast.Attribute(_of_result(inner), attr, ast.Load())
@@ -86,7 +86,7 @@ def _name(name: str) -> ast.Name:
 
 
 def _inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    """Yield what a node inspects, and what it would find out about a value of a flow."""
+    """Yield the expressions that a node inspects, with the message if one is a value of a flow."""
     match node:
         case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
             for one, other in ((left, right), (right, left)):
@@ -108,7 +108,7 @@ def _never(value: object) -> str:
 
 
 def _is_pure(node: ast.expr) -> bool:
-    """Return whether an expression can be evaluated once more."""
+    """Return whether an expression can be evaluated again without side effects."""
     match node:
         case ast.Name() | ast.Constant():
             return True

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the types that a flow's function names."""
+"""The JSON Schemas of the types in a flow's function."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, An
 
 
 def _used(found: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the definitions that schemas refer to; a type whose schema is given has one that nothing refers to."""
+    """Return the definitions that schemas refer to: pydantic also defines the types themselves."""
     used: dict[str, Any] = {}
     waiting = [json.dumps(list(found.values()))]
     while waiting:
@@ -105,7 +105,7 @@ def _of_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any
 
 
 def _without_null_defaults(schema: Any) -> None:
-    """Remove the defaults that are null: a value that is not given is null anyway."""
+    """Remove defaults that are null, because missing values are null anyway."""
     if isinstance(schema, dict):
         if schema.get("default", ...) is None:
             del schema["default"]
@@ -115,7 +115,7 @@ def _without_null_defaults(schema: Any) -> None:
 
 
 def _inlined(found: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
-    """Write a definition that only one part uses as a whole in the place of its reference."""
+    """Replace a reference with its definition if it is the only reference to it."""
     _without_null_defaults([found, shared])
     for name, schema in shared.items():
         if name.startswith(schema.get("title", " ")):

@@ -1,4 +1,4 @@
-"""The steps of a flow while its function is called, and of the sub-flows inside of it."""
+"""Collects the steps of a flow, and of its sub-flows, while its function is called."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class Scope:
         self.steps: list[Step] = []
         self.given_ids: set[str] = set()
         self.captured: dict[str, Read] = {}
-        """What a sub-flow reads of the flow around it, by the name of the variable that it gets it by."""
+        """The values of the outer flow that a sub-flow reads, by the names of its variables for them."""
         self.components: dict[str, Any] = {} if outer is None else outer.components
         """The functions of the components that are called, by their paths."""
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Make this the flow that steps are added to."""
+        """Add steps to this flow within the block."""
         token = _current.set(self)
         try:
             yield
@@ -126,11 +126,9 @@ class Scope:
             return value
         if isinstance(value, (list, tuple)):
             return [self._frozen(each) for each in value]
-        if isinstance(value, Mapping):
-            return self._mapping(value)
-        return self._object(value)
-
-    def _mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            parts = parts_of(value)
+            return parts if isinstance(parts, Literal) else self._frozen(parts)
         if (word := expressions.keyword_of(value)) is not None:
             raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
@@ -138,15 +136,11 @@ class Scope:
                 raise refuse(f"{arguments.shown(key)} cannot be a key: the keys of JSON are text")
         return {self._frozen(key): self._frozen(each) for key, each in value.items()}
 
-    def _object(self, value: Any) -> Any:
-        found = parts_of(value)
-        return Literal(found.value) if isinstance(found, Literal) else self._frozen(found)
-
     def _own(self, expression: Expression) -> Any:
-        """Return an expression with what is of the flows around this one read by variables.
+        """Return an expression in which values of outer flows are read from variables.
 
         Raises:
-            AuthoringError: If it is of a flow that is not around this one.
+            AuthoringError: If it belongs to a flow that does not contain this one.
         """
         match expression:
             case Read():
@@ -162,33 +156,24 @@ class Scope:
         return expression
 
     def _capture(self, read: Read) -> Read:
-        if not self._is_around(read.scope):
+        outer = self.outer
+        while outer is not None and outer is not read.scope:
+            outer = outer.outer
+        if outer is None:
             within = read.scope.name
             raise refuse(f"{read.label} is a value of {within}, which is not around this place",
                          "the values of a sub-flow are known there only; return what is needed")  # fmt: skip
         assert self.outer is not None
-        given = self.outer.frozen(Value(read))
-        name = next((name for name, each in self.captured.items() if each == given), None)
-        if name is None:
-            name = self._free(read)
-            self.captured[name] = given
-        return Read(self, name, (), read.kind)
-
-    def _free(self, read: Read) -> str:
+        value = self.outer.frozen(Value(read))
         start = read.scope.input_name if read.source is None else getattr(read.source, "label", read.source)
         parts = [str(each) for each in (start, *read.path)]
         base = name = "_".join(filter(str.isidentifier, parts)) or "value"
         number = 1
-        while name in self.captured:
+        while self.captured.get(name, value) != value:
             number += 1
             name = f"{base}_{number}"
-        return name
-
-    def _is_around(self, scope: object) -> bool:
-        outer = self.outer
-        while outer is not None and outer is not scope:
-            outer = outer.outer
-        return outer is not None
+        self.captured[name] = value
+        return Read(self, name, (), read.kind)
 
 
 _current: ContextVar[Scope | None] = ContextVar("stepflow_flow", default=None)

@@ -1,4 +1,4 @@
-"""Sub-flows: functions that run for each element of a list, or again and again."""
+"""Sub-flows: functions that run for each element of a list, or repeatedly."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def each(
         ```
 
     Args:
-        items: The list: a value of the flow, or values.
-        body: A function of an element, or a flow. The steps that it makes are those of the sub-flow, and what it
-            returns is its output. It may read values of the flow around it.
-        step: The id of the step. None, the default, takes the name that the output is assigned to.
+        items: A list: a value of the flow, or a Python list.
+        body: A function of an element, or a flow. Its calls become the steps of the sub-flow, and its return value the
+            output. It may read values of the outer flow.
+        step: The id of the step. None, the default, uses the name that the output is assigned to.
         max_concurrency: The number of elements at a time. Servers check it and ignore it.
-        on_error: What happens if the step fails. Elements that fail do not make it fail.
+        on_error: The reaction to a failure of the step. Failed elements do not make the step fail.
         must_execute: Whether it runs even if nothing reads its output.
         metadata: Data about the step.
 
     Returns:
-        The output of the step: `results` has an outcome for each element, in their order.
+        The output of the step: `results` has one outcome for each element, in their order.
 
     Raises:
-        AuthoringError: If the body does what a flow cannot do.
+        AuthoringError: If the body does something that a flow cannot do.
     """
     scope = current("each()")
     kind = _element_kind(items)
@@ -73,7 +73,7 @@ def each(
 
 
 class Turn(Generic[R_co, T_co]):
-    """What a turn of `iterate` gives: `done(...)` or `again(...)`. Only type checkers know it."""
+    """The return type of the function of `iterate`: `done(...)` or `again(...)`. It exists only for type checkers."""
 
 
 def done(value: R) -> Turn[R, Never]:
@@ -102,7 +102,7 @@ def iterate(
     must_execute: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> Iterated[R]:
-    """Run a sub-flow again and again until it is done: a step of `/builtin/iterate`.
+    """Run a sub-flow repeatedly until it is done: a step of `/builtin/iterate`.
 
     Example:
         ```python
@@ -116,16 +116,16 @@ def iterate(
     Args:
         initial: The input of the first turn.
         body: A function of the input of a turn, which returns `done(result)`, `again(input of the next turn)`, or a
-            choice between them. It may read values of the flow around it.
-        step: The id of the step. None, the default, takes the name that the output is assigned to.
-        max_iterations: Maximum number of turns; servers take 1,000 by default. Then `result` is the last input, and
-            `terminated` is true.
-        on_error: What happens if a turn fails.
+            choice between them. It may read values of the outer flow.
+        step: The id of the step. None, the default, uses the name that the output is assigned to.
+        max_iterations: Maximum number of turns; the default of servers is 1,000. After that, `result` is the last input
+            and `terminated` is true.
+        on_error: The reaction if a turn fails.
         must_execute: Whether it runs even if nothing reads its output.
         metadata: Data about the step.
 
     Raises:
-        AuthoringError: If the body does what a flow cannot do.
+        AuthoringError: If the body does something that a flow cannot do.
     """
     scope = current("iterate()")
     kind = _kind_of(initial)
@@ -141,7 +141,7 @@ def iterate(
 
 
 def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
-    """Return the flow that a function makes, and the type of its output."""
+    """Return the sub-flow of a function, and the type of its output."""
     if not callable(body):
         raise refuse(f"{name}() takes a function of one argument, not {arguments.shown(body)}")
     try:
@@ -158,29 +158,24 @@ def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) ->
     with inner.entered():
         result = body(Value(Read(inner, None, (), kind)))
         if result is None:
-            raise refuse(f"the function of {name}() returns nothing", "return what the sub-flow gives")
-        return SubFlow(inner, inner.frozen(result)), _result_kind(result)
-
-
-def _result_kind(result: Any) -> Any:
-    """Return the type of an output; of a turn, that of its result."""
-    if type(result) is Value and isinstance(result.__stepflow__, Record) and result.__stepflow__.kind is None:
-        return Any
-    return _kind_of(result)
+            raise refuse(f"the function of {name}() returns nothing", "return the output of the sub-flow")
+        output = inner.frozen(result)
+    is_turn = type(result) is Value and isinstance(result.__stepflow__, Record) and result.__stepflow__.kind is None
+    return SubFlow(inner, output), Any if is_turn else _kind_of(result)
 
 
 def _kind_of(value: Any) -> Any:
-    """Return what is known of the type of a value."""
+    """Return the type of a value; Any if it is unknown."""
     if type(value) is not Value:
         return Any if isinstance(value, (list, dict, tuple)) else type(value)
     return getattr(value.__stepflow__, "kind", Any)
 
 
 def _element_kind(items: Any) -> Any:
-    """Return what is known of the type of the elements of a list.
+    """Return the type of the elements of a list; Any if it is unknown.
 
     Raises:
-        AuthoringError: If it is no list.
+        AuthoringError: If it is not a list.
     """
     if type(items) is not Value:
         if not isinstance(items, (list, tuple)):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError) -> AuthoringError:
-    """Return the error for what is written where the first caller outside of this package stands."""
+    """Return an error at the position of the call in the code of the flow."""
     place = place_of_call()
     error = kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
     if (raised := refusals.get()) is not None and is_called_by_flow():
@@ -32,11 +32,11 @@ def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = A
 
 
 refusals: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow_refusals", default=None)
-"""The errors that were raised in the function of the flow: it may have caught them."""
+"""The errors that were raised in the function of the flow, which may have caught them."""
 
 
 def too_deep(what: str) -> AuthoringError:
-    """Return the error for what is nested without end, or deeper than Python can follow."""
+    """Return the error for cyclic data, or data that is nested too deeply for Python."""
     return refuse(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
@@ -44,7 +44,7 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def unwatched(function: Call) -> Call:
-    """Return a function that runs faster while a flow is written: what it calls is not watched."""
+    """Return a function whose calls are not profiled while a flow is written, so that it runs faster."""
 
     def call(*arguments: Any, **named: Any) -> Any:
         watcher = sys.getprofile()
@@ -71,7 +71,7 @@ class StepOfRead(Protocol):
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         ...
 
 
@@ -84,7 +84,7 @@ class Read(NamedTuple):
     path: Path
     kind: Any
     default: Any = None
-    """What a variable without a value is, as an expression within `Given`; None without one."""
+    """The expression for a variable without a value, in `Given`; None without a default."""
 
     @property
     def label(self) -> str:
@@ -94,7 +94,7 @@ class Read(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A part of an expression that is there, even if it is null."""
+    """A part of an expression that is present, even if it is null."""
 
     expression: Any
 
@@ -135,7 +135,7 @@ class Literal(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An object of a class that is written by its fields, because its class checks what it is created with."""
+    """An object that is written by its fields because its class would reject values of the flow."""
 
     kind: Any
     fields: dict[str, Any]
@@ -157,7 +157,7 @@ def expression_of(value: object) -> Expression | None:
 
 
 MARK = "<value of a flow: "
-"""How the representation of a value begins. It is found in texts that were put together from one."""
+"""The prefix of the representation of values. It reveals text that was built from a value."""
 
 
 class _NoFieldError(AuthoringError, AttributeError):
@@ -182,7 +182,7 @@ class Value:
     def __getattr__(self, name: str) -> Any:
         """Return the value of a field."""
         if name.startswith(("__", "_repr_", "_ipython_")):
-            # Python and notebooks ask for these.
+            # Python and notebooks look these up.
             raise AttributeError(name)
         return Value(_within(self.__stepflow__, name, fields.field, is_name=True))
 
@@ -192,7 +192,7 @@ class Value:
 
     @property  # type: ignore[misc]
     def __class__(self) -> NoReturn:  # type: ignore[override]
-        """Refuse to tell the class of a value, which is that of no value."""
+        """Refuse `isinstance()`: the value has no class yet."""
         message = "has no class yet: isinstance(), match and json.dumps() cannot use it"
         raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", _CHOICE)
 
@@ -235,7 +235,11 @@ def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_
                     f"{expression.label}: {message}", hint, _NoFieldError if is_name else AuthoringError
                 ) from None
             step = key if isinstance(key, int) else found.name
-            if isinstance(step, str) and not _is_written(step):
+            try:
+                is_writable = expressions.parse_path(expressions.write_path([step])) == (step,)
+            except expressions.PathError:
+                is_writable = False
+            if not is_writable:
                 raise refuse(f"the name {step!r} cannot be written in a path", "rename the field in the component")
             return expression._replace(path=(*expression.path, step), kind=found.kind)
         case Condition(condition, then, Given(other)) if isinstance(then, EXPRESSIONS) and isinstance(
@@ -243,21 +247,12 @@ def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_
         ):
             inner = [_within(each, key, find, is_name=is_name) for each in (then, other)]
             return Condition(condition, inner[0], Given(inner[1]))
-        case Literal(dict() | list() as data) if _has(data, key):
+        case Literal(dict() as data) if key in data:
+            return Literal(data[key])
+        case Literal(list() as data) if isinstance(key, int) and key < len(data):
             return Literal(data[key])
     hint = "read it before: when(c, a.x, b.x), coalesce(a.x, b.x)"
     raise refuse(f"a part of {expression.label} cannot be read", hint, _NoFieldError if is_name else AuthoringError)
-
-
-def _has(data: dict[str, Any] | list[Any], key: Any) -> bool:
-    return key in data if isinstance(data, dict) else isinstance(key, int) and key < len(data)
-
-
-def _is_written(name: str) -> bool:
-    try:
-        return expressions.parse_path(expressions.write_path([name])) == (name,)
-    except expressions.PathError:
-        return False
 
 
 _CHOICE = "use when(condition, then, otherwise) for a choice and coalesce(a, b) for the first that is not None"
@@ -292,7 +287,7 @@ _TRAPS = {
     ],
     ("cannot be pickled: it belongs to the function of its flow", None): ["reduce_ex", "getstate"],
 }  # fmt: skip
-"""What Python's operations would do in silence, or fail with an obscure message, and what to use instead."""
+"""The operations that would otherwise silently do something else or fail with an obscure message, and alternatives."""
 
 
 def _trap(message: str, hint: str | None) -> Callable[..., NoReturn]:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Variable:
-    """What is said of a variable in place of its default."""
+    """A variable of a flow, as `variable` declares it."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Variable:
 
     @classmethod
     def of(cls, default: Any, *, is_given: bool) -> Variable:
-        """Return what is said of a variable by the default of an argument."""
+        """Return the variable for the default of an argument."""
         return default if isinstance(default, Variable) else cls(default) if is_given else cls()
 
     @property
@@ -38,7 +38,7 @@ class Variable:
         return self.default is not NOT_GIVEN
 
     def schema(self, of_type: dict[str, Any]) -> dict[str, Any]:
-        """Return it as it is declared in a flow file, with the schema of its type."""
+        """Return its schema in the flow file: the schema of its type, its default and its other properties."""
         found = dict(of_type)
         if self.description is not None:
             found["description"] = self.description
@@ -76,13 +76,12 @@ def variable(
         ```
 
     Args:
-        default: Its value in runs that do not set it.
-        description: What it is for.
-        env_var: The environment variable that `variables_from_env=True` and `--variables-from-env` take it from.
+        default: The value in runs that do not set it.
+        description: A description.
+        env_var: The environment variable that `variables_from_env=True` and `--variables-from-env` read it from.
         secret: Whether to hide its value wherever this package shows or stores it.
-        required: Whether each run must set it, if it has no default. With False, runs that do not set it have `""` for
-            a `str`, 0 for a number and False for a `bool`. Other types, such as `str | None`, have no value then: read
-            those with `if_unset`.
+        required: Whether each run must set it if it has no default. With False, an unset `str` is `""`, a number is 0
+            and a `bool` is False. Other types, such as `str | None`, have no value: read them with `if_unset`.
 
     Raises:
         InvalidArgumentError: If an argument has the wrong type.

@@ -1,4 +1,4 @@
-"""Watches the functions that run while a flow is written, for what no value of a flow can trap."""
+"""Detects operations that values of a flow cannot trap, with a profiler, while a flow is written."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class _Watched(NamedTuple):
 
 @contextmanager
 def watched() -> Iterator[list[AuthoringError]]:
-    """Collect the errors of what is done with values of a flow in silence, and those that are caught.
+    """Collect errors that the function of a flow catches, and those of operations that raise no error.
 
-    Where another profiler is active, only errors that are caught are collected.
+    If another profiler is active, only caught errors are collected.
     """
     found: list[AuthoringError] = []
     token = refusals.set(found)
@@ -48,7 +48,7 @@ class _Watcher:
         self._known: dict[int, _Watched] = {}
 
     def returned(self, frame: FrameType, event: str, result: Any) -> None:
-        """Look at a function that returns, with the last values of its variables."""
+        """Check a returning function, with the final values of its variables."""
         if event != "return":
             return
         for probe in self._watched(frame).probes:
@@ -75,7 +75,11 @@ class _Watcher:
     returned.is_of_flows = True  # type: ignore[attr-defined]
 
     def _judge(self, frame: FrameType, probe: Probe, value: Any) -> None:
-        if any(not (probe.is_none_check and _is_there(each)) for each in _values_in(value)):
+        for each in _values_in(value):
+            kind = getattr(each.__stepflow__, "kind", Any)
+            if probe.is_none_check and not fields.is_open(kind) and not fields.may_be_none(kind):
+                # By its type, it is never None.
+                continue
             with placed(Place(frame.f_code.co_filename, probe.line, probe.column)):
                 error = refuse(f"{probe.text} is a value of a flow and {probe.result}",
                                "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
@@ -101,9 +105,3 @@ def _values_in(value: Any) -> Iterator[Value]:
         parts: Iterable[Any] = value
         for each in parts:
             yield from _values_in(each)
-
-
-def _is_there(value: Value) -> bool:
-    """Return whether a value is never None when the flow runs, as far as its type tells."""
-    kind = getattr(value.__stepflow__, "kind", Any)
-    return not fields.is_open(kind) and not fields.may_be_none(kind)

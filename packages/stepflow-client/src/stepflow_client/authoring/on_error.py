@@ -1,4 +1,4 @@
-"""What a flow does if a step fails: `on_error=on_error.retry(3)`."""
+"""The reaction of a flow to a failed step: `on_error=on_error.retry(3)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class OnError(Generic[T_co]):
-    """What happens if a step fails; `T_co` is the type of the value that takes the place of its output."""
+    """The reaction to a failed step; `T_co` is the type of the value that replaces its output."""
 
     __slots__ = ("action", "fields")
 
@@ -24,12 +24,12 @@ class OnError(Generic[T_co]):
         self.action, self.fields = action, fields
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as it is in a flow file."""
+        """Return it as in a flow file."""
         return {"action": self.action, **self.fields}
 
 
 def fail() -> OnError[Never]:
-    """Let what reads the step fail too. This is what happens without `on_error`."""
+    """Let the steps that read its output fail too. This is the default."""
     return OnError("fail")
 
 
@@ -37,11 +37,11 @@ def retry(max_retries: int | None = None) -> OnError[Never]:
     """Execute the step again.
 
     Args:
-        max_retries: The number of times. None, the default, leaves it to the server, which takes 3. Servers before 0.11
-            know no number.
+        max_retries: The maximum number of retries. None, the default, uses the default of the server, which is 3.
+            Servers before 0.11 ignore it.
 
     Raises:
-        AuthoringError: If it is no number of times.
+        AuthoringError: If it is not an integer from 0 to 2**32 - 1.
     """
     if max_retries is None:
         return OnError("retry")
@@ -55,12 +55,12 @@ def use_default(value: None = None) -> OnError[Any]: ...
 @overload
 def use_default(value: T) -> OnError[T]: ...
 def use_default(value: Any = None) -> OnError[Any]:
-    """Use a value in place of the output of the step.
+    """Use a value instead of the output of the step.
 
     Args:
-        value: The value: data, which is never evaluated. With None, the output and all its fields are null.
+        value: The value, which is not evaluated. With None, the output and all its fields are null.
 
     Raises:
-        AuthoringError: If it has values of the flow in it.
+        AuthoringError: If it contains values of the flow.
     """
     return OnError("useDefault", defaultValue=data_of(value, "the default of a step"))
