@@ -51,7 +51,7 @@ def test_errors_are_those_of_validate(command: str, stepflow: Stepflow) -> None:
     errors = [part for part in found.stdout.split("bad.yaml:")[1:] if ": warning: " not in part]
     done = stepflow(command, "bad.yaml", *NOWHERE)
     assert (done.code, done.stdout) == (3, "")
-    said = "stepflow: bad.yaml is invalid: 1 fatal error, 1 error\nhint: --no-check sends it all the same\n"
+    said = "stepflow: bad.yaml is invalid: 1 fatal error, 1 error\nhint: use --no-check to send it anyway\n"
     assert done.stderr == "".join(f"bad.yaml:{each}" for each in errors) + said
     assert "bad.yaml:6:17: fatal: the output names step 'b', which does not exist" in done.stderr
     assert stepflow(command, "bad.yaml", *NOWHERE, "--no-check").code == 4

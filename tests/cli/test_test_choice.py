@@ -68,7 +68,7 @@ def test_what_chooses_nothing(stepflow: Stepflow, golden: Golden) -> None:
 def test_those_that_failed_last(stepflow: Stepflow, flow: Path) -> None:
     everything = ["free", "paid for", "wrong"]
     first = stepflow("test", "asked.yaml", "--last-failed")
-    assert "none of these test cases failed when it was last run: all are run" in first.stderr
+    assert "none of these test cases failed in the last run: running all" in first.stderr
     assert chosen(stepflow, "--lf") == ["wrong"]
     # A run of other cases forgets nothing; nor does one of a selection of which none has failed.
     assert chosen(stepflow, "-k", "free") == ["free"]

@@ -288,7 +288,7 @@ def test_cases_that_failed_are_watched_until_they_pass(stepflow: Stepflow, watch
     flow.write_text(both)
     watched = watching("test", "said.yaml", "--last-failed", "-k", "fine or wrong")
     first = watched.round()
-    assert "all are run" in first
+    assert "running all" in first
     assert "1 passed, 1 failed" in first
     flow.write_text(both.replace("result: hello", "result: bye"))
     assert "said.yaml: 1 failed" in watched.round()
@@ -299,7 +299,7 @@ def test_cases_that_failed_are_watched_until_they_pass(stepflow: Stepflow, watch
     assert "said.yaml: 1 passed" in watched.round()
     flow.write_text(both.replace("result: hello", "result: 'hi'"))
     last = watched.round()
-    assert "all are run" in last
+    assert "running all" in last
     assert "said.yaml: 2 passed" in last
 
 

@@ -116,8 +116,8 @@ def command(
 
     from ..flow_tests.choice import Choice, chosen_cases
     from ..flow_tests.clients import open_clients
-    from ..flow_tests.coverage import judge_coverage
     from ..flow_tests.execute import Settings
+    from ..flow_tests.report import judge_coverage
 
     named = paths or project_flows("give at least one flow file or folder, as PATH")
     choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
@@ -189,10 +189,21 @@ def _run(
     junit: str | None,
 ) -> list[FileResults]:
     """Run the cases. Print each file's results as soon as they are available, their coverage, and a summary."""
-    from ..flow_tests.coverage import STEPS, coverage_text, step_records, steps_not_reached
     from ..flow_tests.execute import run_files
     from ..flow_tests.last_failed import keep_failed
-    from ..flow_tests.report import CASES, case_records, file_lines, github_lines, github_notice, summary, write_junit
+    from ..flow_tests.report import (
+        CASES,
+        STEPS,
+        case_records,
+        coverage_text,
+        file_lines,
+        github_lines,
+        github_notice,
+        step_records,
+        steps_not_reached,
+        summary,
+        write_junit,
+    )
 
     started = time.monotonic()
     done: list[FileResults] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from stepflow_client._command import (
@@ -42,19 +43,19 @@ def case_of(
     flow: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> dict[str, Any]:
-    """Return the test case that a finished item passes: its input, with its output or its error as expected output.
+    """Return a test case from a finished item, which expects its output or its error.
 
     Args:
         name: The name of the case.
         input: The input of the item.
         result: The result of the item.
-        variables: The variables of the run. None, the default: it had none.
-        mocks: Outcomes of steps, as flow results, by step id. None, the default: all steps are executed.
-        flow: The flow. Texts in it are the same in each run. None, the default: it is not known.
+        variables: The variables of the run. Default: none.
+        mocks: Outcomes of steps, as flow results, by step id. None, the default, executes all steps.
+        flow: The flow, whose texts do not vary between runs. None, the default: unknown.
         at: When the run was executed. None, the default, is now.
 
     Raises:
-        InvalidArgumentError: If the item was cancelled, or lost by the server: no test expects that.
+        InvalidArgumentError: If the item was cancelled or lost by the server.
     """
     check_text(name, "name")
     if check_instance(result, "result", FlowResult).is_cancelled:
@@ -67,14 +68,14 @@ def case_of(
 
 
 def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: bool = False) -> bytes:
-    """Return the content of a flow file with a case added behind the last one of `test.cases`.
+    """Return the content of a flow file with a case added at the end of `test.cases`.
 
     Args:
         content: The content of the file, YAML or JSON in UTF-8.
         case: The case, as `case_of` returns it.
         source: The name of the file.
-        replace: Whether to change the case of this name, if there is one: its input, variables, mocks and expected
-            output; its other keys are kept. Default False.
+        replace: Whether to update an existing case with this name: its input, variables, mocks and expected output;
+            other keys are kept. Default False.
 
     Raises:
         InvalidArgumentError: If the file has a case of the same name, and `replace` is False.
@@ -93,20 +94,18 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
         if same and not replace:
             raise InvalidArgumentError(f"{source} has a test case {added['name']!r} already")
         if same:
-            cases[same[0]] = _merged(cases[same[0]], added)
+            # Remove variables and mocks that the new case does not have.
+            old = {
+                key: each for key, each in cases[same[0]].items() if key not in ("variables", "mocks") or key in added
+            }
+            cases[same[0]] = old | added
             return _replacing(text, root, same[0], cases[same[0]]), wanted
         wanted["test"] = {**test, "cases": [*cases, added]}
-        return _edits(text, root, added), wanted
+        # Pass an iterator: errors are reported only while the edits are read.
+        return map(partial(_edit, text, root), [added]), wanted
 
     problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
     return changed_file(content, source, change, problem)
-
-
-def _merged(before: Mapping[str, Any], case: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a case with the values of another one of its name, without its own variables and mocks."""
-    return {key: value for key, value in before.items() if key not in ("variables", "mocks") or key in case} | dict(
-        case
-    )
 
 
 def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
@@ -115,7 +114,7 @@ def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> It
     if node is None or any(each is None or each.original is not None or each.merges for each in around):
         raise NotEditableError
     if not case.keys() >= node.items.keys():
-        # A key goes: the case is written anew.
+        # A key is removed: write the whole case.
         if node.is_flow:
             yield node.start, node.end, edited_json(case)
         else:
@@ -129,15 +128,10 @@ def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> It
         yield addition(text, node, new)
 
 
-def _edits(text: str, root: Node, case: dict[str, Any]) -> Iterator[Edit]:
-    # Faults are only reported while the edits are read.
-    yield _edit(text, root, case)
-
-
 def _edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
     if not root.written:
-        # JSON that is no YAML, for example because of very long keys, has no places.
+        # JSON that is not valid YAML, for example because of very long keys, has no positions.
         raise NotEditableError
     if test is None:
         return addition(text, root, {"test": {"cases": [case]}})
@@ -152,7 +146,15 @@ def _edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
         return _filled(text, test, "cases", [case])
     if cases.original is not None or not cases.elements:
         raise NotEditableError
-    return _behind_last(text, cases, case)
+    last, newline = cases.elements[-1], newline_of(text)
+    if not cases.is_flow:
+        end = line_end(text, cases.last)
+        return end, end, newline + _element(text, last, case)[1]
+    start = text.rfind("\n", 0, last.start) + 1
+    before = text[start : last.start]
+    between = ", " if before.strip() else f",{newline}{before}"
+    lines = edited_json(case, None if before.strip() else json_indent(text)).split("\n")
+    return last.end, last.end, between + (newline + before).join(lines)
 
 
 def _filled(text: str, parent: Node, name: str, value: Any) -> Edit:
@@ -167,18 +169,6 @@ def _filled(text: str, parent: Node, name: str, value: Any) -> Edit:
     if "#" in text[colon : line_end(text, end)]:
         raise NotEditableError
     return colon, end, newline + block_text(value, key.column + 1, newline)
-
-
-def _behind_last(text: str, cases: Node, case: dict[str, Any]) -> Edit:
-    last, newline = cases.elements[-1], newline_of(text)
-    if cases.is_flow:
-        start = text.rfind("\n", 0, last.start) + 1
-        before = text[start : last.start]
-        between = ", " if before.strip() else f",{newline}{before}"
-        lines = edited_json(case, None if before.strip() else json_indent(text)).split("\n")
-        return last.end, last.end, between + (newline + before).join(lines)
-    end = line_end(text, cases.last)
-    return end, end, newline + _element(text, last, case)[1]
 
 
 def _element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:

@@ -1,9 +1,9 @@
-"""Which test cases are run."""
+"""Selects the test cases to run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileCases:
-    """A flow file with those of its cases that are to be run."""
+    """A flow file and the cases of it to run."""
 
     tests: FlowTests
     cases: Sequence[FlowCase]
@@ -36,7 +36,7 @@ class FileCases:
 
 @dataclass(frozen=True)
 class Choice:
-    """The conditions that a case must meet, as they are given on the command line."""
+    """The conditions on the command line that a case must meet."""
 
     patterns: Sequence[str] = ()
     """Globs for the names of cases; each must match at least one case."""
@@ -45,15 +45,15 @@ class Choice:
     expression: str | None = None
     """Texts in names and tags, with `and`, `or` and `not`."""
     touching: Sequence[str] = ()
-    """Steps and components, one of which the run of a case may execute; each must be in some flow."""
+    """Steps and components, one of which a case must be able to reach; each must be in some flow."""
     last_failed: bool = False
-    """Whether only cases that failed when they were last run are meant; if there are none, all are."""
+    """Whether to run only cases that failed in their last run; if there are none, all are run."""
 
     def check(self, files: Sequence[FlowTests]) -> None:
-        """Raise if one of the conditions can never be met.
+        """Check that each condition can be met.
 
         Raises:
-            Problem: If it cannot; the hint suggests the most similar name.
+            Problem: If a condition cannot be met; the hint suggests the most similar name.
         """
         from stepflow_client._command import names_of
 
@@ -87,20 +87,28 @@ def chosen_cases(
     Args:
         paths: Flow files, and folders to search for them.
         choice: The conditions for cases.
-        variables: `name=value` texts, for the flows that have such a variable. They apply to the cases that do not set
-            it.
+        variables: `name=value` texts, for flows with such a variable and for cases that do not set it.
         with_untested: Whether to return the flows without any cases as well. Default False.
 
-    A file that cannot be read is returned with a single case, whatever is selected; its fault is the reason.
+    A file that cannot be read always has a single case, whose fault is the reason.
 
     Raises:
         Problem: If a path does not exist, no flow has one of the variables, or there is nothing to run.
     """
-    files = [tests for path in paths for tests in _tests_in(path)]
-    found = _with_variables(list({str(tests.path.resolve()): tests for tests in files}.values()), variables)
+    from stepflow_client._command import tests_in
+
+    files: dict[str, FlowTests] = {}
+    for path in paths:
+        if is_python_flow(path):
+            read = [tests_in(python_flow(path).text, path)]
+        else:
+            find_missing(path)
+            read = [collect_tests(file) for file in (flow_files(path) if os.path.isdir(path) else [path])]
+        files |= {str(tests.path.resolve()): tests for tests in read}
+    found = _with_variables(list(files.values()), variables)
     whole = [tests for tests in found if not tests.is_broken]
     if not any(tests.cases for tests in found):
-        raise usage(f"there are no test cases in {', '.join(paths)}", "a flow's cases stand under test.cases")
+        raise usage(f"there are no test cases in {', '.join(paths)}", "cases are in test.cases of a flow")
     for tests in whole:
         if not tests.cases and str(tests.path) in paths:
             note(f"{tests.path} has no test cases")
@@ -111,20 +119,16 @@ def chosen_cases(
     plan = [each for each in plan if each.cases]
     if not plan:
         raise usage("no test case meets all these conditions")
-    return (_failed_last(plan) if choice.last_failed else plan) + (untested if with_untested else [])
-
-
-def _failed_last(plan: list[FileCases]) -> list[FileCases]:
-    """Return the cases that failed when they were last run; all if there are none."""
-    failed = [FileCases(each.tests, _only(each, failed_cases(each.tests.path).__contains__)) for each in plan]
-    failed = [each for each in failed if each.cases]
-    if not failed:
-        note("none of these test cases failed when it was last run: all are run")
-    return failed or plan
-
-
-def _only(file: FileCases, is_chosen: Callable[[str], bool]) -> list[FlowCase]:
-    return [case for case in file.cases if file.tests.is_broken or is_chosen(case.name)]
+    if choice.last_failed:
+        failed = []
+        for file in plan:
+            names = failed_cases(file.tests.path)
+            cases = [case for case in file.cases if file.tests.is_broken or case.name in names]
+            failed += [FileCases(file.tests, cases)] if cases else []
+        if not failed:
+            note("none of these test cases failed in the last run: running all")
+        plan = failed or plan
+    return plan + (untested if with_untested else [])
 
 
 def _with_variables(found: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
@@ -143,13 +147,3 @@ def _with_variables(found: list[FlowTests], variables: Sequence[str]) -> list[Fl
         replace(tests, variables={name: value for name, value in values.items() if known is None or name in known})
         for tests, values, known in zip(found, given, names, strict=True)
     ]
-
-
-def _tests_in(path: str) -> Iterator[FlowTests]:
-    from stepflow_client._command import tests_in
-
-    if is_python_flow(path):
-        yield tests_in(python_flow(path).text, path)
-        return
-    find_missing(path)
-    yield from map(collect_tests, flow_files(path) if os.path.isdir(path) else [path])

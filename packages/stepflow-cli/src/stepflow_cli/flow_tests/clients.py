@@ -1,4 +1,4 @@
-"""The clients that run test cases: of the named server, or of an embedded one for each configuration."""
+"""The clients that run test cases, of a named server or of one embedded server for each configuration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TestClients:
     Args:
         server: The client of the named server; None for embedded servers.
         servers: The embedded servers.
-        config: Their configuration file; None for those that flows and projects name.
+        config: Their configuration file; None uses the configurations of flows and projects.
     """
 
     __test__ = False
@@ -45,10 +45,10 @@ class TestClients:
         return [str(path) for path in self._contents]
 
     def check_server(self) -> None:
-        """Raise if the named server cannot be used: this is an error of the command line, not of each case.
+        """Check that the named server responds: otherwise it is an error of the command line, not of each case.
 
         Raises:
-            StepflowClientError: If so.
+            StepflowClientError: If it does not.
         """
         if self._server is not None:
             self._server.health_check()
@@ -70,7 +70,7 @@ class TestClients:
         return self._servers.get(config).sync_client
 
     def restart_changed(self) -> None:
-        """Stop the embedded servers if one of their configuration files has changed; they are started when needed."""
+        """Stop the embedded servers if one of their configuration files has changed; `of` starts them again."""
         if self._servers is not None and any(_content(path) != each for path, each in self._contents.items()):
             self._servers.close()
             self._contents.clear()

@@ -1,4 +1,4 @@
-"""Running test cases, and updating what they expect."""
+"""Runs test cases, and updates their expected outputs."""
 
 from __future__ import annotations
 
@@ -66,31 +66,27 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
 
         def run(place: int) -> FileResults:
             file = plan[place]
-            coverage = _coverage_of(file) if settings.coverage else None
+            coverage = FlowCoverage(file.tests.flow) if settings.coverage else None
             if settings.fail_fast and failed.is_set():
                 return FileResults(file, [], steps=coverage.steps if coverage else ())
 
-            def told(count: int) -> None:
+            def report(count: int) -> None:
                 ended[place] = count
                 spinner.update(f"{sum(list(ended.values()))} of {cases} test cases done")
 
             started = time.monotonic()
-            results = _run_file(file, clients, settings, coverage, told if spinner.is_shown else None)
+            results = _run_file(file, clients, settings, coverage, report if spinner.is_shown else None)
             if any(each.is_failed for each in results):
                 failed.set()
-            told(len(results))
+            report(len(results))
             return FileResults(file, results, time.monotonic() - started, coverage.steps if coverage else ())
 
         pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="stepflow-test")
         try:
             yield from pool.map(run, range(len(plan)))
         finally:
-            # After Ctrl-C the runs are not awaited: their server stops, which ends the threads.
+            # Do not wait for runs after Ctrl-C: their server stops, which ends the threads.
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _coverage_of(file: FileCases) -> FlowCoverage:
-    return FlowCoverage(file.tests.flow)
 
 
 def _run_file(
@@ -107,8 +103,8 @@ def _run_file(
         if settings.record is not None:
             require(client.server_info(), "step_outputs", "--record")
     except StepflowClientError as error:
-        told = error.message if error.hint is None else f"{error.message} ({error.hint})"
-        return [CaseResult(case, "error", message=case.fault or told) for case in file.cases]
+        message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+        return [CaseResult(case, "error", message=case.fault or message) for case in file.cases]
     return run_cases(
         client,
         file.tests,
@@ -131,11 +127,14 @@ def update_file(done: FileResults) -> list[str]:
         Problem: If the file cannot be written, or has changed since it was read.
         FlowFileError: If an expected output cannot be replaced separately.
     """
-    changed = {
-        each.case.index: expected_of(done, each)
-        for each in done.results
-        if each.verdict in ("failed", "unchecked") and _can_be_expected(each)
-    }
+    from stepflow_client._command import is_lost
+
+    changed = {}
+    for each in done.results:
+        # Cancelled and lost runs have no result that a test could expect.
+        is_ended = each.result is not None and not each.result.is_cancelled and not is_lost(each.result)
+        if is_ended and each.verdict in ("failed", "unchecked"):
+            changed[each.case.index] = expected_of(done, each)
     if not changed:
         return []
     path = str(done.file.tests.path)
@@ -155,10 +154,3 @@ def expected_of(done: FileResults, each: CaseResult) -> dict[str, Any]:
     case, tests = each.case, done.file.tests
     given = (case.input, tests.variables, case.variables, case.mocks, tests.flow)
     return expectation_of(each.result, each.case.expected, given=given)
-
-
-def _can_be_expected(each: CaseResult) -> bool:
-    """Return whether a test may expect the result of a case: it was not cancelled, and not lost by the server."""
-    from stepflow_client._command import is_lost
-
-    return each.result is not None and not each.result.is_cancelled and not is_lost(each.result)

@@ -1,4 +1,4 @@
-"""Keeping a run, or an item of it, as a test case of its flow."""
+"""Turns an item of a run into a test case of its flow."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeptItem:
-    """An item of a run with its input and its result, in which known secrets are `***`."""
+    """An item of a run with its input and result, in which known secrets are masked as `***`."""
 
     run: RunDetails
     index: int
     total: int
     """Number of items of the run."""
     flow: Mapping[str, Any]
-    """The flow of the run; empty if it is not known."""
-    given: RunArguments
+    """The flow of the run; empty if it is unknown."""
+    arguments: RunArguments
     input: Any
     result: FlowResult
     outcomes: Mapping[str, Any] = field(default_factory=dict)
-    """The outcomes of its steps, as flow results, as far as they were read."""
+    """The outcomes of its steps, as flow results, if they were read."""
 
     @property
     def warnings(self) -> list[str]:
-        """The reasons why the case may not pass as it is."""
+        """The reasons why the case may not pass without changes."""
         error, found = self.result.error, list[str]()
-        if self.given.overrides:
+        if self.arguments.overrides:
             found.append("the run had overrides of steps; a test case has none, so its result may differ")
         secret = [name for name, value in self._variables.items() if is_hidden(value)]
         if secret:
@@ -51,7 +51,7 @@ class KeptItem:
 
     @property
     def _variables(self) -> dict[str, Any]:
-        return self.given.variables or {}
+        return self.arguments.variables or {}
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class KeptItem:
         Raises:
             InvalidArgumentError: If the item was cancelled or lost.
         """
-        from stepflow_cli.flow_tests.added_case import case_of
+        from .added_case import case_of
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
         variables = {name: value for name, value in self._variables.items() if not is_hidden(value)}
@@ -92,19 +92,20 @@ def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
     if not 0 <= index < len(items):
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
     shown = masked(replace(snapshot, items=[items[index]]))
-    item, given = next(iter(shown.items or ())), shown.arguments
+    item, arguments = next(iter(shown.items or ())), shown.arguments
     if item.result is None:
         raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")
-    if given is None or given.inputs is None or len(given.inputs) != len(items):
+    if arguments is None or arguments.inputs is None or len(arguments.inputs) != len(items):
         hint = "runs that were started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
     account = accounts_of(shown)[item.index]
-    # Others did not run, because a step that they read failed.
+    # Other steps did not run because a step that they read failed.
     ended = {each.step_id for each in account.steps if each.state in ("completed", "failed")}
     outcomes = {
         each.step_id: flow_result(each.output, each.error) for each in shown.steps or () if each.step_id in ended
     }
-    return KeptItem(run, index, len(items), snapshot.flow or {}, given, given.inputs[index], item.result, outcomes)
+    input, flow = arguments.inputs[index], snapshot.flow or {}
+    return KeptItem(run, index, len(items), flow, arguments, input, item.result, outcomes)
 
 
 def changed_lines(before: bytes, after: bytes) -> tuple[str, ...]:
@@ -114,7 +115,7 @@ def changed_lines(before: bytes, after: bytes) -> tuple[str, ...]:
 
 
 def match_score(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
-    """Return how likely a flow was made from the one in a file: 0 (another flow) to 4 (the same)."""
+    """Return how well a flow matches a flow in a file, from 0 (different) to 4 (the same)."""
     from stepflow_client.flows.matching import equal
 
     if equal(_as_returned(without_cases(written)), _as_returned(without_cases(flow))):

@@ -1,13 +1,13 @@
-"""The test cases that failed when they were last run: a small file for each flow file with such cases.
+"""Remembers the test cases that failed in their last run, in a small file for each flow file.
 
-The files are in the folder for caches, not in the project. Whatever is wrong with them, tests are run all the same.
+The files are in the cache folder, not in the project. Tests run even if these files cannot be read or written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,33 +21,30 @@ if TYPE_CHECKING:
 
 
 def failed_cases(flow: Path) -> set[str]:
-    """Return the names of the cases of a flow file that failed when they were last run."""
+    """Return the names of the cases of a flow file that failed in their last run."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_file_of(flow).read_text("utf-8"))
-        # Two paths may have the same digest only in theory, but the file can be read by people.
+        # The file contains the path for people who read it; compare it too.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
     return set()
 
 
 def keep_failed(tests: FlowTests, results: Sequence[CaseResult]) -> None:
-    """Keep which cases of a flow file have failed. Those that were not run stay what they were."""
+    """Store which cases of a flow file have failed. Cases that were not run keep their state."""
     ran = {each.case.name for each in results}
     failed = {each.case.name for each in results if each.is_failed}
     before = failed_cases(tests.path)
     after = failed | ((before & {case.name for case in tests.cases}) - ran)
-    if after != before:
-        _keep(tests.path, after)
-
-
-def _keep(flow: Path, failed: Iterable[str]) -> None:
-    names = sorted(failed)
+    if after == before:
+        return
     with suppress(OSError, RuntimeError):
-        file = _file_of(flow)
-        if not names:
+        file = _file_of(tests.path)
+        if not after:
             file.unlink(missing_ok=True)
             return
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_file(file, json.dumps({"flow": str(flow.resolve()), "failed": names}, ensure_ascii=False).encode())
+        content = {"flow": str(tests.path.resolve()), "failed": sorted(after)}
+        write_file(file, json.dumps(content, ensure_ascii=False).encode())
 
 
 def _file_of(flow: Path) -> Path:

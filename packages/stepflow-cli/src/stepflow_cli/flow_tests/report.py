@@ -1,29 +1,30 @@
-"""The output of `stepflow test`: text for people, records, GitHub workflow commands, and JUnit XML."""
+"""The output of `stepflow test`: text for people, records, coverage, GitHub workflow commands, and JUnit XML."""
 
 from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 from stepflow_client._base.text import duration_text
 from stepflow_client._command import junit_xml
 from stepflow_client.testing import failure_text
+from stepflow_client.testing.coverage_text import coverage_lines, lines_of, percent_of
 
-from ..errors import printable
+from ..errors import Problem, printable
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
 from .execute import FileResults, expected_of
-
-if TYPE_CHECKING:
-    from stepflow_client.testing import CaseResult
 
 CASES = View(
     columns=(*columns("file", "case", "verdict:status", "duration:number"), Column("message", optional=True)),
     fields=("line", "attempt", "run_id", "output", "differences"),
     name="case",
+)
+STEPS = View(
+    columns=(*columns("file", "line:number", "step", "state:status"), Column("cases", optional=True)), name="step"
 )
 
 
@@ -49,7 +50,12 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def file_lines(done: FileResults, *, diff: bool) -> list[str]:
-    """Return the text about a file: one line, followed by the cases that need attention."""
+    """Return the text about a file: one line, followed by the cases that need attention.
+
+    With `diff`, this adds a line-by-line diff, as YAML, of the expected and the actual output.
+    """
+    from stepflow_client._command import write_yaml
+
     if not done.results:
         return [f"{done.file.name}: not run"] if done.file.cases else []
     counts = _counted(Counter(each.verdict for each in done.results))
@@ -64,18 +70,15 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
         if each.verdict == "unchecked":
             text.append("    the case expects no output; --update writes one")
             continue
-        detail = _diff(done, each) if diff and each.result is not None else failure_text(each)
-        text += [f"    {line}" for line in detail.splitlines()]
+        lines = failure_text(each).splitlines()
+        if diff and each.result is not None:
+            before, after = (
+                write_yaml(value).splitlines() for value in (each.case.expected or {}, expected_of(done, each))
+            )
+            lines = [line for difference in each.differences for line in str(difference).splitlines()]
+            lines += difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm="")
+        text += [f"    {line}" for line in lines]
     return [printable(line) for line in text]
-
-
-def _diff(done: FileResults, each: CaseResult) -> str:
-    """Return the differences and a line-by-line diff, as YAML, of the expected and the actual output."""
-    from stepflow_client._command import write_yaml
-
-    before, after = (write_yaml(value).splitlines() for value in (each.case.expected or {}, expected_of(done, each)))
-    lines = list(difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm=""))
-    return "\n".join([*(str(each) for each in each.differences), *lines])
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -86,25 +89,17 @@ def _counted(counts: Mapping[str, int]) -> str:
 def summary(done: Sequence[FileResults], seconds: float) -> str:
     """Return the last line: how many cases passed and failed, and the total duration."""
     every = [each for file in done for each in file.results]
-    flaky = _flaky(done)
     text = f"{_counted(Counter(each.verdict for each in every))} in {duration_text(seconds)}"
+    flaky = []
+    for file in done:
+        for case in file.file.cases:
+            failures = [each.is_failed for each in file.results if each.case is case]
+            if len(set(failures)) == 2:
+                flaky.append(f"{case.name} ({sum(failures)} of {len(failures)} failed)")
     if flaky:
         text += f"; flaky: {', '.join(flaky)}"
     skipped = sum(len(file.file.cases) for file in done if not file.results)
     return text + (f"; {skipped} skipped after the first failure" if skipped else "")
-
-
-def _flaky(done: Sequence[FileResults]) -> list[str]:
-    """Return the cases that passed in one run and failed in another."""
-    found = []
-    for file in done:
-        for case in file.file.cases:
-            verdicts = {each.is_failed for each in file.results if each.case is case}
-            if len(verdicts) == 2:
-                failed = sum(each.is_failed for each in file.results if each.case is case)
-                runs = sum(each.case is case for each in file.results)
-                found.append(f"{case.name} ({failed} of {runs} failed)")
-    return found
 
 
 def github_lines(done: FileResults) -> list[str]:
@@ -145,24 +140,62 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
         if not file.file.cases:
             continue
         suite = ElementTree.SubElement(root, "testsuite", name=file.file.name, time=f"{file.seconds:.3f}")
-        records = case_records(file)
-        for each in records:
-            _junit_case(suite, each)
-        for case in [] if records else file.file.cases:
+        for each in case_records(file):
+            name = each["case"] if each["attempt"] == 1 else f"{each['case']} [{each['attempt']}]"
+            place = {"name": printable(name), "classname": printable(each["file"]), "file": printable(each["file"])}
+            element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{each['duration']:.3f}"})
+            if each["line"]:
+                element.set("line", str(each["line"]))
+            if each["verdict"] in ("failed", "error"):
+                kind = "failure" if each["verdict"] == "failed" else "error"
+                message = printable(each["message"])
+                ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
+            elif each["verdict"] == "unchecked":
+                ElementTree.SubElement(element, "skipped", message="the case expects no output")
+        for case in [] if file.results else file.file.cases:
             element = ElementTree.SubElement(suite, "testcase", name=case.name, classname=file.file.name)
             ElementTree.SubElement(element, "skipped", message="not run after the first failure")
     write_bytes(path, junit_xml(root).encode())
 
 
-def _junit_case(suite: ElementTree.Element, each: Mapping[str, Any]) -> None:
-    name = each["case"] if each["attempt"] == 1 else f"{each['case']} [{each['attempt']}]"
-    place = {"name": printable(name), "classname": printable(each["file"]), "file": printable(each["file"])}
-    element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{each['duration']:.3f}"})
-    if each["line"]:
-        element.set("line", str(each["line"]))
-    if each["verdict"] in ("failed", "error"):
-        kind = "failure" if each["verdict"] == "failed" else "error"
-        message = printable(each["message"])
-        ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
-    elif each["verdict"] == "unchecked":
-        ElementTree.SubElement(element, "skipped", message="the case expects no output")
+def step_records(done: FileResults) -> list[dict[str, Any]]:
+    """Return a record for each step of a file's flow."""
+    line = lines_of(done.file.tests.path)
+    return [
+        {
+            "file": done.file.name,
+            "line": line(step),
+            "step": "/".join(step.path),
+            "state": step.state,
+            "cases": list(step.cases),
+        }
+        for step in done.steps
+    ]
+
+
+def coverage_text(done: Sequence[FileResults]) -> Iterator[str]:
+    """Yield the text for people: the number of reached steps of each flow, and the steps that are not reached."""
+    for file in done:
+        yield from map(printable, coverage_lines(file.file.tests.path, file.steps))
+
+
+def steps_not_reached(done: Sequence[FileResults]) -> Iterator[dict[str, Any]]:
+    """Yield the records of the steps that no case reaches."""
+    for file in done:
+        yield from (record for record in step_records(file) if record["state"] == "not_reached")
+
+
+def judge_coverage(done: Sequence[FileResults], least: float) -> None:
+    """Raise if too few steps are reached.
+
+    Raises:
+        Problem: If the percentage is below `least`.
+    """
+    steps = [step for file in done for step in file.steps]
+    percent = percent_of(steps)
+    if percent < least:
+        raise Problem(
+            f"the cases reach {sum(step.is_reached for step in steps)} of {len(steps)} steps, "
+            f"{int(percent)} %, less than {least:g} %",
+            kind="low_coverage",
+        )

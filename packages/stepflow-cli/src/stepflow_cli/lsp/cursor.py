@@ -64,14 +64,6 @@ class Typed(NamedTuple):
     opens_line: bool = False
     """Whether the value is the first in its line, so that it can become a key."""
 
-    @property
-    def root(self) -> Node:
-        """The tree."""
-        node = self.spot.node
-        while node.parent is not None:
-            node = node.parent
-        return node
-
 
 class _Part(NamedTuple):
     """A part of a text that can be parsed on its own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from stepflow_client.flows.expressions import Path
 from stepflow_client.flows.file import parse_yaml
@@ -79,15 +78,8 @@ def snippet_of_key(path: Path, key: str, *, is_expression: bool, is_first: bool)
     return _KEYS.get(place) or (_EXPRESSIONS.get(key, "") if is_expression else "")
 
 
-class Insertion(NamedTuple):
-    """The text that an editor inserts for a snippet."""
-
-    text: str
-    has_placeholders: bool
-
-
-def insertion(body: str, text: Text, start: int, *, is_json: bool, is_supported: bool) -> Insertion:
-    """Return the text to insert for a snippet.
+def insertion(body: str, text: Text, start: int, *, is_json: bool, is_supported: bool) -> tuple[str, bool]:
+    """Return the text to insert for a snippet, and whether it has placeholders.
 
     Args:
         body: The snippet.
@@ -98,8 +90,8 @@ def insertion(body: str, text: Text, start: int, *, is_json: bool, is_supported:
     """
     plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
     if is_json:
-        return Insertion(json.dumps(parse_yaml(plain, "snippet"), indent=2), has_placeholders=False)
+        return json.dumps(parse_yaml(plain, "snippet"), indent=2), False
     before = text.text[text.text.rfind("\n", 0, start) + 1 : start]
     own = len(before) - len(before.lstrip(" "))
     indent = " " * (len(before) - own if is_supported else len(before))
-    return Insertion((body if is_supported else plain).replace("\n", f"\n{indent}"), is_supported)
+    return (body if is_supported else plain).replace("\n", f"\n{indent}"), is_supported

@@ -1,7 +1,7 @@
-"""Checking a flow offline before it is run, as `stepflow validate --offline` does.
+"""Checks a flow offline before it is run, as `stepflow validate --offline` does.
 
-Importing the checks takes about half as long as starting Python. Texts without errors are therefore remembered, by
-their digests, and not checked again.
+Importing the checks takes about half as long as starting Python. The cache folder therefore has the digests of texts
+without errors, which are not checked again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from ..output.messages import note
 from ..settings.target import target_setting
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stepflow_client.flows.findings import Finding
     from stepflow_client.flows.source import FlowText
 
@@ -41,11 +39,11 @@ def read_flow_text(name: str) -> FlowText:
     """Return the text of a flow.
 
     Raises:
-        Problem, FlowFileError: If it cannot be read, or is not a mapping.
+        Problem, FlowFileError: If it cannot be read or is not a mapping.
     """
     text = flow_text(name)
     value = text.unplaced.root.value
-    # What is wrong with a mapping has a place in the file.
+    # Other errors have a position in the file.
     if not isinstance(value, dict):
         flow_in(value, text.name)
     return text
@@ -56,25 +54,33 @@ def check_before_run(
 ) -> None:
     """Raise if a run of the flow would fail, after printing the errors in it.
 
-    Warnings are only printed about text that looks like an expression: such a run completes, but with data that its
-    author did not mean.
+    Warnings are printed only for text that looks like an expression: the run completes, but with unintended data.
 
     Args:
         text: The flow.
         name: Its name on the command line.
-        run: The flow as it is run: it may lack steps.
-        changed: The steps that overrides change, whose faults may be corrected by them.
-        is_part: Whether only a part of the flow is run, with another output.
+        run: The flow to run, which may lack steps.
+        changed: The steps with overrides, which may correct their faults.
+        is_part: Whether only a part of the flow is run, with a different output.
 
     Raises:
         InvalidFlow: If there are errors.
-        Problem: If a setting is no release.
+        Problem: If a setting is not a release.
         FlowFileError: If the project's file is wrong.
     """
+    import json
+    from hashlib import sha256
+
     project = project_of(name)
     target = target_setting(project=project).value
-    digest, remembered = _digest(text, name, target), _remembered()
-    if digest in remembered:
+    is_json = text.name.lower().endswith(".json")
+    # The text of a Python flow is only one of its files.
+    content = json.dumps(text.root.value) if is_python_flow(name) else text.text
+    digest = sha256(f"{VERSION} {target} {is_json} {content}".encode()).hexdigest()
+    clean: list[str] = []
+    with suppress(OSError, UnicodeError, StepflowClientError):
+        clean = (user_folder("cache") / "checked").read_text("utf-8").split()
+    if digest in clean:
         return
     from stepflow_client._command import find_in
 
@@ -82,7 +88,11 @@ def check_before_run(
     flow = text.unplaced.root.value
     every = find_in(text.unplaced, target=target)
     if all(each.level == "warning" and each.rule not in _NOTED for each in every):
-        _remember(digest, remembered)
+        # Two commands that write at the same time lose a digest at worst.
+        with suppress(OSError, StepflowClientError):
+            cache = user_folder("cache")
+            cache.mkdir(parents=True, exist_ok=True)
+            (cache / "checked").write_text("\n".join([*clean[1 - _MAX_REMEMBERED :], digest]), "utf-8")
     if not any(_concerning(every, flow, kept, is_part=is_part)):
         return
     from ..records.diagnostics import InvalidFlow, called, counted, finding_records, source_text
@@ -99,60 +109,27 @@ def check_before_run(
             note(f"{each['file']}:{each['line']}:{each['column']}: {each['message']}; {each['hint']}")
         return
     records = finding_records(name, errors)
-    is_json = current_session().json_errors
-    if not is_json:
+    as_json = current_session().json_errors
+    if not as_json:
         click.echo(source_text(records), err=True, nl=False)
-    told = f"{called(name)} is invalid: {counted(records)}"
-    raise InvalidFlow(told, records if is_json else [], hint="--no-check sends it all the same")
+    message = f"{called(name)} is invalid: {counted(records)}"
+    raise InvalidFlow(message, records if as_json else [], hint="use --no-check to send it anyway")
 
 
 def _concerning(
     found: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
-    """Yield the findings that concern the run: none in test cases, in steps that are not run, or that are changed.
+    """Yield the findings that affect the run: not in test cases, nor in steps that are changed or not run.
 
-    Only the server knows its components: one of a newer release may have more.
+    Unknown components are not reported, because a server of a newer release may have more.
     """
     for each in found:
         is_elsewhere = _CASES.match(each.path) or (is_part and _OUTPUT.match(each.path))
         is_minor = each.level == "warning" and each.rule not in _NOTED
         if is_minor or each.rule == "unknown-component" or is_elsewhere:
             continue
-        step = _STEP.match(each.path)
-        if step is None or _id(flow, int(step[1])) in (None, *kept):
+        match = _STEP.match(each.path)
+        step = flow["steps"][int(match[1])] if match is not None else None
+        step_id = step.get("id") if isinstance(step, Mapping) else None
+        if step_id is None or str(step_id) in kept:
             yield each
-
-
-def _id(flow: Mapping[str, Any], index: int) -> str | None:
-    step = flow["steps"][index]
-    name = step.get("id") if isinstance(step, Mapping) else None
-    return str(name) if name is not None else None
-
-
-def _digest(text: FlowText, name: str, target: str | None) -> str:
-    """Return a digest of a text and of what else decides its errors: its kind, and the releases it is checked for."""
-    import json
-    from hashlib import sha256
-
-    is_json = text.name.lower().endswith(".json")
-    # The text of a Python flow is one of the files that make it.
-    content = json.dumps(text.root.value) if is_python_flow(name) else text.text
-    return sha256(f"{VERSION} {target} {is_json} {content}".encode()).hexdigest()
-
-
-def _remembered() -> list[str]:
-    """Return the digests of texts without errors, the newest last."""
-    with suppress(OSError, UnicodeError, StepflowClientError):
-        return _memory().read_text("utf-8").split()
-    return []
-
-
-def _remember(digest: str, remembered: list[str]) -> None:
-    # Two commands that write at once forget a digest at worst.
-    with suppress(OSError, StepflowClientError):
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        _memory().write_text("\n".join([*remembered[1 - _MAX_REMEMBERED :], digest]), "utf-8")
-
-
-def _memory() -> Path:
-    return user_folder("cache") / "checked"

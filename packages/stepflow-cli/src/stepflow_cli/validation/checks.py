@@ -1,9 +1,9 @@
-"""The checks of `stepflow validate`: offline ones, and the server's additional ones."""
+"""The checks of `stepflow validate`: offline checks and those of a server."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class Rules:
 
 @dataclass
 class CheckOptions:
-    """How the options of the command line say that flows are checked; what they leave open, the flow's project says."""
+    """The options of the command line for checks; defaults come from the flow's project."""
 
     components: str | None = None
     """The file with the available components."""
@@ -87,30 +87,30 @@ class CheckOptions:
     """The project of each folder."""
 
     def rules(self, flow: str) -> Rules:
-        """Return how a flow is checked.
+        """Return the rules for a flow.
 
         Raises:
-            Problem: If a file has no components, or a setting is no release.
+            Problem: If a file has no components, or a setting is not a release.
             FlowFileError: If the project's file is wrong, or the file with its components cannot be read.
         """
         folder = os.path.dirname(flow)
         return self.of_project(self._projects.get(folder) or self._projects.setdefault(folder, project_of(flow)))
 
     def of_project(self, project: Project) -> Rules:
-        """Return how the flows of a project are checked.
+        """Return the rules for the flows of a project.
 
         Raises:
-            Problem: If a file has no components, or a setting is no release.
+            Problem: If a file has no components, or a setting is not a release.
             FlowFileError: If the file with its components cannot be read.
         """
-        told = project.rules
+        defaults = project.rules
         return Rules(
             self.known_components(project),
-            type_check=self.type_check or told.type_check,
+            type_check=self.type_check or defaults.type_check,
             target=target_setting(flag=self.target, project=project).value,
-            select=self.select or told.select,
-            ignore=[*self.ignore, *told.ignore],
-            fail_on=self.fail_on or told.fail_on or "error",
+            select=self.select or defaults.select,
+            ignore=[*self.ignore, *defaults.ignore],
+            fail_on=self.fail_on or defaults.fail_on or "error",
         )
 
     def known_components(self, project: Project) -> Any:
@@ -140,7 +140,7 @@ class Checked:
     findings: list[Finding] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     unchecked: int = 0
-    """The number of accesses that the server says it does not check."""
+    """The number of accesses that the server reports as unchecked."""
 
     @property
     def is_readable(self) -> bool:
@@ -148,7 +148,7 @@ class Checked:
         return self.flow is None or self.flow.error is None
 
     def kept(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return those of the records that the rules select and do not leave out."""
+        """Return the records that the rules select and do not ignore."""
         return [each for each in records if self.rules.keeps(each["kind"])]
 
 
@@ -226,31 +226,29 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
     is_suppressed = suppressions_in(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(each.level == "fatal" for each in checked.findings):
-        # The server gives no position for what it cannot parse; the offline checks do.
+        # Only the offline checks give positions for syntax errors.
         diagnostics = [each for each in diagnostics if each.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
         if record["is_experimental"]:
             checked.unchecked += 1
             continue
         if flow is not None:
-            # The offline checks find the steps that never run; the server does not know mustExecute here.
+            # The offline checks find steps that never run; the server ignores mustExecute here.
             if record["kind"] == "unreachableStep":
                 continue
             node = locate(flow.root, record["path"])
             # Without a file, a flow of Python has no lines.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
-            is_known = any(_is_same(record, rules, line, each) for each in checked.findings)
+            is_known = any(
+                each.rule in rules and (each.line == line or each.path == record["path"]) for each in checked.findings
+            )
             if is_known or (is_suppressed is not None and is_suppressed(line, rules)):
                 continue
             file = checked.name if checked.name == "-" else flow.name or checked.name
             record |= {"file": file, "line": line, "column": column}
             record["excerpt"] = excerpt_of(flow.lines, line, column)
         checked.records.append(record)
-
-
-def _is_same(record: Mapping[str, Any], rules: Collection[str], line: int, finding: Finding) -> bool:
-    return finding.rule in rules and (finding.line == line or finding.path == record["path"])
 
 
 def read_components(path: str) -> Any:

@@ -1,7 +1,7 @@
-"""Which of some files have changed.
+"""Waits for changes of files.
 
-The files are polled: that works on every file system, network mounts and containers included, sees editors that replace
-a file by renaming another one, and needs no further package.
+Polling works on every file system, including network mounts and containers, notices editors that replace files by
+renaming, and needs no further package.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable
 from ..inputs.files import DATA_SUFFIXES, Signature, signature
 
 _SECONDS = 0.02
-"""Seconds between two looks at the files."""
+"""Minimum number of seconds between two polls."""
 _SETTLED_SECONDS = 0.1
 """Seconds without a change after which files count as complete: editors write a file in several steps."""
 _SHARE = 0.05
-"""Maximum share of the time that is spent on looking at them."""
+"""Maximum share of the time that is spent on polling."""
 _MAX_FILES = 20_000
 
 
 class WatchedFiles:
-    """Some files, and what is known of them.
+    """Files and their last known state.
 
     Args:
         find: Returns the files, and the folders whose files are watched.
@@ -33,7 +33,7 @@ class WatchedFiles:
         self._find = find
         self._paths = list(find())
         self._known: dict[str, Signature] = {}
-        self._known = self._look()
+        self._known = self._poll()
 
     @property
     def count(self) -> int:
@@ -42,34 +42,34 @@ class WatchedFiles:
 
     def wait(self) -> list[str]:
         """Wait until files have changed since the last call, and are no longer being written. Return their names."""
-        while (now := self._look()) == self._known:
+        while (now := self._poll()) == self._known:
             self._pause()
         since = time.monotonic()
         while time.monotonic() - since < _SETTLED_SECONDS:
             self._pause()
-            later = self._look()
+            later = self._poll()
             if later != now:
                 now, since = later, time.monotonic()
         before, self._known = self._known, now
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
     def find_again(self) -> None:
-        """Find the files again: the changed ones may name others. Changes since the last look are not forgotten."""
+        """Update the list of files, because changed files may refer to others. Pending changes are kept."""
         paths = list(self._find())
         if paths != self._paths:
             self._paths = paths
-            self._known = {name: self._known.get(name, each) for name, each in self._look().items()}
+            self._known = {name: self._known.get(name, each) for name, each in self._poll().items()}
 
-    def _look(self) -> dict[str, Signature]:
+    def _poll(self) -> dict[str, Signature]:
         started = time.monotonic()
         found: dict[str, Signature] = {}
         for path in self._paths:
-            for name in _files_in(path) if os.path.isdir(path) else (path,):
+            for name in _data_files(path) if os.path.isdir(path) else (path,):
                 now = signature(name)
                 if now is None or now[1]:
                     found[name] = now
                 elif name in self._known:
-                    # An empty file is one that is still being written.
+                    # An empty file is still being written.
                     found[name] = self._known[name]
                 if len(found) >= _MAX_FILES:
                     break
@@ -80,7 +80,7 @@ class WatchedFiles:
         time.sleep(max(_SECONDS, self._cost / _SHARE))
 
 
-def _files_in(folder: str) -> Iterable[str]:
+def _data_files(folder: str) -> Iterable[str]:
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Rounds of a command: each prints its result, and what differs from the result before."""
+"""Runs a command again after each change of its files, and prints the differences from the previous result."""
 
 from __future__ import annotations
 
@@ -20,17 +20,13 @@ from ..output.messages import note, show
 from .files import WatchedFiles
 
 _MAX_LINES = 2000
-"""Results with more lines are not compared: that takes a time that grows with the square."""
+"""Longer results are not compared, because the time grows with the square of their length."""
 _MAX_SHOWN = 60
 _MAX_NAMES = 3
 
 
 def check_watchable(flows: Iterable[str]) -> None:
-    """Raise if a flow cannot be watched.
-
-    Raises:
-        Problem: If it is standard input.
-    """
+    """Raise a Problem if one of the flows is standard input."""
     if "-" in flows:
         raise usage("--watch needs files: standard input can be read only once")
 
@@ -41,9 +37,9 @@ def watch_files(
     """Run a command now, and again whenever a file changes, until Ctrl-C, which is not a failure here.
 
     Args:
-        command: Prints its result on standard output. What it raises is printed, and ends only the round.
+        command: Prints its result on standard output. An exception is printed and does not end the loop.
         find_files: Returns the files that it reads, and folders of such files.
-        noise: What may differ without being a difference.
+        noise: Parts of the result to ignore in comparisons.
     """
     files = WatchedFiles(find_files)
     before: str | None = None
@@ -54,7 +50,7 @@ def watch_files(
             if before is not None:
                 _show_difference(before, result)
             before = result
-            # A file that cannot be read names no others.
+            # Keep the list of files if one of them cannot be read.
             with suppress(Exception):
                 files.find_again()
             noun = "file" if files.count == 1 else "files"
@@ -116,14 +112,9 @@ def _show_difference(before: str, after: str) -> None:
         note(f"the result differs from the one before; with more than {_MAX_LINES} lines they are not compared")
         return
     lines = list(difflib.unified_diff(one, other, "before", "now", lineterm="", n=1))[2:]
-    for line in lines[:_MAX_SHOWN]:
-        _show_line(line)
+    session = current_session()
+    for line in lines[:_MAX_SHOWN] if not session.json_errors and not session.quiet else ():
+        text = difference_line(line, sys.stderr, session.color)
+        click.echo(text, err=True, color=has_color(sys.stderr, session.color))
     if len(lines) > _MAX_SHOWN:
         note(f"{len(lines) - _MAX_SHOWN} more lines differ")
-
-
-def _show_line(line: str) -> None:
-    session = current_session()
-    if session.json_errors or session.quiet:
-        return
-    click.echo(difference_line(line, sys.stderr, session.color), err=True, color=has_color(sys.stderr, session.color))

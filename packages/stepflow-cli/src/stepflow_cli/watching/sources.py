@@ -13,11 +13,11 @@ from ..settings.server_choice import ServerOptions, choose_server
 
 
 def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
-    """Yield a flow's files or folder, and the files that say how it is checked and run.
+    """Yield a flow's files or folder, and the files that configure how it is checked and run.
 
     Args:
         flow: The flow's file, a folder of flows, or the id of a stored flow.
-        server: The server options, if an embedded server's configuration is read.
+        server: The server options; with an embedded server, its configuration is included.
 
     Raises:
         Problem, FlowFileError: If the settings of the project are wrong.
@@ -31,7 +31,7 @@ def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[st
         if path is not None:
             yield str(path)
     if project.file is None and not is_flow_id(flow):
-        # It may be written while the command is watching.
+        # The file may be created while the command is watching.
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
     choice = None if server is None else choose_server(server, flow)
     if choice is not None and choice.is_embedded and choice.config.value is not None:
