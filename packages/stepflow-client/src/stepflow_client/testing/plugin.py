@@ -191,7 +191,7 @@ class FlowFile(pytest.File):
             self.tests,
             cases,
             replay=Recording.load(recording) if recording is not None else None,
-            replay_only=self.config.getoption("--stepflow-replay-only"),
+            replay_only=bool(self.config.getoption("--stepflow-replay-only")),
             coverage=coverage,
         )
 
