@@ -58,12 +58,12 @@ class PythonTypes:
         required = list(schema.get("required", ()))
         # In a class, a field shadows global names.
         names = python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
-        found = [
+        fields = [
             Field(names[key], key, self.text(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
         ]
         return sorted(
-            found, key=lambda each: (required.index(each.key) if each.is_required else len(required), each.key)
+            fields, key=lambda each: (required.index(each.key) if each.is_required else len(required), each.key)
         )
 
     def _is_object(self, name: str) -> bool:

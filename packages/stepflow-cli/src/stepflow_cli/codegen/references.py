@@ -44,10 +44,10 @@ class Place:
         parts = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
         for document in (self.root, self.shared):
             with suppress(LookupError, TypeError, ValueError):
-                found = document
+                target = document
                 for part in parts:
-                    found = found[int(part)] if isinstance(found, list) else found[part]
-                return (parts[-1] if parts else ""), found
+                    target = target[int(part)] if isinstance(target, list) else target[part]
+                return (parts[-1] if parts else ""), target
         raise self.wrong(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
 
     def target(self, reference: Any) -> tuple[str, Any]:

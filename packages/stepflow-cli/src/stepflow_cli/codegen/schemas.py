@@ -81,8 +81,8 @@ def typed_parts(flow: Mapping[str, Any]) -> list[str]:
     """Return which of a flow's input, output and variables have schemas."""
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
-    found = properties if isinstance(properties, Mapping) else {}
-    return [part for part in ("input", "output", "variables") if found.get(part) not in (None, {}, True, False)]
+    declared = properties if isinstance(properties, Mapping) else {}
+    return [part for part in ("input", "output", "variables") if declared.get(part) not in (None, {}, True, False)]
 
 
 @dataclass
@@ -108,15 +108,15 @@ class _Reader:
         """Define a whole part of the flow under its reserved name."""
         self.own = name if self._has_class(schema, name) else None
         read = self.read(schema, name)
-        found = str(read.get("$ref", "")).removeprefix(PREFIX)
-        if found == name:
+        class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
+        if class_name == name:
             return
-        if found and "$ref" in sole_part(schema):
-            self.schemas.aliases[name] = found
+        if class_name and "$ref" in sole_part(schema):
+            self.schemas.aliases[name] = class_name
             return
         self.schemas.define(name, is_taken=True)
         # Equal parts get separate classes.
-        self.schemas.named[name] = self.schemas.named[found] if found else read
+        self.schemas.named[name] = self.schemas.named[class_name] if class_name else read
 
     def _has_class(self, schema: Any, name: str) -> bool:
         """Return whether the schema of a whole part becomes a class that can have this name."""
@@ -214,22 +214,22 @@ class _Reader:
         text = self.place.identity(schema)
         if text in self.known:
             return self.known[text]
-        made = self.known[text] = self._define(name)
+        class_name = self.known[text] = self._define(name)
         properties = {key: schema["properties"][key] for key in _in_order(schema["properties"])}
         required = schema.get("required")
         read: dict[str, Any] = {"type": "object"}
         if "description" in schema:
             read["description"] = schema["description"]
         read["properties"] = {
-            key: self.read(each, _titled(each, self.prefix) or made + camel_name(key))
+            key: self.read(each, _titled(each, self.prefix) or class_name + camel_name(key))
             for key, each in properties.items()
         }
         if isinstance(required, list):
             read["required"] = [key for key in dict.fromkeys(map(str, required)) if key in properties]
         if schema.get("additionalProperties") is False:
             read["additionalProperties"] = False
-        self.schemas.named[made] = read
-        return made
+        self.schemas.named[class_name] = read
+        return class_name
 
     def _inner(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a type within a union, a list or a mapping; a type with constraints gets a name."""
@@ -245,8 +245,8 @@ class _Reader:
     def _named(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
         """Return a reference to a type, and give it a name if it has none yet."""
         if identity not in self.known:
-            made = self.known[identity] = self._define(name)
-            self.schemas.named[made] = read
+            type_name = self.known[identity] = self._define(name)
+            self.schemas.named[type_name] = read
         return {"$ref": PREFIX + self.known[identity]}
 
     def _elements(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -290,7 +290,7 @@ class _Reader:
     def _recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         text = self.place.identity({"$ref": reference})
         if text not in self.known:
-            made = self.known[text] = self._define(name)
+            type_name = self.known[text] = self._define(name)
             read = _without_constraints(self.read(target, name))
             kinds = read.get("type", [])
             # The generator supports recursion in unions, but not in lists.
@@ -298,7 +298,7 @@ class _Reader:
                 _NULL if kind == "null" else read | {"type": kind}
                 for kind in (kinds if isinstance(kinds, list) else [kinds])
             ]
-            self.schemas.named[made] = {"anyOf": options} if options else read
+            self.schemas.named[type_name] = {"anyOf": options} if options else read
         return {"$ref": PREFIX + self.known[text]}
 
 

@@ -180,10 +180,10 @@ class _StubWriter:
             else:
                 parameters = [f"given: {kind}", "/", "*", *options]
         listed = "".join(f"    {each},\n" for each in parameters)
-        said = docstring(stub.description, "    ", descriptions)
+        documentation = docstring(stub.description, "    ", descriptions)
         head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
         classes = [*self._input_types.classes(), *self._output_types.classes()]
-        return [*classes, f"{head}{said}    raise NotImplementedError\n"]
+        return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
     def _read(self, schemas: Schemas, stub: Stub, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for generation; an invalid schema allows any value."""

@@ -85,8 +85,8 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
     added = dict(check_mapping(case, "case"))
 
     def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
-        wanted = copy.deepcopy(root.value)
-        test = (wanted.get("test") or {}) if isinstance(wanted, dict) else None
+        changed = copy.deepcopy(root.value)
+        test = (changed.get("test") or {}) if isinstance(changed, dict) else None
         cases = (test.get("cases") or []) if isinstance(test, dict) else None
         if test is None or not isinstance(cases, list):
             return [], added
@@ -99,10 +99,10 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
                 key: each for key, each in cases[same[0]].items() if key not in ("variables", "mocks") or key in added
             }
             cases[same[0]] = old | added
-            return _replacing(text, root, same[0], cases[same[0]]), wanted
-        wanted["test"] = {**test, "cases": [*cases, added]}
+            return _replacing(text, root, same[0], cases[same[0]]), changed
+        changed["test"] = {**test, "cases": [*cases, added]}
         # Pass an iterator: errors are reported only while the edits are read.
-        return map(partial(_edit, text, root), [added]), wanted
+        return map(partial(_edit, text, root), [added]), changed
 
     problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
     return changed_file(content, source, change, problem)

@@ -64,8 +64,8 @@ class Choice:
         tags = {tag for case in every for tag in case.tags}
         for tag in self.tags:
             if tag not in tags:
-                known = f"there are {', '.join(sorted(tags))}" if tags else "no case has tags"
-                raise usage(f"no test case has the tag {tag}", nearest(tag, tags) or known)
+                hint = f"there are {', '.join(sorted(tags))}" if tags else "no case has tags"
+                raise usage(f"no test case has the tag {tag}", nearest(tag, tags) or hint)
         if self.expression is not None and not select_cases(every, expression=self.expression):
             raise usage(f"no test case matches -k {self.expression!r}", "it is compared with names and tags")
         names = {name for tests in files for name in names_of(tests)} if self.touching else set()
@@ -105,16 +105,16 @@ def chosen_cases(
             find_missing(path)
             read = [collect_tests(file) for file in (flow_files(path) if os.path.isdir(path) else [path])]
         files |= {str(tests.path.resolve()): tests for tests in read}
-    found = _with_variables(list(files.values()), variables)
-    whole = [tests for tests in found if not tests.is_broken]
-    if not any(tests.cases for tests in found):
+    flows = _with_variables(list(files.values()), variables)
+    readable = [tests for tests in flows if not tests.is_broken]
+    if not any(tests.cases for tests in flows):
         raise usage(f"there are no test cases in {', '.join(paths)}", "cases are in test.cases of a flow")
-    for tests in whole:
+    for tests in readable:
         if not tests.cases and str(tests.path) in paths:
             note(f"{tests.path} has no test cases")
-    if any(tests.cases for tests in whole):
-        choice.check(whole)
-    plan = [FileCases(tests, tests.cases if tests.is_broken else choice.of(tests)) for tests in found]
+    if any(tests.cases for tests in readable):
+        choice.check(readable)
+    plan = [FileCases(tests, tests.cases if tests.is_broken else choice.of(tests)) for tests in flows]
     untested = [each for each in plan if not each.tests.cases]
     plan = [each for each in plan if each.cases]
     if not plan:
@@ -131,19 +131,21 @@ def chosen_cases(
     return plan + (untested if with_untested else [])
 
 
-def _with_variables(found: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
+def _with_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
     from stepflow_client.flows.graph import FlowSteps
     from stepflow_client.flows.needs import variable_names
 
     if not variables:
-        return found
-    names = [variable_names(FlowSteps(tests.flow)) for tests in found]
-    given = [Values(single_variables=variables).read_variables(tests.flow) or {} for tests in found]
-    every = {name for known in names for name in known or ()}
-    for name in (name for values in given[:1] for name in values):
+        return flows
+    names = [variable_names(FlowSteps(tests.flow)) for tests in flows]
+    values_of_flows = [Values(single_variables=variables).read_variables(tests.flow) or {} for tests in flows]
+    every = {name for declared in names for name in declared or ()}
+    for name in (name for values in values_of_flows[:1] for name in values):
         if name not in every and None not in names:
             raise usage(f"no flow here has a variable {name}", nearest(name, every))
     return [
-        replace(tests, variables={name: value for name, value in values.items() if known is None or name in known})
-        for tests, values, known in zip(found, given, names, strict=True)
+        replace(
+            tests, variables={name: value for name, value in values.items() if declared is None or name in declared}
+        )
+        for tests, values, declared in zip(flows, values_of_flows, names, strict=True)
     ]

@@ -38,16 +38,16 @@ class KeptItem:
     @property
     def warnings(self) -> list[str]:
         """The reasons why the case may not pass without changes."""
-        error, found = self.result.error, list[str]()
+        error, warnings = self.result.error, list[str]()
         if self.arguments.overrides:
-            found.append("the run had overrides of steps; a test case has none, so its result may differ")
+            warnings.append("the run had overrides of steps; a test case has none, so its result may differ")
         secret = [name for name, value in self._variables.items() if is_hidden(value)]
         if secret:
             ways = " ".join(f"--var {name}=VALUE" for name in secret)
-            found.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
+            warnings.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
         if is_hidden([self.input, self.result.output, *([error.message, error.details] if error else [])]):
-            found.append("secrets are ***: write their values, or other ones, into the case")
-        return found
+            warnings.append("secrets are ***: write their values, or other ones, into the case")
+        return warnings
 
     @property
     def _variables(self) -> dict[str, Any]:
@@ -127,17 +127,17 @@ def match_score(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
 
 def _as_returned(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with the changes that servers make when they store it: defaults, and the spelling of paths."""
-    found = {key: each for key, each in flow.items() if each not in (None, [], {})}
-    if isinstance(found.get("schemas"), Mapping):
-        found["schemas"] = {"type": "object", **found["schemas"]}
-    if isinstance(found.get("steps"), list):
-        found["steps"] = [
+    result = {key: each for key, each in flow.items() if each not in (None, [], {})}
+    if isinstance(result.get("schemas"), Mapping):
+        result["schemas"] = {"type": "object", **result["schemas"]}
+    if isinstance(result.get("steps"), list):
+        result["steps"] = [
             {key: each for key, each in step.items() if each is not None and each is not False}
             if isinstance(step, Mapping)
             else step
-            for step in found["steps"]
+            for step in result["steps"]
         ]
-    return {key: _with_paths(each) for key, each in found.items()}
+    return {key: _with_paths(each) for key, each in result.items()}
 
 
 def _with_paths(value: Any, key: object = None) -> Any:

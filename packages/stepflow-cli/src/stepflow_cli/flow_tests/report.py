@@ -42,7 +42,8 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
             "output": each.result.output if each.result else None,
             "message": failure_text(each) if each.is_failed else "",
             "differences": [
-                {"path": found.path, "expected": found.expected, "actual": found.actual} for found in each.differences
+                {"path": difference.path, "expected": difference.expected, "actual": difference.actual}
+                for difference in each.differences
             ],
         }
         for each in done.results

@@ -104,9 +104,9 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
             for head in dict.fromkeys(heads):
                 flow = FlowText(before + head + tail, name)
                 at = len(before) + head.index(_CARET)
-                if flow.error is None and (found := _typed(flow, at, offset, part)) is not None:
-                    found = found._replace(is_quoted=quote != "")
-                    return found if path is None else found._replace(text=path[0], start=offset - len(path[0]))
+                if flow.error is None and (typed := _typed(flow, at, offset, part)) is not None:
+                    typed = typed._replace(is_quoted=quote != "")
+                    return typed if path is None else typed._replace(text=path[0], start=offset - len(path[0]))
     return None
 
 
@@ -166,8 +166,8 @@ def _json_steps(text: str) -> Iterator[tuple[int, int | None]]:
 
 def _next(text: str, at: int) -> int:
     """Return the offset of the next character of a JSON text that is not white space."""
-    found = _SPACE.match(text, at)
-    return found.end() if found is not None else at
+    match = _SPACE.match(text, at)
+    return match.end() if match is not None else at
 
 
 def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:

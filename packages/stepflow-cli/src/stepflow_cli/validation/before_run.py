@@ -98,14 +98,14 @@ def check_before_run(
     from ..records.diagnostics import InvalidFlow, called, counted, finding_records, source_text
 
     chosen, ignored = project.rules.select, project.rules.ignore
-    found = [
+    reported = [
         each
         for each in _concerning(find_in(text, target=target), flow, kept, is_part=is_part)
         if (not chosen or each.rule in chosen) and each.rule not in ignored
     ]
-    errors = [each for each in found if each.level != "warning"]
+    errors = [each for each in reported if each.level != "warning"]
     if not errors:
-        for each in finding_records(name, found):
+        for each in finding_records(name, reported):
             note(f"{each['file']}:{each['line']}:{each['column']}: {each['message']}; {each['hint']}")
         return
     records = finding_records(name, errors)
@@ -117,13 +117,13 @@ def check_before_run(
 
 
 def _concerning(
-    found: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
+    findings: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
     """Yield the findings that affect the run: not in test cases, nor in steps that are changed or not run.
 
     Unknown components are not reported, because a server of a newer release may have more.
     """
-    for each in found:
+    for each in findings:
         is_elsewhere = _CASES.match(each.path) or (is_part and _OUTPUT.match(each.path))
         is_minor = each.level == "warning" and each.rule not in _NOTED
         if is_minor or each.rule == "unknown-component" or is_elsewhere:

@@ -158,16 +158,16 @@ def flow_files(names: Sequence[str]) -> list[str]:
     Raises:
         Problem: If a folder contains none.
     """
-    found: list[str] = []
+    files: list[str] = []
     for name in names:
         if not os.path.isdir(name):
-            found.append(name)
+            files.append(name)
             continue
-        inside = sorted(map(str, files_in(name)))
-        if not inside:
+        inner = sorted(map(str, files_in(name)))
+        if not inner:
             raise usage(f"{name} holds no flow", "a flow is a .yaml, .yml or .json file with steps or an output")
-        found += inside
-    return list(dict.fromkeys(found))
+        files += inner
+    return list(dict.fromkeys(files))
 
 
 def check_flow(name: str, rules: Rules) -> Checked:

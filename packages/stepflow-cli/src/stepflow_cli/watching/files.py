@@ -62,19 +62,19 @@ class WatchedFiles:
 
     def _poll(self) -> dict[str, Signature]:
         started = time.monotonic()
-        found: dict[str, Signature] = {}
+        signatures: dict[str, Signature] = {}
         for path in self._paths:
             for name in _data_files(path) if os.path.isdir(path) else (path,):
                 now = signature(name)
                 if now is None or now[1]:
-                    found[name] = now
+                    signatures[name] = now
                 elif name in self._known:
                     # An empty file is still being written.
-                    found[name] = self._known[name]
-                if len(found) >= _MAX_FILES:
+                    signatures[name] = self._known[name]
+                if len(signatures) >= _MAX_FILES:
                     break
         self._cost = time.monotonic() - started
-        return found
+        return signatures
 
     def _pause(self) -> None:
         time.sleep(max(_SECONDS, self._cost / _SHARE))

@@ -179,13 +179,13 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     Raises:
         AuthoringError: If a field is missing or unknown.
     """
-    known = field_types.attributes_of(kind)
-    if known is None or arguments:
+    declared = field_types.attributes_of(kind)
+    if declared is None or arguments:
         raise refuse("construct() takes a class and its fields by name: construct(Receipt, total=price.eur)")
     # Models of pydantic are created by aliases.
-    attribute = {each.name: name for name, each in known.items()} | {name: name for name in known}
+    attribute = {each.name: name for name, each in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
-            raise refuse(f"{field_types.type_name(kind)} has no field {name!r}", near(name, known, "its fields are"))
+            raise refuse(f"{field_types.type_name(kind)} has no field {name!r}", near(name, declared, "its fields are"))
     made: Any = Value(Record(kind, {attribute[name]: each for name, each in fields.items()}))
     return made  # type: ignore[no-any-return]

@@ -104,13 +104,13 @@ class SubFlow:
 
 def places_of(scope: Scope, path: Path = ()) -> dict[Path, Place]:
     """Return the positions in Python of the steps of a flow and of its sub-flows, by their paths in the flow."""
-    found: dict[Path, Place] = {}
+    places: dict[Path, Place] = {}
     for index, step in enumerate(scope.steps):
         here = (*path, "steps", index)
-        found[here] = step.place
+        places[here] = step.place
         fields = step.input.expression if step.input is not None else None
         for key, each in fields.items() if isinstance(fields, dict) else ():
             if isinstance(each, SubFlow):
                 inner = places_of(each.scope)
-                found |= {(*here, "input", key, *each.path_of(*below)): place for below, place in inner.items()}
-    return found
+                places |= {(*here, "input", key, *each.path_of(*below)): place for below, place in inner.items()}
+    return places

@@ -51,10 +51,10 @@ def _first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoPart])
     """Return the part of the first type of a union that has it."""
     reasons: list[NoPart] = []
     for each in alternatives(kind):
-        found = Field(str(key)) if is_open(each) else find(each, key)
-        if isinstance(found, Field):
-            return found
-        reasons.append(found)
+        part = Field(str(key)) if is_open(each) else find(each, key)
+        if isinstance(part, Field):
+            return part
+        reasons.append(part)
     raise reasons[0]
 
 
@@ -104,8 +104,8 @@ def attributes_of(kind: Any) -> Mapping[str, Field] | None:
     origin = get_origin(kind) or kind
     if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXTS:
         return None
-    known = _attributes(origin)
-    return known if known is None or not get_args(kind) else _with_arguments(known, origin, kind)
+    attributes = _attributes(origin)
+    return attributes if attributes is None or not get_args(kind) else _with_arguments(attributes, origin, kind)
 
 
 @lru_cache(maxsize=1024)
@@ -124,16 +124,16 @@ def hints_of(kind: Any) -> Mapping[str, Any]:
         return typing.get_type_hints(kind, include_extras=True)
     except Exception:
         # Evaluating annotations may raise anything.
-        found: dict[str, Any] = {}
+        hints: dict[str, Any] = {}
         for each in reversed(kind.__mro__):
-            known = vars(sys.modules[each.__module__])
-            found |= {name: _evaluated(hint, known) for name, hint in inspect.get_annotations(each).items()}
-        return found
+            names = vars(sys.modules[each.__module__])
+            hints |= {name: _evaluated(hint, names) for name, hint in inspect.get_annotations(each).items()}
+        return hints
 
 
-def _with_arguments(known: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
-    given = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
-    return {name: Field(each.name, substituted(each.kind, given)) for name, each in known.items()}
+def _with_arguments(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
+    arguments = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
+    return {name: Field(each.name, substituted(each.kind, arguments)) for name, each in fields.items()}
 
 
 def substituted(kind: Any, given: Mapping[Any, Any]) -> Any:
@@ -146,8 +146,8 @@ def substituted(kind: Any, given: Mapping[Any, Any]) -> Any:
 
 def alternatives(kind: Any) -> Iterator[Any]:
     """Yield the members of a union except for None; None itself if it is the only one."""
-    found = [each for each in _parts(kind) if each is not type(None)]
-    yield from found or [type(None)]
+    members = [each for each in _parts(kind) if each is not type(None)]
+    yield from members or [type(None)]
 
 
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, typing.Final)
@@ -208,8 +208,8 @@ def hints_of_function(function: Any, names: Mapping[str, Any] | None = None) -> 
         return typing.get_type_hints(function, localns=dict(names) if names else None, include_extras=True)
     except Exception:
         # Evaluating annotations may raise anything.
-        known = {**getattr(function, "__globals__", {}), **(names or {})}
-        return {name: _evaluated(hint, known) for name, hint in function.__annotations__.items()}
+        namespace = {**getattr(function, "__globals__", {}), **(names or {})}
+        return {name: _evaluated(hint, namespace) for name, hint in function.__annotations__.items()}
 
 
 def _evaluated(hint: Any, names: dict[str, Any]) -> Any:

@@ -178,14 +178,14 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     @property
     def sources(self) -> dict[str, Place]:
         """The position in Python of each step, by its id. If ids of sub-flows are the same, outer steps win."""
-        found: dict[str, Place] = {}
+        positions: dict[str, Place] = {}
         for path, place in sorted(self.places.items(), key=lambda each: len(each[0])):
             if path and isinstance(path[-1], int):
                 step: Any = self.to_dict()
                 for key in path:
                     step = step[key]
-                found.setdefault(step["id"], place)
-        return found
+                positions.setdefault(step["id"], place)
+        return positions
 
     @property
     def places(self) -> Mapping[Path, Place]:
@@ -380,8 +380,8 @@ def flow(
         options["metadata"] = data_of(arguments.check_mapping(metadata, "metadata"), "metadata")
     if test_config is not None:
         is_path = isinstance(test_config, str)
-        known = test_config if is_path else arguments.check_mapping(test_config, "test_config")
-        options["test_config"] = data_of(known, "test_config")
+        config = test_config if is_path else arguments.check_mapping(test_config, "test_config")
+        options["test_config"] = data_of(config, "test_config")
     frame = caller()
     # Annotations may refer to classes that are local variables of the caller.
     names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)

@@ -129,9 +129,9 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
 
 
 def _method(client: Any, name: str) -> Any:
-    found = getattr(client, name, None)
-    if isinstance(client, type) or not callable(found):
+    method = getattr(client, name, None)
+    if isinstance(client, type) or not callable(method):
         from .._data.arguments import wrong
 
         raise wrong("client", "a client or a runtime", client)
-    return found
+    return method

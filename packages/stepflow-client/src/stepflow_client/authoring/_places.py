@@ -121,11 +121,11 @@ def place_of_call() -> Place:
 
 def place_of_error(error: BaseException) -> Place | None:
     """Return the position in the code of a flow at which an exception was raised; None outside of flows."""
-    found, trace = None, error.__traceback__
+    place, trace = None, error.__traceback__
     while trace is not None:
-        found = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_written(trace.tb_frame) else found
+        place = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_written(trace.tb_frame) else place
         trace = trace.tb_next
-    return found
+    return place
 
 
 class _Source(NamedTuple):

@@ -43,10 +43,10 @@ def schemas_of(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]
 def schema_of(kind: Any) -> dict[str, Any]:
     """Return the schema of one type, with the definitions that it refers to; empty if there is none."""
     try:
-        shared, found = schemas_of({("", ""): kind})
+        shared, schemas = schemas_of({("", ""): kind})
     except AuthoringError:
         return {}
-    whole = {**found["", ""], **({"$defs": shared} if shared else {})}
+    whole = {**schemas["", ""], **({"$defs": shared} if shared else {})}
     return dict(json.loads(json.dumps(whole).replace('"#/schemas/$defs/', '"#/$defs/')))
 
 
@@ -74,15 +74,15 @@ def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, An
     adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
         (key, "validation", TypeAdapter(readable_type(kind))) for key, kind in kinds.items()
     ]
-    found, whole = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
-    made = {key: schema for (key, _), schema in found.items()}
-    return made, _used(made, whole.get("$defs", {}))
+    generated, whole = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
+    schemas = {key: schema for (key, _), schema in generated.items()}
+    return schemas, _used(schemas, whole.get("$defs", {}))
 
 
-def _used(found: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+def _used(schemas: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definitions that schemas refer to: pydantic also defines the types themselves."""
     used: dict[str, Any] = {}
-    waiting = [json.dumps(list(found.values()))]
+    waiting = [json.dumps(list(schemas.values()))]
     while waiting:
         text = waiting.pop()
         for name, schema in shared.items():
@@ -96,12 +96,12 @@ def _of_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any
     import msgspec
 
     try:
-        found, shared = msgspec.json.schema_components(
+        schemas, shared = msgspec.json.schema_components(
             list(kinds.values()), ref_template=TEMPLATE.format(model="{name}")
         )
     except (TypeError, msgspec.MsgspecError) as error:
         raise _no_schema(kinds, error) from None
-    return dict(zip(kinds, found, strict=True)), shared
+    return dict(zip(kinds, schemas, strict=True)), shared
 
 
 def _without_null_defaults(schema: Any) -> None:
@@ -114,15 +114,15 @@ def _without_null_defaults(schema: Any) -> None:
         _without_null_defaults(each)
 
 
-def _inlined(found: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
+def _inlined(schemas: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
     """Replace a reference with its definition if it is the only reference to it."""
-    _without_null_defaults([found, shared])
+    _without_null_defaults([schemas, shared])
     for name, schema in shared.items():
         if name.startswith(schema.get("title", " ")):
             del schema["title"]
-    text = json.dumps([list(found.values()), shared])
-    for key, schema in found.items():
+    text = json.dumps([list(schemas.values()), shared])
+    for key, schema in schemas.items():
         name = str(schema.get("$ref", "")).rpartition("/")[2]
         if len(schema) == 1 and name in shared and text.count(json.dumps(schema["$ref"])) == 1:
-            found[key] = shared.pop(name)
-    return shared, found
+            schemas[key] = shared.pop(name)
+    return shared, schemas

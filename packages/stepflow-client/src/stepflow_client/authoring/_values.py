@@ -228,20 +228,20 @@ def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_
     match expression:
         case Read():
             try:
-                found = find(expression.kind, key)
+                target = find(expression.kind, key)
             except fields.NoPart as error:
                 message, hint = error.args
                 raise refuse(
                     f"{expression.label}: {message}", hint, _NoFieldError if is_name else AuthoringError
                 ) from None
-            step = key if isinstance(key, int) else found.name
+            step = key if isinstance(key, int) else target.name
             try:
                 is_writable = expressions.parse_path(expressions.write_path([step])) == (step,)
             except expressions.PathError:
                 is_writable = False
             if not is_writable:
                 raise refuse(f"the name {step!r} cannot be written in a path", "rename the field in the component")
-            return expression._replace(path=(*expression.path, step), kind=found.kind)
+            return expression._replace(path=(*expression.path, step), kind=target.kind)
         case Condition(condition, then, Given(other)) if isinstance(then, EXPRESSIONS) and isinstance(
             other, EXPRESSIONS
         ):

@@ -39,16 +39,16 @@ class Variable:
 
     def schema(self, of_type: dict[str, Any]) -> dict[str, Any]:
         """Return its schema in the flow file: the schema of its type, its default and its other properties."""
-        found = dict(of_type)
+        result = dict(of_type)
         if self.description is not None:
-            found["description"] = self.description
+            result["description"] = self.description
         if self.has_default:
-            found["default"] = data_of(self.default, "the default of a variable")
+            result["default"] = data_of(self.default, "the default of a variable")
         if self.env_var is not None:
-            found["env_var"] = self.env_var
+            result["env_var"] = self.env_var
         if self.secret:
-            found["is_secret"] = True
-        return found
+            result["is_secret"] = True
+        return result
 
 
 @overload

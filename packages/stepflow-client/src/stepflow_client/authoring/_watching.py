@@ -29,13 +29,13 @@ def watched() -> Iterator[list[AuthoringError]]:
 
     If another profiler is active, only caught errors are collected.
     """
-    found: list[AuthoringError] = []
-    token = refusals.set(found)
+    errors: list[AuthoringError] = []
+    token = refusals.set(errors)
     is_free = sys.getprofile() is None
     if is_free:
-        sys.setprofile(_Watcher(found).returned)
+        sys.setprofile(_Watcher(errors).returned)
     try:
-        yield found
+        yield errors
     finally:
         if is_free:
             sys.setprofile(None)
@@ -43,8 +43,8 @@ def watched() -> Iterator[list[AuthoringError]]:
 
 
 class _Watcher:
-    def __init__(self, found: list[AuthoringError]) -> None:
-        self._found = found
+    def __init__(self, errors: list[AuthoringError]) -> None:
+        self._found = errors
         self._known: dict[int, _Watched] = {}
 
     def returned(self, frame: FrameType, event: str, result: Any) -> None:
@@ -65,12 +65,12 @@ class _Watcher:
 
     def _watched(self, frame: FrameType) -> _Watched:
         code = frame.f_code
-        known = self._known.get(id(code))
-        if known is None:
+        watched = self._known.get(id(code))
+        if watched is None:
             probes = probes_of(code, frame.f_globals) if is_written(frame) else []
             calls = {each.call: each for each in probes if each.call is not None}
-            known = self._known[id(code)] = _Watched(code, [each for each in probes if each.operands], calls)
-        return known
+            watched = self._known[id(code)] = _Watched(code, [each for each in probes if each.operands], calls)
+        return watched
 
     returned.is_of_flows = True  # type: ignore[attr-defined]
 

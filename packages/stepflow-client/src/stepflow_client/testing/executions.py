@@ -53,9 +53,9 @@ def created_executions(
         executed: The steps that may have created runs.
     """
     inner = {
-        step_id: found.flow
+        step_id: sub_flow.flow
         for step_id, step in steps_by_id(flow).items()
-        if step_id in executed and (found := inner_flow(step)) is not None and isinstance(found.flow, Mapping)
+        if step_id in executed and (sub_flow := inner_flow(step)) is not None and isinstance(sub_flow.flow, Mapping)
     }
     for child in client.list_runs(parent_run_id=run_id).runs if inner else ():
         read = client.snapshot(child.run_id, include=("items", "steps"))

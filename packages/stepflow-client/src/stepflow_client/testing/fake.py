@@ -186,14 +186,14 @@ class FakeServer:
         if not isinstance(flow, dict) or not isinstance(flow.get("steps", []), list):
             raise _Refusal(400, "invalid flow definition")
         flow = floats(flow)
-        found = findings(flow)
+        diagnostics = findings(flow)
         flow_id = value_id(flow)
-        stored = not found and not body.get("dryRun")
+        stored = not diagnostics and not body.get("dryRun")
         if stored:
             self._world.flows[flow_id] = flow
-        counts = {"numFatal": len(found), "numError": 0, "numWarning": 0}
-        answer = {"flowId": flow_id, "stored": stored, "diagnostics": {"diagnostics": found, **counts}}
-        return httpx.Response(200, json=answer)
+        counts = {"numFatal": len(diagnostics), "numError": 0, "numWarning": 0}
+        response = {"flowId": flow_id, "stored": stored, "diagnostics": {"diagnostics": diagnostics, **counts}}
+        return httpx.Response(200, json=response)
 
     def _get_flow(self, request: httpx.Request, flow_id: str) -> httpx.Response:
         flow = self._flow(flow_id)
@@ -238,9 +238,9 @@ class FakeServer:
             flow = overridden(self._flow(flow_id), body.get("overrides") or {})
         except LookupError as error:
             raise _Refusal(400, str(error.args[0])) from None
-        found = findings(flow)
-        if found:
-            raise _Refusal(400, f"error analyzing workflow: {found[0]['formatted']}")
+        diagnostics = findings(flow)
+        if diagnostics:
+            raise _Refusal(400, f"error analyzing workflow: {diagnostics[0]['formatted']}")
         run = FakeRun(self._world, flow_id, flow, body["input"], body.get("variables") or {})
         run.advance()
         results = [item.answer() for item in run.items] if body.get("wait") else []
@@ -253,10 +253,10 @@ class FakeServer:
 
     def _list_runs(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
-        found = [
+        listed = [
             run for run in reversed(self._world.runs.values()) if query.get("rootsOnly") != "true" or not run.parent
         ]
-        runs = [run.summary() for run in found]
+        runs = [run.summary() for run in listed]
         for name, read in (("flowName", str), ("status", int), ("parentRunId", str), ("rootRunId", str)):
             if query.get(name):
                 runs = [run for run in runs if run.get(name) == read(query[name])]
@@ -274,8 +274,8 @@ class FakeServer:
 
     def _run_steps(self, request: httpx.Request, run_id: str) -> httpx.Response:
         steps = self._world.runs[run_id].steps() if run_id in self._world.runs else []
-        wanted = request.url.params.get("itemIndex")
-        chosen = [step for step in steps if wanted is None or step["itemIndex"] == int(wanted)]
+        index = request.url.params.get("itemIndex")
+        chosen = [step for step in steps if index is None or step["itemIndex"] == int(index)]
         return httpx.Response(200, json={"steps": chosen})
 
     def _run_step(self, request: httpx.Request, run_id: str, step_id: str) -> httpx.Response:

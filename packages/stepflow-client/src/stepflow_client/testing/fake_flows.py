@@ -14,11 +14,11 @@ from ..flows.interpreter import Failure
 
 def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the fatal findings about steps, in the format of servers."""
-    found: list[dict[str, Any]] = []
+    diagnostics: list[dict[str, Any]] = []
     seen: set[str] = set()
 
     def add(code: int, kind: str, text: str, path: str) -> None:
-        found.append({"kind": kind, "code": code, "level": 1, "formatted": text, "path": path})
+        diagnostics.append({"kind": kind, "code": code, "level": 1, "formatted": text, "path": path})
 
     for index, step in enumerate(flow.get("steps") or ()):
         step_id, place = step.get("id") or "", f"$.steps[{index}]"
@@ -34,7 +34,7 @@ def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     for named in sorted(_named(flow.get("output")) - seen):
         text = f"Step 'workflow_output' references undefined step '{named}'"
         add(3003, "undefinedStepReference", text, "$.output")
-    return found
+    return diagnostics
 
 
 def _named(expression: Any) -> set[str]:

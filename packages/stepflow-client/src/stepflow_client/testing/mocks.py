@@ -78,10 +78,10 @@ def finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapp
     steps = [*steps_within(flow)]
     for name in check_mapping(mocks, "mocks"):
         is_path = str(name).startswith("/")
-        known = dict.fromkeys(str(step.get("component" if is_path else "id")) for step in steps)
-        if name not in known:
+        names = dict.fromkeys(str(step.get("component" if is_path else "id")) for step in steps)
+        if name not in names:
             what = f"step with the component {name!r}" if is_path else f"step {name!r}"
-            hint = near(name, known, "its components" if is_path else "its steps")
+            hint = near(name, names, "its components" if is_path else "its steps")
             raise InvalidArgumentError(f"the flow has no {what} to mock", hint=hint)
     return lambda step: mocks.get(str(step.get("id")), mocks.get(str(step.get("component")), NO_MOCK))
 

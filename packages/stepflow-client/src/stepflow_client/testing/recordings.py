@@ -33,12 +33,12 @@ class Recording:
         self.path = file_path(path, "path")
         self._content: bytes = NOT_GIVEN
         """The content of the file, if it was loaded."""
-        known = {} if flows is None else check_mapping(flows, "flows")
-        if not _is_nested(known, depth=4):
+        recorded = {} if flows is None else check_mapping(flows, "flows")
+        if not _is_nested(recorded, depth=4):
             raise wrong("flows", "the recorded steps by flow, case, step and input", flows)
         self._flows: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
-            name: {case: {step: dict(found) for step, found in steps.items()} for case, steps in cases.items()}
-            for name, cases in known.items()
+            name: {case: {step: dict(outcomes) for step, outcomes in steps.items()} for case, steps in cases.items()}
+            for name, cases in recorded.items()
         }
 
     @classmethod
@@ -73,11 +73,11 @@ class Recording:
         Raises:
             InvalidArgumentError: If none is recorded.
         """
-        found = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_digest(given))
-        if found is None:
+        recorded = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_digest(given))
+        if recorded is None:
             message = f"{self.path} has no outcome of step {step_id!r} for the input {short_json(given, 200)}"
             raise InvalidArgumentError(message, hint=f"record the case {case!r} again with stepflow test --record")
-        return of_flow_result(found)
+        return of_flow_result(recorded)
 
     def add(
         self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any, outcome: Mapping[str, Any]

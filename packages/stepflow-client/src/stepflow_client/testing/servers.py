@@ -44,16 +44,16 @@ class Servers:
         """
         check_instance(config, "config", TestConfig)
         with self._lock:
-            known = self._started.get(config.key)
-            mine = known is None
-            if known is None:
-                known = self._started[config.key] = Future()
+            server = self._started.get(config.key)
+            mine = server is None
+            if server is None:
+                server = self._started[config.key] = Future()
         if mine:
             try:
-                known.set_result(self._start(config))
+                server.set_result(self._start(config))
             except BaseException as error:
-                known.set_exception(error)
-        return known.result()
+                server.set_exception(error)
+        return server.result()
 
     def _start(self, config: TestConfig) -> StepflowRuntime:
         from ..logs import LogConfig
