@@ -1,13 +1,110 @@
-"""Calls in the background."""
+"""Concurrent and background calls: order, limits, context, errors and deadlines."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
 
+import httpx
 import pytest
 import uvloop
-from stepflow_client._concurrency.background import AsyncWorkers
+from stepflow_client._concurrency.background import AsyncWorkers, async_gather, sync_gather
+
+from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
+
+PLACE: ContextVar[str] = ContextVar("place", default="elsewhere")
+
+
+class Counted:
+    """Calls that count how many of them run at once."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self._lock = threading.Lock()
+
+    def enter(self) -> None:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+
+    def leave(self) -> None:
+        with self._lock:
+            self.running -= 1
+
+    def blocking(self, number: int) -> tuple[int, str]:
+        self.enter()
+        time.sleep(0.01)
+        self.leave()
+        return number, PLACE.get()
+
+    async def waiting(self, number: int) -> tuple[int, str]:
+        self.enter()
+        await asyncio.sleep(0.01)
+        self.leave()
+        return number, PLACE.get()
+
+
+def together(twin: str, counted: Counted, count: int, at_once: int) -> list[tuple[int, str]]:
+    if twin == "sync":
+        return sync_gather([partial(counted.blocking, number) for number in range(count)], at_once)
+    return asyncio.run(async_gather([partial(counted.waiting, number) for number in range(count)], at_once))
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_in_order_and_not_too_many(twin: str) -> None:
+    counted = Counted()
+    token = PLACE.set("here")
+    try:
+        assert together(twin, counted, 30, 3) == [(number, "here") for number in range(30)]
+    finally:
+        PLACE.reset(token)
+    assert counted.most == 3
+    assert together(twin, counted, 0, 3) == []
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_an_error_is_raised(twin: str) -> None:
+    def fails() -> Any:
+        raise LookupError("gone")
+
+    async def fails_too() -> Any:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        sync_gather([fails] * 5, 2) if twin == "sync" else asyncio.run(async_gather([fails_too] * 5, 2))
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("status", [200, 503])
+def test_large_runs_are_asked_for_few_items(twin: str, status: int) -> None:
+    asked: list[str] = []
+    failed = {"status": 3, "errorMessage": "Input path $.x not found", "errorCode": 8}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api/v1")
+        if path == "/health":
+            return httpx.Response(200, json=HEALTH)
+        if path == "/runs":
+            return httpx.Response(200, json={"runs": [{**SUMMARY, "status": 3}]})
+        if path == f"/runs/{RUN_ID}/items":
+            return httpx.Response(200, json={"results": [{"itemIndex": n, **failed} for n in range(5000)]})
+        assert path == f"/runs/{RUN_ID}/steps"
+        index = request.url.params["itemIndex"]
+        asked.append(index)
+        step = {"stepId": f"s{index}", "stepIndex": 0, "itemIndex": int(index), "component": "c", **failed}
+        return httpx.Response(status, json={"steps": [step]})
+
+    ask_items: Callable[[Any], Any] = lambda client: client.get_run_items(RUN_ID)  # noqa: E731
+    items = ask(twin, answer, ask_items).items
+    assert sorted(set(asked), key=int) == [str(number) for number in range(20)]
+    named = [item.index for item in items if item.result.error.step_id]
+    assert named == (list(range(20)) if status == 200 else [])
+    assert [items[n].result.error.step_id for n in named] == [f"s{n}" for n in named]
 
 
 async def waits_until_the_deadline() -> list[float]:

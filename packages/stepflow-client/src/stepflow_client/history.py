@@ -231,18 +231,24 @@ class History:
         check_flag(has_own_flow, "has_own_flow")
         wanted = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _id_of(run_id)
         earlier = None if rerun_of is None else _id_of(rerun_of, "rerun_of")
-        values = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
-        about: dict[str, Any] = {"server": server, "flow_id": flow_id, "note": note}
         check_flag(has_more_runs, "has_more_runs")
         check_flag(is_embedded, "is_embedded")
         items = check_instances(rerun_items, "rerun_items", int)
         added: dict[str, Any] = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
         with self._store.warning("record a run"):
-            about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
-            about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
-            about = without_secrets(values | about, flow, variables)
+            about = {
+                "flow": flow,
+                "input": input,
+                "variables": variables,
+                "overrides": overrides,
+                "server": server,
+                "flow_id": flow_id,
+                "note": note,
+                "labels": {str(name): str(value) for name, value in (labels or {}).items()},
+                "flow_file": None if flow_file is None else str(Path(flow_file).absolute()),
+            }
             added |= {"has_more_runs": has_more_runs, "is_embedded": is_embedded, "omitted": omitted}
-            row = row_of(wanted, about | added)
+            row = row_of(wanted, without_secrets(about, flow, variables) | added)
             size = sum(len(each) for each in row if isinstance(each, str))
             if run_id is None:
                 self._pending[wanted] = row

@@ -298,33 +298,24 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
         record = json.loads(text) if text.startswith("{") else None
     except (ValueError, RecursionError):
         record = None
-    if isinstance(record, dict) and isinstance(record.get("message"), str) and "level" in record:
-        return _from_record(record, stream, read)
-    plain = _plain(text)
-    return LogEntry(read, _guess_level(plain), plain, stream=stream)
-
-
-def _from_record(record: dict[str, Any], stream: Stream, read: datetime) -> LogEntry:
-    level = str(record["level"]).lower()
-    line = record.get("line")
+    if not (isinstance(record, dict) and isinstance(record.get("message"), str) and "level" in record):
+        plain = _plain(text)
+        return LogEntry(read, _guess_level(plain), plain, stream=stream)
+    level, number = str(record["level"]).lower(), record.get("line")
+    try:
+        timestamp = datetime.fromisoformat(str(record.get("timestamp")))
+    except ValueError:
+        timestamp = read
     return LogEntry(
-        timestamp=_timestamp(record.get("timestamp"), read),
+        timestamp=timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC),
         level=cast(LogLevel, level) if level in get_args(LogLevel) else "info",
         message=_plain(record["message"]),
         target=str(record.get("target") or ""),
         stream=stream,
         file=None if record.get("file") is None else str(record["file"]),
-        line=line if isinstance(line, int) else None,
+        line=number if isinstance(number, int) else None,
         fields={key: value for key, value in record.items() if key not in _OWN_KEYS},
     )
-
-
-def _timestamp(value: object, read: datetime) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return read
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _plain(text: str) -> str:
@@ -347,7 +338,14 @@ def failure_reason(entries: Iterable[LogEntry]) -> str | None:
     """
     errors = [entry for entry in entries if entry.level == "error"]
     reports = [entry for entry in errors if entry.target] or errors
-    return _summary(reports[-1].message) if reports else None
+    if not reports:
+        return None
+    causes: list[str] = []
+    for line in reports[-1].message.partition(_RULE)[0].splitlines():
+        cause = line.strip(_BRANCHES).removeprefix("Server error: ")
+        if cause and not cause.startswith(("at ", "backtrace (")) and cause not in causes:
+            causes.append(cause)
+    return ": ".join(causes)[:1000] or None
 
 
 def worker_words(entries: Sequence[LogEntry]) -> str | None:
@@ -360,13 +358,3 @@ def worker_words(entries: Sequence[LogEntry]) -> str | None:
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
             return entry.message.removeprefix(_WORKER_LINE).strip()[:1000] or None
     return None
-
-
-def _summary(report: str) -> str | None:
-    """Join the causes of an error report, outermost first, without source positions and backtraces."""
-    causes: list[str] = []
-    for line in report.partition(_RULE)[0].splitlines():
-        cause = line.strip(_BRANCHES).removeprefix("Server error: ")
-        if cause and not cause.startswith(("at ", "backtrace (")) and cause not in causes:
-            causes.append(cause)
-    return ": ".join(causes)[:1000] or None

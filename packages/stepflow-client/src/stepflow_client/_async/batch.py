@@ -120,7 +120,7 @@ class Batch:
     """One batch.
 
     Args:
-        context: The parts of the client.
+        context: What the services of the client share.
         creator: Creates runs.
         waiter: Waits for them.
         keyed: Returns what creates runs under idempotency keys.
@@ -343,7 +343,7 @@ class Batch:
             if chunk.digest != recorded.digest:
                 raise JournalError(
                     f"inputs {recorded.first} to {recorded.first + recorded.count - 1} are not those of the journal",
-                    hint="a batch goes on with the same inputs in the same order",
+                    hint="pass the same inputs in the same order to continue a batch",
                 )
             if recorded.settled:
                 chunk.repeat(recorded.attempt, recorded.settled)
@@ -430,8 +430,10 @@ class Batch:
                 outcomes = await self._run_attempt(chunk, lane)
         seconds = time.monotonic() - began
         timings = self._connection.timings
-        backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
-        while self._retries.is_on:
+        backoff = None
+        if self._retries.is_on:
+            backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
+        while backoff is not None:
             again = {each.index for each in self._retries.chosen(self._typed(outcomes), chunk.attempt)}
             if not again:
                 break

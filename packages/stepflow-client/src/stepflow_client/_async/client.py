@@ -265,28 +265,13 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If a setting is invalid.
         """
-        given = {"base_url": base_url, "auth": auth}
-        settings = _settings.environment_settings(os.environ)
-        settings |= {name: value for name, value in given.items() if value is not None}
-        if not isinstance(timeout, NotGiven):
-            settings["timeout"] = timeout
-        return cls(
-            **settings,
-            headers=headers,
-            verify=verify,
-            cert=cert,
-            proxy=proxy,
-            limits=limits,
-            transport=transport,
-            server_release=server_release,
-            strategy=strategy,
-            retry=retry,
-            exact_integers=exact_integers,
-            max_response_bytes=max_response_bytes,
-            history=history,
-            idempotency_scope=idempotency_scope,
-            event_hooks=event_hooks,
-        )
+        # Must be first: `locals()` holds only the arguments here.
+        given = dict(locals())
+        del given["cls"]
+        for name, default in (("base_url", None), ("auth", None), ("timeout", NOT_GIVEN)):
+            if given[name] is default:
+                del given[name]
+        return cls(**_settings.environment_settings(os.environ) | given)
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""What the parts of a client are made of."""
+"""What the services of a client share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ClientContext:
-    """What the parts of one client are made of.
+    """What the services of one client share.
 
     Args:
         connection: The connection.
@@ -34,7 +34,7 @@ class ClientContext:
         self.runs = RunReader(connection)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a context that sends more headers over the same connections. It shares what is known about flows."""
+        """Return a context that sends more headers over the same connections. It shares the cached flows."""
         twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
         twin.flows = self.flows.over(twin.connection)
         return twin

@@ -65,15 +65,9 @@ class _Prepared(NamedTuple):
     """Called when a response was lost."""
     is_single: bool = False
     """Whether the request is sent only once."""
-
-
-class _Ready(NamedTuple):
-    """A flow that is stored and checked, so that runs without other arguments than an input can be created."""
-
-    server: Server
+    server: Server | None = None
     """The server when the flow was checked: one of another release needs other checks."""
-    exact_integers: bool
-    prepared: _Prepared
+    has_exact_numbers: bool = True
 
 
 class RunCreator:
@@ -82,7 +76,7 @@ class RunCreator:
     If a response is lost, the run is searched for. A run of another program is never mistaken for it.
 
     Args:
-        context: What the parts of the client are made of.
+        context: What the services of the client share.
     """
 
     def __init__(self, context: ClientContext) -> None:
@@ -91,7 +85,7 @@ class RunCreator:
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
         """Whether to refuse integers that the server would change."""
-        self._ready: Newest[_Key, _Ready] = Newest(_MAX_READY)
+        self._ready: Newest[_Key, _Prepared] = Newest(_MAX_READY)
 
     async def start(self, call: RunCall, wait: int | None) -> responses.Started:
         """Store a flow, create a run of it and return the server's response.
@@ -123,8 +117,9 @@ class RunCreator:
         shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
         for again in (self._connection.spread is None and shared is not None, False):
-            ready = None if key is None else self._ready.get(key)
-            if ready is None or ready.server is not self._connection.dialect.server or ready.prepared.flow_id != shared:
+            prepared = None if key is None else self._ready.get(key)
+            server = self._connection.dialect.server
+            if prepared is None or prepared.server is not server or prepared.flow_id != shared:
                 needs = flows.needs_of_flow(content, digest)
                 arguments = await async_checked(partial(call.completed, await self.arguments(call), needs))
                 copy = await flows.store_to_run(checked, is_single=call.private_copy)
@@ -133,16 +128,15 @@ class RunCreator:
                 if key is not None and prepared.wait == wait:
                     server = await self._connection.server()
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
-                    self._ready.put(key, _Ready(server, exact, prepared))
+                    self._ready.put(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
-                prepared = ready.prepared
-                read = partial(requests.run_inputs, call.input, exact_integers=ready.exact_integers)
+                read = partial(requests.run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
                 inputs = await async_checked(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
             if self._recorder.is_on:
                 flow_id, is_own = prepared.flow_id, call.private_copy
-                recorded = CreatedRun("", flow_id, arguments, call.given_flow, content, has_own_flow=is_own)
+                recorded = CreatedRun(flow_id, arguments, call.given_flow, content, has_own_flow=is_own)
             try:
                 return await self._create(prepared, arguments, registry, recorded)
             except NotFoundError:
@@ -160,7 +154,7 @@ class RunCreator:
         needs = self._flows.needs_by_id(flow_id)
         if needs is not None:
             arguments = await async_checked(partial(call.completed, arguments, needs))
-        recorded = CreatedRun("", flow_id, arguments)
+        recorded = CreatedRun(flow_id, arguments)
         return await self.create(self._flows.stored(flow_id), arguments, _held(wait), recorded=recorded)
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:

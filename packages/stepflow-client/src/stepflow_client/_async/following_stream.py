@@ -257,7 +257,7 @@ def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionEr
         f"the events of run {run_id} broke off: {reason}",
         run_id=run_id,
         details={"cursor": str(position)},
-        hint="run_events(after=cursor) goes on behind the last one",
+        hint="run_events(after=cursor) continues after the last event",
     )
 
 

@@ -66,7 +66,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
             typed.check_output_type(output_type)
 
     def _of(self, flow: object) -> Self:
-        """Return the handle, whose results name the lines of a flow in Python. Pickled handles do not."""
+        """Remember the flow, so that errors can point to its Python source; it is lost on pickling."""
         self._flow = flow
         return self
 

@@ -115,7 +115,7 @@ class KeyedRuns:
     versions of a flow share the marks.
 
     Args:
-        context: What the parts of the client are made of.
+        context: What the services of the client share.
         creator: Creates the runs.
     """
 
@@ -229,12 +229,14 @@ class KeyedRuns:
             return
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
-            self._recorder.created(_record(keyed, run.run_id, requested.of(flow_variables(keyed.flow)), requested))
+            recorded = _record(keyed, requested.of(flow_variables(keyed.flow)), requested)
+            self._recorder.record(run.run_id, recorded)
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
             flow = (await self._flows.get_flow(older)).flow
-            self._recorder.created(CreatedRun(run.run_id, older, requested.of(flow_variables(flow)), flow=flow))
+            recorded = CreatedRun(older, requested.of(flow_variables(flow)), flow=flow)
+            self._recorder.record(run.run_id, recorded)
 
     async def _found_or_created(self, keyed: _Keyed, requested: _Requested, *, looks: bool) -> responses.Started:
         looks = looks or requested.call.ready is not None
@@ -386,7 +388,7 @@ class KeyedRuns:
         arguments = requested.of(declared)
         call = Call(keyed.flow_id, requested.digest(declared))
         try:
-            recorded = _record(keyed, "", arguments, requested)
+            recorded = _record(keyed, arguments, requested)
             sent = arguments._replace(overrides=requested.sent_overrides)
             run = await self._creator.create(copy, sent, requested.wait, is_single=True, recorded=recorded)
             return Found(run, call.digest)
@@ -404,12 +406,12 @@ class KeyedRuns:
             return None
 
 
-def _record(keyed: _Keyed, run_id: str, arguments: RunArguments, requested: _Requested) -> CreatedRun:
+def _record(keyed: _Keyed, arguments: RunArguments, requested: _Requested) -> CreatedRun:
     """Return what the history records of a run under a key."""
     call = requested.call
     # A rerun of one step alone has no source.
     given = call.given_flow if call.origin is None else call.source
-    return CreatedRun(run_id, keyed.flow_id, arguments, given, keyed.flow, call.origin, has_own_flow=True)
+    return CreatedRun(keyed.flow_id, arguments, given, keyed.flow, call.origin, has_own_flow=True)
 
 
 def _late(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:

@@ -45,24 +45,25 @@ class ComponentWaiter:
             overrides: Changes to its steps.
             seconds: Seconds for the whole call.
         """
-        needed = await self._components(flow, overrides)
+        needed: Set[str] = frozenset()
+        if overrides is not None:
+            from ..flows.interpreter import flow_with
+
+            needed = FlowSteps(flow_with(await self._flows.content(flow), overrides)).components()
+        else:
+            checked = self._flows.checked_or_id(flow)
+            if isinstance(checked, str):
+                # This requests the flow if the client does not know it.
+                await self._flows.variables_of(checked)
+                needs = self._flows.needs_by_id(checked)
+            else:
+                needs = self._flows.needs_of_flow(checked.content, checked.digest)
+            if needs is not None:
+                needed = needs.components
         missing = {path for path in needed - self._seen if path.startswith("/") and not path.startswith("/builtin/")}
         if missing:
             await wait_ready(self._connection, sorted(missing), seconds)
             self._seen.update(missing)
-
-    async def _components(self, flow: FlowSource, overrides: Any) -> Set[str]:
-        if overrides is not None:
-            from ..flows.interpreter import flow_with
-
-            return FlowSteps(flow_with(await self._flows.content(flow), overrides)).components()
-        checked = self._flows.checked_or_id(flow)
-        if not isinstance(checked, str):
-            return self._flows.needs_of_flow(checked.content, checked.digest).components
-        # This requests the flow if the client does not know it.
-        await self._flows.variables_of(checked)
-        needs = self._flows.needs_by_id(checked)
-        return frozenset() if needs is None else needs.components
 
 
 async def wait_ready(connection: Connection, components: str | Iterable[str], timeout: float | None) -> ComponentList:
@@ -73,7 +74,10 @@ async def wait_ready(connection: Connection, components: str | Iterable[str], ti
         components: The paths of the components.
         timeout: Seconds for the whole call; None for no limit.
     """
-    wanted = _paths(components)
+    listed_paths = [components] if isinstance(components, str) else components
+    paths: list[str] = list(listed_paths) if isinstance(listed_paths, Iterable) else [""]
+    if not all(isinstance(path, str) and path.startswith("/") for path in paths):
+        raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
     deadline, outer = deadline_of(timeout), current_deadline()
     if outer is not None and (deadline is None or outer < deadline):
         # The deadline of the call that this is a part of.
@@ -92,29 +96,14 @@ async def wait_ready(connection: Connection, components: str | Iterable[str], ti
             kind, failure = (ServerConnectionError if is_unreachable else RequestTimeoutError), error.message
         else:
             kind = RequestTimeoutError
-            missing = _missing(wanted, listed)
-            if not missing:
+            known = known_components(components_of(listed))
+            absent = [path for path in paths if schemas_of(path, known) is None]
+            # If the components that are needed are there, a worker of others may be away.
+            away = [] if paths and not absent else listed.failed_plugins
+            if not absent and not away:
                 return listed
+            plugins = [f"plugin {plugin.plugin} is not available ({plugin.error})" for plugin in away]
+            missing = "; ".join([*plugins, *(f"there is no component {path}" for path in absent)])
         await asyncio.sleep(pauses.next())
-    unseen = f" (waiting for {', '.join(wanted)})" if wanted else ""
+    unseen = f" (waiting for {', '.join(paths)})" if paths else ""
     raise kind(f"{connection.url} was not ready within {timeout:g} s: {missing or failure + unseen}")
-
-
-def _paths(components: str | Iterable[str]) -> list[str]:
-    listed = [components] if isinstance(components, str) else components
-    paths: list[str] = list(listed) if isinstance(listed, Iterable) else [""]
-    if not all(isinstance(each, str) and each.startswith("/") for each in paths):
-        raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
-    return paths
-
-
-def _missing(wanted: list[str], listed: ComponentList) -> str:
-    """Return what is missing, as the second half of a sentence; an empty text if nothing is."""
-    known = known_components(components_of(listed))
-    absent = [path for path in wanted if schemas_of(path, known) is None]
-    if wanted and not absent:
-        # A worker of other components may be away.
-        return ""
-    away = [f"plugin {each.plugin} is not available ({each.error})" for each in listed.failed_plugins]
-    names = [f"there is no component {path}" for path in absent]
-    return "; ".join(away + names)

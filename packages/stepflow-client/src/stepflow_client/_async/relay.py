@@ -88,10 +88,10 @@ async def sse_events(
             # What follows the last event is known at once. If nothing does, the browser must not come again.
             async with events_of(after=after) as following:
                 if await anext(following, None) is None:
-                    return EventResponse(204, {"cache-control": "no-store"}, _nothing())
+                    return EventResponse(204, {"cache-control": "no-store"}, _body())
     except StepflowClientError as error:
         problem = problem_details(error)
-        return EventResponse(200, _HEADERS, _only(_problem(problem))) if error.is_retryable else _refusal(problem)
+        return EventResponse(200, _HEADERS, _body(_problem(problem))) if error.is_retryable else _refusal(problem)
     return EventResponse(200, _HEADERS, _frames(events, handle.run_id, payload))
 
 
@@ -104,22 +104,16 @@ async def _frames(
         yield _COMMENT
         try:
             async for event in events:
-                for frame in _frames_of(event, run_id, payload):
-                    yield frame
+                if isinstance(event, HeartbeatEvent):
+                    yield _COMMENT
+                    continue
+                data = event.to_dict() if payload is None else payload(event)
+                if data is not None:
+                    yield _frame(data, f"id: {event.cursor}\n")
+                if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
+                    yield _frame({"run_id": run_id, "status": event.status}, "event: end\n")
         except StepflowClientError as error:
             yield _problem(problem_details(error))
-
-
-def _frames_of(event: RunEvent, run_id: str, payload: Callable[[RunEvent], Any] | None) -> list[bytes]:
-    if isinstance(event, HeartbeatEvent):
-        return [_COMMENT]
-    frames = []
-    data = event.to_dict() if payload is None else payload(event)
-    if data is not None:
-        frames.append(_frame(data, f"id: {event.cursor}\n"))
-    if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
-        frames.append(_frame({"run_id": run_id, "status": event.status}, "event: end\n"))
-    return frames
 
 
 def _frame(data: Any, head: str = "") -> bytes:
@@ -133,13 +127,9 @@ def _problem(problem: Problem) -> bytes:
 
 
 def _refusal(problem: Problem) -> EventResponse:
-    return EventResponse(problem.status, problem.headers, _only(json.dumps(problem.body).encode()))
+    return EventResponse(problem.status, problem.headers, _body(json.dumps(problem.body).encode()))
 
 
-async def _only(body: bytes) -> AsyncGenerator[bytes, None]:
-    yield body
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    return
-    yield b""
+async def _body(*frames: bytes) -> AsyncGenerator[bytes, None]:
+    for frame in frames:
+        yield frame

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from .handle import RunHandle
 
 _MAX_RUNS = 10_000
-"""Maximum number of runs that have not ended yet of which the tools know."""
+"""Maximum number of unfinished runs that the tools remember."""
 
 
 class FlowTool:
@@ -135,7 +135,7 @@ class FlowTool:
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Run the flow, and return what a model is told about it. No error of a call is raised.
+        """Run the flow, and return the text for the model. Errors of the call are results, not exceptions.
 
         Args:
             arguments: The arguments: an object, or its JSON text. None for none.
@@ -150,14 +150,6 @@ class FlowTool:
         try:
             given, options = await self._prepared(arguments, idempotency_key, labels)
             result = await self._client.run(self._spec.flow, [given], timeout=limit, progress=progress, **options)
-        except StepflowClientError as error:
-            return self._failed_call(error)
-        return await self._result(result)
-
-    async def _wait(self, run_id: str, seconds: float) -> ToolResult:
-        """Wait for a run of this tool that had not ended."""
-        try:
-            result = await with_hint(self._client, await self._client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return self._failed_call(error)
         return await self._result(result)
@@ -260,7 +252,7 @@ class FlowTools(Sequence[FlowTool]):
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Call the tool of a name, and return what a model is told about it. See `FlowTool.call`.
+        """Call a tool by its name, and return the text for the model. See `FlowTool.call`.
 
         Args:
             name: The name of the tool, as the model calls it.
@@ -291,7 +283,12 @@ class FlowTools(Sequence[FlowTool]):
                 )
         except InvalidArgumentError as error:
             return refusal(error)
-        return await tool._wait(given["run_id"], min(limit or math.inf, given.get("seconds", math.inf)))
+        seconds = min(limit or math.inf, given.get("seconds", math.inf))
+        try:
+            result = await with_hint(self.client, await self.client.get_result(given["run_id"], timeout=seconds))
+        except StepflowClientError as error:
+            return tool._failed_call(error)
+        return await tool._result(result)
 
     def _next_step(self, run_id: str, tool: FlowTool) -> str:
         """Note a run that has not ended, and return what a model does about it."""

@@ -129,7 +129,7 @@ class EarlierRun(NamedTuple):
     """The outputs of the steps of each item, if they are known from the history."""
 
 
-class WantedRun(NamedTuple):
+class NewRun(NamedTuple):
     """The run to create."""
 
     request: RerunRequest
@@ -152,7 +152,7 @@ class WantedRun(NamedTuple):
     """The steps that have changed since the earlier run."""
 
 
-def wanted_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> WantedRun:
+def new_run_of(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> NewRun:
     """Return the run to create.
 
     Raises:
@@ -170,7 +170,7 @@ def wanted_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, An
     if alone is not None:
         flow, overrides = flow_until(flow, alone, overrides)
         flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]
-    return WantedRun(
+    return NewRun(
         request=request,
         earlier=earlier,
         flow=flow,
@@ -210,38 +210,38 @@ def _inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any] | None
     return dict(enumerate(given))
 
 
-def kept_of_item(wanted: WantedRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
+def kept_of_item(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
     Raises:
         InvalidArgumentError: If one step is to run alone, and the output of a step that it reads is unknown.
     """
-    request, earlier = wanted.request, wanted.earlier
+    request, earlier = new_run.request, new_run.earlier
     pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
     if earlier.outputs is not None:
         pinned = earlier.outputs[index]
     keep = request.keep
     if keep.all_except is not None:
-        return rules.inputs_of_step(wanted.effective, keep.all_except, steps, pinned, earlier.run_id)
+        return rules.inputs_of_step(new_run.effective, keep.all_except, steps, pinned, earlier.run_id)
     again = set() if keep.before is None else {keep.before}
     if keep.steps == "unchanged":
-        again |= wanted.changed | _reading_changes(wanted, index, cautious=True)
-    return rules.kept_outputs(wanted.effective, steps, pinned, again)
+        again |= new_run.changed | _reading_changes(new_run, index, cautious=True)
+    return rules.kept_outputs(new_run.effective, steps, pinned, again)
 
 
-def _reading_changes(wanted: WantedRun, index: int, *, cautious: bool = False) -> set[str]:
+def _reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
     """Return the steps of an item that read another input, or other variables, than when they were executed."""
-    earlier = wanted.earlier
-    after: dict[str, Any] = {} if wanted.inputs is None else {"input": wanted.inputs[index]}
-    if wanted.given or earlier.recorded.variables is not None:
-        after["variables"] = {**earlier.recorded.hidden, **wanted.variables}
-    return rules.steps_reading_changes(wanted.effective, index, after, earlier.source, cautious=cautious)
+    earlier = new_run.earlier
+    after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
+    if new_run.given or earlier.recorded.variables is not None:
+        after["variables"] = {**earlier.recorded.hidden, **new_run.variables}
+    return rules.steps_reading_changes(new_run.effective, index, after, earlier.source, cautious=cautious)
 
 
-def outdated_steps(wanted: WantedRun, items: Sequence[RerunItem]) -> list[str]:
+def outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return the kept steps whose outputs are not those that an execution of the whole flow would give."""
     found = set[str]()
     for item in items:
-        behind = steps_behind(wanted.effective, wanted.changed | _reading_changes(wanted, item.index))
+        behind = steps_behind(new_run.effective, new_run.changed | _reading_changes(new_run, item.index))
         found |= behind & item.kept.keys()
-    return [step for step in steps_by_id(wanted.flow) if step in found]
+    return [step for step in steps_by_id(new_run.flow) if step in found]

@@ -8,6 +8,7 @@ import copy
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -107,8 +108,13 @@ class CachedRuns:
             if not (isinstance(error, (RunTimeoutError, RequestTimeoutError)) and has_passed(current_deadline())):
                 shared.set_result(error)
             raise
-        if result.is_success and self._may_keep(prepared, result):
-            cache._file.keep(prepared.key, result.run_id, result.output)
+        if result.is_success:
+            flow, content = prepared.flow, {} if isinstance(prepared.flow, str) else prepared.flow
+            # The output may not quote a secret variable; without the flow's variables, that is unknown.
+            with suppress(StepflowClientError):
+                declared = self._flows.variables_of(flow) if isinstance(flow, str) else flow_variables(flow)
+                if not quotes_secret(result.output, prepared.variables, declared, content):
+                    cache._file.keep(prepared.key, result.run_id, result.output)
         # The caller may change its own at once.
         shared.set_result(copy.deepcopy(result))
         return result
@@ -154,12 +160,3 @@ class CachedRuns:
             source=call.flow,
         )
         return _Prepared(completed, flow, arguments.variables, cache._file.key(flow, arguments))
-
-    def _may_keep(self, prepared: _Prepared, result: FlowResult) -> bool:
-        """Return whether a result may be cached: its output must not quote a secret variable."""
-        flow = prepared.flow
-        try:
-            declared = self._flows.variables_of(flow) if isinstance(flow, str) else flow_variables(flow)
-        except StepflowClientError:
-            return False
-        return not quotes_secret(result.output, prepared.variables, declared, {} if isinstance(flow, str) else flow)

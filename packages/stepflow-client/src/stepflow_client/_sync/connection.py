@@ -97,7 +97,7 @@ class Connection:
         self.places = len(roots) if is_spread else 1
         """Number of servers that execute this client's new runs."""
         self.timings = timings.DEFAULT
-        """How long the parts of the client wait, and how far they search."""
+        """How long the client waits, and how far it searches."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
         """Returns the configuration of the server; None if it is not known. That of an embedded server is."""
         self.has_answered = False

@@ -31,7 +31,7 @@ _FEW = 50
 """Up to this number, labelled runs are requested one by one instead of listing all runs."""
 
 
-class _Wanted(NamedTuple):
+class _ListRequest(NamedTuple):
     """The runs to list."""
 
     window: Window
@@ -39,7 +39,7 @@ class _Wanted(NamedTuple):
     filters: dict[str, Any]
     """The other filters as query parameters."""
     ids: Labelled | None
-    """The runs with the wanted labels; None for any runs."""
+    """The runs with the labels; None for any runs."""
     timeout: float | NotGiven | None
     """Seconds for each request, instead of the client's timeout."""
     page_size: int = PAGE
@@ -62,9 +62,9 @@ class RunLister:
         """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
-        wanted = self._wanted(status, filters)
-        if wanted.window.is_open and wanted.ids is None:
-            listed = self._page(wanted, limit, start)
+        request = self._request_of(status, filters)
+        if request.window.is_open and request.ids is None:
+            listed = self._page(request, limit, start)
             if not is_coarse(listed):
                 return listed
             if limit is None and not start:
@@ -73,8 +73,8 @@ class RunLister:
         found: list[RunDetails] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
-            wanted = wanted._replace(page_size=max(PAGE, min(end or 0, 1000)))
-            with closing(self._chosen(wanted)) as runs:
+            request = request._replace(page_size=max(PAGE, min(end or 0, 1000)))
+            with closing(self._chosen(request)) as runs:
                 for run in runs:
                     found.append(run)
                     if len(found) == end:
@@ -86,9 +86,9 @@ class RunLister:
     ) -> Generator[RunDetails, None, None]:
         """Iterate over runs, newest first, page by page."""
         check_integer(page_size, "page_size", least=2)
-        return self._chosen(self._wanted(status, filters)._replace(page_size=page_size))
+        return self._chosen(self._request_of(status, filters)._replace(page_size=page_size))
 
-    def _wanted(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _Wanted:
+    def _request_of(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
         """Check filters and return the runs to list."""
         name, only, labels = filters.get("flow_name"), filters.get("roots_only"), filters.get("labels")
         root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
@@ -101,24 +101,24 @@ class RunLister:
             "roots_only": None if only is None else check_flag(only, "roots_only"),
         }
         ids = None if labels is None else self._recorder.labelled(labels)
-        return _Wanted(window, query, ids, filters.get("timeout", NOT_GIVEN))
+        return _ListRequest(window, query, ids, filters.get("timeout", NOT_GIVEN))
 
-    def _chosen(self, wanted: _Wanted) -> Generator[RunDetails, None, None]:
-        """Iterate over the wanted runs, newest first."""
-        ids = wanted.ids
-        others = {name: value for name, value in wanted.filters.items() if name != "status" and value}
+    def _chosen(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+        """Iterate over the runs, newest first."""
+        ids = request.ids
+        others = {name: value for name, value in request.filters.items() if name != "status" and value}
         if ids is not None and len(ids.run_ids) <= _FEW and not ids.pending and not others:
             for run_id in sorted(ids.run_ids, reverse=True):
-                request = api.list_runs(root_run_id=run_id, roots_only=True, status=wanted.filters["status"], limit=1)
-                with call_scope(wanted.timeout):
-                    listed = self._connection.call(request, responses.runs)
+                query = api.list_runs(root_run_id=run_id, roots_only=True, status=request.filters["status"], limit=1)
+                with call_scope(request.timeout):
+                    listed = self._connection.call(query, responses.runs)
                 for run in listed:
-                    if run.run_id == run_id and run in wanted.window:
+                    if run.run_id == run_id and run in request.window:
                         yield run
             return
         # Runs are listed newest first.
         oldest = "" if ids is None else ids.oldest
-        with closing(self._go_through(wanted)) as runs:
+        with closing(self._go_through(request)) as runs:
             for run in runs:
                 if run.run_id < oldest:
                     return
@@ -127,29 +127,29 @@ class RunLister:
                         self._recorder.end(entry.run_id, run.run_id, is_settled=True)
                     yield run
 
-    def _go_through(self, wanted: _Wanted) -> Generator[RunDetails, None, None]:
+    def _go_through(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over the runs of a window, newest first, regardless of the server's order within a second."""
         held: list[RunDetails] = []
-        with closing(self._as_listed(wanted)) as runs:
+        with closing(self._as_listed(request)) as runs:
             for run in runs:
                 if held and second(run) != second(held[0]):
                     for each in newest_first(held):
                         yield each
                     held = []
-                if wanted.window.is_over(run):
+                if request.window.is_over(run):
                     break
-                if run in wanted.window:
+                if run in request.window:
                     held.append(run)
         for each in newest_first(held):
             yield each
 
-    def _as_listed(self, wanted: _Wanted) -> Generator[RunDetails, None, None]:
+    def _as_listed(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over runs in the server's order, each only once."""
         seen: set[str] = set()
-        page_size = wanted.page_size
+        page_size = request.page_size
         offset = fruitless = 0
         while True:
-            page = self._page(wanted, page_size, offset)
+            page = self._page(request, page_size, offset)
             new = [run for run in page if run.run_id not in seen]
             fruitless = 0 if new else fruitless + 1
             if fruitless > 10 + 3 * len(seen) // page_size:
@@ -164,13 +164,13 @@ class RunLister:
                 return
             offset += page_size - min(_OVERLAP, page_size // 2)
 
-    def _page(self, wanted: _Wanted, limit: int | None, offset: int) -> list[RunDetails]:
+    def _page(self, request: _ListRequest, limit: int | None, offset: int) -> list[RunDetails]:
         if offset and limit is None:
             # With SQLite, an offset without a limit is ignored.
             limit = 2**31 - 1
-        request = api.list_runs(limit=limit, offset=offset or None, **wanted.filters)
-        with call_scope(wanted.timeout):
-            return (self._connection.call(request, responses.runs)).runs
+        query = api.list_runs(limit=limit, offset=offset or None, **request.filters)
+        with call_scope(request.timeout):
+            return (self._connection.call(query, responses.runs)).runs
 
 
 def _status_filter(status: ExecutionStatus | str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
-from .._calls.rerun_plan import EarlierRun, RerunRequest, WantedRun, kept_of_item, outdated_steps, wanted_run
+from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, kept_of_item, new_run_of, outdated_steps
 from .._calls.run_call import ResultCall, RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import rerun_scope
@@ -45,14 +45,14 @@ class _Planned(NamedTuple):
     """A plan, and the data needed to execute it."""
 
     plan: RerunPlan
-    wanted: WantedRun
+    new_run: NewRun
 
 
 class Rerunner:
     """Runs a run again.
 
     Args:
-        context: What the parts of the client are made of.
+        context: What the services of the client share.
         creator: Creates the runs.
         waiter: Waits for them.
         snapshots: Reads the earlier runs.
@@ -87,7 +87,7 @@ class Rerunner:
             planned = self._ready(request)
             plan = planned.plan
             calls = [partial(self._run_part, planned, part, group) for part, group in enumerate(plan.groups)]
-            results = dict(enumerate(planned.wanted.earlier.results))
+            results = dict(enumerate(planned.new_run.earlier.results))
             for found in sync_gather(calls, _AT_ONCE):
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
@@ -103,7 +103,7 @@ class Rerunner:
         """Return a plan that can be executed."""
         planned = self._planned(request)
         items = planned.plan.items
-        if items and planned.wanted.inputs is None and rules.needs_input(planned.wanted.effective, items):
+        if items and planned.new_run.inputs is None and rules.needs_input(planned.new_run.effective, items):
             raise InvalidArgumentError(
                 "the steps that are executed read the flow's input, which the server does not give back "
                 "and the history does not have",
@@ -126,24 +126,24 @@ class Rerunner:
         old = flow_with(earlier.written, earlier.recorded.overrides)
         recorded = earlier.recorded.only(request.inherit)
         earlier = earlier._replace(recorded=recorded)
-        wanted = wanted_run(request, earlier, earlier.flow if new is None else new)
-        flow = wanted.effective
-        wanted = wanted._replace(changed=rules.changed_steps(old, flow))
-        items = self._items(wanted)
+        new_run = new_run_of(request, earlier, earlier.flow if new is None else new)
+        flow = new_run.effective
+        new_run = new_run._replace(changed=rules.changed_steps(old, flow))
+        items = self._items(new_run)
         if not (request.force or request.keep.all_except is not None):
             rules.check_kept(old, flow, request.overrides, items)
         if not request.variables_from_env:
-            rules.check_recorded_variables(flow, items, recorded, wanted.given)
+            rules.check_recorded_variables(flow, items, recorded, new_run.given)
         plan = RerunPlan(
             run_id=earlier.run_id,
-            flow=wanted.flow,
+            flow=new_run.flow,
             items=items,
             total=earlier.total,
             unknown=rules.unknown_of(flow, items, request.variables, request.overrides, recorded),
-            recorded=rules.taken_from(recorded, flow, items, wanted.given, has_input=request.input is not NOT_GIVEN),
-            outdated=outdated_steps(wanted, items),
+            recorded=rules.taken_from(recorded, flow, items, new_run.given, has_input=request.input is not NOT_GIVEN),
+            outdated=outdated_steps(new_run, items),
         )
-        return _Planned(plan, wanted)
+        return _Planned(plan, new_run)
 
     def _earlier(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
         can = self._snapshots.capabilities()
@@ -177,9 +177,9 @@ class Rerunner:
         source = partial(rules.executed_in, entries, run_id)
         return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
 
-    def _items(self, wanted: WantedRun) -> list[RerunItem]:
+    def _items(self, new_run: NewRun) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
-        request, earlier = wanted.request, wanted.earlier
+        request, earlier = new_run.request, new_run.earlier
         chosen = rules.chosen_items(request.items, earlier.total, earlier.run_id)
         indexes = [
             index for index in chosen if not (request.keep.succeeded_items and earlier.results[index].is_success)
@@ -194,8 +194,10 @@ class Rerunner:
         for step in earlier.steps:
             if step.item_index in steps:
                 steps[step.item_index].append(step)
-        kept = {index: kept_of_item(wanted, index, steps[index]) if keeps else {} for index in indexes}
-        return [RerunItem(index, kept[index], rules.executed_steps(wanted.effective, kept[index])) for index in indexes]
+        kept = {index: kept_of_item(new_run, index, steps[index]) if keeps else {} for index in indexes}
+        return [
+            RerunItem(index, kept[index], rules.executed_steps(new_run.effective, kept[index])) for index in indexes
+        ]
 
     def _run_part(self, planned: _Planned, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
@@ -215,12 +217,15 @@ class Rerunner:
             group: The items of the run.
         """
         with self._connection.traced("submit", kind="INTERNAL"):
-            wanted, origin = planned.wanted, Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
+            new_run, origin = (
+                planned.new_run,
+                Origin(planned.plan.run_id, group[0].kept, [item.index for item in group]),
+            )
             checked = self._flows.checked(planned.plan.flow, "a rerun")
             flow = checked.content
-            inputs = [None if wanted.inputs is None else wanted.inputs[index] for index in origin.items]
-            from_env = wanted.request.variables_from_env
-            call = RunCall(flow, inputs, wanted.overrides, wanted.variables, from_env, wanted.max_concurrency)
+            inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
+            from_env = new_run.request.variables_from_env
+            call = RunCall(flow, inputs, new_run.overrides, new_run.variables, from_env, new_run.max_concurrency)
             given = self._creator.arguments(call)
             copy = tagged(checked.with_examples, uuid4().hex, origin)
             sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
@@ -228,14 +233,14 @@ class Rerunner:
             needs = needs_of(copy, flow_variables(copy), any_variable=True)
             # Given ones were checked before.
             sent = sync_checked(partial(call.completed, sent, needs))
-            if (key := wanted.request.idempotency_key) is not None:
+            if (key := new_run.request.idempotency_key) is not None:
                 scope = rerun_scope(origin.run_id, part)
-                call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=wanted.source)
+                call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
                 run = self._keyed().start(call, None)
             else:
                 stored = self._flows.store_copy(checked, copy)
                 arguments = sent._replace(overrides=given.overrides)
-                recorded = CreatedRun("", stored.flow_id, arguments, wanted.source, flow, origin, has_own_flow=True)
+                recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
                 run = self._creator.create(stored, sent, None, recorded=recorded)
             self._runs.started(run.run_id, copy)
             return run.run_id

@@ -120,7 +120,7 @@ class RunReader:
         return ending_of(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
 
     def server_time(self) -> datetime:
-        """Return the current time by the server's clock, with which it writes the times of runs and events."""
+        """Return the current time by the server's clock, which also gives the times of runs and events."""
         health = self._connection.health()
         return json_bodies.build(responses.health, health, "GET /health").timestamp or datetime.now(UTC)
 

@@ -1,6 +1,6 @@
 # Written from _async/services.py by `make generate`. Change that file instead.
 
-"""The parts of one client. Those that not every program uses are made, and imported, when they are first used."""
+"""The services of one client. Each is created, and imported, when it is first used."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """The parts of one client, of which its methods are made.
+    """The services that the methods of one client use.
 
     Args:
-        context: What the parts are made of.
+        context: What the services share.
     """
 
     def __init__(self, context: ClientContext) -> None:

@@ -54,7 +54,7 @@ _OF_ACCOUNT = {"items", "flow", "arguments"}
 
 
 class _Run:
-    """One run, of which each part is requested when it is first needed."""
+    """One run. Each part is requested when it is first needed."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class SnapshotReader:
     """Reads runs. What was read of runs that have ended, and of flows, is kept.
 
     Args:
-        context: What the parts of the client are made of.
+        context: What the services of the client share.
         follower: Returns what follows running runs.
         runs: Reads the parts of runs; by default that of the client.
     """
@@ -351,7 +351,7 @@ class SnapshotReader:
 
 
 def _keep(kept: dict[str, Any], key: str, value: Any, most: int) -> None:
-    """Add a value to those that are kept, of which the oldest are dropped."""
+    """Keep a value, and drop the oldest ones."""
     kept[key] = value
     for each in list(kept)[:-most]:
         kept.pop(each, None)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .handle import SyncRunHandle
 
 _MAX_RUNS = 10_000
-"""Maximum number of runs that have not ended yet of which the tools know."""
+"""Maximum number of unfinished runs that the tools remember."""
 
 
 class SyncFlowTool:
@@ -137,7 +137,7 @@ class SyncFlowTool:
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Run the flow, and return what a model is told about it. No error of a call is raised.
+        """Run the flow, and return the text for the model. Errors of the call are results, not exceptions.
 
         Args:
             arguments: The arguments: an object, or its JSON text. None for none.
@@ -152,14 +152,6 @@ class SyncFlowTool:
         try:
             given, options = self._prepared(arguments, idempotency_key, labels)
             result = self._client.run(self._spec.flow, [given], timeout=limit, progress=progress, **options)
-        except StepflowClientError as error:
-            return self._failed_call(error)
-        return self._result(result)
-
-    def _wait(self, run_id: str, seconds: float) -> ToolResult:
-        """Wait for a run of this tool that had not ended."""
-        try:
-            result = with_hint(self._client, self._client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return self._failed_call(error)
         return self._result(result)
@@ -262,7 +254,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Call the tool of a name, and return what a model is told about it. See `SyncFlowTool.call`.
+        """Call a tool by its name, and return the text for the model. See `SyncFlowTool.call`.
 
         Args:
             name: The name of the tool, as the model calls it.
@@ -293,7 +285,12 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
                 )
         except InvalidArgumentError as error:
             return refusal(error)
-        return tool._wait(given["run_id"], min(limit or math.inf, given.get("seconds", math.inf)))
+        seconds = min(limit or math.inf, given.get("seconds", math.inf))
+        try:
+            result = with_hint(self.client, self.client.get_result(given["run_id"], timeout=seconds))
+        except StepflowClientError as error:
+            return tool._failed_call(error)
+        return tool._result(result)
 
     def _next_step(self, run_id: str, tool: SyncFlowTool) -> str:
         """Note a run that has not ended, and return what a model does about it."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
 
-_NOT_ENDED = "has not ended yet", "it goes on; wait_run() waits again"
+_NOT_ENDED = "has not ended yet", "it continues; wait_run() waits again"
 _NO_ITEMS = "may have ended, but its result did not come in time", "get_result() asks again"
 _NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
 
@@ -53,7 +53,7 @@ class Waiter:
     """Waits until runs end. It survives lost connections and server restarts.
 
     Args:
-        context: What the parts of the client are made of.
+        context: What the services of the client share.
         follower: Returns what follows runs that a server has given up.
     """
 
@@ -73,7 +73,7 @@ class Waiter:
         """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
         with self._connection.awaiting(run_id):
             if total is None:
-                # First without waiting: if asked to wait for an unknown run, older servers respond with 500, not 404.
+                # First without waiting: older servers respond to a wait for an unknown run with 500, not 404.
                 first = self._retry_until(partial(self._runs.state, run_id), run_id)
                 if first.is_finished and not is_given_up(first.status, first.items.running):
                     return first
@@ -102,7 +102,7 @@ class Waiter:
                 if pauses.is_over:
                     raise _timed_out(run_id)
                 if not held or time.monotonic() - started < held / 2:
-                    # The server responded early, because it does not hold requests or was not asked to.
+                    # The server responded early: it does not hold requests, or this one was not to be held.
                     time.sleep(pauses.next(pause))
 
     def _read_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
@@ -234,7 +234,7 @@ class Waiter:
             raise error
 
     def _requested_pause(self, error: StepflowClientError) -> float:
-        """Return the seconds that the server asked to wait, limited to half of the longest tolerated outage."""
+        """Return the delay in the server's Retry-After header, limited to half of the longest tolerated outage."""
         seconds = error.retry_after if isinstance(error, ApiError) else None
         return min(seconds or 0.0, self._connection.timings.wait_outage / 2)
 

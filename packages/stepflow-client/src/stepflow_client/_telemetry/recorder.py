@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .._base.logging import logger
 from .._data.arguments import check_labels
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..types import ExecutionStatus, RunDetails
 
 
+Result = TypeVar("Result")
+
 _MAX_ENTRIES = 100_000
 """Maximum number of labelled runs that are looked for."""
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
@@ -33,7 +35,6 @@ _MAX_CREATION = 60.0
 class CreatedRun(NamedTuple):
     """A run that was created, and what it was created of."""
 
-    run_id: str
     flow_id: str
     arguments: RunArguments
     source: Any = None
@@ -140,21 +141,21 @@ class Recorder:
         Returns:
             The id of the entry; None without a history.
         """
-        return self._record(None, run)
+        return self.record(None, run)
 
     def end(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
         """Complete the entry of a run, or remove it if it is certain that there is no run."""
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
 
-    def created(self, run: CreatedRun) -> None:
-        """Record a run that was found."""
-        self._record(run.run_id, run)
-
-    def _record(self, run_id: str | None, run: CreatedRun) -> str | None:
+    def record(self, run_id: str | None, run: CreatedRun) -> str | None:
+        """Record a run, and return the id of the entry; None without a history."""
         if self.history is None:
             return None
-        inputs, flow, source = run.arguments.inputs, run.flow, run.source
+        inputs, flow, source, origin = run.arguments.inputs, run.flow, run.source, run.origin
+        about: dict[str, Any] = {}
+        if origin is not None:
+            about = {"rerun_of": origin.run_id, "kept": tuple(origin.kept), "rerun_items": tuple(origin.items)}
         return self.history.record(
             run_id,
             server=self._server,
@@ -168,7 +169,7 @@ class Recorder:
             labels=_labels.get(),
             has_own_flow=run.has_own_flow,
             is_embedded=self.is_embedded,
-            **({} if run.origin is None else _origin(run.origin)),
+            **about,
         )
 
     def found(self, entry: HistoryEntry) -> None:
@@ -199,27 +200,22 @@ class Recorder:
 
     def recorded(self, run_id: str) -> HistoryEntry | None:
         """Return the recorded entry of a run; None without a history, or if the entry is missing or cannot be read."""
-        if self.history is None:
-            return None
-        with suppress(StepflowClientError):
-            return self.history.get(run_id)
-        return None
+        return self._read(lambda history: history.get(run_id))
 
     def kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
         """Return the outputs of a recorded run's steps, for each item; None if the history does not have them."""
-        if self.history is None:
-            return None
-        with suppress(StepflowClientError):
-            return self.history.kept_outputs(run_id)
-        return None
+        return self._read(lambda history: history.kept_outputs(run_id))
 
     def matching(self, text: str) -> list[HistoryEntry]:
         """Return the newest entries of this server that contain a text; none without a history that can be read."""
-        if self.history is None:
-            return []
-        with suppress(StepflowClientError):
-            return self.history.search(text, server=same_server(self._server), limit=_MAX_ENTRIES)
-        return []
+        servers = same_server(self._server)
+        return self._read(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []
+
+    def _read(self, read: Callable[[History], Result]) -> Result | None:
+        if self.history is not None:
+            with suppress(StepflowClientError):
+                return read(self.history)
+        return None
 
     def ended(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
         """Record the status of a run that has ended; that of a part of a batch is only counted."""
@@ -283,10 +279,6 @@ class BatchRecorder:
         """Record the status of the batch, all of whose runs have ended."""
         if self._history is not None and self._first is not None:
             self._history.update(self._first, status=status.value)
-
-
-def _origin(origin: Origin) -> dict[str, Any]:
-    return {"rerun_of": origin.run_id, "kept": tuple(origin.kept), "rerun_items": tuple(origin.items)}
 
 
 def same_server(url: str) -> list[str]:

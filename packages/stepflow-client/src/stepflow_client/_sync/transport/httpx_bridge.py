@@ -207,6 +207,7 @@ class TransportBridge(httpx.BaseTransport):
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
         path = raw_path.removeprefix(self._root_path)
         known = operation_of(request.method, path)
+        phases: Mapping[str, float | None] = request.extensions.get("timeout") or {}
         ours = HttpRequest(
             method=request.method,
             path=path,
@@ -215,7 +216,7 @@ class TransportBridge(httpx.BaseTransport):
                 name: value for name, value in lower(request.headers.multi_items()).items() if name not in _CONNECTION
             },
             content=request.read(),
-            timeout=_timeouts(request.extensions.get("timeout") or {}),
+            timeout=Timeouts(**{phase: MAX_TIMEOUT if limit is None else limit for phase, limit in phases.items()}),
             idempotent=known is None or known.is_idempotent,
             max_response_bytes=self._max_response_bytes,
             operation="" if known is None else known.name,
@@ -235,7 +236,10 @@ class TransportBridge(httpx.BaseTransport):
             yield
         except HttpError as error:
             self._sender.forget()
-            raise _httpx_error(error)(str(error), request=request) from error
+            kind: type[httpx.TransportError] = httpx.RemoteProtocolError
+            if not isinstance(error, (NotHttp, TooLarge, Unreadable)):
+                kind = next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
+            raise kind(str(error), request=request) from error
 
 
 class _Body(httpx.SyncByteStream):
@@ -324,17 +328,6 @@ def _mapped_error(error: Exception) -> type[HttpError]:
     if isinstance(error, TimeoutError):
         return ReadTimeout
     return ConnectionBroken if isinstance(error, OSError) else Unreadable
-
-
-def _httpx_error(error: HttpError) -> type[httpx.TransportError]:
-    if isinstance(error, (NotHttp, TooLarge, Unreadable)):
-        return httpx.RemoteProtocolError
-    return next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
-
-
-def _timeouts(phases: Mapping[str, float | None]) -> Timeouts:
-    """Return httpx's timeouts as ours."""
-    return Timeouts(**{phase: MAX_TIMEOUT if limit is None else limit for phase, limit in phases.items()})
 
 
 _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [

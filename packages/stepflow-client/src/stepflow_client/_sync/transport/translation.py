@@ -123,11 +123,11 @@ class Dialect(Middleware):
         response: HttpResponse | None = None
         reply: dialect.Reply | None = None
         try:
-            wanted = next(translation)
+            translated = next(translation)
             while True:
-                response = self.inner.send(_request(request, current, wanted))
+                response = self.inner.send(_request(request, current, translated))
                 reply = dialect.Reply(response.status, _json(response.content))
-                wanted = translation.send(reply)
+                translated = translation.send(reply)
         except StopIteration as done:
             final: dialect.Reply = done.value
         except HttpError as error:
@@ -158,20 +158,20 @@ class Dialect(Middleware):
         return HttpResponse(final.status, headers, content, response.attempts, response.server)
 
 
-def _request(request: HttpRequest, current: dialect.Request, wanted: dialect.Request) -> HttpRequest:
+def _request(request: HttpRequest, current: dialect.Request, translated: dialect.Request) -> HttpRequest:
     """Return the translated request to send, with the headers and limits of the original one."""
-    if wanted.body is current.body and wanted.method == current.method:
+    if translated.body is current.body and translated.method == current.method:
         content, headers = request.content, request.headers
     else:
-        content = encode(wanted.body) if wanted.body is not None else b""
+        content = encode(translated.body) if translated.body is not None else b""
         headers = {k: v for k, v in request.headers.items() if content or k != "content-type"}
     return request._replace(
-        method=wanted.method,
-        path=quote(wanted.path),
-        query=urlencode(dict(wanted.params)),
+        method=translated.method,
+        path=quote(translated.path),
+        query=urlencode(dict(translated.params)),
         headers=headers,
         content=content,
-        idempotent=request.idempotent or wanted.method == "GET",
+        idempotent=request.idempotent or translated.method == "GET",
     )
 
 
