@@ -244,7 +244,7 @@ def take_all(camera: Photographer, client: SyncStepflowClient, flow: Path) -> No
     camera.take("compare")
     camera.go(f"/runs/{fixed}/keep?item=0")
     camera.take("keep")
-    running = client.submit(INVOICES, invoices(600, 250, faulty=True), max_concurrency=20)
+    running = client.submit(INVOICES, invoices(600, 900, faulty=True), max_concurrency=20)
     page = camera.go(f"/runs/{running}")
     # The policy of the pages lets no script in that would wait for it.
     page.locator(".cells .completed").nth(330).wait_for(timeout=120_000)

@@ -39,7 +39,7 @@ def test_the_first_command_is_shown_and_works(tab: Seen, empty_server: StepflowR
     expect(page.locator(".empty")).to_contain_text("No runs yet")
     assert violations(page) == []
     page.get_by_role("button", name="Copy the command").click()
-    expect(page.locator("#told")).to_have_text("Copied.")
+    expect(page.locator("#announced")).to_have_text("Copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("stepflow run hello.yaml --input-json ")
     assert copied.endswith(f"--url {empty_server.url}")

@@ -128,7 +128,7 @@ def test_copy_and_download(tab: Seen, client: SyncStepflowClient) -> None:
     run_id = run(client, ROWS, {"a": [1, 2]})
     page = tab.go(f"/runs/{run_id}")
     page.locator("#result").get_by_role("button", name="Copy the output").click()
-    expect(page.locator("#told")).to_have_text("Copied.")
+    expect(page.locator("#announced")).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText().then(JSON.parse)") == {"a": [1, 2]}
     with page.expect_download() as found:
         page.locator("#result").get_by_role("link", name="Download").click()

@@ -153,4 +153,4 @@ def test_the_command_is_one_click_away(tab: Seen, client: SyncStepflowClient) ->
     assert me.count == 1
     me.page.keyboard.press("Tab")
     me.page.keyboard.press("Enter")
-    expect(me.page.locator("#told")).to_have_text(re.compile("Copied|does not allow"))
+    expect(me.page.locator("#announced")).to_have_text(re.compile("Copied|does not allow"))

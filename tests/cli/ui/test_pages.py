@@ -263,7 +263,7 @@ def test_start_from_the_form(session: httpx.Client, client: Any) -> None:
     assert 'value="tea"' in again.text
     assert 'value="1" selected' in again.text
     assert "mysecret" not in again.text
-    assert "give them again: variables.key" in words(again)
+    assert "enter them again: variables.key" in words(again)
 
 
 def test_start_with_json_a_list_and_a_batch(session: httpx.Client, client: Any) -> None:

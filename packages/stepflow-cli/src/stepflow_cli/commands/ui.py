@@ -21,25 +21,25 @@ _PAGES = Section("Pages")
 @host_option(_PAGES)
 @_PAGES.option(
     "--flows DIR",
-    "The folder of your flow files: runs are kept as tests in them.",
+    "Save runs as test cases in the flow files of this folder.",
     to="folder",
     type=click.Path(exists=True, file_okay=False),
 )
 @_PAGES.option("--open RUN", "Open the page of this run.", to="run", type=RUN_ID)
-@_PAGES.option("--no-open", "Print the link only; start no browser.")
+@_PAGES.option("--no-open", "Print the link without opening a browser.")
 def command(server: ServerOptions, port: int, host: str, folder: str | None, run: str | None, no_open: bool) -> None:
-    """The pages start, follow, cancel and repeat runs. They are served from this machine until Ctrl-C, load nothing
-    from the network and work without JavaScript; with it, they follow what happens on the server.
+    """The pages start, follow, cancel and rerun runs. They are served from this machine until Ctrl-C, load nothing from
+    the network and work without JavaScript; with it, they update live.
 
     A server must be running, such as 'stepflow serve', or --url names one. With --local, an embedded server runs as
     long as the pages are served.
 
-    The link has a token for one browser, which exchanges it for a cookie. Once it is used, the link for another browser
-    is printed. Credentials for the Stepflow server stay in this command.
+    The link contains a token for one browser, where it is exchanged for a cookie. Once it is used, the command prints
+    a link for another browser. Credentials for the Stepflow server stay in this command.
 
-    Runs that the pages start are recorded in the history, which also has the input of a run; see 'stepflow history'.
+    Runs started on the pages are recorded in the history with their input; see 'stepflow history'.
 
-    Needs the extra stepflow-cli[ui]; graphs need stepflow-cli[draw] too.
+    Needs the extra stepflow-cli[ui]; graphs also need stepflow-cli[draw].
     """
     from ..ui.serving import EXTRA, serve_pages
 

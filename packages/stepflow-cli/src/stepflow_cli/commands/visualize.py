@@ -34,9 +34,9 @@ _ENDINGS = {name: name for name in ("svg", "png", "html", "dot")} | {
 )
 @file_option("Write the picture to this file, - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
-@OUTPUT.option("--no-servers", "Without the colours and the legend of plugins.")
-@OUTPUT.option("--no-details", "Steps by name only, without component and marks.")
-@OUTPUT.option("--all-steps", "Draw a box for each step, also of a fan-out.")
+@OUTPUT.option("--no-servers", "Leave out the colours and legend of plugins.")
+@OUTPUT.option("--no-details", "Show steps by name only, without component and marks.")
+@OUTPUT.option("--all-steps", "Draw a box for each step, even in a fan-out.")
 def command(
     flow: str,
     format: str | None,
@@ -46,12 +46,13 @@ def command(
     no_details: bool,
     all_steps: bool,
 ) -> None:
-    """FLOW is a YAML or JSON file, or - for standard input. Steps that never run are pale, steps that always run have a
-    bold frame, conditional branches are dashed with their condition, alternatives of $coalesce are numbered, and flows
-    inside of the flow have a frame of their own. Five or more equal steps are one box, and in flows of more than 40
-    boxes, so are flows inside of steps.
+    """FLOW is a YAML or JSON file, or - for standard input.
 
-    text, dot and mermaid need nothing; the other formats need the extra stepflow-client[draw].
+    Steps that never run are pale, and steps that always run have a bold frame. Conditional branches are dashed and
+    labelled with their condition, and alternatives of $coalesce are numbered. A flow inside of the flow has its own
+    frame. Five or more equal steps share one box; in flows of more than 40 boxes, so does a flow inside of a step.
+
+    The formats text, dot and mermaid need nothing else; the others need the extra stepflow-client[draw].
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 

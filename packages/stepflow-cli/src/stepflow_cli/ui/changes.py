@@ -18,8 +18,8 @@ from .field_texts import json_text, text_value
 from .forms import Field, FormError, emptied, filled, is_raw, refilled, showing, texts_of, value_of
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
-"""What to execute: everything, what did not complete, what the change concerns and the step that can be changed, or a
-step (`from:ID`) and those that read it."""
+"""What to execute: everything, what did not complete, what the change affects, or a step (`from:ID`)
+and its readers."""
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,9 @@ class FlowList:
 
 
 async def flow_list(
-    client: StepflowClient, history: CommandHistory, folder: FlowFolder | None = None, wanted: str = ""
+    client: StepflowClient, history: CommandHistory, folder: FlowFolder | None = None, text: str = ""
 ) -> FlowList:
-    """Return the flows of a server whose names contain `wanted`.
+    """Return the flows of a server whose names contain a text.
 
     They are those of the newest 5,000 runs, of the history and of the folder: the runs of a busy flow hide no other
     flow that was ever run from this machine, or whose file is in the folder.
@@ -91,7 +91,7 @@ async def flow_list(
             own = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
             if own:
                 flows[name] = ListedFlow(name, own)
-    word = wanted.lower()
+    word = text.lower()
     return FlowList(
         flows=[each for each in flows.values() if word in each.name.lower()],
         sub_flows=[each for each in sub_flows.values() if word in each.name.lower()],

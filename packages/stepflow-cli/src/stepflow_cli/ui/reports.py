@@ -69,7 +69,7 @@ class ItemReport:
 async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     """Return an item of a run; None if the run has no such item.
 
-    The last finished one is kept: whoever looks at one step of it looks at others, and its outputs may be large.
+    The last finished one is kept, because people look at several of its steps, and its outputs may be large.
     """
     last: ItemReport | None = site.last_item
     follower = site.followers.known(run.run_id)

@@ -117,7 +117,7 @@ class Guard:
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
-            return _refuse(401, "Open the link that 'stepflow ui' has printed last; each link opens one browser.")
+            return _refuse(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
         scope["stepflow.session"] = session
         return await self._refused_form(scope, receive, headers, session) if method == "POST" else None
 

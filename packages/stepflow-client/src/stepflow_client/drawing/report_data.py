@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount, StepAccount
     from ..types.comparison import RunDifference
 
-# It reads reports.
+# Looked up by name: it imports this module.
 _page = lazy_module("stepflow_client.drawing.report_page")
 
 
@@ -72,7 +72,7 @@ class RunReport(Shown):
 
     @cached_property
     def accounts(self) -> dict[int, RunAccount]:
-        """The account of each item, by index: why it failed, and what became of its steps."""
+        """The account of each item, by index: why it failed, and the state of its steps."""
         return accounts_of(self.snapshot)
 
     @cached_property

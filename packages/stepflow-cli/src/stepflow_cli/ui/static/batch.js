@@ -61,16 +61,15 @@ function enter(cell) {
 }
 
 if (grid && Number(grid.dataset.total)) {
-  box = document.createElement("div");
-  box.className = Number(grid.dataset.total) > MANY ? "cells dense" : "cells";
+  const className = Number(grid.dataset.total) > MANY ? "cells dense" : "cells";
+  box = Object.assign(document.createElement("div"), { className });
   box.addEventListener("keydown", step);
   box.addEventListener("focusin", (event) => cells.includes(event.target) && enter(event.target));
-  const legend = document.createElement("p");
-  legend.className = "legend soft";
+  const legend = Object.assign(document.createElement("p"), { className: "legend soft" });
   for (const state of STATES) {
-    const mark = document.createElement("i");
-    mark.className = state;
-    legend.append(mark, `${state} `);
+    const entry = document.createElement("span");
+    entry.append(Object.assign(document.createElement("i"), { className: state }), state);
+    legend.append(entry, " ");
   }
   show();
   enter(cells[0]);

@@ -1,4 +1,4 @@
-// Lists as rows: what is typed there is the JSON of the field, which works without rows too.
+// Shows lists as rows. They write the JSON of the field, which works without scripts too.
 
 function read(control) {
   const text = control.value;
@@ -86,11 +86,11 @@ for (const area of document.querySelectorAll("textarea[data-rows]")) {
   try {
     new Rows(area).show();
   } catch {
-    // What is no list of such rows stays text.
+    // A value that rows cannot show stays text.
   }
 }
 
-// A changed text is the input: the fields are not sent then.
+// If the text was changed, it is the input and the fields are not sent.
 
 const raw = document.getElementById("raw");
 const fields = document.getElementById("input-fields");
@@ -105,7 +105,7 @@ if (raw && fields) {
   choose();
 }
 
-// What would run is shown beside what is being typed: secrets stay in their fields.
+// Show the plan without a new page, so that secrets stay in their fields.
 
 const form = document.getElementById("change");
 form?.addEventListener("submit", async (event) => {

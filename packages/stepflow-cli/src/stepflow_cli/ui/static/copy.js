@@ -1,10 +1,10 @@
 // Buttons that copy: [data-copy] has the text, [data-copy-from] the selector of an element with the text,
 // [data-copy-url] the URL of the text.
 
-const told = document.getElementById("told");
+const announced = document.getElementById("announced");
 
 async function textOf({ copy, copyFrom, copyUrl }) {
-  if (copyUrl) return (await fetch(copyUrl, { credentials: "same-origin" })).text();
+  if (copyUrl) return (await fetch(copyUrl)).text();
   return copyFrom ? document.querySelector(copyFrom).textContent : copy;
 }
 
@@ -33,13 +33,13 @@ document.addEventListener("click", async (event) => {
     await put(textOf(button.dataset));
     button.focus();
     button.dataset.done = "";
-    told.textContent = "Copied.";
+    announced.textContent = "Copied.";
   } catch {
-    told.textContent = "The browser does not allow copying.";
+    announced.textContent = "The browser does not allow copying.";
     if (button.dataset.copyUrl) location.assign(button.dataset.copyUrl);
   }
   setTimeout(() => {
     delete button.dataset.done;
-    told.textContent = "";
+    announced.textContent = "";
   }, 1500);
 });

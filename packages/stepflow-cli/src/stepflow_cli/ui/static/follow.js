@@ -1,12 +1,12 @@
-// Follows what happens on the server: by a stream of events, or by looking now and then.
+// Follows what happens on the server: by a stream of events, or by polling.
 
 import { takeOverList } from "./list.js";
 
-// Browsers open six connections to a host at most. Were each a stream, no further page would load.
+// Browsers open at most six connections to a host: if each were a stream, no other page would load.
 const STREAMS = 4;
 const LOOK_MS = 5_000;
 const HIDDEN_LOOK_MS = 15_000;
-// How much longer than it took to fetch the page the script waits before it does so again.
+// Wait this many times as long as the last fetch took before the next one.
 const REST = 3;
 
 const notice = document.getElementById("notice");
@@ -30,7 +30,7 @@ function end() {
 
 async function takeFresh() {
   const url = location.href;
-  const response = await fetch(url, { credentials: "same-origin" });
+  const response = await fetch(url);
   if (response.status === 401) {
     end();
     return say("This page belongs to a 'stepflow ui' that has ended. Open the link of the new one.");
@@ -70,7 +70,7 @@ async function refresh() {
   }
 }
 
-// Returns what gives a stream's place back, or null if all are taken by other pages.
+// Returns a function that frees the stream's slot, or null if other pages hold all slots.
 function place(number = 0) {
   if (!navigator.locks) return Promise.resolve(() => {});
   if (number === STREAMS) return Promise.resolve(null);
@@ -83,7 +83,7 @@ function place(number = 0) {
 function listen(stream, restart) {
   stream.addEventListener("server", (message) => {
     const isDown = message.data === "down";
-    if (isDown) say("The server does not respond. The page goes on as soon as it does.");
+    if (isDown) say("The server does not respond. The page continues as soon as it does.");
     else say(wasDown ? "The server is back." : "", true);
     // A page that could not be shown may have missed that the server was down.
     if (!isDown && (wasDown || document.getElementById("again"))) refresh();
@@ -127,7 +127,7 @@ export function follow(url) {
   }
 
   start();
-  // A page that nobody sees takes no stream from those that are seen.
+  // A hidden page leaves the streams to visible ones.
   document.addEventListener("visibilitychange", start);
   addEventListener("pagehide", () => stop());
   addEventListener("pageshow", (event) => event.persisted && start());

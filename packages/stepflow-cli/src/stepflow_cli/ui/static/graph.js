@@ -1,6 +1,6 @@
 // Sizes of pictures: buttons, the wheel with ctrl, dragging; and bars that grow while their step runs.
 
-// In a style sheet, not in attributes: those belong to the server.
+// In a style sheet, because attributes belong to the server.
 const sheet = new CSSStyleSheet();
 document.adoptedStyleSheets.push(sheet);
 const sizes = new Map();
@@ -32,8 +32,7 @@ for (const box of document.querySelectorAll(".zoom")) {
   const selected = box.querySelector("[aria-current]");
   if (selected) {
     const [place, frame] = [selected.getBoundingClientRect(), scroll.getBoundingClientRect()];
-    const isSeen = place.top >= frame.top && place.bottom <= frame.bottom;
-    if (!isSeen) scroll.scrollTop += place.top + place.height / 2 - frame.top - frame.height / 2;
+    if (place.top < frame.top || place.bottom > frame.bottom) scroll.scrollTop += place.top + place.height / 2 - frame.top - frame.height / 2;
     if (place.width < frame.width && (place.left < frame.left || place.right > frame.right)) {
       scroll.scrollLeft += place.left + place.width / 2 - frame.left - frame.width / 2;
     }

@@ -32,7 +32,7 @@ function help() {
   else dialog.showModal();
 }
 
-// The next or previous link of some, seen from where the focus is.
+// Focuses the next or previous matching link, relative to the focus.
 function go(selector, by) {
   const links = [...document.querySelectorAll(selector)].filter((link) => link.getClientRects().length);
   if (!links.length) return;

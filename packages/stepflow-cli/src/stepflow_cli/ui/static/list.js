@@ -1,4 +1,4 @@
-// The list of runs: new runs wait while somebody is in it, and each row is a link.
+// The list of runs: new runs wait while the list is in use, and each row is a link.
 
 import { sourceOf, takeOver } from "./patch.js";
 
@@ -12,7 +12,7 @@ function isHeld() {
   return list.contains(document.activeElement) || (matchMedia("(hover: hover)").matches && list.matches(":hover"));
 }
 
-// Keeps the rows as they are: new ones wait, and those that were pushed off the page stay.
+// Keeps the present rows: new ones wait, and rows that moved to the next page stay.
 function hold(fresh) {
   const body = fresh.querySelector("#list tbody");
   const present = rowsOf(list);
@@ -30,7 +30,7 @@ function show(count) {
   if (count && waiting.textContent !== words) waiting.textContent = words;
 }
 
-// Takes over a fresh page; a list that somebody is in keeps its rows.
+// Applies a fresh page; a list in use keeps its rows.
 export function takeOverList(fresh) {
   if (!list || !waiting) return takeOver(fresh);
   latest = fresh.cloneNode(true);

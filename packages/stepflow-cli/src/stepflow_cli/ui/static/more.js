@@ -1,4 +1,4 @@
-// What all pages but the list of runs need. It runs before `ui.js`, which begins to follow the server.
+// The scripts of all pages except the list of runs. They run before `ui.js`, which starts following the server.
 
 // First, because it remembers the page as the server has sent it.
 import "./patch.js";

@@ -2,6 +2,17 @@
 
 import { takeOver } from "./patch.js";
 
+// Fetches a page; if it cannot be read, opens `url` instead and returns null.
+export async function fetchPage(address, url = address) {
+  const response = await fetch(address).catch(() => null);
+  if (response?.ok) return new DOMParser().parseFromString(await response.text(), "text/html");
+  location.assign(url);
+  return null;
+}
+
+// Whether a click opens a link in its own tab.
+export const isPlain = (event) => !(event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey);
+
 const panel = document.getElementById("panel");
 let latest = 0;
 
@@ -20,14 +31,8 @@ async function show(url, isNew) {
   const number = ++latest;
   const part = new URL(url);
   part.searchParams.set("part", "panel");
-  const response = await fetch(part, { credentials: "same-origin" }).catch(() => null);
-  if (number !== latest) return;
-  if (!response?.ok) {
-    location.assign(url);
-    return;
-  }
-  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  if (number !== latest) return;
+  const fresh = await fetchPage(part, url);
+  if (!fresh || number !== latest) return;
   if (isNew) history.pushState(null, "", url);
   takeOver(fresh);
   panel.closest(".pane").scrollTop = 0;
@@ -38,7 +43,7 @@ async function show(url, isNew) {
 if (panel) {
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[data-step]");
-    if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    if (!link || !isPlain(event)) return;
     event.preventDefault();
     // In a picture the URL is not a text.
     show(new URL(link.getAttribute("href"), location.href).href, true);

@@ -1,8 +1,8 @@
-// Morphs the parts of a page into what the server has sent anew.
+// Morphs the parts of a page into those of a fresh one from the server.
 //
-// Each node remembers the server's node that it was made of. Only what differs between that and the new one is changed,
-// so whatever a person or a script has changed meanwhile stays: the focus, a selection, an open detail, a typed value,
-// the scroll position, a time that ticks, and nodes that a script has added.
+// Each node remembers the server's node that it was made from. Only differences between that node and the new one are
+// applied, so changes made by the user or by scripts stay: the focus, a selection, an open detail, a typed value, the
+// scroll position, a ticking time, and nodes that a script has added.
 
 const sources = new WeakMap();
 
@@ -38,7 +38,7 @@ function made(next) {
   return node;
 }
 
-// Pairs the new children with the present ones: by key, or else in their order, if they are of the same kind.
+// Pairs new children with present ones: by key, otherwise in order, if they are of the same kind.
 function paired(children, next) {
   const keyed = new Map();
   const others = [];
@@ -47,12 +47,12 @@ function paired(children, next) {
     if (key) keyed.set(key, child);
     else others.push(child);
   }
-  return [...next.childNodes].map((wanted) => {
-    const key = keyOf(wanted);
+  return [...next.childNodes].map((fresh) => {
+    const key = keyOf(fresh);
     const found = key ? keyed.get(key) : others[0];
-    if (found?.nodeName !== wanted.nodeName) return [null, wanted];
+    if (found?.nodeName !== fresh.nodeName) return [null, fresh];
     if (!key) others.shift();
-    return [found, wanted];
+    return [found, fresh];
   });
 }
 
@@ -60,18 +60,18 @@ function setChildren(node, next) {
   const present = [...node.childNodes].filter((child) => sources.has(child));
   const pairs = paired(present, next);
   const kept = new Set(pairs.map(([child]) => child));
-  // What goes is removed first: then nodes that keep their order are never moved. So is text of scripts: beside the
-  // server's it would say the same twice.
+  // Remove old nodes first, so that nodes which keep their order are never moved. Text written by scripts is removed
+  // too: next to the server's text it would appear twice.
   for (const child of [...node.childNodes]) {
     if (sources.has(child) ? !kept.has(child) : child.nodeType === Node.TEXT_NODE) child.remove();
   }
   let place = node.firstChild;
-  for (const [child, wanted] of pairs) {
+  for (const [child, fresh] of pairs) {
     while (place && !sources.has(place)) place = place.nextSibling;
-    if (child === null) node.insertBefore(made(wanted), place);
+    if (child === null) node.insertBefore(made(fresh), place);
     else if (child === place) place = place.nextSibling;
     else move(node, child, place);
-    if (child !== null) morph(child, wanted);
+    if (child !== null) morph(child, fresh);
   }
 }
 
@@ -93,21 +93,24 @@ const MOVABLE = "[data-part], [data-part] [data-key]";
 export function sliding(update) {
   // Browsers keep a scrolled page in place themselves.
   const isStill = scrollY > 0 || document.hidden || matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const nodes = isStill ? [] : [...document.querySelectorAll(MOVABLE)];
+  const nodes = isStill ? [] : [...document.querySelectorAll(MOVABLE)].filter((node) => node.offsetHeight);
   const before = nodes.map((node) => node.getBoundingClientRect().top);
   update();
   const moves = new Map(nodes.map((node, index) => [node, node.getBoundingClientRect().top - before[index]]));
   for (const [node, by] of moves) {
     const own = by - (moves.get(node.parentElement?.closest(MOVABLE)) ?? 0);
     if (!node.isConnected || !own) continue;
-    node.animate([{ transform: `translateY(${-own}px)` }, {}], { duration: 200, easing: "ease-out", composite: "add" });
+    const slide = node.animate([{ transform: `translateY(${-own}px)` }, {}], { duration: 200, composite: "add" });
+    // It starts where the node was, however late the next frame is.
+    slide.pause();
+    requestAnimationFrame(() => setTimeout(() => slide.play()));
   }
 }
 
-// The server's node that a node of the page was made of.
+// The server's node that a node of the page was made from.
 export const sourceOf = (node) => sources.get(node);
 
-// Takes over a page. Scripts that have to know of it listen for `patched`.
+// Applies a fresh page to the open one. Scripts that depend on it listen for `patched`.
 export function takeOver(fresh) {
   const focused = document.activeElement;
   sliding(() => {

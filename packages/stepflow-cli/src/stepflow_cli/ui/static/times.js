@@ -29,7 +29,7 @@ function words(element, time, seconds) {
   return recent || (seconds < 300 * DAY ? short : dated).format(time);
 }
 
-// The server's own text node stays, so that `patch.js` knows it again.
+// Keeps the server's text node, so that `patch.js` recognises it.
 const write = (element, text) => {
   if (element.textContent === text) return;
   if (element.firstChild?.nodeType === Node.TEXT_NODE) element.firstChild.data = text;
@@ -38,7 +38,7 @@ const write = (element, text) => {
 
 let timer;
 
-// Elements that have the right text already are not touched, so this may be called at any time.
+// Leaves elements with the right text alone, so it can be called at any time.
 export function showTimes() {
   clearTimeout(timer);
   const now = Date.now();

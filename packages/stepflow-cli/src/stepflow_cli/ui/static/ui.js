@@ -1,4 +1,4 @@
-// Keeps an open page as it is on the server. Pages can be read without it.
+// Keeps an open page up to date. Pages work without it.
 
 // First, because it remembers the page as the server has sent it.
 import { follow } from "./follow.js";

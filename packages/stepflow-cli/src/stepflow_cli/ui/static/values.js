@@ -1,14 +1,10 @@
 // Outputs and inputs: "more" opens in its place.
 
+import { fetchPage, isPlain } from "./panel.js";
+
 async function open(link) {
-  const response = await fetch(link.href, { credentials: "same-origin" }).catch(() => null);
-  if (!response?.ok) {
-    location.assign(link.href);
-    return;
-  }
-  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  const tree = fresh.querySelector("#tree > .js");
-  const whole = tree?.firstElementChild;
+  const fresh = await fetchPage(link.href);
+  const whole = fresh?.querySelector("#tree > .js")?.firstElementChild;
   const entry = link.closest("div");
   if (!whole) return;
   const text = whole.querySelector(":scope > pre");
@@ -23,7 +19,7 @@ async function open(link) {
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a.more");
-  if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  if (!link || !isPlain(event)) return;
   event.preventDefault();
   open(link);
 });

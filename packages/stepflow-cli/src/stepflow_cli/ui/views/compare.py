@@ -1,4 +1,4 @@
-"""Two runs side by side: what they were started with, and what became of each step."""
+"""Two runs side by side: their arguments, and the state of each step."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ _MAX_FINDINGS = 50
 async def flows_page(request: Request) -> Response:
     """Show the flows with their last runs, those that steps run apart, and files that have not run."""
     site = site_of(request)
-    wanted = request.query_params.get("q", "").strip()
-    listed = await flow_list(site.client, site.history, site.flows, wanted)
-    return site.page(request, "flows", listed=listed, wanted=wanted, has_folder=bool(site.flows), live="/live/runs")
+    text = request.query_params.get("q", "").strip()
+    listed = await flow_list(site.client, site.history, site.flows, text)
+    return site.page(request, "flows", listed=listed, text=text, has_folder=bool(site.flows), live="/live/runs")
 
 
 async def flow_page(request: Request) -> Response:
@@ -151,18 +151,18 @@ async def components_page(request: Request) -> Response:
     """Show the components of the server, with their schemas."""
     site = site_of(request)
     components = await site.client.list_components()
-    wanted = request.query_params.get("q", "").strip().lower()
+    text = request.query_params.get("q", "").strip().lower()
     found = [
         each
         for each in sorted(components, key=lambda each: (each.plugin or "", each.name))
-        if wanted in f"{each.path or each.name} {each.plugin or ''} {each.description or ''}".lower()
+        if text in f"{each.path or each.name} {each.plugin or ''} {each.description or ''}".lower()
     ]
     return site.page(
         request,
         "components",
         components=found[:_MAX_COMPONENTS],
         total=len(found),
-        wanted=request.query_params.get("q", ""),
+        text=request.query_params.get("q", ""),
         failed=components.failed_plugins,
     )
 

@@ -62,7 +62,7 @@ async def value_page(request: Request) -> Response:
         start=index_in(request.query_params, "from") or 0,
         text=text,
         places=places,
-        most=_MAX_FOUND,
+        limit=_MAX_FOUND,
     )
 
 
