@@ -62,7 +62,7 @@ def run_command(options: Evaluation, demands: Demands, server: ServerOptions, ou
 
 
 class Plan:
-    """An evaluation, whose flows, variants and scores are read before a server is asked.
+    """An evaluation, whose flows, variants and scores are read before the first request.
 
     Args:
         options: The options.

@@ -46,7 +46,7 @@ def _read(word: str, option: str, *, needs_score: bool = False) -> Limit:
 
 
 def read_worst(word: str) -> Limit:
-    """Return how many of the worst cases are wanted, and by which score.
+    """Return the number of the worst cases to print, and their score.
 
     Raises:
         Problem: If the word has another form.
@@ -64,8 +64,8 @@ def check_demands(demands: Demands, scores: Iterable[str], variants: Iterable[st
         Problem: If a name belongs to no score or variant; the hint suggests the nearest.
     """
     known, there = [*scores, FAILED], [*variants]
-    for option, given in (("--fail-below", demands.below), ("--tolerance", demands.tolerances)):
-        for each in given:
+    for option, limits in (("--fail-below", demands.below), ("--tolerance", demands.tolerances)):
+        for each in limits:
             name = each.score or FAILED
             if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in known):
                 longer = [score for score in known if score.startswith(f"{name}.")]

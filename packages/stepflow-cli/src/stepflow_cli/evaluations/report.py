@@ -117,8 +117,8 @@ def show_report(
         if worst is not None:
             output.write(_worst_text(report, worst, output, _save_commands(target, worst, options)))
     else:
-        told = {} if options.slice_by is None else {"slices": [each.to_dict() for each in slices]}
-        output.record(record | told, _REPORT, default="json")
+        more = {} if options.slice_by is None else {"slices": [each.to_dict() for each in slices]}
+        output.record(record | more, _REPORT, default="json")
     page = [] if options.files.folder is None else [("html", os.path.join(options.files.folder, "report.html"))]
     for kind, path in (*page, *options.files.reports):
         match kind:

@@ -1,4 +1,4 @@
-"""What an agent is answered, in the protocol's types. Outputs that are too large are cut off and linked."""
+"""Responses to agents, in the protocol's types. Outputs that are too large are cut off and linked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from stepflow_client.tools import ToolResult
 
 _HEAD = 4_000
-"""Length of the beginning of a large output."""
+"""Number of characters of a large output that a response has."""
 _OUTPUTS = ("output", "unexpected_output")
 
 
@@ -22,25 +22,25 @@ def output_uri(run_id: str, item: int, offset: int = 0) -> str:
 
 
 def answer(result: ToolResult, item: int = 0) -> CallToolResult:
-    """Return the answer to a call.
+    """Return the response to a call.
 
     Args:
         result: The result of the call.
         item: The item of the run that it is about.
     """
-    text, said = result.text, result.structured
+    text, structured = result.text, result.structured
     content: list[Any] = []
-    if len(text) > MAX_ANSWER_LENGTH and result.run_id is not None and said is not None:
+    if len(text) > MAX_ANSWER_LENGTH and result.run_id is not None and structured is not None:
         uri = output_uri(result.run_id, item)
         more = f"Call get_run with run_id {result.run_id} and offset {_HEAD}, or read {uri}."
         text = f"{text[:_HEAD]}\n[cut off after {_HEAD:,} of {len(text):,} characters] {more}"
-        said = {key: value for key, value in said.items() if key not in _OUTPUTS}
-        said |= {"output_resource": uri, "next": more}
+        structured = {key: value for key, value in structured.items() if key not in _OUTPUTS}
+        structured |= {"output_resource": uri, "next": more}
         content = [ResourceLink(name="output", uri=uri, mime_type="application/json")]
     elif len(text) > MAX_ANSWER_LENGTH:
         text = f"{text[:MAX_ANSWER_LENGTH]}\n[cut off]"
     return CallToolResult(
         content=[TextContent(text=text), *content],
-        structured_content=None if said is None else dict(said),
+        structured_content=None if structured is None else dict(structured),
         is_error=result.is_error,
     )

@@ -98,18 +98,22 @@ class Catalog:
                 yield source
 
     def _flow(self, path: str) -> dict[str, Any] | None:
-        version = _version(path)
-        known = self._read.get(path)
-        if known is None or known[0] != version:
+        try:
+            status = Path(path).stat()
+            version: _Version = (status.st_mtime_ns, status.st_size)
+        except OSError:
+            version = None
+        read = self._read.get(path)
+        if read is None or read[0] != version:
             flow: dict[str, Any] | None
             try:
                 flow = check_json(load_flow_file(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
                 self._leave_out(path, error)
                 # A file that is being written is served as it was.
-                flow = known[1] if known is not None and version is not None else None
-            known = self._read[path] = (version, flow)
-        return known[1]
+                flow = read[1] if read is not None and version is not None else None
+            read = self._read[path] = (version, flow)
+        return read[1]
 
     def _leave_out(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
         """Note why a file is not served; raise the error at the start if the file was named."""
@@ -117,11 +121,3 @@ class Catalog:
             raise error
         about = "" if path in error.message else f"{path}: "
         note(f"{about}{error.message}; it is not served")
-
-
-def _version(path: str) -> _Version:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size

@@ -68,10 +68,10 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
     cause = account.step(account.cause) if account.cause else None
     if cause is not None:
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
-        given = report.input_of(account.item_index, cause.step_id)
-        yield f"Its input: {visible(short_json(given.value, _MAX_INPUT))}"
-        yield from (f"Not known of it: {visible(each)}" for each in given.not_known)
-        yield from (f"Wrong in it: {visible(each)}" for each in given.failures)
+        resolved = report.input_of(account.item_index, cause.step_id)
+        yield f"Its input: {visible(short_json(resolved.value, _MAX_INPUT))}"
+        yield from (f"Not known of it: {visible(each)}" for each in resolved.not_known)
+        yield from (f"Wrong in it: {visible(each)}" for each in resolved.failures)
     if account.hint:
         yield f"Hint: {visible(account.hint)}"
     if account.completed:

@@ -49,10 +49,10 @@ class Guard:
             return PlainTextResponse(f"{refusal}\n", 403)
         if scope["path"].rstrip("/") != PATH:
             return PlainTextResponse(f"The server is at {PATH}.\n", 404)
-        given = heads["authorization"]
-        if len(given) != 1 or not hmac.compare_digest(given[0].encode("latin-1"), self._expected):
-            said = "Send the token that 'stepflow mcp serve' has printed, as 'Authorization: Bearer TOKEN'.\n"
-            return PlainTextResponse(said, 401, headers={"www-authenticate": "Bearer"})
+        sent = heads["authorization"]
+        if len(sent) != 1 or not hmac.compare_digest(sent[0].encode("latin-1"), self._expected):
+            text = "Send the token that 'stepflow mcp serve' has printed, as 'Authorization: Bearer TOKEN'.\n"
+            return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
         return None
 
 

@@ -81,8 +81,8 @@ class Resources:
     async def list_templates(self, _: Any, params: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
         """List the forms of URIs."""
         made = [
-            ResourceTemplate(name=name, uri_template=uri, description=said, mime_type=kind)
-            for name, uri, said, kind in _TEMPLATES
+            ResourceTemplate(name=name, uri_template=uri, description=description, mime_type=kind)
+            for name, uri, description, kind in _TEMPLATES
         ]
         return ListResourceTemplatesResult(resource_templates=made)
 
@@ -93,21 +93,19 @@ class Resources:
         if found is None:
             raise MCPError(INVALID_PARAMS, "there is no such resource")
         kind, name, item, part, query = found.groups()
+        more = None
         try:
-            if kind == "flows":
-                text, media, more = self._flow(name), _JSON, None
-            else:
+            if kind == "runs":
                 text, media, more = await self._of_run(name, int(item or 0), part, query or "")
+            elif name in self._catalog.tools:
+                text, media = json_text(hidden_flow(self._catalog.tools[name].flow)), _JSON
+            else:
+                raise MCPError(INVALID_PARAMS, "there is no such flow")
         except StepflowClientError as error:
             raise MCPError(INVALID_PARAMS, error.message) from error
         meta = None if more is None else {"org.stepflow/next": more}
         content = TextResourceContents(uri=uri, mime_type=media, text=text, _meta=meta)
         return ReadResourceResult(contents=[content])
-
-    def _flow(self, name: str) -> str:
-        if name not in self._catalog.tools:
-            raise MCPError(INVALID_PARAMS, "there is no such flow")
-        return json_text(hidden_flow(self._catalog.tools[name].flow))
 
     async def _of_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
         run_id = check_run_id(run_id)
@@ -116,10 +114,10 @@ class Resources:
         if part == "report":
             return await asyncio.to_thread(self._report, run_id), _HTML, None
         if part is None:
-            said: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
+            details: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
             for each in self._catalog.secrets:
-                said = each.hide_in(said)
-            return json_text(said), _JSON, None
+                details = each.hide_in(details)
+            return json_text(details), _JSON, None
         text = await output_text(self._runs, self._catalog, run_id, item)
         offset = next((int(each) for each in parse_qs(query).get("offset", []) if each.isdecimal()), 0)
         end = offset + PAGE

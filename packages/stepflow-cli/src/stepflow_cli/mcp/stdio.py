@@ -59,8 +59,8 @@ def _refusal(error: ValidationError) -> JSONRPCError:
     request_id = line.get("id") if isinstance(line, dict) and "method" in line else None
     is_legible = isinstance(request_id, str | int) and not isinstance(request_id, bool)
     where = ".".join(map(str, first["loc"][1:]))
-    said = ErrorData(code=code, message=f"{where}: {first['msg']}" if where else first["msg"])
-    return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=said)
+    data = ErrorData(code=code, message=f"{where}: {first['msg']}" if where else first["msg"])
+    return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=data)
 
 
 class _Answers:
@@ -77,8 +77,8 @@ class _Answers:
         self.aclose = answers.aclose
 
     async def send(self, message: SessionMessage) -> None:
-        said = message.message
-        if self._handshake is not None and isinstance(said, JSONRPCResponse) and said.id == self._handshake:
+        content = message.message
+        if self._handshake is not None and isinstance(content, JSONRPCResponse) and content.id == self._handshake:
             self._handshake = None
         else:
             await self._answers.send(message)

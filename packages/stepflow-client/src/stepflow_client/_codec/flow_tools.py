@@ -1,4 +1,4 @@
-"""Flows as tools of models: names, schemas, the check of arguments, and what a model reads of a result. Pure."""
+"""Flows as tools of models: names, schemas, the check of arguments, and the texts of results. Pure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WAIT_RUN_FIELDS = {
 
 @dataclass(frozen=True)
 class FlowToolSpec:
-    """What a model is told about a flow, and what it may pass to it."""
+    """The tool of a flow: what a model reads about it, and the check of its arguments."""
 
     name: str
     description: str
@@ -69,9 +69,9 @@ class FlowToolSpec:
             InvalidArgumentError: If they do not match. The message names each wrong field, what is expected, and what
                 was passed.
         """
-        given = _object(arguments)
-        self._check(given)
-        return given[WRAPPER] if self.is_wrapped else given
+        value = _object(arguments)
+        self._check(value)
+        return value[WRAPPER] if self.is_wrapped else value
 
     def check_input(self, value: Any) -> None:
         """Check an input of the flow.
@@ -99,8 +99,7 @@ class FlowToolSpec:
         lines = list(dict.fromkeys(map(_line, faults)))
         if lines:
             lines[_MAX_FAULTS:] = ["- and more"] if len(lines) > _MAX_FAULTS else []
-            said = "\n".join(lines)
-            raise InvalidArgumentError(f"the arguments of {self.name} do not match its schema:\n{said}")
+            raise InvalidArgumentError("\n".join([f"the arguments of {self.name} do not match its schema:", *lines]))
 
     @cached_property
     def _validator(self) -> Validator:
@@ -119,7 +118,7 @@ class FlowToolSpec:
         return tuple(each for each in found if each)
 
     def is_expected(self, output: Any) -> bool:
-        """Return whether an output matches the schema that a model is told."""
+        """Return whether an output matches the schema that the tool publishes."""
         schema = declared_schema(self.flow, "output")
         return not mismatches(output, schema, definitions_of(schema, _shared(self.flow)))
 
@@ -130,10 +129,10 @@ def _object(arguments: Any) -> dict[str, Any]:
             arguments = json.loads(arguments or "{}")
         except (ValueError, RecursionError) as error:
             raise InvalidArgumentError(f"the arguments are not JSON: {error}", hint="pass a JSON object") from None
-    given = check_json({} if arguments is None else arguments, "the arguments")
-    if not isinstance(given, dict):
-        raise InvalidArgumentError(f"the arguments are an object, this is {type(given).__name__}")
-    return given
+    value = check_json({} if arguments is None else arguments, "the arguments")
+    if not isinstance(value, dict):
+        raise InvalidArgumentError(f"the arguments are an object, this is {type(value).__name__}")
+    return value
 
 
 def _line(fault: Mismatch) -> str:
@@ -259,8 +258,8 @@ def tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
         source: The path of its file, whose name is used for a flow without one.
     """
     name = flow.get("name")
-    given = name if isinstance(name, str) and name.strip() else PurePath(source).stem if source else ""
-    plain = re.sub(r"[^A-Za-z0-9-]+", "_", given).strip("_-")[:_MAX_NAME_LENGTH].rstrip("_-")
+    text = name if isinstance(name, str) and name.strip() else PurePath(source).stem if source else ""
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", text).strip("_-")[:_MAX_NAME_LENGTH].rstrip("_-")
     return plain or "flow"
 
 
@@ -273,7 +272,7 @@ def unique_name(name: str, taken: Collection[str]) -> str:
 
 
 def unknown_tool(name: object, names: Collection[str]) -> str:
-    """Return what a model is told that calls a tool that does not exist."""
+    """Return the message for a call of a tool that does not exist."""
     return f"there is no tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {near(str(name), names, 'tools')}"
 
 
@@ -304,21 +303,22 @@ def tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable
         spec: The tool of its flow; None for another flow.
         secrets: Values that must not be shown.
     """
-    output, error = result.output, result.error
-    said: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}
+    output, error = result.output, None
+    if result.error is not None:
+        parts = {"message": result.error.message, "step": result.error.step_id, "hint": result.error.hint}
+        error = {key: visible(value) for key, value in parts.items() if value is not None}
     for each in secrets:
-        output = each.hide_in(output)
-    if result.is_success:
-        is_expected = spec is None or spec.is_expected(output)
-        said["output" if is_expected else "unexpected_output"] = output
-    if error is not None:
-        parts = {"message": error.message, "step": error.step_id, "hint": error.hint}
-        said["error"] = {key: visible(value) for key, value in parts.items() if value is not None}
+        output, error = each.hide_in(output), each.hide_in(error)
     text = result_text(result, json_text(output))
     for each in secrets:
-        text, said["error"] = each.hide(text), each.hide_in(said.get("error"))
-    said = {key: value for key, value in said.items() if key != "error" or value is not None}
-    return ToolResult(text, said, result.run_id, not result.is_success)
+        text = each.hide(text)
+    structured: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}
+    if result.is_success:
+        is_expected = spec is None or spec.is_expected(output)
+        structured["output" if is_expected else "unexpected_output"] = output
+    if error is not None:
+        structured["error"] = error
+    return ToolResult(text, structured, result.run_id, not result.is_success)
 
 
 def unfinished(run_id: str, next_step: str, status: str = "running") -> ToolResult:

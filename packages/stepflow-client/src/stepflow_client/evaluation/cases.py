@@ -25,7 +25,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
 
     Args:
         cases: The cases, as `evaluate` accepts them.
-        flow: The flow, as it was given: None for `cases` means its test cases.
+        flow: The flow, as the caller passed it: None for `cases` means its test cases.
         content: The content of the flow, whose input schema gives the types of CSV fields.
         expected: The key or column with the expected output.
 

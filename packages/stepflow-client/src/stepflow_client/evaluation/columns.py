@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .records import ScoreValue
 
 Kind: TypeAlias = Literal["number", "share", "label"]
-"""What a column of scores has: numbers; true and false, of which a mean is a share; or whether a label was given."""
+"""The values of a column of scores: numbers; true and false, whose mean is a share; or whether an item has a label."""
 
 _BLOCKS = 10
 """Number of blocks of cases whose times are compared, if there are as many."""
@@ -101,9 +101,9 @@ class VariantColumns:
         self.statuses: Counter[str] = Counter()
         self.scores: dict[str, Column] = {}
         self.labels: dict[tuple[str, str], Column] = {}
-        """How often each label was given, by score and label."""
+        """Number of items with each label, by score and label."""
         self.labelled: dict[str, Column] = {}
-        """How often any label was given, by score."""
+        """Number of items with any label, by score."""
         self.failures = Column()
         """1 for each item that did not complete, 0 for others."""
         self.first_failure = ""

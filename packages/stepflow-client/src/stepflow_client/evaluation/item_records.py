@@ -136,7 +136,7 @@ class Results(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """The scores that one function has given to consecutive items."""
+    """The scores of consecutive items by one function."""
 
     variant: int
     number: int

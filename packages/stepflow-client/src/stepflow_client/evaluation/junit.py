@@ -22,8 +22,8 @@ def junit_text(report: EvaluationReport, gates: Sequence[Gate]) -> str:
     properties = {name: ElementTree.SubElement(suite, "properties") for name, suite in suites.items()}
     for item in report:
         repeat = f" ({item.repeat})" if item.repeat else ""
-        given = {"name": f"{item.case}{repeat}", "value": report._secrets.hide(_item_text(item))}
-        ElementTree.SubElement(properties[item.variant], "property", given)
+        attributes = {"name": f"{item.case}{repeat}", "value": report._secrets.hide(_item_text(item))}
+        ElementTree.SubElement(properties[item.variant], "property", attributes)
     for gate in gates:
         case = ElementTree.SubElement(suites[gate.variant], "testcase", classname=gate.variant, name=gate.condition)
         if gate.outcome == "failed":

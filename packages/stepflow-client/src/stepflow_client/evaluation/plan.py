@@ -16,9 +16,7 @@ from ..flows.flow_argument import load_flow
 from .records import Variant
 
 _MANY = 5_000
-"""Number of items of a variant from which on `map` makes enough runs of them."""
-_ONLY = {"flow": Variant()}
-"""The variants, if none are given: the flow as it is."""
+"""Number of items of a variant for which `map` makes enough runs by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,8 @@ class PlannedVariant:
     @property
     def settings(self) -> str:
         """A digest of the flow and the arguments. Secrets cannot be read from it."""
-        told = [self.flow, self.variables, self.overrides]
-        return hashlib.sha256(encode(check_json(told, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
+        settings = [self.flow, self.variables, self.overrides]
+        return hashlib.sha256(encode(check_json(settings, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
 
 
 def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overrides: Any) -> list[PlannedVariant]:
@@ -58,20 +56,20 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
         FlowFileError: If the flow of a variant cannot be read.
         InvalidArgumentError: If there is no variant, or if one of them is no `Variant`.
     """
-    given = check_mapping(_ONLY if variants is None else variants, "variants")
-    if not given:
+    by_name = check_mapping({"flow": Variant()} if variants is None else variants, "variants")
+    if not by_name:
         raise InvalidArgumentError("variants is empty", hint="leave it out to evaluate the flow as it is")
     common = requests.run_variables(variables)
-    found = []
-    for name, each in given.items():
+    planned = []
+    for name, each in by_name.items():
         check_text(name, "the name of a variant")
         if not isinstance(each, Variant):
             raise wrong(f"variant {name!r}", "a Variant", each)
         content = flow if each.flow is None else load_flow(each.flow)
         own = requests.run_variables(each.variables)
         changes = merge_overrides([part for part in (overrides, each.overrides) if part is not None])
-        found.append(PlannedVariant(name, without_cases(content), {**common, **own}, changes))
-    return found
+        planned.append(PlannedVariant(name, without_cases(content), {**common, **own}, changes))
+    return planned
 
 
 def limit(most: int | None, variants: int) -> int | None:

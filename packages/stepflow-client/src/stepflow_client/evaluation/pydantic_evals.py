@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,57 +17,27 @@ def is_evaluator(value: object) -> bool:
     )
 
 
-@dataclass(frozen=True)
 class EvaluatorContext:
     """What an evaluator reads: the attributes of the context that pydantic-evals passes."""
 
-    item: EvaluationItem
-
-    @property
-    def name(self) -> str:
-        """The name of the case."""
-        return self.item.case
-
-    @property
-    def metadata(self) -> Any:
-        """The metadata of the case; None if it has none."""
-        return self.item.metadata or None
-
-    @property
-    def inputs(self) -> Any:
-        """The input of the case."""
-        return self.item.input
-
-    @property
-    def expected_output(self) -> Any:
-        """The expected output; None if the case has none."""
-        return self.item.expected
-
-    @property
-    def output(self) -> Any:
-        """The output."""
-        return self.item.output
+    def __init__(self, item: EvaluationItem) -> None:
+        self.name = item.case
+        self.metadata = item.metadata or None
+        self.inputs, self.expected_output, self.output = item.input, item.expected, item.output
+        self.attributes: dict[str, Any] = {}
+        self.metrics: dict[str, float] = {}
+        self._duration = item.duration
 
     @property
     def duration(self) -> float:
         """The time of the item in seconds.
 
         Raises:
-            ValueError: If the server does not report them.
+            ValueError: If the server does not report it.
         """
-        if self.item.duration is None:
+        if self._duration is None:
             raise ValueError("this server does not report the times of steps")
-        return self.item.duration
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """No attributes."""
-        return {}
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """No metrics."""
-        return {}
+        return self._duration
 
     @property
     def span_tree(self) -> Any:

@@ -319,13 +319,13 @@ class EvaluationReport(ShownAsTable):
     def _checked_gates(self, gates: Sequence[Gate] | None) -> list[Gate]:
         return self.gates() if gates is None else check_instances(gates, "gates", Gate)
 
-    def _limits(self, given: Mapping[str, float], what: str) -> list[Limit]:
-        for name, limit in check_mapping(given, what).items():
+    def _limits(self, numbers: Mapping[str, float], what: str) -> list[Limit]:
+        for name, limit in check_mapping(numbers, what).items():
             if name != FAILED:
                 self._score(name)
             if not is_number(limit):
                 raise wrong(f"{what}[{name!r}]", "a number", limit)
-        return [Limit(name, limit) for name, limit in given.items()]
+        return [Limit(name, limit) for name, limit in numbers.items()]
 
     def worst(
         self, limit: int = 10, *, score: str | None = None, variant: str | None = None, baseline: str | None = None

@@ -29,19 +29,6 @@ _SECONDS = 0.02
 _MAX_CHUNK = 400
 
 
-class Slices:
-    """Chooses how many calls of a function are made in one go: switching threads takes longer than a fast call."""
-
-    def __init__(self) -> None:
-        """Start with a single call."""
-        self.size = 1
-
-    def note(self, count: int, seconds: float) -> None:
-        """Record how long some calls took."""
-        wanted = count * _SECONDS / max(seconds, 1e-6)
-        self.size = int(max(1, min(wanted, self.size * 4, _MAX_CHUNK)))
-
-
 class ScoreFunction:
     """A score function, and how it is called.
 
@@ -53,7 +40,8 @@ class ScoreFunction:
     def __init__(self, scorer: Scorer, client: Any) -> None:
         self.scorer = scorer
         self.key = scorer.key
-        self.slices = Slices()
+        self.chunk_size = 1
+        """Number of calls that are made in one go: switching threads takes longer than a fast call."""
         self.is_fast = isinstance(scorer.score, Score)
         """Whether it computes only: it is called where it is, and its scores are stored together."""
         self.is_timed = bool(getattr(scorer.score, "needs_duration", False))
@@ -87,21 +75,20 @@ class ScoreFunction:
             values = {name: [value] for name, value in found.items()}
             messages = {name: [message] for name, message in failed.items()}
             store.add_scores(Scored(block.variant, number, 1, self.key, values, messages))
-        self.slices.note(len(places), time.monotonic() - began)
+        fitting = len(places) * _SECONDS / max(time.monotonic() - began, 1e-6)
+        self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
 
     def _together(self, block: Block, places: Sequence[int]) -> Scored:
         """Return the scores of a built-in function."""
         first, count = places[0], places[-1] - places[0] + 1
-        columns: tuple[dict[str, list[Any]], dict[str, list[Any]]] = ({}, {})
+        columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         for place in places:
-            told: Iterable[Mapping[str, Any]] = call_score(
+            results: Iterable[Mapping[str, Any]] = call_score(
                 self.scorer, block.cases[place], block.outputs[place], block.durations[place]
             )
-            for column, values in zip(columns, told, strict=True):
+            for column, values in zip(columns, results, strict=True):
                 for name, value in values.items():
-                    if name not in column:
-                        column[name] = [None] * count
-                    column[name][place - first] = value
+                    column.setdefault(name, [None] * count)[place - first] = value
         return Scored(block.variant, block.first + first, count, self.key, *columns)
 
 

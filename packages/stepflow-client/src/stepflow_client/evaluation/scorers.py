@@ -36,7 +36,7 @@ class Scorer:
     key: str
     """Changes with the name and the version of the score: its values are then computed again."""
     score: Any
-    """The score as it was given."""
+    """The score, as the caller passed it."""
     call: Callable[[EvaluationItem], Any]
     """Returns the result for an item, or an awaitable of it."""
     source: str = ""

@@ -97,9 +97,9 @@ def exact(path: str = "") -> Score:
 @dataclass(frozen=True, kw_only=True)
 class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
-        wanted = self.wanted(expected)
+        expected = self.wanted(expected)
         # An output that lacks what is expected is a wrong one.
-        return None if wanted is None else equal(wanted, part_at(output, self.path))
+        return None if expected is None else equal(expected, part_at(output, self.path))
 
 
 def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
@@ -110,8 +110,8 @@ def contains(path: str = "", text: str | None = None, *, ignore_case: bool = Fal
         text: The text. None, the default: what the case expects.
         ignore_case: Whether upper and lower case are the same. Default False.
     """
-    wanted = None if text is None else check_text(text, "text")
-    return _Contains(**_named("contains", path), text=wanted, ignore_case=check_flag(ignore_case, "ignore_case"))
+    text = None if text is None else check_text(text, "text")
+    return _Contains(**_named("contains", path), text=text, ignore_case=check_flag(ignore_case, "ignore_case"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +120,13 @@ class _Contains(Score):
     ignore_case: bool
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
-        wanted = self.wanted(expected) if self.text is None else self.text
-        if wanted is None:
+        text = self.wanted(expected) if self.text is None else self.text
+        if text is None:
             return None
         found = part_at(output, self.path)
-        if isinstance(found, str) and isinstance(wanted, str):
-            return self._folded(wanted) in self._folded(found)
-        return isinstance(found, list) and any(equal(self._folded(wanted), self._folded(each)) for each in found)
+        if isinstance(found, str) and isinstance(text, str):
+            return self._folded(text) in self._folded(found)
+        return isinstance(found, list) and any(equal(self._folded(text), self._folded(each)) for each in found)
 
     def _folded(self, value: Any) -> Any:
         return value.casefold() if self.ignore_case and isinstance(value, str) else value
@@ -170,31 +170,31 @@ def json_distance(path: str = "") -> Score:
 @dataclass(frozen=True, kw_only=True)
 class _JsonDistance(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> float | None:
-        wanted = self.wanted(expected)
-        if wanted is None:
+        expected = self.wanted(expected)
+        if expected is None:
             return None
-        distances = list(_distances(wanted, part_at(output, self.path)))
+        distances = list(_distances(expected, part_at(output, self.path)))
         return math.fsum(distances) / len(distances)
 
 
-def _distances(wanted: Any, found: Any) -> Iterator[float]:
+def _distances(expected: Any, actual: Any) -> Iterator[float]:
     """Yield the distance of each plain value of two values."""
-    if is_number(wanted) and is_number(found):
-        largest = max(abs(wanted), abs(found))
-        yield min(1.0, abs(wanted - found) / largest) if largest else 0.0
-    elif isinstance(wanted, Mapping) and isinstance(found, Mapping) and (wanted or found):
-        for key in dict.fromkeys([*wanted, *found]):
-            yield from _distances(wanted.get(key, MISSING), found.get(key, MISSING))
-    elif isinstance(wanted, list) and isinstance(found, list) and (wanted or found):
-        for index in range(max(len(wanted), len(found))):
-            pair = (each[index] if index < len(each) else MISSING for each in (wanted, found))
+    if is_number(expected) and is_number(actual):
+        largest = max(abs(expected), abs(actual))
+        yield min(1.0, abs(expected - actual) / largest) if largest else 0.0
+    elif isinstance(expected, Mapping) and isinstance(actual, Mapping) and (expected or actual):
+        for key in dict.fromkeys([*expected, *actual]):
+            yield from _distances(expected.get(key, MISSING), actual.get(key, MISSING))
+    elif isinstance(expected, list) and isinstance(actual, list) and (expected or actual):
+        for index in range(max(len(expected), len(actual))):
+            pair = (each[index] if index < len(each) else MISSING for each in (expected, actual))
             yield from _distances(*pair)
-    elif wanted is MISSING or found is MISSING:
-        yield from (1.0 for _ in _leaves(found if wanted is MISSING else wanted))
-    elif isinstance(wanted, str) and isinstance(found, str):
-        yield _text_distance(wanted, found)
+    elif expected is MISSING or actual is MISSING:
+        yield from (1.0 for _ in _leaves(actual if expected is MISSING else expected))
+    elif isinstance(expected, str) and isinstance(actual, str):
+        yield _text_distance(expected, actual)
     else:
-        yield 0.0 if equal(wanted, found) else 1.0
+        yield 0.0 if equal(expected, actual) else 1.0
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -205,13 +205,13 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield from _leaves(each)
 
 
-def _text_distance(wanted: str, found: str) -> float:
-    if wanted == found:
+def _text_distance(expected: str, actual: str) -> float:
+    if expected == actual:
         return 0.0
     # Long texts are compared word by word: the time grows with the square of the length.
-    if max(len(wanted), len(found)) > _MAX_COMPARED_LENGTH:
-        return 1.0 - SequenceMatcher(None, wanted.split(), found.split()).ratio()
-    return 1.0 - SequenceMatcher(None, wanted, found, autojunk=False).ratio()
+    if max(len(expected), len(actual)) > _MAX_COMPARED_LENGTH:
+        return 1.0 - SequenceMatcher(None, expected.split(), actual.split()).ratio()
+    return 1.0 - SequenceMatcher(None, expected, actual, autojunk=False).ratio()
 
 
 def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Score:
@@ -236,16 +236,16 @@ class _Close(Score):
     relative: float
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
-        wanted = self.wanted(expected)
-        if wanted is None:
+        expected = self.wanted(expected)
+        if expected is None:
             return None
         try:
             # Cells of a CSV file without a schema are texts.
-            number = float(wanted) if is_number(wanted) or isinstance(wanted, str) else None
+            number = float(expected) if is_number(expected) or isinstance(expected, str) else None
         except ValueError:
             number = None
         if number is None:
-            raise ValueError(f"expected is no number: {short_json(wanted, 100)}")
+            raise ValueError(f"expected is no number: {short_json(expected, 100)}")
         found = part_at(output, self.path)
         return is_number(found) and abs(found - number) <= max(self.absolute, self.relative * abs(number))
 

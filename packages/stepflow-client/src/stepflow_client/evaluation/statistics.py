@@ -28,10 +28,10 @@ MIN_VALUES = 5
 """Minimum number of values for an interval."""
 MIN_BLOCKS = 6
 """Minimum number of blocks for an interval of times."""
-_OF_BLOCKS = 0.4
+_BLOCK_DOUBT = 0.4
 """What the error of intervals of blocks is multiplied with: successive blocks are a little alike, because the load of a
 machine changes slowly, so that an interval of 95% would contain the true value in 92% of the evaluations."""
-_LARGEST = 1_000
+_MAX_DRAWN = 1_000
 """Maximum number of values in a resample. The interval of more values has the shape of one of these, and its own width:
 the time that it takes is limited, and its accuracy does not suffer."""
 SHARE = (0.0, 0.0, 1.0, 1.0)
@@ -86,7 +86,7 @@ class Resampled:
         self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
         if not self._varies:
             return
-        size, self._drawn = len(sample), min(len(sample), _LARGEST)
+        size, self._drawn = len(sample), min(len(sample), _MAX_DRAWN)
         self._centre, spread = float(sample.mean()), float(sample.std(ddof=1))
         self._error = spread / math.sqrt(size)
         picked = numbers.random.default_rng(0).choice(sample, (RESAMPLES, self._drawn))
@@ -140,17 +140,15 @@ def resampled(
     """
     if len(values) < MIN_VALUES or (blocks is not None and len(blocks) < MIN_BLOCKS):
         return None
-    return Resampled(values, made_up) if blocks is None else Resampled(_of_blocks(values, blocks), (), _OF_BLOCKS)
-
-
-def _of_blocks(values: Sequence[float], blocks: Sequence[int]) -> list[float]:
-    """Return a value for each block, whose mean is that of all values, although blocks have different sizes."""
-    at, first, found = mean(values), 0, []
+    if blocks is None:
+        return Resampled(values, made_up)
+    # A value for each block, whose mean is the mean of all values, although blocks have different sizes.
+    at, first, of_blocks = mean(values), 0, []
     for size in blocks:
         excess = math.fsum(values[first : first + size]) - size * at
-        found.append(at + excess * len(blocks) / len(values))
+        of_blocks.append(at + excess * len(blocks) / len(values))
         first += size
-    return found
+    return Resampled(of_blocks, (), _BLOCK_DOUBT)
 
 
 @dataclass(frozen=True, slots=True)

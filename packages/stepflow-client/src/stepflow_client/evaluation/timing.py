@@ -1,4 +1,4 @@
-"""Which times of items are read. Pure."""
+"""Which items have their times read. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _SHARE = 0.05
 
 
 class TimeBudget:
-    """Decides of which items the times are read: of the same cases for all variants.
+    """Decides whose times are read: the same cases for all variants.
 
     Args:
-        wanted: Whether to read all times, or none; None reads as many as do not delay the evaluation.
+        include: Whether to read all times, or none; None reads as many as do not delay the evaluation.
     """
 
-    def __init__(self, wanted: bool | None) -> None:
+    def __init__(self, include: bool | None) -> None:
         """Start the clock."""
-        self._wanted = wanted
+        self._include = include
         self._began = time.monotonic()
         self._spent = 0.0
         self._open = 0
@@ -26,8 +26,8 @@ class TimeBudget:
 
     def take(self, first: int) -> bool:
         """Return whether to read the times of the items of a run, whose first one has this number in its variant."""
-        if self._wanted is not None:
-            return self._wanted
+        if self._include is not None:
+            return self._include
         if first not in self._decided:
             is_late = self._open or self._spent > (time.monotonic() - self._began) * _SHARE
             self._decided[first] = not is_late

@@ -314,8 +314,8 @@ def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[
                 partial.setdefault(each.cases, []).append(each.score)
         for paired_cases, scores in partial.items():
             both = f"{comparison.before} and {comparison.after}"
-            told = ", ".join(scores)
-            yield f"{paired_cases:,} of {count:,} cases have {told} in both {both}; others are not compared."
+            names = ", ".join(scores)
+            yield f"{paired_cases:,} of {count:,} cases have {names} in both {both}; others are not compared."
     timed = [
         f"{len(each.times):,} of {each.statuses['completed']:,} of {name}"
         for name, each in columns.variants.items()

@@ -134,7 +134,7 @@ def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
 
     Args:
         value: The schema.
-        in_place: Whether only those that apply to the value itself are wanted, not to parts of it.
+        in_place: Whether to yield only those that apply to the value itself, not to parts of it.
     """
     waiting = [value]
     while waiting:
@@ -203,8 +203,8 @@ class _Writer:
             return {}
         if schema.get("nullable") is True:
             rest = {key: value for key, value in schema.items() if key not in ("nullable", "title", "description")}
-            said = {key: schema[key] for key in ("title", "description") if key in schema}
-            return {**self._texts(said), "anyOf": [self._written(rest, depth + 1), {"type": "null"}]}
+            texts = {key: schema[key] for key in ("title", "description") if key in schema}
+            return {**self._texts(texts), "anyOf": [self._written(rest, depth + 1), {"type": "null"}]}
         written = self._texts(schema)
         written |= {
             key: value

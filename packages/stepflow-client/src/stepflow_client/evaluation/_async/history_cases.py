@@ -47,8 +47,8 @@ async def history_cases(
         raise InvalidArgumentError("the client has no history", hint="make it with history=History()")
     check_integer(limit, "limit", least=1)
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
-    wanted = run_variables(variables)
-    calls = [partial(_cases_of, client, each.run_id, wanted) for each in reversed(entries)]
+    values = run_variables(variables)
+    calls = [partial(_cases_of, client, each.run_id, values) for each in reversed(entries)]
     found = await async_gather(calls, _AT_ONCE)
     left_out = sum(not each for each in found)
     if left_out:
@@ -66,20 +66,19 @@ async def _cases_of(client: Any, run_id: str, variables: Mapping[str, Any]) -> l
         snapshot = await client.snapshot(run_id, include=("items", "arguments"))
     except NotFoundError:
         return []
-    given, items = snapshot.arguments, snapshot.items or ()
-    if given is None or given.overrides or given.kept or "inputs" in given.hidden:
+    arguments, items = snapshot.arguments, snapshot.items or ()
+    if arguments is None or arguments.overrides or arguments.kept or "inputs" in arguments.hidden:
         return []
-    secret = {name.removeprefix("variables.") for name in given.hidden}
-    recorded, wanted = (
+    secret = {name.removeprefix("variables.") for name in arguments.hidden}
+    recorded, expected = (
         {name: value for name, value in each.items() if name not in secret}
-        for each in (given.variables or {}, variables)
+        for each in (arguments.variables or {}, variables)
     )
-    if recorded != wanted:
+    if recorded != expected or arguments.inputs is None or len(arguments.inputs) != len(items):
         return []
-    if given.inputs is None or len(given.inputs) != len(items):
-        return []
+    metadata = arguments.labels
     return [
-        EvaluationCase(run_id if len(items) == 1 else f"{run_id} {each.index}", value, each.result.output, given.labels)
-        for each, value in zip(items, given.inputs, strict=True)
+        EvaluationCase(f"{run_id} {each.index}" if len(items) > 1 else run_id, value, each.result.output, metadata)
+        for each, value in zip(items, arguments.inputs, strict=True)
         if each.result is not None and each.result.is_success
     ]

@@ -38,7 +38,7 @@ from ..scorers import scorers
 from ..statistics import numpy
 from ..store import EvaluationStore
 from ..stored_items import StoredItems, TemporaryFolder, report_secrets
-from .evaluator import Evaluation, Evaluator
+from .evaluator import Evaluator
 
 
 def evaluate(
@@ -200,7 +200,7 @@ def evaluate(
             include_durations = False
         elif include_durations is None and any(each.is_timed for each in functions):
             include_durations = True
-        evaluation = Evaluation(
+        evaluator = Evaluator(
             client=client,
             store=store,
             variants=planned,
@@ -222,5 +222,5 @@ def evaluate(
                 "on_cancel": on_cancel,
             },
         )
-        Evaluator(evaluation).run()
+        evaluator.run()
     return EvaluationReport._of_stored(StoredItems(folder, temporary), [each.variables for each in planned])

@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..._concurrency.background import SyncSource, SyncWorkers
 from ..._display.progress_display import progress_shown
@@ -39,8 +40,9 @@ _MAX_WAITING = 2_000
 """Maximum number of items that wait for their scores; no further outcomes are read meanwhile."""
 
 
-class Evaluation(NamedTuple):
-    """What one evaluation runs and scores."""
+@dataclass
+class Evaluator:
+    """Runs the variants of one evaluation, and scores their outputs."""
 
     client: Any
     store: EvaluationStore
@@ -58,31 +60,22 @@ class Evaluation(NamedTuple):
     map_options: Mapping[str, Any]
     """The options of `map` that are the same for all variants."""
 
-
-class Evaluator:
-    """Runs the variants of one evaluation."""
-
-    def __init__(self, evaluation: Evaluation) -> None:
-        self._evaluation = evaluation
-        self._client = evaluation.client
-        self._store = evaluation.store
-        self._functions = evaluation.functions
-        self._labels = evaluation.labels
-        self._turns = _Turns(len(evaluation.variants))
+    def __post_init__(self) -> None:
+        self._turns = _Turns(len(self.variants))
         self._by_number: dict[int, PlannedVariant] = {}
-        self._times = TimeBudget(evaluation.include_durations)
+        self._times = TimeBudget(self.include_durations)
         self._ended: deque[Block] = deque()
         """The items that are not stored yet."""
         self._timed: deque[Block] = deque()
         """The items whose times have been read."""
-        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {each.key: deque() for each in self._functions}
+        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {each.key: deque() for each in self.functions}
         """The items that wait for a score: blocks with the places of the items, by the key of the function."""
         self._unscored: dict[str, Iterator[tuple[Block, list[int]]]] = {}
         """The items of earlier calls that have no score, by the key of its function."""
         self._workers: SyncWorkers[int] = SyncWorkers()
-        self._scoring = SyncScoring(evaluation.max_scores)
+        self._scoring = SyncScoring(self.max_scores)
         self._scores_running = 0
-        self._count = BatchCount(evaluation.total * len(evaluation.variants))
+        self._count = BatchCount(self.total * len(self.variants))
         self._room = _MAX_WAITING
         """Number of outcomes that may be read before the next step."""
         self._is_over = False
@@ -90,13 +83,13 @@ class Evaluator:
     def run(self) -> None:
         """Run what has not been run yet, and compute the scores that are missing."""
         try:
-            with progress_shown(self._evaluation.progress) as report:
+            with progress_shown(self.progress) as report:
                 report(self._count.progress())
                 self._start()
                 while len(self._workers):
                     self._step()
                     report(self._count.progress())
-                self._labels.end()
+                self.labels.end()
                 report(self._count.progress(is_over=True))
         finally:
             self._is_over = True
@@ -105,14 +98,14 @@ class Evaluator:
             self._workers.close(grace=_GRACE)
 
     def _journal(self, number: int) -> Path | None:
-        return None if self._store.id is None else self._store.journal(number)
+        return None if self.store.id is None else self.store.journal(number)
 
     def _start(self) -> None:
-        numbers, total = self._store.variants, self._evaluation.total
-        self._by_number = {numbers[each.name]: each for each in self._evaluation.variants}
-        ended = {number: self._store.known(number) for number in numbers.values()}
-        for function in self._functions:
-            self._unscored[function.key] = self._store.unscored(function.key, ended)
+        numbers, total = self.store.variants, self.total
+        self._by_number = {numbers[each.name]: each for each in self.variants}
+        ended = {number: self.store.known(number) for number in numbers.values()}
+        for function in self.functions:
+            self._unscored[function.key] = self.store.unscored(function.key, ended)
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == total:
                 self._turns.read[place] = math.inf
@@ -124,7 +117,7 @@ class Evaluator:
                     f"{journal} is missing, without which the evaluation cannot be continued",
                     hint="restore it, or evaluate in a new folder",
                 )
-            inputs = _Inputs(self._store, self._turns, place, self._evaluation.repeat)
+            inputs = _Inputs(self.store, self._turns, place, self.repeat)
             self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
         self._start_scores()
 
@@ -139,14 +132,14 @@ class Evaluator:
                 raise
         blocks = [self._timed.popleft() for _ in range(len(self._timed))]
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
-            if self._labels.common is not None:
-                self._labels.record(self._by_number[block.variant], block)
+            if self.labels.common is not None:
+                self.labels.record(self._by_number[block.variant], block)
             if self._times.take(block.first):
                 self._workers.start(partial(self._read_times, block))
             else:
                 blocks.append(block)
         if blocks:
-            self._store.add(blocks)
+            self.store.add(blocks)
         for waiting in self._waiting.values():
             waiting.extend((block, places) for block in blocks if (places := block.successes))
         self._start_scores()
@@ -154,7 +147,7 @@ class Evaluator:
         self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
 
     def _item(self, block: Block, place: int) -> EvaluationItem:
-        return block.item(place, self._by_number[block.variant].name, self._evaluation.repeat)
+        return block.item(place, self._by_number[block.variant].name, self.repeat)
 
     def _read_times(self, block: Block) -> int:
         """Read the times of the items of a block, and return the number of score functions that have ended: none."""
@@ -163,7 +156,7 @@ class Evaluator:
             times = ItemTimes(run_id)
             # Without them, an item has no duration.
             with suppress(StepflowClientError):
-                with self._client.run_events(run_id) as events:
+                with self.client.run_events(run_id) as events:
                     for event in events:
                         times.note(event)
             durations: dict[int | None, float] = {each.index: each.duration for each in times.times}
@@ -175,12 +168,12 @@ class Evaluator:
 
     def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, stored: Mapping[int, int]) -> int:
         """Run a variant on the cases, and return the number of score functions that have ended: none."""
-        stream = self._client.map(
+        stream = self.client.map(
             inputs=inputs,
             journal=self._journal(number),
-            labels=self._labels.of(variant),
+            labels=self.labels.of(variant),
             **variant.arguments,
-            **self._evaluation.map_options,
+            **self.map_options,
         )
         with stream as outcomes:
             for chunk in outcomes.chunks():
@@ -199,15 +192,15 @@ class Evaluator:
         return 0
 
     def _start_scores(self) -> None:
-        for function in self._functions:
+        for function in self.functions:
             waiting, unscored = self._waiting[function.key], self._unscored[function.key]
-            while self._scores_running < self._evaluation.max_scores:
+            while self._scores_running < self.max_scores:
                 if not waiting:
                     waiting.extend(islice(unscored, 1))
                 if not waiting:
                     break
                 block, places = waiting.popleft()
-                some, left = places[: function.slices.size], places[function.slices.size :]
+                some, left = places[: function.chunk_size], places[function.chunk_size :]
                 if left:
                     waiting.appendleft((block, left))
                 self._scores_running += 1
@@ -216,7 +209,7 @@ class Evaluator:
     def _score(self, function: ScoreFunction, block: Block, places: list[int]) -> int:
         """Score some items of a block, and return the number of score functions that have ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
-        call = partial(function.apply, block, places, self._item, self._client, self._store, may_continue)
+        call = partial(function.apply, block, places, self._item, self.client, self.store, may_continue)
         self._scoring.run(function, call)
         return 1
 
