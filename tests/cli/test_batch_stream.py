@@ -130,8 +130,8 @@ def test_csv_is_typed_by_the_flow(command: Stepflow) -> None:
     found = records(command)
     assert [each.get("output") for each in found] == [1, 2, None]
     assert found[0]["key"] == "é"
-    said = "line 4 cannot be read: field n is no integer: 'x'"
-    assert found[2]["error"]["message"] == f"{said} (write one, or change the type of n in the flow's input schema)"
+    said = "line 4 cannot be read: field n is not of type integer: 'x'"
+    assert found[2]["error"]["message"] == f"{said} (correct it, or change the type of n in the flow's input schema)"
 
 
 def test_csv_needs_no_output_file(command: Stepflow) -> None:
@@ -142,7 +142,10 @@ def test_csv_needs_no_output_file(command: Stepflow) -> None:
     assert [each["output"] for each in printed] == [1, 2]
     (command.folder / "in.csv").write_text("n,id\nx,é\n")
     wrong = command("batch", "flow.yaml", "in.csv")
-    assert (wrong.code, "in.csv, line 2, cannot be read: field n is no integer" in wrong.stderr) == (2, True), wrong
+    assert (wrong.code, "in.csv, line 2, cannot be read: field n is not of type integer" in wrong.stderr) == (
+        2,
+        True,
+    ), wrong
 
 
 def test_a_part_of_the_inputs_through_pipes(command: Stepflow) -> None:
@@ -163,7 +166,7 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
     [
         (("--resume",), "--resume needs --output FILE"),
         (("-o", "table", "--output", "out.txt"), "-o table is printed, not written to a file"),
-        (("--output", "out.txt"), "ends in none of .jsonl"),
+        (("--output", "out.txt"), "has none of the extensions .jsonl"),
         (("--retry-failed",), "--retry-failed needs --output FILE"),
         (("--retry-failed", "--output", "none.jsonl"), "none.jsonl does not exist"),
         (("--retry-failed", "--resume", "--output", "o.jsonl"), "--resume and --retry-failed exclude each other"),

@@ -97,7 +97,7 @@ def test_a_bad_line_fails_or_stops(tmp_path: Path) -> None:
     assert (good, last) == ({"n": 1, "code": "a"}, {"n": 4, "code": "d"})
     assert isinstance(wrong, ValueError)
     assert str(wrong).startswith(
-        "line 3 cannot be read: field n is no integer: 'x' (write one, or change the type of n"
+        "line 3 cannot be read: field n is not of type integer: 'x' (correct it, or change the type of n"
     )
     hint = "a field that holds a comma is in double quotes"
     assert str(short) == f"line 4 cannot be read: it has 1 fields, the header 2 ({hint})"
@@ -232,7 +232,7 @@ def test_an_empty_file_is_a_list_too(tmp_path: Path) -> None:
 
 
 def test_what_outcomes_cannot_be_written_to(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="ends in none of"):
+    with pytest.raises(InvalidArgumentError, match="has none of the extensions"):
         write_outcomes(tmp_path / "out.docx")
     with pytest.raises(FlowFileError, match="cannot be written: No such file"):
         write_outcomes(tmp_path / "no" / "out.csv")

@@ -1,4 +1,4 @@
-"""The inputs of a batch, read one at a time as they are needed: JSON lines, CSV, Parquet, or a list in a file."""
+"""Reads the inputs of a batch one at a time: JSON lines, CSV, Parquet, or a list in a file."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
 _ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
 _LISTS = (".yaml", ".yml", ".json")
-"""The endings of files that hold one value."""
-
-
-GOES_ON = "on_bad_line='fail' goes on"
-"""What is said of a line at which a batch stops."""
+"""The extensions of files that hold one value."""
+GOES_ON = "to skip such lines, set on_bad_line='fail'"
+"""The hint for a line at which a batch stops."""
 
 
 class _BadLine(ValueError):
-    """A line that cannot be read, with what to do about it."""
+    """A line that cannot be read, with a hint."""
 
     def __init__(self, reason: str, hint: str | None) -> None:
         super().__init__(reason)
@@ -55,7 +53,7 @@ class InputStream(Iterator[Any]):
     """The inputs in a file, one at a time. Use it in a `with` block: leaving the block closes the file.
 
     Attributes:
-        total: The number of inputs, if the file says it; else None.
+        total: The number of inputs; None if the format does not contain it.
         read: The number of inputs read so far.
     """
 
@@ -82,7 +80,7 @@ class InputStream(Iterator[Any]):
         return round(self.read * self._size / position) if position else None
 
     def __next__(self) -> Any:
-        """Return the next input, or a ValueError in the place of one that cannot be read."""
+        """Return the next input, or a ValueError for an input that cannot be read."""
         try:
             number, value = next(self._values)
         except StopIteration:
@@ -101,7 +99,7 @@ class InputStream(Iterator[Any]):
         return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
     def close(self) -> None:
-        """Close the file. Nothing more is read."""
+        """Close the file and stop reading."""
         self._values.close()
         if self._file is not None:
             if self._is_own:
@@ -118,11 +116,11 @@ class InputStream(Iterator[Any]):
         self.close()
 
     def _opened(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
-        """Open the file and return a generator of its values, each with the number of its line or row before it."""
+        """Open the file and return a generator of (line or row number, value)."""
         if form in ("json", "yaml"):
             values = _listed(source, self._name, form)
             self.total = len(values)
-            return (each for each in enumerate(values, 1))
+            return (numbered for numbered in enumerate(values, 1))
         if form == "parquet":
             from .parquet import rows_of
 
@@ -140,21 +138,21 @@ class InputStream(Iterator[Any]):
             yield line
 
     def _text(self, source: Any) -> IO[str]:
-        how: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+        options: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         if isinstance(source, str):
             self._is_own = True
             try:
-                file: IO[str] = open(source, **how)  # noqa: SIM115 - closed by `close`
+                file: IO[str] = open(source, **options)  # noqa: SIM115 - closed by `close`
             except FileNotFoundError:
                 raise missing_file(source) from None
             except OSError as error:
                 raise _error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
-            file = source if hasattr(source, "encoding") else TextIOWrapper(source, **how)
+            file = source if hasattr(source, "encoding") else TextIOWrapper(source, **options)
         self._file = file
         with suppress(OSError, ValueError):
-            found = os.fstat(file.fileno())
-            self._size = found.st_size if stat.S_ISREG(found.st_mode) else None
+            status = os.fstat(file.fileno())
+            self._size = status.st_size if stat.S_ISREG(status.st_mode) else None
         return file
 
 
@@ -234,24 +232,23 @@ def _listed(source: Any, name: str, form: InputFormat) -> list[Any]:
         text = source.read() if hasattr(source, "encoding") else text_of(read_stream(source.read, name), name)
         value = parse_yaml(text, name) if form == "yaml" else _lines(text, name)
     elif source.lower().endswith(_LISTS):
-        value = _list_or_lines(source)
+        try:
+            value = load_file(source)
+        except FlowFileError:
+            if not source.lower().endswith(".json"):
+                raise
+            value = None
+            with suppress(FlowFileError):
+                value = _lines(text_of(read_file(source), source), source)
+            if value is None:
+                raise
     else:
-        # Other extensions say nothing about the format; most such files are JSON lines.
+        # With other extensions, most files are JSON lines.
         text = text_of(read_file(source), name)
         value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _lines(text, name)
     if not isinstance(value, list):
-        raise _error(f"{name} is not a list of inputs", name, hint="a file of lines of JSON ends in .jsonl")
+        raise _error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
     return value
-
-
-def _list_or_lines(path: str) -> Any:
-    try:
-        return load_file(path)
-    except FlowFileError:
-        if path.lower().endswith(".json"):
-            with suppress(FlowFileError):
-                return _lines(text_of(read_file(path), path), path)
-        raise
 
 
 def _lines(text: str, name: str) -> list[Any]:
@@ -262,7 +259,7 @@ def _lines(text: str, name: str) -> list[Any]:
             try:
                 values.append(parse_json(line, f"{name}, line {number},"))
             except FlowFileError as error:
-                # The parser sees only this line, and so always reports line 1.
+                # The parser only sees this line, so it always reports line 1.
                 message = error.message.replace("(line 1, column", "(column")
                 raise _error(message, name, line=number, hint=error.hint) from None
     return values
@@ -294,7 +291,7 @@ def _refuse(name: str) -> Any:
 def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     lines = csv.reader(file, strict=True)
     fields: list[str] | None = None
-    types, optional = _types(schema), _optional(schema)
+    types, optional = _columns(schema)
     while True:
         try:
             cells = next(lines)
@@ -344,33 +341,28 @@ def _wrong_header(cells: list[str]) -> _BadHeader | None:
     return _BadHeader(f"its fields are separated by {sign}", "separate them by commas")
 
 
-def _types(schema: Mapping[str, Any]) -> dict[str, Any]:
-    properties = schema.get("properties")
-    found = properties.items() if isinstance(properties, Mapping) else ()
-    return {name: each.get("type") for name, each in found if isinstance(each, Mapping)}
-
-
-def _optional(schema: Mapping[str, Any]) -> frozenset[str]:
-    """Return the fields that a schema neither requires nor allows to be null."""
+def _columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return the types of the fields, and the fields that a schema neither requires nor allows to be null."""
     from ..flows.json_schema import definitions_of, mismatches
 
     fields, required = fields_of(schema)
-    return frozenset(
-        name for name, each in fields.items() if name not in required and mismatches(None, each, definitions_of(schema))
-    )
+    definitions = definitions_of(schema)
+    types = {name: field.get("type") for name, field in fields.items() if isinstance(field, Mapping)}
+    optional = (name for name, field in fields.items() if name not in required and mismatches(None, field, definitions))
+    return types, frozenset(optional)
 
 
 def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Text is parsed as JSON where the schema wants another type; nulls may be left out."""
+    """Yield rows as JSON values. Text is parsed as JSON if the schema has another type; nulls may be left out."""
     from .parquet import plain
 
-    # Parquet files have types of their own: text is parsed only where the schema differs.
-    types, optional = {name: kind for name, kind in _types(schema).items() if kind is not None}, _optional(schema)
+    types, optional = _columns(schema)
     for number, row in enumerate(rows, start=1):
         try:
-            value = plain({name: each for name, each in row.items() if each is not None or name not in optional})
+            value = plain({name: cell for name, cell in row.items() if cell is not None or name not in optional})
             for name in types.keys() & value.keys():
-                if isinstance(value[name], str):
+                # Parquet has its own types: text without a type in the schema stays text.
+                if isinstance(value[name], str) and types[name] is not None:
                     value[name] = _typed(name, value[name], types[name])
             yield number, value
         except ValueError as error:
@@ -378,7 +370,7 @@ def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) 
 
 
 def _typed(name: str, text: str, kind: Any) -> Any:
-    """Return a cell in the type of its schema: text, or parsed as JSON; an empty cell that may be null is null."""
+    """Return a cell as text or parsed as JSON, by the type in the schema; an empty cell that may be null is null."""
     kinds = set(kind) if isinstance(kind, list) else {kind}
     if not text and "null" in kinds:
         return None
@@ -391,6 +383,6 @@ def _typed(name: str, text: str, kind: Any) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:
-        wanted = " or ".join(sorted(map(str, kinds)))
-        hint = f"write one, or change the type of {name} in the flow's input schema"
-        raise _BadLine(f"field {name} is no {wanted}: {text!r}", hint) from None
+        expected = " or ".join(sorted(map(str, kinds)))
+        hint = f"correct it, or change the type of {name} in the flow's input schema"
+        raise _BadLine(f"field {name} is not of type {expected}: {text!r}", hint) from None

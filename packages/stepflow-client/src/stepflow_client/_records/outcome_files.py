@@ -1,4 +1,4 @@
-"""The outcomes of a batch in a file: written one at a time as inputs end, and read again."""
+"""Writes the outcomes of a batch to a file one at a time, and reads them again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FIELDS = ("index", "key", "run_id", "status", "output")
 _ERROR_FIELDS = ("code", "message", "step_id", "details")
 """In CSV and Parquet, details are JSON text."""
 _PLAIN_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
-"""The types of fields that have columns of their own in Parquet, by their names in schemas."""
+"""The types of fields that have their own columns in Parquet, by their names in schemas."""
 _GROUP = 2000
 """Number of records in a row group of Parquet."""
 
@@ -86,7 +86,7 @@ class OutcomeWriter:
         if error is None:
             self.close()
         else:
-            # What was written is complete as well; the first error counts.
+            # Complete the records that were written; the first error counts.
             with suppress(FlowFileError, OSError):
                 self.close()
 
@@ -116,8 +116,8 @@ def write_outcomes(
         form = output_format_of(name, format)
         with _writing(name):
             # Unlike the standard library's default, this keeps the line ends of CSV.
-            how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-            file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **how)  # noqa: SIM115
+            options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+            file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **options)  # noqa: SIM115
         schema = None if flow is None else declared_schema(load_flow(flow), "output")
         return OutcomeWriter(file, name, form, True, schema)
     if not hasattr(target, "write"):
@@ -137,7 +137,7 @@ def output_format_of(path: str, given: str | None) -> OutcomeFormat:
     form = ENDINGS.get(path.lower().rpartition(".")[2]) if given is None else given
     if form is None:
         endings = ", ".join(f".{ending}" for ending in ENDINGS)
-        raise InvalidArgumentError(f"the name of {path} ends in none of {endings}", hint="format says what it is")
+        raise InvalidArgumentError(f"{path} has none of the extensions {endings}", hint="set format")
     known: OutcomeFormat = check_choice(form, "format", tuple(dict.fromkeys(ENDINGS.values())))
     if known == "parquet":
         from .parquet import imported
@@ -153,7 +153,7 @@ def _writing(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # The reader of a pipe has gone, which is no fault of the file.
+        # The reader of a pipe has gone, which is not an error of the file.
         raise
     except OSError as error:
         raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
@@ -218,8 +218,8 @@ class _ParquetLines:
         row["output"] = None if output is None else _text(output)
         if record.get("error"):
             row["error"] = {name: each and _text(each) for name, each in _error(record).items()}
-        found = record["output"] if isinstance(record["output"], Mapping) else {}
-        row |= {f"output_{name}": _typed(found.get(name), kind) for name, kind in self._typed.items()}
+        fields = record["output"] if isinstance(record["output"], Mapping) else {}
+        row |= {f"output_{name}": _typed(fields.get(name), kind) for name, kind in self._typed.items()}
         self._rows.append({name: row.get(name) for name in self._schema.names})
         if len(self._rows) >= _GROUP:
             self._flush()
@@ -263,7 +263,7 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         for record in _records(path, form):
             # A file that does not hold the records of a batch must not be overwritten.
             if not {"index", "status", "run_id"} <= record.keys():
-                raise ValueError("it is no record of a batch")
+                raise ValueError("it is not a record of a batch")
             yield record
             number += 1
     except (ValueError, AttributeError, KeyError, TypeError) as error:

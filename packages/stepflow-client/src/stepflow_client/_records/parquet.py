@@ -37,9 +37,9 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, arrow.ArrowException) as error:
-        said = getattr(error, "strerror", None) or error
-        unreadable = FlowFileError(f"{name} cannot be read: {said}", path=name)
-        unreadable.hint = "the file is damaged, or is no Parquet file"
+        reason = getattr(error, "strerror", None) or error
+        unreadable = FlowFileError(f"{name} cannot be read: {reason}", path=name)
+        unreadable.hint = "the file is damaged, or not a Parquet file"
         raise unreadable from None
 
 
@@ -47,7 +47,7 @@ def rows_of(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
     """Return the number of rows in a file, and an iterator that reads the rows as they are needed.
 
     Args:
-        source: The path, or a file open for reading bytes; what cannot be read from any place is first read whole.
+        source: The path, or a file open for reading bytes, which is first read whole if it is not seekable.
         name: The name of the file in errors.
 
     Raises:
