@@ -138,8 +138,8 @@ def test_a_step_whose_inputs_are_unknown(three: Stepflow, server: str) -> None:
     assert three("run", "three.json", "--input-json", EMPTY, "--no-check").code == 1
     done = three("run", "three.json", "--step", "c", "--no-check")
     assert done.code == 2
-    assert "step 'c' reads step 'b', of which run" in done.stderr
-    assert "an input of its own" in done.stderr
+    assert "step 'c' reads step 'b', for which run" in done.stderr
+    assert "an input for the step" in done.stderr
     # What had completed of a failed run is kept.
     write(three, flow())
     assert said(three("run", "three.json", "--reuse", "@last")) == "stepflow: keeps a; executes b, c"

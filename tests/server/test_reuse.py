@@ -174,9 +174,9 @@ async def test_one_step_whose_inputs_are_not_known(client: Any, release: str, tm
     flow["steps"][1]["input"] = {"$input": "missing"}
     run_id = await run(client, flow, {"n": 1})
     executions(file)
-    with pytest.raises(InvalidArgumentError, match="step 'd' reads step 'b', of which run") as raised:
+    with pytest.raises(InvalidArgumentError, match="step 'd' reads step 'b', for which run") as raised:
         await client.rerun(run_id, keep=Keep(all_except="d"))
-    assert "an input of its own" in (raised.value.hint or "")
+    assert "an input for the step" in (raised.value.hint or "")
     with pytest.raises(InvalidArgumentError, match="no step 'dd'"):
         await client.rerun(run_id, keep=Keep(all_except="dd"))
     assert executions(file) == {}

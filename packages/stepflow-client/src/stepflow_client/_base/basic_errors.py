@@ -1,4 +1,4 @@
-"""The errors that have no values of this package, for all its modules; `stepflow_client.errors` has them all."""
+"""The errors that need no types of this package. `stepflow_client.errors` exports all errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-# What notebooks show of an error is made by the package that shows things. It is looked up by name.
+# Looked up by name, because this is a lower layer.
 _short_traceback = lazy_module("stepflow_client._display.short_traceback")
 
 
@@ -60,12 +60,12 @@ class StepflowClientError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        # IPython asks for this.
+        # Called by IPython.
         lines: list[str] = _short_traceback.rendered(self)
         return lines
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call the class with `args` alone and lose what is keyword-only.
+        # The default would call the class with `args` alone and lose keyword-only arguments.
         return (_rebuild, (type(self), self.args, self.__dict__.copy()))
 
 

@@ -1,4 +1,4 @@
-"""Pauses the garbage collector while many objects are created, none of which can be garbage yet."""
+"""Pauses the garbage collector while many objects are created that cannot be garbage yet."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _pauses = 0
 _was_enabled = False
 
 
-def _forget_other_threads() -> None:
-    """In a fork, reset the lock and the pauses: the threads of the parent process that held them do not exist here."""
+def _reset_in_fork() -> None:
+    """Reset the lock and the pauses, because a fork does not have the threads that hold them."""
     global _lock, _pauses
     _lock = threading.Lock()
     if _pauses and _was_enabled:
@@ -23,15 +23,15 @@ def _forget_other_threads() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_other_threads)
+    os.register_at_fork(after_in_child=_reset_in_fork)
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Return a context manager that pauses Python's cyclic garbage collector.
+    """Pause Python's cyclic garbage collector.
 
-    While 100,000 items are created, the collector would repeatedly traverse those created so far, which takes nearly
-    half of the time.
+    While 100,000 items are created, the collector would repeatedly traverse the existing ones, which takes nearly half
+    of the time.
     """
     global _pauses, _was_enabled
     with _lock:

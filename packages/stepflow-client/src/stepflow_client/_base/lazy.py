@@ -23,7 +23,7 @@ class _Lazy:
     def __getattr__(self, name: str) -> Any:
         # If another thread is importing the module at the same time, the import waits for it.
         value = getattr(import_module(self._name), name)
-        # From now on it is found as an attribute. The modules of this package never rebind their names.
+        # Store it as an attribute, because the modules of this package never rebind their names.
         setattr(self, name, value)
         return value
 

@@ -1,4 +1,4 @@
-"""What is said of a file that does not exist: which one was meant, or what there is."""
+"""Hints for a file that does not exist: a similar name, or the files in its folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .text import nearest
 
 _VALUES = (".yaml", ".yml", ".json")
 _KINDS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
-"""The endings of files that are read for the same purpose."""
+"""The extensions of files that are read for the same purpose."""
 _MAX_ENTRIES = 1000
 _MAX_SHOWN = 5
 
@@ -18,17 +18,17 @@ def near_file(path: str) -> str:
     """Return the hint for a missing file: the nearest name in its folder, or the files of its kind there.
 
     Args:
-        path: The path of the file; one without an ending is taken for YAML or JSON.
+        path: The path of the file; without an extension, it counts as YAML or JSON.
     """
     if "://" in path:
-        return "only files are read: download it, and name the file"
+        return "only files can be read: download it and pass the path of the file"
     folder = Path(path).parent
     if not folder.is_dir():
         return f"there is no folder {folder}"
-    found = nearest_file(path)
-    if found is not None:
-        return found
-    names = _files_beside(path)
+    hint = nearest_file(path)
+    if hint is not None:
+        return hint
+    names = _sibling_files(path)
     where = "the working folder" if folder == Path() else f"the folder {folder}"
     if not names:
         return f"{where} has no file that ends in {' or '.join(_endings(path))}"
@@ -37,17 +37,17 @@ def near_file(path: str) -> str:
 
 def nearest_file(path: str) -> str | None:
     """Return the hint with the nearest name in the folder of a missing file; None if none is near."""
-    # The endings are the same in all of them, and would make every short name similar.
-    folder, names = Path(path).parent, _files_beside(path)
+    # Compare names without extensions, which would make every short name similar.
+    folder, names = Path(path).parent, _sibling_files(path)
     stem = nearest(Path(path).stem, (Path(name).stem for name in names))
     if stem is None:
         return None
-    same = [name for name in names if Path(name).stem.lower() == stem.lower()]
-    found = nearest(Path(path).name, same) or same[0]
-    return f"did you mean {found if folder == Path() else folder / found}?"
+    candidates = [name for name in names if Path(name).stem.lower() == stem.lower()]
+    name = nearest(Path(path).name, candidates) or candidates[0]
+    return f"did you mean {name if folder == Path() else folder / name}?"
 
 
-def _files_beside(path: str) -> list[str]:
+def _sibling_files(path: str) -> list[str]:
     """Return the names of the files of the same kind in the folder of a file."""
     endings = _endings(path)
     try:

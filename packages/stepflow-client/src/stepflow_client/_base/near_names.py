@@ -12,11 +12,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _WrongWithError(AttributeError, TypeError):
-    """What a `with` statement raises. As an AttributeError, it leaves `hasattr` and `mock` as they are."""
+    """The error of a `with` statement. As an AttributeError, it does not affect `hasattr` and `mock`."""
 
 
 class _NeedsAsyncWith:
-    """The `__enter__` of a class that only `async with` can use."""
+    """The `__enter__` of a class that only supports `async with`."""
 
     def __get__(self, instance: object, owner: type) -> Any:
         hint = "; use `async with`" if hasattr(owner, "__aenter__") else ""
@@ -50,12 +50,12 @@ def suggests_names(function: Function) -> Function:
     return cast("Function", call)
 
 
-def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
-    """Refuse arguments that a function does not have.
+def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
+    """Check that a function has arguments of these names.
 
     Raises:
-        TypeError: If there is one; the message suggests the nearest.
+        TypeError: If it lacks one; the message suggests the nearest name.
     """
-    for name in given:
+    for name in names:
         if name not in known:
             raise TypeError(f"there is no argument {name!r} ({near(name, known)})")

@@ -10,23 +10,22 @@ Value = TypeVar("Value")
 
 
 class Newest(OrderedDict[Key, Value]):
-    """A dict that keeps only its newest entries, whose cost does not grow with their number.
+    """A dict that keeps only its newest entries.
 
-    (Deleting the first entry of a plain dict again and again takes longer each time: it is found behind the gaps of
-    all those that were deleted before.)
+    (Not a plain dict: finding its first entry takes longer after each deletion of the previous first entry.)
 
     Args:
-        most: Maximum number of entries.
+        max_size: Maximum number of entries.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_size: int) -> None:
         super().__init__()
-        self._most = most
+        self._max_size = max_size
 
     def put(self, key: Key, value: Value) -> None:
         """Store an entry as the newest one, and drop the oldest if there are too many."""
-        # In this order, threads cannot disturb each other.
+        # In this order, it is safe without a lock.
         self.pop(key, None)
         self[key] = value
-        if len(self) > self._most:
+        if len(self) > self._max_size:
             self.popitem(last=False)

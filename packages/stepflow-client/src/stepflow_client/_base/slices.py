@@ -1,4 +1,4 @@
-"""Long computations without requests, divided into slices, so that a deadline can stop them."""
+"""Divides long computations without requests into slices, so that a deadline can stop them."""
 
 from __future__ import annotations
 

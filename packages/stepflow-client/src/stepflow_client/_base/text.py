@@ -1,4 +1,4 @@
-"""Texts and figures for people, as the client and the command write them. Pure."""
+"""Formats texts and numbers for people, for the client and the command. Pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ENOUGH = 3.0
 """Seconds after which a rate is meaningful."""
 
 
-def cut(text: str, longest: int, width: Callable[[str], int] = len) -> str:
+def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
     """Return a text with a maximum width, in characters by default; a longer text is cut and ends with `…`."""
-    if width(text) <= longest:
+    if width(text) <= max_width:
         return text
     from bisect import bisect_right
 
-    end = bisect_right(range(len(text)), longest - 1, key=lambda length: width(text[:length])) - 1
+    end = bisect_right(range(len(text)), max_width - 1, key=lambda length: width(text[:length])) - 1
     return f"{text[:end]}…"
 
 
@@ -38,9 +38,9 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def short_json(value: Any, longest: int = 200) -> str:
-    """Return a value as JSON on one line of at most `longest` characters."""
-    return cut(json.dumps(value, ensure_ascii=False, default=str), longest)
+def short_json(value: Any, max_width: int = 200) -> str:
+    """Return a value as JSON on one line of at most `max_width` characters."""
+    return cut(json.dumps(value, ensure_ascii=False, default=str), max_width)
 
 
 def json_text(value: Any) -> str:
@@ -51,11 +51,8 @@ def json_text(value: Any) -> str:
 
 def visible(text: str) -> str:
     """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
-    return re.sub("[^ -~]", _shown, text)
-
-
-def _shown(match: re.Match[str]) -> str:
-    return "·" if category(match[0]) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else match[0]
+    hidden = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+    return re.sub("[^ -~]", lambda match: "·" if category(match[0]) in hidden else match[0], text)
 
 
 def visible_lines(text: str) -> str:
@@ -78,10 +75,10 @@ def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | N
     if len(word) > _MAX_NAME_LENGTH:
         return None
     lowered = {name.lower(): name for name in known}
-    found = get_close_matches(word.lower(), lowered, n=3, cutoff=similarity)
-    # Among words that are about equally near, one with the same first letter: `set` rather than `use` for `ste`.
-    found.sort(key=lambda each: each[:1] != word[:1].lower())
-    return lowered[found[0]] if found else None
+    matches = get_close_matches(word.lower(), lowered, n=3, cutoff=similarity)
+    # Prefer names with the same first letter: `set` rather than `use` for `ste`.
+    matches.sort(key=lambda name: name[:1] != word[:1].lower())
+    return lowered[matches[0]] if matches else None
 
 
 def did_you_mean(name: str) -> str:
@@ -89,23 +86,23 @@ def did_you_mean(name: str) -> str:
     return f"did you mean {name!r}?"
 
 
-def meant(hint: str | None) -> str | None:
-    """Return the name that a hint suggests; None if it suggests no single one."""
+def suggested_name(hint: str | None) -> str | None:
+    """Return the name that a hint suggests; None if it does not suggest a single name."""
     if hint is None or not hint.startswith(("did you mean ", "write ")):
         return None
-    found = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint)
-    return found[2] if found else None
+    match = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint)
+    return match[2] if match else None
 
 
 def nearest_hint(word: str, known: Iterable[str]) -> str | None:
     """Return the hint with the known name that is most similar to a word; None if none is similar."""
-    found = nearest(word, known)
-    return None if found is None else did_you_mean(found)
+    name = nearest(word, known)
+    return None if name is None else did_you_mean(name)
 
 
 def near(word: str, known: Iterable[Any], what: str = "known") -> str:
     """Return a hint with the nearest known name, or with all of them."""
-    names = [str(each) for each in known]
+    names = list(map(str, known))
     if not names:
         return f"{what}: none"
     listed = f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
@@ -113,7 +110,7 @@ def near(word: str, known: Iterable[Any], what: str = "known") -> str:
 
 
 def no_item(run_id: str, index: int, items: int) -> str:
-    """Return the message about an item that a run does not have."""
+    """Return the message for an item that a run does not have."""
     known = "no items" if not items else "only item 0" if items == 1 else f"items 0 to {items - 1}"
     return f"run {run_id} has no item {index}; it has {known}"
 

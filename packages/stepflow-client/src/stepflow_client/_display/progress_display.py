@@ -1,4 +1,4 @@
-"""Displays progress in notebooks, on terminals and in logs if the caller passes no function for it."""
+"""Displays progress in notebooks, on terminals and in logs, unless the caller passes a function for it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from importlib import import_module
 from importlib.util import find_spec
 from shutil import get_terminal_size
-from typing import Any, Protocol
+from typing import Any
 
 from .._data.arguments import wrong
 from ..progress import Progress, ProgressOption
 
-_EVERY = 10.0
+_INTERVAL = 10.0
 """Seconds between two lines if there is no terminal."""
 _WIDTH = 30
 _PARTS = 1_000
-"""Number of units of a full bar, because some libraries count in integers only."""
+"""Number of units of a full bar, because some libraries only count in integers."""
 
 
-class Display(Protocol):
+class Display:
     """Displays the progress of a run or batch."""
 
     def show(self, progress: Progress) -> None:
         """Display the current progress."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """End the display. The progress shown last stays visible."""
@@ -56,30 +57,25 @@ def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], ob
     if progress is not True:
         yield progress
         return
-    shown: list[Display] = []
+    display: Display | None = None
     is_broken = False
 
-    @contextmanager
-    def writing() -> Iterator[None]:
-        nonlocal is_broken
-        try:
-            yield
-        except (OSError, ValueError):
-            # The reader is gone or the stream is closed; the run continues.
-            is_broken = True
-
     def show(now: Progress) -> None:
+        nonlocal display, is_broken
         if not is_broken:
-            with writing():
-                shown[:] = shown or [_display()]
-                shown[0].show(now)
+            try:
+                display = display or _display()
+                display.show(now)
+            except (OSError, ValueError):
+                # The reader is gone or the stream is closed; the run continues.
+                is_broken = True
 
     try:
         yield show
     finally:
-        for each in shown:
-            with writing():
-                each.close()
+        if display is not None:
+            with suppress(OSError, ValueError):
+                display.close()
 
 
 def _display() -> Display:
@@ -106,7 +102,7 @@ def _title(progress: Progress) -> str:
 
 
 class _Shown:
-    """Progress as notebooks show it: a bar and a line, or only the line without HTML."""
+    """Progress in a notebook: a bar and a line, or only the line without HTML."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -123,7 +119,7 @@ class _Shown:
         return f"{_title(self._progress)}: {self._progress}"
 
 
-class _Notebook:
+class _Notebook(Display):
     """An output of a cell that is updated in place. All kernels and frontends support this without ipywidgets."""
 
     def __init__(self) -> None:
@@ -137,11 +133,8 @@ class _Notebook:
         else:
             self._handle.update(_Shown(progress))
 
-    def close(self) -> None:
-        return
 
-
-class _Lines:
+class _Lines(Display):
     """A line every few seconds, for logs."""
 
     def __init__(self) -> None:
@@ -149,16 +142,13 @@ class _Lines:
 
     def show(self, progress: Progress) -> None:
         # A program without a console has no stderr.
-        is_due = progress.is_finished or time.monotonic() - self._last >= _EVERY
+        is_due = progress.is_finished or time.monotonic() - self._last >= _INTERVAL
         if sys.stderr is not None and is_due:
             self._last = time.monotonic()
             print(f"{_title(progress)}: {progress}", file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        return
 
-
-class _Line:
+class _Line(Display):
     """A single line of a terminal that is rewritten with each update."""
 
     def __init__(self) -> None:
@@ -178,7 +168,7 @@ class _Line:
         sys.stderr.flush()
 
 
-class _Rich:
+class _Rich(Display):
     """A progress bar of rich."""
 
     def __init__(self) -> None:
@@ -186,9 +176,9 @@ class _Rich:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
-        name, said = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[said]}", markup=False)
-        self._bars = Bars(name, BarColumn(), said, console=Console(stderr=True))
-        self._task = self._bars.add_task("", total=None, said="")
+        name, text = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[text]}", markup=False)
+        self._bars = Bars(name, BarColumn(), text, console=Console(stderr=True))
+        self._task = self._bars.add_task("", total=None, text="")
         self._bars.start()
 
     def show(self, progress: Progress) -> None:
@@ -198,14 +188,14 @@ class _Rich:
             description=_title(progress),
             total=None if part is None else _PARTS,
             completed=0 if part is None else round(part * _PARTS),
-            said=str(progress),
+            text=str(progress),
         )
 
     def close(self) -> None:
         self._bars.stop()
 
 
-class _Tqdm:
+class _Tqdm(Display):
     """A progress bar of tqdm."""
 
     def __init__(self) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..errors import StepflowClientError
 
 _OWN = str(Path(__file__).parents[1])
-_USUAL = "Context"
-"""The default traceback mode of IPython. A user who has chosen another mode gets the traceback of that mode."""
+_DEFAULT_MODE = "Context"
+"""The default traceback mode of IPython. In another mode, the user gets the traceback of that mode."""
 _shown: WeakSet[BaseException] = WeakSet()
 
 
@@ -33,7 +33,9 @@ def rendered(error: StepflowClientError) -> list[str]:
     another mode was chosen with `%xmode`.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    is_short = error not in _shown and getattr(getattr(shell, "InteractiveTB", None), "mode", _USUAL) == _USUAL
+    is_short = (
+        error not in _shown and getattr(getattr(shell, "InteractiveTB", None), "mode", _DEFAULT_MODE) == _DEFAULT_MODE
+    )
     _shown.add(error)
     if is_short:
         return list(_lines(error, shell))
@@ -66,7 +68,7 @@ def _user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackT
     frames: list[TracebackType] = []
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_OWN):
         if not frames and trace.tb_frame.f_code.co_filename.startswith(str(outside)):
-            # A frame of the shell that runs the cell.
+            # The shell that runs the cell.
             trace = trace.tb_next
             continue
         frames.append(trace)

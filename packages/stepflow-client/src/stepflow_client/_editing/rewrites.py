@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._base.text import meant, nearest
+from .._base.text import nearest, suggested_name
 from ..errors import FlowFileError
 from ..flows.expressions import keyword_of
 from ..flows.file import parse_yaml
@@ -116,11 +116,11 @@ class _Rewriter:
                 finding = self.of_old_reference(finding)
             case "undefined-step":
                 finding = self.of_dotted_step(finding)
-            case "unknown-keyword" if meant(finding.hint) == "$from":
+            case "unknown-keyword" if suggested_name(finding.hint) == "$from":
                 finding = finding._replace(hint="write $step, $input or $variable")
             case "wrong-type":
                 finding = self.of_wrong_type(finding)
-        if finding.fix is None and (name := meant(finding.hint)) is not None:
+        if finding.fix is None and (name := suggested_name(finding.hint)) is not None:
             fix = self.renamed(finding, name)
             return finding._replace(fix=fix, suggestion=self.suggested(finding, name) if fix is None else None)
         if finding.fix is None and finding.at is not None:

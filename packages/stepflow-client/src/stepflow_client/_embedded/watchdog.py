@@ -69,24 +69,22 @@ class Guard:
 
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            process, began = self._process, time.monotonic()
+            process, started = self._process, time.monotonic()
             assert process is not None
             process.wait()
-            # Do not keep the machine busy if watchdogs end repeatedly.
-            pause = _FIRST_PAUSE_SECONDS if time.monotonic() - began > _MAX_PAUSE_SECONDS else pause * 2
-            while self._process is process:
+            if self._closed.is_set():
+                return
+            logging.getLogger("stepflow.runtime").warning(
+                "The watchdog of the Stepflow server ended; starting another one"
+            )
+            with self._lock:
                 if self._closed.is_set():
                     return
-                logger = logging.getLogger("stepflow.runtime")
-                logger.warning("The watchdog of the Stepflow server ended; starting another one")
-                with self._lock:
-                    if self._closed.is_set():
-                        return
-                    with contextlib.suppress(OSError):
-                        self._process = launch(self._token) or process
-                if self._process is process:
-                    self._closed.wait(min(pause, _MAX_PAUSE_SECONDS))
+                with contextlib.suppress(OSError):
+                    self._process = launch(self._token) or process
             _reap(process)
+            # Do not keep the machine busy if watchdogs end repeatedly.
+            pause = _FIRST_PAUSE_SECONDS if time.monotonic() - started > _MAX_PAUSE_SECONDS else pause * 2
             self._closed.wait(min(pause, _MAX_PAUSE_SECONDS) - _FIRST_PAUSE_SECONDS)
 
 

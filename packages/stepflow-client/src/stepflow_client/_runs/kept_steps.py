@@ -1,4 +1,4 @@
-"""Determines which steps of a run are kept in a rerun. Pure."""
+"""Decides which steps of a run are kept in a rerun. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..types.history_entry import HistoryEntry
     from ..types.reruns import RerunItem
 
-_FORCE = "force keeps it all the same; an earlier step to start from executes it"
+_FORCE = "to keep it anyway, set force; to execute it, start from an earlier step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class Recorded:
     variables: Mapping[str, Any] | None = None
     """The variables; None if they are unknown."""
     hidden: Mapping[str, Any] = field(default_factory=dict)
-    """The variables that were given and contain secrets, which are hidden. They are not stored anywhere."""
+    """The variables whose values are hidden because they contain secrets. The values are not stored anywhere."""
     overrides: Mapping[str, Any] | None = None
     """The overrides; None if they are unknown."""
     flow_file: str | None = None
     """The file of the flow."""
 
     def only(self, inherit: Collection[str]) -> Recorded:
-        """Return those that a rerun takes over. It has no others: they are known to be none, except for the input."""
+        """Return the arguments that a rerun takes over. All others are known to be empty, except for the input."""
         return Recorded(
             has_input=self.has_input and "input" in inherit,
             input=self.input,
@@ -51,24 +51,24 @@ class Recorded:
 
 
 def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
-    """Return the arguments that can be reused from a recorded run, without overrides of steps that the flow lacks.
+    """Return the arguments of a recorded run that can be reused, without overrides of steps that the flow lacks.
 
     Values that contain secrets cannot be reused, because the history hides them.
     """
     if entry is None:
         return Recorded()
-    given, mark = entry.variables or {}, hidden_mark(entry.flow)
-    hidden = {name: value for name, value in given.items() if is_hidden(value, mark)}
+    mark = hidden_mark(entry.flow)
+    variables = entry.variables or {}
+    hidden = {name: value for name, value in variables.items() if is_hidden(value, mark)}
+    visible = {name: value for name, value in variables.items() if name not in hidden}
     steps = steps_by_id(flow)
-    changes = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
+    overrides = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
     return Recorded(
         has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
         input=entry.input,
-        variables=None
-        if "variables" in entry.omitted
-        else {name: value for name, value in given.items() if name not in hidden},
+        variables=None if "variables" in entry.omitted else visible,
         hidden=hidden,
-        overrides=None if "overrides" in entry.omitted or is_hidden(changes, mark) else changes,
+        overrides=None if "overrides" in entry.omitted or is_hidden(overrides, mark) else overrides,
         flow_file=entry.flow_file,
     )
 
@@ -79,20 +79,20 @@ def hides_secrets(flow: Mapping[str, Any]) -> bool:
 
 
 def check_recorded_variables(
-    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: Recorded, given: Iterable[str]
+    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: Recorded, variables: Iterable[str]
 ) -> None:
-    """Check that the secret variables of the earlier run are given again if executed steps or the output read them.
+    """Check that the new variables include the earlier run's secret ones that executed steps or the output read.
 
     Raises:
         InvalidArgumentError: If one of them is missing.
     """
-    read = {each.variable for each in _read(flow, items, "variable")}
-    missing = sorted((recorded.hidden.keys() & read) - set(given))
+    read = {reference.variable for reference in _read(flow, items, "variable")}
+    missing = sorted((recorded.hidden.keys() & read) - set(variables))
     if missing:
         names = ", ".join(map(repr, missing))
         raise InvalidArgumentError(
-            f"the history does not keep the value of secret variable {names}, which the steps that are executed read",
-            hint="give it again, or take variables from the environment",
+            f"the executed steps read the secret variable {names}, whose value is not in the history",
+            hint="pass it again, or take variables from the environment",
         )
 
 
@@ -102,8 +102,8 @@ def check_items(items: Any) -> None:
     Raises:
         InvalidArgumentError: If they are not indexes.
     """
-    for each in () if items is None else check_instances(items, "items", int):
-        check_integer(each, "items", least=0)
+    for index in () if items is None else check_instances(items, "items", int):
+        check_integer(index, "items", least=0)
 
 
 def chosen_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
@@ -129,22 +129,22 @@ def kept_outputs(
     Args:
         flow: The flow to run, with its overrides.
         steps: The steps of the item in the earlier run.
-        pinned: The outputs that the earlier run itself kept, by step id. A server does not list a kept step if no step
-            that was executed reads it.
+        pinned: The outputs that the earlier run itself kept, by step id. A server does not list a kept step if no
+            executed step reads it.
         again: The steps to execute again.
     """
     listed = list(steps)
     incomplete = {step.step_id for step in listed if step.status.value != "completed"}
-    behind = steps_behind(flow, incomplete | set(again))
-    there = steps_by_id(flow)
+    dependent = steps_behind(flow, incomplete | set(again))
+    defined = steps_by_id(flow)
     outputs = {**pinned, **{step.step_id: step.output for step in listed}}
-    return {step: output for step, output in outputs.items() if step in there and step not in behind}
+    return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
 
 def executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
-    """Return the steps that run besides the kept ones, in the order of the flow.
+    """Return the steps that are executed, in the order of the flow.
 
-    The inputs of kept steps are not evaluated: a step that only those read does not run.
+    The inputs of kept steps are not evaluated, so a step that only kept steps read is not executed.
     """
     needed = FlowSteps(flow).needed(unread=kept)
     return [step for step in steps_by_id(flow) if step in needed and step not in kept]
@@ -170,9 +170,9 @@ def inputs_of_step(
     for name in reads:
         if name not in outputs:
             raise InvalidArgumentError(
-                f"step {step!r} reads step {name!r}, of which run {run_id} has no output",
+                f"step {step!r} reads step {name!r}, for which run {run_id} has no output",
                 run_id=run_id,
-                hint=f"a run that executes {name!r} too has it; or give the step an input of its own",
+                hint=f"use a run that executes {name!r} too, or pass an input for the step",
             )
     return {name: outputs[name] for name in reads}
 
@@ -190,20 +190,20 @@ def check_kept(old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, i
         InvalidArgumentError: If a kept step, or a step that it reads, has changed in the flow or is overridden.
     """
     kept = {step for item in items for step in item.kept}
-    changed, given = changed_steps(old, new), merge_overrides(overrides) or {}
+    changed, overridden = changed_steps(old, new), merge_overrides(overrides) or {}
     for step in steps_by_id(new):
-        if step in kept & changed & given.keys():
+        if step in kept & changed & overridden.keys():
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
         if step in kept & changed:
             raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
-    behind = steps_behind(new, changed)
-    stale = next((step for step in steps_by_id(new) if step in kept & behind), None)
+    dependent = steps_behind(new, changed)
+    stale = next((step for step in steps_by_id(new) if step in kept & dependent), None)
     if stale is not None:
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
 
 
 def changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    """Return the steps of a flow that an older version of it does not have, or has with another definition."""
+    """Return the steps of a flow that are new or defined differently compared to an older version of the flow."""
     before = steps_by_id(old)
     return {
         name
@@ -227,7 +227,7 @@ def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> lis
     steps = steps_by_id(flow)
     executed = {step for item in items for step in item.executed}
     inputs = [steps[step].get("input") for step in executed if step in steps]
-    return [each for each in references([*inputs, flow.get("output")]) if each.kind == kind]
+    return [reference for reference in references([*inputs, flow.get("output")]) if reference.kind == kind]
 
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
@@ -236,15 +236,20 @@ def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
 
 
 def taken_from(
-    recorded: Recorded, flow: Mapping[str, Any], items: Sequence[RerunItem], given: Iterable[str], *, has_input: bool
+    recorded: Recorded,
+    flow: Mapping[str, Any],
+    items: Sequence[RerunItem],
+    variables: Iterable[str],
+    *,
+    has_input: bool,
 ) -> list[str]:
-    """Return which recorded arguments (`input`, `variables`, `overrides`) are used; `given` names the new variables."""
+    """Return which recorded arguments (`input`, `variables`, `overrides`) are used besides the new variables."""
     if not items:
         return []
     overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
     is_taken = {
         "input": recorded.has_input and not has_input and needs_input(flow, items),
-        "variables": bool(set(recorded.variables or ()) - set(given)),
+        "variables": bool(set(recorded.variables or ()) - set(variables)),
         "overrides": bool(overridden),
     }
     return [name for name, taken in is_taken.items() if taken]
@@ -272,14 +277,14 @@ def steps_reading_changes(
     Args:
         flow: The flow to run, with its overrides.
         index: The index of the item in the earlier run.
-        arguments: The new `input` of the item and the new `variables`; what is missing is that of the earlier run.
+        arguments: The new `input` of the item and the new `variables`, if they differ from the earlier run's.
         source: Returns the run that executed a step of an item, and the item's index there; None if it is unknown.
-        cautious: Whether a step counts whose earlier input or variables are unknown.
+        cautious: Whether to include steps whose earlier input or variables are unknown.
     """
     after = dict(arguments)
     if "variables" in after:
         after["variables"] = _defaults(flow) | dict(after["variables"])
-    found = set()
+    changed = set()
     for name, step in steps_by_id(flow).items():
         reads = {"input": _roots(step, "input"), "variables": _roots(step, "variable")}
         if not any(reads[what] for what in after):
@@ -287,11 +292,19 @@ def steps_reading_changes(
         executed = source(index, name)
         if executed is None and not cautious:
             continue
-        before = {} if executed is None else _computed_from(*executed)
-        mark = HIDDEN if executed is None else hidden_mark(executed[0].flow)
+        before: dict[str, Any] = {}
+        mark = HIDDEN
+        if executed is not None:
+            entry, item = executed
+            mark = hidden_mark(entry.flow)
+            inputs = entry.input if isinstance(entry.input, list) else [entry.input]
+            if "input" not in entry.omitted and item < len(inputs):
+                before["input"] = inputs[item]
+            if "variables" not in entry.omitted:
+                before["variables"] = _defaults(entry.flow or {}) | dict(entry.variables or {})
         if _differ(before, after, reads, mark, cautious=cautious):
-            found.add(name)
-    return found
+            changed.add(name)
+    return changed
 
 
 def executed_in(
@@ -299,8 +312,7 @@ def executed_in(
 ) -> tuple[HistoryEntry, int] | None:
     """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
 
-    The given run has the output of the step, but a rerun may have kept it from the run that it comes from, which may
-    have kept it too.
+    A rerun may have kept the output of the step from an earlier run, which may have kept it too.
     """
     seen: set[str] = set()
     while run_id not in seen:
@@ -317,26 +329,15 @@ def executed_in(
 
 
 def _roots(step: Mapping[str, Any], kind: str) -> set[str | None]:
-    """Return the fields of the input, or the variables, that a step reads; None stands for all of them."""
-    paths = (portable_path(each.path) for each in references(step.get("input")) if each.kind == kind)
+    """Return the fields of the input, or the variables, that a step reads; None means all of them."""
+    paths = (portable_path(read.path) for read in references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
 
-def _computed_from(entry: HistoryEntry, index: int) -> dict[str, Any]:
-    """Return the input of an item of a recorded run and its variables, as far as they are known."""
-    inputs = entry.input if isinstance(entry.input, list) else [entry.input]
-    known: dict[str, Any] = {}
-    if "input" not in entry.omitted and index < len(inputs):
-        known["input"] = inputs[index]
-    if "variables" not in entry.omitted:
-        known["variables"] = _defaults(entry.flow or {}) | dict(entry.variables or {})
-    return known
-
-
 def _defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables that servers add where none are given."""
+    """Return the default values of a flow's variables."""
     declared = declared_variables(flow)
-    return {name: each["default"] for name, each in declared.items() if "default" in each["value_schema"]}
+    return {name: variable["default"] for name, variable in declared.items() if "default" in variable["value_schema"]}
 
 
 def _differ(
@@ -347,22 +348,21 @@ def _differ(
     *,
     cautious: bool,
 ) -> bool:
-    """Return whether a part that is read differs. Secrets, for which the history has a mark, are not compared.
+    """Return whether a part that is read differs. Secrets that the history has replaced by a mark are not compared.
 
-    With `cautious`, an input in which secrets are hidden counts as another one.
+    With `cautious`, an input in which secrets are hidden counts as different.
     """
     for what in after:
         if what not in before and reads[what] and cautious:
             return True
         for root in reads[what] if what in before else ():
-            old, new = _part(before[what], root), _part(after[what], root)
-            # The author may have changed a secret in an input that is given again.
+            # Compare the whole value if the path does not begin with the name of a field.
+            old, new = (
+                value.get(root) if isinstance(value, Mapping) and root is not None else value
+                for value in (before[what], after[what])
+            )
+            # The caller may have changed a secret in the new input.
             is_unknown = cautious and what == "input" and is_hidden(old, mark)
             if is_unknown or not may_equal(old, new, mark):
                 return True
     return False
-
-
-def _part(value: Any, root: str | None) -> Any:
-    """Return the part of a value that an expression reads; all of it if the path is not the name of a field."""
-    return value.get(root) if isinstance(value, Mapping) and root is not None else value

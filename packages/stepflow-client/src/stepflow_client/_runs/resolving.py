@@ -1,4 +1,4 @@
-"""The input of a step as the server resolved it: the values that its references had. Pure."""
+"""Resolves the references in the input of a step, as the server did. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ResolvedInput(Record):
     """The input of a step, as far as it is known."""
 
     value: Any
-    """The input. References whose values are not known are in it as they are in the flow."""
+    """The input. References with unknown values are unchanged."""
     not_known: tuple[str, ...] = ()
-    """What is not known, for example `the input`, `the output of step a`."""
+    """The unknown values, for example `the input`, `the output of step a`."""
     failures: tuple[str, ...] = ()
-    """Why parts of it have no value, for example `Path $.card not found`, `charge_card failed`."""
+    """Reasons why parts of it have no value, for example `Path $.card not found`, `charge_card failed`."""
 
 
 def resolved_input(item: ItemCauses, step_id: str) -> ResolvedInput:
@@ -37,7 +37,7 @@ def resolved_input(item: ItemCauses, step_id: str) -> ResolvedInput:
 
 
 class _Resolver:
-    """Resolves an expression part by part, so that one that is not known does not hide the others."""
+    """Resolves an expression part by part, so that an unknown part does not hide the others."""
 
     def __init__(self, evaluation: RecordedEvaluation) -> None:
         self._evaluation = evaluation
@@ -49,11 +49,13 @@ class _Resolver:
             return self._evaluation.value(expression)
         except (Failure, NotKnownError, *BROKEN) as error:
             if isinstance(expression, list):
-                return [self.resolved(each) for each in expression]
+                return [self.resolved(element) for element in expression]
             if isinstance(expression, Mapping) and keyword_of(expression) is None:
-                return {key: self.resolved(each) for key, each in expression.items()}
+                return {key: self.resolved(value) for key, value in expression.items()}
             if isinstance(error, Failure):
                 self.failures[error.message if error.step is None else f"{error.step} failed"] = None
             else:
-                self.not_known[str(error) if isinstance(error, NotKnownError) else "what the server reads here"] = None
+                self.not_known[
+                    str(error) if isinstance(error, NotKnownError) else "the value that the server reads here"
+                ] = None
             return expression
