@@ -350,7 +350,7 @@ def test_a_retry_refuses_what_does_not_fit(command: Stepflow) -> None:
     assert [each["status"] for each in found] == ["completed", "completed", "failed"]
     (command.folder / "out.jsonl").write_text('{"a": 1}\n')
     foreign = command(*RUN, "--retry-failed")
-    assert (foreign.code, "it is no record of a batch" in foreign.stderr) == (2, True), foreign
+    assert (foreign.code, "it is not a record of a batch" in foreign.stderr) == (2, True), foreign
     assert (command.folder / "out.jsonl").read_text() == '{"a": 1}\n'
 
 

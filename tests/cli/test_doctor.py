@@ -337,7 +337,7 @@ LIMITS = "maxStartupRecovery: 10000, maxClaimsPerCheck: 10000"
             STORED + f"recovery: {{checkIntervalSecs: 1, {LIMITS}}}\n",
             "warning",
             "stepflow-config.yml: recovery.checkIntervalSecs is 1, with a store in a file: below 30 s, the server may "
-            "take runs that it is executing for abandoned ones, and execute parts of them twice",
+            "mistake running runs for abandoned ones and execute parts of them twice",
         ),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not
 def test_what_json_cannot_hold_needs_a_regular_file(tmp_path: Path, text: str, reason: str) -> None:
     with (
         piped(tmp_path / "c.yml", text) as path,
-        pytest.raises(FlowFileError, match=f"{reason}.*needs a regular file") as caught,
+        pytest.raises(FlowFileError, match=f"{reason}.*use a regular file") as caught,
     ):
         StepflowRuntime.start(path)
     assert caught.value.path == str(path)

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
@@ -111,7 +111,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     except (ValueError, UnicodeError) as error:
         if at:
             # The exception's message may quote the password.
-            reason, hint = "it cannot be parsed", "write / ? # @ in a password as %2F %3F %23 %40"
+            reason, hint = "it cannot be read", "write / ? # @ in a password as %2F %3F %23 %40"
         else:
             is_port = "port" in str(error).lower()
             reason, hint = "its port is not a number up to 65535" if is_port else str(error), _URL
@@ -237,13 +237,9 @@ class TokenAuth:
     def sync_auth_flow(self, request: _Signable) -> Generator[_Signable, Any, None]:
         """Add the header."""
         token = self._token()
-        if not isinstance(token, str):
-            close = getattr(token, "close", None)
-            if close is not None:
-                close()
-            raise InvalidArgumentError(
-                f"the callable given as auth must give a token as text here, not {type(token).__name__}"
-            )
+        if isinstance(token, Coroutine):
+            # Python warns if a coroutine is never awaited.
+            token.close()
         self._sign(request, token)
         yield request
 
@@ -258,7 +254,7 @@ class TokenAuth:
     @staticmethod
     def _sign(request: _Signable, token: object) -> None:
         if not isinstance(token, str):
-            raise InvalidArgumentError(f"the callable given as auth must give a token, not {type(token).__name__}")
+            raise InvalidArgumentError(f"the callable given as auth must return a token, not {type(token).__name__}")
         request.headers["authorization"] = f"Bearer {_check_token(token.strip())}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,11 +44,10 @@ class StepProgress:
     """Whether a rerun keeps its output, so that its component is not called."""
     first: datetime | None = None
     last: datetime | None = None
-    _counts: Counter[str] = field(default_factory=Counter)
 
     def count(self, status: str) -> int:
         """Return the number of items that have ended with a status."""
-        return self._counts[status]
+        return sum(ended == status for ended in self.ended.values())
 
     @property
     def failed(self) -> int:
@@ -70,7 +68,7 @@ class StepProgress:
         if self.failed == len(self.not_run) and self.count("completed"):
             # It did not fail itself, but was not run for some items.
             return "completed"
-        return next((status for status, count in self._counts.items() if count and status != "completed"), "completed")
+        return next((status for status in self.ended.values() if status != "completed"), "completed")
 
     def state(self, total: int, is_over: bool) -> str:
         """Return the status, `kept`, or `not run (charge_card failed)` if a step that it reads failed."""
@@ -99,25 +97,19 @@ class StepProgress:
     def start(self, item: int, time: datetime | None, attempt: int) -> None:
         """Record that an item was started. A second attempt keeps the start time of the first."""
         self.attempt = attempt
-        self._forget_end(item)
+        # After a restart of the server, steps may start and end once more.
+        self.ended.pop(item, None)
+        self.not_run.pop(item, None)
         self.running.setdefault(item, time)
         self.first = self.first or time
 
     def end(self, item: int, time: datetime | None, status: str) -> float | None:
         """Record that an item has ended, and return how many seconds it took; None if that is unknown."""
         started = self.running.pop(item, None)
-        self._forget_end(item)
+        self.not_run.pop(item, None)
         self.ended[item] = status
-        self._counts[status] += 1
         self.last = time or self.last
         return _seconds(started, time)
-
-    def _forget_end(self, item: int) -> None:
-        # After a restart of the server, steps may start and end once more.
-        before = self.ended.pop(item, None)
-        self.not_run.pop(item, None)
-        if before is not None:
-            self._counts[before] -= 1
 
 
 class RunProgress:
