@@ -294,7 +294,7 @@ def test_a_check_fails_where_the_file_is_another(stepflow: Stepflow) -> None:
     (stepflow.folder / file).write_text(json.dumps(flow_of("plain") | {"name": "another"}))
     before = (stepflow.folder / "flows.py").read_bytes()
     done = stepflow("codegen", file, "-O", "flows.py", "--check")
-    assert (done.code, done.stderr) == (1, f"stepflow: flows.py is not what would be written\n{again}")
+    assert (done.code, done.stderr) == (1, f"stepflow: flows.py is out of date\n{again}")
     assert (stepflow.folder / "flows.py").read_bytes() == before
     (stepflow.folder / "flows.py").unlink()
     done = stepflow("codegen", file, "-O", "flows.py", "--check")

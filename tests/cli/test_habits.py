@@ -151,7 +151,7 @@ OPTIONS = [
     ("run hello.yaml --save-intermediate", "'stepflow runs steps RUN' prints the outputs of the steps of a run"),
     ("test hello.yaml --max-concurrency 4", "--jobs N is how many files run at once"),
     ("validate hello.yaml --show-step-inputs", "stepflow infer has it"),
-    ("visualize hello.yaml --config x.yml", "no server is asked: the plugin of a step is told by its component's path"),
+    ("visualize hello.yaml --config x.yml", "no server is used: the path of a component tells its plugin"),
     ("codegen --components", "'stepflow components stubs --from FILE' writes functions for components"),
     ("components stubs --components a.json", "--from FILE names the file that 'components lock' wrote"),
     ("run-batch --flow hello.yaml", "'stepflow batch FLOW INPUTS' runs a batch"),

@@ -24,7 +24,7 @@ def test_a_beginning_names_the_run(stepflow: Stepflow, ada: str, words: str) -> 
 def test_what_is_destroyed_is_named_whole(stepflow: Stepflow, ada: str, words: str) -> None:
     done = stepflow("runs", words, ada[:-6])
     assert done.code == 2
-    assert f"this would {words} run {ada}," in done.stderr
+    assert f"refusing to {words} run {ada} without confirmation" in done.stderr
 
 
 def test_a_beginning_of_several_lists_them(terminal: Callable[..., Terminal], start: Start) -> None:

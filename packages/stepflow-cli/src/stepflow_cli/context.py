@@ -78,7 +78,7 @@ def _level_of(text: str) -> str | None:
     """Return the log level that STEPFLOW_LOG sets; None if it is not set.
 
     Raises:
-        Problem: If it is no level. The client would log everything.
+        Problem: If it is not a level. The client would log everything.
     """
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):

@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -155,23 +154,20 @@ def _version() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     prepare_streams()
-    code = _run(sys.argv[1:] if args is None else list(args))
-    flush_quietly()
-    sys.exit(code)
-
-
-def _run(args: list[str]) -> int:
+    words = sys.argv[1:] if args is None else list(args)
     if "_STEPFLOW_COMPLETE" in os.environ:
         from .completion.shells import register
 
         register()
-        cli.main(args, prog_name="stepflow")
+        cli.main(words, prog_name="stepflow")
     try:
-        return call(args, Session(json_errors=wants_json(args)))
+        code = call(words, Session(json_errors=wants_json(words)))
     except BrokenPipeError:
         # The reader of our output has closed the pipe. The interpreter must not try to flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        code = ExitCode.OK
+    flush_quietly()
+    sys.exit(code)
 
 
 def call(args: list[str], session: Session) -> int:
@@ -186,8 +182,16 @@ def call(args: list[str], session: Session) -> int:
     """
     session.server = None
     try:
-        code = _invoke(args, session)
+        code: int = ExitCode.OK
+        # `cli.main` would do the same, except that it ends with exit code 1 on a broken pipe.
+        try:
+            with cli.make_context("stepflow", args, obj=session) as context:
+                result = cli.invoke(context)
+            code = result if isinstance(result, int) else code
+        except click.exceptions.Exit as end:
+            code = end.exit_code
         sys.stdout.flush()
+        return code
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -203,14 +207,3 @@ def call(args: list[str], session: Session) -> int:
         show(problem, as_json=session.json_errors, color=session.color)
         flush_quietly()
         return problem.exit_code
-    return code
-
-
-def _invoke(args: list[str], session: Session) -> int:
-    # `cli.main` would do the same, except that it ends with exit code 1 on a broken pipe.
-    try:
-        with cli.make_context("stepflow", args, obj=session) as context:
-            result: Any = cli.invoke(context)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    return result if isinstance(result, int) else ExitCode.OK

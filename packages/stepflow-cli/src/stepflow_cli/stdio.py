@@ -72,7 +72,12 @@ def prepare_streams() -> None:
     is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            _open_empty(number, name)
+            # The descriptor must not stay free: the next file or socket would get it and receive the output.
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     sys.stdout = _reopened(sys.stdout, _Closed if is_closed else _Data)
     sys.stderr = _reopened(sys.stderr, _Messages)
 
@@ -110,15 +115,6 @@ def flush_quietly() -> None:
         sys.stdout.flush()
     except (OSError, Problem):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _open_empty(number: int, name: str) -> None:
-    # The descriptor must not stay free: the next file or socket would get it and receive the output.
-    opened = os.open(os.devnull, os.O_RDWR)
-    if opened != number:
-        os.dup2(opened, number)
-        os.close(opened)
-    setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _reopened(stream: Any, kind: type[TextIOWrapper]) -> Any:

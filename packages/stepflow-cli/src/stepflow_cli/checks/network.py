@@ -38,7 +38,10 @@ _OTHERS = ("httpx", "pydantic", "click")
 
 def versions() -> Iterator[Check]:
     """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
-    found = {name: _version(name) for name in (*_OURS, *_OTHERS)}
+    found: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
+    for name in found:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     listed = ", ".join(f"{name} {number or 'missing'}" for name, number in found.items())
     message = f"Python {sys.version.split()[0]}, {listed}"
     if len({found[name] for name in _OURS}) > 1:
@@ -46,28 +49,17 @@ def versions() -> Iterator[Check]:
         yield warning("versions", f"{message}: the stepflow packages have different versions", hint)
     else:
         yield ok("versions", message)
-    yield _command()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _command() -> Check:
-    """Check whether a shell would run another `stepflow`."""
     first = shutil.which("stepflow")
     own = Path(sys.executable).with_name("stepflow")
     if Path(sys.argv[0]).name == "stepflow":
         own = Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
     if first is None:
-        return warning("command", "there is no stepflow on PATH", f"add {own.parent} to PATH, or use its full path")
-    if Path(first).resolve() != own.resolve():
+        yield warning("command", "there is no stepflow on PATH", f"add {own.parent} to PATH, or use its full path")
+    elif Path(first).resolve() != own.resolve():
         hint = f"put {own.parent} before {Path(first).parent} on PATH, or remove the other one"
-        return warning("command", f"another stepflow comes first on PATH: {first}, and this one is {own}", hint)
-    return ok("command", f"{first} is the first stepflow on PATH")
+        yield warning("command", f"another stepflow comes first on PATH: {first}, and this one is {own}", hint)
+    else:
+        yield ok("command", f"{first} is the first stepflow on PATH")
 
 
 def configuration() -> tuple[Check, Profiles | None]:
@@ -77,8 +69,8 @@ def configuration() -> tuple[Check, Profiles | None]:
     except Problem as problem:
         return error("configuration", problem.message, problem.hint or "fix it in an editor"), None
     if not profiles.tables:
-        there = "has no profiles" if profiles.path.exists() else "does not exist; without it there are no profiles"
-        return ok("configuration", f"{profiles.path} {there}"), profiles
+        state = "has no profiles" if profiles.path.exists() else "does not exist; without it there are no profiles"
+        return ok("configuration", f"{profiles.path} {state}"), profiles
     for name in profiles.tables:
         try:
             profiles.get(name)
@@ -198,17 +190,13 @@ def _port(host: str, port: int, hint: str | None) -> Check:
     started = time.monotonic()
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT):
-            return ok("port", f"{host}:{port} accepts connections, after {_milliseconds(started)}")
+            return ok("port", f"{host}:{port} accepts connections, after {(time.monotonic() - started) * 1000:.0f} ms")
     except TimeoutError:
         hint = "it may be down, or a firewall or VPN in the way"
         return error("port", f"{host}:{port} does not accept a connection within {_TIMEOUT:g} s", hint, exit_code=4)
     except OSError as problem:
         reason = (problem.strerror or str(problem)).lower()
         return error("port", f"{host}:{port} cannot be reached: {reason}", hint, exit_code=4)
-
-
-def _milliseconds(started: float) -> str:
-    return f"{(time.monotonic() - started) * 1000:.0f} ms"
 
 
 def _context(profile: Profile | None) -> ssl.SSLContext | Check:
@@ -232,8 +220,8 @@ def _context(profile: Profile | None) -> ssl.SSLContext | Check:
 
 
 def _unreadable(keys: str, files: Sequence[str], problem: Exception) -> Check:
-    said = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
-    return error("certificate", f"{' and '.join(files)} cannot be loaded: {said}", f"correct {keys} in the profile")
+    reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
+    return error("certificate", f"{' and '.join(files)} cannot be loaded: {reason}", f"correct {keys} in the profile")
 
 
 def _certificate(host: str, port: int, profile: Profile | None) -> Check:
@@ -264,9 +252,9 @@ def _certificate(host: str, port: int, profile: Profile | None) -> Check:
 
 def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
     """Return what is wrong with a certificate."""
-    said, hint = certificate_problem(problem, host)
+    reason, hint = certificate_problem(problem, host)
     hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
-    return error("certificate", f"the certificate of {host}:{port} {said}", hint, exit_code=4)
+    return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
 
 
 def speaks_tls(url: str) -> bool:

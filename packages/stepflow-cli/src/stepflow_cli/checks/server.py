@@ -18,7 +18,6 @@ from . import Check, error, ok, skipped, warning
 from .network import speaks_tls
 
 if TYPE_CHECKING:
-    import psutil
     from stepflow_client import SyncStepflowClient
     from stepflow_client.types import HealthResponse, ServerInfo
 
@@ -96,14 +95,11 @@ def _release(info: ServerInfo) -> Check:
     if info.release is None:
         message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
         return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
-    found = release_number(info.release)
-    if found is None or found > NEWEST:
+    number = release_number(info.release)
+    if number is None or number > NEWEST:
         newest = ".".join(map(str, NEWEST))
-        return warning(
-            "release",
-            f"{info.release} is newer than {newest}, the newest release this command was tested with",
-            "upgrade stepflow-cli",
-        )
+        message = f"{info.release} is newer than {newest}, the newest release this command was tested with"
+        return warning("release", message, "upgrade stepflow-cli")
     return ok("release", f"{info.release} is supported")
 
 
@@ -117,9 +113,8 @@ def _clock(health: HealthResponse, before: float, after: float) -> Check:
         return ok("clock", "the server's clock agrees with this machine's")
     side = "ahead of" if off > 0 else "behind"
     message = f"the server's clock is {abs(off):.0f} s {side} this machine's"
-    return warning(
-        "clock", message, "synchronise both with NTP; run times look wrong, and tokens may be refused as expired"
-    )
+    hint = "synchronise both with NTP; run times look wrong, and tokens may be refused as expired"
+    return warning("clock", message, hint)
 
 
 def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
@@ -146,13 +141,13 @@ def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
         message = f"the first came after {first:.1f} s, when run {run_id} had ended: something buffers the stream"
         hint = "turn buffering off in the proxy before the server (nginx: proxy_buffering off), for /events at least"
         return warning("events", message, hint)
-    return ok("events", "they arrive at once, while the run goes on")
+    return ok("events", "they arrive at once, while the run continues")
 
 
 _ALL_WORKERS = 60.0
 """Seconds for listing the components; servers wait 5 s for each plugin without a worker."""
 _HOSTS = ("localhost", "127.0.0.1", "::1")
-_HINT = "start it, or look into its log; a run that needs it waits for about 30 s, and may fail then"
+_HINT = "start it, or look into its log; a run that needs it waits for about 30 s, and may then fail"
 
 
 def workers(client: SyncStepflowClient) -> Check:
@@ -172,7 +167,7 @@ def workers(client: SyncStepflowClient) -> Check:
             "look into its log; the server may start it again for the next run, which then waits for about 30 s",
         )
     if not client.server_info().capabilities.get("events"):
-        return skipped("workers", "this release does not tell of them")
+        return skipped("workers", "this release does not report them")
     return ok("workers", "none is missing")
 
 
@@ -197,16 +192,12 @@ def _listens(pid: int, port: int) -> bool:
 
     with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
+        # The name of the method before psutil 6.
+        connections = getattr(process, "net_connections", None) or process.connections
         return process.name().startswith("stepflow") and any(
-            each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in _connections(process)
+            each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections(kind="tcp")
         )
     return False
-
-
-def _connections(process: psutil.Process) -> list[Any]:
-    # The name of the method before psutil 6.
-    ask = getattr(process, "net_connections", None) or process.connections
-    return list(ask(kind="tcp"))
 
 
 def _end_of(pid: int) -> str | None:

@@ -18,7 +18,7 @@ from ..inputs.values import Given, read_value
 from ..output.view import Output, View, columns, write_document
 from ..params.options import file_output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
-from ..params.run_ids import ContentId
+from ..params.run_ids import content_id
 from ..params.sections import FILE, Choice, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -69,7 +69,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
 
 @command.command("get")
 @click.argument(
-    "blob_id", metavar="BLOB_ID", type=ContentId("blob", "'stepflow blobs put FILE' stores a blob and prints its id")
+    "blob_id", metavar="BLOB_ID", type=content_id("blob", "'stepflow blobs put FILE' stores a blob and prints its id")
 )
 @running_server_options
 @file_output_options

@@ -46,7 +46,7 @@ _cases = (
     ),
     _CASES.option(
         "--cases-format",
-        "What --cases holds. [default: by the file extension; JSON lines for -]",
+        "Format of --cases. [default: by the file extension; JSON lines for -]",
         type=Choice(FORMATS),
     ),
     _CASES.option(
@@ -152,7 +152,7 @@ def command(
     runs in flight are run again.
 
     The functions of a scores file have any of the parameters input, output, expected and item, and return a number,
-    true or false, a label, or a dict of these. Functions whose names begin with _ are no scores.
+    true or false, a label, or a dict of these. Functions whose names begin with _ are not scores.
     """
     from stepflow_client.evaluation.gates import Demands
 

@@ -28,7 +28,7 @@ from ..params.options import (
     watch_option,
 )
 from ..params.parsing import LazyGroup
-from ..params.run_ids import ContentId
+from ..params.run_ids import content_id
 from ..params.sections import option
 from ..params.times import TIME
 from ..runs.bulk import deletion_status, note_what_is_kept
@@ -192,7 +192,7 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
     nargs=-1,
     required=True,
     metavar="FLOW_ID...",
-    type=ContentId("flow", "'stepflow flows list' lists the flows of recent runs"),
+    type=content_id("flow", "'stepflow flows list' lists the flows of recent runs"),
 )
 @confirm_option
 @running_server_options

@@ -26,7 +26,7 @@ _HEALTH = View(
 @click.command("health", cls=Command)
 @WAITING.option(
     "--component PATH",
-    "A component that has to be there, such as /python/summarize; repeatable.",
+    "Require this component, such as /python/summarize; repeatable.",
     to="components",
     multiple=True,
 )

@@ -12,7 +12,7 @@ from ..output.view import Output, View, columns
 from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, record_options
 from ..params.parsing import LazyGroup
 from ..params.query import query_argument
-from ..params.runs import optional_recorded_run_argument, recorded_run_argument, status_option
+from ..params.run_ids import optional_recorded_run_argument, recorded_run_argument, status_option
 from ..params.sections import option
 from ..params.times import DURATION
 from ..records.history import ENTRY, ENTRY_IN_FULL, entry_record
@@ -29,8 +29,8 @@ command = LazyGroup(
     help="""
     Servers do not return the input, variables or overrides of a run. 'run', 'batch' and 'runs rerun'
     therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
-    folder. Values of secret variables are not recorded, nor are the inputs of a batch of several runs, whose first run
-    stands for all. 10,000 runs are kept, for 90 days.
+    folder. Values of secret variables are not recorded. Of a batch of several runs, only the first run is recorded,
+    without its inputs. 10,000 runs are kept, for 90 days.
 
     'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. The URL of a PostgreSQL database in
     place of 'off' records runs there, where several hosts share them. If a run cannot be recorded, that is a warning,
@@ -61,10 +61,10 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
-    found = [entry for each in status or (None,) for entry in search(status=each)]
+    entries = [entry for each in status or (None,) for entry in search(status=each)]
     if len(status) > 1:
-        found.sort(key=lambda entry: entry.created_at, reverse=True)
-    output.records(map(entry_record, found[:limit]), ENTRY)
+        entries.sort(key=lambda entry: entry.created_at, reverse=True)
+    output.records(map(entry_record, entries[:limit]), ENTRY)
 
 
 @command.command("show")
@@ -87,15 +87,15 @@ def _recorded(run_id: str) -> HistoryEntry:
     """
     history = open_history()
     if run_id.startswith("@"):
-        found = history.search(limit=1, offset=place_of(run_id))
+        entries = history.search(limit=1, offset=place_of(run_id))
     else:
-        found = history.search(run_id=run_id, confirmed=None, limit=2)
-    if len(found) > 1:
+        entries = history.search(run_id=run_id, confirmed=None, limit=2)
+    if len(entries) > 1:
         raise usage(f"several recorded run ids begin with {run_id}", "give more of it")
-    if not found:
+    if not entries:
         hint = "'stepflow history list' shows what is recorded"
         raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)
-    return found[0]
+    return entries[0]
 
 
 _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
@@ -103,15 +103,13 @@ _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
 
 @command.command("clear")
 @optional_recorded_run_argument
-@option(
-    "--max-age TIME", "How old a run may be that is kept: 90s, 15m, 1h or 2d. [default: none is kept]", type=DURATION
-)
+@option("--max-age TIME", "Keep runs up to this age: 90s, 15m, 1h or 2d. [default: keep none]", type=DURATION)
 @confirm_option
 @record_options
 def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove recorded runs: RUN alone, for example because its input must be erased, or all of them.
 
-    Their data in the file is overwritten; in a database, the tables are written anew. Without RUN, the logs that 'runs
+    Their data in the file is overwritten; in a database, the tables are rewritten. Without RUN, the logs that 'runs
     logs' prints are removed too, even if their server is still running. Servers keep their runs: 'stepflow runs delete'
     deletes a run there.
     """

@@ -112,10 +112,10 @@ def _edit_lines() -> Callable[[], None]:
         words = shlex.split(readline.get_line_buffer()[: readline.get_begidx()])
         words = words[1:] if words[:1] == ["stepflow"] else words
         # A copy, because parsing the options on the line would change the session.
-        found = ShellComplete(context.command, {"obj": replace(context.obj)}, "", "").get_completions(words, text)
-        if any(each.type in ("file", "dir") for each in found):
+        items = ShellComplete(context.command, {"obj": replace(context.obj)}, "", "").get_completions(words, text)
+        if any(each.type in ("file", "dir") for each in items):
             return dict(enumerate(glob(f"{text}*"))).get(state)
-        return dict(enumerate(f"{each.value} " for each in found)).get(state)
+        return dict(enumerate(f"{each.value} " for each in items)).get(state)
 
     readline.set_completer(complete)
     readline.set_completer_delims(" ")

@@ -70,17 +70,17 @@ def command(options: RunOptions) -> None:
     if not options.watch:
         execute(options)
         return
-    from ..server.session_server import SessionServer
+    from ..server.session_server import session_server
     from ..watching.rounds import check_watchable, watch_files
     from ..watching.sources import files_of_flow
 
     flow, values, server = options.flow, options.values, options.server
     check_watchable([flow, *values.files])
     watched = options._replace(values=values._replace(reads_stdin=False))
-    with SessionServer(server, flow) as session:
+    with session_server(server, flow) as each_round:
 
         def once() -> None:
-            with session.round() as session_options:
+            with each_round() as session_options:
                 execute(watched._replace(server=session_options))
 
         watch_files(once, lambda: [*files_of_flow(flow, server), *values.files], noise=_RUN_ID)

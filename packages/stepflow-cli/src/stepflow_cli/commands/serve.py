@@ -66,7 +66,7 @@ def command(
     allow_load_file: bool,
     output: Output,
 ) -> None:
-    """The server has no authentication: whoever reaches the port can run flows with every component of the
+    """The server has no authentication: anyone who reaches the port can run flows with every component of the
     configuration, and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless
     --all-interfaces is given. On macOS, and in containers that forbid the system calls for this, it listens on all
     interfaces and prints a warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables

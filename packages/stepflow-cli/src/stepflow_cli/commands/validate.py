@@ -51,8 +51,8 @@ def _rules(
     "rules",
     _rules,
     components_option,
-    option("--type-check", "Follow types from step to step, and report what does not fit."),
-    option("--target RELEASE", "Leave out what only other releases refuse, for example 0.13."),
+    option("--type-check", "Follow types from step to step, and report those that do not fit."),
+    option("--target RELEASE", "Check for servers of this release only, for example 0.13."),
     option("--select RULE,...", "Report only these rules; repeatable.", multiple=True),
     option("--ignore RULE,...", "Leave these rules out; repeatable.", multiple=True),
     option(
@@ -63,7 +63,7 @@ def _rules(
     # As in the upstream command.
     option("--strict", "The same as --fail-on warning.", hidden=True),
 )
-@option("--fix", "Correct the files where it is clear what is meant; all else stays as it is.", is_risky=True)
+@option("--fix", "Correct the files where the intention is clear, and leave everything else unchanged.", is_risky=True)
 @server_options(default="embedded")
 @rounds_option
 @formatted_output(sarif="sarif", github="github")
@@ -94,19 +94,19 @@ def command(
     if not watch:
         _validate(flows, options, output, named_server, fix=fix)
         return
-    from ..server.session_server import SessionServer
+    from ..server.session_server import session_server
     from ..watching.rounds import check_watchable, watch_files
     from ..watching.sources import files_of_flow
 
     check_watchable(flows)
     own = [] if options.components is None else [options.components]
-    with SessionServer(server, flows[0]) as session:
+    with session_server(server, flows[0]) as each_round:
 
         def once() -> None:
             if offline:
                 _validate(flows, replace(options), output, None)
                 return
-            with session.round() as session_options:
+            with each_round() as session_options:
                 _validate(flows, replace(options), output, session_options)
 
         watch_files(once, lambda: [*own, *(file for flow in flows for file in files_of_flow(flow, named_server))])
@@ -125,7 +125,7 @@ def _validate(
         fix: Whether to correct the files.
 
     Raises:
-        Problem: If a flow is invalid, or the server could not be asked.
+        Problem: If a flow is invalid, or the server cannot be queried.
     """
     from stepflow_client.flows.findings import RULES
 
@@ -158,7 +158,7 @@ def _validate(
     if unchecked := sum(each.unchecked for each in checked):
         note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
     lowest = {each.name: each.rules.fail_on for each in checked}
-    _judge(found, lowest, failure, tell=output.format in (None, "table") and not current_session().quiet)
+    _judge(found, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet)
 
 
 def _names(values: Sequence[str]) -> list[str]:
@@ -210,18 +210,22 @@ def _print(records: list[Mapping[str, Any]], output: Output, flows: int) -> None
 
 
 def _judge(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], lowest: Mapping[str, str], failure: Problem | None, *, tell: bool
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    lowest: Mapping[str, str],
+    failure: Problem | None,
+    *,
+    is_shown: bool,
 ) -> None:
     """Print which flows are valid; fail if one is not, or if the server could not be queried."""
     from ..records.diagnostics import InvalidFlow, called, counted
 
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in found.items() if any(each["level"] in levels[flow] for each in records)]
-    # What the server would have said of the other flows is unknown.
+    # If the server could not be queried, nothing is known about the other flows.
     shown = [flow for flow in found if flow in invalid or failure is None]
-    if tell and len(found) > 1:
+    if is_shown and len(found) > 1:
         click.echo(_verdicts({flow: found[flow] for flow in shown}, invalid), err=True, nl=False)
-    elif tell and not invalid:
+    elif is_shown and not invalid:
         for flow in shown:
             counts = counted(found[flow])
             click.echo(f"{printable(called(flow))} is valid{f': {counts}' if counts else ''}", err=True)

@@ -49,8 +49,8 @@ def command(
     """FLOW is a YAML or JSON file, or - for standard input.
 
     Steps that never run are pale, and steps that always run have a bold frame. Conditional branches are dashed and
-    labelled with their condition, and alternatives of $coalesce are numbered. A flow inside of the flow has its own
-    frame. Five or more equal steps share one box; in flows of more than 40 boxes, so does a flow inside of a step.
+    labelled with their condition, and alternatives of $coalesce are numbered. A flow inside the flow has its own
+    frame. Five or more equal steps share one box; in flows of more than 40 boxes, so does a flow inside a step.
 
     The formats text, dot and mermaid need nothing else; the others need the extra stepflow-client[draw].
     """

@@ -255,29 +255,15 @@ def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[Comple
 @_silent
 def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the keys that `config get` accepts."""
-    names = (
-        "url",
-        "profile",
-        "token",
-        "timeout",
-        "verify",
-        "ca_file",
-        "cert_file",
-        "key_file",
-        "proxy",
-        "history",
-        "target",
-        "profiles",
-    )
-    return [CompletionItem(name) for name in dict.fromkeys([*names, "file", *_config_keys(short=False)])]
+    connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
+    names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]
+    return [CompletionItem(name) for name in dict.fromkeys([*names, *_config_keys(short=False)])]
 
 
 def _config_keys(*, short: bool = True) -> Iterable[str]:
     from ..settings.profiles import KEYS, load
 
-    yield "current"
-    yield "history"
-    yield "target"
+    yield from ("current", "history", "target")
     if short:
         yield from KEYS
     for name in load().tables:

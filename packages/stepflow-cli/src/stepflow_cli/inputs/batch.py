@@ -41,13 +41,13 @@ def all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> l
     """
     try:
         with read_inputs(path, form, flow) as inputs:
-            found = list(inputs)
+            values = list(inputs)
     except FlowFileError as error:
         raise usage(error.message, without_option(error.hint)) from None
-    if not found:
+    if not values:
         # Nothing runs, and without this, nothing says so.
         note(f"no inputs in {'standard input' if path == '-' else path}")
-    return found
+    return values
 
 
 def without_option(hint: str | None, instead: str | None = None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..output.messages import note
@@ -21,7 +20,7 @@ def note_repeated_keys(path: str) -> None:
     from stepflow_client._command import is_read_once
 
     if is_read_once(path):
-        # There, a key that stands twice is an error.
+        # The server refuses repeated keys there.
         return
     try:
         with open(path, encoding="utf-8") as file:
@@ -30,9 +29,9 @@ def note_repeated_keys(path: str) -> None:
         return
     found = repeated_keys(text) if len(text) <= _MAX_BYTES else []
     for key, first, again in found[:_MAX_NOTES]:
-        note(f"{path}:{again}: {key} stands twice, first in line {first}; the last one counts")
+        note(f"{path}:{again}: {key} occurs twice, first in line {first}; the last one counts")
     if len(found) > _MAX_NOTES:
-        note(f"{path}: {len(found) - _MAX_NOTES} more keys stand twice")
+        note(f"{path}: {len(found) - _MAX_NOTES} more keys occur twice")
 
 
 def recovery_warnings_of(path: str) -> list[tuple[str, str]]:
@@ -47,15 +46,13 @@ def recovery_warnings_of(path: str) -> list[tuple[str, str]]:
 
 def repeated_keys(text: str) -> list[tuple[str, int, int]]:
     """Return the keys that occur twice in one mapping, each with the lines of its first and next occurrence."""
-    if text.lstrip().startswith("{") and not _has_repeated(text):
-        return []
     import yaml
 
     try:
         root = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError):
         return []
-    found: list[tuple[str, int, int]] = []
+    repeated: list[tuple[str, int, int]] = []
     seen: set[int] = set()
     nodes: list[Any] = [root]
     while nodes:
@@ -74,23 +71,6 @@ def repeated_keys(text: str) -> list[tuple[str, int, int]]:
                     continue
                 line = key.start_mark.line + 1
                 if key.value in lines:
-                    found.append((key.value, lines[key.value], line))
+                    repeated.append((key.value, lines[key.value], line))
                 lines.setdefault(key.value, line)
-    return sorted(found, key=lambda each: each[2])
-
-
-def _has_repeated(text: str) -> bool:
-    """Return whether a key occurs twice in a JSON object; True also for text that is not JSON."""
-    repeated = False
-
-    def pairs(given: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal repeated
-        value = dict(given)
-        repeated = repeated or len(value) != len(given)
-        return value
-
-    try:
-        json.loads(text, object_pairs_hook=pairs)
-    except (ValueError, RecursionError):
-        return True
-    return repeated
+    return sorted(repeated, key=lambda each: each[2])

@@ -1,4 +1,4 @@
-"""OutputDecoder and writing files and standard input; each error is reported as one sentence."""
+"""Reading and writing files and standard input; each error is reported as one sentence."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Signature = tuple[int, int, int] | None
 def signature(path: str) -> Signature:
     """Return the signature of a file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def read_bytes(path: str) -> bytes:
@@ -134,7 +134,9 @@ def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
 
     if not is_piped():
         return None
-    _tell_what_is_waited_for()
+    # On Windows, select works only with sockets.
+    if os.name == "posix" and not select.select([sys.stdin], [], [], _SILENCE)[0]:
+        note("reading the input from standard input; --no-stdin leaves it alone")
     text = read_stdin()
     if not text.strip():
         return None
@@ -167,10 +169,3 @@ def _or_yaml(hint: str | None, text: str) -> str | None:
     yaml = "--stdin-format yaml reads YAML"
     # What looks like JSON may be meant as such.
     return f"{hint}; {yaml}" if hint and text.lstrip()[:1] in ("{", "[") else yaml
-
-
-def _tell_what_is_waited_for() -> None:
-    if os.name != "posix":  # on Windows, select works only with sockets
-        return
-    if not select.select([sys.stdin], [], [], _SILENCE)[0]:
-        note("reading the input from standard input; --no-stdin leaves it alone")

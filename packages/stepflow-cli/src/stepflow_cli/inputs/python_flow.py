@@ -67,8 +67,8 @@ def is_python_flow(word: str) -> bool:
 
 def _parts(word: str) -> tuple[str, str]:
     """Return the module or file that a word names, and the name in it; empty if it names none."""
-    found = _WORD.fullmatch(word)
-    return (found["module"], found["name"]) if found is not None else (word, "")
+    match = _WORD.fullmatch(word)
+    return (match["module"], match["name"]) if match is not None else (word, "")
 
 
 def python_flow(word: str) -> PythonFlow:

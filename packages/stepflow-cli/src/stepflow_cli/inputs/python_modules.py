@@ -1,4 +1,4 @@
-"""Imports modules of the user's project, and imports them again when their files change."""
+"""Importing modules of the user's project, again if their files have changed."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ class ProjectModules:
             with redirect_stdout(sys.stderr):
                 yield
         except (Exception, SystemExit) as error:
-            if isinstance(error, ModuleNotFoundError) and module is not None and _is_missing(error.name, module):
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            if module is not None and missing is not None and f"{module}.".startswith(f"{missing}."):
                 raise usage(f"there is no module {module}", _nearest_module(module)) from None
             cause = error.__cause__ or error
             place = _places_in(cause)
@@ -151,16 +152,12 @@ def _import_file(name: str, file: str) -> ModuleType:
 
 
 def _is_of_project(file: str) -> bool:
-    """Return whether a file is no installed one."""
+    """Return whether a file belongs to the user's project, not to an installed package."""
     import sysconfig
 
     folders = (os.path.join(each, "") for each in sysconfig.get_paths().values())
     is_installed = "site-packages" in Path(file).parts or file.startswith(tuple(folders))
     return not file.startswith("<") and not is_installed
-
-
-def _is_missing(missing: str | None, module: str) -> bool:
-    return missing is not None and f"{module}.".startswith(f"{missing}.")
 
 
 def _places_in(error: BaseException) -> list[tuple[str, int]]:
@@ -179,13 +176,12 @@ def _places_in(error: BaseException) -> list[tuple[str, int]]:
 def _nearest_module(module: str) -> str:
     prefix, dot, _ = module.rpartition(".")
     folder = Path(*prefix.split(".")) if prefix else Path()
-    found = sorted(entry.stem for entry in folder.iterdir() if _is_module(entry)) if folder.is_dir() else []
-    near = nearest(module, [f"{prefix}{dot}{each}" for each in found])
+    names = []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if entry.suffix == ".py" or (entry / "__init__.py").is_file():
+            names.append(f"{prefix}{dot}{entry.stem}")
+    near = nearest(module, names)
     return near or "modules are searched for in the working folder and in the environment of this command"
-
-
-def _is_module(path: Path) -> bool:
-    return path.suffix == ".py" or (path / "__init__.py").is_file()
 
 
 def shown_file(file: str) -> str:

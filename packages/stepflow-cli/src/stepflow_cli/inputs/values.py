@@ -111,6 +111,8 @@ class Values(NamedTuple):
         Raises:
             Problem, FlowFileError: If they cannot be read or are not a mapping.
         """
+        from stepflow_client._data.flow_declarations import declared_variables
+
         of_example = example_variables(flow, self.example)
         if not self.variables and not self.single_variables:
             return of_example or None
@@ -119,10 +121,12 @@ class Values(NamedTuple):
             option = self.variables[0].option
             raise usage(f"{option} is not a mapping of names to values", 'write {"name": "value"}, or --var name=value')
         value = of_example | value
-        texts = _text_variables(flow)
+        declared = declared_variables(flow)
         for each in self.single_variables:
             name, text = _split(each, "--var", "name=value")
-            value[name] = text if name in texts else read_scalar(text)
+            # For a variable of type string, 1.10 is not a number.
+            is_text = name in declared and declared[name]["value_schema"].get("type") == "string"
+            value[name] = text if is_text else read_scalar(text)
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
@@ -136,7 +140,7 @@ class Values(NamedTuple):
         """
         read = []
         for each in self.overrides:
-            value = _override(each.text, flow) if each.form == "set" else read_value(each, self.stdin_format)
+            value = _override_of(each.text, flow) if each.form == "set" else read_value(each, self.stdin_format)
             if not isinstance(value, dict):
                 raise usage(f"{each.option} is not a mapping of steps to their changes")
             _check_overrides(each, value, flow)
@@ -291,23 +295,26 @@ def _example_of(option: str, name: str) -> str:
     return f"write {option} {shlex.quote(value)}"
 
 
-def _override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the override that `step.input.key=value` stands for."""
+def _override_of(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the override that `step.input.key=value` means."""
     form = "STEP.input.KEY=VALUE"
     path, value = _split(text, "--set", form)
     # A dot that is part of a name is escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set takes {form}, not {text!r}", _example_of("--set", parts[0]))
-    override: Any = _replacing(read_scalar(value), _in_flow(parts, flow))
+    override, current = read_scalar(value), _in_flow(parts, flow)
+    if isinstance(override, dict) and isinstance(current, Mapping):
+        # Overrides are merged, and null removes a key.
+        override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
     if parts[1] == "input" and len(parts) > 2:
-        _check_key(parts[0], parts[2], flow)
+        _check_input_key(parts[0], parts[2], flow)
     for part in reversed(parts):
         override = {part: override}
     return dict(override)
 
 
-def _check_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
+def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     """Check a key that `--set` gives to the input of a step.
 
     Raises:
@@ -315,16 +322,17 @@ def _check_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     """
     from stepflow_client.flows.components import BUILTINS
 
-    there = _in_flow([step, "input"], flow)
-    if not isinstance(there, Mapping) or not there or key in there:
+    current = _in_flow([step, "input"], flow)
+    if not isinstance(current, Mapping) or not current or key in current:
         return
     schema, _ = BUILTINS.get(str(_in_flow([step, "component"], flow)), ({}, {}))
-    known = [*there, *(name for name in schema.get("properties", ()) if name not in there)]
+    known = [*dict.fromkeys((*current, *schema.get("properties", ())))]
+    if key in known:
+        return
     near = nearest(key, known)
-    if key not in known and (near or "properties" in schema):
+    if near or "properties" in schema:
         raise usage(f"the input of step {step} has no {key}", near or f"it has {', '.join(known)}")
-    if key not in known:
-        note(f"the input of step {step} has no {key} in the flow: it is added")
+    note(f"the input of step {step} has no {key} in the flow: it is added")
 
 
 def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
@@ -344,13 +352,6 @@ def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
             raise usage(f"{whole} is an expression in the flow", f"set it as a whole: --set {whole}=VALUE")
         there = there.get(part)
     return there
-
-
-def _replacing(value: Any, there: Any) -> Any:
-    """Return a value that replaces the current one: overrides are merged, and null removes a key."""
-    if not isinstance(value, dict) or not isinstance(there, Mapping):
-        return value
-    return {**dict.fromkeys(str(key) for key in there if key not in value), **value}
 
 
 _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
@@ -374,10 +375,3 @@ def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[s
             if key not in ("id", *_STEP_KEYS, "value", "$type"):
                 known = nearest(key, _STEP_KEYS) or f"a step has {', '.join(_STEP_KEYS)}"
                 raise usage(f"{given.option}: a step has no {key} (of {step})", known)
-
-
-def _text_variables(flow: Mapping[str, Any]) -> set[str]:
-    """Return the variables that the flow declares as text, so that `--var version=1.10` is not read as a number."""
-    from stepflow_client._data.flow_declarations import declared_variables
-
-    return {name for name, each in declared_variables(flow).items() if each["value_schema"].get("type") == "string"}

@@ -44,12 +44,12 @@ class Column(NamedTuple):
 
 def columns(*written: str) -> tuple[Column, ...]:
     """Return columns that are written as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`."""
-    found = []
+    result = []
     for each in written:
         name, _, title = each.partition("=")
         field, _, kind = name.partition(":")
-        found.append(Column(field, title, cast("Kind", kind or "text")))
-    return tuple(found)
+        result.append(Column(field, title, cast("Kind", kind or "text")))
+    return tuple(result)
 
 
 class View(NamedTuple):

@@ -46,5 +46,5 @@ class GeneratedFile:
         if file.is_file() and file.read_bytes() == content:
             note(f"{file} is up to date")
             return
-        said = "is not what would be written" if file.exists() else "does not exist"
-        raise Problem(f"{file} {said}", kind="outdated", hint=f"write it again: {again}")
+        difference = "is out of date" if file.exists() else "does not exist"
+        raise Problem(f"{file} {difference}", kind="outdated", hint=f"write it again: {again}")

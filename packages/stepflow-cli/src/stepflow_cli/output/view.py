@@ -5,7 +5,7 @@ A command defines a `View` of its records once and passes it to `Output` with th
     RUNS = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")), fields=("created_at",))
     output.records(({"run_id": run.run_id, ...} for run in runs), RUNS)
 
-All records are written by `Output`. Documents, the bytes of blobs, help and scripts for shells are no records.
+All records are written by `Output`. Documents, the bytes of blobs, help and shell scripts are not records.
 """
 
 from __future__ import annotations

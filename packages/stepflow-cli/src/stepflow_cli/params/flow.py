@@ -167,29 +167,25 @@ def _values(**given: Any) -> Values:
         "overrides_yaml": ("--overrides-yaml", "yaml"),
         "set_": ("--set", "set"),
     }
-    texts = {name: iter(given[name]) for name in forms}
+    texts = {name: iter(given.get(name, ())) for name in forms}
     order = given_order(click.get_current_context(), list(forms))
     return Values(
         input=_alternatives("input", given),
         example=given.get("example"),
         variables=_alternatives("variables", given),
-        single_variables=given["var"],
-        variables_from_env=given["variables_from_env"],
+        single_variables=given.get("var", ()),
+        variables_from_env=given.get("variables_from_env", False),
         overrides=[Given(*forms[name], next(texts[name])) for name in order],
         stdin_format=given.get("stdin_format"),
         reads_stdin=not given.get("no_stdin", True),
     )
 
 
-def _input_alone(stdin_format: str | None, no_stdin: bool, **given: Any) -> Values:
-    return Values(input=_alternatives("input", given), stdin_format=stdin_format, reads_stdin=not no_stdin)
-
-
 value_options = grouped("values", _values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds the options for input, variables and overrides; the command gets `values`, a `Values`."""
 setting_options = grouped("values", _values, *_VARIABLES, *_OVERRIDES)
 """Adds the options for variables and overrides, without an input; the command gets `values`, a `Values`."""
-input_options = grouped("values", _input_alone, *_INPUT, *_STDIN)
+input_options = grouped("values", _values, *_INPUT, *_STDIN)
 """Adds the options for an input that belongs to no flow; the command gets `values`, a `Values`."""
 
 

@@ -31,7 +31,7 @@ _OPTIONS = {
     "codegen --components": "'stepflow components stubs --from FILE' writes functions for components",
     "stubs --components": "--from FILE names the file that 'components lock' wrote",
     "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
-    "visualize --config": "no server is asked: the plugin of a step is told by its component's path",
+    "visualize --config": "no server is used: the path of a component tells its plugin",
     "--format junit": "--junit FILE writes a JUnit report, besides what is printed",
     "--debug": "--log-level debug shows the logs of the client and the server; -vv shows tracebacks too",
     "submit --local": _EMBEDDED,
@@ -89,10 +89,10 @@ def option_hint(command: str, options: Iterable[str], known: Collection[str]) ->
         known: The options that the command has. Another is not suggested.
     """
     for option in options:
-        found = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option)
-        first = (found or "").partition(" ")[0]
-        if found is not None and (first in known or not first.startswith("-")):
-            return found
+        hint = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option)
+        first = (hint or "").partition(" ")[0]
+        if hint is not None and (first in known or not first.startswith("-")):
+            return hint
     return None
 
 
@@ -101,7 +101,7 @@ _BATCHES = (".jsonl", ".ndjson", ".csv", ".parquet")
 
 
 def extra_hint(extra: str, args: Sequence[str]) -> str | None:
-    """Return where words belong that were given as arguments, to a command that runs a flow; None if that is unknown.
+    """Return the option for words that were given as arguments of a command that runs a flow; None if unknown.
 
     Args:
         extra: The words.
@@ -109,8 +109,8 @@ def extra_hint(extra: str, args: Sequence[str]) -> str | None:
     """
     name, equals, value = extra.partition("=")
     if equals and re.fullmatch(r"[^\s={}\[\]]+", name):
-        given = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
-        return f"an input is --input-json {given}, a variable is --var {shlex.quote(extra)}"
+        text = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
+        return f"an input is --input-json {text}, a variable is --var {shlex.quote(extra)}"
     if any(each[:1] in "{[" and not _is_json(each) for each in args if each):
         return "put the JSON into single quotes, so that the shell leaves it as it is: --input-json '{...}'"
     if extra[:1] in ("{", "["):

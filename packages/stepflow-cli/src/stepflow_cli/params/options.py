@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -78,10 +78,8 @@ def _named_server(default: str, *, is_needed: bool = True) -> tuple[Decorator, D
     url = f" [env: STEPFLOW_URL; default: {default}]" if is_needed else ""
     profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return (
-        SERVER.option("--url URL", f"The server's URL, or local for that of 'stepflow serve'.{url}"),
-        SERVER.option(
-            "--profile NAME", f"The profile that names the server.{profile}", shell_complete=complete_profiles
-        ),
+        SERVER.option("--url URL", f"The server's URL, or local for the server started by 'stepflow serve'.{url}"),
+        SERVER.option("--profile NAME", f"Use the server of this profile.{profile}", shell_complete=complete_profiles),
     )
 
 
@@ -103,7 +101,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         "server",
         functools.partial(ServerOptions, default=default, reads_project=reads_project),
         *_named_server("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
-        SERVER.option("--local", "An embedded server that ends with the command."),
+        SERVER.option("--local", "Start an embedded server, and stop it when the command exits."),
         SERVER.option(
             "--config FILE",
             f"The embedded server's configuration; implies --local. [default: {_CONFIG[reads_project]}"
@@ -163,56 +161,51 @@ class _Format(Choice):
             raise
 
 
-def _with_json(format: str | None, is_json: bool) -> str | None:
-    if is_json and format not in (None, "json"):
-        raise usage(f"--json is -o json: it excludes -o {format}")
-    return "json" if is_json else format
+def _output_options(
+    formats: Iterable[str] = FORMATS,
+    *,
+    aliases: Mapping[str, str] | None = None,
+    table: bool = False,
+    file: bool = False,
+) -> Decorator:
+    """Add -o/--format and a hidden --json; the command gets `output`, an `Output`.
 
+    Args:
+        formats: The names of the formats.
+        aliases: Further names, with the format that each means.
+        table: Whether to add --fields and --wide.
+        file: Whether to add -O/--output FILE.
+    """
 
-def _table_output(format: str | None, fields: str | None, json_fields: str | None, wide: bool) -> Output:
-    format, fields = _with_json(format, json_fields is not None), json_fields or fields
-    names = [name.strip() for name in fields.split(",")] if fields is not None else []
-    return Output(format=format, fields=names, wide=wide)
+    def build(format: str | None, json: str | bool | None, path: str | None = None, **more: Any) -> Output:
+        is_json = json not in (None, False)
+        if is_json and format not in (None, "json"):
+            raise usage(f"--json is -o json: it excludes -o {format}")
+        format = "json" if is_json else (aliases or {}).get(format or "", format)
+        names = json or more.get("fields")
+        selected = [name.strip() for name in names.split(",")] if isinstance(names, str) else []
+        # Without --format, a file still gets only the value: its extension selects how it is written, not what.
+        by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
+        output = Output(format, selected, None if format else by_ending, path, bool(more.get("wide")))
+        output.check()
+        return output
 
-
-def _file_output(format: str | None, is_json: bool, path: str | None) -> Output:
-    format = _with_json(format, is_json)
-    # Without --format, a file still gets only the value: its extension selects how it is written, not what.
-    by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
-    output = Output(format=format, path=path, value_format=None if format else by_ending)
-    output.check()
-    return output
-
-
-def _any_format(*aliases: str, names: Iterable[str] = FORMATS) -> Decorator:
-    names = [*names, *aliases]
-    said = f"Output format: {', '.join(names)}. With json and jsonl errors are JSON too."
-    return format_option(names, said, callback=_read_format)
-
-
-_IS_JSON = OUTPUT.option("--json", "The same as -o json.", to="is_json", callback=_read_json, hidden=True)
-record_options = grouped(
-    "output", lambda format, is_json: Output(format=_with_json(format, is_json)), _any_format(), _IS_JSON
-)
-"""Adds -o/--format, for commands that print one record; the command gets `output`, an `Output`."""
-
-
-def _format_options(*aliases: str) -> list[Decorator]:
-    return [
-        _any_format(*aliases),
-        OUTPUT.option("--fields A,B.C", "Print only these fields."),
-        # As in other commands. A word that follows it names fields.
-        OUTPUT.option(
-            "--json A,B.C",
-            "The same as -o json --fields A,B.C.",
-            to="json_fields",
-            callback=_read_json,
-            is_flag=False,
-            flag_value="",
-            hidden=True,
-        ),
-        OUTPUT.option("--wide", "Do not shorten columns and run ids of a table, however long its lines are."),
-    ]
+    names = [*formats, *(aliases or ())]
+    help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
+    decorators = [format_option(names, help, callback=_read_format)]
+    if file:
+        decorators.insert(0, file_option("Write the result to this file, - for standard output.", "path"))
+    if table:
+        # As in other commands. A word that follows --json names fields.
+        json_option: dict[str, Any] = {"callback": _read_json, "hidden": True, "is_flag": False, "flag_value": ""}
+        decorators += [
+            OUTPUT.option("--fields A,B.C", "Print only these fields."),
+            OUTPUT.option("--json A,B.C", "The same as -o json --fields A,B.C.", **json_option),
+            OUTPUT.option("--wide", "Do not shorten columns and run ids of a table, however long its lines are."),
+        ]
+    else:
+        decorators.append(OUTPUT.option("--json", "The same as -o json.", callback=_read_json, hidden=True))
+    return grouped("output", build, *decorators)
 
 
 def formatted_output(**aliases: str) -> Decorator:
@@ -221,25 +214,20 @@ def formatted_output(**aliases: str) -> Decorator:
     Args:
         **aliases: Further names of formats, for example `pretty="table"`.
     """
-
-    def build(format: str | None, **given: Any) -> Output:
-        return _table_output(aliases.get(format or "", format), **given)
-
-    return grouped("output", build, *_format_options(*aliases))
-
-
-output_options = formatted_output()
-"""Adds -o/--format, --fields and --wide, for commands that print a table; the command gets `output`, an `Output`."""
+    return _output_options(aliases=aliases, table=True)
 
 
 def file_output(formats: Iterable[str] = FORMATS) -> Decorator:
     """Add -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
-    help = "Write the result to this file, - for standard output."
-    return grouped("output", _file_output, file_option(help, "path"), _any_format(names=formats), _IS_JSON)
+    return _output_options(formats, file=True)
 
 
+record_options = _output_options()
+"""Adds -o/--format, for commands that print one record; the command gets `output`, an `Output`."""
+output_options = formatted_output()
+"""Adds -o/--format, --fields and --wide, for commands that print a table; the command gets `output`, an `Output`."""
 file_output_options = file_output()
-"""The same, with the usual formats."""
+"""Adds -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
 
 components_option = option(
     "--components FILE", "Take the components from the file that 'components lock' wrote, not from a server.", type=FILE
@@ -266,7 +254,8 @@ def host_option(section: Section) -> Decorator:
     """Return a decorator that adds --host; the command gets `host`."""
     return section.option(
         "--host HOST",
-        "The address to listen on. Others than loopback let other machines reach it, unencrypted. [default: 127.0.0.1]",
+        "The address to listen on. Any address except loopback exposes it to the network, unencrypted. "
+        "[default: 127.0.0.1]",
         default="127.0.0.1",
     )
 
@@ -279,8 +268,8 @@ def limit_option(what: str, *, default: int | None = None, section: Section = OP
         default: The number that applies if none is given; it is not passed to the command.
         section: The heading in the help.
     """
-    said = f" [default: {default}]" if default else ""
-    return section.option("-n, --limit N", f"Maximum number of {what}.{said}", type=click.IntRange(min=1))
+    shown_default = f" [default: {default}]" if default else ""
+    return section.option("-n, --limit N", f"Maximum number of {what}.{shown_default}", type=click.IntRange(min=1))
 
 
 watch_option = OUTPUT.option("--watch", "On a terminal: redraw the table every 2 s, until Ctrl-C.")
@@ -320,7 +309,7 @@ def _confirm(yes: bool, deed: str) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise usage(f"this would {deed}, and there is no terminal to ask on", "add --yes")
+        raise usage(f"refusing to {deed} without confirmation", "add --yes")
     # `click.confirm` would write to standard output.
     click.echo(f"{printable(deed[:1].upper() + deed[1:])}? [y/N] ", nl=False, err=True)
     answer = ""

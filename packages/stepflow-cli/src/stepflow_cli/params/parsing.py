@@ -48,7 +48,10 @@ def session_options() -> list[click.Parameter]:
             **shared,
         ),
         Option(
-            ["-q", "--quiet"], is_flag=True, help="Print no notes and no progress, only results and errors.", **shared
+            ["-q", "--quiet"],
+            is_flag=True,
+            help="Suppress notes and progress; print only results and errors.",
+            **shared,
         ),
         Option(
             ["--log-level"],
@@ -215,7 +218,7 @@ class LazyGroup(click.Group):
             `name_command`.
         groups: The names of the commands that are themselves groups.
         aliases: Further words for commands of this group. `ls`, `rm`, `show` and `describe` are always accepted if the
-            group has the command that they stand for.
+            group has the command that they mean.
         sections: The help's headings, with the commands under each. Others work, but neither the help nor completion
             lists them.
         more_help: Prints what follows the help if the group is called without a command.
@@ -261,7 +264,7 @@ class LazyGroup(click.Group):
 
     @property
     def aliases(self) -> Mapping[str, str]:
-        """The further words for commands, with the names that they stand for."""
+        """The further words for commands, with the names that they mean."""
         known = {word: command for word, command in _ALIASES.items() if command in self.summaries}
         return {**known, **self._aliases}
 
@@ -360,21 +363,21 @@ def _nearest_command(word: str, ctx: click.Context) -> str | None:
     from difflib import SequenceMatcher
 
     here = ctx.command_path
-    found: dict[str, tuple[bool, bool, bool, float]] = {}
+    ranks: dict[str, tuple[bool, bool, bool, float]] = {}
     for group, path in _groups(ctx.find_root()):
         for name in (*group.summaries, *group.aliases):
-            likeness = SequenceMatcher(None, word.lower(), name).ratio()
-            if likeness > 0.6:
+            match = SequenceMatcher(None, word.lower(), name).ratio()
+            if match > 0.6:
                 # The same word in another group first, then words of this group, then those with the same first letter.
-                rank = likeness >= 0.9, path == here, name[:1] == word[:1], round(likeness, 1)
+                rank = match >= 0.9, path == here, name[:1] == word[:1], round(match, 1)
                 command = group.aliases.get(name, name)
                 full = command if path == here else f"{path} {command}".strip()
-                found[full] = max(found.get(full, rank), rank)
-    ranked = sorted(found, key=lambda each: found[each], reverse=True)
+                ranks[full] = max(ranks.get(full, rank), rank)
+    ranked = sorted(ranks, key=lambda each: ranks[each], reverse=True)
     if not ranked:
         return None
     # Several groups may have the same word, for example `list`.
-    best = [each for each in ranked if found[each] == found[ranked[0]]][:3]
+    best = [each for each in ranked if ranks[each] == ranks[ranked[0]]][:3]
     return f"did you mean {' or '.join(best)}?"
 
 

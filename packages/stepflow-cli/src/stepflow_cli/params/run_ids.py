@@ -1,76 +1,69 @@
-"""The form of run ids on a command line."""
+"""The runs named on a command line: RUN, or RUN... where `-` reads ids from standard input, one per line.
+
+A run is given by its id, by its first digits (four or more), or by its position in the history: `@last` or `@1` is the
+newest, `@2` the one before. Commands pass the value to `runs.find.connect_to_run`.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
-from ..completion.candidates import complete_run_ids
+from ..completion.candidates import complete_recorded_runs, complete_run_ids
 from ..errors import usage
 from ..runs.find import is_id_prefix
-from .sections import TextType
+from ..stdio import read_stdin
+from .options import grouped
+from .sections import Choice, Decorator, TextType, option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
 class _RunId(TextType):
-    """A run id as servers write it, its beginning, or `@N`.
-
-    Args:
-        listing: The command that lists the ids.
-    """
-
-    def __init__(self, listing: str) -> None:
-        self._listing = listing
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id."""
-        # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
-        return "@last" if value == "-" else checked_id(value, listing=self._listing)
+    """A run id as servers write it, its prefix, or `@N`."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the newest runs of the server."""
         return complete_run_ids(ctx, param, incomplete)
 
 
-class _RecordedRunId(_RunId):
-    """Like `_RunId`, or the id of an entry in the history whose run is not confirmed."""
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id."""
-        return value if value.startswith("pending:") else super().convert(value, param, ctx)
+def _run_id(text: str, listing: str) -> str:
+    # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
+    return "@last" if text == "-" else checked_id(text, listing=listing)
 
 
-RUN_ID, RECORDED_RUN_ID = _RunId("runs list"), _RecordedRunId("history list")
+RUN_ID = _RunId(lambda text, name: _run_id(text, "runs list"))
+_RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _run_id(text, "history list"))
+"""Also the id of an entry in the history whose run is not confirmed."""
 
 
-class ContentId(TextType):
-    """The id of a stored flow or blob: a digest of its content."""
+def content_id(what: str, hint: str) -> TextType:
+    """Return the type of the id of a stored flow or blob: a digest of its content."""
 
-    def __init__(self, what: str, hint: str) -> None:
-        self._what, self._hint = what, hint
+    def parse(text: str, name: str) -> str:
+        if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
+            raise usage(f"a {what} id has 64 hexadecimal digits, unlike {text!r}", hint)
+        return text
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id."""
-        if re.fullmatch("[0-9a-fA-F]{64}", value) is None:
-            raise usage(f"a {self._what} id has 64 hexadecimal digits, unlike {value!r}", self._hint)
-        return value
+    return TextType(parse)
 
 
 def checked_id(text: str, where: str = "", listing: str = "runs list") -> str:
-    """Return a run id as servers write it, its beginning, or `@N`.
+    """Return a run id as servers write it, its prefix, or `@N`.
 
     Args:
         text: The text.
-        where: What a message begins with.
+        where: The beginning of the message.
         listing: The command that lists the ids, for a hint.
 
     Raises:
-        Problem: If it is none.
+        Problem: If the text is not one of these.
     """
     try:
         return str(UUID(text))
@@ -84,3 +77,67 @@ def checked_id(text: str, where: str = "", listing: str = "runs list") -> str:
             return lower
         hint = f"'stepflow {listing}' shows them; the beginning will do, of at least four digits, or @last, @2 ..."
         raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None
+
+
+run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
+"""Adds RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
+_recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=complete_recorded_runs)
+recorded_run_argument = _recorded(metavar="RUN")
+"""Adds RUN like `run_argument`; the shell completes it with runs of the history."""
+optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
+"""Adds RUN, which need not be there: `run_id` is None then."""
+
+
+def status_option(what: str) -> Decorator:
+    """Return a decorator that adds -s/--status; the command gets `status`, the given words.
+
+    Args:
+        what: The objects that have the status, for the help.
+    """
+    from ..records.runs import STATUSES
+
+    text = f"Only {what} of this status, or of these, with commas between: {', '.join(STATUSES)}."
+    return option("-s, --status STATUS", text, type=_Statuses(STATUSES), default="")
+
+
+class _Statuses(Choice):
+    """Several statuses separated by commas, in any case."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the statuses as a tuple without duplicates."""
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip().lower() for word in value.split(",")] if value else []
+        single = super().convert
+        return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the completions of the last status."""
+        before, comma, last = incomplete.rpartition(",")
+        items = super().shell_complete(ctx, param, last)
+        for each in items:
+            each.value = f"{before}{comma}{each.value}"
+        return items
+
+
+def _run_ids(runs: Sequence[str]) -> list[str]:
+    ids: list[str] = []
+    for each in runs:
+        if each != "-":
+            ids.append(checked_id(each))
+            continue
+        for number, line in enumerate(read_stdin().splitlines(), start=1):
+            if line.strip():
+                ids.append(checked_id(line.strip(), f"standard input, line {number}: "))
+    return list(dict.fromkeys(ids))
+
+
+runs_argument = grouped(
+    "ids", _run_ids, click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids)
+)
+"""Adds RUN...; the command gets `ids`, without duplicates. For `-`, they are read from standard input."""
+
+
+def runs_text(ids: Sequence[str]) -> str:
+    """Return the runs as part of a sentence."""
+    return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"

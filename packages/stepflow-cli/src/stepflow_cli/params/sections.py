@@ -24,9 +24,20 @@ class Decorator(Protocol):
 
 
 class TextType(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
-    """What a command reads from a text. Subclasses have `convert`."""
+    """What a command reads from a text.
+
+    Args:
+        parse: Receives the text and the name of the parameter, for messages.
+    """
 
     name = "text"
+
+    def __init__(self, parse: Callable[[str, str], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value of a text."""
+        return self._parse(value, "the value" if param is None else param.opts[0])
 
 
 class Choice(click.Choice[str]):
@@ -50,7 +61,7 @@ class Option(click.Option):
 
     Args:
         section: The heading.
-        is_risky: Whether it changes or deletes what is there. It is then never suggested for an unknown option.
+        is_risky: Whether it overwrites or deletes things. Such an option is never suggested for an unknown one.
     """
 
     def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
@@ -69,8 +80,8 @@ class Section:
         """Return a decorator that adds an option under this heading.
 
         Args:
-            usage: Its spellings and what stands for its value, such as `-O, --output FILE`. It is a flag if nothing
-                stands for the value, and no `type` is given.
+            usage: Its spellings and the placeholder of its value, such as `-O, --output FILE`. Without a placeholder
+                and a `type`, it is a flag.
             help: The description.
             to: The argument of the command; by default, it is called like the first long spelling.
             **settings: Further arguments of `Option`.

@@ -6,8 +6,6 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 
-import click
-
 from ..errors import usage
 from .sections import TextType
 
@@ -49,7 +47,7 @@ def time_of(text: str) -> str:
         try:
             return (datetime.now(UTC) - span).isoformat()
         except OverflowError:
-            raise usage(f"{text} ago is before all times") from None
+            raise usage(f"{text} is too far in the past") from None
     try:
         datetime.fromisoformat(text)
     except ValueError:
@@ -66,41 +64,27 @@ def _day(before: int | None) -> str:
     return datetime.combine(now.date() - timedelta(days=before), datetime.min.time()).astimezone().isoformat()
 
 
-class _Time(TextType):
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the time in ISO 8601."""
-        return time_of(value)
+def _duration(text: str, name: str) -> float:
+    span = span_of(text)
+    if not span:
+        raise usage(f"{name} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {text}")
+    return span.total_seconds()
 
 
-class _Duration(TextType):
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds."""
-        span = span_of(value)
-        if not span:
-            raise usage(f"{_name(param)} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {value}")
-        return span.total_seconds()
-
-
-class _Seconds(TextType):
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds."""
-        seconds = _seconds(value)
-        if not 0 < seconds < 1e9:
-            raise usage(f"{_name(param)} is a positive number of seconds, or a time such as 15m or 1h30m, not {value}")
-        return seconds
-
-
-TIME, DURATION, SECONDS = _Time(), _Duration(), _Seconds()
-"""A point in time, as ISO 8601; seconds, from a duration with its unit; seconds, from such a duration or a number."""
-
-
-def _name(param: click.Parameter | None) -> str:
-    return param.opts[0] if param is not None else "the value"
-
-
-def _seconds(text: str) -> float:
+def _seconds(text: str, name: str) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         span = span_of(text)
-        return span.total_seconds() if span is not None else math.nan
+        seconds = math.nan if span is None else span.total_seconds()
+    if not 0 < seconds < 1e9:
+        raise usage(f"{name} is a positive number of seconds, or a time such as 15m or 1h30m, not {text}")
+    return seconds
+
+
+TIME = TextType(lambda text, name: time_of(text))
+"""A point in time, as ISO 8601."""
+DURATION = TextType(_duration)
+"""Seconds, from a duration with its unit."""
+SECONDS = TextType(_seconds)
+"""Seconds, from a duration with its unit or a number."""

@@ -76,12 +76,11 @@ def counted(records: Iterable[Mapping[str, Any]]) -> str:
     counts: dict[str, int] = {}
     for record in records:
         counts[record["level"]] = counts.get(record["level"], 0) + 1
-    return ", ".join(_words(level, number) for level, number in counts.items())
-
-
-def _words(level: str, number: int) -> str:
-    noun = level if level in ("error", "warning") else f"{level} error"
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    words = []
+    for level, number in counts.items():
+        noun = level if level in ("error", "warning") else f"{level} error"
+        words.append(f"{number} {noun}{'' if number == 1 else 's'}")
+    return ", ".join(words)
 
 
 def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from ..inputs.flow import case_names, in_reading_order, step_ids
 from ..output.view import Column, Output, View, columns
 
 if TYPE_CHECKING:
-    from stepflow_client.flows import InferredFlow, InferredStep
+    from stepflow_client.flows import InferredFlow
 
 _FLOW = View(
     columns=columns("flow_id:id", "name", "description", "steps", "variables", "examples"),
@@ -34,7 +34,15 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "-o name prints the id of a flow, and a flow in a file has none", "'stepflow flows store' prints it"
         )
     if output.format in ("table", "name"):
-        output.record(_outline(flow, flow_id), _FLOW)
+        outline = {
+            "flow_id": flow_id,
+            "name": flow.get("name"),
+            "description": flow.get("description"),
+            "steps": step_ids(flow),
+            "variables": list(declared_variables(flow)),
+            "examples": case_names(flow),
+        }
+        output.record(outline, _FLOW)
     else:
         output._replace(value_format=output.document_format).value(in_reading_order(flow))
 
@@ -45,17 +53,6 @@ def example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"name": each["name"], "description": each.get("description"), "input": each["input"]}
         for each in examples_of(flow)
     ]
-
-
-def _outline(flow: Mapping[str, Any], flow_id: str | None) -> dict[str, Any]:
-    return {
-        "flow_id": flow_id,
-        "name": flow.get("name"),
-        "description": flow.get("description"),
-        "steps": step_ids(flow),
-        "variables": list(declared_variables(flow)),
-        "examples": case_names(flow),
-    }
 
 
 _TYPES = View(
@@ -82,43 +79,29 @@ def type_view(*, has_inputs: bool) -> View:
 
 def type_records(flow: InferredFlow) -> list[dict[str, Any]]:
     """Return the types of a flow's input, steps and output as records."""
-    return [
-        _part("input", flow.summary["input"], flow.input),
-        *(_step(each) for each in flow.steps),
-        _part("output", flow.summary["output"], flow.output),
-    ]
-
-
-def _part(part: str, words: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"part": part, "name": None, "component": None, "type": words, "schema": schema}
-
-
-def _step(step: InferredStep) -> dict[str, Any]:
-    return {
-        "part": "step",
-        "name": step.id,
-        "component": step.component,
-        "type": step.summary["output"],
-        "schema": step.output,
-        "source": step.source,
-        "line": step.line,
-        "input": {"type": step.summary["input"], "schema": step.input},
-        "takes": {"type": step.summary["takes"], "schema": step.takes},
+    ends = {
+        part: {"part": part, "name": None, "component": None, "type": flow.summary[part], "schema": getattr(flow, part)}
+        for part in ("input", "output")
     }
+    steps = [
+        {
+            "part": "step",
+            "name": step.id,
+            "component": step.component,
+            "type": step.summary["output"],
+            "schema": step.output,
+            "source": step.source,
+            "line": step.line,
+            "input": {"type": step.summary["input"], "schema": step.input},
+            "takes": {"type": step.summary["takes"], "schema": step.takes},
+        }
+        for step in flow.steps
+    ]
+    return [ends["input"], *steps, ends["output"]]
 
 
 def types_object(name: str, flow: InferredFlow, diagnostics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a flow's types, as schemas, and its diagnostics as one object."""
-    steps = [
-        {
-            "id": each.id,
-            "component": each.component,
-            "input": each.input,
-            "takes": each.takes,
-            "output": each.output,
-            "source": each.source,
-            "line": each.line,
-        }
-        for each in flow.steps
-    ]
+    fields = ("id", "component", "input", "takes", "output", "source", "line")
+    steps = [{field: getattr(step, field) for field in fields} for step in flow.steps]
     return {"flow": name, "input": flow.input, "output": flow.output, "steps": steps, "diagnostics": diagnostics}

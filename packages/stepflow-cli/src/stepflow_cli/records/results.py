@@ -77,10 +77,10 @@ _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
 def _hint_for(message: str) -> str | None:
     """Return a hint for a path of several parts: servers read a path without `$` as the name of a single field."""
-    found = _PATH.search(message)
-    if found is None:
+    match = _PATH.search(message)
+    if match is None:
         return None
-    path = found[1]
+    path = match[1]
     return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 

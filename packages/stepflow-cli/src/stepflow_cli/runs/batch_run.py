@@ -280,7 +280,7 @@ def _read_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     try:
         yield from read_outcomes(path, form)
     except FlowFileError as error:
-        raise usage(error.message, "--resume writes it anew") from None
+        raise usage(error.message, "--resume rewrites it") from None
 
 
 def _remove(path: str) -> None:

@@ -81,11 +81,11 @@ class JobCache:
         """Return a job's cached result; None if there is none, or the job's flow is not known yet."""
         if self._cache.refresh or job.lacks_flow:
             return None
-        found = self._cache._file.find(self._key(job)[0])
-        if found is None:
+        entry = self._cache._file.find(self._key(job)[0])
+        if entry is None:
             return None
-        time = datetime.fromtimestamp(found.created, UTC)
-        return FlowResult(run_id=found.run_id, status=ExecutionStatus.COMPLETED, output=found.output, cached_at=time)
+        time = datetime.fromtimestamp(entry.created, UTC)
+        return FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=entry.output, cached_at=time)
 
     def print_result(self, job: Job) -> bool:
         """Print a job's cached result, and return whether there is one."""

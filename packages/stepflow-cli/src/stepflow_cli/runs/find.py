@@ -42,7 +42,7 @@ def is_complete_id(text: str) -> bool:
 
 
 def place_of(text: str) -> int:
-    """Return the position in the history that `@last`, `@2` and so on stand for, with 0 for the newest run."""
+    """Return the position in the history that `@last`, `@2` and so on mean, with 0 for the newest run."""
     return 0 if text == "@last" else int(text[1:]) - 1
 
 
@@ -214,7 +214,7 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
 
 
 def recorded_run(text: str, url: str | None = None) -> HistoryEntry:
-    """Return the run that `@last`, `@2` and so on stand for, counting only runs of one server if a URL is given.
+    """Return the run that `@last`, `@2` and so on mean, counting only runs of one server if a URL is given.
 
     Raises:
         Problem: If the history has too few runs, or if the position is that of a batch of several runs.

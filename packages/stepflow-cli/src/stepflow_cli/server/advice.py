@@ -41,9 +41,9 @@ def missing_workers(listed: ComponentList) -> str | None:
     if not failed:
         return None
     named, is_one = ", ".join(each.plugin for each in failed), len(failed) == 1
-    told = "; ".join(dict.fromkeys(each.error for each in failed if each.error))
+    errors = "; ".join(dict.fromkeys(each.error for each in failed if each.error))
     message = f"the plugin{'' if is_one else 's'} {named} {'has' if is_one else 'have'} no worker"
-    return f"{message} ({told})" if told else message
+    return f"{message} ({errors})" if errors else message
 
 
 def with_origin(hint: str | None, choice: ServerChoice) -> str | None:

@@ -98,17 +98,34 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     """
     kept = kept_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
-    _show(choice)
+    session = current_session()
+    if choice.ignored_config is not None:
+        note(choice.ignored_config)
+    if session.verbosity:
+        note(choice.explained)
+    elif not choice.is_embedded:
+        # Errors of a named server name it.
+        session.server = NamedServer(choice.shown_url, from_origin(choice.url.origin))
+    from stepflow_client import (
+        AuthenticationError,
+        EmbeddedServerError,
+        StepflowClientError,
+        SyncStepflowClient,
+        TransportError,
+    )
+
     if kept is not None:
-        with _told_of_its_end(kept):
+        try:
             yield kept
+        except StepflowClientError as error:
+            if kept.runtime is None or kept.runtime.is_alive:
+                raise
+            raise EmbeddedServerError("the embedded server ended unexpectedly", run_id=error.run_id) from error
         return
     if choice.is_embedded:
         with _embedded(choice) as target:
             yield target
         return
-    from stepflow_client import AuthenticationError, SyncStepflowClient, TransportError
-
     arguments, history = client_settings(choice), CommandHistory()
     # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
     # started that could inherit this variable.)
@@ -123,46 +140,10 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             raise
 
 
-def _show(choice: ServerChoice) -> None:
-    """Print the choice of the server if -v was given; otherwise, errors of a named server name it."""
-    session = current_session()
-    if choice.ignored_config is not None:
-        note(choice.ignored_config)
-    if session.verbosity:
-        note(choice.explained)
-    elif not choice.is_embedded:
-        session.server = NamedServer(choice.shown_url, from_origin(choice.url.origin))
-
-
 def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default the current one), if the options name no server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.is_named else None
-
-
-@contextmanager
-def _told_of_its_end(target: Target) -> Iterator[None]:
-    from stepflow_client import EmbeddedServerError, StepflowClientError
-
-    try:
-        yield
-    except StepflowClientError as error:
-        if target.runtime is None or target.runtime.is_alive:
-            raise
-        raise EmbeddedServerError("the embedded server ended unexpectedly", run_id=error.run_id) from error
-
-
-@contextmanager
-def _naming_config(config: str | None) -> Iterator[None]:
-    """Add the configuration file to the error of a server that does not start; the user may not have named the file."""
-    from stepflow_client import ServerStartError
-
-    try:
-        yield
-    except ServerStartError as error:
-        if config is None:
-            raise
-        raise problem_of(error, hint=error.hint or f"its configuration is {config}") from error
 
 
 def client_settings(choice: ServerChoice) -> dict[str, Any]:
@@ -204,7 +185,7 @@ def is_listening(host: str, port: int) -> bool:
 
 @contextmanager
 def _embedded(choice: ServerChoice) -> Iterator[Target]:
-    from stepflow_client import EmbeddedServerError, LogConfig, StepflowClientError, StepflowRuntime
+    from stepflow_client import EmbeddedServerError, LogConfig, ServerStartError, StepflowClientError, StepflowRuntime
 
     from ..inputs.config import note_repeated_keys
     from .logs import keeping_logs
@@ -232,9 +213,15 @@ def _embedded(choice: ServerChoice) -> Iterator[Target]:
     with ExitStack() as stack:
         stack.enter_context(keeping_logs())
         runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config, history=history.for_client)
-        with waiting("starting the embedded server"), _naming_config(config):
-            stack.enter_context(runtime)
-            clients.append(runtime.sync_client)
+        try:
+            with waiting("starting the embedded server"):
+                stack.enter_context(runtime)
+                clients.append(runtime.sync_client)
+        except ServerStartError as error:
+            if config is None:
+                raise
+            # The user may not have named the file.
+            raise problem_of(error, hint=error.hint or f"its configuration is {config}") from error
         try:
             yield Target(clients[0], choice, history, runtime)
         except StepflowClientError as error:

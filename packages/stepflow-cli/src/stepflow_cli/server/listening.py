@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 from ..errors import Problem, usage
@@ -18,33 +19,25 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         Problem: If the port is in use, or the host is not an address of this machine.
     """
-    try:
-        return _listen(host, port)
-    except OSError as error:
-        raise _not_listening(error, host, port) from None
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(128)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
-
-
-def _not_listening(error: OSError, host: str, port: int) -> Problem:
     import errno
 
-    if error.errno in (errno.EADDRINUSE, errno.EACCES):
-        what = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
-        hint = "choose another one with --port, or 0 for a free one"
-        return Problem(f"port {port} is {what}", kind="port_in_use", exit_code=ExitCode.NO_SERVER, hint=hint)
-    return usage(f"cannot listen on {host}: {error.strerror or error}", "--host takes an address of this machine")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with ExitStack() as stack:
+            listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(128)
+            # It stays open if all of this succeeds.
+            stack.pop_all()
+        return listening
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            hint = "--host takes an address of this machine"
+            raise usage(f"cannot listen on {host}: {error.strerror or error}", hint) from None
+        state = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
+        code, hint = ExitCode.NO_SERVER, "choose another one with --port, or 0 for a free one"
+        raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
 
 
 def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
@@ -84,7 +77,7 @@ class Addresses:
         """Return why a request with these `Host` and `Origin` headers is refused; None if it is not."""
         host = hosts[0] if len(hosts) == 1 else ""
         if not self.accepts_host(host):
-            return "This server is not at the address that was asked for."
+            return "This server does not have the requested address."
         if len(origins) > 1 or not self.accepts_origin(origins[0] if origins else None, host):
             return "Pages of other origins are not served."
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -81,10 +81,17 @@ def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
     """
     from stepflow_client import logs
 
-    found: list[KeptLine] = []
-    for lines in _logs(run_id):
-        found += logs.lines_of_run(lines, run_id, _seconds, others=everything)
-    return list(_folded(found))
+    def seconds(line: KeptLine) -> float:
+        return datetime.fromisoformat(line.time).timestamp()
+
+    lines: list[KeptLine] = []
+    for log in _logs(run_id):
+        lines += logs.lines_of_run(log, run_id, seconds, others=everything)
+    merged = []
+    for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
+        first, *more = repeated
+        merged.append(replace(first, times=1 + len(more)))
+    return merged
 
 
 def runs_beginning_with(text: str) -> list[str]:
@@ -128,19 +135,16 @@ class _KeptLog:
         if self._failed or not data:
             return
         try:
-            self._append(data)
+            # Opened each time, because 'history clear' or another command may have removed the file.
+            with suppress(FileNotFoundError):
+                if self._path.stat().st_size + len(data) > _MAX_BYTES:
+                    self._path.replace(f"{self._path}.1")
+            with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                file.write(data)
         except OSError:
             # A full disk must not disturb a run; what was written so far stays readable.
             self._failed = True
             note(f"the server's log is not kept any longer: {self._path} cannot be written")
-
-    def _append(self, data: bytes) -> None:
-        # Opened each time, because the file may have been removed: by 'history clear', or as the oldest of too many.
-        with suppress(FileNotFoundError):
-            if self._path.stat().st_size + len(data) > _MAX_BYTES:
-                self._path.replace(f"{self._path}.1")
-        with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(data)
 
 
 def _record(line: RawLine) -> bytes:
@@ -172,16 +176,13 @@ def _logs(text: str) -> Iterator[list[KeptLine]]:
     """Yield the lines of each log that contains a text, including those of its rotated file."""
     files = set(_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
-        aside = Path(f"{path}.1")
-        data = b"".join(_read(each) for each in (aside, path) if each in files)
+        data = b""
+        for each in (Path(f"{path}.1"), path):
+            if each in files:
+                with suppress(OSError):
+                    data += each.read_bytes()
         if text.encode() in data:
             yield list(_lines(data))
-
-
-def _read(path: Path) -> bytes:
-    with suppress(OSError):
-        return path.read_bytes()
-    return b""
 
 
 def _lines(data: bytes) -> Iterator[KeptLine]:
@@ -204,13 +205,3 @@ def _kept(line: bytes, record: dict[str, Any]) -> KeptLine:
     time, found = rfc3339(entry.timestamp), entry.fields.get("exception")
     exception = found if isinstance(found, str) else None
     return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids, exception=exception)
-
-
-def _seconds(line: KeptLine) -> float:
-    return datetime.fromisoformat(line.time).timestamp()
-
-
-def _folded(lines: Iterable[KeptLine]) -> Iterator[KeptLine]:
-    for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
-        first, *more = repeated
-        yield replace(first, times=1 + len(more))

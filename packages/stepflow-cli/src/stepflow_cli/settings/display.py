@@ -28,8 +28,8 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     choice = choose_server(server, profiles=profiles)
     found = [_shown(each, choice.url.value) for each in choice.settings]
     found += [_shown(history_setting(profiles), None), target_setting(profiles, project=find_project())]
-    known = sorted(profiles.tables)
-    found.append(Setting("profiles", known, str(profiles.path) if known else "default"))
+    names = sorted(profiles.tables)
+    found.append(Setting("profiles", names, str(profiles.path) if names else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"
     found.append(Setting("file", str(profiles.path), named if profiles.path.exists() else f"{named}; there is none"))
     return found

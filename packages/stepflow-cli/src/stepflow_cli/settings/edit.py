@@ -81,7 +81,7 @@ def _unknown(key: str, whole: str, known: Sequence[str]) -> Problem:
 
 
 def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
-    """Set a key to the value that a text stands for, and return the value.
+    """Set a key to the value of a text, and return the value.
 
     Raises:
         Problem: If the value is wrong, or the file cannot be changed.

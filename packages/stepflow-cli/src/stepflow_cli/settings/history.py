@@ -113,11 +113,11 @@ class CommandHistory:
     def record(self, run_id: str | None, **given: Any) -> str | None:
         """Record a run with the labels and note of the command line, and return the id of its entry."""
         if self._about is not None and self._history is not None:
-            said = {name: value for name, value in self._about.items() if value is not None}
-            about = said | {name: value for name, value in given.items() if value is not None}
-            # A batch that goes on has those of its first record, too.
-            about["labels"] = {**(given.get("labels") or {}), **said.get("labels", {})}
-            about["note"] = said.get("note", given.get("note"))
+            own = {name: value for name, value in self._about.items() if value is not None}
+            about = own | {name: value for name, value in given.items() if value is not None}
+            # A resumed batch also keeps the labels and the note of its first record.
+            about["labels"] = {**(given.get("labels") or {}), **own.get("labels", {})}
+            about["note"] = own.get("note", given.get("note"))
             return self._history.record(run_id, **about)
         return None
 

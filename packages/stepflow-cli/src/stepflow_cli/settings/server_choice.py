@@ -213,7 +213,7 @@ def from_origin(origin: str) -> str:
 
 
 def _address(url: str) -> str:
-    """Return a URL; the word `local` stands for that of `stepflow serve`."""
+    """Return a URL; the word `local` means that of `stepflow serve`."""
     return DEFAULT_URL if url.strip().lower() == "local" else url
 
 

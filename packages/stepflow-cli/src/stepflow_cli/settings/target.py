@@ -46,7 +46,7 @@ def target_setting(
 
 
 def check_target(value: Any, where: str) -> None:
-    """Raise if a value is no release; `where` is its origin.
+    """Raise if a value is not a release; `where` is its origin.
 
     Raises:
         Problem: If it is none.

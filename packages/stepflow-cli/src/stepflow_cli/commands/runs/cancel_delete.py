@@ -14,7 +14,7 @@ from ...output.messages import note
 from ...output.view import Output, View, columns
 from ...params.options import Confirm, confirm_option, output_options, running_server_options
 from ...params.parsing import Command
-from ...params.runs import runs_argument, runs_text
+from ...params.run_ids import runs_argument, runs_text
 from ...records.runs import RUN
 from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
 from ...runs.find import connect_to_runs

@@ -17,13 +17,12 @@ from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 
 
-class _ItemPair(TextType):
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Return the index of an item in A, and of one in B."""
-        one, _, other = value.partition(":")
-        if not (one.isdecimal() and (other or one).isdecimal()):
-            raise usage(f"--item {value}: write the index of an item, such as 7, or of two items, such as 7:0")
-        return int(one), int(other or one)
+def _item_pair(text: str, name: str) -> tuple[int, int]:
+    """Return the index of an item in A, and of one in B."""
+    one, _, other = text.partition(":")
+    if not (one.isdecimal() and (other or one).isdecimal()):
+        raise usage(f"{name} {text}: write the index of an item, such as 7, or of two items, such as 7:0")
+    return int(one), int(other or one)
 
 
 @click.command("diff", cls=Command)
@@ -34,7 +33,7 @@ class _ItemPair(TextType):
     "--item N[:M]",
     "Compare only item N of A with item M of B, counted from 0. [default of M: N]",
     to="items",
-    type=_ItemPair(),
+    type=TextType(_item_pair),
 )
 @option("--all", "Also show differences that repeat one of an earlier step.", to="every")
 @running_server_options

@@ -11,7 +11,7 @@ from ...output.columns import json_cell
 from ...output.view import Column, Output, View, columns
 from ...params.options import file_output_options, running_server_options
 from ...params.parsing import Command
-from ...params.runs import run_argument
+from ...params.run_ids import run_argument
 from ...params.sections import option
 from ...runs.find import connect_to_run
 from ...settings.server_choice import ServerOptions

@@ -17,7 +17,7 @@ from ...output.tables import line_time
 from ...output.view import Output
 from ...params.options import grouped, output_options, running_server_options
 from ...params.parsing import Command
-from ...params.runs import run_argument
+from ...params.run_ids import run_argument
 from ...params.sections import Choice, option
 from ...params.times import SECONDS
 from ...records.runs import EVENT, event_record

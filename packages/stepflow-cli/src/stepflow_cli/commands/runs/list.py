@@ -19,8 +19,7 @@ from ...params.conflicts import excludes
 from ...params.options import label_option, limit_option, output_options, running_server_options, watch_option
 from ...params.parsing import Command
 from ...params.query import query_argument
-from ...params.run_ids import RUN_ID
-from ...params.runs import status_option
+from ...params.run_ids import RUN_ID, status_option
 from ...params.sections import option
 from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN

@@ -10,7 +10,7 @@ from ...output.tables import line_time
 from ...output.view import Output, View, columns
 from ...params.options import limit_option, output_options
 from ...params.parsing import Command
-from ...params.runs import recorded_run_argument
+from ...params.run_ids import recorded_run_argument
 from ...params.sections import Choice, option
 from ...runs.find import is_complete_id, recorded_run
 from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with

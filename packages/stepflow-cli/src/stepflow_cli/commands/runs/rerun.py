@@ -17,7 +17,7 @@ from ...params.conflicts import excludes
 from ...params.flow import history_options, one_input, one_mapping, value_options
 from ...params.options import file_output_options, grouped, running_server_options, timeout_option
 from ...params.parsing import Command
-from ...params.runs import run_argument
+from ...params.run_ids import run_argument
 from ...params.sections import FILE, Section
 from ...records.results import outcomes_of, print_result, print_results
 from ...runs.failures import failure_hint

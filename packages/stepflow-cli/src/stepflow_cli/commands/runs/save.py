@@ -22,7 +22,7 @@ from ...output.color import difference_line, has_color
 from ...output.messages import note
 from ...params.options import running_server_options
 from ...params.parsing import Command
-from ...params.runs import run_argument
+from ...params.run_ids import run_argument
 from ...params.sections import OUTPUT, Section
 from ...runs.find import check_flow_of, connect_to_run
 from ...settings.server_choice import ServerOptions

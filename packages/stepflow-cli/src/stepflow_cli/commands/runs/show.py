@@ -21,7 +21,7 @@ from ...params.options import (
     timeout_option,
 )
 from ...params.parsing import Command
-from ...params.runs import run_argument, status_option
+from ...params.run_ids import run_argument, status_option
 from ...params.sections import option
 from ...records.history import ENTRY_IN_FULL, entry_record
 from ...records.results import outcomes_of, print_result, print_results
@@ -120,12 +120,12 @@ def steps_command(
     with connect_to_run(server, run_id) as (target, run_id):
         if step is not None:
             try:
-                found = target.client.get_run_step(run_id, step, item_index=item or 0)
+                step_details = target.client.get_run_step(run_id, step, item_index=item or 0)
             except NotFoundError as error:
                 ids = {each.step_id for each in target.client.get_run_steps(run_id, item_index=item or 0).steps}
                 hint = nearest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise problem_of(error, hint=hint if ids else None) from None
-            output.record(explained_steps(target.client, run_id, [found], item or 0)[0].to_dict(), STEP)
+            output.record(explained_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
             return
         # Only if its errors must be explained, more of the run is read.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps

@@ -14,7 +14,7 @@ from ...output.messages import reported_by, waiting
 from ...output.view import Output
 from ...params.options import output_options, running_server_options, wait_options
 from ...params.parsing import Command
-from ...params.runs import runs_argument
+from ...params.run_ids import runs_argument
 from ...records.runs import EVENT, event_record, run_view
 from ...runs.failures import explained_run
 from ...runs.find import connect_to_runs
