@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from ..flows.findings import Finding, Fix
@@ -33,35 +33,24 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
     """
     state = Corrected(flow, find(flow))
     for _ in range(_MAX_ROUNDS):
-        better = _improved(state, find)
+        fixes = _fixes(state)
+        # Try all fixes, then halves, quarters and so on, down to each alone: few of them are harmful.
+        parts = [fixes] if fixes else []
+        for part in parts:
+            middle = len(part) // 2
+            parts += [part[:middle], part[middle:]] if middle else []
+        # Fixes are tried with those that they make possible; each alone without them, too.
+        choices = [(part, _MAX_ROUNDS) for part in parts] + [([fix], 1) for fix in fixes]
+        attempts = (_settled(state, chosen, find, rounds) for chosen, rounds in choices)
+        better = next((each for each in attempts if each is not None and not _is_worse(each, state)), None)
         if better is None:
             break
         state = better
     return state
 
 
-def _improved(state: Corrected, find: Find) -> Corrected | None:
-    """Return a flow with more corrections; None if none is possible.
-
-    Fixes are tried with those that they make possible; each alone without them, too.
-    """
-    fixes = _fixes(state)
-    choices = [(each, _MAX_ROUNDS) for each in _parts(fixes)] + [([each], 1) for each in fixes]
-    attempts = (_settled(state, chosen, find, rounds) for chosen, rounds in choices)
-    return next((each for each in attempts if each is not None and not _is_worse(each, state)), None)
-
-
-def _parts(fixes: list[Fix]) -> Iterator[list[Fix]]:
-    """Yield all fixes, then halves, quarters and so on, down to each alone: few of them are harmful."""
-    waiting = [fixes] if fixes else []
-    for part in waiting:
-        yield part
-        middle = len(part) // 2
-        waiting += [part[:middle], part[middle:]] if middle else []
-
-
 def _settled(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
-    """Return the flow with these fixes, and with those of the findings that they reveal; None if nothing changes."""
+    """Return the flow with these fixes and the fixes of findings that they reveal; None if nothing changes."""
     before = state.flow.text
     old = {(each.old, each.text) for each in _fixes(state)}
     for _ in range(rounds):
@@ -94,11 +83,10 @@ def edit_of(text: str, fix: Fix) -> Edit | None:
 
 
 def _is_worse(new: Corrected, old: Corrected) -> bool:
-    levels = ({"fatal"}, {"fatal", "error"}, {"fatal", "error", "warning"})
     if new.flow.error is not None or old.flow.error is not None:
         return new.flow.error is not None
-    return any(_count(new, each) > _count(old, each) for each in levels)
-
-
-def _count(state: Corrected, levels: Collection[str]) -> int:
-    return sum(each.level in levels for each in state.found)
+    for levels in ({"fatal"}, {"fatal", "error"}, {"fatal", "error", "warning"}):
+        after, before = (sum(each.level in levels for each in state.found) for state in (new, old))
+        if after > before:
+            return True
+    return False

@@ -1,7 +1,7 @@
 """JSON Schemas (draft 2020-12) of flow files and of server configurations, for editors.
 
-They are the files in `schemas`; to that of flows, the known components are added. Apart from `$defs`, they contain only
-keywords that editors which support draft 7 understand too.
+They are the files in `schemas`; the known components are added to the schema of flows. Except for `$defs`, their
+keywords are also understood by editors that support draft 7.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Literal
 
 from .._data.arguments import wrong
 from ..flows.components import Components, components_of, known_components
 from ..flows.graph import SUBFLOW_INPUTS
-from ..flows.json_schema import JSON_TYPES, is_number, referred_name
+from ..flows.json_schema import referred_name
+from ..flows.schema_keywords import is_valid
 
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
@@ -53,77 +52,51 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
         (files("stepflow_client._editing") / "schemas" / f"{kind}.json").read_text("utf-8")
     )
     if kind == "flow":
-        known = _component_rules(components_of(components))
-        found["$defs"]["component"] = known.names
-        found["$defs"]["step"]["allOf"] = known.rules
-        found["$defs"] |= known.definitions
+        _add_components(found["$defs"], components_of(components))
     return found
 
 
-@dataclass
-class _ComponentSchemas:
-    """The parts of the schema of flows that are about components."""
-
-    names: Schema
-    """The schema of a step's `component`."""
-    rules: list[Schema] = field(default_factory=list)
-    """For each component, the schema of a step that uses it."""
-    definitions: Schema = field(default_factory=dict)
-    """The definitions that the rules refer to, by name."""
-
-
-def _component_rules(components: Components | None) -> _ComponentSchemas:
-    """Return the schemas of the known components; without a server, these are the builtin ones."""
+def _add_components(definitions: Schema, components: Components | None) -> None:
+    """Add the schemas of the known components; without a server, these are the builtin ones."""
     known = known_components(components)
-    found = _ComponentSchemas(_names(known, is_whole=components is not None and components.is_whole))
-    for name in sorted(known):
-        given = known[name][0]
-        if not isinstance(given, Mapping) or not given:
-            continue
-        is_path = name.startswith("/")
-        label = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.strip("/")) + f"-{len(found.rules)}"
-        inner = _Inputs(label, given.get("$defs"), found.definitions)
-        content = inner.convert(given)
-        if name in SUBFLOW_INPUTS:
-            _add_subflow(content["else"], SUBFLOW_INPUTS[name])
-        found.definitions[label] = content
-        which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escaped(name)}$"}
-        needs = isinstance(given.get("required"), list) and bool(given["required"])
-        step: Schema = {"properties": {"input": {"$ref": f"#/$defs/{label}"}}}
-        found.rules.append(
-            {
-                "if": {"properties": {"component": which}, "required": ["component"]},
-                "then": {**step, "required": ["input"]} if needs else step,
-            }
-        )
-    return found
-
-
-def _add_subflow(schema: Schema, name: str) -> None:
-    """Restrict the field of an input that is a flow; that of put_blob is one only with `blob_type: flow`."""
-    if name != "data":
-        schema["properties"][name] = _SUBFLOW
-        return
-    schema["if"] = {"properties": {"blob_type": {"const": "flow"}}, "required": ["blob_type"]}
-    schema["then"] = {"properties": {name: _SUBFLOW}}
-
-
-def _names(known: Components, *, is_whole: bool) -> Schema:
     paths = sorted(name for name in known if name.startswith("/"))
     names = sorted(_escaped(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
-    if not is_whole:
+    if components is None or not components.is_whole:
         # Any other component may exist, except builtin ones.
         allowed.append({"pattern": "^/(?!builtin/)"})
     elif names:
         # Servers do not report which prefix leads to a plugin.
         allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
-    return {
+    definitions["component"] = {
         "description": "The component's path. stepflow components list lists them.",
         "type": "string",
         "pattern": "^/",
         "anyOf": allowed,
     }
+    rules: list[Schema] = []
+    """For each component, the schema of a step that uses it."""
+    for name in sorted(known):
+        given = known[name][0]
+        if not isinstance(given, Mapping) or not given:
+            continue
+        label = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.strip("/")) + f"-{len(rules)}"
+        content = _Inputs(label, given.get("$defs"), definitions).convert(given)
+        field = SUBFLOW_INPUTS.get(name)
+        if field == "data":
+            # The data of put_blob is a flow only with `blob_type: flow`.
+            content["else"]["if"] = {"properties": {"blob_type": {"const": "flow"}}, "required": ["blob_type"]}
+            content["else"]["then"] = {"properties": {field: _SUBFLOW}}
+        elif field is not None:
+            content["else"]["properties"][field] = _SUBFLOW
+        definitions[label] = content
+        is_path = name.startswith("/")
+        which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escaped(name)}$"}
+        step: Schema = {"properties": {"input": {"$ref": f"#/$defs/{label}"}}}
+        if isinstance(given.get("required"), list) and given["required"]:
+            step["required"] = ["input"]
+        rules.append({"if": {"properties": {"component": which}, "required": ["component"]}, "then": step})
+    definitions["step"]["allOf"] = rules
 
 
 class _Inputs:
@@ -144,29 +117,26 @@ class _Inputs:
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return dict(_EXPRESSION)
         if "$ref" in schema:
-            return self._referred(schema["$ref"], depth)
+            name = referred_name(schema["$ref"])
+            if name is None or name not in self.defs:
+                # Servers report builtin components without their shared schemas.
+                return dict(_EXPRESSION)
+            if name not in self.names:
+                self.names[name] = f"{self.label}.{len(self.names)}"
+                self.definitions[self.names[name]] = self.convert(self.defs[name], depth + 1)
+            return {"$ref": f"#/$defs/{self.names[name]}"}
         plain = self._plain(schema, depth)
         if not plain:
             return dict(_EXPRESSION)
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
         kinds = str(plain.get("type", ""))
         if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
-            # Editors suggest the values in `anyOf`, but not those behind an `if`.
+            # Editors suggest the values in `anyOf`, but not the values in an `if`.
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
-    def _referred(self, reference: Any, depth: int) -> Schema:
-        name = referred_name(reference)
-        if name is None or name not in self.defs:
-            # Servers report builtin components without their shared schemas.
-            return dict(_EXPRESSION)
-        if name not in self.names:
-            self.names[name] = f"{self.label}.{len(self.names)}"
-            self.definitions[self.names[name]] = self.convert(self.defs[name], depth + 1)
-        return {"$ref": f"#/$defs/{self.names[name]}"}
-
     def _plain(self, schema: Mapping[str, Any], depth: int) -> Schema:
-        found: Schema = {key: schema[key] for key in _KEPT if key in schema and _is_sound(key, schema[key])}
+        found: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid(key, schema[key])}
         for key in ("enum", "const"):
             values = schema.get(key) if key == "enum" else [schema.get(key)]
             # Objects and lists may contain expressions.
@@ -193,32 +163,6 @@ class _Inputs:
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
             found["allOf"] = [self.convert(each, depth + 1) for each in schema["allOf"]]
         return found
-
-
-def _is_sound(key: str, value: Any) -> bool:
-    """Return whether the value of a keyword is valid: one invalid component must not invalidate the whole schema."""
-    match key:
-        case "type":
-            names = value if isinstance(value, list) else [value]
-            return bool(names) and len(set(map(str, names))) == len(names) and all(each in JSON_TYPES for each in names)
-        case "title" | "description" | "format":
-            return isinstance(value, str)
-        case "pattern":
-            with suppress(re.error, TypeError):
-                return isinstance(value, str) and re.compile(value) is not None
-            return False
-        case "required":
-            texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
-            return texts and len(set(value)) == len(value)
-        case "default":
-            return True
-        case "deprecated":
-            return isinstance(value, bool)
-        case "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties":
-            return is_number(value) and value >= 0 and float(value).is_integer()
-        case "multipleOf":
-            return is_number(value) and value > 0
-    return is_number(value)
 
 
 def _escaped(text: str) -> str:

@@ -15,8 +15,18 @@ from ..flows.file import parse_yaml
 from ..flows.findings import Finding, Fix
 from ..flows.json_schema import JSON_TYPES
 from ..flows.source import FlowText, Key, Node
-from .structure_edits import added, fix_of, moved_before, removed_element, removed_key, wrapped, written
-from .text_edits import Edit, newline_of, one_line
+from .text_edits import (
+    Edit,
+    added,
+    fix_of,
+    moved_before,
+    newline_of,
+    one_line,
+    removed_element,
+    removed_key,
+    wrapped,
+    written,
+)
 
 _CLEAR = 0.75
 """Minimum similarity of a word and the name that it is a misspelling of, for a fix."""
@@ -47,19 +57,19 @@ _VALUES: Mapping[str, Any] = {
 def with_rewrites(flow: FlowText, found: Sequence[Finding]) -> list[Finding]:
     """Return the findings of a flow with exact hints and with fixes. Findings that only repeat another are left out."""
     rewriter = _Rewriter(flow)
-    better = [rewriter.rewritten(each) for each in found if not _is_repeated(each)]
+    better = [
+        rewriter.rewrite(each)
+        for each in found
+        # The rewrite of a `$from` removes the keys beside it.
+        if each.rule != "ignored-key" or each.at is None or keyword_of(each.at.items) != "$from" or
+        _old_reference(each.at) is None
+    ]  # fmt: skip
     # Two keys of one mapping cannot both become the same key, and it is not clear which of them is meant.
     keys = [(id(each.at), each.fix.text) if each.fix and each.key == each.fix.old else None for each in better]
     number = Counter(keys)
     return [
         each._replace(fix=None) if key and number[key] > 1 else each for each, key in zip(better, keys, strict=True)
     ]
-
-
-def _is_repeated(finding: Finding) -> bool:
-    """Return whether a finding goes away with the exact rewrite of another."""
-    at = finding.at if finding.rule == "ignored-key" else None
-    return at is not None and keyword_of(at.items) == "$from" and _old_reference(at) is not None
 
 
 def _flow_around(node: Node | None) -> Node | None:
@@ -97,11 +107,6 @@ def _input_schema(node: Node, *path: str) -> Node | None:
     return flow.at("schemas", "properties", "input", "properties", *path) if flow is not None else None
 
 
-def _field_of_input(node: Node, name: str) -> str:
-    """Return the path of a field of the flow's input; of the whole input, if its schema has no such field."""
-    return f"$.{name}" if _input_schema(node) is None or _input_schema(node, name) is not None else "$"
-
-
 class _Rewriter:
     """Rewrites the findings of one flow."""
 
@@ -110,24 +115,32 @@ class _Rewriter:
         self._positions: dict[int, dict[str, int]] = {}
         """The positions of the steps of each list of steps, by its identity."""
 
-    def rewritten(self, finding: Finding) -> Finding:
-        match finding.rule:
-            case "from-expression":
-                finding = self.of_old_reference(finding)
-            case "undefined-step":
-                finding = self.of_dotted_step(finding)
-            case "unknown-keyword" if suggested_name(finding.hint) == "$from":
-                finding = finding._replace(hint="write $step, $input or $variable")
-            case "wrong-type":
-                finding = self.of_wrong_type(finding)
-        if finding.fix is None and (name := suggested_name(finding.hint)) is not None:
-            fix = self.renamed(finding, name)
-            return finding._replace(fix=fix, suggestion=self.suggested(finding, name) if fix is None else None)
-        if finding.fix is None and finding.at is not None:
-            edits, is_safe = self.edits(finding, finding.at, finding.hint or "")
-            fix = fix_of(self.text, edits)
-            return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
-        return finding
+    def rewrite(self, finding: Finding) -> Finding:
+        at, text = finding.at, self.text
+        if at is not None:
+            match finding.rule:
+                case "from-expression" if new := _old_reference(at):
+                    old = text[at.start : at.end] if at.start >= 0 else "#"
+                    # A comment inside of it would be lost.
+                    fix = None if "#" in old else Fix(at.start, at.end, old, written(text, new))
+                    finding = finding._replace(hint=f"write {written(text, new)}", fix=fix)
+                case "undefined-step":
+                    finding = self.rewrite_dotted_step(finding, at)
+                case "unknown-keyword" if suggested_name(finding.hint) == "$from":
+                    finding = finding._replace(hint="write $step, $input or $variable")
+                case "wrong-type" if finding.hint is None:
+                    finding = finding._replace(hint=_SHAPES.get(str(at.part)))
+                case "wrong-type" if finding.hint == _IN_QUOTES and at.start >= 0 and at.original is None:
+                    edits = self.replaced(at, json.dumps(text[at.start : at.end]))
+                    finding = finding._replace(fix=fix_of(text, edits))
+        if finding.fix is not None or at is None:
+            return finding
+        if (name := suggested_name(finding.hint)) is not None:
+            fix, is_safe = self.correction(finding, at, name)
+        else:
+            edits, is_safe = self.edits(finding, at, finding.hint or "")
+            fix = fix_of(text, edits)
+        return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
     def edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
         """Return the edits that a hint states, and whether they are safe without a person who confirms them."""
@@ -136,11 +149,11 @@ class _Rewriter:
             case "unknown-keyword" if found := re.fullmatch(r"write (\$\w+)", hint):
                 return self.replaced(at.keys[key], found[1]), True
             case "template" if found := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
-                return self.of_template(at, found[1] or at.value.strip()), True
+                return self.replace_by_expression(at, found[1] or at.value.strip()), True
             case "type-mismatch" | "possible-mismatch" if found := re.fullmatch(r"write (\{\$.+\})", hint):
-                return self.of_template(at, found[1]), False
+                return self.replace_by_expression(at, found[1]), False
             case "wrong-type":
-                return self.of_wrong_scalar(at), True
+                return self.correct_scalar(at), True
             case "large-integer":
                 return self.replaced(at, json.dumps(text[at.start : at.end])), False
             case "ambiguous-path" if found := re.fullmatch(r"write (\$\..+)", hint):
@@ -156,12 +169,17 @@ class _Rewriter:
             case "missing-key" | "missing-then" | "component-input" | "case-input" if found := re.fullmatch(
                 r"add (\S+): (.+)", hint
             ):
-                return self.of_missing(at, found[1], found[2], finding.rule), False
+                return self.add_missing(at, found[1], found[2], finding.rule), False
             case "no-output":
                 steps = _steps_around(at)
                 return added(text, at, "output", {"$step": steps[-1]}) if steps else (), False
             case "unused-variable":
-                return self.of_unused_variable(at, key), False
+                required = holder.get("required") if holder is not None else None
+                names = [each.value for each in required.elements] if required is not None else []
+                edits = removed_key(text, at, key)
+                if required is not None and key in names:
+                    edits += removed_element(text, required, names.index(key))
+                return edits, False
             case "unused-step" if holder is not None and holder.parent is not None:
                 if at.value in _steps_read(at):
                     return added(text, holder, "mustExecute", True), False
@@ -171,7 +189,7 @@ class _Rewriter:
             case "component-slash" if found := re.fullmatch(r"write (\S+)", hint):
                 return self.replaced(at, found[1]), True
             case "later-step" if found := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
-                return self.of_later_step(at, found[1], found[2]), True
+                return self.move_step(at, found[1], found[2]), True
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
                 return self.replaced(at, written(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
@@ -184,7 +202,12 @@ class _Rewriter:
                 whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow
                 return self.replaced(at, written(text, {"$input": at.items[key].value})) if whole else (), True
             case "expected-output" if hint.startswith("write {outcome"):
-                return self.of_expected(at), False
+                if at.part == "outcome":
+                    return self.replaced(at, written(text, "success")), False
+                if "result" in at.items or "error" in at.items:
+                    return added(text, at, "outcome", "success" if "result" in at.items else "failed"), False
+                expected = written(text, {"outcome": "success", "result": at.value})
+                return self.replaced(at, expected) if at.is_flow else (), False
             case "conditional-stall" | "default-step" if found := re.search(r"set mustExecute: true on '(.+?)'", hint):
                 named = [each for each in _listed_steps(at) if each.get("id") and each.items["id"].value == found[1]]
                 return added(text, named[0], "mustExecute", True) if named else (), False
@@ -211,7 +234,7 @@ class _Rewriter:
             new = json.dumps(new)
         return [(where.start, where.end, new)] if is_plain else ()
 
-    def of_template(self, at: Node, expression: str) -> Sequence[Edit]:
+    def replace_by_expression(self, at: Node, expression: str) -> Sequence[Edit]:
         try:
             value = parse_yaml(expression, "the expression")
         except FlowFileError:
@@ -219,7 +242,7 @@ class _Rewriter:
         is_known = keyword_of(value) is not None and "NAME" not in value.values()
         return self.replaced(at, written(self.text, value)) if is_known else ()
 
-    def of_wrong_scalar(self, at: Node) -> Sequence[Edit]:
+    def correct_scalar(self, at: Node) -> Sequence[Edit]:
         value = at.value
         if at.part == "mustExecute" and str(value).lower() in _BOOLEANS:
             return self.replaced(at, written(self.text, _BOOLEANS[str(value).lower()]))
@@ -231,9 +254,10 @@ class _Rewriter:
             return self.replaced(at, written(self.text, [value]))
         return ()
 
-    def of_missing(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
-        """Return the edit that adds a key with a value to begin with: that of the input, for a component."""
-        value = _VALUES.get(key, {"$input": _field_of_input(at, key)})
+    def add_missing(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
+        """Return the edit that adds a key with an initial value; for a component, a field of the flow's input."""
+        is_field = _input_schema(at) is None or _input_schema(at, key) is not None
+        value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
             value = choice[1]
         value = _new_id(at) if key == "id" else value
@@ -247,22 +271,14 @@ class _Rewriter:
             return added(self.text, at.parent, "input", {key: value})
         return added(self.text, at, key, value)
 
-    def of_unused_variable(self, at: Node, name: str) -> Sequence[Edit]:
-        required = at.parent.get("required") if at.parent is not None else None
-        names = [each.value for each in required.elements] if required is not None else []
-        edits = removed_key(self.text, at, name)
-        if required is not None and name in names:
-            edits = [*edits, *removed_element(self.text, required, names.index(name))]
-        return edits
-
-    def of_later_step(self, at: Node, later: str, step: str) -> Sequence[Edit]:
+    def move_step(self, at: Node, later: str, step: str) -> Sequence[Edit]:
         steps = _listed_steps(at)
         holder = steps[0].parent if steps else None
         if holder is None:
             return ()
         positions = self._positions.get(id(holder))
         if positions is None:
-            # Once for all findings: a flow may have thousands of them.
+            # Look up all positions at once, because a flow may have thousands of such findings.
             positions = {}
             for index, each in enumerate(steps):
                 if (name := each.get("id")) is not None and isinstance(name.value, str):
@@ -272,60 +288,31 @@ class _Rewriter:
             return ()
         return moved_before(self.text, holder, positions[later], positions[step])
 
-    def of_expected(self, at: Node) -> Sequence[Edit]:
-        if at.part == "outcome":
-            return self.replaced(at, written(self.text, "success"))
-        if "result" in at.items or "error" in at.items:
-            return added(self.text, at, "outcome", "success" if "result" in at.items else "failed")
-        text = written(self.text, {"outcome": "success", "result": at.value})
-        return self.replaced(at, text) if at.is_flow else ()
-
-    def suggested(self, finding: Finding, name: str) -> Fix | None:
-        """Return the change to the name that a hint suggests, which may not be meant; None if it is impossible."""
-        at, key = finding.at, finding.key
-        if at is None or one_line(name) != name:
-            return None
-        if key is not None:
-            where = at.keys.get(key)
-            is_free = where is not None and where.start >= 0 and name not in at.items
-            return Fix(where.start, where.end, key, name) if where is not None and is_free else None
-        return Fix(at.start, at.end, at.value, name) if isinstance(at.value, str) and at.start >= 0 else None
-
-    def renamed(self, finding: Finding, name: str) -> Fix | None:
-        """Return the fix that corrects a misspelt key or name; None if it is not certain."""
-        at = finding.at
-        if at is None or one_line(name) != name:
-            return None
+    def correction(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
+        """Return the change of a misspelt key or name to the one that a hint suggests, and whether it is certain."""
+        if one_line(name) != name:
+            return None, False
         if finding.key is not None:
-            key, old = at.keys[finding.key], finding.key
-            is_free = key.start >= 0 and name not in at.items
-            return Fix(key.start, key.end, old, name) if is_free and _is_clear(old, name) else None
-        old, others = at.value, _steps_around(at) if finding.rule == "undefined-step" else ()
-        if not isinstance(old, str) or at.start < 0 or any(_is_clear(old, each) for each in others if each != name):
-            return None
-        if _is_clear(old, name):
-            return Fix(at.start, at.end, old, name)
-        parts = [each for each in re.findall(r"[\w-]+", old) if _is_clear(each, name)]
-        if len(parts) != 1 or old.count(parts[0]) != 1:
-            return None
-        return Fix(at.start, at.end, old, old.replace(parts[0], name))
+            key = at.keys.get(finding.key)
+            if key is None or key.start < 0 or name in at.items:
+                return None, False
+            return Fix(key.start, key.end, finding.key, name), _is_clear(finding.key, name)
+        old = at.value
+        if not isinstance(old, str) or at.start < 0:
+            return None, False
+        others = _steps_around(at) if finding.rule == "undefined-step" else ()
+        if not any(_is_clear(old, each) for each in others if each != name):
+            if _is_clear(old, name):
+                return Fix(at.start, at.end, old, name), True
+            parts = [each for each in re.findall(r"[\w-]+", old) if _is_clear(each, name)]
+            if len(parts) == 1 and old.count(parts[0]) == 1:
+                return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
+        return Fix(at.start, at.end, old, name), False
 
-    def of_old_reference(self, finding: Finding) -> Finding:
-        at = finding.at
-        if at is None or (new := _old_reference(at)) is None:
-            return finding
-        text = written(self.text, new)
-        old = self.text[at.start : at.end] if at.start >= 0 else "#"
-        fix = None if "#" in old else Fix(at.start, at.end, old, text)
-        return finding._replace(hint=f"write {text}", fix=fix)
-
-    def of_dotted_step(self, finding: Finding) -> Finding:
-        at, holder = finding.at, finding.at and finding.at.parent
-        if at is None or holder is None or "path" in holder.items:
-            return finding
-        steps = _steps_around(at)
+    def rewrite_dotted_step(self, finding: Finding, at: Node) -> Finding:
+        holder, steps = at.parent, _steps_around(at)
         names = [each for each in steps if re.match(rf"{re.escape(each)}[.\[]", at.value)]
-        if not names or at.value in steps:
+        if holder is None or "path" in holder.items or not names or at.value in steps:
             return finding
         step = max(names, key=len)
         path = "$" + at.value[len(step) :]
@@ -335,19 +322,9 @@ class _Rewriter:
         if holder.is_flow:
             text = written(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
         else:
-            newline = newline_of(self.text)
             indent = " " * (holder.keys["$step"].column - 1)
-            text = f"{written(self.text, step)}{newline}{indent}path: {written(self.text, path)}"
+            text = f"{written(self.text, step)}{newline_of(self.text)}{indent}path: {written(self.text, path)}"
         return finding._replace(fix=Fix(at.start, at.end, self.text[at.start : at.end], text))
-
-    def of_wrong_type(self, finding: Finding) -> Finding:
-        at = finding.at
-        if at is None or finding.hint != _IN_QUOTES:
-            return finding if finding.hint or at is None else finding._replace(hint=_SHAPES.get(str(at.part)))
-        if at.start < 0 or at.original is not None:
-            return finding
-        fix = fix_of(self.text, self.replaced(at, json.dumps(self.text[at.start : at.end])))
-        return finding._replace(fix=fix)
 
 
 def _old_reference(node: Node) -> dict[str, str] | None:

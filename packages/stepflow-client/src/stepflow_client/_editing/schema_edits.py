@@ -39,7 +39,10 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     """
     if not schemas:
         return content
-    added = _framed(schemas)
+    framed = _Frame(schemas)
+    if "steps" in framed:
+        framed["steps"] = _Frame(properties=_Frame(framed["steps"]["properties"]))
+    added = {"schemas": _Frame(properties=framed)}
     message = "schemas cannot be added without changing more of the file; write 'schemas' as a mapping of its own, "
     message += "without aliases"
 
@@ -47,13 +50,6 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
         return _edits(text, root, added, is_root=True), _merged(root.value, added)
 
     return changed_file(content, source, change, message)
-
-
-def _framed(schemas: Schemas) -> Schemas:
-    framed = _Frame(schemas)
-    if "steps" in framed:
-        framed["steps"] = _Frame(properties=_Frame(framed["steps"]["properties"]))
-    return {"schemas": _Frame(properties=framed)}
 
 
 def _merged(value: Any, added: Any) -> Any:
@@ -114,22 +110,16 @@ def _keys(values: Schemas, indent: int, newline: str) -> str:
     for key, value in values.items():
         start = f"{' ' * indent}{block_key(key)}:"
         short = f"{start} {one_line(value)}"
-        if (
-            not isinstance(value, (Mapping, list))
-            or not value
-            or (len(short) <= _LINE and not isinstance(value, _Frame))
-        ):
+        is_short = len(short) <= _LINE and not isinstance(value, _Frame)
+        if is_short or not value or not isinstance(value, (Mapping, list)):
             lines.append(short)
         elif isinstance(value, Mapping):
             lines += [start, _keys(value, indent + 2, newline)]
         else:
-            lines += [start, *(_element(each, indent + 2, newline) for each in value)]
+            lines.append(start)
+            for element in value:
+                line = f"{' ' * (indent + 2)}- {one_line(element)}"
+                if len(line) > _LINE and element and isinstance(element, Mapping):
+                    line = f"{' ' * (indent + 2)}- {_keys(element, indent + 4, newline).lstrip(' ')}"
+                lines.append(line)
     return newline.join(lines)
-
-
-def _element(value: Any, indent: int, newline: str) -> str:
-    """Return an element of a list in block style."""
-    short = f"{' ' * indent}- {one_line(value)}"
-    if len(short) <= _LINE or not isinstance(value, Mapping) or not value:
-        return short
-    return f"{' ' * indent}- {_keys(value, indent + 2, newline).lstrip(' ')}"

@@ -47,7 +47,7 @@ def _candidates(text: str, finding: Finding, begin: int, start: int) -> Iterator
     depth = content.end() if content is not None else 0
     above = text[: max(begin - 1, 0)].rpartition("\n")[2]
     indent = len(above) - len(above.lstrip(" "))
-    if found := re.match(r"write ([}\]]) behind", hint):
+    if found := re.match(r"write ([}\]]) after", hint):
         yield end, end, found[1]
         yield len(text.rstrip()), len(text.rstrip()), found[1]
     elif hint.startswith("close it"):
