@@ -14,24 +14,17 @@ from ..types.models import decoded
 def components(answer: dict[str, Any]) -> ComponentList:
     """Read the components of a server."""
     failed = [decoded(FailedPlugin, each) for each in answer.get("failedPlugins") or []]
-    return ComponentList([_component(each) for each in answer["components"]], failed)
-
-
-def _component(answer: dict[str, Any]) -> ComponentInfo:
-    return ComponentInfo(
-        name=str(answer.get("path") or answer.get("componentId") or answer["component"]).strip("/"),
-        plugin=answer.get("plugin") or None,
-        description=answer.get("description"),
-        input_schema=answer.get("inputSchema"),
-        output_schema=answer.get("outputSchema"),
-    )
-
-
-def _is_allowed(name: str, rule: Mapping[str, Any]) -> bool:
-    allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
-    if isinstance(allowed, list) and not any(fnmatchcase(name, str(each)) for each in allowed):
-        return False
-    return not (isinstance(denied, list) and any(fnmatchcase(name, str(each)) for each in denied))
+    listed = [
+        ComponentInfo(
+            name=str(each.get("path") or each.get("componentId") or each["component"]).strip("/"),
+            plugin=each.get("plugin") or None,
+            description=each.get("description"),
+            input_schema=each.get("inputSchema"),
+            output_schema=each.get("outputSchema"),
+        )
+        for each in answer["components"]
+    ]
+    return ComponentList(listed, failed)
 
 
 def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
@@ -52,9 +45,14 @@ def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentLis
     def placed(component: ComponentInfo) -> ComponentInfo:
         # Older servers do not report the plugin; with a single plugin, the prefix is clear anyway.
         for prefix, rule in only if component.plugin is None else found.get(component.plugin, []):
-            path = f"{prefix}/{component.name}"
-            # A route of its own without rules takes a component away.
-            if _is_allowed(f"/{component.name}", rule) and routes.get(path) != []:
+            name, path = f"/{component.name}", f"{prefix}/{component.name}"
+            allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
+            if isinstance(allowed, list) and not any(fnmatchcase(name, str(each)) for each in allowed):
+                continue
+            if isinstance(denied, list) and any(fnmatchcase(name, str(each)) for each in denied):
+                continue
+            # A route of its own without rules removes a component.
+            if routes.get(path) != []:
                 return replace(component, path=path)
         return component
 

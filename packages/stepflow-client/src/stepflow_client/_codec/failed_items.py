@@ -27,8 +27,8 @@ def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByI
     items = items_of(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
-        error = items[place].error
-        if error is not None and failed and (len(failed) > 1 or not _is_same(failed[0].error, error)):
+        error, errors = items[place].error, {(step.error.message, step.error.code) for step in failed if step.error}
+        if error is not None and failed and (len(failed) > 1 or (error.message, error.code) not in errors):
             return True
     return False
 
@@ -57,16 +57,16 @@ def with_failed_steps(
             continue
         cause = cause_of(ItemRecord(flow, item.status, error, found, flow_steps=flow_steps))
         failed = next((step for step in found if step.step_id == cause.step_id), None)
-        if failed is not None:
-            explained[place] = _with_step(item, failed)
-        elif cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
-            # The name is of a step in a sub-flow, or of a step that only happened to fail too.
-            explained[place] = replace(item, error=replace(error, step_id=None))
+        if failed is None:
+            if cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
+                # The name is of a step in a sub-flow, or of a step that only happened to fail too.
+                explained[place] = replace(item, error=replace(error, step_id=None))
+        elif failed.error is not None:
+            # The item's own message is kept if it says more than that the step failed.
+            says_less = FAILED_STEP.match(error.message) and failed.error.message != "the server does not say why"
+            message, code = failed.error.message if says_less else error.message, error.code or failed.error.code
+            explained[place] = replace(item, error=replace(error, step_id=failed.step_id, message=message, code=code))
     return replace(listed, items=items._replaced(explained))
-
-
-def _is_same(a: FlowError | None, b: FlowError) -> bool:
-    return a is not None and (a.message, a.code) == (b.message, b.code)
 
 
 def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
@@ -81,39 +81,27 @@ def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started:
     """
     items = items_of(listed)
     lost: dict[int, RunItem] = {}
-    said = "the server lost the run before this item ended"
+    message = "the server lost the run before this item ended"
     if status == ExecutionStatus.COMPLETED:
-        status, said = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
+        status, message = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
     for place in items._unfinished():
-        item = items[place]
-        lost[place] = replace(item, status=status, error=_lost(said, started.get(item.index)))
+        steps = started.get(items[place].index)
+        if steps is None:
+            consequence = "steps of it may have run, and would run again with it"
+            error = FlowError(message=f"{message}; {consequence}", code=ErrorCode.LOST)
+        elif not steps:
+            error = FlowError(
+                message=f"{message}; the server lists no step of it as started",
+                code=ErrorCode.LOST_BEFORE_START,
+                details={"started_steps": []},
+            )
+        else:
+            current = next((step for step in steps if not step.status.is_finished), steps[-1])
+            error = FlowError(
+                message=f"{message}; steps of it had started, and would run again with it",
+                code=ErrorCode.LOST,
+                step_id=current.step_id,
+                details={"started_steps": [step.step_id for step in steps]},
+            )
+        lost[place] = replace(items[place], status=status, error=error)
     return replace(listed, items=items._replaced(lost))
-
-
-def _lost(said: str, started: Sequence[StepDetails] | None) -> FlowError:
-    if started is None:
-        said += "; steps of it may have run, and would run again with it"
-        return FlowError(message=said, code=ErrorCode.LOST)
-    if not started:
-        said += "; the server lists no step of it as started"
-        return FlowError(message=said, code=ErrorCode.LOST_BEFORE_START, details={"started_steps": []})
-    current = next((step for step in started if not step.status.is_finished), started[-1])
-    return FlowError(
-        message=said + "; steps of it had started, and would run again with it",
-        code=ErrorCode.LOST,
-        step_id=current.step_id,
-        details={"started_steps": [step.step_id for step in started]},
-    )
-
-
-def _with_step(failed_item: RunItem, failed_step: StepDetails) -> RunItem:
-    error, said = failed_item.error, failed_step.error
-    if error is None or said is None:
-        return failed_item
-    update: dict[str, Any] = {"step_id": failed_step.step_id}
-    # The item's own message is kept if it says more than that the step failed.
-    if FAILED_STEP.match(error.message) and said.message != "the server does not say why":
-        update["message"] = said.message
-    if error.code is None:
-        update["code"] = said.code
-    return replace(failed_item, error=replace(error, **update))

@@ -123,5 +123,5 @@ def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable], 
     variables = {name: value for name, value in arguments.variables.items() if name not in hidden}
     # A copy, because `restored` changes its argument.
     rerun = [] if origin is None else [[[*origin.items], sorted(origin.kept)]]
-    said = restored(json.loads(json.dumps([arguments.inputs, variables, arguments.overrides or {}, *rerun])))
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    content = restored(json.loads(json.dumps([arguments.inputs, variables, arguments.overrides or {}, *rerun])))
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Reads the JSON in the body of a response; what is not of the expected shape is an InvalidResponseError. Pure."""
+"""Reads the JSON in the body of a response; an unexpected shape raises an InvalidResponseError. Pure."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _LARGE = 32 * 1024
 """Size in bytes above which a response counts as large."""
 
 
-def value(content: bytes, asked: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
+def value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
     """Return the JSON object in the body of a response.
 
     Args:
         content: The body.
-        asked: The request, for errors.
+        request: The request, for errors.
         decode: How to parse the body: `decode_raw` if its parts are converted later.
 
     Raises:
         InvalidResponseError: If the body is not a JSON object.
     """
-    # The usual case is written out, as every call takes it.
+    # Small responses skip `json_value`: this is the hot path.
     try:
-        decoded = decode(content) if len(content) <= _LARGE else json_value(content, asked, decode)
+        decoded = decode(content) if len(content) <= _LARGE else json_value(content, request, decode)
     except (ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, dict):
-        raise _not_json(content, asked)
+        raise _not_json(content, request)
     return decoded
 
 
-def json_value(content: bytes, asked: object, decode: Callable[[bytes], Any] = decode) -> Any:
+def json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> Any:
     """Return the JSON value in the body of a response.
 
     Raises:
@@ -50,19 +50,19 @@ def json_value(content: bytes, asked: object, decode: Callable[[bytes], Any] = d
         with collector_paused() if len(content) > _LARGE else nullcontext():
             return decode(content)
     except (ValueError, RecursionError):
-        raise _not_json(content, asked) from None
+        raise _not_json(content, request) from None
 
 
-def _not_json(content: bytes, asked: object) -> errors.InvalidResponseError:
+def _not_json(content: bytes, request: object) -> errors.InvalidResponseError:
     start = one_line(content[:400].decode("utf-8", "replace")) or "an empty body"
     start = cut(start, 80)
     return errors.InvalidResponseError(
-        f"{asked} returned something other than a JSON object: {start}",
+        f"{request} returned something other than a JSON object: {start}",
         hint=ANOTHER_SERVICE,
     )
 
 
-def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], asked: object) -> Answer:
+def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], request: object) -> Answer:
     """Return the value that `make` builds from a response.
 
     Raises:
@@ -75,7 +75,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], aske
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         reason = str(error)
     raise errors.InvalidResponseError(
-        f"{asked} returned a response of an unknown shape: {one_line(reason)}",
+        f"{request} returned a response of an unknown shape: {one_line(reason)}",
         details=answer,
         hint="the server may be of a newer release",
     )

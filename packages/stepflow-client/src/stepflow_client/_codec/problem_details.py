@@ -58,7 +58,7 @@ def problem_details(
     statuses: Mapping[type[StepflowClientError], int] | None = None,
     type_base: str | None = None,
 ) -> Problem:
-    """Return the status, the headers and the body (RFC 9457) with which a web application responds to an error.
+    """Return the status, headers and body (RFC 9457) of a web application's response to an error.
 
     The detail is the error's message where the error concerns the caller's request or run. For any other error it is a
     sentence that contains no address, file or hint: log the error itself.
@@ -95,7 +95,9 @@ def problem_details(
     status = HTTPStatus(standard if own is None else own)
     if own is not None and own < HTTPStatus.INTERNAL_SERVER_ERROR:
         sentence = ""
-    kind = _kind(error)
+    # The name of the error's class as a word of a URL. A class that an application derives has the kind of ours.
+    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
     headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}
     if error.retry_after is not None:
         headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
@@ -113,10 +115,3 @@ def problem_details(
         known = {"step_id": result.error.step_id, "code": result.error.code}
         body |= {name: str(value) for name, value in known.items() if value is not None}
     return Problem(int(status), headers, body)
-
-
-def _kind(error: StepflowClientError) -> str:
-    """Return the name of an error's class as a word of a URL: `run_failed` for a RunFailedError."""
-    # A class that an application derives has the kind of ours.
-    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import marshal
 import math
 import os
@@ -149,7 +148,7 @@ def run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
     Raises:
         InvalidArgumentError: If a value cannot be represented in JSON.
     """
-    # The usual case is written out: one input that can be sent as it is.
+    # The usual case, one input that can be sent unchanged, takes the shortest path.
     if not isinstance(value, (list, tuple)):
         if not is_plain(value, INPUT_DEPTH):
             value = check_json(value, "input", exact_integers=exact_integers, max_depth=INPUT_DEPTH)
@@ -211,7 +210,7 @@ def fitting_input(value: Any, check: ValueCheck) -> list[Any]:
         InvalidArgumentError: If it does not match, or cannot be represented in JSON.
     """
     items = items_of(value)
-    check.all(items, "check_input=False sends it all the same")
+    check.all(items, "use check_input=False to send it anyway")
     return items
 
 
@@ -250,10 +249,22 @@ def environment_variables(
         if name in filled:
             continue
         general = "STEPFLOW_VAR_" + "".join(char if char.isalnum() else "_" for char in name).upper()
-        for source in filter(None, (variable.env_var, general)):
-            if source in environ:
-                filled[name] = _read_variable(environ[source], source, variable)
-                break
+        source = next((each for each in (variable.env_var, general) if each and each in environ), None)
+        if source is None:
+            continue
+        filled[name] = text = environ[source]
+        kind = variable.value_schema.get("type")
+        kinds = set(kind) if isinstance(kind, list) else {kind}
+        if "string" in kinds:
+            continue
+        try:
+            filled[name] = parse_json(text, source)
+        except Exception:
+            if kinds != {None}:
+                # The value is not shown: it may be a secret.
+                wanted = " or ".join(sorted(str(each) for each in kinds))
+                message = f"the environment variable {source} does not hold JSON of type {wanted}"
+                raise InvalidArgumentError(message) from None
     return filled
 
 
@@ -274,21 +285,6 @@ def completed(
         values = environment_variables(values, needs.declared, environ)
     needs.check_variables(values, arguments.overrides, from_env=environ is not None, check_values=check_values)
     return arguments._replace(variables=values)
-
-
-def _read_variable(text: str, source: str, variable: FlowVariable) -> Any:
-    kind = variable.value_schema.get("type")
-    kinds = set(kind) if isinstance(kind, list) else {kind}
-    if "string" in kinds:
-        return text
-    try:
-        return parse_json(text, source)
-    except Exception:
-        if kinds == {None}:
-            return text
-        # The value is not shown: it may be a secret.
-        wanted = " or ".join(sorted(str(each) for each in kinds))
-        raise InvalidArgumentError(f"the environment variable {source} does not hold JSON of type {wanted}") from None
 
 
 def flow_digest(flow: dict[str, Any]) -> bytes | None:
@@ -333,25 +329,20 @@ def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
     Current servers read every number of a flow sent to POST /flows as a float and then reject the resulting
     `maxRetries: 2.0`. Valid retry counts are therefore removed before the check; invalid ones are kept.
     """
-    copied = copy.copy(flow)
-    if isinstance(flow.get("steps"), list):
-        copied["steps"] = [_without_retries(step) for step in flow["steps"]]
-    return copied
+    steps = []
+    for step in flow["steps"] if isinstance(flow.get("steps"), list) else ():
+        handler = step.get("onError") if isinstance(step, dict) else None
+        if isinstance(handler, dict):
+            retries = handler.get("maxRetries")
+            if type(retries) is int and 0 <= retries < 2**32:
+                step = {**step, "onError": {key: value for key, value in handler.items() if key != "maxRetries"}}
+        steps.append(step)
+    return {**flow, "steps": steps} if steps else flow
 
 
 def numbers_as_written(message: str) -> str:
     """Return a server's message with whole numbers as written in the flow: servers report 2 as `2.0`."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
-
-
-def _without_retries(step: Any) -> Any:
-    handler = step.get("onError") if isinstance(step, dict) else None
-    if not isinstance(handler, dict):
-        return step
-    retries = handler.get("maxRetries")
-    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries < 2**32:
-        return step
-    return {**step, "onError": {key: value for key, value in handler.items() if key != "maxRetries"}}
 
 
 def wait_seconds(remaining: float, longest: float) -> int:

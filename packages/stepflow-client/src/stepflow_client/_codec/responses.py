@@ -1,6 +1,6 @@
 """Converts responses of the server to the types or errors that callers get. Pure.
 
-The formats are those of the current server; responses of older servers are translated first.
+The formats are the current server's; responses of older servers are translated first.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MANY = 100
 
 
 def attachment_name(disposition: str | None) -> str | None:
-    """Return the file name in a Content-Disposition header; None if there is none."""
+    """Return the file name in a Content-Disposition header, or None."""
     from email.message import Message
 
     message = Message()
@@ -144,7 +144,7 @@ def started(answer: dict[str, Any]) -> Started:
     run_id = summary["runId"]
     run_id = run_id if RUN_ID.fullmatch(run_id) else _run_id(run_id)
     status = summary["status"]
-    # What is usual costs no call. (`true` equals 1.)
+    # Known numbers skip `read_status`: this is the hot path. (`true` equals 1.)
     known = STATUS_NUMBERS.get(status) if type(status) is int else None
     return Started(run_id, known or read_status(status), items, summary=summary)
 
@@ -169,11 +169,11 @@ def checked_items(answers: Any) -> list[dict[str, Any]]:
 
 def given(answer: dict[str, Any]) -> dict[str, Any]:
     """Read the inputs and overrides a run was started with, which only older servers return."""
-    told = answer.get("given") or {}
-    inputs = told.get("inputs")
+    given = answer.get("given") or {}
+    inputs = given.get("inputs")
     if inputs is not None and not isinstance(inputs, list):
         raise TypeError("inputs: not a list")
-    return {"inputs": inputs, "overrides": told.get("overrides")}
+    return {"inputs": inputs, "overrides": given.get("overrides")}
 
 
 def stored_flow(answer: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def arguments(
             kept=[] if origin is None else list(origin.kept),
         )
     if entry.rerun_of is not None and entry.overrides is not None:
-        # The server only has those of the steps that were executed.
+        # The server only has overrides of steps that were executed.
         overrides = entry.overrides
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
@@ -255,26 +255,26 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow
     return stored
 
 
-def items(run_id: str, answers: Any, reading: OutputDecoder = PLAIN) -> ListItemsResponse:
+def items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> ListItemsResponse:
     """Read the items of a run, in the order of their inputs. Each item is built when it is first accessed."""
     answers = checked_items(answers)
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
         answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
-    read = partial(build, partial(item, run_id, reading=reading), asked=f"GET /runs/{run_id}/items")
+    read = partial(build, partial(item, run_id, decoder=decoder), request=f"GET /runs/{run_id}/items")
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
 
 
-def item(run_id: str, answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> RunItem:
+def item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> RunItem:
     """Read one item. It has no output and no error while it is running."""
     status = read_status(answer["status"])
-    output = reading.flow_output(answer.get("output")) if status.is_finished else None
-    error = failure(answer, reading) if status in FAILED_STATUSES else None
+    output = decoder.flow_output(answer.get("output")) if status.is_finished else None
+    error = failure(answer, decoder) if status in FAILED_STATUSES else None
     known = {"index": answer["itemIndex"], "run_id": run_id, "status": status, "output": output, "error": error}
     return decoded(types.RunItem, answer, **known)
 
 
-def results(listed: ListItemsResponse, status: ExecutionStatus, reading: OutputDecoder = PLAIN) -> list[FlowResult]:
+def results(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN) -> list[FlowResult]:
     """Return the results of a finished run.
 
     In a run that was cancelled or could not start, an item may still be marked as running. It gets the status of the
@@ -283,13 +283,13 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: OutputD
     Args:
         listed: The items. Items that have not been accessed are not built, as there may be 100,000 of them.
         status: The final status of the run.
-        reading: How its responses are read.
+        decoder: How its responses are read.
     """
     run_id = listed.run_id
     entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
 
     def read(entry: Any) -> FlowResult:
-        found = entry if isinstance(entry, types.RunItem) else item(run_id, entry, reading)
+        found = entry if isinstance(entry, types.RunItem) else item(run_id, entry, decoder)
         return found.result or types.FlowResult(
             run_id=run_id, status=status, error=failure({}) if status in FAILED_STATUSES else None
         )
@@ -299,20 +299,20 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, reading: OutputD
 
 
 _COMPLETED = frozenset({2, "completed"})
-"""The values with which servers mark an item as completed."""
+"""The status values of completed items."""
 
 
-def completed_outputs(listed: ListItemsResponse, reading: OutputDecoder = PLAIN) -> list[Any] | None:
+def completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:
     """Return the output of each item of a run if all of them have completed; otherwise None. No items are built."""
     entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
     with collector_paused() if len(entries) > _MANY else nullcontext():
         outputs = [entry.get("output") for entry in entries]
-        return build(lambda _: reading.flow_outputs(outputs), {}, f"GET /runs/{listed.run_id}/items")
+        return build(lambda _: decoder.flow_outputs(outputs), {}, f"GET /runs/{listed.run_id}/items")
 
 
-def single_result(run: Started, reading: OutputDecoder = PLAIN) -> FlowResult | None:
+def single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResult | None:
     """Return the result of a newly created run of one item, if it succeeded at once; otherwise None."""
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
@@ -320,20 +320,20 @@ def single_result(run: Started, reading: OutputDecoder = PLAIN) -> FlowResult | 
     if answer["status"] not in _COMPLETED:
         return None
     try:
-        output = reading.flow_output(answer.get("output"))
+        output = decoder.flow_output(answer.get("output"))
     except (ValueError, RecursionError):
         # Raises the error that names the fault.
-        return build(partial(item, run.run_id, reading=reading), answer, f"GET /runs/{run.run_id}/items").result
+        return build(partial(item, run.run_id, decoder=decoder), answer, f"GET /runs/{run.run_id}/items").result
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
-def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: OutputDecoder = PLAIN) -> FlowResult:
+def only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN) -> FlowResult:
     """Return the result of a finished run of one item.
 
     Raises:
         InvalidResponseError: If the server returned another number of items.
     """
-    found = results(listed, status, reading)
+    found = results(listed, status, decoder)
     if len(found) != 1:
         raise errors.InvalidResponseError(
             f"run {listed.run_id} has one item, but the server gave {len(found)}", run_id=listed.run_id
@@ -341,7 +341,7 @@ def only_result(listed: ListItemsResponse, status: ExecutionStatus, reading: Out
     return found[0]
 
 
-def failure(answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> FlowError:
+def failure(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
     """Read the error of a failed item or step. Secrets quoted in it are hidden."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
@@ -349,10 +349,10 @@ def failure(answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> FlowError
     code: Any = answer.get("errorCode")
     details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := pins.mocked_failure(message)) is not None:
-        # The server's own code and data are those of the component that fails in place of the mocked step.
+        # The server's code and data belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
-    if reading.secrets:
-        message, details = reading.secrets.hide(message), reading.secrets.hide_in(details)
+    if decoder.secrets:
+        message, details = decoder.secrets.hide(message), decoder.secrets.hide_in(details)
     return types.FlowError(
         message=message,
         code=code,
@@ -361,30 +361,30 @@ def failure(answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> FlowError
     )
 
 
-def steps(run_id: str, answers: Iterable[dict[str, Any]], reading: OutputDecoder = PLAIN) -> ListStepsResponse:
+def steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN) -> ListStepsResponse:
     """Read the steps of a run, sorted by item, then in the order of the flow."""
-    read = [step(answer, reading) for answer in answers]
+    read = [step(answer, decoder) for answer in answers]
     read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
     return types.ListStepsResponse(run_id=run_id, steps=read)
 
 
-def step(answer: dict[str, Any], reading: OutputDecoder = PLAIN) -> StepDetails:
+def step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDetails:
     """Read one step."""
     known: dict[str, Any] = {"component": answer.get("component") or None}
-    known["error"] = failure(answer, reading) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
+    known["error"] = failure(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
     if answer.get("journalSeqno") == 0:
         # Translated from an older server, which does not send this time.
         known["updated_at"] = None
-    return decoded(types.StepDetails, answer, output=reading.step_output(answer.get("output")), **known)
+    return decoded(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **known)
 
 
-def asked_step(answer: dict[str, Any], step_id: str, item_index: int, reading: OutputDecoder = PLAIN) -> StepDetails:
+def asked_step(answer: dict[str, Any], step_id: str, item_index: int, decoder: OutputDecoder = PLAIN) -> StepDetails:
     """Read the requested step.
 
     Raises:
         ValueError: If the response is about another step.
     """
-    read = step(answer, reading)
+    read = step(answer, decoder)
     if (read.step_id, read.item_index) != (step_id, item_index):
         raise ValueError(f"it is about another step, {read.step_id!r} of item {read.item_index}")
     return read

@@ -40,49 +40,50 @@ _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
 _MAX_MESSAGE_LENGTH = 500
 
 
-def error_for(status: int, content_type: str, content: bytes, asked: str) -> errors.StepflowClientError | None:
+def error_for(status: int, content_type: str, content: bytes, request: str) -> errors.StepflowClientError | None:
     """Return the error that a response represents, or None if the response is usable.
 
     Args:
         status: The HTTP status.
         content_type: The content type; older servers send JSON errors as text/plain.
         content: The body.
-        asked: The request, for example `GET /runs/0190...`.
+        request: The request, such as `GET /runs/0190...`.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if status < 300:
         if kind == "application/grpc":
             # The response of current servers to a path they do not know.
-            return errors.UnsupportedByServerError(f"this server does not know {asked}", status_code=status)
+            return errors.UnsupportedByServerError(f"this server does not know {request}", status_code=status)
         if kind == "text/html":
             return errors.InvalidResponseError(
-                f"{asked} returned a web page",
-                status_code=status,
-                hint=ANOTHER_SERVICE,
+                f"{request} returned a web page", status_code=status, hint=ANOTHER_SERVICE
             )
         if status == 206:
-            return errors.InvalidResponseError(f"{asked} returned a part of a response", status_code=status)
+            return errors.InvalidResponseError(f"{request} returned a part of a response", status_code=status)
         return None
     if status < 400:
         return errors.InvalidResponseError(
-            f"{asked} returned a redirect ({status})", status_code=status, hint="use the address that it leads to"
+            f"{request} returned a redirect ({status})", status_code=status, hint="use the address that it leads to"
         )
-    message, details = _what_it_says(kind, content)
+    message, details = _message_of(kind, content)
     if status == 408:
-        return errors.RequestTimeoutError(message or f"{asked} returned 408", status_code=408)
-    answered = f"{asked} returned {status} {_phrase(status)}".rstrip()
+        return errors.RequestTimeoutError(message or f"{request} returned 408", status_code=408)
+    from http import HTTPStatus
+
+    phrase = next((each.phrase for each in HTTPStatus if each == status), "")
+    answered = f"{request} returned {status} {phrase}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
     # Otherwise the response may come from a proxy.
     is_by_server = isinstance(details, dict) and message is not None
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered
     hint = None if status >= 500 and is_by_server else _HINTS.get(status)
-    if status == 400 and _BY_CONTENT.search(asked):
+    if status == 400 and _BY_CONTENT.search(request):
         hint = "the id of a flow or blob has 64 hexadecimal digits"
     return kinds(message, status_code=status, details=details, hint=hint)
 
 
-def _what_it_says(kind: str, content: bytes) -> tuple[str | None, Any]:
+def _message_of(kind: str, content: bytes) -> tuple[str | None, Any]:
     text = content.decode("utf-8", "replace").strip()
     if kind == "text/html" or text[:1] == "<":
         return None, text[:_MAX_MESSAGE_LENGTH] or None
@@ -104,12 +105,3 @@ def one_line(text: str) -> str:
     # A lone surrogate can neither be printed nor stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return cut(line, _MAX_MESSAGE_LENGTH)
-
-
-def _phrase(status: int) -> str:
-    from http import HTTPStatus
-
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

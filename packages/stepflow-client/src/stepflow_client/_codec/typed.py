@@ -6,7 +6,7 @@ import functools
 import operator
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import (
@@ -67,8 +67,8 @@ def with_typed_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
     try:
         return replace(outcome, output=_typed_output(outcome.result, output_type))
     except OutputTypeError as error:
-        said = FlowError(message=error.message, code=ErrorCode.INVALID_OUTPUT, details=error.details)
-        return replace(outcome, status=ExecutionStatus.FAILED, output=None, error=said)
+        failure = FlowError(message=error.message, code=ErrorCode.INVALID_OUTPUT, details=error.details)
+        return replace(outcome, status=ExecutionStatus.FAILED, output=None, error=failure)
 
 
 def _typed_output(result: FlowResult[Any], output_type: Any) -> Any:
@@ -129,11 +129,7 @@ def readable_type(annotation: Any) -> Any:
     parts = tuple(readable_type(each) for each in arguments)
     if parts == arguments:
         return annotation
-    return functools.reduce(operator.or_, parts) if origin is types.UnionType else _with_arguments(origin, parts)
-
-
-def _with_arguments(generic: Any, arguments: tuple[Any, ...]) -> Any:
-    return generic[arguments]
+    return functools.reduce(operator.or_, parts) if origin is types.UnionType else origin[parts]
 
 
 @functools.lru_cache(maxsize=256)
@@ -141,12 +137,13 @@ def _of_typed_dict(kind: Any) -> Any:
     # Before Python 3.12, pydantic accepts only TypedDicts from typing_extensions.
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
-        said: Any = get_origin(hint)
-        bare = get_args(hint)[0] if said in (Required, NotRequired) else hint
+        wrapper: Any = get_origin(hint)
         # If annotations are strings, only the hints show which keys are required; otherwise __required_keys__ does too.
-        by_key = Required if name in kind.__required_keys__ else NotRequired
-        wrapper = said if said in (Required, NotRequired) else by_key
-        fields[name] = wrapper[readable_type(bare)]
+        if wrapper in (Required, NotRequired):
+            hint = get_args(hint)[0]
+        else:
+            wrapper = Required if name in kind.__required_keys__ else NotRequired
+        fields[name] = wrapper[readable_type(hint)]
     return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]
 
 
@@ -157,10 +154,14 @@ def _of_attrs(kind: Any) -> Any:
     for each in kind.__attrs_attrs__:
         if each.init:
             # A missing field is not passed on, so that the default of the attrs class applies.
-            default = ... if _is_missing(each.default) else None
+            default = ... if type(each.default).__name__ == "_Nothing" else None
             fields[each.alias] = (readable_type(hints.get(each.name, Any)), default)
     model = create_model(kind.__name__, **fields)
-    return Annotated[model, AfterValidator(functools.partial(_made, kind))]
+
+    def made(value: Any) -> Any:
+        return kind(**{name: getattr(value, name) for name in value.model_fields_set})
+
+    return Annotated[model, AfterValidator(made)]
 
 
 def _struct(kind: Any, value: Any) -> Any:
@@ -202,12 +203,3 @@ def _parts_of(hint: Any) -> Iterator[Any]:
 
 
 _KNOWN_NAMES = weakref.WeakSet[Any]()
-
-
-def _is_missing(default: Any) -> bool:
-    return type(default).__name__ == "_Nothing"
-
-
-def _made(kind: Any, model: Any) -> Any:
-    given: Mapping[str, Any] = {name: getattr(model, name) for name in model.model_fields_set}
-    return kind(**given)
