@@ -1,4 +1,4 @@
-"""Which steps of a flow runs reach, with the steps of the flows that `map` and `iterate` run. Pure."""
+"""Step coverage: the steps of a flow, and of the flows inside it, that runs reach. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StepCoverage(Record):
     """A step, and the cases that reach it."""
 
     path: tuple[str, ...]
-    """The id of the step, after those of the steps whose flows it is in."""
+    """The id of the step, after the ids of the steps that contain its flow."""
     at: Path
     """Where it is in the flow."""
     state: Literal["reached", "mocked", "not_reached"] = "not_reached"

@@ -45,7 +45,7 @@ def expectation_of(
 
     Args:
         result: The result.
-        expected: The previous expected output. None, the default: there is none.
+        expected: The previous expected output, or None (the default).
         given: What the run was given, such as its input and its flow: texts in these values are the same in each run,
             and are not replaced by matchers. Default: nothing.
         at: When the run was executed. None, the default, is now.
@@ -85,7 +85,7 @@ class _Leveled:
     at: datetime | None
 
     def value(self, actual: Any) -> Any:
-        """Return an expected value that matches an actual one, and those of further runs."""
+        """Return an expected value that matches an actual one, and the values of later runs."""
         return level(actual, self.given, self.at)
 
     def adapted(self, expected: Any, actual: Any) -> Any:

@@ -74,7 +74,7 @@ def variables_of(tests: FlowTests, case: FlowCase) -> dict[str, Any]:
 
 
 def read_tests(path: str | PathLike[str]) -> FlowTests:
-    """Return the flow in a file and its test cases, of which there may be none.
+    """Return the flow in a file and its test cases, if it has any.
 
     A malformed case is returned too, with a `fault`.
 
@@ -104,9 +104,22 @@ def tests_in(text: FlowText, name: str) -> FlowTests:
     nodes = root.at("test", "cases")
     cases: list[FlowCase] = []
     for index, node in enumerate(nodes.elements if nodes is not None else ()):
-        case = _case(node, index, faults.get(index, ""))
-        if any(before.name == case.name for before in cases):
-            case = replace(case, fault=case.fault or f"two test cases are named {case.name!r}")
+        fields, fault = node.value if isinstance(node.value, Mapping) else {}, faults.get(index, "")
+        tags = fields.get("tags")
+        case = FlowCase(
+            name=fields["name"] if isinstance(fields.get("name"), str) else f"case {index + 1}",
+            index=index,
+            input=fields.get("input"),
+            expected=None if fault else fields.get("output"),
+            variables={} if fault else fields.get("variables") or {},
+            mocks={} if fault else fields.get("mocks") or {},
+            tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+            description=str(fields.get("description") or ""),
+            line=node.line or None,
+            fault=fault,
+        )
+        if not fault and any(before.name == case.name for before in cases):
+            case = replace(case, fault=f"two test cases are named {case.name!r}")
         cases.append(case)
     return FlowTests(
         path=Path(name),
@@ -165,23 +178,6 @@ def _holds_cases(place: Place, root: Node) -> bool:
     return len(place) == 1 and str(place[0]).replace("_", "").lower() in _OTHER_NAMES and bool(values)
 
 
-def _case(node: Node, index: int, fault: str) -> FlowCase:
-    given = node.value if isinstance(node.value, Mapping) else {}
-    name, tags = given.get("name"), given.get("tags")
-    return FlowCase(
-        name=name if isinstance(name, str) else f"case {index + 1}",
-        index=index,
-        input=given.get("input"),
-        expected=None if fault else given.get("output"),
-        variables={} if fault else given.get("variables") or {},
-        mocks={} if fault else given.get("mocks") or {},
-        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
-        description=str(given.get("description") or ""),
-        line=node.line or None,
-        fault=fault,
-    )
-
-
 Verdict = Literal["passed", "failed", "unchecked"]
 
 
@@ -190,19 +186,23 @@ def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]
 
     A case without an expected output is `unchecked` if its run succeeded, and `failed` otherwise.
     """
+    error = result.error
+    ending = f'"{result.status.value}"'
+    if error is not None:
+        ending += f": {error.message}" + (f" ({error.code.value})" if error.code else "")
     if case.expected is None:
-        if result.is_success:
-            return "unchecked", []
-        return "failed", [Difference("$.outcome", '"success"', _told(result))]
-    wanted = case.expected["outcome"]
-    if result.is_success != (wanted == "success") or (not result.is_success and not _has_failed(result)):
-        actual = f'"success" with {short_json(result.output)}' if result.is_success else _told(result)
-        return "failed", [Difference("$.outcome", short_json(wanted), actual)]
+        return ("unchecked", []) if result.is_success else ("failed", [Difference("$.outcome", '"success"', ending)])
+    expected = case.expected["outcome"]
+    # A run that was cancelled or lost has not failed.
+    has_failed = error is not None and not result.is_cancelled and not is_lost(result)
+    if result.is_success != (expected == "success") or not (result.is_success or has_failed):
+        actual = f'"success" with {short_json(result.output)}' if result.is_success else ending
+        return "failed", [Difference("$.outcome", short_json(expected), actual)]
     if result.is_success:
-        found = compare(case.expected["result"], result.output, "$.result")
+        differences = compare(case.expected["result"], result.output, "$.result")
     else:
-        found = _error_differences(case.expected["error"], result)
-    return ("failed" if found else "passed"), found
+        differences = _error_differences(case.expected["error"], error)
+    return ("failed" if differences else "passed"), differences
 
 
 def is_lost(result: FlowResult) -> bool:
@@ -210,28 +210,13 @@ def is_lost(result: FlowResult) -> bool:
     return result.error is not None and result.error.code in (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
-def _has_failed(result: FlowResult) -> bool:
-    """Return whether the flow has failed: it was neither cancelled nor lost."""
-    return result.error is not None and not result.is_cancelled and not is_lost(result)
-
-
-def _told(result: FlowResult) -> str:
-    error = result.error
-    if error is None:
-        return f'"{result.status.value}"'
-    code = f" ({error.code.value})" if error.code else ""
-    return f'"{result.status.value}": {error.message}{code}'
-
-
-def _error_differences(expected: Mapping[str, Any], result: FlowResult) -> list[Difference]:
-    error = result.error
-    message = error.message if error else ""
+def _error_differences(expected: Mapping[str, Any], error: FlowError | None) -> list[Difference]:
     found: list[Difference] = []
     if "code" in expected and not code_matches(expected["code"], error):
         code = error.code.value.upper() if error and error.code else "none"
         found.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
-        found += compare(expected["message"], message, "$.error.message")
+        found += compare(expected["message"], error.message if error else "", "$.error.message")
     if expected.get("data") is not None:
         data = error_data(error)
         if data is None:
@@ -263,6 +248,6 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
 
 
 def error_data(error: FlowError | None) -> Any:
-    """Return the data of a failure, which a worker may have added; None if there is none."""
+    """Return the data that a worker added to a failure, or None."""
     details = error.details if error and isinstance(error.details, Mapping) else {}
     return details.get("data", details.get("errorData"))

@@ -1,4 +1,4 @@
-"""What a mock may give in place of an output: a failure, a delay, other outcomes from call to call."""
+"""Outcomes of mocks: outputs, failures, delays, and a different outcome for each call."""
 
 from __future__ import annotations
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from .._data.arguments import check_instance, check_instances, check_text, check_texts
 from ..errors import InvalidArgumentError
-from ..flows.graph import steps_within
+from ..flows.expressions import Reference
+from ..flows.graph import FlowSteps, inner_flow, steps_within
+from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
 from .flow_cases import FlowCase, FlowTests, variables_of
-from .reachable_steps import steps_reached
 
 _TOKENS = re.compile(r"\(|\)|[^\s()]+")
 _Matches = Callable[[FlowCase], bool]
@@ -24,8 +25,8 @@ def select_cases(
 
     Args:
         cases: The cases.
-        patterns: Globs, one of which the name matches. An empty list, the default, matches all.
-        tags: Tags, one of which the case has. An empty list, the default, matches all.
+        patterns: Globs; the name must match one of them. An empty list, the default, matches all.
+        tags: Tags; the case must have one of them. An empty list, the default, matches all.
         expression: Texts that the name or a tag contains, in upper or lower case, with `and`, `or`, `not` and
             parentheses: `tea and not slow`. None, the default, matches all.
 
@@ -117,6 +118,43 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 def steps_of_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that the run of a case may execute, and its mocked ones; see `steps_reached`."""
     return steps_reached(tests.flow, case.input, variables_of(tests, case), case.mocks)
+
+
+def steps_reached(
+    flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any], mocked: Collection[str] = ()
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the steps that a run may execute, with the steps of the flows in their inputs.
+
+    A step is left out if nothing needs it, or only a branch that is not taken: one whose condition depends on the input
+    and on variables alone. Where a condition reads a step, both branches are followed.
+
+    Args:
+        flow: The flow.
+        input: The input of the run.
+        variables: The variables of the run.
+        mocked: The ids of steps with a mock. They are yielded, and steps that only they read are not.
+    """
+    steps = FlowSteps(flow)
+    evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
+
+    def may_be_read(reference: Reference) -> bool:
+        for branch in reference.branches:
+            if branch.kind in ("then", "else"):
+                try:
+                    holds = evaluation.value({"$if": branch.condition, "then": True, "else": False}) is True
+                except (Failure, NotKnownError, *BROKEN):
+                    continue
+                if holds != (branch.kind == "then"):
+                    return False
+        return True
+
+    reached = steps.needed(may_read=may_be_read, unread=mocked)
+    for step in steps.all:
+        if step.id in reached:
+            yield step.value
+            inner = inner_flow(step.value)
+            if inner is not None and step.id not in mocked:
+                yield from steps_within(inner.flow, needed=True)
 
 
 def _named_in(steps: Iterable[Mapping[str, Any]]) -> set[str]:
