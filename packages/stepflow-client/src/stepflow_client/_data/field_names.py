@@ -1,4 +1,4 @@
-"""The names in JSON of the fields of classes: dataclasses, and those of pydantic, attrs and msgspec.
+"""The JSON names of fields of dataclasses and of pydantic, attrs and msgspec classes.
 
 The module imports none of these libraries.
 """

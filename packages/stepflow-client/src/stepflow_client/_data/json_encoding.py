@@ -1,4 +1,4 @@
-"""Converts objects to JSON: those of pydantic, msgspec, attrs and dataclasses, and dates, UUIDs and the like.
+"""Converts objects to JSON: pydantic, msgspec, attrs and dataclass objects, dates, UUIDs and the like.
 
 The module imports none of these libraries unless an object of the library is converted.
 """
@@ -24,7 +24,7 @@ class Builder(Protocol):
 
 
 class FlowLike(Protocol):
-    """An object that stands for a flow, such as a stored flow or one of `stepflow_client.authoring`."""
+    """An object that represents a flow, such as a stored flow or one of `stepflow_client.authoring`."""
 
     def __flow__(self) -> Any:
         """Return the flow."""
@@ -118,8 +118,13 @@ def fields_of(value: Any) -> Any:
     if hasattr(kind, "__struct_fields__"):
         import msgspec
 
+        def fields_of_other(value: Any) -> Any:
+            if not is_data_object(value):
+                raise TypeError(f"{type(value).__name__} is not a JSON value")
+            return fields_of(value)
+
         # msgspec handles tags, renamed fields and omitted defaults itself.
-        return msgspec.to_builtins(value, enc_hook=_of_another_kind)
+        return msgspec.to_builtins(value, enc_hook=fields_of_other)
     if callable(getattr(kind, "to_dict", None)):
         return value.to_dict()
     if callable(getattr(kind, "model_dump", None)):
@@ -127,9 +132,3 @@ def fields_of(value: Any) -> Any:
     if hasattr(kind, "__pydantic_serializer__"):
         return kind.__pydantic_serializer__.to_python(value, mode="json", by_alias=True)
     return {name: getattr(value, field) for field, name in (field_names(kind) or {}).items()}
-
-
-def _of_another_kind(value: Any) -> Any:
-    if not is_data_object(value):
-        raise TypeError(f"{type(value).__name__} is not a JSON value")
-    return fields_of(value)

@@ -1,4 +1,4 @@
-"""JSON merge patches (RFC 7386), as overrides of steps are. Pure."""
+"""JSON merge patches (RFC 7386), the format of step overrides. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def merge_patch(before: Any, after: Any) -> Any:
     """Return the merge patch that turns one value into another.
 
     Raises:
-        ValueError: If there is none, because a key becomes null: in a patch, null removes the key.
+        ValueError: If a key becomes null, because null in a patch removes the key.
     """
     if not isinstance(after, Mapping):
         return after

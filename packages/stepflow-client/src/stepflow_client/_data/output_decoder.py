@@ -1,4 +1,4 @@
-"""What a client knows about a run for reading its responses: the output of its flow, and its secrets.
+"""What a client needs to decode the responses about a run: the output of its flow, and its secrets.
 
 Pure, except for a lock.
 """
@@ -98,7 +98,7 @@ class DecoderCache:
         self._lock = threading.Lock()
         self.known: Newest[str | None, OutputDecoder] = Newest(_MAX_RUNS)
 
-    def note(self, run_id: str, reading: OutputDecoder) -> None:
+    def note(self, run_id: str, decoder: OutputDecoder) -> None:
         """Remember how to read the responses about a run."""
         with self._lock:
-            self.known.put(run_id, reading)
+            self.known.put(run_id, decoder)

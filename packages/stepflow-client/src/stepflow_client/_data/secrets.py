@@ -122,7 +122,7 @@ NO_SECRETS = Secrets()
 
 
 def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
-    """Return whether a JSON value contains hidden secrets, that is, `***`, or another mark that stands for them."""
+    """Return whether a JSON value contains hidden secrets: `***`, or another mark."""
     if isinstance(value, str):
         return mark in value
     if isinstance(value, Mapping):
@@ -131,7 +131,7 @@ def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
 
 
 def hidden_mark(flow: Mapping[str, Any] | None) -> str:
-    """Return the text that stands for secrets in what the history has of a run of a flow; None for an unknown flow.
+    """Return the mark for hidden secrets in the history of a flow's runs. `flow` is None if it is unknown.
 
     Without secret variables, `***` itself is data: only URLs have hidden parts.
     """
@@ -180,7 +180,9 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
     declared, secrets = variable_schemas(flow), flow_secrets(flow)
     if secrets is NO_SECRETS:
         return dict(flow)
-    hidden: dict[str, Any] = secrets.hide_in(_without_defaults(flow, _secret_names(declared)))
+    hidden: dict[str, Any] = secrets.hide_in(
+        _without_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
+    )
     hidden["schemas"]["properties"]["variables"]["properties"] = {
         name: secrets.hide_in(hidden_schema(each)) for name, each in declared.items()
     }
@@ -195,7 +197,7 @@ def flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     declared = variable_schemas(flow)
     shared = referred_schemas(declared, definitions_in(flow, "variables"))
     found = [part for each in (*declared.values(), *shared) for part in _schema_secrets(each)]
-    found += _expression_defaults(flow, _secret_names(declared))
+    found += _expression_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
     return Secrets(found, words=False) if found else NO_SECRETS
 
 
@@ -206,10 +208,6 @@ def variable_schemas(flow: Any) -> dict[str, Any]:
         name: {**each, "is_secret": True} if is_secret(each, defs) else each
         for name, each in fields_of(declared_schema(flow, "variables"))[0].items()
     }
-
-
-def _secret_names(declared: Mapping[str, Any]) -> set[str]:
-    return {name for name, each in declared.items() if is_secret(each)}
 
 
 def _without_defaults(value: Any, names: set[str]) -> Any:
@@ -279,22 +277,16 @@ def _schema_secrets(schema: Any) -> Iterator[Any]:
 
 def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
     """Yield the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
-    if isinstance(value, Mapping):
-        if "default" in value and _names_one(value.get("$variable"), names):
-            yield value["default"]
-        for each in value.values():
-            yield from _expression_defaults(each, names)
-    elif isinstance(value, list):
-        for each in value:
+    if isinstance(value, Mapping) and "default" in value and _names_one(value.get("$variable"), names):
+        yield value["default"]
+    if isinstance(value, (Mapping, list)):
+        for each in value.values() if isinstance(value, Mapping) else value:
             yield from _expression_defaults(each, names)
 
 
 def _scalars(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        for each in value.values():
-            yield from _scalars(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
+    if isinstance(value, (Mapping, list, tuple)):
+        for each in value.values() if isinstance(value, Mapping) else value:
             yield from _scalars(each)
     elif value is not None:
         yield value

@@ -47,7 +47,7 @@ def fault_at(text: str, index: int, reason: str, hint: str | None = None) -> Fau
 
 def _unclosed(text: str, index: int) -> Fault:
     sign = text[index]
-    return fault_at(text, index, f"this {sign} is not closed", f"write {_CLOSERS[sign]} behind its last part")
+    return fault_at(text, index, f"this {sign} is not closed", f"write {_CLOSERS[sign]} after its last part")
 
 
 def json_fault(error: json.JSONDecodeError) -> Fault:
@@ -77,7 +77,7 @@ def json_fault(error: json.JSONDecodeError) -> Fault:
         hint = "write \" in place of ', and none around the whole value"
         return fault_at(text, at, "text is in double quotes, not in single ones", hint)
     if rest.startswith("\\"):
-        return fault_at(text, at, "a backslash stands before the quote", 'write " without it; the shell has kept it')
+        return fault_at(text, at, "there is a backslash before the quote", 'write " without it; the shell has kept it')
     advice = "write text in double quotes" if error.msg == "Expecting value" and rest else None
     return fault_at(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), advice)
 

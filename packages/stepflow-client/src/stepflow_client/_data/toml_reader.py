@@ -10,9 +10,9 @@ from .._base.basic_errors import FlowFileError
 _MAX_DEPTH = 20
 """Maximum nesting of tables and lists; settings need four levels."""
 _TWICE = (
-    ("Cannot overwrite a value", "a key stands twice in one table"),
-    ("Cannot declare", "a table stands twice"),
-    ("Duplicate inline table key", "a key stands twice in one table"),
+    ("Cannot overwrite a value", "a key is defined twice in one table"),
+    ("Cannot declare", "a table is defined twice"),
+    ("Duplicate inline table key", "a key is defined twice in one table"),
 )
 """The parser's messages for duplicate names, and what they mean."""
 
@@ -35,7 +35,14 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
     except ValueError as error:
-        raise FlowFileError(f"{name} is not TOML: {_problem(str(error))}", path=name) from None
+        reason = str(error)
+        for start, meaning in _TWICE:
+            if reason.startswith(start):
+                table = re.search(r"declare \((.*?),?\) twice", reason)
+                names = ".".join(re.findall(r"'([^']*)'", table[1])) if table else ""
+                _, at, place = reason.partition(" (at ")
+                reason = (f"the table {names} is defined twice" if names else meaning) + at + place
+        raise FlowFileError(f"{name} is not TOML: {reason}", path=name) from None
     except RecursionError:
         raise FlowFileError(f"{name} is nested too deeply", path=name) from None
     if _is_deep(found):
@@ -43,26 +50,6 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     return found
 
 
-def _problem(said: str) -> str:
-    """Return what is wrong with a file, from the parser's message."""
-    for start, meaning in _TWICE:
-        if said.startswith(start):
-            _, at, place = said.partition(" (at ")
-            name = re.search(r"declare \((.*?),?\) twice", said)
-            named = ".".join(re.findall(r"'([^']*)'", name[1])) if name else ""
-            return (f"the table {named} stands twice" if named else meaning) + at + place
-    return said
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            below
-            for each in level
-            if isinstance(each, (dict, list))
-            for below in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
+def _is_deep(value: Any, depth: int = 0) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > _MAX_DEPTH or any(_is_deep(part, depth + 1) for part in parts)

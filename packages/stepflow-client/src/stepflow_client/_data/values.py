@@ -86,7 +86,7 @@ def ordered(value: Any, like: Any = None) -> Any:
     if kind is float:
         return _whole(value)
     if kind is dict:
-        # As `_object`, without another call.
+        # `_object` handles None too; this saves a call for most values.
         shape = {} if like is None else _object(like)
         return _in_order(value, _keys(value, shape) if shape else sorted(value), shape)
     if kind is list:
@@ -111,7 +111,7 @@ def entries_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tu
 
 
 def shape_at(like: Any, key: str | int) -> Any:
-    """Return the expression that defines the order in an entry; None if there is none."""
+    """Return the expression that defines the order in an entry, or None."""
     if isinstance(key, int):
         return like[key] if isinstance(like, list) and key < len(like) else None
     return _object(like).get(key)
@@ -157,7 +157,7 @@ def _in_order(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) 
 
 
 def _keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
-    """Return the keys of an object: those of a shape in its order, then all others, sorted."""
+    """Return the keys of an object: first the keys of a shape in its order, then all others, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
@@ -185,10 +185,6 @@ def _whole(number: float) -> int | float:
 _MAY_CHANGE = frozenset({float, dict, list})
 
 
-def _number(text: str) -> int | float:
-    return _whole(float(text))
-
-
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
@@ -202,7 +198,7 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-_DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_float=lambda text: _whole(float(text)), parse_constant=_refuse)
 _RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 decode = partial(_parsed, _DECODER)
@@ -222,7 +218,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
         value: The value to be sent.
         what: The name of the value in error messages, for example `input`.
         exact_integers: False if the server keeps only integers up to 2**53 exact: larger ones are rejected then.
-        max_depth: Maximum nesting depth; by default that of a field in a request's body.
+        max_depth: Maximum nesting depth; by default, the limit of a field in a request's body.
 
     Raises:
         InvalidArgumentError: If a part of the value cannot be sent. The message contains its JSON path.
@@ -372,7 +368,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, 
 
 
 def merge_overrides(overrides: Any) -> dict[str, Any] | None:
-    """Return overrides as a map from step id to `{"value": {...}}`; None if there are none.
+    """Return overrides as a map from step id to `{"value": {...}}`, or None.
 
     Accepts a flat map (`{step: {"input": {...}}}`), a wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list of
     either. The elements of a list are merged from left to right: mappings key by key, other values are replaced, as in
@@ -385,30 +381,25 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
         return None
     merged: dict[str, Any] = {}
     for each in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
-        merged = _merge(merged, _wrapped(check_json(each, "overrides")))
+        steps = check_json(each, "overrides")
+        if not isinstance(steps, dict):
+            raise InvalidArgumentError(f"overrides map step ids to changes; this is {type(steps).__name__}")
+        if set(steps) == {"steps"} and isinstance(steps["steps"], dict):
+            steps = steps["steps"]
+        patches = {}
+        for step, change in steps.items():
+            if not isinstance(change, dict):
+                raise InvalidArgumentError(f"the override of step {step!r} is a mapping, not {type(change).__name__}")
+            if "value" in change and set(change) <= {"value", "$type"}:
+                if change.get("$type", "merge_patch") != "merge_patch":
+                    raise InvalidArgumentError(
+                        f"the override of step {step!r} has the type {change['$type']!r}; servers know only merge_patch"
+                    )
+                change = change["value"]
+            patches[step] = {"value": change}
+        merged = _merge(merged, patches)
     # In the request, they are in an object with the key `steps`.
     return check_json(merged, "overrides", max_depth=FIELD_DEPTH - 1) or None
-
-
-def _wrapped(overrides: Any) -> dict[str, Any]:
-    if not isinstance(overrides, dict):
-        raise InvalidArgumentError(
-            f"overrides are a mapping from step id to what changes, not {type(overrides).__name__}"
-        )
-    steps = overrides["steps"] if set(overrides) == {"steps"} and isinstance(overrides["steps"], dict) else overrides
-    return {step: _patch(step, change) for step, change in steps.items()}
-
-
-def _patch(step: str, change: Any) -> dict[str, Any]:
-    if not isinstance(change, dict):
-        raise InvalidArgumentError(f"the override of step {step!r} is a mapping, not {type(change).__name__}")
-    if "value" not in change or not set(change) <= {"value", "$type"}:
-        return {"value": change}
-    if change.get("$type", "merge_patch") != "merge_patch":
-        raise InvalidArgumentError(
-            f"the override of step {step!r} has the type {change['$type']!r}; servers know only merge_patch"
-        )
-    return {"value": change["value"]}
 
 
 def _merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,12 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         FlowFileError: If it is not YAML, or contains a value that JSON cannot represent.
     """
     try:
-        node = _compose(text)
+        try:
+            node = yaml.compose(text, Loader=_Loader)
+        except yaml.composer.ComposerError as error:
+            if error.problem != "second occurrence":
+                raise
+            node = _Composer(_Loader(text)).get_single_node()
         reader = YamlReader(source)
         if node is not None and "*" in text:
             # Only with aliases can a text expand to more values than it contains.
@@ -116,15 +121,6 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
-
-
-def _compose(text: str) -> yaml.Node | None:
-    try:
-        return yaml.compose(text, Loader=_Loader)
-    except yaml.composer.ComposerError as error:
-        if error.problem != "second occurrence":
-            raise
-    return _Composer(_Loader(text)).get_single_node()
 
 
 def alias_marks(text: str) -> Iterator[tuple[int, int]]:
@@ -163,14 +159,12 @@ class YamlReader:
         self.open: set[int] = set()
         self.sizes: dict[int, int] = {}
         self.mappings: dict[int, _Pairs] = {}
+        """The keys and value nodes of each mapping that was read, after merges."""
 
     def size(self, node: yaml.Node) -> int:
         """Return the number of values that a node expands to. Each node is visited once, even if it is repeated."""
-        known = self.sizes.get(id(node))
-        if known is not None:
-            return known
-        if isinstance(node, yaml.ScalarNode):
-            return 1
+        if isinstance(node, yaml.ScalarNode) or id(node) in self.sizes:
+            return self.sizes.get(id(node), 1)
         total = 1
         self.enter(node)
         children = list(self.pairs(node).values()) if isinstance(node, yaml.MappingNode) else node.value
@@ -199,9 +193,8 @@ class YamlReader:
 
     def pairs(self, node: yaml.MappingNode) -> _Pairs:
         """Return the keys of a mapping and the nodes of their values, after merges. Computed once for each mapping."""
-        known = self.mappings.get(id(node))
-        if known is not None:
-            return known
+        if id(node) in self.mappings:
+            return self.mappings[id(node)]
         own: _Pairs = {}
         merged: _Pairs = {}
         for key_node, value_node in node.value:
@@ -210,7 +203,7 @@ class YamlReader:
                 continue
             key = self.key(key_node)
             if key in own:
-                self.fail(key_node, f"the key {key!r} stands twice in one mapping", _twice_hint(node, key))
+                self.fail(key_node, f"the key {key!r} appears twice in one mapping", _twice_hint(node, key))
             own[key] = value_node
         # The mapping's own values override merged ones; merged keys come first, as in PyYAML.
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
@@ -244,7 +237,7 @@ class YamlReader:
 
     def enter(self, node: yaml.Node) -> None:
         if id(node) in self.open:
-            self.fail(node, "an alias stands inside what it names")
+            self.fail(node, "an alias is inside of the value that it refers to")
         self.open.add(id(node))
 
     def constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
