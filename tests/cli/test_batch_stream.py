@@ -319,7 +319,7 @@ def test_inputs_that_the_schema_refuses_fail_on_their_own(command: Stepflow) -> 
         ("completed", False),
     ]
     assert found[1]["error"]["code"] == "invalid_input"
-    assert "wants integer, this is string (at $.n)" in found[1]["error"]["message"]
+    assert "expects integer, this is string (at $.n)" in found[1]["error"]["message"]
     assert command(*RUN, "--no-check", "--retry-failed").code == 0
     assert [each["output"] for each in records(command)] == [1, "x", 3]
 

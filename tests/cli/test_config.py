@@ -279,9 +279,9 @@ def test_a_file_that_is_nested_too_deeply(text: str, stepflow: Stepflow, file: P
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[profiles.a]\nurl = "x"\nurl = "y"\n', "a key stands twice in one table (at line 3, column 10)"),
-        ('[profiles.a]\nurl = "x"\n[profiles.a]\n', "the table profiles.a stands twice (at line 3, column 12)"),
-        ('profiles.a = {url = "x", url = "y"}\n', "a key stands twice in one table (at line 1, column 35)"),
+        ('[profiles.a]\nurl = "x"\nurl = "y"\n', "a key is defined twice in one table (at line 3, column 10)"),
+        ('[profiles.a]\nurl = "x"\n[profiles.a]\n', "the table profiles.a is defined twice (at line 3, column 12)"),
+        ('profiles.a = {url = "x", url = "y"}\n', "a key is defined twice in one table (at line 1, column 35)"),
     ],
 )
 def test_repeated_keys_are_reported(text: str, said: str, stepflow: Stepflow, file: Path) -> None:

@@ -88,10 +88,10 @@ def test_type_check_is_a_setting(faulty: Stepflow) -> None:
 def test_the_components_of_a_server(shop: Stepflow) -> None:
     done = shop("infer", "buys.yaml", "--config", "shop.yml")
     assert done.code == 3
-    assert "/shop/price wants a string for sku, but step 'price' at $.eur gives a number" in done.stderr
+    assert "/shop/price expects a string for sku, but step 'price' at $.eur returns a number" in done.stderr
     checked = shop("validate", "buys.yaml", "--config", "shop.yml", "--type-check")
     assert checked.code == 3
-    assert "buys.yaml:5:52: error: /shop/price wants a string for sku" in checked.stdout
+    assert "buys.yaml:5:52: error: /shop/price expects a string for sku" in checked.stdout
     assert shop("validate", "buys.yaml", "--config", "shop.yml").code == 0
     fine = shop("infer", "fine.yaml", "--config", "shop.yml", "-o", "json")
     assert fine.code == 0

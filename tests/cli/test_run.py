@@ -100,7 +100,7 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run", HELLO, "--example", "greets the world", "--url", "ftp://server"], 2, "is not an http or https URL"),
         (["run", HELLO, "--example", "greets the world", "--timeout", "0"], 2, "timeout"),
         (["run", HELLO, "--example", "greets the world", "--config", "missing.yml"], 2, "missing.yml"),
-        (["run", "refused.yaml"], 3, "refused.yaml:1:55: fatal: step 'a' names step 'b', which does not exist"),
+        (["run", "refused.yaml"], 3, "refused.yaml:1:55: fatal: step 'a' refers to step 'b', which does not exist"),
         (["run", "refused.yaml", "--no-check"], 3, "the server refuses the flow"),
         (
             ["run", HELLO, "--example", "greets the world", "--url", "http://127.0.0.1:9"],

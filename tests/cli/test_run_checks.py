@@ -53,7 +53,7 @@ def test_errors_are_those_of_validate(command: str, stepflow: Stepflow) -> None:
     assert (done.code, done.stdout) == (3, "")
     said = "stepflow: bad.yaml is invalid: 1 fatal error, 1 error\nhint: use --no-check to send it anyway\n"
     assert done.stderr == "".join(f"bad.yaml:{each}" for each in errors) + said
-    assert "bad.yaml:6:17: fatal: the output names step 'b', which does not exist" in done.stderr
+    assert "bad.yaml:6:17: fatal: the output refers to step 'b', which does not exist" in done.stderr
     assert stepflow(command, "bad.yaml", *NOWHERE, "--no-check").code == 4
 
 
@@ -70,7 +70,7 @@ def test_as_json(stepflow: Stepflow) -> None:
 def test_json_has_positions_too(stepflow: Stepflow) -> None:
     (stepflow.folder / "bad.json").write_text(json.dumps(GOOD | {"output": {"$step": "b"}}, indent=1))
     done = stepflow("run", "bad.json", *NOWHERE)
-    assert done.stderr.startswith("bad.json:11:12: fatal: the output names step 'b', which does not exist")
+    assert done.stderr.startswith("bad.json:11:12: fatal: the output refers to step 'b', which does not exist")
     piped = stepflow("run", "-", *NOWHERE, stdin=json.dumps({"output": {"$step": "b"}}))
     assert piped.stderr.startswith("-:1:22: fatal: ")
 

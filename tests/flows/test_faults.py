@@ -103,7 +103,7 @@ def test_a_cycle_is_told_once_for_each_reference_to_a_later_step() -> None:
     found = [(each.rule, each.line, each.message) for each in find_in_text(text, "f.yaml")]
     assert found == [
         ("cycle", 4, "steps wait for each other: a -> c -> b -> a"),
-        ("later-step", 6, "step 'c' names 'd', which stands behind it"),
+        ("later-step", 6, "step 'c' refers to 'd', which is defined later"),
     ]
 
 

@@ -293,7 +293,7 @@ def test_paths_into_what_a_step_gives() -> None:
     assert _types_after([1, "b"], {"$step": "a", "path": "$[1]"}) == ("string", [])
     assert _types_after([1, "b"], {"$step": "a", "path": "$[2]"}) == (
         "unknown",
-        ["error: [2] is behind the end of a list of 2 (the output of step 'a')"],
+        ["error: [2] is past the end of a list of 2 (the output of step 'a')"],
     )
     assert _types_after({"x": 1}, {"$step": "a", "path": "$.x.y"}) == (
         "unknown",

@@ -211,7 +211,7 @@ async def test_inputs_that_the_schema_refuses_are_not_sent(client: Any) -> None:
     assert [(each.run_id, each.attempts) for each in (outcomes[1], outcomes[3])] == [(None, 0)] * 2
     assert outcomes[1].error is not None
     assert outcomes[1].error.code == "invalid_input"
-    assert "wants integer, this is string (at $.n)" in outcomes[1].error.message
+    assert "expects integer, this is string (at $.n)" in outcomes[1].error.message
     assert [run.items.total for run in await runs_of(client, flow)] == [2]
     unchecked = await collect(client, flow, inputs, check_input=False)
     assert [outcome.output for outcome in unchecked] == [1, "x", 3, None]

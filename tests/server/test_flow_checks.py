@@ -164,7 +164,7 @@ def test_a_check_is_for_the_releases_that_the_flow_is_for(client: SyncStepflowCl
 def test_an_input_is_checked_before_anything_is_sent(client: SyncStepflowClient) -> None:
     with pytest.raises(InvalidArgumentError, match="'name' is missing") as refused:
         client.run("examples/hello.yaml", {})
-    assert (refused.value.hint or "").endswith("; check_input=False sends it all the same")
+    assert (refused.value.hint or "").endswith("; use check_input=False to send it anyway")
     assert client.run("examples/hello.yaml", {}, check_input=False).is_failed
     assert client.run("examples/hello.yaml", {"name": "x"}).is_success
     # A flow that is given by its id is known to the client that has stored it.

@@ -44,7 +44,7 @@ async def test_an_agent_repairs_its_calls_from_the_texts(client: Any) -> None:
     assert [each.text.split("\n- ")[1] for each in told] == [
         "itme: there is no field 'itme'; did you mean 'item'?",
         "item: 'tee' is none of the allowed values; did you mean 'tea'?",
-        "count: the schema wants at least 1, this is 0",
+        "count: the schema expects at least 1, this is 0",
     ]
     assert all(each.is_error and each.run_id is None and each.structured is None for each in told)
     done = await tools.call("order_tea", {"item": "tea", "count": 2, "to": None})
@@ -108,7 +108,7 @@ async def test_a_started_run_is_a_handle(client: Any) -> None:
     tool = Awaited(vars(tools)["client"]["order_tea"]) if isinstance(tools, Awaited) else tools["order_tea"]
     handle = await tool.start({"item": "tea", "count": 1})
     assert (await client.get_result(handle.run_id, timeout=30)).output == {"item": "tea", "count": 1}
-    with pytest.raises(InvalidArgumentError, match="count: the schema wants integer"):
+    with pytest.raises(InvalidArgumentError, match="count: the schema expects integer"):
         await tool.start({"item": "tea", "count": "1"})
 
 

@@ -47,7 +47,7 @@ TROUBLE = {
 }
 WRONG: list[tuple[str, Callable[[str], dict[str, Any]], str]] = [
     ("nap", lambda who: {"who": who, "ms": 1, "nota": "x"}, "did you mean 'note'?"),
-    ("nap", lambda who: {"who": who, "ms": "10"}, "ms: the schema wants integer"),
+    ("nap", lambda who: {"who": who, "ms": "10"}, "ms: the schema expects integer"),
     ("nap", lambda who: {"who": who}, "add ms: integer"),
     ("nap", lambda who: {"whoo": who, "ms": 1}, "did you mean 'who'?"),
     ("napp", lambda who: {"who": who, "ms": 1}, "did you mean 'nap'?"),

@@ -54,7 +54,7 @@ async def test_wrong_arguments_are_answered_in_words_that_help(url: str, folder:
     async with agent(url, folder, mode) as client:
         for name, arguments, said in (
             ("greet", {"wo": "Ada"}, "- wo: there is no field 'wo'; did you mean 'who'?"),
-            ("greet", {"who": 7}, "- who: the schema wants string, this is integer (got 7)"),
+            ("greet", {"who": 7}, "- who: the schema expects string, this is integer (got 7)"),
             ("slow", {"mms": 1}, "- mms: there is no field 'mms'; did you mean 'ms'?"),
             ("slow", {}, "- the arguments: the required field 'ms' is missing; add ms: integer"),
             ("get_run", {}, "- the arguments: the required field 'run_id' is missing; add run_id: string"),
@@ -108,7 +108,7 @@ async def test_a_failed_run_is_diagnosed_and_repeated(url: str, folder: Path, mo
         assert not again.is_error, text_of(again)
         assert again.structured_content["output"] == {"card": "4111", "id": 7}
         wrong = await client.call_tool("rerun", {"run_id": run_of(failed), "input": {"order": 7}})
-        assert "- order: the schema wants object" in text_of(wrong)
+        assert "- order: the schema expects object" in text_of(wrong)
         missing = await client.call_tool("broken", {"order": {}})
         assert "- order: the required field 'card' is missing; add card: ..." in text_of(missing)
         fixed = {"charge": {"value": {"input": 1}}}
@@ -238,7 +238,7 @@ async def test_authors_check_flows_and_run_them_only_if_that_is_named(url: str, 
         assert names[3:] == ["validate_flow", "list_components"]
         checked = await client.call_tool("validate_flow", {"flow": text})
         assert checked.structured_content["is_valid"] is False
-        assert "the output names step 'b'" in text_of(checked)
+        assert "the output refers to step 'b'" in text_of(checked)
         assert "\n/builtin/eval: " in text_of(await client.call_tool("list_components", {}))
         assert "input_schema" in text_of(await client.call_tool("list_components", {"component": "map"}))
         assert "did you mean" in text_of(await client.call_tool("list_components", {"component": "maps"}))

@@ -171,7 +171,7 @@ async def test_the_official_client_reaches_it_over_http(start: Start, mode: str)
         async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
             greeted = await client.call_tool("greet", {"who": "Ada"})
             assert greeted.structured_content["output"] == {"text": "Ada"}
-            assert "- who: the schema wants string" in text_of(await client.call_tool("greet", {"who": 7}))
+            assert "- who: the schema expects string" in text_of(await client.call_tool("greet", {"who": 7}))
             started = await client.call_tool("slow", {"ms": 1_000}, progress_callback=progress)
             assert started.structured_content["status"] == "running"
             assert seen

@@ -226,7 +226,7 @@ def test_nested_objects_lists_and_formats() -> None:
         ({"page": "no uri"}, "page", "is not a URI"),
         ({"customer__name": "A"}, "customer.name", "at least 2 characters"),
         ({"customer__address__zip": "x"}, "customer.address.zip", "JSON"),
-        ({"lines": '[{"sku": 5}]'}, "lines", "[0].sku: the schema wants string"),
+        ({"lines": '[{"sku": 5}]'}, "lines", "[0].sku: the schema expects string"),
         ({"lines": "[1, 2, 3]"}, "lines", "at most 2 elements"),
         ({"lines": "{}"}, "lines", "is not a list"),
     ],

@@ -215,8 +215,8 @@ def test_type_checks_use_the_types_of_components() -> None:
     assert infer(right).summary["output"] == "string"
     assert check(wrong).errors == []
     output, found = check(wrong, type_check=True).errors
-    assert "the flow's output schema wants an integer" in output.message
-    assert "/llm/classify wants a string for text, but" in found.message
+    assert "the flow's output schema expects an integer" in output.message
+    assert "/llm/classify expects a string for text, but" in found.message
     assert output.line == found.line == wrong.places["steps", 0].line + 1
     # A server knows its components better.
     info = {"name": "classify", "path": "/llm/classify", "output_schema": {"type": "integer"}}

@@ -173,7 +173,7 @@ ORDER = {
         ({"item": "tea"}, ["the arguments: the required field 'count' is missing; add count: integer, at least 1"]),
         (
             {"item": "tea", "count": 1, "to": "Bonn"},
-            ['to: the schema wants object, this is string (got "Bonn"); fields are: city (string, required)'],
+            ['to: the schema expects object, this is string (got "Bonn"); fields are: city (string, required)'],
         ),
         (
             {"count": 1},
@@ -183,7 +183,7 @@ ORDER = {
         (
             {"item": "tea", "count": "2", "to": {}},
             [
-                'count: the schema wants integer, this is string (got "2")',
+                'count: the schema expects integer, this is string (got "2")',
                 "to: the required field 'city' is missing; add city: string",
             ],
         ),
@@ -247,9 +247,9 @@ def test_a_response_describes_the_fields_of_a_call() -> None:
         "- amount: there is no field 'amount'; fields are: sku (string, matching ^[a-z]+$, required), "
         "qty (integer, at least 1, at most 20, required), tags (array of (string, at least 2 characters)), "
         "gift ('ribbon' or 'box', required), to (object with city (string, required), zip (required), required)",
-        "- qty: the schema wants at most 20, this is 50",
+        "- qty: the schema expects at most 20, this is 50",
         "- to: the required field 'zip' is missing; add zip: ...",
-        '- tags: the schema wants array, this is string (got "new"); write [...], with elements that are: '
+        '- tags: the schema expects array, this is string (got "new"); write [...], with elements that are: '
         "string, at least 2 characters",
     ]
 
@@ -286,7 +286,7 @@ def test_names_that_the_flow_neither_declares_nor_reads_are_refused_together() -
         "- quantity: there is no field 'quantity'; fields are: id (string, required), qty (integer), "
         "to (object with city (string), required), note (required)",
         "- to.town: there is no field 'town'; fields are: city (string), zip (required)",
-        '- qty: the schema wants integer, this is string (got "two")',
+        '- qty: the schema expects integer, this is string (got "two")',
         "- the arguments: the required field 'id' is missing; add id: string",
     ]
 
@@ -325,7 +325,7 @@ def test_wrapped_input_says_where_it_belongs() -> None:
         "- items: there is no field 'items'; fields are: input (array of string, required)",
         "- the arguments: the required field 'input' is missing; add input: array of string",
     ]
-    with pytest.raises(InvalidArgumentError, match=r"- input\[1\]: the schema wants string"):
+    with pytest.raises(InvalidArgumentError, match=r"- input\[1\]: the schema expects string"):
         spec.input_of({"input": ["a", 1]})
 
 

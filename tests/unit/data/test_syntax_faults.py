@@ -18,11 +18,11 @@ def fault_of(text: str) -> Fault:
 
 FAULTS = [
     ("  ", "it is empty", "write a value", 1, 1),
-    ("{", "this { is not closed", "write } behind its last part", 1, 1),
-    ('{"a": [1,\n', "this [ is not closed", "write ] behind its last part", 1, 7),
-    ('{"a": [1, 2}', "this [ is not closed", "write ] behind its last part", 1, 7),
-    ('{"a": 1]', "this { is not closed", "write } behind its last part", 1, 1),
-    ('{"a": "}", "b": [', "this [ is not closed", "write ] behind its last part", 1, 17),
+    ("{", "this { is not closed", "write } after its last part", 1, 1),
+    ('{"a": [1,\n', "this [ is not closed", "write ] after its last part", 1, 7),
+    ('{"a": [1, 2}', "this [ is not closed", "write ] after its last part", 1, 7),
+    ('{"a": 1]', "this { is not closed", "write } after its last part", 1, 1),
+    ('{"a": "}", "b": [', "this [ is not closed", "write ] after its last part", 1, 17),
     ('{"a": 1,\n}', "nothing follows this comma", "remove the comma", 1, 8),
     ("[1, 2, ]", "nothing follows this comma", "remove the comma", 1, 6),
     ("[1,,2]", "nothing follows this comma", "remove the comma", 1, 3),
@@ -31,7 +31,7 @@ FAULTS = [
     ('{"a": "x}', "this quote is not closed", 'write " at the end of the text', 1, 7),
     ('{"a": 1, // one\n "b": 2}', "JSON has no comments", "# begins one", 1, 10),
     ("# c\n1", "JSON has no comments", "# begins one", 1, 1),
-    (r"{\"a\": 1}", "a backslash stands before the quote", 'write " without it', 1, 2),
+    (r"{\"a\": 1}", "there is a backslash before the quote", 'write " without it', 1, 2),
     # The parser's own messages.
     ("{name: 1}", "expecting property name enclosed in double quotes", "", 1, 2),
     ('{"a":  on}', "expecting value", "write text in double quotes", 1, 8),

@@ -125,7 +125,7 @@ def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not
     ("text", "reason"),
     [
         ("plugins: {shop: {behaviors: {{sku: tea}: {eur: 3}}}}", "a key must be a string"),
-        ("plugins: {}\nplugins: {}", "stands twice"),
+        ("plugins: {}\nplugins: {}", "appears twice"),
         ("plugins: [", "is not YAML"),
     ],
 )

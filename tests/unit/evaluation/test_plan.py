@@ -50,7 +50,7 @@ def test_without_variants_the_flow_is_evaluated_as_it_is() -> None:
         ({"a": "flow.yaml"}, "variant 'a' is a Variant"),
         ({"": Variant()}, "name of a variant"),
         ({"a": Variant(variables=3)}, "variables are a mapping"),  # type: ignore[arg-type]
-        ({"a": Variant(overrides=3)}, "overrides are a mapping"),
+        ({"a": Variant(overrides=3)}, "overrides map step ids"),
     ],
 )
 def test_wrong_variants_are_refused(variants: Any, said: str) -> None:

@@ -182,9 +182,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason", "line", "column"),
     [
-        ("a: 1\nb: 2\na: 3", "'a' stands twice", 3, 1),
-        ("x: {a: 1, 'a': 2}", "'a' stands twice", 1, 11),
-        ("1: 2\n'1': 3", "'1' stands twice", 2, 1),
+        ("a: 1\nb: 2\na: 3", "'a' appears twice", 3, 1),
+        ("x: {a: 1, 'a': 2}", "'a' appears twice", 1, 11),
+        ("1: 2\n'1': 3", "'1' appears twice", 2, 1),
         ("!x a: 1", "the tag !x has no JSON counterpart", 1, 1),
         ("? [a]\n: b", "a key must be a string", 1, 3),
         ("- a: .nan", ".nan is not a number that JSON can hold", 1, 6),
@@ -202,7 +202,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("a: !!int x", "x is not an integer", 1, 4),
         ("a: <<", "no JSON counterpart", 1, 4),
         ("<<: 5", "only mappings can be merged", 1, 5),
-        ("a: &x [*x]", "an alias stands inside what it names", 1, 4),
+        ("a: &x [*x]", "an alias is inside of the value that it refers to", 1, 4),
         ("a: *x", "undefined alias", 1, 4),
         ("a: 1\n---\nb: 2", "another document", 2, 1),
         ("a: [1,\nb: 2", "is not YAML", None, None),
@@ -232,17 +232,17 @@ def test_faults_in_yaml_are_placed(text: str, reason: str, line: int | None, col
         ("{", "this { is not closed", 1, 1),
         ('{"a": 1,}', "", 1, None),
         ('{"a": 1,\n "b": nul}', "expecting value", 2, 7),
-        ('{"a": 1, "a": 2}', "'a' stands twice", 1, 10),
-        ('{\n\t"a": 1,\n\t"a": 2}', "'a' stands twice", 3, 2),
-        ('{"a": {"x\\u0041": 1, "xA": 2}}', "'xA' stands twice", 1, 22),
+        ('{"a": 1, "a": 2}', "'a' appears twice", 1, 10),
+        ('{\n\t"a": 1,\n\t"a": 2}', "'a' appears twice", 3, 2),
+        ('{"a": {"x\\u0041": 1, "xA": 2}}', "'xA' appears twice", 1, 22),
         ("[NaN]", "NaN is not a number that JSON can hold", 1, 2),
         ('["NaN",\n Infinity]', "Infinity is not a number", 2, 2),
         ('{"a": -Infinity}', "-Infinity is not a number", 1, 7),
         ("[1, 1e400]", "1e400 is not a number that JSON can hold", 1, 5),
         ("[" + "9" * 5000 + "]", "not an integer that can be read", 1, 2),
         ('"\x00"', "invalid control character", 1, 2),
-        ('{"' + "k" * 3000 + '": 1, "a": 1, "a": 2}', "'a' stands twice", None, None),
-        ('{"a": "\x7f", "a": 1}', "'a' stands twice", None, None),
+        ('{"' + "k" * 3000 + '": 1, "a": 1, "a": 2}', "'a' appears twice", None, None),
+        ('{"a": "\x7f", "a": 1}', "'a' appears twice", None, None),
         ("[" * 100_000, "nested too deeply", None, None),
     ],
 )
@@ -378,7 +378,7 @@ def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.Mo
     monkeypatch.setattr(file, "MAX_YAML_LENGTH", 10)
     assert parse_yaml("- x\n- y") == ["x", "y"]
     assert parse_yaml('["xxxx", "yyyy"]') == ["xxxx", "yyyy"]
-    with pytest.raises(FlowFileError, match="the key 'a' stands twice in one object"):
+    with pytest.raises(FlowFileError, match="the key 'a' appears twice in one object"):
         parse_json('{"a": 1, "a": 2}')
 
 

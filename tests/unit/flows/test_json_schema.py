@@ -113,7 +113,7 @@ def test_values_and_schemas(schema: Any, value: Any, is_valid: bool) -> None:
     if is_valid:
         check_inputs(flow, [value])
         return
-    with pytest.raises(InvalidArgumentError, match="does not fit the flow's schema"):
+    with pytest.raises(InvalidArgumentError, match="does not match the flow's schema"):
         check_inputs(flow, [value])
 
 

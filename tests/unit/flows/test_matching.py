@@ -72,7 +72,7 @@ def test_where_a_value_differs(expected: Any, actual: Any, told: list[str]) -> N
         ({"$regex": ".*"}, "$regex takes a pattern that is not in every text"),
         ({"$regex": "x|"}, "$regex takes a pattern that is not in every text"),
         ({"$contains": {"$regex": "^\\s*"}}, "$regex takes a pattern that is not in every text"),
-        ({"$contains": ""}, "$contains takes what"),
+        ({"$contains": ""}, "$contains takes a part"),
         ({"$regex": "("}, "$regex takes a regular expression"),
         ({"$type": "int"}, "$type takes one of"),
         ({"a": [{"$contains": {"$type": 1}}]}, "$.a[0]"),

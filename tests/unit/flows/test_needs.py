@@ -92,7 +92,7 @@ def test_the_hint_has_the_nearest_name() -> None:
     found = needs([KEY, {"$variable": "tone"}], required=("key", "tone"))
     for given, hint in (
         ({"kee": 1, "tone": 1}, "did you mean 'kee'?"),
-        ({"tone": 1}, "the environment, which has API_KEY, was not asked for it"),
+        ({"tone": 1}, "add key to the variables, or read API_KEY from the environment"),
         ({"key": 1, "tones": 1}, "did you mean 'tones'?"),
         ({"key": 1}, "add tone to the variables"),
     ):
@@ -109,9 +109,9 @@ def test_the_hint_has_the_nearest_name() -> None:
         ({"frist": {"input": 1}}, r"step 'frist', which the flow does not have \(did you mean 'first'\?\)"),
         ({"x": {}}, r"step 'x', which the flow does not have \(it has first, second\)"),
         ({"steps": {"secnd": {"value": {}}}}, r"did you mean 'second'\?"),
-        ({"first": {"inputs": 1}}, r"step 'first' has 'inputs', which no step has \(did you mean 'input'\?\)"),
+        ({"first": {"inputs": 1}}, r"'inputs', which is not a key of a step \(did you mean 'input'\?\)"),
         ({"first": {"on_error": 1}}, r"did you mean 'onError'\?"),
-        ([{"first": {}}, {"second": {"zzz": 1}}], r"'zzz', which no step has \(a step has id, component, input,"),
+        ([{"first": {}}, {"second": {"zzz": 1}}], r"'zzz', which is not a key of a step \(a step has id, component,"),
     ],
 )
 def test_overrides_of_what_the_flow_does_not_have(overrides: Any, message: str) -> None:
@@ -202,19 +202,19 @@ DECLARED = {
     [
         (
             {"mood": "kidn"},
-            "'mood' does not fit the flow's schema: 'kidn' is none of the allowed",
+            "'mood' does not match the flow's schema: 'kidn' is none of the allowed",
             "did you mean 'kind'?",
         ),
-        ({"turns": 0}, "'turns' does not fit the flow's schema: the schema wants at least 1, this is 0", None),
+        ({"turns": 0}, "'turns' does not match the flow's schema: the schema expects at least 1, this is 0", None),
         (
             {"server": {"port": "80"}},
-            r"'server' .*: the schema wants integer, this is string \(at \$.port\)",
+            r"'server' .*: the schema expects integer, this is string \(at \$.port\)",
             None,
         ),
         (
             {"key": "abc"},
-            "variable 'key' does not fit the flow's schema$",
-            "its value is not shown, because it is secret",
+            "variable 'key' does not match the flow's schema$",
+            "its value is not shown because it is secret",
         ),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_value_that_does_not_match_the_schema_of_a_variable(
     check_variables(DECLARED, given, check_values=False)
     with pytest.raises(InvalidArgumentError) as caught:
         needs_of(DECLARED, flow_variables(DECLARED)).check_variables(given, None)
-    assert (caught.value.hint or "").endswith("check_input=False sends it all the same")
+    assert (caught.value.hint or "").endswith("use check_input=False to send it anyway")
 
 
 def test_values_that_match_the_schemas_of_variables() -> None:

@@ -106,7 +106,12 @@ def test_json_that_is_no_yaml_has_places(source: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "is not YAML"), ("a: 1\na: 2", "stands twice"), ("a: !!set {}", "no JSON"), ("? [1]\n: 2", "a key must")],
+    [
+        ("a: [", "is not YAML"),
+        ("a: 1\na: 2", "appears twice"),
+        ("a: !!set {}", "no JSON"),
+        ("? [1]\n: 2", "a key must"),
+    ],
 )
 def test_what_is_no_flow_text(text: str, message: str) -> None:
     flow = FlowText(text, "f.yaml")

@@ -282,7 +282,7 @@ def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_not
     assert needs_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
     record = ItemRecord(only, ExecutionStatus.FAILED, bare.error, [step("a", message='step "a" failed')])
     told = account_of(RUN, 0, record, {"/x/y": {"type": "object"}})
-    assert str(told.hint).startswith("component /x/y rejects its input: the schema wants object")
+    assert str(told.hint).startswith("component /x/y rejects its input: the schema expects object")
 
 
 def test_a_hint_does_not_show_the_refused_value() -> None:

@@ -14,7 +14,7 @@ from stepflow_client._editing.text_edits import one_line
 from stepflow_client.flows.expressions import PathError, parse_path, path_part, write_path
 from stepflow_client.flows.folders import top_level_keys
 from stepflow_client.flows.json_schema import JSON_TYPES, resolved, type_names
-from stepflow_client.flows.json_types import Type, behind, is_unknown, parts_of, paths_in
+from stepflow_client.flows.json_types import Type, is_unknown, parts_of, paths_in, type_at_path
 from stepflow_client.flows.matching import MATCHERS
 
 from .analysis import Analysis, has_completions
@@ -241,7 +241,7 @@ def _paths(type: Type, text: str) -> Iterator[Candidate]:
     inner = type
     if begin not in ("", "$"):
         try:
-            inner = behind(type, parse_path(begin)).type
+            inner = type_at_path(type, parse_path(begin)).type
         except PathError:
             return
     following = [(f"{begin or '$'}{path_part(part)}", each) for part, each in parts_of(inner)]

@@ -10,7 +10,7 @@ from stepflow_client._command import read, type_text, variable_type
 from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows.expressions import keyword_of, portable_path
 from stepflow_client.flows.json_schema import resolved, type_names
-from stepflow_client.flows.json_types import Type, behind, is_unknown
+from stepflow_client.flows.json_types import Type, is_unknown, type_at_path
 
 from .analysis import Analysis
 from .cursor import spot_at
@@ -106,7 +106,7 @@ def _describe_value(place: Place) -> list[str]:
     type, path = result.type, portable_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
         # A flow without an input schema: use what its steps expect.
-        type = behind(place.input, path).type
+        type = type_at_path(place.input, path).type
     return [f"type: {_type(type)}"]
 
 

@@ -12,7 +12,7 @@ from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
 from stepflow_client.flows.json_schema import definitions_of, list_schemas, mismatches, resolved
-from stepflow_client.flows.json_types import UNKNOWN, Type, behind, is_unknown
+from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, type_at_path
 from stepflow_client.flows.source import Node
 
 from .analysis import Analysis
@@ -93,12 +93,12 @@ class Place:
         if self.types is None:
             return UNKNOWN
         if path[:1] == ("input",):
-            return behind(self.input, path[1:]).type
+            return type_at_path(self.input, path[1:]).type
         if path[:2] == ("output", "result"):
-            return behind(self.types.output, path[2:]).type
+            return type_at_path(self.types.output, path[2:]).type
         if path[:1] == ("mocks",) and "result" in path[2:4]:
             step = self.types.steps.get(str(path[1]))
-            return behind(step.output, path[path.index("result", 2) + 1 :]).type if step is not None else UNKNOWN
+            return type_at_path(step.output, path[path.index("result", 2) + 1 :]).type if step is not None else UNKNOWN
         return UNKNOWN
 
     @cached_property

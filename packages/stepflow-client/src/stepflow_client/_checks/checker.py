@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _IGNORE = r"#\s*stepflow:\s*ignore(?P<file>-file)?(?:\[(?P<rules>[^\]]*)\])?"
 _LEVELS = ("fatal", "error", "warning")
 _MAX_DEPTH = 20
-_LARGEST = 2**64 - 1
 
 
 def check(
@@ -43,8 +42,8 @@ def check(
 
     Example:
         result = check("flow.yaml")
-        for each in result.diagnostics:
-            print(each.file, each.line, each.rule, each.message)
+        for finding in result.diagnostics:
+            print(finding.file, finding.line, finding.rule, finding.message)
 
     Args:
         flow: The path of a YAML or JSON file, or the flow itself, whose diagnostics then have no line.
@@ -56,8 +55,8 @@ def check(
         type_check: Whether to check types throughout the flow too, from the schemas of components to the expressions
             that read their outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
             `untyped-output`. Default False.
-        target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases have
-            are not reported. None for all supported releases.
+        target: The server release that the flow is for, such as `0.13`; findings that only apply to other releases are
+            left out. None for all supported releases.
 
     Returns:
         The diagnostics, the most severe first. If the file is not valid YAML, or not UTF-8, this is one of them.
@@ -67,8 +66,8 @@ def check(
         InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is no release.
     """
     check_flag(type_check, "type_check")
-    found = find_in(FlowText.of(flow), components_of(components), type_check=type_check, target=target)
-    return result_of([each for each in found if (not select or each.rule in select) and each.rule not in ignore])
+    findings = find_in(FlowText.of(flow), components_of(components), type_check=type_check, target=target)
+    return result_of([each for each in findings if (not select or each.rule in select) and each.rule not in ignore])
 
 
 @collector_paused()
@@ -80,26 +79,24 @@ def find_in(
     strict: bool = False,
     target: str | None = None,
 ) -> list[Finding]:
-    """Return the faults of the flow in a text that may be parsed already; see `check`.
-
-    With `strict`, outputs of unknown type are errors.
+    """Return the findings of `check` in the text of a flow. With `strict`, outputs of unknown type are errors.
 
     Raises:
         InvalidArgumentError: If `target` is no release.
     """
     release = check_target(target)
     if flow.error is None:
-        faults, stubs = Findings(release), flow.stubs if type_check else None
-        catalogue = Catalogue(components, release, stubs)
-        _check_flow(flow.root, catalogue, faults, 0)
+        findings = Findings(release)
+        catalogue = Catalogue(components, release, flow.stubs if type_check else None)
+        _check_flow(flow.root, catalogue, findings, 0)
         if type_check and isinstance(flow.root.value, dict):
             from .type_rules import check_types
 
-            before = faults.all
-            faults.all = before.copy()
-            check_types(flow.root, catalogue, faults, strict=strict)
-            faults.all = {key: each._replace(of_types=key not in before) for key, each in faults.all.items()}
-        found = list(faults.all.values())
+            before = {*findings.all}
+            check_types(flow.root, catalogue, findings, strict=strict)
+            for key in findings.all.keys() - before:
+                findings.all[key] = findings.all[key]._replace(of_types=True)
+        found = list(findings.all.values())
         if found:
             from .._editing.rewrites import with_rewrites
 
@@ -119,11 +116,29 @@ def find_in(
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
 
 
+def find_in_config(config: FlowText) -> list[Finding]:
+    """Return the places where a server configuration does not match its schema, for editors."""
+    from .._editing.editor_schema import schema
+    from .._editing.rewrites import with_rewrites
+    from ..flows.json_schema import mismatches
+
+    error = config.error
+    if error is not None:
+        # Unlike the parser, servers accept duplicate keys, and keys that are objects (the inputs of mocks).
+        is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
+        return [] if is_accepted else [syntax_finding(config.name, error)]
+    config_schema, findings = schema("config"), Findings()
+    for mismatch in mismatches(config.root.value, config_schema, config_schema["$defs"]):
+        # Servers ignore unknown keys.
+        findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
+    return with_rewrites(config, list(findings.all.values()))
+
+
 def check_target(target: str | None) -> Release | None:
     """Return the first two numbers of the release that a flow is for; None for all releases.
 
     Raises:
-        InvalidArgumentError: If it is no release.
+        InvalidArgumentError: If it is not a supported release.
     """
     release = target_release(target)
     if target is not None and release is None:
@@ -131,70 +146,44 @@ def check_target(target: str | None) -> Release | None:
     return release
 
 
-def _check_flow(root: Node, catalogue: Catalogue, found: Findings, depth: int) -> None:
-    with found.unchecked(depth > 0):
-        check_shape(root, found)
+def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int) -> None:
+    with findings.unchecked(depth > 0):
+        check_shape(root, findings)
     if not isinstance(root.value, dict):
         return
     model = FlowModel(root)
-    _check_steps(model, catalogue, found, depth)
-    if (output := root.get("output")) is not None:
-        check_expression(output, found, model.by_id)
-    check_references(model, found, is_subflow=depth > 0)
-    check_schemas(model, found)
-    check_declared(model, found, is_subflow=depth > 0)
-    check_output_paths(model, catalogue, found)
-    if depth == 0:
-        _check_values(root, found)
-    if depth < _MAX_DEPTH:
-        _check_subflows(model, catalogue, found, depth)
-
-
-def _check_steps(model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
-    """Check each step alone, without the flow inside it."""
-    listed, by_index = model.root.get("steps"), {each.index: each for each in model.steps}
+    listed, by_index = root.get("steps"), {step.index: step for step in model.steps}
     for index, node in enumerate(listed.elements if listed is not None else ()):
-        with found.unchecked(depth > 0):
-            check_step_shape(node, found)
-        if (given := node.get("input")) is not None:
-            check_expression(given, found, model.by_id)
+        with findings.unchecked(depth > 0):
+            check_step_shape(node, findings)
+        if (step_input := node.get("input")) is not None:
+            check_expression(step_input, findings, model.by_id)
         if index in by_index:
-            check_component(by_index[index], catalogue, found)
-        if depth == 0:
-            for each in node.walk():
-                _check_value(each, found)
-
-
-def _check_subflows(model: FlowModel, catalogue: Catalogue, found: Findings, depth: int) -> None:
-    for step in model.steps:
-        inner = subflow_of(step, found)
+            check_component(by_index[index], catalogue, findings)
+    if (output := root.get("output")) is not None:
+        check_expression(output, findings, model.by_id)
+    check_references(model, findings, is_subflow=depth > 0)
+    check_schemas(model, findings)
+    check_declared(model, findings, is_subflow=depth > 0)
+    check_output_paths(model, catalogue, findings)
+    if depth == 0:
+        for node in root.walk():
+            if node.merges:
+                findings.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an "
+                             "ordinary key", "write the keys out", key="<<")  # fmt: skip
+            if isinstance(node.value, int) and not -(2**63) <= node.value < 2**64:
+                findings.add("large-integer", "warning", node, "servers turn an integer of this size into a float, "
+                             "which loses digits", "put it in quotes")  # fmt: skip
+    for step in model.steps if depth < _MAX_DEPTH else ():
+        inner = subflow_of(step, findings)
         if inner is not None:
-            with found.unchecked(not inner[1]):
-                _check_flow(inner[0], catalogue, found, depth + 1)
-
-
-def _check_values(root: Node, found: Findings) -> None:
-    """Check the values of a flow, except for those of its steps."""
-    steps = root.get("steps")
-    for each in (root, *([steps] if steps is not None else ())):
-        _check_value(each, found)
-    for child in (*root.items.values(), *(value for _, value in root.merges)):
-        for node in child.walk() if child is not steps else ():
-            _check_value(node, found)
-
-
-def _check_value(node: Node, found: Findings) -> None:
-    if node.merges:
-        found.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an ordinary "
-                  "key", "write the keys out", key="<<")  # fmt: skip
-    if isinstance(node.value, int) and not -(2**63) <= node.value <= _LARGEST:
-        found.add("large-integer", "warning", node, "servers turn an integer of this size into a float, which "
-                  "loses digits", "put it in quotes")  # fmt: skip
+            with findings.unchecked(not inner[1]):
+                _check_flow(inner[0], catalogue, findings, depth + 1)
 
 
 def suppressions_in(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
     """Return a function that returns whether comments suppress one of several rules in a line."""
-    # By line, with those of the whole file in line 0. No rules stand for all.
+    # The rules by line; line 0 is the whole file, and an empty set means all rules.
     found: dict[int, list[set[str]]] = {}
     for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):
         comment = re.search(_IGNORE, line) if "stepflow:" in line else None
@@ -220,7 +209,7 @@ def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
     return f"{shown}\n{before}^"
 
 
-def result_of(found: Sequence[Finding]) -> ValidationResult:
+def result_of(findings: Sequence[Finding]) -> ValidationResult:
     """Return findings as a `ValidationResult`."""
     from ..types import Diagnostic, DiagnosticLevel, ValidationResult
 
@@ -237,6 +226,6 @@ def result_of(found: Sequence[Finding]) -> ValidationResult:
             excerpt=each.excerpt or None,
             hint=each.hint,
         )
-        for each in found
+        for each in findings
     ]
     return ValidationResult(diagnostics=diagnostics)

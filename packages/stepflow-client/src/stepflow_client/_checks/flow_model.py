@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..flows import graph
 from ..flows.expressions import Reference
+from ..flows.nodes import Copy
 from ..flows.source import Node
 
 
@@ -43,7 +44,7 @@ class Read(NamedTuple):
 
 
 def flow_within(step: Node) -> Node | None:
-    """Return the flow in the input of a step, of which its own runs get the expressions; None if there is none.
+    """Return the flow in the input of a step; None if there is none, or if its expressions belong to the outer flow.
 
     Without $literal around it, expressions in it are evaluated in the outer flow.
     """
@@ -54,18 +55,12 @@ def flow_within(step: Node) -> Node | None:
 
 
 def node_of_inner(step: Node, inner: graph.InnerFlow) -> Node | None:
-    """Return the node of a flow in the input of a step, without each `$literal` in it that is around its parts."""
+    """Return the node of a flow in the input of a step, without the `$literal` around its steps and its output."""
     node = step.at(*inner.at)
     if node is None or not inner.escaped:
         return node
-    made = Node(inner.flow, node.line, node.column, node.start, node.end)
-    made.parent, made.part, made.keys, made.is_flow, made.last = (
-        node.parent,
-        node.part,
-        node.keys,
-        node.is_flow,
-        node.last,
-    )
+    made = Copy(node)
+    made.value, made.parent, made.part = inner.flow, node.parent, node.part
     made.items = {**node.items, **{key: node.items[key].items["$literal"] for key in inner.escaped}}
     return made
 
@@ -75,7 +70,7 @@ class Step:
 
     def __init__(self, step: graph.Step, node: Node) -> None:
         self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
-        self.reads = _located(step.reads, node, "input")
+        self.reads = [Read(each, node, "input") for each in step.reads]
 
     @property
     def component(self) -> str | None:
@@ -103,7 +98,7 @@ class FlowModel:
             step = Step(each, root.items["steps"].elements[each.index])
             self.steps.append(step)
             self.by_id.setdefault(step.id, step)
-        self.output_reads = _located(self.graph.output_reads, root, "output")
+        self.output_reads = [Read(each, root, "output") for each in self.graph.output_reads]
 
     @property
     def reads(self) -> Iterator[Read]:
@@ -140,7 +135,3 @@ class FlowModel:
     def step_schema(self, step: str) -> Node | None:
         """Return the flow's own schema of the output of a step, or None."""
         return self.schema("steps", "properties", step)
-
-
-def _located(reads: Iterable[Reference], holder: Node, key: str) -> list[Read]:
-    return [Read(each, holder, key) for each in reads]

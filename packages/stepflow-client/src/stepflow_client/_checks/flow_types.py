@@ -6,9 +6,9 @@ well. The type of the input of a flow without an input schema follows from the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .._data.flow_declarations import declared_schema, fields_of
 from ..flows.components import Catalogue
@@ -36,24 +36,67 @@ from ..flows.schema_types import type_of_schema, type_of_value
 from ..flows.source import Node
 from .expression_types import Scope, Slot, slots_of, type_of
 from .flow_model import FlowModel, Step, flow_within
-from .typed_flow import FlowTypes, StepTypes
-
-__all__ = ["FlowTypes", "StepTypes"]
 
 _MAX_DEPTH = 20
-_TURNS = 3
+_MAX_ITERATIONS = 3
 """How often the flow of an iterate step is typed before its input counts as unknown."""
-_MAX_TURNS = 3
+_MAX_ITERATION_DEPTH = 3
+"""Depth of nested flows from which the input of an iterate step counts as unknown."""
+
+
+@dataclass
+class StepTypes:
+    """The types of a step."""
+
+    step: Step
+    given: Type
+    """The type of its input expression."""
+    wanted: Type
+    """The input type of the component."""
+    returned: Type
+    """The output type of the component."""
+    output: Type
+    """The type that other steps read: from the flow's own schema of the step if it has one, otherwise the output type
+    of the component, or of the default."""
+    source: Literal["flow", "component", "unknown"]
+    """The source of the output type."""
+    is_known: bool = True
+    """Whether anything is known about the component."""
+    inner: FlowTypes | None = None
+    """The types of the flow that the step runs for each element or iteration, or stores."""
+
+
+@dataclass
+class FlowTypes:
+    """The types of a flow."""
+
+    model: FlowModel
+    scope: Scope
+    steps: dict[str, StepTypes] = field(default_factory=dict)
+    """The types of the steps by step id, in the order of the file."""
+    output: Type = UNKNOWN
+    """The type of the output expression."""
+    declared_input: Type | None = None
+    declared_output: Type | None = None
+    given_input: Type = UNKNOWN
+    """The type of the input that the enclosing flow passes to it."""
 
 
 def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
     """Return the types of a flow to which an input of the given type is passed; `depth` is its nesting depth."""
     model = FlowModel(root)
-    declared = _declared(model, "input", is_source=True)
+
+    def declared_type(name: str, *, is_source: bool) -> Type | None:
+        schema = model.schema(name)
+        if schema is None or schema.value is None:
+            return None
+        return type_of_schema(schema.value, model.defs, is_source=is_source)
+
+    declared = declared_type("input", is_source=True)
     variables = model.schema("variables", "properties")
     scope = Scope(
         input=given if declared is None or is_unknown(declared) else declared,
-        variables=variables.value if variables is not None and isinstance(variables.value, dict) else None,
+        variables=variables.value if variables is not None and isinstance(variables.value, dict) else {},
         required=fields_of(declared_schema(model.root.value, "variables"))[1],
         defs=model.defs,
     )
@@ -62,84 +105,75 @@ def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> Flow
         return types
     for step in model.steps:
         if step.id not in types.steps:
-            typed = _step(step, model, scope, known, depth)
-            types.steps[step.id], scope.steps[step.id] = typed, typed.output
+            types.steps[step.id] = typed = _step_types(step, model, scope, known, depth)
+            scope.steps[step.id] = typed.output
     types.output = type_of(root.get("output"), scope)
-    types.declared_output = _declared(model, "output", is_source=False)
+    types.declared_output = declared_type("output", is_source=False)
     return types
 
 
-def _declared(model: FlowModel, name: str, *, is_source: bool) -> Type | None:
-    schema = model.schema(name)
-    if schema is None or schema.value is None:
-        return None
-    return type_of_schema(schema.value, model.defs, is_source=is_source)
-
-
-def _step(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
+def _step_types(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
     types = known.types(step.component) if step.component is not None else None
-    wanted, whole = types or (UNKNOWN, UNKNOWN)
-    call = _Call(step.node, scope, lambda root, given: type_flow(root, given, known, depth + 1), depth)
-    returned = _builtin_output(step.component or "", call)
-    returned = whole if returned is None else returned
+    wanted, returned = types or (UNKNOWN, UNKNOWN)
+    returned, inner = _builtin_output(step, scope, known, depth) or (returned, None)
     own = model.step_schema(step.id)
-    declared = type_of_schema(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
-    is_declared = not is_unknown(declared)
-    return StepTypes(
-        step,
-        given=type_of(step.node.get("input"), scope),
-        wanted=wanted,
-        returned=returned,
-        output=declared if is_declared else _with_default(step, returned),
-        source="flow" if is_declared else "unknown" if is_unknown(returned) else "component",
-        is_known=types is not None,
-        inner=call.inner,
-    )
+    source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
+    output = type_of_schema(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
+    if not is_unknown(output):
+        source = "flow"
+    elif step.uses_default:
+        default = step.node.at("onError", "defaultValue")
+        output = union([returned, NULL if default is None else type_of_value(default.value)])
+    else:
+        output = returned
+    given = type_of(step.node.get("input"), scope)
+    return StepTypes(step, given, wanted, returned, output, source, is_known=types is not None, inner=inner)
 
 
-def _with_default(step: Step, returned: Type) -> Type:
-    if not step.uses_default:
-        return returned
-    default = step.node.at("onError", "defaultValue")
-    return union([returned, NULL if default is None else type_of_value(default.value)])
+def _builtin_output(step: Step, scope: Scope, known: Catalogue, depth: int) -> tuple[Type, FlowTypes | None] | None:
+    """Return the output type of a builtin component, and the types of the flow inside the step.
 
+    None if only the schema of the component is known.
+    """
 
-class _Call:
-    """A step with a builtin component, and a function that returns the types of a flow inside it."""
+    def type_at(*path: str) -> Type:
+        node = step.node.at("input", *path)
+        return UNKNOWN if node is None else type_of(node, scope)
 
-    def __init__(self, node: Node, scope: Scope, type_flow: Callable[[Node, Type], FlowTypes], depth: int) -> None:
-        self.node, self.scope, self.type_flow, self.depth = node, scope, type_flow, depth
-        self.inner: FlowTypes | None = None
-        """The types of the flow inside the step, once it is typed."""
-
-    def flow(self) -> Node | None:
-        """Return the flow in the step's input; None if it comes from elsewhere."""
-        return flow_within(self.node)
-
-    def type(self, key: str) -> Type:
-        """Return the type of a field of the step's input."""
-        given = self.node.at("input", key)
-        return UNKNOWN if given is None else type_of(given, self.scope)
-
-
-def _builtin_output(component: str, call: _Call) -> Type | None:
-    """Return the output type of a builtin component; None if no more is known than its schema."""
-    match component:
+    flow, inner = flow_within(step.node), None
+    match step.component:
         case "/builtin/map":
-            return _map(call)
+            if flow is not None:
+                item = widened(elements_of(type_at("items")))
+                inner = type_flow(flow, item if item.members else UNKNOWN, known, depth + 1)
+            results = list_of(_flow_result(inner))
+            return object_of({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
         case "/builtin/iterate":
-            return _iterate(call)
+            result = UNKNOWN
+            if flow is not None:
+                inner = _iteration_types(flow, widened(type_at("initial_input")), known, depth)
+                result, following = _turn(inner.output)
+                # Without a result, only the limit of iterations ends it.
+                result = result if result.members else following if following.members else UNKNOWN
+            return object_of({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
         case "/builtin/eval":
-            return _eval(call)
+            blob = _blob(type_at("flow_id"))
+            if blob is not None and blob.flow is not None:
+                inner = type_flow(blob.flow, type_at("input"), known, depth + 1)
+            return object_of({"result": _flow_result(inner), "run_id": TEXT}), inner
         case "/builtin/put_blob":
-            return _put_blob(call)
+            kind = step.node.at("input", "blob_type")
+            if flow is not None:
+                inner = type_flow(flow, UNKNOWN, known, depth + 1)
+            content = widened(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
+            return object_of({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))}), inner
         case "/builtin/get_blob":
-            blob = _blob(call.type("blob_id"))
-            return object_of({"data": blob.content}) if blob else None
+            blob = _blob(type_at("blob_id"))
+            return (object_of({"data": blob.content}), None) if blob else None
         case "/builtin/noop":
-            return widened(type_of(call.node.get("input"), call.scope))
+            return widened(type_of(step.node.get("input"), scope)), None
         case "/builtin/sleep":
-            return object_of({"duration_ms": INTEGER}, {"passthrough": widened(call.type("passthrough"))})
+            return object_of({"duration_ms": INTEGER}, {"passthrough": widened(type_at("passthrough"))}), None
     return None
 
 
@@ -150,44 +184,23 @@ def elements_of(type: Type) -> Type:
     return union(each.items for each in type.members if isinstance(each, ListOf))
 
 
-def _flow_result(output: Type) -> Type:
+def _flow_result(inner: FlowTypes | None) -> Type:
+    output = UNKNOWN if inner is None else inner.output
     done = {"outcome": type_of_value("success", is_literal=False), "result": output}
     error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
     failed = {"outcome": type_of_value("failed", is_literal=False), "error": Type((error,))}
     return union([object_of(done), object_of(failed)])
 
 
-def _map(call: _Call) -> Type:
-    found = call.flow()
-    output = UNKNOWN
-    if found is not None:
-        item = widened(elements_of(call.type("items")))
-        call.inner = call.type_flow(found, item if item.members else UNKNOWN)
-        output = call.inner.output
-    return object_of({"results": list_of(_flow_result(output)), "successful": INTEGER, "failed": INTEGER})
-
-
-def _iterate(call: _Call) -> Type:
-    found = call.flow()
-    result = UNKNOWN
-    if found is not None:
-        call.inner = _turns(call, found)
-        result, following = _turn(call.inner.output)
-        # Without a result, only the limit of iterations ends it.
-        result = result if result.members else following if following.members else UNKNOWN
-    return object_of({"result": result, "iterations": INTEGER, "terminated": BOOLEAN})
-
-
-def _turns(call: _Call, flow: Node) -> FlowTypes:
+def _iteration_types(flow: Node, given: Type, known: Catalogue, depth: int) -> FlowTypes:
     """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
-    given = widened(call.type("initial_input"))
-    for _ in range(_TURNS if call.depth < _MAX_TURNS else 0):
-        typed = call.type_flow(flow, given)
-        wider = widened(union([given, _turn(typed.output)[1]]))
+    for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
+        types = type_flow(flow, given, known, depth + 1)
+        wider = widened(union([given, _turn(types.output)[1]]))
         if wider == given:
-            return typed
+            return types
         given = wider
-    return call.type_flow(flow, UNKNOWN)
+    return type_flow(flow, UNKNOWN, known, depth + 1)
 
 
 def _turn(output: Type) -> tuple[Type, Type]:
@@ -206,24 +219,6 @@ def _turn(output: Type) -> tuple[Type, Type]:
         if each.extra is not None and result is None and other is None:
             return UNKNOWN, UNKNOWN
     return union(results), union(following)
-
-
-def _put_blob(call: _Call) -> Type:
-    kind, flow = call.node.at("input", "blob_type"), call.flow()
-    if flow is not None:
-        call.inner = call.type_flow(flow, UNKNOWN)
-    is_data = kind is not None and kind.value == "data"
-    content = widened(call.type("data")) if is_data else UNKNOWN
-    return object_of({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))})
-
-
-def _eval(call: _Call) -> Type:
-    blob = _blob(call.type("flow_id"))
-    output = UNKNOWN
-    if blob is not None and blob.flow is not None:
-        call.inner = call.type_flow(blob.flow, call.type("input"))
-        output = call.inner.output
-    return object_of({"result": _flow_result(output), "run_id": TEXT})
 
 
 def _blob(type: Type) -> Blob | None:
@@ -267,32 +262,27 @@ def input_of_uses(types: FlowTypes) -> Type:
     root = _Part()
     for use in uses_of(types):
         part = root
-        for each in use.parts:
-            part = _below(part, each)
+        for key in use.parts:
+            if isinstance(key, int):
+                part.items = part.items or _Part()
+                part = part.items
+            else:
+                part = part.fields.setdefault(key, _Part())
             part.is_required = part.is_required or use.slot.is_certain
         if is_unknown(part.wanted):
             part.wanted = use.slot.wanted
-    return _type(root)
+    return _type_of_part(root)
 
 
-def _below(part: _Part, name: str | int) -> _Part:
-    if isinstance(name, int):
-        part.items = part.items or _Part()
-        return part.items
-    return part.fields.setdefault(name, _Part())
-
-
-def _type(part: _Part) -> Type:
+def _type_of_part(part: _Part) -> Type:
     if part.fields and part.items is None:
-        own = next((each for each in part.wanted.members if isinstance(each, ObjectOf)), None)
-        fields = dict(own.fields) if own is not None else {}
+        own = next((each for each in part.wanted.members if isinstance(each, ObjectOf)), ObjectOf({}, UNKNOWN))
+        fields = dict(own.fields)
         for name, each in part.fields.items():
-            known = fields.get(name)
-            type = _type(each)
-            fields[name] = Field(known.type if known is not None and is_unknown(type) else type,
-                                 each.is_required or (known is not None and known.is_required))  # fmt: skip
-        extra = UNKNOWN if own is None or own.extra is None else own.extra
-        return Type((ObjectOf(fields, extra),), part.wanted.is_secret)
+            field, type = fields.get(name, Field(UNKNOWN, is_required=False)), _type_of_part(each)
+            is_required = each.is_required or field.is_required
+            fields[name] = Field(field.type if is_unknown(type) else type, is_required)
+        return Type((ObjectOf(fields, UNKNOWN if own.extra is None else own.extra),), part.wanted.is_secret)
     if part.items is not None and not part.fields:
-        return Type((ListOf(_type(part.items)),), part.wanted.is_secret)
+        return Type((ListOf(_type_of_part(part.items)),), part.wanted.is_secret)
     return part.wanted

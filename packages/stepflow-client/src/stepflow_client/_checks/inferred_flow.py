@@ -11,12 +11,12 @@ from .._editing.schema_edits import add_schemas
 from ..flows.components import Catalogue, Components, components_of
 from ..flows.findings import TYPE_RULES, Finding
 from ..flows.flow_argument import FlowSource, flow_in
-from ..flows.json_types import UNKNOWN, Type, is_unknown
+from ..flows.json_types import UNKNOWN, is_unknown
 from ..flows.schema_types import schema_of
 from ..flows.source import FlowText
 from ..types.shown import Record
 from .checker import find_in, result_of
-from .flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
+from .flow_types import input_of_uses, type_flow
 from .type_text import type_text
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class InferredFlow(Record):
     """The types of a flow, as JSON Schemas; `{}` if a type is unknown."""
 
     input: dict[str, Any]
-    """The flow's own input schema; if there is none, the type that its steps require where they read the input."""
+    """The flow's own input schema; without one, the type that its steps require where they read the input."""
     output: dict[str, Any]
     """The type of the output expression."""
     steps: list[InferredStep]
@@ -111,38 +111,37 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
         FlowFileError: If the text is neither YAML nor JSON, or not a flow.
     """
     flow_in(flow.root.value, flow.name)
-    found = find_in(flow, components, type_check=True, strict=strict)
+    findings = find_in(flow, components, type_check=True, strict=strict)
     types = type_flow(flow.root, UNKNOWN, Catalogue(components, stubs=flow.stubs))
-    given = types.declared_input
-    given = input_of_uses(types) if given is None else given
-    return InferredFlow(
-        input=schema_of(given),
-        output=schema_of(types.output),
-        steps=[_step(each) for each in types.steps.values()],
-        _findings=[each for each in found if each.rule in _RULES or each.level == "fatal"],
-        missing=_missing(types, given),
-        summary={"input": type_text(given), "output": type_text(types.output)},
-    )
-
-
-def _step(step: StepTypes) -> InferredStep:
-    parts = {"input": step.given, "takes": step.wanted, "output": step.output}
-    schemas = {name: schema_of(each) for name, each in parts.items()}
-    line = step.step.node.items["id"].line
-    summary = {name: type_text(each) for name, each in parts.items()}
-    return InferredStep(step.step.id, step.step.component, **schemas, source=step.source, line=line, summary=summary)
-
-
-def _missing(types: FlowTypes, given: Type) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, type in (("input", given), ("output", types.output)):
+    input_type = input_of_uses(types) if types.declared_input is None else types.declared_input
+    steps = []
+    for each in types.steps.values():
+        parts = {"input": each.given, "takes": each.wanted, "output": each.output}
+        steps.append(
+            InferredStep(
+                each.step.id,
+                each.step.component,
+                **{name: schema_of(type) for name, type in parts.items()},
+                source=each.source,
+                line=each.step.node.items["id"].line,
+                summary={name: type_text(type) for name, type in parts.items()},
+            )
+        )
+    missing: dict[str, Any] = {}
+    for name, type in (("input", input_type), ("output", types.output)):
         declared = types.model.schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
-            found[name] = schema_of(type)
-    declared = types.model.schema("steps", "properties")
-    steps = {
+            missing[name] = schema_of(type)
+    undeclared = {
         name: schema_of(each.output)
         for name, each in types.steps.items()
-        if (declared is None or name not in declared.items) and not is_unknown(each.output) and each.output.members
+        if types.model.step_schema(name) is None and not is_unknown(each.output) and each.output.members
     }
-    return found | ({"steps": {"properties": steps}} if steps else {})
+    return InferredFlow(
+        input=schema_of(input_type),
+        output=schema_of(types.output),
+        steps=steps,
+        missing=missing | ({"steps": {"properties": undeclared}} if undeclared else {}),
+        summary={"input": type_text(input_type), "output": type_text(types.output)},
+        _findings=[each for each in findings if each.rule in _RULES or each.level == "fatal"],
+    )

@@ -1,9 +1,9 @@
-"""Keys and types: unknown keys, which servers drop, and missing keys and wrong types, which servers reject."""
+"""Keys and types: unknown keys, which servers ignore, and missing keys and wrong types, which servers reject."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from .._base.text import near, nearest
 from ..errors import InvalidArgumentError
@@ -22,9 +22,9 @@ _STEP = {
     "id": "text", "component": "text", "input": "", "onError": "an object", "mustExecute": "a boolean",
     "metadata": "an object",
 }  # fmt: skip
-_NOT_NULL = frozenset({"steps", "metadata"})
-_COMMON = frozenset({"apiVersion"})
-"""Keys of other documents that look like misspelt ones of flows."""
+_NOT_NULL = ("steps", "metadata")
+_COMMON = ("apiVersion",)
+"""Keys of other documents that look like misspelt keys of flows."""
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "a list"}
 _CASE = {
@@ -41,11 +41,11 @@ _EARLIER = {
     "skipif": "put the condition into an $if where the step's output is read",
     "onskip": "put the condition into an $if where the step's output is read",
     "defaultoutput": "write onError: {action: useDefault, defaultValue: ...}",
-    "dependson": "a step waits for the steps that its input names with {$step: id}",
+    "dependson": "a step waits for the steps that its input reads with {$step: id}",
     "inputschema": "write schemas: {properties: {input: ...}}",
     "outputschema": "write schemas: {properties: {output: ...}}",
     "variablesschema": "write schemas: {properties: {variables: ...}}",
-    "transform": "name the part with {$step: id, path: $.x}",
+    "transform": "read the part with {$step: id, path: $.x}",
     "defaults": "give each case its whole input",
     "environments": "use test.configFile",
     "includes": "use a file for each flow",
@@ -70,236 +70,224 @@ _EARLIER_IN_CASES = {
 }
 
 
+def check_shape(flow: Node, findings: Findings) -> None:
+    """Find wrong keys and types at every level of a flow, except inside its steps and expressions."""
+    reason = why_no_flow(flow.value) if isinstance(flow.value, dict) else None
+    if reason is not None:
+        unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, *_COMMON} and not _is_empty(node)]
+        # A misspelt key is a finding of its own.
+        if not any(_same_key(key, _FLOW) or nearest(key, _FLOW) or _plain(key) in _EARLIER for key in unknown):
+            findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
+            return
+    if not _check_mapping(flow, "a flow", _FLOW, (), findings):
+        return
+    if "output" not in flow.items:
+        findings.add("no-output", "warning", flow, "the flow has no output: it ends with null and only mustExecute "
+                     "steps run", "add output: {$step: id}")  # fmt: skip
+    with findings.unchecked(True):
+        for example in _elements(flow.get("examples")):
+            _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
+        test = _value_at(flow, "test")
+        if test is not None and _check_mapping(test, "test", _TEST, (), findings):
+            _check_test(test, findings)
+    schemas = _value_at(flow, "schemas")
+    if schemas is not None:
+        _check_schemas(schemas, findings)
+
+
+def check_step_shape(step: Node, findings: Findings) -> None:
+    """Find wrong keys and types in a step."""
+    if not _check_mapping(step, "a step", _STEP, ("id", "component"), findings):
+        return
+    handler = _value_at(step, "onError")
+    if handler is None or not _check_mapping(handler, "onError", _ON_ERROR, ("action",), findings):
+        return
+    action, retries = handler.get("action"), _value_at(handler, "maxRetries")
+    if action is None:
+        return
+    if action.value not in _ACTIONS:
+        findings.add("unknown-action", "fatal", action, f"there is no action {action.value!r}",
+                     near(str(action.value), _ACTIONS, "there are"))  # fmt: skip
+    if retries is not None and not (type(retries.value) is int and 0 <= retries.value < 2**32):
+        findings.add("wrong-type", "fatal", retries, "maxRetries must be an integer >= 0")
+    for key, wanted in (("maxRetries", "retry"), ("defaultValue", "useDefault")):
+        if key in handler.items and action.value != wanted:
+            findings.add("unused-key", "warning", handler, f"{key} has no effect with action {action.value}",
+                         f"use action: {wanted}", key=key)  # fmt: skip
+    default = handler.get("defaultValue")
+    for node in default.walk() if default is not None else ():
+        for key in ("$step", "$input", "$variable"):
+            if key in node.items:
+                findings.add("not-evaluated", "warning", node, f"{key} inside of defaultValue is plain data: it is "
+                             "never evaluated", "write the value itself", key=key)  # fmt: skip
+
+
+def _value_at(node: Node, key: str) -> Node | None:
+    """Return the value of a key; None if it is missing or null."""
+    value = node.get(key)
+    return value if value is not None and value.value is not None else None
+
+
+def _elements(node: Node | None) -> Sequence[Node]:
+    return node.elements if node is not None else ()
+
+
+def _is_empty(node: Node) -> bool:
+    return node.value in (None, {}, [])
+
+
 def _plain(key: str) -> str:
     return key.replace("_", "").replace("-", "").lower()
 
 
-def check_shape(flow: Node, found: Findings) -> None:
-    """Find wrong keys and types at every level of a flow, except inside its steps and expressions."""
-    reason = why_no_flow(flow.value) if isinstance(flow.value, dict) else None
-    if reason is not None and not _has_misspelt_key(flow):
-        found.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
-        return
-    if not _mapping(flow, "a flow", _FLOW, (), found):
-        return
-    if "output" not in flow.items:
-        found.add("no-output", "warning", flow, "the flow has no output: it ends with null and only mustExecute steps "
-                  "run", "add output: {$step: id}")  # fmt: skip
-    with found.unchecked(True):
-        for example in _listed(flow.get("examples")):
-            _mapping(example, "an example", _EXAMPLE, ("name", "input"), found)
-        test = flow.get("test")
-        if _is_given(test) and _mapping(test, "test", _TEST, (), found):
-            _check_test(test, found)
-    schemas = flow.get("schemas")
-    if _is_given(schemas):
-        _check_schemas(schemas, found)
+def _same_key(key: str, known: Collection[str]) -> str | None:
+    """Return the known key that differs from a key only in underscores, hyphens and case, or None."""
+    return next((each for each in known if _plain(each) == _plain(key)), None)
 
 
-def check_step_shape(step: Node, found: Findings) -> None:
-    """Find wrong keys and types in a step."""
-    if _mapping(step, "a step", _STEP, ("id", "component"), found):
-        handler = step.get("onError")
-        if _is_given(handler) and _mapping(handler, "onError", _ON_ERROR, ("action",), found):
-            _check_handler(handler, found)
-
-
-def _is_given(node: Node | None) -> TypeGuard[Node]:
-    return node is not None and node.value is not None
-
-
-def _listed(node: Node | None) -> Sequence[Node]:
-    return node.elements if node is not None else ()
-
-
-def _has_misspelt_key(flow: Node) -> bool:
-    """Return whether a flow has an unknown key that is an error by itself."""
-    unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, *_COMMON} and _is_lost(node)]
-    return any(_meant(key, _FLOW) or _plain(key) in _EARLIER for key in unknown)
-
-
-def _is_lost(node: Node) -> bool:
-    # Without a value, nothing is lost.
-    return node.value not in (None, {}, [])
-
-
-def _meant(key: str, known: Mapping[str, str]) -> str | None:
-    """Return the known key that a key is an other spelling of; None if there is none."""
-    return next((each for each in known if _plain(each) == _plain(key)), None) or nearest(key, known)
-
-
-def _check_handler(handler: Node, found: Findings) -> None:
-    action = handler.get("action")
-    if action is None:
-        return
-    if action.value not in _ACTIONS:
-        found.add("unknown-action", "fatal", action, f"there is no action {action.value!r}",
-                  near(str(action.value), _ACTIONS, "there are"))  # fmt: skip
-    retries = handler.get("maxRetries")
-    if _is_given(retries) and not (type(retries.value) is int and 0 <= retries.value < 2**32):
-        found.add("wrong-type", "fatal", retries, "maxRetries is a whole number from 0 on")
-    for key, wanted in (("maxRetries", "retry"), ("defaultValue", "useDefault")):
-        if key in handler.items and action.value != wanted:
-            found.add("unused-key", "warning", handler, f"{key} has no effect with action {action.value}",
-                      f"use action: {wanted}", key=key)  # fmt: skip
-    if "defaultValue" in handler.items:
-        _plain_data(handler.items["defaultValue"], "defaultValue", found)
-
-
-def _plain_data(node: Node, where: str, found: Findings) -> None:
-    for key in ("$step", "$input", "$variable"):
-        if key in node.items:
-            found.add("not-evaluated", "warning", node, f"{key} inside of {where} is plain data: it is never evaluated",
-                      "write the value itself", key=key)  # fmt: skip
-    for child in (*node.items.values(), *node.elements):
-        _plain_data(child, where, found)
-
-
-def _check_test(test: Node, found: Findings) -> None:
+def _check_test(test: Node, findings: Findings) -> None:
     if "config" in test.items and "stepflow_config" in test.items:
-        found.add("duplicate-key", "fatal", test, "config and stepflow_config are two names of one key", "keep config",
-                  key="stepflow_config")  # fmt: skip
+        findings.add("duplicate-key", "fatal", test, "config and stepflow_config are two names of one key",
+                     "keep config", key="stepflow_config")  # fmt: skip
     if "configFile" in test.items and "config" in test.items:
-        found.add("config-twice", "error", test, "a test has config or configFile, not both", "keep one", key="config")
-    for case in _listed(test.get("cases")):
-        if _mapping(case, "a test case", _CASE, ("name", "input"), found):
-            expected = case.get("output")
-            if expected is not None and isinstance(expected.value, dict):
-                _check_expected(expected, found)
-            elif expected is not None and expected.value is None:
-                found.add("expected-output", "warning", expected, "output: null expects nothing", "write {outcome: "
-                          "success, result: null} to expect null")  # fmt: skip
-            mocks = case.get("mocks")
-            for mock in mocks.items.values() if mocks is not None else ():
-                _check_mock(mock, found)
-            for tag in _listed(case.get("tags")):
-                if not isinstance(tag.value, str):
-                    found.add("wrong-type", "error", tag, f"tags is a list of texts, this is {_kind(tag.value)}")
+        findings.add("config-twice", "error", test, "a test has config or configFile, not both", "keep one",
+                     key="config")  # fmt: skip
+    for case in _elements(test.get("cases")):
+        if not _check_mapping(case, "a test case", _CASE, ("name", "input"), findings):
+            continue
+        expected, mocks = case.get("output"), case.get("mocks")
+        if expected is not None and isinstance(expected.value, dict):
+            _check_expected(expected, findings)
+        elif expected is not None and expected.value is None:
+            findings.add("expected-output", "warning", expected, "output: null expects nothing", "write {outcome: "
+                         "success, result: null} to expect null")  # fmt: skip
+        for mock in mocks.items.values() if mocks is not None else ():
+            for outcome in mock.elements or (mock,):
+                _check_mock_outcome(outcome, findings)
+        for tag in _elements(case.get("tags")):
+            if not isinstance(tag.value, str):
+                findings.add("wrong-type", "error", tag, f"tags is a list of texts, this is {_kind(tag.value)}")
 
 
-def _check_mock(mock: Node, found: Findings) -> None:
+def _check_mock_outcome(node: Node, findings: Findings) -> None:
     from ..flows.error_codes import error_code
 
-    for each in mock.elements or (mock,):
-        outcome, error = each.get("outcome"), each.at("error")
-        is_success = outcome is not None and outcome.value == "success" and "result" in each.items
-        is_failure = outcome is not None and outcome.value == "failed" and error is not None and error.items
-        if not is_success and not is_failure:
-            found.add("mock", "error", each, "a mock is an outcome, or a list of outcomes", "write {outcome: success, "
-                      "result: ...} or {outcome: failed, error: {code: ..., message: ...}}")  # fmt: skip
-            continue
-        _known(each, "a mock", ("outcome", "result" if is_success else "error"), found)
-        if error is None or not is_failure:
-            continue
-        _known(error, "the error of a mock", ("code", "message"), found)
+    outcome, error = node.get("outcome"), node.get("error")
+    if outcome is not None and outcome.value == "success" and "result" in node.items:
+        _check_keys(node, "a mock", ("outcome", "result"), findings)
+    elif outcome is not None and outcome.value == "failed" and error is not None and error.items:
+        _check_keys(node, "a mock", ("outcome", "error"), findings)
+        _check_keys(error, "the error of a mock", ("code", "message"), findings)
         code = error.get("code")
         try:
             error_code(str(code.value) if code is not None else "COMPONENT_FAILED")
         except InvalidArgumentError as unknown:
-            found.add("mock", "error", code or each, unknown.message, unknown.hint)
-
-
-def _check_expected(expected: Node, found: Findings) -> None:
-    outcome = expected.get("outcome")
-    if outcome is None or outcome.value not in ("success", "failed"):
-        found.add("expected-output", "fatal", outcome or expected, "an expected output has outcome: success or failed",
-                  "write {outcome: success, result: ...}")  # fmt: skip
-        return
-    needs = "result" if outcome.value == "success" else "error"
-    if needs not in expected.items:
-        found.add("expected-output", "fatal", expected, f"an expected {outcome.value} needs {needs!r}")
-    elif needs == "error" and not isinstance(expected.items[needs].value, dict):
-        found.add("expected-output", "fatal", expected.items[needs], "an expected error is an object with code, "
-                  "message or data")  # fmt: skip
+            findings.add("mock", "error", code or node, unknown.message, unknown.hint)
     else:
-        _check_expected_value(expected.items[needs], found, is_error=needs == "error")
-    _known(expected, f"an expected {outcome.value}", ("outcome", needs), found)
+        findings.add("mock", "error", node, "a mock is an outcome, or a list of outcomes", "write {outcome: success, "
+                     "result: ...} or {outcome: failed, error: {code: ..., message: ...}}")  # fmt: skip
 
 
-def _check_expected_value(value: Node, found: Findings, *, is_error: bool) -> None:
+def _check_expected(expected: Node, findings: Findings) -> None:
     from ..flows.matching import check_expected
 
-    if is_error:
-        _known(value, "an expected error", ("code", "message", "data"), found)
+    outcome = expected.get("outcome")
+    if outcome is None or outcome.value not in ("success", "failed"):
+        message = "an expected output has outcome: success or failed"
+        findings.add("expected-output", "fatal", outcome or expected, message, "write {outcome: success, result: ...}")
+        return
+    key = "result" if outcome.value == "success" else "error"
+    _check_keys(expected, f"an expected {outcome.value}", ("outcome", key), findings)
+    value = expected.get(key)
+    if value is None:
+        findings.add("expected-output", "fatal", expected, f"an expected {outcome.value} needs {key!r}")
+        return
+    if key == "error":
+        if not isinstance(value.value, dict):
+            findings.add("expected-output", "fatal", value, "an expected error is an object with code, message or data")
+            return
+        _check_keys(value, "an expected error", ("code", "message", "data"), findings)
         if all(each.value is None for each in value.items.values()):
-            found.add("expected-output", "error", value, "an expected error names its code, its message or its data",
-                      "write {message: {$any: true}} to expect any failure")  # fmt: skip
+            findings.add("expected-output", "error", value, "an expected error needs a code, a message or data",
+                         "write {message: {$any: true}} to expect any failure")  # fmt: skip
         code = value.get("code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
-            found.add("expected-output", "error", code, f"code is a word or a number, not {_kind(code.value)}")
+            findings.add("expected-output", "error", code, f"code is a word or a number, not {_kind(code.value)}")
     try:
         check_expected(value.value)
     except InvalidArgumentError as error:
-        message = error.message.removeprefix("$: ")
-        found.add("expected-output", "error", value, message, error.hint)
+        findings.add("expected-output", "error", value, error.message.removeprefix("$: "), error.hint)
 
 
-def _known(node: Node, what: str, known: tuple[str, ...], found: Findings) -> None:
-    """Find unknown keys: what they say is not compared, and not used."""
+def _check_keys(node: Node, what: str, known: tuple[str, ...], findings: Findings) -> None:
+    """Find unknown keys of an outcome, which have no effect."""
     for key in node.items:
         if key not in known:
             hint = near(key, known, f"{what} has")
-            found.add("unknown-key", "error", node, f"{what} has no {key!r}: it is ignored", hint, key=key)
+            findings.add("unknown-key", "error", node, f"{what} has no {key!r}: it is ignored", hint, key=key)
 
 
-def _check_schemas(schemas: Node, found: Findings) -> None:
+def _check_schemas(schemas: Node, findings: Findings) -> None:
     if not isinstance(schemas.value, dict):
-        found.add("wrong-type", "fatal", schemas, "schemas is an object")
+        findings.add("wrong-type", "fatal", schemas, "schemas is an object")
         return
     for key in schemas.items:
         if key in _PROPERTIES:
-            is_old = found.target is not None and found.target < (0, 11)
-            is_refused = found.target is not None and "properties" not in schemas.items
-            level = "warning" if is_old else "fatal" if is_refused else "error"
-            found.add("misplaced-schema", level, schemas, f"schemas.{key} belongs into schemas.properties: old servers "
-                      "drop it, 0.11 and newer refuse it", f"write schemas: {{properties: {{{key}: ...}}}}",
-                      key=key)  # fmt: skip
+            level = "error"
+            if findings.target is not None and findings.target < (0, 11):
+                level = "warning"
+            elif findings.target is not None and "properties" not in schemas.items:
+                level = "fatal"
+            findings.add("misplaced-schema", level, schemas, f"schemas.{key} must be in schemas.properties: servers "
+                         "before 0.11 ignore it, newer ones reject it", f"write schemas: {{properties: {{{key}: "
+                         "...}}}}", key=key)  # fmt: skip
         elif key not in _SCHEMAS:
-            _unknown(schemas, key, "schemas", _SCHEMAS, found)
-    shared = schemas.get("$defs")
-    if _is_given(shared) and not isinstance(shared.value, dict):
-        found.add("wrong-type", "fatal", shared, f"$defs is an object, not {_kind(shared.value)}",
-                  "write $defs: {NAME: ...}")  # fmt: skip
-    properties = schemas.get("properties")
-    if _is_given(properties) and isinstance(properties.value, dict):
-        _mapping(properties, "schemas.properties", _PROPERTIES, (), found)
-    elif _is_given(properties):
-        found.add("misplaced-schema", "error", properties, f"schemas.properties is a mapping, not "
-                  f"{_kind(properties.value)}: servers drop it", "write properties: {input: ...}")  # fmt: skip
+            _add_unknown_key(schemas, key, "schemas", _SCHEMAS, findings)
+    shared, properties = _value_at(schemas, "$defs"), _value_at(schemas, "properties")
+    if shared is not None and not isinstance(shared.value, dict):
+        findings.add("wrong-type", "fatal", shared, f"$defs is an object, not {_kind(shared.value)}",
+                     "write $defs: {NAME: ...}")  # fmt: skip
+    if properties is not None and isinstance(properties.value, dict):
+        _check_mapping(properties, "schemas.properties", _PROPERTIES, (), findings)
+    elif properties is not None:
+        findings.add("misplaced-schema", "error", properties, f"schemas.properties is a mapping, not "
+                     f"{_kind(properties.value)}: servers ignore it", "write properties: {input: ...}")  # fmt: skip
 
 
-def _mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], found: Findings) -> bool:
+def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
+    """Check the keys of a mapping and the types of their values, and return whether it is a mapping."""
     if not isinstance(node.value, dict):
-        found.add("wrong-type", "fatal", node, f"{what} is a mapping, not {_kind(node.value)}")
+        findings.add("wrong-type", "fatal", node, f"{what} is a mapping, not {_kind(node.value)}")
         return False
     for key, child in node.items.items():
         if key not in known:
-            _unknown(node, key, what, known, found)
+            _add_unknown_key(node, key, what, known, findings)
             continue
         kind = known[key]
         if child.value is None and key in _NOT_NULL:
-            found.add("wrong-type", "fatal", child, f"servers before 0.11 refuse null for {key}",
-                      f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
+            findings.add("wrong-type", "fatal", child, f"servers before 0.11 reject null for {key}",
+                         f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
-            # Servers are not sent examples and tests.
-            level = "fatal" if key not in ("examples", "test") else "error" if _is_lost(child) else "warning"
+            # Examples and tests are not sent to servers.
+            level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
-            found.add("wrong-type", level, child, f"{key} is {kind}, not {_kind(child.value)}", hint)
+            findings.add("wrong-type", level, child, f"{key} is {kind}, not {_kind(child.value)}", hint)
     for key in required:
         value = node.items.get(key)
         if value is None or (value.value is None and key != "input"):
-            found.add("missing-key", "fatal", value or node, f"{what} needs {key!r}", f"add {key}: ...")
+            findings.add("missing-key", "fatal", value or node, f"{what} needs {key!r}", f"add {key}: ...")
     return True
 
 
-def _unknown(node: Node, key: str, what: str, known: dict[str, str], found: Findings) -> None:
+def _add_unknown_key(node: Node, key: str, what: str, known: dict[str, str], findings: Findings) -> None:
     if key in ("schema", "$schema") and what == "a flow":
         return
-    same = next((each for each in known if _plain(each) == _plain(key)), None)
+    same = _same_key(key, known)
     earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_plain(key))
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
-    level = "error" if _is_lost(node.items[key]) and (same or earlier or nearest(key, known)) else "warning"
-    found.add("unknown-key", level, node, f"{what} has no key {key!r}: servers drop it in silence", hint, key=key)
+    is_meant = same or earlier or nearest(key, known)
+    level = "error" if is_meant and not _is_empty(node.items[key]) else "warning"
+    findings.add("unknown-key", level, node, f"{what} has no key {key!r}: servers silently ignore it", hint, key=key)
 
 
 def _kind(value: Any) -> str:

@@ -6,11 +6,10 @@ types is also a conflict of the schemas. If it is unknown whether the types matc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..flows.json_schema import is_json_type, key_of
-from ..flows.json_types import Anything, ListOf, Member, ObjectOf, Plain, Type, is_unknown
+from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
 _MAX_DEPTH = 20
 
@@ -35,111 +34,96 @@ def fits(actual: Type, wanted: Type) -> bool:
 
 def conflict(actual: Type, wanted: Type) -> Conflict | None:
     """Return why values of a type do not match the wanted type; None if they match or if that is unknown."""
-    return _Comparison().types(actual, wanted, 0)
+    return _Comparison().conflict(actual, wanted, 0)
 
 
 class _Comparison:
     """Compares two types. Parts that occur more than once are compared once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], Conflict | None] = {}
+        self._results: dict[tuple[int, int], Conflict | None] = {}
 
-    def types(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
+    def conflict(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
         """Return the conflict between two types, or None."""
         if depth > _MAX_DEPTH or is_unknown(actual) or is_unknown(wanted):
             return None
         key = (id(actual), id(wanted))
-        if key not in self._known:
-            self._known[key] = self._unions(actual, wanted, depth)
-        return self._known[key]
+        if key not in self._results:
+            reasons = [self._closest(member, wanted, depth) for member in actual.members]
+            conflicts = [reason for reason in reasons if reason is not None]
+            result = conflicts[0] if len(conflicts) == 1 else None
+            if len(conflicts) > 1:
+                members = zip(actual.members, reasons, strict=True)
+                result = Conflict(wanted, Type(tuple(each for each, reason in members if reason is not None)))
+            if result is not None:
+                is_certain = len(conflicts) == len(reasons) and all(each.is_certain for each in conflicts)
+                result = result._replace(is_certain=is_certain)
+            self._results[key] = result
+        return self._results[key]
 
-    def _unions(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
-        found = [(each, self._best(each, wanted, depth)) for each in actual.members]
-        wrong = [(each, reason) for each, reason in found if reason is not None]
-        if not wrong:
-            return None
-        is_certain = len(wrong) == len(found) and all(reason.is_certain for _, reason in wrong)
-        if len(wrong) == 1:
-            return wrong[0][1]._replace(is_certain=is_certain)
-        return Conflict(wanted, Type(tuple(each for each, _ in wrong)), is_certain=is_certain)
-
-    def _best(self, member: Member, wanted: Type, depth: int) -> Conflict | None:
+    def _closest(self, member: Member, wanted: Type, depth: int) -> Conflict | None:
         """Return the conflict between a member and the most similar member of the wanted type; None if one matches."""
-        reasons = list[Conflict]()
+        conflicts = list[Conflict]()
         for each in wanted.members:
             if type(each) is type(member):
-                reason = next(self._members(member, each, depth), None)
-                if reason is None:
+                found = self._member_conflicts(member, each, depth)
+                if not found:
                     return None
-                reasons.append(reason)
+                # Certain conflicts come first.
+                conflicts.append(min(found, key=lambda each: not each.is_certain))
         whole = Conflict(wanted, Type((member,)))
-        near = [each for each in reasons if each.path or each.missing or not each.is_certain]
+        near = [each for each in conflicts if each.path or each.missing or not each.is_certain]
         if len(near) == 1:
             # No other member of the wanted type is more similar.
-            return near[0] if len(reasons) == 1 or not near[0].is_certain else whole
-        return whole._replace(is_certain=all(each.is_certain for each in reasons))
+            return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
+        return whole._replace(is_certain=all(each.is_certain for each in conflicts))
 
-    def _members(self, actual: Any, wanted: Any, depth: int) -> Iterator[Conflict]:
+    def _member_conflicts(self, actual: Any, wanted: Any, depth: int) -> list[Conflict]:
+        found = list[Conflict]()
         match actual:
-            case Anything():
-                return
             case Plain():
-                yield from _plain(actual, wanted)
+                conflict = _plain_conflict(actual, wanted)
+                return [] if conflict is None else [conflict]
             case ListOf():
-                yield from self._lists(actual, wanted, depth)
+                for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
+                    expected = wanted.first[index] if index < len(wanted.first) else wanted.items
+                    reason = self.conflict(each, expected, depth + 1)
+                    if reason is not None:
+                        # A schema of the second element does not apply to lists with one element.
+                        is_certain = reason.is_certain and (not index or actual.elements is not None)
+                        found.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
+                if actual.elements is None and not actual.first:
+                    reason = self.conflict(actual.items, wanted.items, depth + 1)
+                    if reason is not None:
+                        found.append(reason._replace(path=(0, *reason.path)))
             case ObjectOf():
-                yield from self._objects(actual, wanted, depth)
-
-    def _lists(self, actual: ListOf, wanted: ListOf, depth: int) -> Iterator[Conflict]:
-        found = list[Conflict]()
-        for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
-            reason = self.types(each, wanted.first[index] if index < len(wanted.first) else wanted.items, depth + 1)
-            if reason is not None:
-                # A schema of the second element says nothing of lists with one.
-                is_certain = reason.is_certain and (not index or actual.elements is not None)
-                found.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
-        yield from _certain_first(found)
-        if actual.elements is None and not actual.first:
-            reason = self.types(actual.items, wanted.items, depth + 1)
-            if reason is not None:
-                yield reason._replace(path=(0, *reason.path))
-
-    def _objects(self, actual: ObjectOf, wanted: ObjectOf, depth: int) -> Iterator[Conflict]:
-        found = list[Conflict]()
-        for name, field in wanted.fields.items():
-            given = actual.fields.get(name)
-            if given is None:
-                # Most schemas with fields list all of them.
-                is_lacking = actual.extra is None or (bool(actual.fields) and is_unknown(actual.extra))
-                if field.is_required and is_lacking:
-                    is_certain = actual.extra is None
-                    found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name, is_certain=is_certain))
-                continue
-            reason = self.types(given.type, field.type, depth + 1)
-            if reason is not None:
-                is_certain = reason.is_certain and given.is_required
-                found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-        yield from _certain_first(found)
+                for name, field in wanted.fields.items():
+                    given = actual.fields.get(name)
+                    if given is not None:
+                        reason = self.conflict(given.type, field.type, depth + 1)
+                        if reason is not None:
+                            is_certain = reason.is_certain and given.is_required
+                            found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
+                    # Most schemas with fields list all of them.
+                    elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
+                        is_certain = actual.extra is None
+                        found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name, is_certain=is_certain))
+        return found
 
 
-def _certain_first(found: list[Conflict]) -> list[Conflict]:
-    return sorted(found, key=lambda each: not each.is_certain)
-
-
-def _plain(actual: Plain, wanted: Plain) -> Iterator[Conflict]:
+def _plain_conflict(actual: Plain, wanted: Plain) -> Conflict | None:
     numbers = ("integer", "number")
     if actual.kind != wanted.kind and not (actual.kind in numbers and wanted.kind in numbers):
-        yield Conflict(Type((wanted,)), Type((actual,)))
-        return
+        return Conflict(Type((wanted,)), Type((actual,)))
     if actual.values is None:
-        if actual.kind == "number" and wanted.kind == "integer":
-            yield Conflict(Type((wanted,)), Type((actual,)), is_certain=False)
-        return
+        is_wider = actual.kind == "number" and wanted.kind == "integer"
+        return Conflict(Type((wanted,)), Type((actual,)), is_certain=False) if is_wider else None
     if wanted.values is None:
         wrong = [each for each in actual.values if not is_json_type(each, wanted.kind)]
     else:
-        known = set(map(key_of, wanted.values))
-        wrong = [each for each in actual.values if key_of(each) not in known]
-    if wrong:
-        left = actual._replace(values=tuple(wrong), is_literal=False)
-        yield Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
+        allowed = set(map(key_of, wanted.values))
+        wrong = [each for each in actual.values if key_of(each) not in allowed]
+    if not wrong:
+        return None
+    left = actual._replace(values=tuple(wrong), is_literal=False)
+    return Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from .._base.text import near
 from .._editing.text_edits import one_line
@@ -20,237 +20,206 @@ from .schema_rules import check_result
 from .type_mismatches import Conflict, conflict, fits
 from .type_text import type_noun, type_text
 
-_PATHS = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
-_GIVEN = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
-"""The field of a step's input from which the flow inside the step gets its own input, by component."""
+_PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
+_SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
+"""The field of a step's input that becomes the input of the flow inside the step, by component."""
 _READS = ("$step", "$input", "$variable")
 
 
-def check_types(root: Node, catalogue: Catalogue, found: Findings, *, strict: bool = False) -> None:
+def check_types(root: Node, catalogue: Catalogue, findings: Findings, *, strict: bool = False) -> None:
     """Find type mismatches in a flow and in the flows inside it; with `strict`, outputs of unknown type are errors.
 
-    Faults that other rules have found at the same place are not repeated.
+    Faults that other rules have reported at the same place are not repeated.
     """
-    _Check(found, strict).flow(type_flow(root, UNKNOWN, catalogue))
+    _TypeCheck(findings, strict).check_flow(type_flow(root, UNKNOWN, catalogue))
 
 
-class _Check:
+class _TypeCheck:
     """Adds type mismatches to the existing findings."""
 
-    def __init__(self, found: Findings, strict: bool) -> None:
-        self.found = found
-        self.strict = strict
-        told = [each for each in found.all.values() if each.rule == "component-input"]
-        self.told = {(each.line, each.column) if each.line else each.path for each in told}
-        """The places where another rule has already found a wrong value."""
-        self.around = {id(each.at) for each in told}
-        """The objects in which another rule has found a wrong field, and the literals with a wrong value."""
-        for each in told:
+    def __init__(self, findings: Findings, strict: bool) -> None:
+        self.findings, self.strict = findings, strict
+        reported = [each for each in findings.all.values() if each.rule == "component-input"]
+        self.reported = {(each.line, each.column) if each.line else each.path for each in reported}
+        """The places where another rule has already reported a wrong value."""
+        self.holders = {id(each.at) for each in reported}
+        """The objects in which another rule has reported a wrong field, and the literals with a wrong value."""
+        for each in reported:
             while each.at is not None and "$literal" in each.path and each.at.parent is not None:
                 each = each._replace(at=each.at.parent)
-                self.around.add(id(each.at))
+                self.holders.add(id(each.at))
 
-    def flow(self, types: FlowTypes) -> None:
-        """Check a flow."""
-        read = {each.step for each in types.model.reads}
-        for step in types.steps.values():
-            self._step(types, step)
-            if step.step.id in read:
-                self._untyped(step)
-            if step.inner is not None:
-                self._items(types, step, step.inner)
-                self.flow(step.inner)
-        self._output(types)
+    def check_flow(self, types: FlowTypes) -> None:
+        read_steps = {each.step for each in types.model.reads}
+        for typed in types.steps.values():
+            step, component = typed.step, typed.step.component
+            self._check_reads(step.reads, types.scope)
+            slots = slots_of(step.node.get("input"), typed.wanted, types.scope)
+            self._check_slots(slots, component or "the component")
+            mismatch = conflict(typed.returned, typed.output) if typed.source == "flow" else None
+            declared = types.model.step_schema(step.id)
+            if declared is not None and mismatch is not None and mismatch.is_certain:
+                schema, returned = type_text(typed.output, 80), type_text(typed.returned, 80)
+                self.findings.add("type-mismatch", "error", declared, f"the schema of step {step.id!r} declares "
+                                  f"{schema}, but {component} returns {returned}", "correct the schema, or remove "
+                                  "it")  # fmt: skip
+            # The output of a builtin component depends on its input.
+            is_builtin = component is None or component.startswith("/builtin/")
+            if step.id in read_steps and typed.source == "unknown" and not is_builtin:
+                reason = "has no output schema" if typed.is_known else "is not known here"
+                schemas = f"schemas: {{properties: {{steps: {{properties: {{{step.id}: ...}}}}}}}}"
+                hint = f"write {schemas}" if typed.is_known else f"name its server or --components, or write {schemas}"
+                level, message = "error" if self.strict else "warning", f"the output of step {step.id!r} has no type"
+                at = step.node.items["component"]
+                self.findings.add("untyped-output", level, at, f"{message}: {component} {reason}", hint)
+            if typed.inner is not None:
+                self._check_subflow_input(types, typed, typed.inner)
+                self.check_flow(typed.inner)
+        self._check_reads(types.model.output_reads, types.scope)
+        if types.declared_output is not None:
+            slots = slots_of(types.model.root.get("output"), types.declared_output, types.scope)
+            self._check_slots(slots, "the flow's output schema")
+        else:
+            for case in types.model.cases:
+                check_result(case, schema_of(types.output), {}, self.findings, by="by the types of its steps")
         if types.declared_input is None and is_unknown(types.given_input):
-            check_uses(types, self.found)
+            check_uses(types, self.findings)
 
-    def _step(self, types: FlowTypes, step: StepTypes) -> None:
-        self._reads(step.step.reads, types.scope)
-        met = slots_of(step.step.node.get("input"), step.wanted, types.scope)
-        self._slots(met, step.step.component or "the component")
-        reason = conflict(step.returned, step.output) if step.source == "flow" else None
-        declared = types.model.step_schema(step.step.id)
-        if declared is not None and reason is not None and reason.is_certain:
-            said, returned = type_text(step.output, 80), type_text(step.returned, 80)
-            self.found.add("type-mismatch", "error", declared, f"the schema of step {step.step.id!r} says {said}, but "
-                           f"{step.step.component} returns {returned}", "correct the schema, or remove it")  # fmt: skip
-
-    def _slots(self, met: Iterable[Slot], who: str) -> None:
-        for slot in met:
-            reason = conflict(slot.actual, slot.wanted)
-            if reason is None or self._is_told(slot, reason):
+    def _check_slots(self, slots: Iterable[Slot], consumer: str) -> None:
+        for slot in slots:
+            node, mismatch = slot.node, conflict(slot.actual, slot.wanted)
+            if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
                 continue
-            is_certain = reason.is_certain and not slot.is_missing
+            # Another rule may have reported the misspelt name of a missing field.
+            if id(node) in self.holders and (mismatch.missing is not None or "$literal" in node.items):
+                continue
+            is_certain = mismatch.is_certain and not slot.is_missing
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
-            self.found.add(rule, level, slot.node, message_for(slot, reason, who), hint_for(slot, reason),
-                           key="$if" if slot.is_missing else None)  # fmt: skip
+            self.findings.add(rule, level, node, message_for(slot, mismatch, consumer), hint_for(slot, mismatch),
+                              key="$if" if slot.is_missing else None)  # fmt: skip
 
-    def _is_told(self, slot: Slot, reason: Conflict) -> bool:
-        """Return whether another rule has found the fault, or the misspelt name of a missing field."""
-        node = slot.node
-        if ((node.line, node.column) if node.line else node.path) in self.told:
-            return True
-        return (reason.missing is not None or "$literal" in node.items) and id(node) in self.around
-
-    def _reads(self, reads: list[Read], scope: Scope) -> None:
+    def _check_reads(self, reads: list[Read], scope: Scope) -> None:
         for each in reads:
-            behind = read(each.node, f"${each.kind}", scope)
-            if behind.problem is None:
+            lookup = read(each.node, f"${each.kind}", scope)
+            if lookup.problem is None:
                 continue
             at = each.node.items["path"] if each.kind == "step" else each.target
-            whose = {"step": f"the output of step {each.step!r}", "input": "the flow's input"}.get(each.kind)
-            message = f"{behind.problem} ({whose})" if whose else behind.problem
-            self.found.add(_PATHS[each.kind], level_of(each, behind.level), at, message, behind.hint)
+            source = {"step": f" (the output of step {each.step!r})", "input": " (the flow's input)"}.get(each.kind, "")
+            level = level_of(each, lookup.level)
+            self.findings.add(_PATH_RULES[each.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
-    def _untyped(self, step: StepTypes) -> None:
-        """Find a step with an unknown output type, except for builtin components, whose output depends on the input."""
-        component = step.step.component
-        if step.source != "unknown" or component is None or component.startswith("/builtin/"):
-            return
-        why = "has no output schema" if step.is_known else "is not known here"
-        hint = "" if step.is_known else "name its server or --components, or "
-        self.found.add("untyped-output", "error" if self.strict else "warning", step.step.node.items["component"],
-                       f"the output of step {step.step.id!r} has no type: {component} {why}", f"{hint}write schemas: "
-                       f"{{properties: {{steps: {{properties: {{{step.step.id}: ...}}}}}}}}")  # fmt: skip
-
-    def _items(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
+    def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
         """Find elements, or an initial input, that do not match the input schema of the inner flow."""
-        key = _GIVEN.get(step.step.component or "", "")
-        given, wanted = step.step.node.at("input", key), inner.declared_input
-        if given is not None and wanted is not None:
-            slots = _elements if key == "items" else slots_of
-            self._slots(slots(given, wanted, types.scope), "the input schema of the flow within")
-
-    def _output(self, types: FlowTypes) -> None:
-        self._reads(types.model.output_reads, types.scope)
-        if types.declared_output is not None:
-            met = slots_of(types.model.root.get("output"), types.declared_output, types.scope)
-            self._slots(met, "the flow's output schema")
+        key = _SUBFLOW_INPUTS.get(step.step.component or "", "")
+        node, wanted = step.step.node.at("input", key), inner.declared_input
+        if node is None or wanted is None:
             return
-        # Expected outputs that cannot occur, in a flow without an output schema.
-        for case in types.model.cases:
-            check_result(case, schema_of(types.output), {}, self.found, by="by the types of its steps")
+        consumer = "the input schema of the flow within"
+        if key != "items":
+            self._check_slots(slots_of(node, wanted, types.scope), consumer)
+            return
+        if keyword_of(node.items) is not None:
+            item = Slot(node, elements_of(type_of(node, types.scope)), wanted, True, "each item")
+            self._check_slots([item], consumer)
+        for element in node.elements:
+            self._check_slots(slots_of(element, wanted, types.scope), consumer)
 
 
-def _elements(given: Node, wanted: Type, scope: Scope) -> Iterator[Slot]:
-    if keyword_of(given.items) is not None:
-        yield Slot(given, elements_of(type_of(given, scope)), wanted, True, "each item")
-    for each in given.elements:
-        yield from slots_of(each, wanted, scope)
-
-
-def check_uses(types: FlowTypes, found: Findings) -> None:
+def check_uses(types: FlowTypes, findings: Findings) -> None:
     """Find parts of the input for which no value is valid, because two steps require different types."""
-    first: dict[Path, Use] = {}
+    first_uses: dict[Path, Use] = {}
     for use in uses_of(types):
         if is_unknown(use.slot.wanted):
             continue
-        other = first.setdefault(use.parts, use)
-        both = (other.slot.wanted, use.slot.wanted)
-        reasons = conflict(*both), conflict(*both[::-1])
-        if any(each is not None and each.is_certain for each in reasons):
-            wanted, before = type_text(use.slot.wanted, 60), type_text(other.slot.wanted, 60)
-            found.add("input-conflict", "warning", use.slot.node, f"{use.user} wants {wanted} of an input of which "
-                      f"{other.user} wants {before}: no value fits both", "read another field, or convert it in a step "
-                      f"before (the other use is in line {other.slot.node.line})")  # fmt: skip
+        first = first_uses.setdefault(use.parts, use)
+        types_of_both = (first.slot.wanted, use.slot.wanted)
+        conflicts = conflict(*types_of_both), conflict(*types_of_both[::-1])
+        if any(each is not None and each.is_certain for each in conflicts):
+            earlier, later = (type_text(each, 60) for each in types_of_both)
+            findings.add("input-conflict", "warning", use.slot.node, f"{use.user} expects {later} of an input of which "
+                         f"{first.user} expects {earlier}: no value matches both", "read another field, or convert it "
+                         f"in a step before (the other use is in line {first.slot.node.line})")  # fmt: skip
 
 
-def message_for(slot: Slot, reason: Conflict, who: str) -> str:
-    """Return one sentence that describes a mismatch; `who` is the component or schema that requires another type."""
-    where = write_path(reason.path, slot.where).removeprefix(".")
-    here = f" for {where}" if where else ""
+def message_for(slot: Slot, mismatch: Conflict, consumer: str) -> str:
+    """Return one sentence that describes a mismatch with the type that a component or schema (`consumer`) requires."""
+    where = write_path(mismatch.path, slot.where).removeprefix(".")
+    here, keyword, node = f" for {where}" if where else "", keyword_of(slot.node.items), slot.node
     if slot.is_missing:
-        return f"{who} wants {_wanted(slot.wanted)}{here}, but without 'else' this is null where the condition is false"
-    if reason.missing is not None:
-        field = f"{where}.{reason.missing}" if where else reason.missing
-        if keyword_of(slot.node.items) is None:
-            return f"{who} needs {field!r}, which is missing"
-        lacks = "does not have" if reason.is_certain else "has not by its schema"
-        return f"{who} needs {field!r}, which {_giver(slot)} {lacks}"
-    gives = "gives" if reason.is_certain else "may give"
-    return f"{who} wants {_wanted(reason.wanted)}{here}, but {_giver(slot)} {gives} {type_noun(reason.actual)}"
+        wanted = _noun(slot.wanted)
+        return f"{consumer} expects {wanted}{here}, but without 'else' this is null where the condition is false"
+    source = "this"
+    if keyword == "$step":
+        path = node.get("path")
+        source = f"step {node.items[keyword].value!r}"
+        source += f" at {path.value}" if path is not None and path.value not in (None, "", "$") else ""
+    elif keyword == "$input":
+        path = node.items[keyword]
+        source = "the flow's input" + (f" at {path.value}" if path.value not in (None, "", "$") else "")
+    elif keyword == "$variable":
+        source = f"variable {node.items[keyword].value!r}"
+    if mismatch.missing is not None:
+        field = f"{where}.{mismatch.missing}" if where else mismatch.missing
+        if keyword is None:
+            return f"{consumer} needs {field!r}, which is missing"
+        lacks = "does not have" if mismatch.is_certain else "does not declare"
+        return f"{consumer} needs {field!r}, which {source} {lacks}"
+    verb = "returns" if keyword == "$step" else "is"
+    if not mismatch.is_certain:
+        verb = "may return" if keyword == "$step" else "may be"
+    return f"{consumer} expects {_noun(mismatch.wanted)}{here}, but {source} {verb} {type_noun(mismatch.actual)}"
 
 
-def _wanted(type: Type) -> str:
-    """Return the wanted type as a noun. Null is not mentioned next to other types."""
-    return type_noun(without_null(type) if len(type.members) > 1 else type)
+def _noun(wanted: Type) -> str:
+    """Return a wanted type as a noun. Null is not mentioned next to other types."""
+    return type_noun(without_null(wanted) if len(wanted.members) > 1 else wanted)
 
 
-def _giver(slot: Slot) -> str:
-    node = slot.node
-    match keyword_of(node.items):
-        case "$step":
-            path = node.get("path")
-            part = f" at {path.value}" if path is not None and path.value not in (None, "", "$") else ""
-            return f"step {node.items['$step'].value!r}{part}"
-        case "$input":
-            value = node.items["$input"].value
-            return "the flow's input" + (f" at {value}" if value not in (None, "", "$") else "")
-        case "$variable":
-            return f"variable {node.items['$variable'].value!r}"
-    return "this"
-
-
-def hint_for(slot: Slot, reason: Conflict) -> str:
-    """Return a hint on how to fix a mismatch at a place in a flow."""
+def hint_for(slot: Slot, mismatch: Conflict) -> str:
+    """Return a hint on how to fix a mismatch: a value to add, another part to read, or another place to look."""
+    keyword = keyword_of(slot.node.items)
     if slot.is_missing:
-        return f"add else: with {_wanted(slot.wanted)}"
-    word = keyword_of(slot.node.items)
-    if reason.missing is not None:
-        return _missing(slot, reason.missing, word)
+        return f"add else: with {_noun(slot.wanted)}"
+    if mismatch.missing is not None:
+        return _missing_field_hint(slot, mismatch.missing, keyword)
+    as_written = _with_path(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
     if may_be_null(slot.actual) and not is_unknown(slot.actual) and fits(without_null(slot.actual), slot.wanted):
-        return f"write {{$coalesce: [{_written(slot, word)}, a value in place of null]}}"
-    if word in _READS:
-        return _instead(slot, reason, str(word))
-    values = [str(one) for each in reason.wanted.members if isinstance(each, Plain) for one in each.values or ()]
-    if word is None and values:
+        return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
+    if keyword in _READS:
+        if not mismatch.path:
+            part = next((path for path, type in paths_in(slot.actual) if fits(type, slot.wanted)), None)
+            if part is not None:
+                or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
+                return f"write {_with_path(slot, str(keyword), part)}{or_map}"
+            items = [each.items for each in slot.wanted.members if isinstance(each, ListOf)]
+            if items and fits(slot.actual, items[0]):
+                return f"put it in a list: [{as_written}]"
+        return "no expression converts values: read another one, or correct the schema that is wrong"
+    values = [str(one) for each in mismatch.wanted.members if isinstance(each, Plain) for one in each.values or ()]
+    if keyword is None and values:
         return near(str(slot.node.value), values, "one of")
-    return f"write {_wanted(reason.wanted)}" if reason.path == () else f"write {type_text(slot.wanted, 60)}"
+    return f"write {_noun(mismatch.wanted)}" if mismatch.path == () else f"write {type_text(slot.wanted, 60)}"
 
 
-def _missing(slot: Slot, name: str, word: str | None) -> str:
-    if word not in _READS:
+def _missing_field_hint(slot: Slot, name: str, keyword: str | None) -> str:
+    if keyword not in _READS:
         return f"add {name}: ..."
-    fields = [each for member in slot.actual.members if isinstance(member, ObjectOf) for each in member.fields]
     wanted = [member.fields[name].type for member in slot.wanted.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
-    if wanted and not is_unknown(wanted[0]):
-        part = next((path for path, each in paths_in(slot.actual) if not is_unknown(each) and fits(each, wanted[0])),
-                    None)  # fmt: skip
-        if part is not None:
-            return f"write an object: {{{name}: {_with_path(slot, str(word), part)}}}"
-    given = f"; this has {', '.join(fields[:8])}" if fields else ""
-    return f"write an object with {name} in place of {word}{given}"
+    for path, type in paths_in(slot.actual) if wanted and not is_unknown(wanted[0]) else ():
+        if not is_unknown(type) and fits(type, wanted[0]):
+            return f"write an object: {{{name}: {_with_path(slot, str(keyword), path)}}}"
+    fields = [each for member in slot.actual.members if isinstance(member, ObjectOf) for each in member.fields]
+    available = f"; this has {', '.join(fields[:8])}" if fields else ""
+    return f"write an object with {name} in place of {keyword}{available}"
 
 
-def _instead(slot: Slot, reason: Conflict, word: str) -> str:
-    """Return a hint on what to read instead: a part that matches, or a list that contains the value."""
-    if not reason.path:
-        part = next((path for path, each in paths_in(slot.actual) if fits(each, slot.wanted)), None)
-        if part is not None:
-            or_each = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
-            return f"write {_with_path(slot, word, part)}{or_each}"
-        items = [each.items for each in slot.wanted.members if isinstance(each, ListOf)]
-        if items and fits(slot.actual, items[0]):
-            return f"put it in a list: [{_written(slot, word)}]"
-    return "no expression converts values: read another one, or correct the schema that is wrong"
-
-
-def _written(slot: Slot, word: str | None) -> str:
-    """Return an expression as written in the file."""
-    return _with_path(slot, str(word), "$") if word in ("$step", "$input") else "this"
-
-
-def _with_path(slot: Slot, word: str, path: str) -> str:
-    value = slot.node.items[word].value
-    below = path.removeprefix("$")
-    if word == "$step":
-        given = slot.node.get("path")
-        before = str(given.value) if given is not None and given.value else "$"
-        whole = _whole(before) + below
-        return one_line({"$step": value} if whole == "$" else {"$step": value, "path": whole})
-    return one_line({word: _whole(str(value or "$")) + below})
-
-
-def _whole(path: str) -> str:
-    return path if path.startswith("$") else f"$.{path}"
+def _with_path(slot: Slot, keyword: str, path: str) -> str:
+    """Return the reference of a slot as written in the file, with a path appended."""
+    target = slot.node.items[keyword].value
+    node = slot.node.get("path") if keyword == "$step" else slot.node.items[keyword]
+    start = str(node.value) if node is not None and node.value else "$"
+    whole = (start if start.startswith("$") else f"$.{start}") + path.removeprefix("$")
+    if keyword == "$step":
+        return one_line({"$step": target} if whole == "$" else {"$step": target, "path": whole})
+    return one_line({keyword: whole})

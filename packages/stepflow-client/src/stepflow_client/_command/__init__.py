@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from .._cases.flow_cases import is_lost, tests_in
     from .._cases.mock_outcomes import flow_result
     from .._cases.selection import names_of
-    from .._checks.checker import excerpt_of, find_in, result_of, suppressions_in
-    from .._checks.config_rules import find_in_config
+    from .._checks.checker import excerpt_of, find_in, find_in_config, result_of, suppressions_in
     from .._checks.expression_types import read, variable_type
     from .._checks.flow_model import FlowModel, Read, flow_within, node_of_inner
     from .._checks.flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
@@ -184,8 +183,7 @@ __getattr__, __dir__ = lazy_names(
         "._cases.flow_cases": ["is_lost", "tests_in"],
         "._cases.mock_outcomes": ["flow_result"],
         "._cases.selection": ["names_of"],
-        "._checks.checker": ["excerpt_of", "find_in", "result_of", "suppressions_in"],
-        "._checks.config_rules": ["find_in_config"],
+        "._checks.checker": ["excerpt_of", "find_in", "find_in_config", "result_of", "suppressions_in"],
         "._checks.expression_types": ["read", "variable_type"],
         "._checks.flow_model": ["FlowModel", "Read", "flow_within", "node_of_inner"],
         "._checks.flow_types": ["FlowTypes", "StepTypes", "input_of_uses", "type_flow"],

@@ -1,6 +1,6 @@
 """The components that a flow may use, with the schemas of their inputs and outputs. Pure.
 
-Those of builtin components are those of all supported servers.
+The schemas of builtin components apply to all supported servers.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
 class Catalogue:
     """The components that a flow may use, with their types. Each schema is read once.
 
-    Without components of a server, only the builtin ones are known; without its release, those of all releases.
+    Without a server's components, only the builtin components are known; without its release, those of any release.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class Catalogue:
         release: tuple[int, int] | None = None,
         stubs: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
-        """`stubs` has schemas for the types of components of which nothing else is known."""
+        """`stubs` has schemas for components that are not known otherwise."""
         self._stubs = stubs or {}
         self.given = components
         self.known = known_components(components, release)

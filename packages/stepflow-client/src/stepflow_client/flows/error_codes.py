@@ -36,5 +36,5 @@ def error_code(code: ErrorCode | str) -> ErrorCode:
 
 
 def code_word(error: FlowError) -> str:
-    """Return the word that flow files use for the code of a failure; `UNSPECIFIED` if there is none."""
+    """Return the word for an error's code in flow files; `UNSPECIFIED` without a code."""
     return next((word for word, code in WORDS.items() if code == error.code), "UNSPECIFIED")

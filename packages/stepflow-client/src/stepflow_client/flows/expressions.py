@@ -1,6 +1,6 @@
-"""Expressions: their keywords, what they read, and the paths that they read it by. Pure.
+"""Expressions: their keywords, their references, and paths. Pure.
 
-The paths are also those of findings and differences: `$.steps[0].input["a b"]`.
+Findings and differences use the same paths: `$.steps[0].input["a b"]`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Reference(NamedTuple):
 
     @property
     def path(self) -> Any:
-        """The path as it is written; that of a variable begins with its name."""
+        """The path as it is written; the path of a `$variable` begins with the name of the variable."""
         return self.expression.get("path") if self.kind == "step" else self.expression[f"${self.kind}"]
 
     @property
@@ -102,61 +102,47 @@ class Reference(NamedTuple):
 def references(expression: Any) -> list[Reference]:
     """Return all references that an expression may read, in the order of the expression."""
     found: list[Reference] = []
-    if isinstance(expression, _COLLECTIONS):
-        _Collector(found).collect(expression, (), (), (), frozenset())
+    _collect(expression, found, (), (), (), frozenset())
     return found
 
 
-_COLLECTIONS = (Mapping, list, tuple)
-
-
-def _parts(value: Any) -> Iterable[tuple[str | int, Any]]:
-    return ((str(key), each) for key, each in value.items()) if isinstance(value, Mapping) else enumerate(value)
-
-
-class _Collector:
-    """Collects the references of an expression."""
-
-    def __init__(self, found: list[Reference]) -> None:
-        self.found = found
-
-    def collect(self, value: Any, at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]) -> None:
-        word = keyword_of(value)
-        if word is None:
-            for part, each in _parts(value):
-                if isinstance(each, _COLLECTIONS):
-                    self.collect(each, (*at, part), (*field, part), branches, after)
-        elif word in _KINDS:
-            name = value[word] if word == "$step" and isinstance(value[word], str) else None
-            self.found.append(Reference(_KINDS[word], value, at, field, branches, after, name))
-            if word == "$variable":
-                self.branch(value.get("default"), (*at, "default"), field, (*branches, Branch("default")), after)
-        elif word == "$if":
-            condition = value["$if"]
-            after |= self.branch(condition, (*at, "$if"), field, (*branches, Branch("condition")), after)
-            self.branch(value.get("then"), (*at, "then"), field, (*branches, Branch("then", 0, condition)), after)
-            self.branch(value.get("else"), (*at, "else"), field, (*branches, Branch("else", 0, condition)), after)
-        elif word == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
-            for index, each in enumerate(value["$coalesce"]):
-                inner = (*branches, Branch("coalesce", index))
-                after |= self.branch(each, (*at, "$coalesce", index), field, inner, after)
-
-    def branch(
-        self, value: Any, at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
-    ) -> frozenset[str]:
-        """Collect the references of a branch, and return the steps that it reads."""
-        begin = len(self.found)
-        if isinstance(value, _COLLECTIONS):
-            self.collect(value, at, field, branches, after)
-        # Steps in a default are not waited for.
-        return frozenset(each.step for each in self.found[begin:] if each.step and not each.in_default)
+def _collect(
+    value: Any, found: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
+) -> frozenset[str]:
+    """Add the references of an expression, and return the steps that it reads."""
+    if not isinstance(value, (Mapping, list, tuple)):
+        return frozenset()
+    begin, keyword = len(found), keyword_of(value)
+    if not isinstance(value, Mapping):
+        for index, part in enumerate(value):
+            _collect(part, found, (*at, index), (*field, index), branches, after)
+    elif keyword is None:
+        for key, part in value.items():
+            _collect(part, found, (*at, str(key)), (*field, str(key)), branches, after)
+    elif keyword in _KINDS:
+        name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
+        found.append(Reference(_KINDS[keyword], value, at, field, branches, after, name))
+        if keyword == "$variable":
+            _collect(value.get("default"), found, (*at, "default"), field, (*branches, Branch("default")), after)
+    elif keyword == "$if":
+        condition = value["$if"]
+        after |= _collect(condition, found, (*at, "$if"), field, (*branches, Branch("condition")), after)
+        then, otherwise = Branch("then", 0, condition), Branch("else", 0, condition)
+        _collect(value.get("then"), found, (*at, "then"), field, (*branches, then), after)
+        _collect(value.get("else"), found, (*at, "else"), field, (*branches, otherwise), after)
+    elif keyword == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
+        for index, part in enumerate(value["$coalesce"]):
+            inner = (*branches, Branch("coalesce", index))
+            after |= _collect(part, found, (*at, "$coalesce", index), field, inner, after)
+    # Steps in a default are not waited for.
+    return frozenset(each.step for each in found[begin:] if each.step and not each.in_default)
 
 
 @lru_cache(maxsize=4096)
 def parse_path(text: str | None) -> Path:
     """Return the fields and indexes of a path, as servers read it in a flow that is stored unchanged.
 
-    The empty path stands for the whole value. A text that does not begin with `$` is the name of one field.
+    The empty path means the whole value. A text that does not begin with `$` is the name of one field.
 
     Raises:
         PathError: If servers reject the path.
@@ -178,19 +164,17 @@ def parse_path(text: str | None) -> Path:
             close = rest.find("]")
             if close < 0:
                 raise PathError("a [ is not closed")
-            parts.append(_bracket(rest[1:close].strip()))
+            inner = rest[1:close].strip()
+            if _DIGITS.fullmatch(inner):
+                parts.append(int(inner))
+            elif len(inner) >= 2 and inner[0] == inner[-1] and inner[0] in "'\"":
+                parts.append(inner[1:-1])
+            else:
+                raise PathError(f"[{inner}] is neither an index ([0]) nor a quoted name (['x'])")
             rest = rest[close + 1 :]
         else:
-            raise PathError(f"after $ comes . or [, not {rest[0]!r}" if not parts else f"{rest[0]!r} after ]")
+            raise PathError(f"$ must be followed by . or [, not {rest[0]!r}" if not parts else f"{rest[0]!r} after ]")
     return tuple(parts)
-
-
-def _bracket(inner: str) -> str | int:
-    if _DIGITS.fullmatch(inner):
-        return int(inner)
-    if len(inner) >= 2 and inner[0] == inner[-1] and inner[0] in "'\"":
-        return inner[1:-1]
-    raise PathError(f"[{inner}] is neither an index ([0]) nor a quoted name (['x'])")
 
 
 def _is_reread(name: str) -> bool:
@@ -205,7 +189,7 @@ def _is_reread(name: str) -> bool:
 
 
 def ambiguity(text: str) -> str | None:
-    """Return why a path may not mean what its author wants; None if there is no reason to think so."""
+    """Return why a path may not mean what its author intends; None if there is no such reason."""
     is_bare = not text.strip().startswith("$")
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
         return f"{text!r} has no wildcards or descent: * is the name of a field and empty names vanish"
@@ -218,7 +202,7 @@ def ambiguity(text: str) -> str | None:
 
 
 def portable_path(text: Any) -> Path | None:
-    """Return the parts of a path; None if servers reject it, or if it may not mean what its author wants."""
+    """Return the parts of a path; None if servers reject it, or if it is ambiguous."""
     if text is not None and not isinstance(text, str):
         return None
     try:

@@ -12,12 +12,12 @@ import re
 import select
 import stat
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from io import FileIO
 from os import PathLike, fsdecode
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._base.near_files import near_file
@@ -113,23 +113,23 @@ def missing_file(name: str) -> FlowFileNotFoundError:
 
 
 def _read_opened(file: FileIO, name: str) -> bytes:
-    found = os.fstat(file.fileno())
-    if stat.S_ISREG(found.st_mode) and found.st_size > MAX_FILE_BYTES:
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_BYTES:
         raise FlowFileError(too_long(name), path=name)
-    if stat.S_ISFIFO(found.st_mode):
-        return read_stream(partial(_read_pipe, file, name), name)
+    if stat.S_ISFIFO(status.st_mode):
+
+        def read_pipe(size: int) -> bytes | None:
+            seconds = within(current_deadline(), _PIPE_SECONDS)
+            poll = select.poll()
+            poll.register(file.fileno(), select.POLLIN)
+            if not poll.poll(seconds * 1000):
+                raise FlowFileError(f"{name} is a pipe to which nothing was written for {seconds:.3g} s", path=name)
+            return file.read(size)
+
+        return read_stream(read_pipe, name)
     if hasattr(os, "O_NONBLOCK"):
         os.set_blocking(file.fileno(), True)
     return read_stream(file.read, name)
-
-
-def _read_pipe(file: FileIO, name: str, size: int) -> bytes | None:
-    seconds = within(current_deadline(), _PIPE_SECONDS)
-    waiting = select.poll()
-    waiting.register(file.fileno(), select.POLLIN)
-    if not waiting.poll(seconds * 1000):
-        raise FlowFileError(f"{name} is a pipe to which nothing was written for {seconds:.3g} s", path=name)
-    return file.read(size)
 
 
 def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
@@ -209,20 +209,16 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
 
 
 def _read_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"the key {twice!r} appears twice in one object")
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number that JSON can hold")
 
 
 def _finite(text: str) -> float:

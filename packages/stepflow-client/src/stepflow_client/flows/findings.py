@@ -1,4 +1,4 @@
-"""Findings: a position in a file, the name of the rule, and how to fix the fault; where those of servers are. Pure."""
+"""Findings: a position in a file, the name of the rule, and how to fix the fault. Pure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Finding(NamedTuple):
     """The change that the hint suggests, if it is less clear than a fix: for a person to confirm."""
     start: int = -1
     end: int = -1
-    """The characters of the file that it is about, without those of the key of a value; -1 if they are unknown."""
+    """The range of characters in the file, without the key of a value; -1 if it is unknown."""
     excerpt: str = ""
     file: str = ""
     at: Node | None = None
@@ -71,7 +71,7 @@ class Finding(NamedTuple):
 
 def syntax_finding(name: str, error: FlowFileError) -> Finding:
     """Return the error of a text that cannot be parsed as a finding; `name` is its name in the message."""
-    rule = "duplicate-key" if "stands twice" in error.message else "syntax"
+    rule = "duplicate-key" if "appears twice" in error.message else "syntax"
     message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{name} "))
     return Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)
 
@@ -87,7 +87,7 @@ class Findings:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
-        """Whether the faults are those of a flow that servers read only when it runs: they refuse none of them."""
+        """Whether servers read the flow only when it runs, so that none of its faults makes them reject it."""
 
     @contextmanager
     def unchecked(self, is_unchecked: bool) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What counts as a flow: the one place that decides what a flow argument stands for, and reads it."""
+"""Flow arguments: which values count as a flow, and how each is read."""
 
 from __future__ import annotations
 
@@ -54,21 +54,18 @@ def is_flow_id(flow: object) -> bool:
 
 
 def flow_argument(flow: FlowSource) -> FlowSource:
-    """Return what a flow argument stands for: a `StoredFlowId`, the path of a file, a mapping, or a data object.
+    """Return the flow that an argument means: a `StoredFlowId`, the path of a file, a mapping, or a data object.
 
     Raises:
         FlowFileError: If the function of a flow in Python is wrong.
         InvalidArgumentError: If the argument is not a flow.
     """
-    # What is usual costs no call.
+    # The usual arguments need no further checks: this is the hot path.
     if type(flow) is dict:
         return flow
     stands_for = getattr(type(flow), "__flow__", None)
     try:
-        # What is usual costs no call.
-        source = (
-            flow_argument(stands_for(flow)) if stands_for is not None else flow if type(flow) is str else built(flow)
-        )
+        source = flow_argument(stands_for(flow)) if stands_for is not None else built(flow)
     except (FlowFileError, InvalidArgumentError):
         # For example, an error that says where the function of a flow in Python is wrong.
         raise
@@ -173,24 +170,24 @@ def _without_nulls(flow: dict[str, Any]) -> dict[str, Any]:
     Servers treat null like a missing key, but those before 0.11 reject some nulls. Values inside inputs and outputs are
     not changed.
     """
-    whole: dict[str, Any] = _given(flow)
+    whole: dict[str, Any] = _without_null_keys(flow)
     for key, inner in (("steps", "onError"), ("examples", None)):
         if isinstance(whole.get(key), list):
-            whole[key] = [_given(each, inner) for each in whole[key]]
+            whole[key] = [_without_null_keys(each, inner) for each in whole[key]]
     for key, inner in (("schemas", "properties"), ("test", None)):
         if key in whole:
-            whole[key] = _given(whole[key], inner)
+            whole[key] = _without_null_keys(whole[key], inner)
     test = whole.get("test")
     if isinstance(test, dict) and isinstance(test.get("cases"), list):
-        test["cases"] = [_given(each) for each in test["cases"]]
+        test["cases"] = [_without_null_keys(each) for each in test["cases"]]
     return whole
 
 
-def _given(value: Any, inner: str | None = None) -> Any:
+def _without_null_keys(value: Any, inner: str | None = None) -> Any:
     if not isinstance(value, dict):
         return value
     # Servers reject an example without an input, but not one whose input is null.
     kept = {key: each for key, each in value.items() if each is not None or key == "input"}
     if inner in kept:
-        kept[inner] = _given(kept[inner])
+        kept[inner] = _without_null_keys(kept[inner])
     return kept

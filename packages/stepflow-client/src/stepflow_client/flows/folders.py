@@ -1,6 +1,6 @@
 """Finds the flow files in folders: the one rule that `validate`, `test` and the pytest plugin share.
 
-A file is a flow if its suffix and its top-level keys are those of a flow. It need not parse: a broken flow file is
+Its suffix and its top-level keys make a file a flow. It need not parse: a broken flow file is
 found too, so that it can be reported.
 """
 

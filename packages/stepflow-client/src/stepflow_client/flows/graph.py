@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .expressions import Path, Reference, is_expression, references
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
-"""The field of the input that contains a flow, by component; that of `put_blob` only with `blob_type: flow`."""
+"""The field of the input that contains a flow, by component; for `put_blob`, only with `blob_type: flow`."""
 
 
 class InnerFlow(NamedTuple):
@@ -22,7 +22,7 @@ class InnerFlow(NamedTuple):
     is_escaped: bool
     """Whether its steps and its output are below `$literal`. Otherwise they are evaluated in the outer flow."""
     escaped: tuple[str, ...] = ()
-    """The keys below each of which there is a `$literal`, instead of one around the whole flow."""
+    """The keys whose values are each below a `$literal`, instead of one around the whole flow."""
 
     @property
     def is_as_written(self) -> bool:
@@ -37,7 +37,7 @@ def _has_expression(value: Any) -> bool:
 
 
 def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
-    """Return the flow that a step runs for each element or turn, or stores; None if there is none in its input.
+    """Return the flow in a step's input, which it runs for each element or iteration, or stores; None without one.
 
     If only its steps and its output are below `$literal`, the rest is evaluated in the outer flow: the defaults of its
     variables can be values of that.
@@ -59,7 +59,7 @@ def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
 
 
 def steps_within(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps of a flow, and those of the flows in their inputs; with `needed`, only those that may run."""
+    """Yield the steps of a flow and of the flows in their inputs; with `needed`, only steps that may run."""
     if not isinstance(flow, Mapping):
         return
     steps = FlowSteps(flow)
@@ -159,18 +159,16 @@ class FlowSteps:
             may_read: A function that returns whether a reference may be evaluated. None, the default: each may.
             unread: The steps whose inputs are not evaluated. Default: none.
         """
-        needs: Mapping[str, Collection[str]] = self._waits
-        reads = self.output_reads
-        if may_read is not None:
-            reads = list(filter(may_read, reads))
-        if certainly or may_read is not None or unread:
-            needs = {
-                name: _needed_by(step.reads if may_read is None else filter(may_read, step.reads), certainly)
-                for name, step in self.by_id.items()
-                if name not in unread
+
+        def needed_by(reads: Iterable[Reference]) -> set[str]:
+            reads = reads if may_read is None else filter(may_read, reads)
+            return {
+                each.step for each in reads if each.step and (each.is_certain if certainly else not each.in_default)
             }
+
+        needs = {name: needed_by(step.reads) for name, step in self.by_id.items() if name not in unread}
         starts = {name for name, step in self.by_id.items() if step.must_execute}
-        return reachable(starts | _needed_by(reads, certainly), needs) & self.by_id.keys()
+        return reachable(starts | needed_by(self.output_reads), needs) & self.by_id.keys()
 
     def components(self) -> set[str]:
         """Return the components of the steps that run, and of those in the flows in their inputs."""
@@ -198,8 +196,8 @@ class FlowSteps:
     @cached_property
     def tangled(self) -> set[str]:
         """The steps that wait for a cycle and that a cycle waits for: at least all steps of cycles."""
-        behind = _untrimmed(self._waits)
-        return behind and behind & _untrimmed(_inverted(self._waits))
+        left = _untrimmed(self._waits)
+        return left and left & _untrimmed(_inverted(self._waits))
 
     def way(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of steps from one step to another, each waiting for the next; empty without one."""
@@ -218,12 +216,8 @@ class FlowSteps:
         return []
 
     def cycle(self) -> list[str]:
-        """Return the steps of a cycle, the first one also at the end; empty if there is none."""
+        """Return the steps of a cycle, with the first repeated at the end; empty without a cycle."""
         return next((way for name in self.by_id if name in self.tangled and (way := self.way(name, name))), [])
-
-
-def _needed_by(reads: Iterable[Reference], certainly: bool) -> set[str]:
-    return {each.step for each in reads if each.step and (each.is_certain if certainly else not each.in_default)}
 
 
 def _inverted(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
@@ -235,17 +229,15 @@ def _inverted(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
 
 
 def _untrimmed(following: Mapping[str, Collection[str]]) -> set[str]:
-    """Return the names that are left if those that nothing left follows are removed, until there are none."""
-    left, number, before = {*following}, {name: len(each) for name, each in following.items()}, _inverted(following)
-    free = [name for name, count in number.items() if not count]
-    while free:
-        name = free.pop()
-        left.discard(name)
+    """Return the names that remain after repeatedly removing names that no remaining name follows."""
+    counts, before = {name: len(each) for name, each in following.items()}, _inverted(following)
+    free = [name for name, count in counts.items() if not count]
+    for name in free:
         for each in before[name]:
-            number[each] -= 1
-            if not number[each]:
+            counts[each] -= 1
+            if not counts[each]:
                 free.append(each)
-    return left
+    return {*following}.difference(free)
 
 
 def steps_behind(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:

@@ -6,13 +6,13 @@ the recorded outcomes of its steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._data.flow_declarations import declared_schema
 from .._data.merge_patch import merged
-from .expressions import Path, PathError, keyword_of, parse_path, references
+from .expressions import PathError, keyword_of, parse_path, references
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 RETRIED = (3, 7)
@@ -42,9 +42,9 @@ class NotKnownError(Exception):
 
 
 BROKEN = (LookupError, TypeError, AttributeError, RecursionError, PathError)
-"""What an expression that servers refuse may raise."""
+"""Exceptions that evaluating an expression that servers reject may raise."""
 NOT_KNOWN: Any = object()
-"""In place of an input, of variables or of an output that is not known."""
+"""Stands for an input, variables or an output that is not known."""
 
 
 @dataclass
@@ -103,7 +103,13 @@ class Evaluation:
                 values = map(self.value, expression["$coalesce"])
                 return next((each for each in values if each is not None), None)
             case "$step":
-                return self._of_step(expression["$step"], expression.get("path"))
+                step_id, path = expression["$step"], expression.get("path")
+                done = self._step(step_id)
+                if done.failure is not None:
+                    raise Failure(done.failure.code, done.failure.message, step=step_id)
+                if done.output is NOT_KNOWN:
+                    raise NotKnownError(f"the output of step {step_id}", may_fail=bool(parse_path(path)))
+                return None if done.output is None else _at(done.output, path, "Path")
             case "$input":
                 return _at(self.input, expression["$input"], "Input path")
             case "$variable":
@@ -112,34 +118,24 @@ class Evaluation:
 
     def _holds(self, condition: Any) -> bool:
         try:
-            found = self.value(condition)
+            value = self.value(condition)
         except Failure:
             return False
-        return found is not None and found is not False
-
-    def _of_step(self, step_id: str, path: Any) -> Any:
-        done = self._step(step_id)
-        if done.failure is not None:
-            raise Failure(done.failure.code, done.failure.message, step=step_id)
-        if done.output is NOT_KNOWN:
-            raise NotKnownError(f"the output of step {step_id}", may_fail=bool(parse_path(path)))
-        return None if done.output is None else _at(done.output, path, "Path")
+        return value is not None and value is not False
 
     def _variable(self, expression: Mapping[str, Any]) -> Any:
-        name, *_ = path = parse_path(expression["$variable"]) or ("",)
-        below = path[1:]
-        if not isinstance(name, str):
-            raise Failure(8, f"Undefined variable: {name}")
-        declared = declared_schema(self.flow, "variables", "properties") or {}
-        try:
-            if name in self.variables:
-                return part_at(self.variables[name], below)
-            if "default" in (declared.get(name) or {}):
-                return part_at(declared[name]["default"], below)
-        except LookupError:
-            pass
-        if "default" in expression:
-            return self.value(expression["default"])
+        name, *path = parse_path(expression["$variable"]) or ("",)
+        if isinstance(name, str):
+            declared = declared_schema(self.flow, "variables", "properties") or {}
+            try:
+                if name in self.variables:
+                    return part_at(self.variables[name], path)
+                if "default" in (declared.get(name) or {}):
+                    return part_at(declared[name]["default"], path)
+            except LookupError:
+                pass
+            if "default" in expression:
+                return self.value(expression["default"])
         raise Failure(8, f"Undefined variable: {name}")
 
     def _step(self, step_id: str) -> StepRun:
@@ -150,8 +146,7 @@ class Evaluation:
             raise Failure(9, f"Step {step_id} not completed")
         done = StepRun(self.flow["steps"][index], index)
         try:
-            given = self.value(done.step.get("input"))
-            done.output = self._attempts(done, given)
+            done.output = self._attempts(done, self.value(done.step.get("input")))
         except Failure as failure:
             handling = done.step.get("onError") or {}
             if failure.is_own and failure.code in _CAUGHT and handling.get("action") == "useDefault":
@@ -161,14 +156,13 @@ class Evaluation:
         self.steps[step_id] = done
         return done
 
-    def _attempts(self, done: StepRun, given: Any) -> Any:
-        most = most_attempts(done.step)
+    def _attempts(self, done: StepRun, step_input: Any) -> Any:
         while True:
             done.attempts += 1
             try:
-                return self.call(done.step["component"], given)
+                return self.call(done.step["component"], step_input)
             except Failure as failure:
-                if done.attempts >= most or failure.code not in RETRIED:
+                if done.attempts >= most_attempts(done.step) or failure.code not in RETRIED:
                     raise
 
 
@@ -192,7 +186,8 @@ class RecordedEvaluation(Evaluation):
         *,
         is_over: bool = True,
     ) -> None:
-        super().__init__(flow, input, variables, _no_call, dict(steps))
+        # No component is called: `_step` only returns recorded outcomes.
+        super().__init__(flow, input, variables, lambda path, step_input: NOT_KNOWN, dict(steps))
         self._is_over = is_over
 
     def value(self, expression: Any) -> Any:
@@ -203,7 +198,7 @@ class RecordedEvaluation(Evaluation):
             NotKnownError: If its value depends on something that is not known.
         """
         if isinstance(expression, list):
-            return self._together(dict(enumerate(expression)), list)
+            return list(self._parts(dict(enumerate(expression))).values())
         if isinstance(expression, Mapping):
             keyword = keyword_of(expression)
             if keyword == "$input" and self.input is NOT_KNOWN:
@@ -211,7 +206,7 @@ class RecordedEvaluation(Evaluation):
             if keyword == "$variable" and self.variables is NOT_KNOWN:
                 raise NotKnownError("the variables")
             if keyword is None:
-                return self._together(expression, None)
+                return self._parts(expression)
             if keyword == "$coalesce":
                 return _or_may_fail(super().value, expression)
         return super().value(expression)
@@ -220,13 +215,14 @@ class RecordedEvaluation(Evaluation):
         holds: bool = _or_may_fail(super()._holds, condition)
         return holds
 
-    def _together(self, parts: Mapping[Any, Any], kind: type[list[Any]] | None) -> Any:
-        found: dict[Any, Any] = {}
+    def _parts(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
+        """Return the values of all parts of an object or list; their failures are collected."""
+        values: dict[Any, Any] = {}
         failures: list[Failure] = []
         not_known: NotKnownError | None = None
-        for key, each in parts.items():
+        for key, part in parts.items():
             try:
-                found[key] = self.value(each)
+                values[key] = self.value(part)
             except NotKnownError as error:
                 not_known = error if not_known is None or error.may_fail else not_known
             except Failure as failure:
@@ -237,7 +233,7 @@ class RecordedEvaluation(Evaluation):
             raise failures[0]
         if not_known is not None:
             raise not_known
-        return list(found.values()) if kind is list else found
+        return values
 
     def _step(self, step_id: str) -> StepRun:
         if step_id not in self.steps:
@@ -247,16 +243,12 @@ class RecordedEvaluation(Evaluation):
         return self.steps[step_id]
 
 
-def _or_may_fail(find: Callable[[Any], Any], expression: Any) -> Any:
-    """Return what is found; if that is not known, what is evaluated next, an alternative or a branch, may fail."""
+def _or_may_fail(evaluate: Callable[[Any], Any], expression: Any) -> Any:
+    """Return a value; if it is not known, the alternative or branch that is evaluated next may fail."""
     try:
-        return find(expression)
+        return evaluate(expression)
     except NotKnownError as error:
         raise NotKnownError(str(error)) from error
-
-
-def _no_call(path: str, given: Any) -> Any:
-    raise NotKnownError(f"what {path} returns")  # pragma: no cover - all outcomes are recorded
 
 
 def most_attempts(step: Mapping[str, Any]) -> int:
@@ -296,8 +288,8 @@ def _at(value: Any, path: Any, what: str) -> Any:
         raise Failure(8, f"{what} {shown} not found") from None
 
 
-def part_at(value: Any, parts: Path) -> Any:
-    """Return the part of a value at a path. Raise LookupError if there is none."""
+def part_at(value: Any, parts: Iterable[str | int]) -> Any:
+    """Return the part of a value at a path. Raise LookupError if the path does not exist."""
     found: Any = value
     for part in parts:
         if not isinstance(found, list if isinstance(part, int) else Mapping):

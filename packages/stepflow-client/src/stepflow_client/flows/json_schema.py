@@ -27,7 +27,7 @@ _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number: booleans are none."""
+    """Return whether a value is a number; booleans do not count."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -61,7 +61,7 @@ def referred_name(reference: Any) -> str | None:
 
 
 def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Return a schema with its `$ref` replaced by the shared schema; unknown references stand for any value."""
+    """Return a schema with its `$ref` replaced by the shared schema; unknown references allow any value."""
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
@@ -78,7 +78,7 @@ def type_names(schema: Mapping[str, Any]) -> list[Any]:
 
 
 def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """Return the schemas of the first elements of a list, and that of the elements behind them.
+    """Return the schemas of the first elements of a list, and the schema of all further elements.
 
     The first ones are in `prefixItems`, or, in the drafts up to 2019-09, in a list in `items`.
     """
@@ -167,8 +167,8 @@ class Validator:
         self.patterns: dict[str, patterns.LinearPattern | None] = {}
         self.nullable = set[int]()
         """The ids of the schemas that also allow null."""
-        self.rules: dict[int, _Rules] = {}
-        """What was read of the schemas so far, by their ids."""
+        self._rules: dict[int, _Rules] = {}
+        """The supported keywords by the id of the schema."""
         self._texts: dict[int, str] = {}
         """Descriptions by the ids of what they describe: values that match another schema of `anyOf` need them too."""
 
@@ -191,8 +191,13 @@ class Validator:
             self._texts[id(properties)] = fields_text(properties, required, self.defs)
         return self._texts[id(properties)]
 
-    def read(self, schema: Any) -> _Rules:
+    def rules_of(self, schema: Any) -> _Rules:
         """Return the supported keywords of a schema, with their arguments; none if it allows any value."""
+        if id(schema) not in self._rules:
+            self._rules[id(schema)] = self._read(schema)
+        return self._rules[id(schema)]
+
+    def _read(self, schema: Any) -> _Rules:
         if not isinstance(schema, Mapping):
             return [(_nothing, None)] if schema is False else []
         found: _Rules = []
@@ -213,7 +218,7 @@ class Validator:
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
             found.append((_object, fields))
         first, rest = list_schemas(schema)
-        if first or (rest is not True and self.read(rest)):
+        if first or (rest is not True and self.rules_of(rest)):
             found.append((_list, (first, rest)))
         if "$ref" in schema:
             found.append((_reference, referred_name(schema["$ref"])))
@@ -232,25 +237,18 @@ class Validator:
 class _Check:
     """The check of one value."""
 
-    __slots__ = ("is_evaluated", "most", "results", "rules", "slices", "validator")
-
     def __init__(self, validator: Validator, most: int) -> None:
         self.validator, self.most, self.slices = validator, most, slices.get() or Slices()
-        self.rules, self.is_evaluated = validator.rules, validator.is_evaluated
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
         """The results of shared schemas, with the values: no other value can have the id of one of them."""
 
     def apply(self, schema: Any, value: Any) -> Mismatches:
         """Return where a value does not match a schema."""
-        if self.is_evaluated and is_expression(value):
+        if self.validator.is_evaluated and is_expression(value):
             literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
             return _below("$literal", literal)
-        self.slices.left -= 1
-        if self.slices.left <= 0:
-            self.slices.spend(0)
-        rules = self.rules.get(id(schema))
-        if rules is None:
-            rules = self.rules[id(schema)] = self.validator.read(schema)
+        self.slices.spend(1)
+        rules = self.validator.rules_of(schema)
         if value is None and id(schema) in self.validator.nullable:
             return ()
         found: Mismatches = ()
@@ -281,7 +279,7 @@ _Rules = list[tuple[Callable[[_Check, Any, Any], Mismatches], Any]]
 
 
 def _below(part: str | int, found: Mismatches) -> Mismatches:
-    """Return the mismatches of a part of a value as those of the value."""
+    """Return the mismatches of a part with paths from the whole value."""
     return [each._replace(parts=(part, *each.parts)) for each in found]
 
 
@@ -298,13 +296,13 @@ def _type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], value: Any
     hint = check.validator.fields(properties, required) if "object" in names and properties else None
     if "array" in names and (items := check.validator.text(list_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
-    return [Mismatch(value, f"the schema wants {' or '.join(names)}, this is {json_type(value)}", hint)]
+    return [Mismatch(value, f"the schema expects {' or '.join(names)}, this is {json_type(value)}", hint)]
 
 
 def _is_open(check: _Check, value: Any) -> bool:
     """Return whether parts of a value are unknown."""
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    return check.is_evaluated and any(map(is_expression, parts))
+    return check.validator.is_evaluated and any(map(is_expression, parts))
 
 
 def _enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
@@ -319,7 +317,7 @@ def _enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -
 def _const(check: _Check, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
     if key_of(value, check.slices) == wanted[1] or _is_open(check, value):
         return ()
-    return [Mismatch(value, f"the schema wants {shown(wanted[0])}")]
+    return [Mismatch(value, f"the schema expects {shown(wanted[0])}")]
 
 
 _LIMITS: dict[str, tuple[Any, ...]] = {
@@ -379,7 +377,7 @@ def _limit(check: _Check, limit: tuple[Any, ...], value: Any) -> Mismatches:
     is_limited, size_of, is_within, words, unit, bound = limit
     if not is_limited(value) or is_within(size_of(value), bound):
         return ()
-    return [Mismatch(value, f"the schema wants {words} {bound}{unit}, this is {size_of(value)}")]
+    return [Mismatch(value, f"the schema expects {words} {bound}{unit}, this is {size_of(value)}")]
 
 
 def _multiple(check: _Check, step: float, value: Any) -> Mismatches:
@@ -390,13 +388,13 @@ def _multiple(check: _Check, step: float, value: Any) -> Mismatches:
         is_multiple = abs(round(value / step) * step - value) <= 1e-9 * max(1.0, abs(value))
     except (OverflowError, ValueError):
         is_multiple = True
-    return () if is_multiple else [Mismatch(value, f"the schema wants a multiple of {step}, this is {value}")]
+    return () if is_multiple else [Mismatch(value, f"the schema expects a multiple of {step}, this is {value}")]
 
 
 def _pattern(check: _Check, pattern: str, value: Any) -> Mismatches:
     if not isinstance(value, str) or check.is_found(pattern, value) is not False:
         return ()
-    return [Mismatch(value, f"the schema wants a text that matches {cut(pattern, _MAX_TEXT)}")]
+    return [Mismatch(value, f"the schema expects a text that matches {cut(pattern, _MAX_TEXT)}")]
 
 
 def _object(
@@ -407,7 +405,12 @@ def _object(
     check.slices.spend(len(value) // 8)
     properties, required, patterns, others = fields
     missing = [each for each in required if each not in value]
-    misspelt = _misspelt(check, missing, [each for each in value if each not in properties]) if missing else {}
+    unlisted = [each for each in value if each not in properties] if missing else []
+    misspelt: dict[str, str] = {}
+    """The missing names that other names in the value are probably meant to be."""
+    if 0 < len(missing) * len(unlisted) <= _MAX_NAMES:
+        check.slices.spend(_MAX_NAMES)
+        misspelt = {name: meant for name in unlisted if (meant := nearest(name, missing)) is not None}
     found: list[Mismatch] = []
     for name, child in value.items():
         is_known = name in properties
@@ -434,15 +437,6 @@ def _object(
         hint = f"add {each}: {check.validator.text(properties.get(each)) or '...'}"
         found.append(Mismatch(value, f"the required field {each!r} is missing", hint))
     return found
-
-
-def _misspelt(check: _Check, missing: list[str], names: list[str]) -> dict[str, str]:
-    """Return the missing names that other names in a value are probably meant to be."""
-    if len(missing) * len(names) > _MAX_NAMES:
-        return {}
-    check.slices.spend(_MAX_NAMES)
-    found = {name: nearest(name, missing) for name in names}
-    return {name: each for name, each in found.items() if each is not None}
 
 
 def _list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
@@ -481,21 +475,19 @@ def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
         found.append(check.apply(each, value))
         if not found[-1]:
             return ()
-    defs = check.validator.defs
-    near = [wrong for wrong, part in zip(found, parts, strict=True) if _has_type(value, part, defs)]
+    near: list[Mismatches] = []
+    """The faults of the alternatives that allow the type of the value."""
+    for wrong, part in zip(found, parts, strict=True):
+        schema = resolved(part, check.validator.defs)
+        names = type_names(schema) if isinstance(schema, Mapping) else []
+        if schema is not False and (not names or any(is_json_type(value, each) for each in names)):
+            near.append(wrong)
     if len(near) == 1:
         return near[0]
     reasons = "; ".join(dict.fromkeys(each[0].message for each in near or found))
     texts = dict.fromkeys(filter(None, map(check.validator.text, parts[:_MAX_CHOICES])))
     hint = f"write one of: {cut('; '.join(texts), _MAX_HINT)}" if texts else None
     return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _MAX_TEXT), hint)]
-
-
-def _has_type(value: Any, schema: Any, defs: Mapping[str, Any]) -> bool:
-    """Return whether a schema allows the type of a value."""
-    schema = resolved(schema, defs)
-    kinds = type_names(schema) if isinstance(schema, Mapping) else []
-    return schema is not False and (not kinds or any(is_json_type(value, each) for each in kinds))
 
 
 def _condition(check: _Check, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:

@@ -148,8 +148,10 @@ def union(types: Iterable[Type]) -> Type:
         match member:
             case Anything():
                 return UNKNOWN._replace(is_secret=is_secret)
-            case Plain():
-                plains[member.kind] = _merged(plains.get(member.kind), member)
+            case Plain(kind):
+                known = plains.setdefault(kind, member)
+                if known != member:
+                    plains[kind] = _merged(known, member)
             case ObjectOf():
                 objects.append(member) if member not in objects else None
             case ListOf():
@@ -158,13 +160,12 @@ def union(types: Iterable[Type]) -> Type:
         plains.pop("integer", None)
     # Null comes last.
     null = [plains.pop("null")] if "null" in plains else []
-    many: list[Member] = [*_fewer(objects, ObjectOf({}, UNKNOWN)), *_fewer(lists, ListOf(UNKNOWN))]
-    return Type((*plains.values(), *many, *null), is_secret)
+    few_objects = objects if len(objects) <= _MAX_MEMBERS else [ObjectOf({}, UNKNOWN)]
+    few_lists = lists if len(lists) <= _MAX_MEMBERS else [ListOf(UNKNOWN)]
+    return Type((*plains.values(), *few_objects, *few_lists, *null), is_secret)
 
 
-def _merged(first: Plain | None, second: Plain) -> Plain:
-    if first is None or first == second:
-        return second
+def _merged(first: Plain, second: Plain) -> Plain:
     if first.values is None or second.values is None:
         return Plain(first.kind)
     values = (*first.values, *(each for each in second.values if each not in first.values))
@@ -172,11 +173,7 @@ def _merged(first: Plain | None, second: Plain) -> Plain:
     return Plain(first.kind, values, is_literal) if len(values) <= _MAX_VALUES else Plain(first.kind)
 
 
-def _fewer(members: list[Any], wider: Member) -> list[Any]:
-    return members if len(members) <= _MAX_MEMBERS else [wider]
-
-
-class Behind(NamedTuple):
+class Lookup(NamedTuple):
     """The type of the value at a path, or the reason why there is none."""
 
     type: Type
@@ -194,7 +191,7 @@ class Behind(NamedTuple):
         return "error" if self.is_certain else "warning"
 
 
-def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Behind:
+def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Lookup:
     """Return the type of the value at a path.
 
     In a union, members without the path are ignored: for these, the path fails at run time, and flows may rely on that.
@@ -204,57 +201,45 @@ def behind(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) 
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
     is_missing = False
     for part in parts:
-        found = [_step(each, part) for each in type.members]
-        is_missing = is_missing or any(each.problem is not None for each in found)
-        types = [each.type for each in found if each.problem is None]
-        if not types and found:
-            told = next((each for each in found if each.problem != _MISMATCH), None)
-            problem = _wrong_kind(type, part) if told is None else told.problem
-            certain = all(each.is_certain for each in found) and not null
-            return Behind(UNKNOWN, problem, told and told.hint, certain)
+        lookups = [_part_of(member, part) for member in type.members]
+        is_missing = is_missing or any(each.problem is not None for each in lookups)
+        types = [each.type for each in lookups if each.problem is None]
+        if not types and lookups:
+            is_certain = all(each.is_certain for each in lookups) and not null
+            reason = next((each for each in lookups if each.problem != _MISMATCH), None)
+            if reason is not None:
+                return Lookup(UNKNOWN, reason.problem, reason.hint, is_certain)
+            read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
+            kinds = {each.kind if isinstance(each, Plain) else "array" if isinstance(each, ListOf) else "object": None
+                     for each in type.members}  # fmt: skip
+            return Lookup(UNKNOWN, f"{read} of what is {' or '.join(kinds)}", None, is_certain)
         type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
         is_secret = is_secret or type.is_secret
     type = union([type, *null]) if null else type
-    # What is in a secret is secret.
-    return Behind(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
+    # Each part of a secret is secret.
+    return Lookup(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
 
 
-def _step(member: Member, part: str | int) -> Behind:
+def _part_of(member: Member, part: str | int) -> Lookup:
     match member:
         case Anything():
-            return Behind(UNKNOWN)
-        case ListOf() if isinstance(part, int):
-            return _element(member, part)
-        case ObjectOf() if isinstance(part, str):
-            return _field(member, part)
-        case _:
-            return Behind(UNKNOWN, _MISMATCH, None, True)
-
-
-def _wrong_kind(type: Type, part: str | int) -> str:
-    read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
-    kinds = (each.kind if isinstance(each, Plain) else "array" if isinstance(each, ListOf) else "object"
-             for each in type.members)  # fmt: skip
-    return f"{read} of what is {' or '.join(dict.fromkeys(kinds))}"
-
-
-def _element(member: ListOf, index: int) -> Behind:
-    if member.elements is None:
-        return Behind(member.first[index] if index < len(member.first) else member.items)
-    if index < len(member.elements):
-        return Behind(member.elements[index])
-    number = len(member.elements)
-    return Behind(UNKNOWN, f"[{index}] is behind the end of a list of {number}", "elements count from 0", True)
-
-
-def _field(member: ObjectOf, name: str) -> Behind:
-    if name in member.fields:
-        return Behind(member.fields[name].type)
-    if member.extra is not None and (member.is_open or not member.fields or not is_unknown(member.extra)):
-        return Behind(member.extra)
-    return Behind(
-        UNKNOWN, f"the schema has no field {name!r}", near(name, member.fields, "fields are"), member.extra is None
-    )
+            return Lookup(UNKNOWN)
+        case ListOf(items, elements, first) if isinstance(part, int):
+            known = first if elements is None else elements
+            if part < len(known):
+                return Lookup(known[part])
+            if elements is None:
+                return Lookup(items)
+            problem = f"[{part}] is past the end of a list of {len(elements)}"
+            return Lookup(UNKNOWN, problem, "elements count from 0", True)
+        case ObjectOf(fields, extra, is_open) if isinstance(part, str):
+            if part in fields:
+                return Lookup(fields[part].type)
+            if extra is not None and (is_open or not fields or not is_unknown(extra)):
+                return Lookup(extra)
+            problem = f"the schema has no field {part!r}"
+            return Lookup(UNKNOWN, problem, near(part, fields, "fields are"), extra is None)
+    return Lookup(UNKNOWN, _MISMATCH, None, True)
 
 
 def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
@@ -269,25 +254,20 @@ def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
 
 def paths_in(type: Type) -> Iterator[tuple[str, Type]]:
     """Yield paths into a type with the types at these paths, shortest first. Only null can make such a path fail."""
-    level: list[tuple[str, Type]] = [("$", type)]
-    number = 0
-    for _ in range(_MAX_PATH_DEPTH):
-        level = [(path, each) for before, inner in level for path, each in _below(before, inner)]
-        for each in level:
+    waiting, number = [("$", type, 0)], 0
+    for path, outer, depth in waiting:
+        members = without_null(outer).members
+        inner: list[tuple[str, Type]] = []
+        match members[0] if len(members) == 1 and depth < _MAX_PATH_DEPTH else None:
+            case ObjectOf(fields):
+                for name, field in fields.items():
+                    if name.isidentifier() and field.is_required and not is_unknown(field.type):
+                        inner.append((f"{path}.{name}", field.type))
+            case ListOf(items) if items.members:
+                inner.append((f"{path}[0]", items))
+        for each in inner:
             number += 1
             if number > _MAX_PATHS:
                 return
             yield each
-
-
-def _below(path: str, type: Type) -> Iterator[tuple[str, Type]]:
-    type = without_null(type)
-    if len(type.members) != 1:
-        return
-    match type.members[0]:
-        case ObjectOf(fields):
-            for name, each in fields.items():
-                if name.isidentifier() and each.is_required and not is_unknown(each.type):
-                    yield f"{path}.{name}", each.type
-        case ListOf(items) if items.members:
-            yield f"{path}[0]", items
+            waiting.append((*each, depth + 1))

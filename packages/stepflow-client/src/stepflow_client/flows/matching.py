@@ -73,7 +73,7 @@ def is_matcher(expected: object) -> bool:
 
 
 def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
-    """Return the differences between a value and the expected one, which may contain matchers; empty if there are none.
+    """Return the differences between a value and the expected one, which may contain matchers.
 
     Raises:
         InvalidArgumentError: If a matcher is malformed.
@@ -87,7 +87,7 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
 
 def is_like_matcher(value: object) -> bool:
     """Return whether an object would be read as a matcher, or as a misspelt one: to expect it needs `$equals`."""
-    return is_matcher(value) or (isinstance(value, Mapping) and _meant(value) is not None)
+    return is_matcher(value) or (isinstance(value, Mapping) and _similar_matcher(value) is not None)
 
 
 def check_expected(expected: Any, path: str = "$") -> None:
@@ -98,7 +98,10 @@ def check_expected(expected: Any, path: str = "$") -> None:
         if name == "$contains":
             check_expected(argument, path)
     elif isinstance(expected, Mapping):
-        _check_spelling(expected, path)
+        similar = _similar_matcher(expected)
+        if similar:
+            message = f"{path}: {next(iter(expected))} is not a matcher; did you mean {similar}?"
+            raise InvalidArgumentError(message, hint=_ESCAPE)
         for key, value in expected.items():
             check_expected(value, write_path([key], path))
     elif isinstance(expected, list):
@@ -106,15 +109,8 @@ def check_expected(expected: Any, path: str = "$") -> None:
             check_expected(value, write_path([index], path))
 
 
-def _check_spelling(expected: Mapping[str, Any], path: str) -> None:
-    meant = _meant(expected)
-    if meant:
-        name = next(iter(expected))
-        raise InvalidArgumentError(f"{path}: {name} is no matcher; did you mean {meant}?", hint=_ESCAPE)
-
-
-def _meant(expected: Mapping[str, Any]) -> str | None:
-    """Return the matcher that is misspelt here; None if there is none."""
+def _similar_matcher(expected: Mapping[str, Any]) -> str | None:
+    """Return the matcher that an object misspells, or None."""
     name = next(iter(expected)) if len(expected) == 1 else ""
     # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
     return nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
@@ -161,35 +157,32 @@ def _matches(name: str, argument: Any, actual: Any) -> bool:
         case "$range":
             low, high = argument
             return is_number(actual) and (low is None or low <= actual) and (high is None or actual <= high)
-        case _:
-            return _contains(argument, actual)
-
-
-def _contains(part: Any, actual: Any) -> bool:
-    if isinstance(actual, str):
-        return isinstance(part, str) and part in actual
-    if isinstance(actual, Mapping):
-        return isinstance(part, str) and part in actual
-    return isinstance(actual, list) and any(not compare(part, each) for each in actual)
+    if isinstance(actual, (str, Mapping)):
+        return isinstance(argument, str) and argument in actual
+    return isinstance(actual, list) and any(not compare(argument, each) for each in actual)
 
 
 def _check_matcher(name: str, argument: Any, path: str) -> None:
+    problem = None
     match name:
-        case "$any":
-            problem = None if argument is True else "$any takes true"
+        case "$any" if argument is not True:
+            problem = "$any takes true"
         case "$range":
-            is_pair = isinstance(argument, list) and len(argument) == 2
-            fits = is_pair and all(end is None or is_number(end) for end in argument) and argument != [None, None]
-            problem = None if fits else "$range takes [low, high], numbers or one of them null"
+            is_pair = isinstance(argument, list) and len(argument) == 2 and argument != [None, None]
+            if not is_pair or not all(end is None or is_number(end) for end in argument):
+                problem = "$range takes [low, high], numbers or one of them null"
+        case "$regex" if not isinstance(argument, str) or not argument:
+            problem = "$regex takes a text that is not empty"
         case "$regex":
-            problem = _regex_problem(argument)
-        case "$type":
-            known = ", ".join(JSON_TYPES)
-            problem = None if isinstance(argument, str) and argument in JSON_TYPES else f"$type takes one of {known}"
-        case "$contains":
-            problem = "$contains takes what must be there" if argument == "" else None
-        case _:
-            problem = None
+            try:
+                if all(map(re.compile(argument).search, _SAMPLES)):
+                    problem = "$regex takes a pattern that is not in every text ({$type: string} expects any text)"
+            except re.error as error:
+                problem = f"$regex takes a regular expression ({error})"
+        case "$type" if not isinstance(argument, str) or argument not in JSON_TYPES:
+            problem = f"$type takes one of {', '.join(JSON_TYPES)}"
+        case "$contains" if argument == "":
+            problem = "$contains takes a part, a key or an element"
     if problem is not None:
         raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 
@@ -198,20 +191,8 @@ _SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 """Texts that have nothing in common: a pattern found in all of them is found in every line of text."""
 
 
-def _regex_problem(pattern: Any) -> str | None:
-    if not isinstance(pattern, str) or not pattern:
-        return "$regex takes a text that is not empty"
-    try:
-        found = re.compile(pattern)
-    except re.error as error:
-        return f"$regex takes a regular expression ({error})"
-    if all(map(found.search, _SAMPLES)):
-        return "$regex takes a pattern that is not in every text ({$type: string} expects any text)"
-    return None
-
-
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-"""Most values are of one of these types: then nothing else has to be asked."""
+"""Types that are compared directly, as most values are."""
 
 
 def equal(expected: Any, actual: Any) -> bool:

@@ -6,7 +6,7 @@ fail. Runs that would succeed on a server are not rejected here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
@@ -24,16 +24,9 @@ else:
     json_schema = lazy_module("stepflow_client.flows.json_schema")
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
-"""The keys of a step. Servers silently drop other keys."""
+"""The keys of a step. Servers silently ignore other keys."""
 _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
 """The keys by which a schema may allow names that it does not list."""
-
-
-class _Reads(NamedTuple):
-    """The variables and steps that an expression needs: if one of them fails, the expression fails."""
-
-    variables: frozenset[str]
-    steps: frozenset[str]
 
 
 class FlowNeeds(NamedTuple):
@@ -43,10 +36,7 @@ class FlowNeeds(NamedTuple):
     """The variables that the flow declares."""
     required: tuple[str, ...]
     """Variables that have no value in runs that do not set them: reading one of them then fails."""
-    steps: Mapping[str, _Reads]
-    """The needs of each step's input, by step id."""
-    reads: _Reads
-    """The needs of the output, and the steps that always run."""
+    steps: FlowSteps
     names: frozenset[str] | None
     """The variables that the flow declares or reads; None if others may be given too."""
     components: frozenset[str]
@@ -63,16 +53,15 @@ class FlowNeeds(NamedTuple):
             InvalidArgumentError: If there is such an override. The hint suggests the most similar name.
         """
         for step, change in (overrides or {}).items():
-            if step not in self.steps:
-                there = nearest_hint(step, self.steps) or _listed("it has", self.steps) or "it has no steps"
-                message = f"the overrides name step {step!r}, which the flow does not have"
-                raise InvalidArgumentError(message, hint=there)
+            if step not in self.steps.by_id:
+                message = f"the overrides refer to step {step!r}, which the flow does not have"
+                raise InvalidArgumentError(message, hint=_nearest_or_all(step, self.steps.by_id, "it has", "steps"))
             value = change["value"]
             for key in value if isinstance(value, dict) else ():
                 if key not in STEP_KEYS:
-                    known = nearest_hint(key, STEP_KEYS) or _listed("a step has", STEP_KEYS)
+                    hint = _nearest_or_all(key, STEP_KEYS, "a step has", "keys")
                     raise InvalidArgumentError(
-                        f"the override of step {step!r} has {key!r}, which no step has", hint=known
+                        f"the override of step {step!r} has {key!r}, which is not a key of a step", hint=hint
                     )
 
     def check_variables(
@@ -97,38 +86,26 @@ class FlowNeeds(NamedTuple):
             InvalidArgumentError: If a required variable is missing, a given one is neither declared nor read by the
                 flow, or a value does not match. The hint suggests the most similar name.
         """
-        self._check_required(given, overrides, from_env=from_env)
+        absent = [name for name in self.required if name not in given]
+        if absent:
+            reads = _certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
+            # A default makes up for a missing variable.
+            names = {str(each.variable).strip() for each in reads if "default" not in each.expression}
+            absent = [name for name in absent if name in names]
+        if absent:
+            name, listed = absent[0], ", ".join(map(repr, absent))
+            known = {*self.required, *self.declared}
+            hint = nearest_hint(name, [each for each in given if each not in known])
+            source = self.declared[name].env_var if name in self.declared else None
+            if hint is None and from_env and source:
+                hint = f"{source} is not set"
+            elif hint is None:
+                hint = f"add {name} to the variables" + (f", or read {source} from the environment" if source else "")
+            what = f"variable {listed}, which is" if len(absent) == 1 else f"variables {listed}, which are"
+            raise InvalidArgumentError(f"the flow requires the {what} not given", hint=hint)
         _check_names(self.names, given, overrides)
         if check_values:
-            _check_values(self.variable_checks, given, "check_input=False sends it all the same")
-
-    def _check_required(self, given: Mapping[str, Any], overrides: Mapping[str, Any] | None, *, from_env: bool) -> None:
-        absent = [name for name in self.required if name not in given]
-        if not absent:
-            return
-        read = self._certainly_read(overrides or {})
-        absent = [name for name in absent if name in read]
-        if not absent:
-            return
-        names = ", ".join(map(repr, absent))
-        what = f"variable {names}, which is" if len(absent) == 1 else f"variables {names}, which are"
-        raise InvalidArgumentError(
-            f"the flow requires the {what} not given", hint=self._variable_hint(absent[0], given, from_env)
-        )
-
-    def _certainly_read(self, overrides: Mapping[str, Any]) -> frozenset[str]:
-        # An overridden step may read anything.
-        needs = {name: each.steps for name, each in self.steps.items() if name not in overrides}
-        run = reachable(self.reads.steps, needs)
-        return self.reads.variables.union(*(self.steps[name].variables for name in needs if name in run))
-
-    def _variable_hint(self, name: str, given: Mapping[str, Any], from_env: bool) -> str:
-        known = {*self.required, *self.declared}
-        near = nearest_hint(name, [each for each in given if each not in known])
-        source = self.declared[name].env_var if name in self.declared else None
-        if near or not source:
-            return near or f"add {name} to the variables"
-        return f"{source} is not set" if from_env else f"the environment, which has {source}, was not asked for it"
+            _check_values(self.variable_checks, given, "use check_input=False to send it anyway")
 
 
 def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False) -> FlowNeeds:
@@ -138,8 +115,6 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
     """
     schemas, required = fields_of(declared_schema(flow, "variables"))
     steps = FlowSteps(flow)
-    output = _reads(steps.output_reads)
-    always = {name for name, step in steps.by_id.items() if step.must_execute}
     return FlowNeeds(
         declared=declared,
         required=tuple(
@@ -147,8 +122,7 @@ def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, a
             for name in dict.fromkeys((*required, *schemas))
             if unset_value(schemas.get(name), is_required=name in required) is NOT_GIVEN
         ),
-        steps={name: _reads(step.reads) for name, step in steps.by_id.items()},
-        reads=_Reads(output.variables, output.steps | always),
+        steps=steps,
         names=None if any_variable else variable_names(steps),
         components=frozenset(steps.components()),
         input_check=ValueCheck.of(flow),
@@ -194,26 +168,32 @@ def _variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
 
 def _check_values(checks: Mapping[str, ValueCheck], given: Mapping[str, Any], advice: str | None) -> None:
     for name in checks.keys() & given.keys():
-        check, value = checks[name], given[name]
+        validator, value = checks[name].validator, given[name]
         # Any variable may be null, as if it had no value.
-        for wrong in () if value is None else check.validator.mismatches(value, 1):
-            message = f"variable {name!r} does not fit the flow's schema"
-            hint: str | None = "its value is not shown, because it is secret"
-            if not is_secret(check.validator.schema, check.validator.defs):
-                message = f"{message}: {wrong.message}{'' if wrong.path == '$' else f' (at {wrong.path})'}"
-                hint = wrong.hint
+        for mismatch in () if value is None else validator.mismatches(value, 1):
+            message = f"variable {name!r} does not match the flow's schema"
+            hint: str | None = "its value is not shown because it is secret"
+            if not is_secret(validator.schema, validator.defs):
+                place = "" if mismatch.path == "$" else f" (at {mismatch.path})"
+                message, hint = f"{message}: {mismatch.message}{place}", mismatch.hint
             raise InvalidArgumentError(message, hint="; ".join(filter(None, (hint, advice))) or None)
 
 
 def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
-    unknown = [name for name in given if name not in names] if names is not None else []
-    if not unknown or names is None:
+    unknown = [] if names is None else [name for name in given if name not in names]
+    if names is None or not unknown:
         return
     names |= {each.variable for each in references(overrides) if each.variable}
     for name in unknown:
         if name not in names:
-            there = nearest_hint(name, sorted(names)) or _listed("it has", sorted(names)) or "it has no variables"
-            raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=there)
+            hint = _nearest_or_all(name, sorted(names), "it has", "variables")
+            raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=hint)
+
+
+def _nearest_or_all(name: str, known: Collection[str], start: str, noun: str) -> str:
+    """Return a hint with the most similar known name; if there is none, with the first ten names."""
+    listed = f"{', '.join([*known][:10])}{', ...' if len(known) > 10 else ''}"
+    return nearest_hint(name, known) or f"{start} {listed or f'no {noun}'}"
 
 
 def variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
@@ -239,11 +219,24 @@ def _read_names(steps: FlowSteps) -> set[str]:
 
 def certain_reads(flow: Mapping[str, Any]) -> list[Reference]:
     """Return the references without whose values the output fails: its own, and those of the steps that it needs."""
-    steps = FlowSteps(flow)
-    needs = {name: {each.step for each in _needed(step.reads) if each.step} for name, step in steps.by_id.items()}
-    output = _needed(steps.output_reads)
-    run = reachable((each.step for each in output if each.step), needs)
-    return output + [each for name, step in steps.by_id.items() if name in run for each in _needed(step.reads)]
+    return _certain_reads(FlowSteps(flow))
+
+
+def _certain_reads(
+    steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
+) -> list[Reference]:
+    def needed(references: Iterable[Reference]) -> list[Reference]:
+        # A condition that fails is false.
+        return [each for each in references if each.is_certain and not each.in_condition]
+
+    # An overridden step may read anything.
+    reads = {name: needed(step.reads) for name, step in steps.by_id.items() if name not in overridden}
+    output = needed(steps.output_reads)
+    starts = {each.step for each in output if each.step}
+    if with_must_execute:
+        starts |= {name for name, step in steps.by_id.items() if step.must_execute}
+    run = reachable(starts, {name: {each.step for each in found if each.step} for name, found in reads.items()})
+    return output + [each for name, found in reads.items() if name in run for each in found]
 
 
 def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
@@ -288,25 +281,6 @@ def _unread(
             yield json_schema.Mismatch(value, f"there is no field {name!r}", hint, str(name), parts)
 
 
-def _needed(references: Iterable[Reference]) -> list[Reference]:
-    # A condition that fails is false.
-    return [each for each in references if each.is_certain and not each.in_condition]
-
-
-def _reads(references: Iterable[Reference]) -> _Reads:
-    # A default makes up for a missing variable.
-    needed = _needed(references)
-    variables = (each.variable for each in needed if "default" not in each.expression)
-    return _Reads(
-        frozenset(name.strip() for name in variables if name), frozenset(each.step for each in needed if each.step)
-    )
-
-
-def _listed(what: str, names: Iterable[str]) -> str | None:
-    known = list(names)
-    return f"{what} {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}" if known else None
-
-
 def check_inputs(
     flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None, file: str | None = None
 ) -> None:
@@ -348,7 +322,7 @@ class ValueCheck(NamedTuple):
         if not isinstance(schema, Mapping):
             return None
         validator = json_schema.Validator(schema, json_schema.definitions_of(schema, shared))
-        return cls(validator) if validator.read(schema) else None
+        return cls(validator) if validator.rules_of(schema) else None
 
     def fits_all(self, values: Sequence[Any]) -> bool:
         """Return whether all of several inputs match."""
@@ -360,9 +334,9 @@ class ValueCheck(NamedTuple):
         Raises:
             InvalidArgumentError: If it does not match.
         """
-        for wrong in self.validator.mismatches(value, 1):
+        for mismatch in self.validator.mismatches(value, 1):
             raise InvalidArgumentError(
-                f"{which} does not fit the flow's schema: {wrong.message} (at {wrong.path})", hint=wrong.hint
+                f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})", hint=mismatch.hint
             )
 
     def all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
@@ -374,8 +348,7 @@ class ValueCheck(NamedTuple):
         where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
             try:
-                which = f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (the first is 0)"
-                self.one(value, which)
+                self.one(value, f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (the first is 0)")
             except InvalidArgumentError as error:
                 error.hint = "; ".join(filter(None, (error.hint, advice)))
                 raise

@@ -22,7 +22,7 @@ class Key(NamedTuple):
 class Node:
     """A value and its position. Line and column count from 1, and are 0 if they are unknown.
 
-    The line and the column of an alias are those of the node that it refers to, the offsets are its own.
+    An alias has the line and column of the node that it refers to, and its own offsets.
     """
 
     __slots__ = (

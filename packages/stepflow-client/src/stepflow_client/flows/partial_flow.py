@@ -1,4 +1,4 @@
-"""A part of a flow, as a flow: up to a step, or one step alone."""
+"""Flows made of a part of a flow: up to a step, or one step alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_step(flow: Mapping[str, Any], step: str) -> None:
 
 
 def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
-    """Return a flow that consists of a step and the steps it reads, and the overrides without those of removed steps.
+    """Return a flow with a step and the steps that it reads, and the overrides of these steps.
 
     The output of the returned flow is the output of the step. A step that is overridden may read other steps.
 
@@ -56,8 +56,8 @@ def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tup
 def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """Return a flow that executes one step alone, with the flow's input as the input of the step.
 
-    Its output is the output of the step. What the input of the step is in the given flow is not evaluated. Its name
-    tells its runs from those of the given flow.
+    Its output is the output of the step. The step's own input expression is not evaluated. The name differs from that
+    of the given flow, so that their runs can be told apart.
 
     Example:
         ```python

@@ -14,7 +14,7 @@ pydantic_core: Any = lazy_module("pydantic_core")
 _MAX_COST = 2_500
 """Maximum cost of compiling a pattern, in units of 10 microseconds."""
 _MAX_WORK = 1_000_000
-"""Maximum length of a pattern, repetitions included, times that of a text. Such a match takes up to about 40 ms."""
+"""Maximum of pattern length (with repetitions) times text length. Such a match takes up to about 40 ms."""
 _TOKEN = re.compile(
     r"\\[pP]\{[^}]*\}|\\[bB]\{|\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|\{(?P<least>\d{1,9})(?:,(?P<most>\d{0,9}))?\}|.",
     re.DOTALL,
@@ -66,7 +66,7 @@ def _cost(ignores_case: bool, part: str) -> int:
 
 
 def _length(pattern: str, length_of: Callable[[str], int]) -> int:
-    """Return the sum of the lengths of the characters and classes in a pattern, with repetitions written out."""
+    """Return the sum of the lengths of the characters and classes in a pattern, with repetitions expanded."""
     before, last = [0], 0
     for each in _TOKEN.finditer(pattern):
         part = each[0]

@@ -11,7 +11,7 @@
     [validate]
     ignore = ["unused-variable"]
 
-The file may come from somebody else, with a cloned repository. It therefore has no keys for servers, tokens, headers or
+The file may come with a cloned repository. It therefore has no keys for servers, tokens, headers or
 commands, and its paths cannot lead out of its folder. A configuration that it names starts workers: only what runs
 flows or queries their components reads `config` and `test.config`, and says so.
 """
@@ -31,11 +31,14 @@ from ..errors import FlowFileError
 
 _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
 _CONFIGS = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
-_LARGEST = 1024 * 1024
-_LARGEST_COMPONENTS = 16 * 1024 * 1024
-_KEYS = ("flows", "components", "target", "config", "test", "validate")
-_OF_TEST = ("config",)
-_OF_VALIDATE = ("select", "ignore", "fail-on", "type-check")
+_MAX_BYTES = 1024 * 1024
+_MAX_COMPONENT_BYTES = 16 * 1024 * 1024
+_KEYS = {
+    "": ("flows", "components", "target", "config", "test", "validate"),
+    "test": ("config",),
+    "validate": ("select", "ignore", "fail-on", "type-check"),
+}
+"""The keys by table."""
 _LEVELS = ("fatal", "error", "warning")
 _OF_USERS = {"url", "server", "servers", "profile", "profiles", "token", "auth", "headers", "proxy", "command", "env"}
 
@@ -54,7 +57,7 @@ class CheckRules(NamedTuple):
 
 
 class Project(NamedTuple):
-    """The facts of a project; without a file, there are none.
+    """The facts of a project; empty without a project file.
 
     Paths are relative to the working folder if the project's folder is in it, and absolute otherwise.
     """
@@ -94,29 +97,23 @@ def find_project(start: str | os.PathLike[str] | None = None) -> Project:
         return Project()
     if start is not None and not folder.is_dir():
         folder = folder.parent
-    home = os.path.expanduser("~")
+    here, home = Path.cwd(), os.path.expanduser("~")
     for each in (folder, *folder.parents):
-        if each != folder and _is_anybodys(each):
+        if each != folder and _is_world_writable(each):
             break
-        found = _project_in(_shown(each))
-        if found is not None:
-            return found
+        project = _project_in(each.relative_to(here) if each.is_relative_to(here) else each)
+        if project is not None:
+            return project
         if str(each) == home or os.path.lexists(each / ".git"):
             break
     return Project()
 
 
-def _is_anybodys(folder: Path) -> bool:
+def _is_world_writable(folder: Path) -> bool:
     try:
         return os.name == "posix" and bool(folder.stat().st_mode & stat.S_IWOTH)
     except OSError:
         return True
-
-
-def _shown(folder: Path) -> Path:
-    """Return a folder as people would write it."""
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _project_in(folder: Path) -> Project | None:
@@ -124,7 +121,13 @@ def _project_in(folder: Path) -> Project | None:
         file = folder / name
         if not file.is_file():
             continue
-        content = _content(file)
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(_MAX_BYTES + 1)
+        except OSError as error:
+            raise FlowFileError(f"{file} cannot be read: {error.strerror}", path=str(file)) from None
+        if len(content) > _MAX_BYTES:
+            raise FlowFileError(f"{file} is larger than 1 MiB", path=str(file))
         if keys and b"stepflow" not in content:
             continue
         facts: Any = parse_toml(content, str(file))
@@ -133,17 +136,6 @@ def _project_in(folder: Path) -> Project | None:
         if facts is not None:
             return _Facts(file).project(facts)
     return None
-
-
-def _content(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_LARGEST + 1)
-    except OSError as error:
-        raise FlowFileError(f"{file} cannot be read: {error.strerror}", path=str(file)) from None
-    if len(content) > _LARGEST:
-        raise FlowFileError(f"{file} is larger than 1 MiB", path=str(file))
-    return content
 
 
 class _Facts:
@@ -158,80 +150,69 @@ class _Facts:
         Raises:
             FlowFileError: If a key is unknown, or a value is wrong.
         """
-        found = self._table("", facts, _KEYS)
-        test = self._table("test", found.get("test", {}), _OF_TEST)
-        target = found.get("target")
+        facts = self._table("", facts)
+        test, validate = (self._table(name, facts.get(name, {})) for name in ("test", "validate"))
+        target, fail_on = facts.get("target"), validate.get("fail-on")
         if target is not None and target_release(target) is None:
             hint = None if isinstance(target, str) else 'write it as text: "0.13"'
-            raise self._wrong(f"target is a release from {TARGETS}, not {_shown_value(target)}", hint)
+            raise self._wrong("target", f"a release from {TARGETS}", target, hint)
+        if fail_on is not None and fail_on not in _LEVELS:
+            raise self._wrong("fail-on", "fatal, error or warning", fail_on)
+        type_check = validate.get("type-check", False)
+        if not isinstance(type_check, bool):
+            raise self._wrong("type-check", "true or false", type_check)
         return Project(
             file=self._file,
-            flows=tuple(self._path("flows", each) for each in self._texts("flows", found.get("flows", []))),
-            components=self._path_at(found, "components"),
+            flows=tuple(self._path("flows", each) for each in self._texts("flows", facts)),
+            components=self._path("components", facts["components"]) if "components" in facts else None,
             target=target,
-            config=self._path_at(found, "config"),
-            test_config=self._path_at(test, "config", "test.config"),
-            rules=self._rules(self._table("validate", found.get("validate", {}), _OF_VALIDATE)),
+            config=self._path("config", facts["config"]) if "config" in facts else None,
+            test_config=self._path("test.config", test["config"]) if "config" in test else None,
+            rules=CheckRules(self._texts("select", validate), self._texts("ignore", validate), fail_on, type_check),
         )
 
-    def _rules(self, found: Mapping[str, Any]) -> CheckRules:
-        fail_on, type_check = found.get("fail-on"), found.get("type-check", False)
-        if fail_on is not None and fail_on not in _LEVELS:
-            raise self._wrong(f"fail-on is fatal, error or warning, not {_shown_value(fail_on)}")
-        if not isinstance(type_check, bool):
-            raise self._wrong(f"type-check is true or false, not {_shown_value(type_check)}")
-        select, ignore = (self._texts(key, found.get(key, [])) for key in ("select", "ignore"))
-        return CheckRules(select, ignore, fail_on, type_check)
-
-    def _table(self, name: str, value: Any, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    def _table(self, name: str, value: Any) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise self._wrong(f"{name or 'stepflow'} is a table, not {_shown_value(value)}")
+            raise self._wrong(name or "stepflow", "a table", value)
         for key in value:
-            if key not in keys:
-                raise self._wrong(f"unknown key {f'{name}.{key}' if name else key}", _hint(name, key, keys))
+            if key in _KEYS[name]:
+                continue
+            hint = nearest_hint(key, _KEYS[name]) or f"the keys are {', '.join(_KEYS[name])}"
+            if not name and key in _OF_USERS:
+                hint = "a project file cannot name servers or credentials; use a profile of your own: stepflow config "
+                hint += "set profiles.NAME.url URL"
+            elif name and key in _KEYS[""]:
+                hint = f"move {key} to the top level, out of {name}"
+            error = FlowFileError(f"{self._file}: unknown key {f'{name}.{key}' if name else key}", path=str(self._file))
+            error.hint = hint
+            raise error
         return value
 
-    def _texts(self, key: str, value: Any) -> tuple[str, ...]:
+    def _texts(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
+        value = table.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise self._wrong(f"{key} is a list of texts, not {_shown_value(value)}")
+            raise self._wrong(key, "a list of texts", value)
         return tuple(value)
-
-    def _path_at(self, found: Mapping[str, Any], key: str, name: str = "") -> Path | None:
-        return self._path(name or key, found[key]) if key in found else None
 
     def _path(self, key: str, value: Any) -> Path:
         """Return the path of a file or folder in the project."""
         if not isinstance(value, str) or not value.strip() or "\0" in value:
-            raise self._wrong(f"{key} is a path, not {_shown_value(value)}")
+            raise self._wrong(key, "a path", value)
         is_outside = ".." in PurePosixPath(value).parts + PureWindowsPath(value).parts
         if is_outside or value.startswith(("/", "\\", "~")) or PureWindowsPath(value).drive:
-            raise self._wrong(
-                f"{key} is a path in the project's folder, not {_shown_value(value)}", "write it relative to this file"
-            )
+            raise self._wrong(key, "a path in the project's folder", value, "write it relative to this file")
         path, folder = self._file.parent / value, os.path.realpath(self._file.parent)
         if not Path(os.path.realpath(path)).is_relative_to(folder):
-            raise self._wrong(f"{key}: {value} leads out of the project's folder", "it must not be a link to elsewhere")
+            message = f"{self._file}: {key}: {value} leads out of the project's folder"
+            error = FlowFileError(message, path=str(self._file))
+            error.hint = "it must not be a link to another folder"
+            raise error
         return path
 
-    def _wrong(self, message: str, hint: str | None = None) -> FlowFileError:
-        error = FlowFileError(f"{self._file}: {message}", path=str(self._file))
+    def _wrong(self, key: str, wanted: str, value: Any, hint: str | None = None) -> FlowFileError:
+        error = FlowFileError(f"{self._file}: {key} is {wanted}, not {cut(repr(value), 80)}", path=str(self._file))
         error.hint = hint
         return error
-
-
-def _shown_value(value: Any) -> str:
-    return cut(repr(value), 80)
-
-
-def _hint(table: str, key: str, keys: tuple[str, ...]) -> str:
-    if table == "" and key in _OF_USERS:
-        return (
-            "a project names no server and no credentials; a profile of the user does: "
-            "stepflow config set profiles.NAME.url URL"
-        )
-    if table and key in _KEYS:
-        return f"{key} stands at the top of the settings, not in {table}"
-    return nearest_hint(key, keys) or f"the keys are {', '.join(keys)}"
 
 
 def existing_file(project: Project, key: str, path: Path) -> Path:
@@ -245,7 +226,7 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
         error = FlowFileError(f"{path}, which {project.file} names as {key}, {what}", path=str(path))
         error.hint = "stepflow components lock writes it" if key == "components" else None
         raise error
-    if key == "components" and path.stat().st_size > _LARGEST_COMPONENTS:
+    if key == "components" and path.stat().st_size > _MAX_COMPONENT_BYTES:
         raise FlowFileError(f"{path} is larger than 16 MiB", path=str(path))
     return path
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .expressions import Path
+from .nodes import Node
 
 if TYPE_CHECKING:
     from ..types.results import FlowError
@@ -37,20 +38,6 @@ class Place(Protocol):
         ...
 
 
-class PlacedNode(Protocol):
-    """A node of the tree of a flow."""
-
-    line: int
-    column: int
-    keys: Mapping[str, Any]
-
-    def at(self, *path: str | int) -> Any:
-        """Return the node at a path; None if there is none."""
-
-    def walk(self) -> Any:
-        """Yield the node and all nodes below it."""
-
-
 def places_of(flow: object) -> Mapping[Path, Place]:
     """Return the positions of the parts of a flow by their paths in it; empty if it is not written in Python."""
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
@@ -61,7 +48,7 @@ def component_schemas_of(flow: object) -> Mapping[str, tuple[Any, Any]]:
     return flow.component_schemas if hasattr(type(flow), "component_schemas") else {}  # type: ignore[attr-defined]
 
 
-def set_places(root: PlacedNode, flow: object) -> tuple[str, str]:
+def set_places(root: Node, flow: object) -> tuple[str, str]:
     """Set the positions of the nodes of a flow in its Python file, and return the text of the file and its name.
 
     Nodes that are written in other files have none. Both texts are empty for flows that are not written in Python.
@@ -80,22 +67,20 @@ def set_places(root: PlacedNode, flow: object) -> tuple[str, str]:
 
 
 def located(error: FlowError | None, flow: object) -> FlowError | None:
-    """Return an error whose hint also says where the step that failed is written, if the flow is written in Python."""
-    said = written_at(flow, error.step_id) if error is not None else None
-    if error is None or said is None or said in (error.hint or ""):
+    """Return an error whose hint also says where the failed step is written, if the flow is written in Python."""
+    place = written_at(flow, error.step_id) if error is not None else None
+    if error is None or place is None or place in (error.hint or ""):
         return error
-    return replace(error, hint="; ".join(filter(None, (error.hint, said))))
+    return replace(error, hint="; ".join(filter(None, (error.hint, place))))
 
 
 def written_at(flow: object, step_id: str | None) -> str | None:
     """Return a sentence that says where a step, or the output, of a flow is written; None if that is not known."""
-    places = places_of(flow)
-    if not places:
-        return None
     path: Path = ("output",)
-    if step_id is not None:
+    what = "the output"
+    if step_id is not None and places_of(flow):
         steps = flow.to_dict().get("steps", [])  # type: ignore[attr-defined]
         path = next((("steps", index) for index, each in enumerate(steps) if each["id"] == step_id), ())
-    place = places.get(path)
-    what = "the output" if step_id is None else f"step {step_id!r}"
-    return f"{what} is written at {place.shown_file}:{place.line}" if place is not None and path else None
+        what = f"step {step_id!r}"
+    place = places_of(flow).get(path) if path else None
+    return f"{what} is written at {place.shown_file}:{place.line}" if place is not None else None

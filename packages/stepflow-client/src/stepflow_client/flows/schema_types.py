@@ -15,7 +15,6 @@ from .json_types import (
     NEVER,
     NULL,
     UNKNOWN,
-    Anything,
     Field,
     ListOf,
     Member,
@@ -29,7 +28,7 @@ from .json_types import (
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
-"""Keywords with which a part of `anyOf` defines a type."""
+"""Keywords by which a part of `anyOf` defines a type."""
 _MAX_DEPTH = 30
 _MAX_PARTS = 5_000
 """Maximum number of parts of a schema that are read. Further parts are unknown."""
@@ -39,7 +38,7 @@ _MAX_ELEMENTS = 200
 
 
 def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
-    """Return the type of the values that match a schema; that of an invalid one is unknown.
+    """Return the type of the values that match a schema; unknown for an invalid schema.
 
     Args:
         schema: Any JSON value.
@@ -74,59 +73,71 @@ class _Reader:
         if schema.get("nullable") is True:
             return union([self.read({**schema, "nullable": False}, depth), NULL])
         if "$ref" in schema:
-            return self._referred(schema["$ref"], depth)
-        if "const" in schema:
-            return _of_values([schema["const"]])
-        if isinstance(schema.get("enum"), list):
-            return _of_values(schema["enum"])
+            name = referred_name(schema["$ref"])
+            # Servers report builtin components without their shared schemas.
+            if name is None or name not in self._defs or name in self._open:
+                return UNKNOWN
+            if name not in self._known:
+                self._open.add(name)
+                self._known[name] = self.read(self._defs[name], depth + 1)
+                self._open.discard(name)
+            return self._known[name]
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        if isinstance(values, list):
+            return union(type_of_value(each, is_literal=False) for each in values)
         for key in ("anyOf", "oneOf"):
-            if isinstance(parts := schema.get(key), list) and any(map(_says_something, parts)):
-                return union(self.read(_part(schema, key, each), depth + 1) for each in parts)
+            parts = schema.get(key)
+            # A part without one of these keywords only restricts the type.
+            if isinstance(parts, list) and any(
+                part is False or (isinstance(part, Mapping) and not part.keys().isdisjoint(_TELLING)) for part in parts
+            ):
+                # The keywords next to `anyOf` apply to each part.
+                rest = _without(schema, key)
+                return union(
+                    self.read({**rest, **part} if _is_restriction(part) else part, depth + 1) for part in parts
+                )
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            return self._all(schema, depth)
+            return self._intersection(schema, depth)
         return self._typed(schema, depth)
 
-    def _referred(self, reference: Any, depth: int) -> Type:
-        name = referred_name(reference)
-        # Servers report builtin components without their shared schemas.
-        if name is None or name not in self._defs or name in self._open:
-            return UNKNOWN
-        if name not in self._known:
-            self._open.add(name)
-            self._known[name] = self.read(self._defs[name], depth + 1)
-            self._open.discard(name)
-        return self._known[name]
+    def _intersection(self, schema: Mapping[str, Any], depth: int) -> Type:
+        """Return the type of values that match all parts of `allOf`.
 
-    def _all(self, schema: Mapping[str, Any], depth: int) -> Type:
-        """Return the type of values that match all parts: of objects with the fields of all, or of the only part with
-        a known type. Other intersections are unknown.
+        These are objects with the fields of all parts, or the type of the only known part. Other intersections are
+        unknown.
         """
         parts = [self.read(each, depth + 1) for each in schema["allOf"]]
-        rest = self._typed(_rest(schema, "allOf"), depth)
+        rest = self._typed(_without(schema, "allOf"), depth)
         is_secret = any(each.is_secret for each in parts)
-        told = [each for each in [*parts, rest] if not is_unknown(each)]
-        if len(told) > 1 and all(len(each.members) == 1 and isinstance(each.members[0], ObjectOf) for each in told):
-            return Type((_merged([each.members[0] for each in told]),), is_secret)
-        return _same(told)._replace(is_secret=is_secret)
+        known = [each for each in [*parts, rest] if not is_unknown(each)]
+        objects = [member for each in known for member in each.members if isinstance(member, ObjectOf)]
+        if len(known) < 2 or not all(len(each.members) == 1 for each in known) or len(objects) < len(known):
+            return _common(known)._replace(is_secret=is_secret)
+        fields: dict[str, Field] = {}
+        for name, field in (pair for each in objects for pair in each.fields.items()):
+            other = fields.get(name, Field(UNKNOWN, False))
+            type = _common([each for each in (other.type, field.type) if not is_unknown(each)])
+            type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
+            fields[name] = Field(type, other.is_required or field.is_required)
+        extra = None if all(each.extra is None for each in objects) else UNKNOWN
+        is_open = any(each.is_open and each.fields for each in objects)
+        return Type((ObjectOf(fields, extra, is_open),), is_secret)
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
         kinds = type_names(schema)
         if not kinds and self._is_source and isinstance(schema.get("properties"), Mapping):
             kinds = ["object"]
-        if not kinds:
+        if not kinds or not all(isinstance(each, str) and each in JSON_TYPES for each in kinds):
             return UNKNOWN
-        if not all(isinstance(each, str) and each in JSON_TYPES for each in kinds):
-            return UNKNOWN
-        return union(Type((self._member(each, schema, depth),)) for each in kinds)
-
-    def _member(self, kind: str, schema: Mapping[str, Any], depth: int) -> Member:
-        if kind == "array":
-            first, rest = list_schemas(schema)
-            types = tuple(self.read(each, depth + 1) for each in first)
-            return ListOf(union([*types, self.read(rest, depth + 1)]), first=types)
-        if kind == "object":
-            return self._object(schema, depth)
-        return Plain(kind)
+        members: list[Member] = []
+        for kind in kinds:
+            if kind == "array":
+                first, rest = list_schemas(schema)
+                types = tuple(self.read(each, depth + 1) for each in first)
+                members.append(ListOf(union([*types, self.read(rest, depth + 1)]), first=types))
+            else:
+                members.append(self._object(schema, depth) if kind == "object" else Plain(kind))
+        return union(Type((each,)) for each in members)
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> Member:
         properties, names = fields_of(schema)
@@ -139,41 +150,19 @@ class _Reader:
         return ObjectOf(fields, None if extra is False else self.read(extra, depth + 1), is_open)
 
 
-def _merged(parts: list[Any]) -> ObjectOf:
-    """Return the object that has the fields of all parts."""
-    fields: dict[str, Field] = {}
-    for part in parts:
-        for name, field in part.fields.items():
-            other = fields.get(name, Field(UNKNOWN, False))
-            type = _same([each for each in (other.type, field.type) if not is_unknown(each)])
-            type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
-            fields[name] = Field(type, other.is_required or field.is_required)
-    is_closed = all(part.extra is None for part in parts)
-    return ObjectOf(fields, None if is_closed else UNKNOWN, any(part.is_open and part.fields for part in parts))
-
-
-def _same(types: list[Type]) -> Type:
+def _common(types: list[Type]) -> Type:
     """Return the type that all of these are; unknown if they differ."""
     return types[0] if types and all(each.members == types[0].members for each in types) else UNKNOWN
 
 
-def _says_something(part: Any) -> bool:
-    return part is False or (isinstance(part, Mapping) and any(key in part for key in _TELLING))
+def _is_restriction(part: Any) -> bool:
+    """Return whether a part of `anyOf` needs the keywords next to `anyOf` to define a type."""
+    return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 
 
-def _part(schema: Mapping[str, Any], key: str, part: Any) -> Any:
-    """Return a part of `anyOf` with the keywords next to `anyOf`, which apply to every part."""
-    if not isinstance(part, Mapping) or not part.keys().isdisjoint(_TELLING - {"type"}):
-        return part
-    return {**_rest(schema, key), **part}
-
-
-def _rest(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _without(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the keywords of a schema that define its type, without one of them."""
     return {name: schema[name] for name in ("type", *_OF_OBJECTS, "items") if name in schema and name != key}
-
-
-def _of_values(values: list[Any]) -> Type:
-    return union(type_of_value(each, is_literal=False) for each in values)
 
 
 def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
@@ -208,26 +197,23 @@ class _Writer:
 
     def schema(self, type: Type, depth: int) -> Any:
         """Return the schema of a type."""
-        schema = self._schema(type, depth)
-        return {**schema, "is_secret": True} if type.is_secret else schema
-
-    def _schema(self, type: Type, depth: int) -> Any:
         self._parts += 1
+        secret = {"is_secret": True} if type.is_secret else {}
         if is_unknown(type) or depth > _MAX_DEPTH or self._parts > _MAX_WRITTEN:
-            return {}
+            return secret
         if not type.members:
-            return {"not": {}}
-        # Different members may have the same schema: that of a list does not say that it is empty.
+            return {"not": {}, **secret}
+        # Different members may have the same schema: the schema of a list does not say that it is empty.
         schemas: list[dict[str, Any]] = []
         for member in union([widened(type)]).members:
             schema = self._member(member, depth)
             if schema not in schemas:
                 schemas.append(schema)
         if len(schemas) == 1:
-            return schemas[0]
+            return {**schemas[0], **secret}
         if all(each.keys() == {"type"} for each in schemas):
-            return {"type": [each["type"] for each in schemas]}
-        return {"anyOf": schemas}
+            return {"type": [each["type"] for each in schemas], **secret}
+        return {"anyOf": schemas, **secret}
 
     def _member(self, member: Member, depth: int) -> dict[str, Any]:
         match member:
@@ -236,19 +222,15 @@ class _Writer:
             case ListOf():
                 items = self.schema(member.items, depth + 1)
                 return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
-            case ObjectOf():
-                return self._object(member, depth)
-            case Anything():
-                return {}
-
-    def _object(self, member: ObjectOf, depth: int) -> dict[str, Any]:
-        made: dict[str, Any] = {"type": "object"}
-        if member.fields:
-            made["properties"] = {name: self.schema(each.type, depth + 1) for name, each in member.fields.items()}
-        required = [name for name, each in member.fields.items() if each.is_required]
-        made |= {"required": required} if required else {}
-        if member.extra is None:
-            made["additionalProperties"] = False
-        elif not is_unknown(member.extra):
-            made["additionalProperties"] = self.schema(member.extra, depth + 1)
-        return made
+            case ObjectOf(fields, extra):
+                made: dict[str, Any] = {"type": "object"}
+                if fields:
+                    made["properties"] = {name: self.schema(each.type, depth + 1) for name, each in fields.items()}
+                required = [name for name, each in fields.items() if each.is_required]
+                made |= {"required": required} if required else {}
+                if extra is None:
+                    made["additionalProperties"] = False
+                elif not is_unknown(extra):
+                    made["additionalProperties"] = self.schema(extra, depth + 1)
+                return made
+        return {}

@@ -44,7 +44,7 @@ class FlowText:
 
     @classmethod
     def of(cls, flow: FlowSource) -> FlowText:
-        """Return the text of a file, of the Python file of a flow, or the one without lines for any other flow.
+        """Return the text of a flow's file, of its Python file, or a text without lines for any other flow.
 
         Raises:
             FlowFileError: If the file cannot be read.
@@ -106,7 +106,7 @@ class FlowText:
 
     @cached_property
     def unplaced(self) -> FlowText:
-        """The same flow for those who need no positions; those of JSON take far longer to read than its values.
+        """The same flow without positions, which in JSON take far longer to read than the values.
 
         Raises:
             FlowFileError: If it is a JSON file, and not JSON.
@@ -126,11 +126,18 @@ def read_tree(text: str, source: str) -> Node:
         FlowFileError: If the text is invalid. The error has the line and the column.
     """
     value = _json_in(text, source)
-    if value is not _UNREAD:
-        return _tree_of_json(value, text, source)
-    if len(text) > MAX_YAML_LENGTH:
+    if value is _UNREAD and len(text) > MAX_YAML_LENGTH:
         return node_of(parse_yaml(text, source))
-    return _tree_of_yaml(text, source, _UNREAD)
+    if value is not _UNREAD:
+        # JSON is YAML, except for tabs between its tokens and for escaped surrogates. Only positions are read from it.
+        text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
+    try:
+        root: Node = yaml_reader.read_yaml(text, source, lambda reader, node: _Tree(text, reader, value).document(node))
+        return root
+    except FlowFileError:
+        if value is _UNREAD:
+            raise
+        return node_of(value)
 
 
 def _json_in(text: str, source: str) -> Any:
@@ -144,27 +151,13 @@ def _json_in(text: str, source: str) -> Any:
     return _UNREAD
 
 
-def _tree_of_json(value: Any, text: str, source: str) -> Node:
-    # JSON is YAML, except for tabs between its tokens and for escaped surrogates. Only the positions are read from it.
-    plain = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
-    try:
-        return _tree_of_yaml(plain, source, value)
-    except FlowFileError:
-        return node_of(value)
-
-
-def _tree_of_yaml(text: str, source: str, value: Any) -> Node:
-    root: Node = yaml_reader.read_yaml(text, source, lambda reader, node: _Tree(text, reader, value).document(node))
-    return root
-
-
 _UNREAD: Any = object()
 _TAGS = {"SequenceNode": "tag:yaml.org,2002:seq", "MappingNode": "tag:yaml.org,2002:map"}
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Tree:
-    """Converts PyYAML's nodes to a tree. The values of JSON are known; those of YAML are read on the way."""
+    """Converts PyYAML's nodes to a tree. The values of JSON are known already; YAML values are read on the way."""
 
     def __init__(self, text: str, reader: yaml_reader.YamlReader, value: Any) -> None:
         self.text = text

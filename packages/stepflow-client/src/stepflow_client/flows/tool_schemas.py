@@ -1,19 +1,20 @@
-"""JSON Schemas for models that call flows: self-contained, valid, and those of objects. Pure.
+"""JSON Schemas for models that call flows: self-contained, valid, and describing objects. Pure.
 
-What is wrong or not understood in a schema is left out, which makes it wider, never narrower. Only fields without which
-a run would fail are required in addition.
+Wrong and unsupported parts of a schema are left out, which makes it wider, never narrower. Only fields that every run
+reads are required in addition.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._base.text import visible_lines
 from .._data.flow_declarations import fields_of, is_secret
 from .graph import reachable
-from .json_schema import JSON_TYPES, is_number, referred_name, type_names
+from .json_schema import list_schemas, referred_name, type_names
+from .schema_keywords import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid
 
 WRAPPER = "input"
 """The field of a wrapped schema that holds the value itself."""
@@ -21,48 +22,13 @@ _MAX_DEPTH = 60
 _MAX_INLINED = 500
 """Number of parts of a schema after which shared schemas are no longer repeated where they are used."""
 _COMBINING = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
-_SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
-            "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_MAPS = ("properties", "patternProperties", "dependentSchemas")
-_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains",
-           "maxContains")  # fmt: skip
 _TEXTS = ("title", "description", "format")
-_FLAGS = ("uniqueItems", "deprecated", "readOnly", "writeOnly")
-
-
-def _is_pattern(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and re.compile(value) is not None
-    except (re.error, RecursionError, OverflowError):
-        return False
-
-
-def _is_type(value: Any) -> bool:
-    names = value if isinstance(value, list) else [value]
-    is_known = bool(names) and all(isinstance(each, str) and each in JSON_TYPES for each in names)
-    return is_known and len(set(names)) == len(names)
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value) and len(set(value)) == len(value)
-
-
-_VALUES: dict[str, Callable[[Any], bool]] = {
-    "type": _is_type,
-    "enum": lambda value: isinstance(value, list) and bool(value),
-    "const": lambda _: True,
-    "default": lambda _: True,
-    "examples": lambda value: isinstance(value, list),
-    "pattern": _is_pattern,
-    "required": _are_names,
-    "multipleOf": lambda value: is_number(value) and value > 0,
-    "dependentRequired": lambda value: isinstance(value, Mapping) and all(map(_are_names, value.values())),
-    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), is_number),
-    **dict.fromkeys(_COUNTS, lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0),
-    **dict.fromkeys(_FLAGS, lambda value: isinstance(value, bool)),
-}
-"""The keywords that hold no schema, and whether a value of one is valid."""
+_KEPT = frozenset({
+    "type", "enum", "const", "default", "examples", "pattern", "required", "dependentRequired", "multipleOf",
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems", "deprecated", "readOnly", "writeOnly",
+    *COUNTS,
+})  # fmt: skip
+"""The keywords that hold no schema and keep their value."""
 
 _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
                         "unevaluatedItems", "patternProperties", "dependentSchemas", "dependentRequired",
@@ -74,7 +40,7 @@ _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames"
 def self_contained(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
     """Return a schema, in the dialect 2020-12, that refers to nothing outside of itself.
 
-    Shared schemas are written where they are used; recursive ones, and all those of a large schema, are in `$defs`.
+    Shared schemas are inlined; recursive schemas, and all shared schemas of a large schema, stay in `$defs`.
 
     Args:
         schema: Any JSON value.
@@ -206,16 +172,13 @@ class _Writer:
             texts = {key: schema[key] for key in ("title", "description") if key in schema}
             return {**self._texts(texts), "anyOf": [self._written(rest, depth + 1), {"type": "null"}]}
         written = self._texts(schema)
-        written |= {
-            key: value
-            for key, value in schema.items()
-            if key in _VALUES and key not in self._left_out and _VALUES[key](value)
-        }
+        kept = _KEPT - self._left_out
+        written |= {key: value for key, value in schema.items() if key in kept and is_valid(key, value)}
         if is_secret(schema, self._defs):
             written = {
                 key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
             }
-        self._add_schemas(written, _modern(schema), depth)
+        self._add_schemas(written, schema, depth)
         name = _name_of(schema.get("$ref"))
         if name is None or name not in self._defs:
             return written
@@ -225,20 +188,24 @@ class _Writer:
         return {key: visible_lines(schema[key]) for key in _TEXTS if isinstance(schema.get(key), str)}
 
     def _add_schemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
+        if isinstance(schema.get("items"), list):
+            # Up to 2019-09, `items` held the schemas of the first elements.
+            first, rest = list_schemas(schema)
+            schema = {**schema, "prefixItems": first, "items": rest}
         for key, value in schema.items():
             if key in self._left_out:
                 continue
-            if key in _SCHEMAS and isinstance(value, (bool, Mapping)):
+            if key in WITH_SCHEMA and isinstance(value, (bool, Mapping)):
                 written[key] = self._written(value, depth + 1)
-            elif key in _LISTS and isinstance(value, list) and value:
+            elif key in WITH_LIST and isinstance(value, list) and value:
                 name = "anyOf" if key == "oneOf" and self._decided else key
                 parts = [self._written(each, depth + 1) for each in value]
                 if name in written:
                     written["allOf"] = [*written.get("allOf", ()), {name: parts}]
                 else:
                     written[name] = parts
-            elif key in _MAPS and isinstance(value, Mapping):
-                names = [name for name in value if key != "patternProperties" or _is_pattern(name)]
+            elif key in WITH_MAPPING and isinstance(value, Mapping):
+                names = [name for name in value if key != "patternProperties" or is_valid("pattern", name)]
                 written[key] = {str(name): self._written(value[name], depth + 1) for name in names}
         if self._decided and "patternProperties" in schema:
             written.pop("additionalProperties", None)
@@ -246,32 +213,23 @@ class _Writer:
     def _with_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
         """Return a schema together with the shared one that it refers to."""
         if name in self._recursive or self._parts > _MAX_INLINED:
-            target: Any = {"$ref": f"#/$defs/{self._local(name)}"}
+            target: Any = {"$ref": f"#/$defs/{self._definition_name(name)}"}
         else:
             target = self._written(self._defs[name], depth + 1)
         if not written or not isinstance(target, Mapping):
             return target
         if target.keys().isdisjoint(written):
             return {**target, **written}
-        # Texts at the reference are more specific than those of what is shared.
+        # Texts at the reference are more specific than texts in the shared schema.
         if written.keys() <= {"title", "description"}:
             return {**target, **written}
         return {**written, "allOf": [*written.get("allOf", ()), target]}
 
-    def _local(self, name: str) -> str:
+    def _definition_name(self, name: str) -> str:
         if name not in self._names:
             plain = re.sub(r"[^A-Za-z0-9_.-]", "_", "root" if name == "#" else name) or "_"
-            used = set(self._names.values())
-            self._names[name] = next(
-                each for each in (plain, *(f"{plain}_{number}" for number in range(2, len(used) + 3)))
-                if each not in used
-            )  # fmt: skip
+            unique, number = plain, 2
+            while unique in self._names.values():
+                unique, number = f"{plain}_{number}", number + 1
+            self._names[name] = unique
         return self._names[name]
-
-
-def _modern(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a schema with the first elements of lists in `prefixItems`, as of 2020-12."""
-    if not isinstance(schema.get("items"), list):
-        return schema
-    rest = {key: value for key, value in schema.items() if key not in ("items", "additionalItems")}
-    return {**rest, "prefixItems": schema["items"], "items": schema.get("additionalItems", True)}
