@@ -54,9 +54,9 @@ def test_cycles() -> None:
     flow = flow_of(1, start={"$step": "a"}, a={"$step": "c"}, b=[{"$step": "a"}], c={"$step": "b"}, free=1)
     steps = FlowSteps(flow)
     assert steps.cycle() == ["a", "c", "b", "a"]
-    assert steps.tangled == {"a", "b", "c"}
-    assert steps.way("start", "b") == ["start", "a", "c", "b"]
-    assert steps.way("a", "free") == []
+    assert steps.cyclic == {"a", "b", "c"}
+    assert steps.shortest_path("start", "b") == ["start", "a", "c", "b"]
+    assert steps.shortest_path("a", "free") == []
     assert FlowSteps(flow_of(1, a={"$step": "a"})).cycle() == ["a", "a"]
     assert FlowSteps(flow_of(1, a={"$literal": {"$step": "a"}}, b={"$step": "gone"})).cycle() == []
     # A default is not waited for.
@@ -67,7 +67,7 @@ def test_a_long_chain_in_any_order() -> None:
     inputs = {f"s{i}": {"$step": f"s{i + 1}"} for i in range(20_000)}
     steps = FlowSteps(flow_of({"$step": "s0"}, **inputs, s20000=1))
     assert len(steps.needed()) == len(steps.upstream(["s0"])) == len(steps.downstream(["s20000"])) == 20_001
-    assert not steps.tangled
+    assert not steps.cyclic
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from ..flows.matching import compare, is_matcher, is_run_id
 from ..flows.source import Key, Node
 from ..types import FlowResult
 from .flow_cases import code_matches, error_data
-from .volatile_values import level
+from .volatile_values import replace_volatile
 
 
 def expectation_of(
@@ -57,56 +57,57 @@ def expectation_of(
     given = [check_json(each, "given") for each in given]
     if at is not None:
         check_instance(at, "at", datetime)
-    new = _Leveled(tuple(given), at)
+    new = _ExpectedValues(tuple(given), at)
     is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
         if is_like and "result" in before:
-            return {**before, "result": new.adapted(before["result"], result.output)}
-        return {"outcome": "success", "result": new.value(result.output)}
+            return {**before, "result": new.adapt(before["result"], result.output)}
+        return {"outcome": "success", "result": new.from_actual(result.output)}
     error = result.error
     actual = {"code": code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
     if not is_like or not isinstance(before.get("error"), Mapping):
-        return {"outcome": "failed", "error": new.value(actual)}
+        return {"outcome": "failed", "error": new.from_actual(actual)}
     kept = dict(before["error"])
     if "code" in kept and not code_matches(kept["code"], error):
         kept["code"] = actual["code"]
     if "message" in kept:
-        kept["message"] = new.adapted(kept["message"], actual["message"])
+        kept["message"] = new.adapt(kept["message"], actual["message"])
     if kept.get("data") is not None and error_data(error) is not None:
-        kept["data"] = new.adapted(kept["data"], error_data(error))
+        kept["data"] = new.adapt(kept["data"], error_data(error))
     return {**before, "error": kept}
 
 
 @dataclass(frozen=True)
-class _Leveled:
-    """Makes expected values of actual ones."""
+class _ExpectedValues:
+    """Turns actual values into expected ones."""
 
     given: tuple[Any, ...]
     at: datetime | None
 
-    def value(self, actual: Any) -> Any:
+    def from_actual(self, actual: Any) -> Any:
         """Return an expected value that matches an actual one, and the values of later runs."""
-        return level(actual, self.given, self.at)
+        return replace_volatile(actual, self.given, self.at)
 
-    def adapted(self, expected: Any, actual: Any) -> Any:
+    def adapt(self, expected: Any, actual: Any) -> Any:
         """Return an expected value that matches an actual one, and keeps the parts that match already."""
         if not compare(expected, actual):
             return expected
         if is_matcher(expected):
-            return self.value(actual)
+            return self.from_actual(actual)
         if expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
-            found = {key: self._at(key, value, actual[key]) for key, value in expected.items() if key in actual}
-            return found or self.value(actual)
+            adapted: dict[str, Any] = {}
+            for key in [key for key in expected if key in actual]:
+                # Whether a text is the id of a run depends on its key.
+                if not is_run_id(key, actual[key]):
+                    adapted[key] = self.adapt(expected[key], actual[key])
+                elif is_run_id(key, expected[key]) or not compare(expected[key], actual[key]):
+                    adapted[key] = expected[key]
+                else:
+                    adapted[key] = self.from_actual({key: actual[key]})[key]
+            return adapted or self.from_actual(actual)
         if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-            return [self.adapted(value, found) for value, found in zip(expected, actual, strict=True)]
-        return self.value(actual)
-
-    def _at(self, key: str, expected: Any, actual: Any) -> Any:
-        # Whether a text is the id of a run depends on its key.
-        if not is_run_id(key, actual):
-            return self.adapted(expected, actual)
-        is_kept = is_run_id(key, expected) or not compare(expected, actual)
-        return expected if is_kept else self.value({key: actual})[key]
+            return [self.adapt(*pair) for pair in zip(expected, actual, strict=True)]
+        return self.from_actual(actual)
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
@@ -138,15 +139,20 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
 def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
     """Yield the edits that replace the expected output of a case."""
     case = root.at("test", "cases", index)
-    around = [root.at("test"), root.at("test", "cases"), case]
-    if case is None or any(each is None or each.original is not None for each in around):
+    holders = [root.at("test"), root.at("test", "cases"), case]
+    if case is None or any(each is None or each.original is not None for each in holders):
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
-    key = case.keys.get("output")
-    if key is None or key.start < 0:
+    key, node = case.keys.get("output"), case.get("output")
+    if key is None or node is None or key.start < 0:
         yield addition(text, case, {"output": value})
-    else:
-        _refuse_shared(text, root, case.items["output"], source)
-        yield from changes(text, case, key, case.items["output"], value)
+        return
+    inside = {id(each) for each in node.walk()}
+    for alias in root.walk():
+        if alias.original is not None and id(alias.original) in inside and id(alias) not in inside:
+            name, line = text[alias.start + 1 : alias.end], text.count("\n", 0, alias.start) + 1
+            message = f"{source}: line {node.line}: the expected output holds the anchor &{name}, which line {line} "
+            raise FlowFileError(message + "uses; write it out there", path=source, line=node.line)
+    yield from changes(text, case, key, node, value)
 
 
 def changes(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
@@ -184,32 +190,16 @@ def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> E
         if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
             # A comment after it would become part of a literal block.
             return node.start, node.end, edited_json(value)
-        return node.start, node.end, _scalar(value, " " * (key.column + 1), newline)
+        lines = value.removesuffix("\n").split("\n") if isinstance(value, str) and "\n" in value else []
+        if lines and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
+            # A text of several lines becomes a literal block.
+            indent, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
+            return node.start, node.end, newline.join([style, *(indent + line if line else line for line in lines)])
+        is_plain = not lines and (not isinstance(value, str) or value.isprintable())
+        return node.start, node.end, plain_text(value) if is_plain else edited_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, newline + block_text(value, key.column + 1, newline)
     # The value is on separate lines: comments between the key and the value are kept.
     # Only a list may have the same indent as its key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
     return node.start, node.end, " " * (indent - node.column + 1) + block_text(value, indent, newline).lstrip(" ")
-
-
-def _scalar(value: Any, indent: str, newline: str) -> str:
-    """Return a scalar or empty collection as YAML. A text of several lines becomes a literal block."""
-    if not isinstance(value, str) or "\n" not in value:
-        return plain_text(value) if not isinstance(value, str) or value.isprintable() else edited_json(value)
-    lines = value.removesuffix("\n").split("\n")
-    if not all(map(str.isprintable, lines)) or not lines[0][:1].strip() or not lines[-1]:
-        return edited_json(value)
-    kept = "|" if value.endswith("\n") else "|-"
-    return newline.join([kept, *(indent + line if line else line for line in lines)])
-
-
-def _refuse_shared(text: str, root: Node, node: Node, source: str) -> None:
-    inside = {id(each) for each in node.walk()}
-    for each in root.walk():
-        if each.original is not None and id(each.original) in inside and id(each) not in inside:
-            message = (
-                f"{source}: line {node.line}: the expected output holds the anchor &{text[each.start + 1 : each.end]}"
-            )
-            message += f", which line {text.count(chr(10), 0, each.start) + 1} uses; write it out there"
-            raise FlowFileError(message, path=source, line=node.line)

@@ -26,7 +26,7 @@ _MAX_DISTANCE = timedelta(days=1)
 """Times within this distance of the run vary from run to run, even if the server's clock is wrong."""
 
 
-def level(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
+def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
     """Return an expected value that matches an actual one, and the values of later runs.
 
     A text with a UUID or a time of the run becomes a `$regex`. A UUID under the key `run_id`, which matches any other,
@@ -51,18 +51,18 @@ def level(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> 
         except ValueError:
             return False
 
-    def leveled(value: Any) -> Any:
+    def replaced(value: Any) -> Any:
         if is_like_matcher(value):
             return {"$equals": value}
         if isinstance(value, Mapping):
             kept = {
-                key: _NO_RUN if is_run_id(key, each) else leveled(each)
+                key: _NO_RUN if is_run_id(key, each) else replaced(each)
                 for key, each in value.items()
                 if not any(map(is_volatile, _VOLATILE.finditer(key)))
             }
             return kept if kept or not value else {"$type": "object"}
         if isinstance(value, list):
-            return [leveled(each) for each in value]
+            return [replaced(each) for each in value]
         parts = list(filter(is_volatile, _VOLATILE.finditer(value))) if isinstance(value, str) else []
         if not parts:
             return value
@@ -72,7 +72,7 @@ def level(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> 
             end = part.end()
         return {"$regex": f"{pattern}{_escaped(value[end:])}$"}
 
-    return leveled(value)
+    return replaced(value)
 
 
 def _escaped(text: str) -> str:

@@ -53,10 +53,10 @@ def _check_order(model: FlowModel, step: Step, other: Step, read: Read, findings
     if other is step:
         findings.add("self-reference", "fatal", read.target, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
-        tangled = model.graph.tangled
-        is_cycle = other.id in tangled and step.id in tangled and not read.reference.in_default
-        if is_cycle and (way := model.graph.way(other.id, step.id)):
-            shown = [step.id, *way] if len(way) < _MAX_SHOWN else [step.id, *way[:5], "...", *way[-5:]]
+        cyclic = model.graph.cyclic
+        is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.in_default
+        if is_cycle and (path := model.graph.shortest_path(other.id, step.id)):
+            shown = [step.id, *path] if len(path) < _MAX_SHOWN else [step.id, *path[:5], "...", *path[-5:]]
             findings.add("cycle", "fatal", read.target, f"steps wait for each other: {' -> '.join(shown)}",
                          "remove one of these references")  # fmt: skip
         elif not findings.in_unchecked:

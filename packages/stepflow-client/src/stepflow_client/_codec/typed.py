@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from ..types.outcomes import Outcome
 
 
+_GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.UnionType)
+"""Generic types whose arguments are converted."""
+
+
 def check_output_type(output_type: Any) -> None:
     """Check, before a run is created, that outputs can be converted to a type.
 
@@ -124,7 +128,7 @@ def readable_type(annotation: Any) -> Any:
         return annotation
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
-    if not arguments or origin not in (list, dict, tuple, set, frozenset, Union, types.UnionType):
+    if not arguments or origin not in _GENERICS:
         return annotation
     parts = tuple(readable_type(each) for each in arguments)
     if parts == arguments:

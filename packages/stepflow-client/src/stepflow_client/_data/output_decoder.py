@@ -33,7 +33,6 @@ class OutputDecoder(NamedTuple):
         """Return the output of the flow with its numbers and the order of its keys as the author wrote them."""
         if self.as_sent:
             return value
-        # As `whole`, without another call.
         return restored(value) if self.keeps_order else ordered(value, self.like)
 
     def flow_outputs(self, values: list[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from .._base.basic_errors import InvalidArgumentError, StepflowClientError
 from .._base.slices import slices
@@ -294,31 +294,44 @@ class _Checker:
 
     def check(self, value: Any, path: tuple[str | int, ...]) -> Any:
         kind = type(value)
-        if kind is str:
-            if not value.isascii():
-                self.text(value, path)
-            return value
         if value is None or kind is bool:
             return value
-        if kind is int:
-            return self.integer(value, path)
-        if kind is float:
+        if kind is str:
+            self.check_text(value, path)
+        elif kind is int:
+            bits = value.bit_length()
+            if not self.exact_integers and abs(value) > LARGEST_EXACT_INTEGER:
+                reason = f"this server keeps integers exact only up to 2**53; send the {bits}-bit one as text"
+                self.refuse(path, reason)
+            if bits > _LARGEST_BITS:
+                self.refuse(path, f"an integer of {bits} bits is more than servers read")
+        elif kind is float:
             if not math.isfinite(value):
                 self.refuse(path, f"{value} is not a number that JSON can hold")
-            return value
-        return self.container(value, path)
+        else:
+            return self.check_object(value, path)
+        return value
 
-    def container(self, value: Any, path: tuple[str | int, ...]) -> Any:
+    def check_object(self, value: Any, path: tuple[str | int, ...]) -> Any:
         if len(path) >= self.max_depth:
             self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
         if isinstance(value, (Mapping, list, tuple)) and len(value) > _MANY:
             _spend(2 * len(value))
         if isinstance(value, Mapping):
-            return {self.key(key, path): self.check(each, (*path, key)) for key, each in value.items()}
+            for key in value:
+                if not isinstance(key, str):
+                    self.refuse(path, f"the key {key!r} is not a string")
+                self.check_text(key, path)
+            return {str.__str__(key): self.check(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.check(each, (*path, index)) for index, each in enumerate(value)]
         if is_data_object(value):
-            return self.check(self.fields(value, path), path)
+            try:
+                fields = fields_of(value)
+            except Exception as error:
+                # Raised by the object's own code, or for a field that its library cannot write as JSON.
+                self.refuse(path, f"{type(value).__name__} cannot be written as JSON: {error}")
+            return self.check(fields, path)
         if isinstance(value, type):
             self.refuse(path, f"{value.__name__} is a class, not an object")
         # Subclasses, including string and integer enumerations, are sent as values of their base types.
@@ -329,39 +342,14 @@ class _Checker:
             return self.check(text_of(value), path)
         self.refuse(path, f"{type(value).__name__} is not a JSON value")
 
-    def fields(self, value: Any, path: tuple[str | int, ...]) -> Any:
+    def check_text(self, text: str, path: tuple[str | int, ...]) -> None:
         try:
-            return fields_of(value)
-        except Exception as error:
-            # Raised by the object's own code, or for a field that its library cannot write as JSON.
-            reason = f"{type(value).__name__} cannot be written as JSON: {error}"
-        return self.refuse(path, reason)
-
-    def key(self, key: Any, path: tuple[str | int, ...]) -> str:
-        if not isinstance(key, str):
-            self.refuse(path, f"the key {key!r} is not a string")
-        if not key.isascii():
-            self.text(key, path)
-        return str.__str__(key)
-
-    def text(self, value: str, path: tuple[str | int, ...]) -> None:
-        try:
-            value.encode()
+            text.encode()
         except UnicodeEncodeError:
             self.refuse(path, "it holds half of a surrogate pair, which is not a character")
 
-    def integer(self, value: int, path: tuple[str | int, ...]) -> int:
-        if not self.exact_integers and abs(value) > LARGEST_EXACT_INTEGER:
-            self.refuse(
-                path,
-                f"this server keeps integers exact only up to 2**53; send the {value.bit_length()}-bit one as text",
-            )
-        if value.bit_length() > _LARGEST_BITS:
-            self.refuse(path, f"an integer of {value.bit_length()} bits is more than servers read")
-        return value
-
-    def refuse(self, path: tuple[str | int, ...], reason: str) -> Any:
-        raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {write_path(path)})")
+    def refuse(self, path: tuple[str | int, ...], reason: str) -> NoReturn:
+        raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {write_path(path)})") from None
 
 
 _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}

@@ -183,7 +183,7 @@ class FlowSteps:
 
     def downstream(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all that may read them, directly or through other steps."""
-        return reachable(names, _inverted(self.reads))
+        return reachable(names, _predecessors(self.reads))
 
     @cached_property
     def _waits(self) -> dict[str, list[str]]:
@@ -194,12 +194,12 @@ class FlowSteps:
         }
 
     @cached_property
-    def tangled(self) -> set[str]:
+    def cyclic(self) -> set[str]:
         """The steps that wait for a cycle and that a cycle waits for: at least all steps of cycles."""
-        left = _untrimmed(self._waits)
-        return left and left & _untrimmed(_inverted(self._waits))
+        left = _cyclic(self._waits)
+        return left and left & _cyclic(_predecessors(self._waits))
 
-    def way(self, start: str, goal: str) -> list[str]:
+    def shortest_path(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of steps from one step to another, each waiting for the next; empty without one."""
         before: dict[str, str] = {}
         waiting = [start]
@@ -217,10 +217,12 @@ class FlowSteps:
 
     def cycle(self) -> list[str]:
         """Return the steps of a cycle, with the first repeated at the end; empty without a cycle."""
-        return next((way for name in self.by_id if name in self.tangled and (way := self.way(name, name))), [])
+        return next(
+            (path for name in self.by_id if name in self.cyclic and (path := self.shortest_path(name, name))), []
+        )
 
 
-def _inverted(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+def _predecessors(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in following}
     for name, each in following.items():
         for one in each:
@@ -228,9 +230,9 @@ def _inverted(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     return found
 
 
-def _untrimmed(following: Mapping[str, Collection[str]]) -> set[str]:
+def _cyclic(following: Mapping[str, Collection[str]]) -> set[str]:
     """Return the names that remain after repeatedly removing names that no remaining name follows."""
-    counts, before = {name: len(each) for name, each in following.items()}, _inverted(following)
+    counts, before = {name: len(each) for name, each in following.items()}, _predecessors(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:
         for each in before[name]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .._base.lazy import lazy_module
@@ -49,20 +49,20 @@ def linear_pattern(pattern: str) -> LinearPattern | None:
     if len(pattern) > _MAX_COST or any(_AMBIGUOUS.match(each[0]) for each in _TOKEN.finditer(pattern)):
         return None
     ignores_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
-    if _length(pattern, partial(_cost, ignores_case)) > _MAX_COST:
+
+    def cost(part: str) -> int:
+        """Return the cost of compiling a character or a class."""
+        if ignores_case and _FOLDED.match(part):
+            return _FOLDED_COST
+        return max((_CLASS_COSTS.get(kind, 1) for kind in re.findall(r"\\(.)", part)), default=1)
+
+    if _length(pattern, cost) > _MAX_COST:
         return None
     try:
         found = pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})
     except pydantic_core.SchemaError:
         return None
     return LinearPattern(found.isinstance_python, _length(pattern, lambda _: 1))
-
-
-def _cost(ignores_case: bool, part: str) -> int:
-    """Return the cost of compiling a character or a class."""
-    if ignores_case and _FOLDED.match(part):
-        return _FOLDED_COST
-    return max((_CLASS_COSTS.get(kind, 1) for kind in re.findall(r"\\(.)", part)), default=1)
 
 
 def _length(pattern: str, length_of: Callable[[str], int]) -> int:
