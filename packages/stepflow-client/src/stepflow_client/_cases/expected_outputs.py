@@ -193,8 +193,8 @@ def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> E
         lines = value.removesuffix("\n").split("\n") if isinstance(value, str) and "\n" in value else []
         if lines and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
             # A text of several lines becomes a literal block.
-            indent, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
-            return node.start, node.end, newline.join([style, *(indent + line if line else line for line in lines)])
+            margin, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
+            return node.start, node.end, newline.join([style, *(margin + line if line else line for line in lines)])
         is_plain = not lines and (not isinstance(value, str) or value.isprintable())
         return node.start, node.end, plain_text(value) if is_plain else edited_json(value)
     if "\n" not in text[key.end : node.start]:
