@@ -190,12 +190,13 @@ def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> E
         if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
             # A comment after it would become part of a literal block.
             return node.start, node.end, edited_json(value)
-        lines = value.removesuffix("\n").split("\n") if isinstance(value, str) and "\n" in value else []
-        if lines and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
+        block = value if isinstance(value, str) and "\n" in value else ""
+        lines = block.removesuffix("\n").split("\n")
+        if block and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
             # A text of several lines becomes a literal block.
-            margin, style = " " * (key.column + 1), "|" if value.endswith("\n") else "|-"
+            margin, style = " " * (key.column + 1), "|" if block.endswith("\n") else "|-"
             return node.start, node.end, newline.join([style, *(margin + line if line else line for line in lines)])
-        is_plain = not lines and (not isinstance(value, str) or value.isprintable())
+        is_plain = not block and (not isinstance(value, str) or value.isprintable())
         return node.start, node.end, plain_text(value) if is_plain else edited_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, newline + block_text(value, key.column + 1, newline)
