@@ -165,8 +165,8 @@ def _matches(name: str, argument: Any, actual: Any) -> bool:
 def _check_matcher(name: str, argument: Any, path: str) -> None:
     problem = None
     match name:
-        case "$any" if argument is not True:
-            problem = "$any takes true"
+        case "$any":
+            problem = None if argument is True else "$any takes true"
         case "$range":
             is_pair = isinstance(argument, list) and len(argument) == 2 and argument != [None, None]
             if not is_pair or not all(end is None or is_number(end) for end in argument):
