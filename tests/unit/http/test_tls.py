@@ -169,7 +169,7 @@ def test_a_bad_variable_is_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(InvalidArgumentError, match="cannot be loaded") as caught:
         client("https://server")
-    assert f"{value}, which {variable} names" in str(caught.value)
+    assert f"{value} ({variable})" in str(caught.value)
     assert reason in str(caught.value)
     # They are not read where they are not needed.
     client("http://server")
