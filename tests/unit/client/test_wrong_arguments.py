@@ -466,6 +466,7 @@ def test_a_flag_is_true_or_false() -> None:
     of_objects = {f"{type(each).__name__}.{name}": getattr(each, name) for each in made for name in methods(type(each))}
     of_objects["sync_sse_events"] = partial(web.sync_sse_events, handle)
     of_objects["sse_events"] = partial(web.sse_events, StepflowClient().handle(handle.run_id))
+    of_objects["evaluate"] = partial(functions()["evaluate"], StepflowClient())
     tried = {
         name: each
         for name, each in (functions() | of_objects).items()
