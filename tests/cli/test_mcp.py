@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_cli.mcp.hosts import HOSTS
+from stepflow_cli.commands.mcp import HOSTS
 
 from tests.cli.command import Stepflow
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,7 +15,6 @@ from ..completion.candidates import complete_flow_files
 from ..errors import check_extra, usage
 from ..inputs.values import Given, Values
 from ..mcp.bounds import Bounds
-from ..mcp.hosts import HOSTS, entry
 from ..output.messages import note
 from ..params.options import grouped, host_option, server_options
 from ..params.parsing import LazyGroup
@@ -32,18 +33,42 @@ _EXTRA = ("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
 _AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
 
 
+class Host(NamedTuple):
+    """A host of agents."""
+
+    file: str
+    """Where its configuration is."""
+    key: str
+    """The key of the servers in it."""
+    form: str = "json"
+    """json or toml."""
+    more: Mapping[str, str] = {}
+    """What its entries have besides the command."""
+
+
+HOSTS = {
+    "claude-code": Host(".mcp.json in the project", "mcpServers"),
+    "claude-desktop": Host("claude_desktop_config.json", "mcpServers"),
+    "codex": Host("~/.codex/config.toml", "mcp_servers", "toml"),
+    "cursor": Host(".cursor/mcp.json in the project, or ~/.cursor/mcp.json", "mcpServers"),
+    "gemini": Host(".gemini/settings.json in the project, or ~/.gemini/settings.json", "mcpServers"),
+    "vscode": Host(".vscode/mcp.json in the project", "servers", more={"type": "stdio"}),
+    "windsurf": Host("~/.codeium/windsurf/mcp_config.json", "mcpServers"),
+}
+
+
 def _values(variables: str | None, var: Sequence[str]) -> Values:
     if variables == "-":
         raise usage("--variables - would read what the agent sends", "name a file")
-    given = [Given("--variables", "file", variables)] if variables is not None else []
-    return Values(variables=given, single_variables=var)
+    files = [Given("--variables", "file", variables)] if variables is not None else []
+    return Values(variables=files, single_variables=var)
 
 
-def _service(tools: str, **given: Any) -> Service:
+def _service(tools: str, **options: Any) -> Service:
     check_extra(*_EXTRA)
     from ..mcp.serving import Service
 
-    service = Service(tools=[name for each in tools.split(",") if (name := each.strip())], **given)
+    service = Service(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
     service.check()
     return service
 
@@ -144,17 +169,17 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
     from ..mcp.serving import prepared
 
     # Report errors here rather than in the host.
-    given = _serve.make_context("serve", list(arguments), ctx.parent).params
-    values = _values(given["variables"], given["var"])
-    prepared(_service(given["tools"], flows=given["flows"], values=values, read_only=given["read_only"]))
+    params = _serve.make_context("serve", list(arguments), ctx.parent).params
+    values = _values(params["variables"], params["var"])
+    prepared(_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
     names = ("url", "profile", "local", "config")
-    server, environment = _server_words(ServerOptions(**{each: given[each] for each in names}, default="server"))
+    server, environment = _server_words(ServerOptions(**{each: params[each] for each in names}, default="server"))
     words: list[str] = []
     for word in arguments:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         is_file = value and os.path.exists(value)
         words.append(f"{option}{equals}{Path(value).absolute()}" if is_file else word)
-    click.echo(entry(HOSTS[host], words + server, name, environment), nl=False)
+    click.echo(_entry(HOSTS[host], words + server, name, environment), nl=False)
     note(f"add this to {HOSTS[host].file}")
 
 
@@ -179,3 +204,27 @@ def _server_words(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
             raise usage("the password in STEPFLOW_URL would become part of the entry", "use a profile: --profile NAME")
         return ["--url", choice.shown_url], {}
     return [], {}
+
+
+def _entry(host: Host, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
+    """Return the entry of a host's configuration.
+
+    Args:
+        host: The host.
+        arguments: The arguments of `stepflow mcp serve`.
+        name: The name of the server in the configuration.
+        environment: The variables that the command needs.
+    """
+    # Hosts are started from elsewhere, often with another PATH.
+    own = Path(sys.argv[0])
+    is_script = own.stem == "stepflow" and own.exists()
+    command, *module = [str(own.absolute())] if is_script else [sys.executable, "-m", "stepflow_cli"]
+    words = [*module, "mcp", "serve", *arguments]
+    if host.form == "toml":
+        listed = ", ".join(json.dumps(each, ensure_ascii=False) for each in words)
+        pairs = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in environment.items())
+        text = f"[{host.key}.{name}]\ncommand = {json.dumps(command, ensure_ascii=False)}\nargs = [{listed}]\n"
+        return text + (f"env = {{ {', '.join(pairs)} }}\n" if environment else "")
+    more = {"env": dict(environment)} if environment else {}
+    content: dict[str, Any] = {host.key: {name: {**host.more, "command": command, "args": words, **more}}}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -20,30 +20,16 @@ _MAX_DIGITS = 20
 """Number of digits of a number that are read to find the id of an invalid request."""
 
 
-class _Messages:
-    """The messages of an agent. Lines that are not messages are answered with an error.
-
-    Args:
-        messages: The messages, and an exception for each such line.
-        answers: Where the errors are sent.
-    """
-
-    def __init__(self, messages: Any, answers: Any) -> None:
-        self._messages = messages
-        self._answers = answers
-
-    def __aiter__(self) -> _Messages:
-        return self
-
-    async def __anext__(self) -> SessionMessage:
-        async for message in self._messages:
+async def _valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
+    """Yield the messages of an agent, and respond to lines that are not messages with an error."""
+    try:
+        async for message in messages:
             if isinstance(message, SessionMessage):
-                return message
-            await self._answers.send(SessionMessage(_refusal(message)))
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        await self._messages.aclose()
+                yield message
+            else:
+                await responses.send(SessionMessage(_refusal(message)))
+    finally:
+        await messages.aclose()
 
 
 def _refusal(error: ValidationError) -> JSONRPCError:
@@ -63,36 +49,36 @@ def _refusal(error: ValidationError) -> JSONRPCError:
     return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=data)
 
 
-class _Answers:
-    """The answers to an agent, without the one to a handshake that it has got already.
+class _Responses:
+    """The responses to an agent, without the response to a handshake that was already sent.
 
     Args:
-        answers: Where they are sent.
+        responses: The stream to send them to.
         handshake: The id of the handshake; None if there was none.
     """
 
-    def __init__(self, answers: Any, handshake: Any) -> None:
-        self._answers = answers
+    def __init__(self, responses: Any, handshake: Any) -> None:
+        self._responses = responses
         self._handshake = handshake
-        self.aclose = answers.aclose
+        self.aclose = responses.aclose
 
     async def send(self, message: SessionMessage) -> None:
         content = message.message
         if self._handshake is not None and isinstance(content, JSONRPCResponse) and content.id == self._handshake:
             self._handshake = None
         else:
-            await self._answers.send(message)
+            await self._responses.send(message)
 
-    async def __aenter__(self) -> _Answers:
-        await self._answers.__aenter__()
+    async def __aenter__(self) -> _Responses:
+        await self._responses.__aenter__()
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
-        await self._answers.__aexit__(*raised)
+        await self._responses.__aexit__(*raised)
 
 
 @asynccontextmanager
 async def connection(opening: Opening) -> AsyncIterator[tuple[Any, Any]]:
     """Yield the streams of messages that are read and written, which continue an opening."""
-    async with stdio_server(stdin=cast("Any", opening.rest())) as (messages, answers):
-        yield _Messages(messages, answers), _Answers(answers, opening.handshake)
+    async with stdio_server(stdin=cast("Any", opening.rest())) as (messages, responses):
+        yield _valid_messages(messages, responses), _Responses(responses, opening.handshake)
