@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from stepflow_client._base.text import duration_text
 from stepflow_client._command import junit_xml
 from stepflow_client.testing import failure_text
-from stepflow_client.testing.coverage_text import coverage_lines, lines_of, percent_of
+from stepflow_client.testing.case_runs import coverage_lines, lines_of, percent_of
 
 from ..errors import Problem, printable
 from ..inputs.files import write_bytes

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
     from ..flows.matching import Difference, compare
     from .case_runs import CaseResult, StepRecord, failure_text, run_cases
-    from .configs import TestConfig, config_of
     from .fake import FakeServer, fake_server
     from .mocks import StepflowMock, run_mocked
     from .recordings import Recording
-    from .servers import Servers
+    from .servers import Servers, TestConfig, config_of
 
 __all__ = [
     "CaseResult", "Delayed", "Difference", "Fails", "FakeServer", "FlowCase", "FlowCoverage", "FlowTests",
@@ -45,11 +44,10 @@ __getattr__, __dir__ = lazy_names(
         "._runs.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
         "._cases.expected_outputs": ["expectation_of", "update_expected"],
         "case_runs": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
-        "configs": ["TestConfig", "config_of"],
         "fake": ["FakeServer", "fake_server"],
         "mocks": ["StepflowMock", "run_mocked"],
         "._cases.mock_outcomes": ["InTurn"],
         "recordings": ["Recording"],
-        "servers": ["Servers"],
+        "servers": ["Servers", "TestConfig", "config_of"],
     },
 )

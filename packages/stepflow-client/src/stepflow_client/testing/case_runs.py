@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from .._cases.coverage import FlowCoverage
+from .._cases.coverage import Execution, FlowCoverage, StepCoverage
 from .._cases.flow_cases import FlowCase, FlowTests, judge, variables_of
 from .._cases.mock_outcomes import flow_result, of_flow_result
 from .._cases.selection import steps_of_case
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require
-from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
-from ..flows.graph import steps_by_id
+from .._runs.causes import ItemRecord
+from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, StepflowClientError
+from ..flows.graph import inner_flow, steps_by_id
 from ..flows.matching import Difference
 from ..types.shown import Record
-from .executions import created_executions, executions
-from .mocked_flow import NO_MOCK, MockedFlow, MockedRun
-from .mocks import finder
+from .mocks import NO_MOCK, MockedFlow, MockedRun, finder
 from .recordings import Recording
 
 if TYPE_CHECKING:
@@ -234,14 +234,26 @@ class _CaseRunner:
         if not case.mocks and self.coverage is None:
             return []
         used: set[str] = set()
-        for run, execution in executions(self.client, self.tests.flow, runs):
-            executed = {step.step_id for step in execution.record.steps}
+        reached: set[tuple[str, ...]] = set()
+        # Outer runs come before the runs of sub-flows.
+        for run in sorted(runs, key=lambda each: len(each.within)):
+            # The mock of a step runs its sub-flow even if the outer flow then does not need the step.
+            if run.within and run.within not in reached:
+                continue
+            steps = list(self.client.get_run_steps(run.result.run_id))
+            executed = {step.step_id for step in steps}
             used |= executed
+            reached |= {(*run.within, step_id) for step_id in executed}
             if self.coverage is None:
                 continue
-            self.coverage._add(case.name, execution)
+            flow = self.tests.flow
+            for name in run.within:
+                inner = inner_flow(steps_by_id(flow)[name])
+                assert inner is not None
+                flow = inner.flow
+            record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
+            self.coverage._add(case.name, Execution(run.within, record, run.mocked))
             executed -= run.mocked | {each.within[-1] for each in runs if each.within[:-1] == run.within != each.within}
-            flow = execution.record.flow
             for each in created_executions(self.client, run.result.run_id, run.within, flow, executed):
                 self.coverage._add(case.name, each)
         return [step_id for step_id in case.mocks if step_id not in used]
@@ -329,3 +341,79 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
     if done.result is not None and done.result.is_success and done.differences:
         lines.append(f"the output was {short_json(done.result.output, 500)}")
     return "\n".join(lines)
+
+
+def created_executions(
+    client: SyncStepflowClient,
+    run_id: str,
+    within: tuple[str, ...],
+    flow: Mapping[str, Any],
+    executed: Collection[str],
+) -> Iterator[Execution]:
+    """Yield the executions of sub-flows that the server executed as runs of their own.
+
+    Servers do not report which step created a run: count it for each step whose flow has the same name and steps.
+
+    Args:
+        client: A client of the server.
+        run_id: The run.
+        within: The ids of the steps that contain its flow.
+        flow: The flow of the run.
+        executed: The steps that may have created runs.
+    """
+    inner = {
+        step_id: sub_flow.flow
+        for step_id, step in steps_by_id(flow).items()
+        if step_id in executed and (sub_flow := inner_flow(step)) is not None and isinstance(sub_flow.flow, Mapping)
+    }
+    for child in client.list_runs(parent_run_id=run_id).runs if inner else ():
+        read = client.snapshot(child.run_id, include=("items", "steps"))
+        steps = read.steps
+        if steps is None:
+            # Older servers do not list the steps of sub-runs.
+            continue
+        for step_id, below in inner.items():
+            declared = {(name, each.get("component")) for name, each in steps_by_id(below).items()}
+            executed_steps = {(step.step_id, step.component) for step in steps}
+            if below.get("name") != child.flow_name or not executed_steps <= declared:
+                continue
+            for item in read.items or ():
+                own = [step for step in steps if step.item_index == item.index]
+                yield Execution((*within, step_id), ItemRecord(below, item.status, item.error, own))
+            names = {step.step_id for step in steps}
+            yield from created_executions(client, child.run_id, (*within, step_id), below, names)
+
+
+def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
+    """Yield the number of reached steps of a flow, then each step that is not reached or only mocked."""
+    if not steps:
+        return
+    reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
+    yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(percent_of(steps))} %)"
+    line_of = lines_of(path)
+    for step in steps:
+        if step.state != "reached":
+            state = "not reached" if step.state == "not_reached" else "only mocked"
+            yield f"  {state}: step {'/'.join(step.path)} at {path}:{line_of(step) or 1}"
+
+
+def percent_of(steps: Sequence[StepCoverage]) -> float:
+    """Return how many of the steps are reached, from 0 to 100."""
+    return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
+
+
+def lines_of(path: Path) -> Callable[[StepCoverage], int | None]:
+    """Return a function that returns the line of a step in the file; None if it is unknown."""
+    from ..flows.source import FlowText
+
+    try:
+        root = FlowText.of(str(path)).root
+    except FlowFileError:
+        # The file has changed.
+        return lambda step: None
+
+    def line(step: StepCoverage) -> int | None:
+        node = root.at(*step.at)
+        return (node.line or None) if node is not None else None
+
+    return line

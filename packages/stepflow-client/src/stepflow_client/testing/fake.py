@@ -23,8 +23,7 @@ from .._data.arguments import check_mapping, check_seconds
 from .._runs.client_metadata import examples_of
 from ..errors import InvalidArgumentError
 from ..flows.interpreter import overridden
-from .fake_flows import BUILTINS, SUB_FLOWS, blob_components, findings, floats, value_id
-from .fake_runs import FakeRun, World
+from .fake_runs import BUILTINS, SUB_FLOWS, FakeRun, World, blob_components, findings, floats, value_id
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient

@@ -77,7 +77,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"stepflow: {text}")
     covered = config.stash.get(_COVERAGE, {})
     if covered:
-        from .coverage_text import coverage_lines
+        from .case_runs import coverage_lines
 
         terminalreporter.section("coverage of flows")
         for path, coverage in covered.items():
@@ -171,9 +171,8 @@ class FlowFile(pytest.File):
     def _run(self, cases: list[FlowCase]) -> list[CaseResult]:
         from .._cases.coverage import FlowCoverage
         from .case_runs import CaseResult, run_cases
-        from .configs import config_of
         from .recordings import Recording
-        from .servers import Servers
+        from .servers import Servers, config_of
 
         if all(case.fault for case in cases):
             return [CaseResult(case, "error", message=case.fault) for case in cases]

@@ -6,12 +6,17 @@ import json
 import os
 import tempfile
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._cases.flow_cases import FlowTests
 from .._data.arguments import check_instance
-from .configs import TestConfig
+from .._data.file_paths import file_path
+from ..errors import FlowFileError
+from ..flows.project import existing_file, find_config, find_project
 
 if TYPE_CHECKING:
     from ..logs import LogConfig
@@ -95,3 +100,78 @@ class Servers:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+
+_TEST_NAMES = (
+    "stepflow-config.test.yml",
+    "stepflow-config.test.yaml",
+    "stepflow_config.test.yml",
+    "stepflow_config.test.yaml",
+)
+
+
+@dataclass(frozen=True)
+class TestConfig:
+    """A server configuration: a file, inline in a flow, or none for the builtin components."""
+
+    __test__ = False
+
+    path: Path | None = None
+    inline: Mapping[str, Any] | None = None
+    folder: Path | None = None
+    """The folder of the flow that contains an inline configuration."""
+    project: Path | None = None
+    """The file of the project that names the configuration, if there is one."""
+
+    @property
+    def key(self) -> str:
+        """A key: configurations with the same key share a server."""
+        if self.path is not None:
+            return str(self.path.resolve())
+        if self.inline is None:
+            return ""
+        return f"{self.folder}\n{json.dumps(self.inline, sort_keys=True, default=str)}"
+
+    @property
+    def label(self) -> str:
+        """The name of the configuration in messages."""
+        if self.path is not None:
+            return str(self.path)
+        return "the builtin components" if self.inline is None else f"test.config in {self.folder}"
+
+
+def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> TestConfig:
+    """Return the configuration for the tests of a flow. The first one that exists is used:
+
+    1. `given`, for example from `--config`;
+    2. `test.configFile`, relative to the flow's folder;
+    3. `test.config`, in the flow itself;
+    4. `test.config` of the flow's project, in `stepflow.toml` or in `[tool.stepflow]` of `pyproject.toml`;
+    5. in the flow's folder `stepflow-config.test.yml` (or `.yaml`, or with `_` for `-`);
+    6. `config` of the flow's project;
+    7. in the flow's folder, then in the current one, `stepflow-config.yml` (or `.yaml`, or with `_` for `-`);
+    8. the builtin components alone.
+
+    Raises:
+        FlowFileError: If a file that the flow or its project names does not exist, if a folder has two configurations
+            of rank 7, or if the project's file is wrong.
+    """
+    folder = check_instance(tests, "tests", FlowTests).path.parent
+    if given is not None:
+        return TestConfig(path=file_path(given, "given"))
+    if tests.config_file is not None:
+        path = folder / tests.config_file
+        if not path.is_file():
+            raise FlowFileError(f"{tests.path}: test.configFile: {path} does not exist", path=str(path))
+        return TestConfig(path=path)
+    if tests.config is not None:
+        return TestConfig(inline=tests.config, folder=folder.resolve())
+    project = find_project(tests.path)
+    if project.test_config is not None:
+        return TestConfig(existing_file(project, "test.config", project.test_config), project=project.file)
+    named = next((folder / name for name in _TEST_NAMES if (folder / name).is_file()), None)
+    if named is not None:
+        return TestConfig(path=named)
+    if project.config is not None:
+        return TestConfig(existing_file(project, "config", project.config), project=project.file)
+    return TestConfig(path=find_config(folder, Path()))
