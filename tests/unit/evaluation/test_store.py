@@ -14,8 +14,7 @@ from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, Jo
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
 from stepflow_client.evaluation.item_records import Block, Scored, ended_block
-from stepflow_client.evaluation.store import EvaluationStore
-from stepflow_client.evaluation.stored_items import TemporaryFolder
+from stepflow_client.evaluation.store import EvaluationStore, TemporaryFolder
 from stepflow_client.types.outcomes import Outcome
 
 COMPLETED = ExecutionStatus.COMPLETED

@@ -154,7 +154,7 @@ def _functions(module: ModuleType) -> list[tuple[str, Any]]:
 
 def _is_own_score(value: Any, module: str) -> bool:
     from stepflow_client.evaluation import FlowScore
-    from stepflow_client.evaluation.pydantic_evals import is_evaluator
+    from stepflow_client.evaluation.scorers import is_evaluator
     from stepflow_client.evaluation.scores import Score
 
     if isfunction(value):

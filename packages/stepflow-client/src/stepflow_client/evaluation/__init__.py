@@ -19,7 +19,7 @@ from ._sync.evaluate import evaluate as sync_evaluate
 from ._sync.history_cases import history_cases as sync_history_cases
 from .flow_score import FlowScore, rubric
 from .gates import Gate
-from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant
+from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant, WorstCase
 from .report import EvaluationReport
 from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid, usage
 from .slices import SliceScore
@@ -33,7 +33,6 @@ from .variant_comparison import (
     VariantDurations,
     Verdict,
 )
-from .worst import WorstCase
 
 __all__ = [
     "Comparison",

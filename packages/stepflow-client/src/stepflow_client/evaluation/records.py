@@ -84,3 +84,24 @@ class EvaluationItem(Record):
     def is_success(self) -> bool:
         """True if the item completed."""
         return self.status == "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase(Record):
+    """A case in which a variant is worse than another one, or bad."""
+
+    case: str
+    score: str
+    value: float | None
+    """The score of the variant, as the mean over the repeats; None if it has none, because its items failed."""
+    before: float | None
+    """The score of the variant that it is compared with; None without one."""
+    item: EvaluationItem
+    """The worst repeat of the variant, with its run id."""
+    compared: EvaluationItem | None = None
+    """The first repeat of the variant that it is compared with."""
+
+    @property
+    def run_id(self) -> str | None:
+        """The run of the variant."""
+        return self.item.run_id

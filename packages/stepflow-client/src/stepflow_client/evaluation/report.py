@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
+from heapq import nlargest
+from itertools import chain
 from typing import Any
 
 from .._base.lazy import lazy_module
@@ -21,19 +26,19 @@ from .._data.arguments import (
     wrong,
 )
 from .._data.secrets import NO_SECRETS, Secrets
+from .._data.values import encode
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame
-from .baseline import join_reports
-from .columns import Columns
+from .columns import Column, Columns
 from .gates import Demands, Gate, Limit, gates_of, is_decided, needed_text, worst_change
 from .item_records import RereadItems, Results
-from .records import EvaluationItem
+from .records import EvaluationItem, WorstCase
 from .report_text import change_texts, number_text
 from .scores import usage_of
 from .slices import SliceScore, cases_by, slice_scores
-from .stored_items import StoredItems
+from .store import StoredItems
 from .variant_comparison import (
     FAILED,
     Compared,
@@ -43,14 +48,14 @@ from .variant_comparison import (
     ScoreRules,
     ShownAsTable,
     compare_variants,
+    is_named,
     remarks_on,
     score_mean,
     variant_durations,
 )
-from .worst import WorstCase, worst_cases
 
-# They read reports.
-_page, _junit = (lazy_module(f"stepflow_client.evaluation.{name}") for name in ("page", "junit"))
+# It reads reports.
+_page = lazy_module("stepflow_client.evaluation.page")
 
 
 class EvaluationReport(ShownAsTable):
@@ -154,12 +159,45 @@ class EvaluationReport(ShownAsTable):
             InvalidArgumentError: If the evaluations have no case in common, or if a variant has this name.
         """
         check_instance(baseline, "baseline", EvaluationReport)
-        joined = join_reports(self, baseline, check_text(name, "name"))
-        joined["remarks"] = [*self._remarks, *joined["remarks"]]
+        check_text(name, "name")
+        if not self.variants or not baseline.variants:
+            raise InvalidArgumentError("an evaluation without items cannot be compared")
+        earlier = {each: each if each in baseline.variants else baseline.variants[0] for each in self.variants}
+        used = list(dict.fromkeys(earlier.values()))
+        new_names = {each: name if len(used) == 1 else f"{name} {each}" for each in used}
+        taken = next((each for each in new_names.values() if each in self.variants), None)
+        if taken is not None:
+            raise InvalidArgumentError(f"a variant is called {taken!r}, too", hint="give the baseline another name")
+        # Digests instead of inputs: there may be many.
+        inputs = {item.case: _input_digest(item) for item in self}
+
+        def earlier_items() -> Iterator[EvaluationItem]:
+            for item in baseline:
+                if item.variant in new_names and inputs.get(item.case) == _input_digest(item):
+                    yield replace(item, variant=new_names[item.variant])
+
+        remarks = list(self._remarks)
+        missing = len(inputs) - len({item.case for item in earlier_items()})
+        if missing == len(inputs):
+            raise InvalidArgumentError(
+                "the baseline has none of these cases", hint="cases are the same if they have the same name and input"
+            )
+        if missing:
+            remarks.append(
+                f"The baseline lacks {missing:,} of {len(inputs):,} cases, or has another input for them: they are "
+                "left out."
+            )
         # Times of another evaluation were measured at another time.
-        moments: dict[str, Hashable] = dict.fromkeys(joined["baselines"].values(), "baseline")
+        moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
         moments |= {each: self._rules.moments.get(each) for each in self.variants}
-        return self._derived(moments, name=self.name, **joined)
+        return self._derived(
+            moments,
+            name=self.name,
+            items=RereadItems(lambda: chain(self, earlier_items())),
+            variants=[*new_names.values(), *self.variants],
+            baselines={each: new_names[before] for each, before in earlier.items()},
+            remarks=remarks,
+        )
 
     @property
     def baselines(self) -> dict[str, str]:
@@ -349,9 +387,47 @@ class EvaluationReport(ShownAsTable):
         name = self.scores[0] if score is None else self._score(score)
         after = self.variants[-1] if variant is None else self._variant(variant, "variant")
         before = self.baselines.get(after, after) if baseline is None else self._variant(baseline, "baseline")
-        return worst_cases(
-            self._items, self._columns, limit, name, after, None if before == after else before, self._rules.lower
-        )
+        sign = 1.0 if is_named(name, self._rules.lower) else -1.0
+        variant_columns = self._columns.variants[after]
+        values = variant_columns.scores.get(name, Column())
+        earlier = Column() if before == after else self._columns.variants[before].scores.get(name, Column())
+        badness: dict[str, float] = {}
+        for case, number in self._columns.cases.items():
+            now, then = values.mean(number), earlier.mean(number)
+            if before != after and then is None:
+                continue
+            if now is None:
+                # No output is worse than any score.
+                if variant_columns.failures.mean(number):
+                    badness[case] = math.inf
+            elif then is None or sign * (now - then) > 0:
+                badness[case] = sign * (now - (then or 0.0))
+        worst = nlargest(limit, badness, key=badness.__getitem__)
+
+        def rank(item: EvaluationItem) -> float:
+            value = item.scores.get(name)
+            if not item.is_success:
+                return math.inf
+            return sign * float(value) if isinstance(value, (int, float)) else -math.inf
+
+        items: dict[tuple[str, str], EvaluationItem] = {}
+        for item in self._items:
+            if item.case in worst and item.variant in (after, before):
+                key = (item.case, item.variant)
+                if key not in items or (item.variant == after and rank(item) > rank(items[key])):
+                    items[key] = item
+        return [
+            WorstCase(
+                case=case,
+                score=name,
+                value=values.mean(self._columns.cases[case]),
+                before=earlier.mean(self._columns.cases[case]),
+                item=items[case, after],
+                compared=None if before == after else items.get((case, before)),
+            )
+            for case in worst
+            if (case, after) in items
+        ]
 
     def slices(self, field: str) -> dict[str, EvaluationReport]:
         """Return a report of the cases with each tag, or with each value of a field of the cases.
@@ -458,10 +534,39 @@ class EvaluationReport(ShownAsTable):
         Raises:
             FlowFileError: If the file cannot be written.
         """
-        text: str = _junit.junit_text(self, self._checked_gates(gates))
+        from xml.etree import ElementTree
+
+        from .._records.junit_xml import junit_xml
+
+        root = ElementTree.Element("testsuites", name=self.name or "evaluation")
+        suites = {name: ElementTree.SubElement(root, "testsuite", name=name) for name in self.variants}
+        properties = {name: ElementTree.SubElement(suite, "properties") for name, suite in suites.items()}
+        for item in self:
+            parts = []
+            if not item.is_success:
+                parts.append(f"{item.status}: {item.error}" if item.error else item.status)
+            for name, value in item.scores.items():
+                parts.append(f"{name}={number_text(value) if isinstance(value, (int, float)) else value}")
+            repeat = f" ({item.repeat})" if item.repeat else ""
+            shown = self._secrets.hide(", ".join([*parts, f"run {item.run_id}"]))
+            attributes = {"name": f"{item.case}{repeat}", "value": shown}
+            ElementTree.SubElement(properties[item.variant], "property", attributes)
+        for gate in self._checked_gates(gates):
+            case = ElementTree.SubElement(suites[gate.variant], "testcase", classname=gate.variant, name=gate.condition)
+            if gate.outcome == "failed":
+                ElementTree.SubElement(case, "failure", message=gate.message)
+            elif gate.outcome == "inconclusive":
+                ElementTree.SubElement(case, "skipped", message=gate.message)
+            else:
+                ElementTree.SubElement(case, "system-out").text = gate.message
+        text = junit_xml(root)
         if path is not None:
             write_text(path, text)
         return text
+
+
+def _input_digest(item: EvaluationItem) -> bytes:
+    return hashlib.sha256(encode(item.input)).digest()
 
 
 def _results(items: Iterable[Any]) -> Iterator[Results]:

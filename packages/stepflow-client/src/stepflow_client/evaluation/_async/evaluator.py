@@ -24,9 +24,8 @@ from ...errors import JournalError, StepflowClientError
 from ...progress import ProgressOption
 from ...types.outcomes import Outcome
 from ..item_records import Block, ended_block
-from ..plan import PlannedVariant
+from ..plan import PlannedVariant, RunLabels
 from ..records import EvaluationCase, EvaluationItem
-from ..run_labels import RunLabels
 from ..score_calls import AsyncScoring, ScoreFunction
 from ..store import EvaluationStore
 from ..timing import TimeBudget

@@ -29,15 +29,13 @@ from ...errors import InvalidArgumentError
 from ...flows.flow_argument import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
-from ..plan import default_size, limit, plan_variants
+from ..plan import RunLabels, default_size, limit, plan_variants
 from ..records import Variant
 from ..report import EvaluationReport
-from ..run_labels import RunLabels
 from ..score_calls import ScoreFunction
 from ..scorers import scorers
 from ..statistics import numpy
-from ..store import EvaluationStore
-from ..stored_items import StoredItems, TemporaryFolder, report_secrets
+from ..store import EvaluationStore, StoredItems, TemporaryFolder, report_secrets
 from .evaluator import Evaluator
 
 
