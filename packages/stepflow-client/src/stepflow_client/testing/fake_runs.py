@@ -255,9 +255,9 @@ class _Item(Evaluation):
             "updatedAt": self.of.world.now(),
         }
 
-    def _attempts(self, done: StepRun, given: Any) -> Any:
+    def _attempts(self, done: StepRun, step_input: Any) -> Any:
         self._step_run = done
-        return super()._attempts(done, given)
+        return super()._attempts(done, step_input)
 
     def _called(self, path: str, given: Any) -> Any:
         """Return the output of the current attempt of the current step, which may have been made before."""
