@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
-from stepflow_client.evaluation.item_records import Block, Scored, ended_block
+from stepflow_client.evaluation.records import Block, Scored, ended_block
 from stepflow_client.evaluation.store import EvaluationStore, TemporaryFolder
 from stepflow_client.types.outcomes import Outcome
 

@@ -11,8 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from .item_records import Results
-    from .records import ScoreValue
+    from .records import Results
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """The values of a column of scores: numbers; true and false, whose mean is a share; or whether an item has a label."""
@@ -190,30 +189,25 @@ class Columns:
                 # A step of the fastest component takes some microseconds.
                 variant.log_times.add(case, math.log(max(seconds, 1e-6)))
         for name, values in some.scores.items():
-            self._add_scores(variant, cases, name, values)
+            numbers: list[float] = []
+            scored: list[int] = []
+            for case, value in zip(cases, values, strict=True):
+                if isinstance(value, str):
+                    labels = self._labels.setdefault(name, {})
+                    label = labels.setdefault(value, value if len(labels) < _MAX_LABELS else _OTHER_LABELS)
+                    variant.labelled.setdefault(name, Column()).add(case, 0.0)
+                    variant.labels.setdefault((name, label), Column()).add(case, 1.0)
+                elif value is not None:
+                    scored.append(case)
+                    numbers.append(value)
+            if scored:
+                is_share = self.kinds.get(name) != "number" and all(isinstance(each, bool) for each in numbers)
+                self.kinds[name] = "share" if is_share else "number"
+                variant.scores.setdefault(name, Column()).extend(scored, numbers)
         for name, messages in some.score_errors.items():
             errors = [each for each in messages if each is not None]
             variant.errors[name] += len(errors)
             variant.first_errors.setdefault(name, errors[0])
-
-    def _add_scores(
-        self, variant: VariantColumns, cases: Sequence[int], name: str, values: Sequence[ScoreValue | None]
-    ) -> None:
-        numbers: list[float] = []
-        scored: list[int] = []
-        for case, value in zip(cases, values, strict=True):
-            if isinstance(value, str):
-                labels = self._labels.setdefault(name, {})
-                label = labels.setdefault(value, value if len(labels) < _MAX_LABELS else _OTHER_LABELS)
-                variant.labelled.setdefault(name, Column()).add(case, 0.0)
-                variant.labels.setdefault((name, label), Column()).add(case, 1.0)
-            elif value is not None:
-                scored.append(case)
-                numbers.append(value)
-        if scored:
-            is_share = self.kinds.get(name) != "number" and all(isinstance(each, bool) for each in numbers)
-            self.kinds[name] = "share" if is_share else "number"
-            variant.scores.setdefault(name, Column()).extend(scored, numbers)
 
     def _count_failures(self) -> None:
         """Count items that failed as false in scores that are true or false: a right output is none of theirs.

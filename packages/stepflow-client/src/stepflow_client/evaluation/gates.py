@@ -78,21 +78,22 @@ def gates_of(report: Any, demands: Demands) -> Iterator[Gate]:
             yield Gate(variant, condition, "passed", f"{1 - failed.after:.1%} of the items of {variant} completed")
         scores = {each.score: each for each in comparison._changes()}
         for limit in demands.below:
-            if limit.variant in (None, variant):
-                yield _limit_gate(limit, variant, scores.get(limit.score or ""))
+            if limit.variant not in (None, variant):
+                continue
+            score = scores.get(limit.score or "")
+            is_lower = score is not None and bool(score.lower_is_better)
+            condition = f"{limit.score} of {variant} is at {'most' if is_lower else 'least'} {limit.number:g}"
+            if score is None:
+                yield Gate(variant, condition, "failed", f"{variant} has no {limit.score}")
+                continue
+            text = f"{limit.score} of {variant} is {score.after:.4g}"
+            if score.after > limit.number if is_lower else score.after < limit.number:
+                text = f"{text}, {'above' if is_lower else 'below'} {limit.number:g}"
+                yield Gate(variant, condition, "failed", text)
+            else:
+                yield Gate(variant, condition, "passed", text)
         if variant in earlier:
             yield from _baseline_gates(report, earlier[variant], variant, demands)
-
-
-def _limit_gate(limit: Limit, variant: str, score: ScoreChange | None) -> Gate:
-    is_lower = score is not None and bool(score.lower_is_better)
-    condition = f"{limit.score} of {variant} is at {'most' if is_lower else 'least'} {limit.number:g}"
-    if score is None:
-        return Gate(variant, condition, "failed", f"{variant} has no {limit.score}")
-    text = f"{limit.score} of {variant} is {score.after:.4g}"
-    if score.after > limit.number if is_lower else score.after < limit.number:
-        return Gate(variant, condition, "failed", f"{text}, {'above' if is_lower else 'below'} {limit.number:g}")
-    return Gate(variant, condition, "passed", text)
 
 
 def _baseline_gates(report: Any, before: str, variant: str, demands: Demands) -> Iterator[Gate]:

@@ -13,8 +13,7 @@ from .._data.values import LOCAL_DEPTH, check_json, encode, merge_overrides
 from .._runs.client_metadata import without_cases
 from ..errors import InvalidArgumentError
 from ..flows.flow_argument import load_flow
-from .item_records import Block
-from .records import Variant
+from .records import Block, Variant
 
 _MANY = 5_000
 """Number of items of a variant for which `map` makes enough runs by itself."""

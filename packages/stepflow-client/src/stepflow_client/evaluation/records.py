@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from ..types.outcomes import Outcome
 from ..types.shown import Record
 
 if TYPE_CHECKING:
@@ -105,3 +106,142 @@ class WorstCase(Record):
     def run_id(self) -> str | None:
         """The run of the variant."""
         return self.item.run_id
+
+
+Found = Mapping[str, Sequence[ScoreValue | None]]
+"""Scores by name: a value for each item, None for an item without it."""
+Failed = Mapping[str, Sequence[str | None]]
+"""Messages of scores that failed, by the name of the score."""
+
+
+@dataclass(slots=True)
+class Block:
+    """Items of a variant that ended together, with consecutive numbers. Most never become `EvaluationItem` objects."""
+
+    variant: int
+    first: int
+    """The number of the first item."""
+    cases: Sequence[EvaluationCase]
+    """The case of each item."""
+    statuses: list[str]
+    outputs: list[Any]
+    errors: list[str | None]
+    run_ids: list[str | None]
+    indexes: list[int | None]
+    """The index of each item within its run."""
+    durations: list[float | None]
+
+    def __len__(self) -> int:
+        return len(self.statuses)
+
+    @property
+    def successes(self) -> list[int]:
+        """The places of the items that completed."""
+        return [place for place, status in enumerate(self.statuses) if status == "completed"]
+
+    @property
+    def runs(self) -> dict[str, list[int]]:
+        """The places of the items of each run. If items were run again, there are several."""
+        found: dict[str, list[int]] = {}
+        for place, run_id in enumerate(self.run_ids):
+            if run_id is not None:
+                found.setdefault(run_id, []).append(place)
+        return found
+
+    def item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
+        """Return an item.
+
+        Args:
+            place: Its place.
+            variant: The name of the variant.
+            repeat: The number of repeats of each case.
+            more: More fields of the item.
+        """
+        case = self.cases[place]
+        return EvaluationItem(
+            case=case.name,
+            variant=variant,
+            repeat=(self.first + place) % repeat,
+            input=case.input,
+            expected=case.expected,
+            metadata=case.metadata,
+            tags=case.tags,
+            status=self.statuses[place],
+            output=self.outputs[place],
+            error=self.errors[place],
+            run_id=self.run_ids[place],
+            item_index=self.indexes[place],
+            duration=self.durations[place],
+            **more,
+        )
+
+
+def ended_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
+    """Return the block of outcomes with consecutive indexes."""
+    errors = [each.error.message if each.error is not None else None for each in outcomes]
+    for place, each in enumerate(outcomes):
+        if not each.is_success and errors[place] is None:
+            errors[place] = f"the run was {each.status.value}"
+    return Block(
+        variant,
+        outcomes[0].index,
+        cases,
+        [each.status.value for each in outcomes],
+        [each.output for each in outcomes],
+        errors,
+        [each.run_id for each in outcomes],
+        [each.item_index for each in outcomes],
+        [None] * len(outcomes),
+    )
+
+
+class RereadItems:
+    """Items that are read again each time, because they may not fit into memory.
+
+    Args:
+        read: Returns the items.
+    """
+
+    def __init__(self, read: Callable[[], Iterator[EvaluationItem]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[EvaluationItem]:
+        """Yield the items."""
+        return self._read()
+
+
+class Results(NamedTuple):
+    """What a report keeps of some items of a variant: neither inputs nor outputs."""
+
+    variant: str
+    cases: Sequence[str]
+    """The name of the case of each item."""
+    repeats: int
+    """Largest number of repeats of a case."""
+    statuses: Sequence[str]
+    errors: Sequence[str | None]
+    run_ids: Sequence[str | None]
+    durations: Sequence[float | None]
+    scores: Found
+    score_errors: Failed
+
+    @classmethod
+    def of(cls, item: EvaluationItem) -> Results:
+        """Return the results of one item."""
+        scores = {name: [value] for name, value in item.scores.items()}
+        failed = {name: [message] for name, message in item.score_errors.items()}
+        columns = [item.status], [item.error], [item.run_id], [item.duration]
+        return cls(item.variant, [item.case], item.repeat + 1, *columns, scores, failed)
+
+
+class Scored(NamedTuple):
+    """The scores of consecutive items by one function."""
+
+    variant: int
+    number: int
+    """The number of the first item."""
+    length: int
+    """Number of items."""
+    key: str
+    found: Found
+    failed: Failed

@@ -33,8 +33,7 @@ from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame
 from .columns import Column, Columns
 from .gates import Demands, Gate, Limit, gates_of, is_decided, needed_text, worst_change
-from .item_records import RereadItems, Results
-from .records import EvaluationItem, WorstCase
+from .records import EvaluationItem, RereadItems, Results, WorstCase
 from .report_text import change_texts, number_text
 from .scores import usage_of
 from .slices import SliceScore, cases_by, slice_scores

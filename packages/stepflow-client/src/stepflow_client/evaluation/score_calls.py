@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .flow_score import FlowScore
-from .item_records import Block, Scored
-from .records import EvaluationItem
+from .records import Block, EvaluationItem, Scored
 from .scorers import Scorer, apply_score, call_score
 from .scores import Score
 from .store import EvaluationStore

@@ -43,8 +43,7 @@ from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..drawing.report_data import environment_of
 from ..errors import InvalidArgumentError, JournalError
 from .cases import case_of, encoded
-from .item_records import Block, Results, Scored
-from .records import EvaluationCase, EvaluationItem
+from .records import Block, EvaluationCase, EvaluationItem, Results, Scored
 
 _VERSION = 1
 _TABLES = """
@@ -174,7 +173,15 @@ class EvaluationStore:
         """
         before, changed = self.value("count"), []
         if before is not None:
-            missing, cases = self._compare_cases(cases)
+            # Digests instead of cases: there may be many.
+            missing, new = {_case_digest(each) for each in self.cases()}, []
+            for case in cases:
+                digest = _case_digest(case)
+                if digest in missing:
+                    missing.remove(digest)
+                else:
+                    new.append(case)
+            cases = new
             changed += ["cases"] if missing else []
             changed += ["repeats"] if self.value("repeat") != repeat else []
             settings = dict(self._rows("SELECT name, settings FROM variants"))
@@ -197,19 +204,6 @@ class EvaluationStore:
             )
         self.set_values(version=_VERSION, count=count, repeat=repeat, **about)
         return count
-
-    def _compare_cases(self, cases: Iterable[EvaluationCase]) -> tuple[int, list[EvaluationCase]]:
-        """Return how many cases of the folder are missing in these, and the cases that are new."""
-        # Digests instead of cases: there may be many.
-        known = {_case_digest(each) for each in self.cases()}
-        new = []
-        for case in cases:
-            digest = _case_digest(case)
-            if digest in known:
-                known.remove(digest)
-            else:
-                new.append(case)
-        return len(known), new
 
     def _store_cases(self, cases: Iterable[EvaluationCase], first: int) -> int:
         """Store the cases after the first ones, and return the number of all. They are read some at a time."""

@@ -24,9 +24,8 @@ from ..._rules.step_times import ItemTimes
 from ...errors import JournalError, StepflowClientError
 from ...progress import ProgressOption
 from ...types.outcomes import Outcome
-from ..item_records import Block, ended_block
 from ..plan import PlannedVariant, RunLabels
-from ..records import EvaluationCase, EvaluationItem
+from ..records import Block, EvaluationCase, EvaluationItem, ended_block
 from ..score_calls import ScoreFunction, SyncScoring
 from ..store import EvaluationStore
 from ..timing import TimeBudget
