@@ -399,7 +399,7 @@ def test_a_faulty_case_stops_only_itself(stepflow: Stepflow, flows: Path) -> Non
         (
             6,
             "error",
-            "test.cases[2].output.result: $regx is no matcher; did you mean $regex?; to expect this object itself, "
+            "test.cases[2].output.result: $regx is not a matcher; did you mean $regex?; to expect this object itself, "
             "write {$equals: {...}} around it",
         ),
         (7, "error", records[3]["message"]),

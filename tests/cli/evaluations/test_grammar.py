@@ -142,7 +142,7 @@ def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
         ("close:price:x", "--score close:price:x: this score is written as close:PATH:0.01 or close:PATH:5% | None"),
         ("close:price:nan", "--score close:price:nan: absolute is a number of at least zero, not nan | None"),
         ("regex:a", "--score regex:a: this score is written as regex:PATH:PATTERN | None"),
-        ("regex:a:(", "--score regex:a:(: pattern is no regular expression: missing ), unterminated subpattern at "
+        ("regex:a:(", "--score regex:a:(: pattern is not a regular expression: missing ), unterminated subpattern at "
          "position 0 | None"),
         ("latency:a", "--score latency:a: this score is written as latency | None"),
         ("exact:a[", "--score exact:a[: path is wrong: 'a[': a [ is not closed | write it as answer.items[0]"),

@@ -53,8 +53,8 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         each in (bool, type(None)) or field_types.is_open(each) for each in field_types.alternatives(read.kind)
     ):
         kind = field_types.type_name(read.kind)
-        raise refuse(f"{read.label} is no bool but {kind}, and servers take 0, empty text and empty lists for true",
-                     "write when(exists(value), ...) to ask whether it is there")  # fmt: skip
+        raise refuse(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists as true",
+                     "to check that it exists, write when(exists(value), ...)")  # fmt: skip
     other = None if otherwise is NOT_GIVEN else Given(scope.frozen(otherwise))
     return Value(Condition(scope.frozen(condition), scope.frozen(then), other))
 

@@ -65,7 +65,7 @@ def _attribute(kind: Any, name: str) -> Field | NoPart:
             f"{type_name(kind)} has no field {name!r}", near(name, attributes, "its fields are")
         )
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
-        return NoPart(f"a field of {type_name(kind)} is no attribute", f"write [{name!r}]")
+        return NoPart(f"a field of {type_name(kind)} is not an attribute", f"write [{name!r}]")
     if _is_list(kind):
         return NoPart(f"{type_name(kind)} has no fields", "write [0], or item(value, 0), for an element")
     return NoPart(
@@ -76,7 +76,7 @@ def _attribute(kind: Any, name: str) -> Field | NoPart:
 def _by_index(kind: Any, index: int) -> Field | NoPart:
     arguments = get_args(kind)
     if not _is_list(kind):
-        return NoPart(f"{type_name(kind)} has no elements by position", "only lists have")
+        return NoPart(f"{type_name(kind)} cannot be indexed by position", "only lists can")
     is_fixed = (get_origin(kind) or kind) is tuple and arguments and arguments[-1] is not Ellipsis
     if not is_fixed:
         return Field("", arguments[0] if arguments else Any)

@@ -37,7 +37,7 @@ def parts_of(value: Any) -> Any:
     if callable(getattr(type(value), "to_dict", None)):
         return Literal(value.to_dict())
     hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
-    raise refuse(f"{type(value).__name__} is no value that JSON can hold", hint)
+    raise refuse(f"{type(value).__name__} cannot be represented in JSON", hint)
 
 
 def parts_of_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:

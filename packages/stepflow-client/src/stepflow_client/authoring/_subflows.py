@@ -143,7 +143,7 @@ def iterate(
 def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
     """Return the sub-flow of a function, and the type of its output."""
     if not callable(body):
-        raise refuse(f"{name}() takes a function of one argument, not {arguments.shown(body)}")
+        raise refuse(f"{name}() expects a function with one argument, not {arguments.shown(body)}")
     try:
         parameters = inspect.signature(body).parameters
     except ValueError:
@@ -153,7 +153,7 @@ def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) ->
         each.name for each in parameters.values() if each.default is each.empty and each.kind < each.VAR_POSITIONAL
     ]
     if not parameters or len(required) > 1:
-        raise refuse(f"{name}() takes a function of one argument, not of {', '.join(required) or 'none'}")
+        raise refuse(f"{name}() expects a function with one argument, not with {', '.join(required) or 'none'}")
     inner = Scope(f"the function of {name}()", next(iter(parameters)), scope)
     with inner.entered():
         result = body(Value(Read(inner, None, (), kind)))
@@ -185,4 +185,4 @@ def _element_kind(items: Any) -> Any:
         return fields.element(_kind_of(items), 0).kind
     except fields.NoPart:
         kind = fields.type_name(_kind_of(items))
-        raise refuse(f"{items.__stepflow__.label} is no list but {kind}", "each() takes a list") from None
+        raise refuse(f"{items.__stepflow__.label} is not a list but {kind}", "each() takes a list") from None

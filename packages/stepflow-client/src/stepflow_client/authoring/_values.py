@@ -217,7 +217,7 @@ def part(expression: Expression, key: Any) -> Expression:
     if isinstance(key, slice):
         raise refuse(f"a slice of {expression.label} cannot be read", "paths lead to one element: [0]")
     if isinstance(key, bool) or not isinstance(key, (int, str)):
-        message = f"{expression.label}[{arguments.shown(key)}] is no path"
+        message = f"{expression.label}[{arguments.shown(key)}] is not a path"
         raise refuse(message, "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
         raise refuse(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
@@ -279,7 +279,7 @@ _TRAPS = {
         "divmod", "rdivmod", "neg", "pos", "abs", "invert",
     ],
     ("cannot be called: values of a flow have no methods", "a component can compute"): ["call"],
-    ("cannot be awaited or entered: it is no result of a run", "run the flow with order.run(client, input)"): [
+    ("cannot be awaited or entered: it is not the result of a run", "run the flow with order.run(client, input)"): [
         "await", "enter", "exit", "aenter", "aexit",
     ],
     ("cannot be changed", "values of a flow are read only; write a new object with the parts"): [

@@ -142,7 +142,7 @@ def regex(pattern: str, path: str = "") -> Score:
     try:
         re.compile(check_text(pattern, "pattern"))
     except re.error as error:
-        raise InvalidArgumentError(f"pattern is no regular expression: {error}") from None
+        raise InvalidArgumentError(f"pattern is not a regular expression: {error}") from None
     return _Regex(**_named("regex", path), pattern=pattern)
 
 
@@ -245,7 +245,7 @@ class _Close(Score):
         except ValueError:
             number = None
         if number is None:
-            raise ValueError(f"expected is no number: {short_json(expected, 100)}")
+            raise ValueError(f"expected is not a number: {short_json(expected, 100)}")
         found = part_at(output, self.path)
         return is_number(found) and abs(found - number) <= max(self.absolute, self.relative * abs(number))
 

@@ -57,7 +57,7 @@ class Recording:
             raise FlowFileError(message, path=str(path))
         flows = value.get("flows") if isinstance(value, Mapping) else None
         if version != _VERSION or not _is_nested(flows, depth=4):
-            message = f"{path} is no recording of steps; stepflow test --record FILE writes one"
+            message = f"{path} is not a recording of steps; to write one, run stepflow test --record FILE"
             raise FlowFileError(message, path=str(path))
         loaded = cls(path, flows)
         loaded._content = content

@@ -13,31 +13,25 @@ RunAll = Callable[[Any, Sequence[Any]], list[dict[str, Any]]]
 """Runs a flow with each of several inputs, and returns the flow results."""
 
 
-def subflow_outcome(component: str, step_id: str, given: Any, run: RunAll) -> Any:
+def subflow_outcome(component: str, step_id: str, step_input: Any, run: RunAll) -> Any:
     """Return the outcome of a step with one of these components: its output, or `Fails`."""
-    flow = given.get(SUBFLOW_INPUTS[component]) if isinstance(given, Mapping) else None
-    outcome = None
-    if isinstance(flow, Mapping):
-        outcome = (_mapped if component == "/builtin/map" else _iterated)(flow, given, run)
-    return Fails("UNREACHABLE", f'step "{step_id}" failed') if outcome is None else outcome
-
-
-def _mapped(flow: Any, given: Mapping[str, Any], run: RunAll) -> Any:
-    """Return the outcome; None if the component rejects its input. Failed elements do not fail the step."""
-    if not isinstance(given.get("items"), list):
-        return None
-    results = run(flow, given["items"])
-    failed = sum(each["outcome"] == "failed" for each in results)
-    return {"results": results, "successful": len(results) - failed, "failed": failed}
-
-
-def _iterated(flow: Any, given: Mapping[str, Any], run: RunAll) -> Any:
-    """Return the outcome; None if the component rejects its input. A failed iteration ends the step."""
-    limit = given.get("max_iterations")
+    rejected = Fails("UNREACHABLE", f'step "{step_id}" failed')
+    flow = step_input.get(SUBFLOW_INPUTS[component]) if isinstance(step_input, Mapping) else None
+    if not isinstance(flow, Mapping):
+        return rejected
+    if component == "/builtin/map":
+        if not isinstance(step_input.get("items"), list):
+            return rejected
+        # Failed elements do not fail the step.
+        results = run(flow, step_input["items"])
+        failed = sum(each["outcome"] == "failed" for each in results)
+        return {"results": results, "successful": len(results) - failed, "failed": failed}
+    limit = step_input.get("max_iterations")
     limit = 1000 if limit is None else limit
-    if "initial_input" not in given or not isinstance(limit, int):
-        return None
-    value, turns = given["initial_input"], 0
+    if "initial_input" not in step_input or not isinstance(limit, int):
+        return rejected
+    # A failed iteration ends the step.
+    value, turns = step_input["initial_input"], 0
     while turns < limit:
         (result,) = run(flow, [value])
         turns += 1
