@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ClientOptions,
         EventOptions,
         MapOptions,
+        PlanOptions,
         RerunOptions,
         RunFilters,
         RunOptions,
@@ -134,8 +135,8 @@ __all__ = [
     "InputStream", "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError",
     "JournalError", "Keep", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "LogConfig", "LogEntry",
     "MapOptions", "NotAFlowError", "NotFoundError", "NotGiven", "Outcome", "OutcomeStream", "OutcomeWriter",
-    "OutputTypeError", "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError", "RerunItem",
-    "RerunOptions", "RerunPlan", "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy",
+    "OutputTypeError", "PlanOptions", "Progress", "ProgressOption", "RateLimitError", "RequestTimeoutError",
+    "RerunItem", "RerunOptions", "RerunPlan", "RerunResult", "RestartPolicy", "ResultCache", "RetryOn", "RetryPolicy",
     "RunAccount", "RunArguments", "RunComparison", "RunCompletedEvent", "RunCreatedEvent", "RunDetails",
     "RunDifference", "RunEvent", "RunFailedError", "RunFilters", "RunHandle", "RunId", "RunItem", "RunOptions",
     "RunPager", "RunSnapshot", "RunTimeoutError", "ServerConnectionError", "ServerFaultError", "ServerInfo",
@@ -160,7 +161,8 @@ _find, _names = lazy_names(
         "_rules.input_retries": ["RetryOn"],
         "_rules.request_retries": ["RetryPolicy"],
         "_calls.run_options": [
-            "ClientOptions", "EventOptions", "MapOptions", "RerunOptions", "RunFilters", "RunOptions", "SubmitOptions",
+            "ClientOptions", "EventOptions", "MapOptions", "PlanOptions", "RerunOptions", "RunFilters",
+            "RunOptions", "SubmitOptions",
         ],
         "_calls.streams": [
             "EventStream", "OutcomeStream", "RunPager", "SyncEventStream", "SyncOutcomeStream", "SyncRunPager",
