@@ -70,3 +70,17 @@ def test_a_full_disk_leaves_the_files_of_a_run(stepflow: Stepflow, big: Path) ->
     for line in ("save @last big.yaml", "result @last -O old.json", "result @last -o jsonl -O old.json"):
         assert "cannot be written: File too large" in limited(stepflow, "runs", *line.split())
     assert content(stepflow.folder) == before
+
+
+@pytest.mark.parametrize("line", ["validate --offline --fix big.yaml", "infer --offline big.yaml -O big.yaml"])
+def test_a_file_that_another_program_writes_is_left_to_it(stepflow: Stepflow, big: Path, line: str) -> None:
+    before = big.read_text()
+    with big.open("a") as opened:
+        done = stepflow(*line.split())
+        opened.write("# more\n")
+    assert done.code == 2
+    assert "big.yaml cannot be written: it has changed since it was read, or another program is writing it" in (
+        done.stderr
+    )
+    assert "run the command again" in done.stderr
+    assert big.read_text() == f"{before}# more\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import stat
@@ -10,12 +11,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stepflow_client import FlowFileError
+from stepflow_client._stores import user_files
 from stepflow_client._stores.user_files import FileChangedError, replacing, write_file, write_text
 
 OLD = b"name: flow\nsteps: []\noutput: " + b"x" * 8000 + b"\n"
@@ -202,3 +206,104 @@ def test_an_edit_of_another_program_stays(file: Path, save: Callable[[Path, byte
     with pytest.raises(FileChangedError):
         write_file(file, NEW, unchanged_from=OLD)
     assert names(file.parent) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system can exchange two files")
+@pytest.mark.parametrize("saves", [1, 2])
+@pytest.mark.parametrize("save", [rename, overwrite])
+def test_an_edit_at_the_last_moment_stays(
+    file: Path, save: Callable[[Path, bytes], None], saves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = user_files._exchange
+    left = [b"second", b"first"][2 - saves :]
+
+    def edited(first: str, second: str) -> bool:
+        if left:
+            save(file, left.pop())
+        return exchange(first, second)
+
+    monkeypatch.setattr(user_files, "_exchange", edited)
+    with pytest.raises(FileChangedError):
+        write_file(file, NEW, unchanged_from=OLD)
+    assert file.read_bytes() == (b"first" if saves == 1 else b"second")
+    assert names(file.parent) == ["flow.yaml"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells whether a file is open")
+def test_a_file_that_is_being_written_is_left_to_its_writer(file: Path) -> None:
+    with file.open("ab") as opened:
+        with pytest.raises(FileChangedError, match="another program is writing it"):
+            write_file(file, NEW, unchanged_from=OLD)
+        opened.write(b"more\n")
+    assert file.read_bytes() == OLD + b"more\n"
+    with file.open("rb"):
+        write_file(file, NEW, unchanged_from=OLD + b"more\n")
+    assert file.read_bytes() == NEW
+
+
+def test_without_an_exchange_the_file_is_renamed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_files, "_exchange", lambda *_: False)
+    write_file(file, NEW, unchanged_from=OLD)
+    assert file.read_bytes() == NEW
+    with pytest.raises(FileChangedError):
+        write_file(file, OLD, unchanged_from=OLD)
+    assert names(file.parent) == ["flow.yaml"]
+
+
+_EDITOR = """
+import os, random, sys, time
+path, style = sys.argv[1:]
+for line in sys.stdin:
+    mark, delay = line.split()
+    content = f"name: flow\\nsteps: []  # {mark}\\noutput: {'y' * 8000}\\n"
+    time.sleep(float(delay))
+    if style == "renames":
+        with open(path + "~", "w") as file:
+            file.write(content)
+        os.replace(path + "~", path)
+    elif style == "truncates":
+        with open(path, "w") as file:
+            file.write(content)
+    elif style == "is slow":
+        with open(path, "w") as file:
+            time.sleep(random.random() / 300)
+            file.write(content[:1000])
+            file.flush()
+            time.sleep(random.random() / 300)
+            file.write(content[1000:])
+    else:
+        with open(path, "r+") as file:
+            file.write(content)
+            file.truncate()
+    print(flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, microseconds remain")
+@pytest.mark.parametrize("style", ["renames", "truncates", "is slow", "overwrites"])
+@pytest.mark.parametrize("rounds", [40, pytest.param(500, marks=pytest.mark.exhaustive)])
+def test_no_save_of_an_editor_is_lost(file: Path, style: str, rounds: int) -> None:
+    editor = subprocess.Popen(
+        [sys.executable, "-c", _EDITOR, file, style], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert editor.stdin is not None
+    assert editor.stdout is not None
+    longest = 0.004
+    try:
+        for number in range(rounds):
+            file.write_bytes(OLD)
+            print(f"save-{number}-", random.random() * longest, file=editor.stdin, flush=True)
+            begun = time.perf_counter()
+            before = file.read_bytes()
+            with suppress(FileChangedError):
+                write_file(file, before + b"test: {cases: []}\n", unchanged_from=before)
+            longest = max(0.9 * longest, time.perf_counter() - begun)
+            assert editor.stdout.readline() == "\n"
+            saved = file.read_text()
+            assert saved.startswith(f"name: flow\nsteps: []  # save-{number}-\n")
+            assert saved.removesuffix("test: {cases: []}\n").endswith("yyy\n")
+    finally:
+        editor.stdin.close()
+        assert editor.wait(10) == 0
+        editor.stdout.close()
+    assert names(file.parent) == ["flow.yaml"]
