@@ -43,7 +43,7 @@ TROUBLE = {
     "name": "trouble",
     "schemas": {"properties": {"input": {"type": "object", "properties": FIELDS, "required": ["who"]}}},
     "steps": [],
-    "output": {"who": {"$input": "who"}, "note": {"$input": "note.text"}},
+    "output": {"who": {"$input": "who"}, "note": {"$input": "$.note.text"}},
 }
 WRONG: list[tuple[str, Callable[[str], dict[str, Any]], str]] = [
     ("nap", lambda who: {"who": who, "ms": 1, "nota": "x"}, "did you mean 'note'?"),
