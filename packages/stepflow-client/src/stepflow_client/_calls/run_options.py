@@ -143,21 +143,7 @@ OPTIONS_OF = {
     "submit": frozenset(SubmitOptions.__annotations__),
     "find_run": frozenset({"idempotency_scope"}),
     # The others describe one batch, or mean something else in other methods.
-    "map": frozenset(
-        {
-            "variables",
-            "variables_from_env",
-            "max_concurrency",
-            "check_input",
-            "max_attempts",
-            "retry_on",
-            "idempotency_scope",
-            "labels",
-            "on_cancel",
-            "timeout",
-            "progress",
-        }
-    ),
+    "map": frozenset((MapOptions.__annotations__.keys() & ClientOptions.__annotations__.keys()) - {"idempotency_key"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
     "rerun": frozenset({"labels", "max_concurrency", "timeout"}),

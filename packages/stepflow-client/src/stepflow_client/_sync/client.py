@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from stepflow_api import Client
 
     from .._calls import streams
-    from .._calls.run_options import ClientOptions, PlanOptions, RerunOptions, SubmitOptions
+    from .._calls.run_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
     from .._calls.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
     from .._rules.input_retries import RetryOn
     from ..flows.flow_argument import FlowSource
@@ -1397,18 +1397,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             return types.ListRunsResponse(runs=runs)
 
     def iter_runs(
-        self,
-        status: ExecutionStatus | str | None = None,
-        *,
-        page_size: int = 100,
-        flow_name: str | None = None,
-        root_run_id: RunId | None = None,
-        parent_run_id: RunId | None = None,
-        roots_only: bool | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        labels: Mapping[str, str] | None = None,
-        timeout: float | NotGiven | None = NOT_GIVEN,
+        self, status: ExecutionStatus | str | None = None, *, page_size: int = 100, **filters: Unpack[RunFilters]
     ) -> SyncRunPager:
         """Return runs, newest first, read page by page.
 
@@ -1418,28 +1407,13 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Args:
             status: Return only runs with this status. All filters are the same as for `list_runs`.
             page_size: Number of runs in each request, at least 2.
-            flow_name: Return only runs of flows with this name.
-            root_run_id: Return only this run and the runs below it.
-            parent_run_id: Return only runs that a step of this run created.
-            roots_only: If True, leave out runs that steps created.
-            since: Return only runs created at this time or later; the iteration ends there.
-            until: Return only runs created before this time.
-            labels: Return only runs that the client's `history` has with these labels, values by name.
-            timeout: Seconds for each request as a whole; None for no limit. Default: the client's timeout.
+            filters: The other filters of `list_runs`; with `since`, the iteration ends there. `timeout` limits each
+                request as a whole, in seconds; None for no limit. Default: the client's timeout.
         """
-        pages = self._context.lister.iter_runs(
-            status,
-            page_size=page_size,
-            flow_name=flow_name,
-            root_run_id=root_run_id,
-            parent_run_id=parent_run_id,
-            roots_only=roots_only,
-            since=since,
-            until=until,
-            labels=labels,
-            timeout=timeout,
-        )
-        return streams.SyncRunPager(pages)
+        from .._calls.run_options import RunFilters
+
+        refuse_unknown(filters, ("status", "page_size", *RunFilters.__annotations__))
+        return streams.SyncRunPager(self._context.lister.iter_runs(status, page_size=page_size, **filters))
 
     # Waiting
 
