@@ -39,8 +39,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=PAGE, help="where to write it instead of docs/cli.md")
     options = parser.parse_args()
-    commands = dict(walk("stepflow", cli))
-    options.output.write_text("\n".join([NOTES.read_text(), *help_texts(commands)]))
+    options.output.write_text(page())
+
+
+def page() -> str:
+    """Return the text of the page."""
+    return "\n".join([NOTES.read_text(), *help_texts(dict(walk("stepflow", cli)))])
 
 
 def walk(path: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:

@@ -116,7 +116,7 @@ def test_a_component_that_the_server_denies_is_told_in_the_words_of_validate(ste
     step = {"id": "a", "component": "/builtin/load_file", "input": {"path": "x"}}
     (stepflow.folder / "denied.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
     done, checked = stepflow("run", "denied.json", "--local"), stepflow("validate", "denied.json", "--local")
-    message = "the routes of the server do not lead to '/builtin/load_file'"
+    message = "the server has no route to '/builtin/load_file'"
     assert done.stderr.endswith(f"hint: {message}: its configuration denies it, or does not allow it\n"), done
     assert (done.code, message in checked.stdout) == (1, True), checked
 

@@ -237,7 +237,7 @@ class TestJournal:
 
     async def test_what_is_no_journal_is_refused(self, client: Any, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("no database, but longer than a header of one\n" * 50)
-        with pytest.raises(JournalError, match="no journal"):
+        with pytest.raises(JournalError, match="is not a usable journal"):
             await collect(client, NOOP, [], journal=tmp_path / "notes.txt")
         with pytest.raises(JournalError, match="cannot be opened"):
             await collect(client, NOOP, [], journal=tmp_path)

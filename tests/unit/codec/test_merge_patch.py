@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stepflow_client._data.merge_patch import merge_patch, merged
+from stepflow_client._data.merge_patch import make_merge_patch, merged
 
 SCALARS = st.booleans() | st.integers(-2, 2) | st.text("ab$", max_size=2)
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -20,18 +20,18 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @given(VALUES, VALUES)
 def test_a_patch_turns_one_value_into_the_other(before: Any, after: Any) -> None:
-    made = merged(before, merge_patch(before, after))
+    made = merged(before, make_merge_patch(before, after))
     assert json.dumps(made, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 
 def test_a_patch_has_only_what_changed() -> None:
     before = {"a": {"$input": "x"}, "b": 1, "c": {"d": 1, "e": 2}}
-    assert merge_patch(before, {"a": 5, "c": {"d": 1, "e": 3}}) == {"a": 5, "b": None, "c": {"e": 3}}
-    assert merge_patch(before, before) == {}
-    assert merge_patch({"a": True}, {"a": 1}) == {"a": 1}
+    assert make_merge_patch(before, {"a": 5, "c": {"d": 1, "e": 3}}) == {"a": 5, "b": None, "c": {"e": 3}}
+    assert make_merge_patch(before, before) == {}
+    assert make_merge_patch({"a": True}, {"a": 1}) == {"a": 1}
 
 
 def test_no_patch_makes_a_key_null() -> None:
     with pytest.raises(ValueError, match="'a' cannot become null"):
-        merge_patch({"a": 1}, {"a": None})
-    assert merge_patch({"a": None}, {"a": None}) == {}
+        make_merge_patch({"a": 1}, {"a": None})
+    assert make_merge_patch({"a": None}, {"a": None}) == {}

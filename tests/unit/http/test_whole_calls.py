@@ -66,9 +66,11 @@ def trickling(begin: bytes, *, is_healthy: bool) -> Talk:
 
 def test_all_methods_have_a_timeout() -> None:
     def has_timeout(name: str) -> bool:
-        parameters = inspect.signature(getattr(SyncStepflowClient, name)).parameters
-        options = re.search(r"\w+Options", str(parameters.get("options", "")))
-        return "timeout" in (parameters if options is None else getattr(stepflow_client, options[0]).__annotations__)
+        signature = inspect.signature(getattr(SyncStepflowClient, name))
+        options = re.search(r"Unpack\[(\w+)\]", str(signature))
+        return "timeout" in (
+            signature.parameters if options is None else getattr(stepflow_client, options[1]).__annotations__
+        )
 
     assert [name for name in CALLS if not has_timeout(name)] == []
 

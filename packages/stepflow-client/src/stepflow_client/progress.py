@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ._base.text import counted, duration_text, rate_of, time_left, visible
+from ._base.text import counted, duration_text, estimate_seconds_left, rate_of, visible
 from .types.shown import Record
 
 __all__ = ["Progress", "ProgressOption"]
@@ -72,7 +72,7 @@ class Progress(Record):
     @property
     def remaining(self) -> float | None:
         """Seconds until all items have ended, at the rate so far; None if it cannot be estimated."""
-        return time_left(self.total, self.done, self.duration, known=self.known)
+        return estimate_seconds_left(self.total, self.done, self.duration, known=self.known)
 
     def __str__(self) -> str:
         # Step ids are the flow's own texts.

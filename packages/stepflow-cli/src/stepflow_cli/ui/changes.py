@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails, StoredFlow
-from stepflow_client._command import FailureGroup, merge_patch, merged
+from stepflow_client._command import FailureGroup, make_merge_patch, merged
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.flows.interpreter import flow_with
@@ -172,7 +172,7 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
             before, after = subject.step_input, text_value(form.get("step_input", ""))
             if before != after:
                 _refuse_hidden(after)
-                overrides.append({subject.step: {"input": merge_patch(before, after)}})
+                overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
     except ValueError as error:
         raise ChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
     return {**arguments, "overrides": overrides or None}
@@ -194,7 +194,7 @@ def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
     if subject.group is None:
         return [entered if index == subject.index else each for index, each in enumerate(known)]
     # The items have different inputs: only what was changed in the shown one changes in all of them.
-    patch = merge_patch(subject.input, entered)
+    patch = make_merge_patch(subject.input, entered)
     return [merged(each, patch) if index in subject.indexes else each for index, each in enumerate(known)]
 
 

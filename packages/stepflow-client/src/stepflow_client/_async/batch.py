@@ -262,7 +262,7 @@ class Batch:
         self._arguments = await async_checked(partial(call.completed, await self._creator.arguments(call), needs))
         self._declared = flow_variables(self._content)
         with self._recorder.labelling(options.labels):
-            self._record = self._recorder.batch(self._content, self._arguments, flow)
+            self._record = self._recorder.batch_recorder(self._content, self._arguments, flow)
         if options.check_input:
             self._input_check = needs.input_check
 
@@ -317,7 +317,7 @@ class Batch:
             if self._unread:
                 values, self._unread = self._unread[:most], self._unread[most:]
             elif self._failure is None and not self._source.ended:
-                values, self._failure = await self._source.take(most)
+                values, self._failure = await self._source.take_inputs(most)
             else:
                 break
             if not values:
@@ -461,7 +461,7 @@ class Batch:
             run = responses.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
             try:
-                run = await self._create_run(chunk, lane)
+                run = await self._find_or_create_run(chunk, lane)
             except IdempotencyConflictError as error:
                 return [_refused(chunk.first, chunk.keys[0], error.message, error.hint)]
             except InvalidRequestError:
@@ -518,7 +518,7 @@ class Batch:
             for index, key, result, error, item in every
         ]
 
-    async def _create_run(self, chunk: Chunk, lane: int) -> responses.Started:
+    async def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.Started:
         """Create the run of a chunk, or return the one that was created before a crash or exists under its key."""
         hold = self._connection.timings.creation_hold_of(self._options.on_cancel)
         # The only run of a batch may use the limit of the whole batch.

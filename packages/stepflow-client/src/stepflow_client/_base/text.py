@@ -144,7 +144,7 @@ def rate_of(done: int, seconds: float) -> float | None:
     return done / seconds if done and seconds >= _ENOUGH else None
 
 
-def time_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
+def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
     """Return the estimated seconds until all items are done, at the current rate; None if there is no estimate.
 
     Args:
@@ -180,7 +180,7 @@ def counted(
     rate = rate_of(done - known, seconds)
     if rate is not None:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
-    left = time_left(total, done, seconds, known=known)
+    left = estimate_seconds_left(total, done, seconds, known=known)
     if left is not None:
         parts.append(f"{duration_text(left)} left")
     return ", ".join(parts)

@@ -21,7 +21,7 @@ def check_declared(model: FlowModel, findings: Findings, *, is_subflow: bool) ->
     schema = model.schema("input")
     if schema is not None:
         type = type_of_schema(schema.value, model.defs, is_source=True)
-        _check_input_defaults(schema, findings)
+        _find_ineffective_defaults(schema, findings)
         for read in model.reads:
             if read.kind == "input":
                 _check_input(read, type, findings)
@@ -65,7 +65,7 @@ def _check_input(read: Read, type: Type, findings: Findings) -> None:
             return
 
 
-def _check_input_defaults(schema: Node, findings: Findings) -> None:
+def _find_ineffective_defaults(schema: Node, findings: Findings) -> None:
     """Find defaults of input fields, which have no effect."""
     properties = schema.get("properties")
     for name, node in properties.items.items() if properties is not None else ():
@@ -73,7 +73,7 @@ def _check_input_defaults(schema: Node, findings: Findings) -> None:
             findings.add("dead-default", "warning", node, f"this default is never used: {name!r} is not added to an "
                          "input without it", "pass the field with each input, or read it with $if and write the "
                          "default into 'else'", key="default")  # fmt: skip
-        _check_input_defaults(node, findings)
+        _find_ineffective_defaults(node, findings)
 
 
 class _Variables:

@@ -168,7 +168,7 @@ class Slot(NamedTuple):
     """Whether it is a missing `else`."""
 
 
-def slots_of(
+def typed_parts(
     node: Node | None, wanted: Type, scope: Scope, where: str = "", is_certain: bool = True, depth: int = 0
 ) -> Iterator[Slot]:
     """Yield the parts of an expression, down to references and plain values, with the types wanted there."""
@@ -177,20 +177,20 @@ def slots_of(
     depth += 1
     match keyword_of(node.items):
         case "$if":
-            yield from slots_of(node.items["$if"], UNKNOWN, scope, where, is_certain, depth)
+            yield from typed_parts(node.items["$if"], UNKNOWN, scope, where, is_certain, depth)
             branches = list(branches_of(node, scope))
             for name, branch in branches:
                 if branch is None:
                     yield Slot(node, NULL, wanted, False, where, is_missing=True)
                 else:
                     inner = scope.where(node.items["$if"]) if name == "then" else scope
-                    yield from slots_of(branch, wanted, inner, where, is_certain and len(branches) == 1, depth)
+                    yield from typed_parts(branch, wanted, inner, where, is_certain and len(branches) == 1, depth)
         case "$coalesce":
             elements = node.items["$coalesce"].elements
             for index, each in enumerate(elements):
                 is_last = index == len(elements) - 1 or not may_be_null(type_of(each, scope))
                 accepted = wanted if is_last else union([wanted, NULL])
-                yield from slots_of(each, accepted, scope, where, is_certain and not index, depth)
+                yield from typed_parts(each, accepted, scope, where, is_certain and not index, depth)
                 if is_last:
                     return
         case None if isinstance(node.value, dict):
@@ -203,15 +203,15 @@ def slots_of(
                 yield Slot(node, shallow, wanted, is_certain, where)
             for name, each in node.items.items():
                 known = objects[0].fields.get(name, Field(objects[0].extra or UNKNOWN)) if objects else Field(UNKNOWN)
-                yield from slots_of(each, known.type, scope, f"{where}.{name}" if where else name, is_certain, depth)
+                yield from typed_parts(each, known.type, scope, f"{where}.{name}" if where else name, is_certain, depth)
         case None if isinstance(node.value, (list, tuple)):
             lists = [each for each in wanted.members if isinstance(each, ListOf)]
             if not is_unknown(wanted):
                 yield Slot(node, Type((ListOf(UNKNOWN),)), wanted, is_certain, where)
             items = lists[0].items if len(lists) == 1 else UNKNOWN
             for index, each in enumerate(node.elements):
-                yield from slots_of(each, items, scope, f"{where}[{index}]", is_certain, depth)
+                yield from typed_parts(each, items, scope, f"{where}[{index}]", is_certain, depth)
         case keyword:
             yield Slot(node, type_of(node, scope), wanted, is_certain, where)
             if keyword == "$variable" and "default" in node.items:
-                yield from slots_of(node.items["default"], UNKNOWN, scope, where, False, depth)
+                yield from typed_parts(node.items["default"], UNKNOWN, scope, where, False, depth)

@@ -34,7 +34,7 @@ from ..flows.json_types import (
 )
 from ..flows.schema_types import type_of_schema, type_of_value
 from ..flows.source import Node
-from .expression_types import Scope, Slot, slots_of, type_of
+from .expression_types import Scope, Slot, type_of, typed_parts
 from .flow_model import FlowModel, Step, flow_within
 
 _MAX_DEPTH = 20
@@ -250,7 +250,7 @@ def uses_of(types: FlowTypes) -> Iterator[Use]:
     users = [(f"step {each.step.id!r}", each.step.node.get("input"), each.wanted) for each in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, wanted in users:
-        for slot in slots_of(node, wanted, types.scope):
+        for slot in typed_parts(node, wanted, types.scope):
             if keyword_of(slot.node.items) == "$input" and not slot.is_missing:
                 parts = portable_path(slot.node.items["$input"].value)
                 if parts is not None:

@@ -13,7 +13,7 @@ from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknow
 from ..flows.schema_types import schema_of
 from ..flows.source import Node
 from .declared_rules import level_of
-from .expression_types import Scope, Slot, read, slots_of, type_of
+from .expression_types import Scope, Slot, read, type_of, typed_parts
 from .flow_model import Read
 from .flow_types import FlowTypes, StepTypes, Use, elements_of, type_flow, uses_of
 from .schema_rules import check_result
@@ -54,7 +54,7 @@ class _TypeCheck:
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
             self._check_reads(step.reads, types.scope)
-            slots = slots_of(step.node.get("input"), typed.wanted, types.scope)
+            slots = typed_parts(step.node.get("input"), typed.wanted, types.scope)
             self._check_slots(slots, component or "the component")
             mismatch = conflict(typed.returned, typed.output) if typed.source == "flow" else None
             declared = types.model.step_schema(step.id)
@@ -77,7 +77,7 @@ class _TypeCheck:
                 self.check_flow(typed.inner)
         self._check_reads(types.model.output_reads, types.scope)
         if types.declared_output is not None:
-            slots = slots_of(types.model.root.get("output"), types.declared_output, types.scope)
+            slots = typed_parts(types.model.root.get("output"), types.declared_output, types.scope)
             self._check_slots(slots, "the flow's output schema")
         else:
             for case in types.model.cases:
@@ -116,13 +116,13 @@ class _TypeCheck:
             return
         consumer = "the input schema of the flow within"
         if key != "items":
-            self._check_slots(slots_of(node, wanted, types.scope), consumer)
+            self._check_slots(typed_parts(node, wanted, types.scope), consumer)
             return
         if keyword_of(node.items) is not None:
             item = Slot(node, elements_of(type_of(node, types.scope)), wanted, True, "each item")
             self._check_slots([item], consumer)
         for element in node.elements:
-            self._check_slots(slots_of(element, wanted, types.scope), consumer)
+            self._check_slots(typed_parts(element, wanted, types.scope), consumer)
 
 
 def check_uses(types: FlowTypes, findings: Findings) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .._concurrency.input_checks import async_checked
     from .._data.arguments import check_instance, check_mapping, check_text
     from .._data.json_encoding import is_data_object
-    from .._data.merge_patch import merge_patch, merged
+    from .._data.merge_patch import make_merge_patch, merged
     from .._data.output_decoder import PLAIN, OutputDecoder
     from .._data.run_query import QUERY_FIELDS, RunQuery, quoted, read_query
     from .._data.toml_reader import parse_toml
@@ -133,8 +133,8 @@ __all__ = [
     "junit_xml",
     "listening",
     "logger_of",
+    "make_merge_patch",
     "merge_overrides",
-    "merge_patch",
     "merged",
     "names_of",
     "near_file",
@@ -194,7 +194,7 @@ __getattr__, __dir__ = lazy_names(
         "._concurrency.background": ["sync_gather"],
         "._concurrency.input_checks": ["async_checked"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],
-        "._data.merge_patch": ["merge_patch", "merged"],
+        "._data.merge_patch": ["make_merge_patch", "merged"],
         "._data.json_encoding": ["is_data_object"],
         "._data.output_decoder": ["PLAIN", "OutputDecoder"],
         "._data.run_query": ["QUERY_FIELDS", "RunQuery", "quoted", "read_query"],

@@ -152,7 +152,7 @@ class AsyncSource:
             self._sync = _iterator(inputs)
         self.ended = False
 
-    async def take(self, most: int) -> tuple[list[Any], Exception | None]:
+    async def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
         """Return the next inputs, with a maximum of `most`, and the exception raised after them, if any.
 
         Fewer than `most` inputs mean that there are no more.
@@ -182,7 +182,7 @@ class SyncSource:
         self._sync = _iterator(inputs)
         self.ended = False
 
-    def take(self, most: int) -> tuple[list[Any], Exception | None]:
+    def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
         """Return the next inputs, with a maximum of `most`, and the exception raised after them, if any.
 
         Fewer than `most` inputs mean that there are no more.

@@ -20,7 +20,7 @@ def merged(value: Any, patch: Any) -> Any:
     return whole
 
 
-def merge_patch(before: Any, after: Any) -> Any:
+def make_merge_patch(before: Any, after: Any) -> Any:
     """Return the merge patch that turns one value into another.
 
     Raises:
@@ -34,7 +34,7 @@ def merge_patch(before: Any, after: Any) -> Any:
         if value is None and (key not in old or old[key] is not None):
             raise ValueError(f"{key!r} cannot become null: an override with null removes the key")
         if key not in old or _text(old[key]) != _text(value):
-            patch[key] = merge_patch(old.get(key), value)
+            patch[key] = make_merge_patch(old.get(key), value)
     return patch
 
 

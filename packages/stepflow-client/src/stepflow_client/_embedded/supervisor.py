@@ -122,7 +122,7 @@ class Supervisor:
     def check_not_stopped(self) -> None:
         """Raise an EmbeddedServerError if `stop` was called, even if the server was ready before."""
         if self.stopped:
-            raise _stopped_error()
+            raise _already_stopped_error()
 
     @property
     def stopped(self) -> bool:
@@ -223,7 +223,7 @@ class Supervisor:
                 self._end_process()
                 loss = self._error(f"the server ended by itself (exit code {exit_code})", exit_code)
                 failure = self._restart(loss)
-            error = _stopped_error() if self.stopped else failure
+            error = _already_stopped_error() if self.stopped else failure
         except BaseException as fault:
             error = EmbeddedServerError(f"the supervision of the server failed: {fault!r}")
             _log(logging.ERROR, "The supervision of the Stepflow server failed", exc_info=True)
@@ -361,7 +361,7 @@ def _pending() -> Future[int]:
     return future
 
 
-def _stopped_error() -> EmbeddedServerError:
+def _already_stopped_error() -> EmbeddedServerError:
     return EmbeddedServerError("the embedded server has been stopped", hint="start a new one")
 
 

@@ -100,7 +100,7 @@ def replacing(
         elif unchanged_from is None:
             _rename_to_new(beside, target.path)
         else:
-            _replace_unchanged(beside, target.path, unchanged_from)
+            _replace_if_unchanged(beside, target.path, unchanged_from)
     finally:
         with suppress(OSError):
             os.unlink(beside)
@@ -203,7 +203,7 @@ def _rename_to_new(beside: str, target: str) -> None:
         os.rename(beside, target)
 
 
-def _replace_unchanged(beside: str, target: str, before: bytes) -> None:
+def _replace_if_unchanged(beside: str, target: str, before: bytes) -> None:
     """Replace a file, unless its content has changed. Afterwards, `beside` is the file that is not needed."""
     after = _content(beside)
     if _content(target) != before:

@@ -263,7 +263,7 @@ class Batch:
         self._arguments = sync_checked(partial(call.completed, self._creator.arguments(call), needs))
         self._declared = flow_variables(self._content)
         with self._recorder.labelling(options.labels):
-            self._record = self._recorder.batch(self._content, self._arguments, flow)
+            self._record = self._recorder.batch_recorder(self._content, self._arguments, flow)
         if options.check_input:
             self._input_check = needs.input_check
 
@@ -318,7 +318,7 @@ class Batch:
             if self._unread:
                 values, self._unread = self._unread[:most], self._unread[most:]
             elif self._failure is None and not self._source.ended:
-                values, self._failure = self._source.take(most)
+                values, self._failure = self._source.take_inputs(most)
             else:
                 break
             if not values:
@@ -462,7 +462,7 @@ class Batch:
             run = responses.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
             try:
-                run = self._create_run(chunk, lane)
+                run = self._find_or_create_run(chunk, lane)
             except IdempotencyConflictError as error:
                 return [_refused(chunk.first, chunk.keys[0], error.message, error.hint)]
             except InvalidRequestError:
@@ -519,7 +519,7 @@ class Batch:
             for index, key, result, error, item in every
         ]
 
-    def _create_run(self, chunk: Chunk, lane: int) -> responses.Started:
+    def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.Started:
         """Create the run of a chunk, or return the one that was created before a crash or exists under its key."""
         hold = self._connection.timings.creation_hold_of(self._options.on_cancel)
         # The only run of a batch may use the limit of the whole batch.

@@ -117,10 +117,10 @@ class RunLister:
                         yield run
             return
         # Runs are listed newest first.
-        oldest = "" if ids is None else ids.oldest
+        min_run_id = "" if ids is None else ids.min_run_id
         with closing(self._go_through(request)) as runs:
             for run in runs:
-                if run.run_id < oldest:
+                if run.run_id < min_run_id:
                     return
                 if ids is None or ids.includes(run):
                     if ids is not None and (entry := ids.pending.get(run.flow_id)) is not None:

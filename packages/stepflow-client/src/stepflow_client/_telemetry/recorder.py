@@ -59,7 +59,7 @@ class Labelled(NamedTuple):
         return run.run_id in self.run_ids or run.flow_id in self.pending
 
     @property
-    def oldest(self) -> str:
+    def min_run_id(self) -> str:
         """The id that the runs' ids are not less than; ids begin with the time of the creation."""
         times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
         digits = [f"{each:012x}" for each in times]
@@ -177,7 +177,7 @@ class Recorder:
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
-    def batch(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
+    def batch_recorder(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
         """Return a recorder of a batch whose inputs are split into several runs.
 
         Args:

@@ -102,7 +102,7 @@ def json_tree(
         value = decoder.whole(value)
     root = _Entry("", value, path, start, decoder)
     # The entries to show are chosen level by level.
-    waiting, left = deque([(root, 0)] if _is_open(root) else []), limit
+    waiting, left = deque([(root, 0)] if _has_entries(root) else []), limit
     while waiting and left > 0:
         entry, depth = waiting.popleft()
         entry.entries = [
@@ -110,7 +110,7 @@ def json_tree(
             for key, each, inner in _parts(entry, entry.start + min(left, _MAX_CHILDREN))
         ]
         left -= len(entry.entries)
-        waiting += [(each, depth + 1) for each in entry.entries if _is_open(each) and depth + 1 < _MAX_DEPTH]
+        waiting += [(each, depth + 1) for each in entry.entries if _has_entries(each) and depth + 1 < _MAX_DEPTH]
     return f'<div class="js">{"".join(_TreeWriter(longest, link).write(root, 0))}</div>'
 
 
@@ -126,7 +126,7 @@ class _Entry:
     entries: list[_Entry] = field(default_factory=list)
 
 
-def _is_open(entry: _Entry) -> bool:
+def _has_entries(entry: _Entry) -> bool:
     """Return whether a value has entries of its own to show."""
     return isinstance(entry.value, (dict, list)) and bool(entry.value)
 
@@ -152,7 +152,7 @@ class _TreeWriter:
     def write(self, entry: _Entry, depth: int) -> Iterator[str]:
         value = entry.value
         label = f"<b>{escape(entry.name)}</b>: " if entry.name else ""
-        if depth < _MAX_DEPTH and _is_open(entry):
+        if depth < _MAX_DEPTH and _has_entries(entry):
             size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
             is_shown = depth < 2 and bool(entry.entries)
             peek = "" if is_shown else f' <span class="peek">{escape(_peek(entry))}</span>'

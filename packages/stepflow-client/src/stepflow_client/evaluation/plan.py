@@ -37,7 +37,7 @@ class PlannedVariant:
         return {"flow": self.flow, "variables": self.variables or None, "overrides": overrides}
 
     @property
-    def settings(self) -> str:
+    def settings_digest(self) -> str:
         """A digest of the flow and the arguments. Secrets cannot be read from it."""
         settings = [self.flow, self.variables, self.overrides]
         return hashlib.sha256(encode(check_json(settings, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()

@@ -169,7 +169,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
     if text.lstrip()[:1] in ("{", "[", '"'):
         # Parse JSON as JSON: YAML supports neither escaped surrogate pairs nor keys of more than 1,024 characters.
         with suppress(ValueError, RecursionError):
-            return _read_json(text)
+            return _parse_strict_json(text)
     if len(text) > MAX_YAML_LENGTH:
         longest = MAX_YAML_LENGTH >> 20
         raise FlowFileError(f"{source} holds more than {longest} MiB of YAML; write it as JSON", path=source)
@@ -185,7 +185,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
         FlowFileError: If the text is not JSON, or has a duplicate key in an object.
     """
     try:
-        return _read_json(text)
+        return _parse_strict_json(text)
     except json.JSONDecodeError as error:
         raise syntax_faults.json_fault(error).error(source, "is not JSON") from None
     except RecursionError:
@@ -208,7 +208,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     raise FlowFileError(f"{source} is not JSON: {reason}", path=source)
 
 
-def _read_json(text: str) -> Any:
+def _parse_strict_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
 
 

@@ -65,7 +65,10 @@ def flow_argument(flow: FlowSource) -> FlowSource:
         return flow
     stands_for = getattr(type(flow), "__flow__", None)
     try:
-        source = flow_argument(stands_for(flow)) if stands_for is not None else built(flow)
+        if stands_for is not None:
+            source = flow_argument(stands_for(flow))
+        else:
+            source = flow if isinstance(flow, str) else built(flow)
     except (FlowFileError, InvalidArgumentError):
         # For example, an error that says where the function of a flow in Python is wrong.
         raise

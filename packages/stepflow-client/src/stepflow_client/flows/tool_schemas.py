@@ -106,7 +106,7 @@ def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
     while waiting:
         each = waiting.pop()
         if isinstance(each, Mapping):
-            name = _name_of(each.get("$ref"))
+            name = _referred_name(each.get("$ref"))
             if name is not None:
                 yield name
             waiting += [inner for key, inner in each.items() if not in_place or key in _IN_PLACE]
@@ -121,7 +121,7 @@ def _recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozens
     return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
 
 
-def _name_of(reference: Any) -> str | None:
+def _referred_name(reference: Any) -> str | None:
     return reference if reference == "#" else referred_name(reference)
 
 
@@ -146,7 +146,9 @@ class _Writer:
         root = self._schema
         seen = 0
         # At the top, APIs accept no reference.
-        while isinstance(root, Mapping) and (name := _name_of(root.get("$ref"))) in self._defs and seen < _MAX_DEPTH:
+        while (
+            isinstance(root, Mapping) and (name := _referred_name(root.get("$ref"))) in self._defs and seen < _MAX_DEPTH
+        ):
             rest = {key: value for key, value in root.items() if key != "$ref"}
             target = self._defs[name or ""]
             root = {**target, **rest} if isinstance(target, Mapping) else target
@@ -179,7 +181,7 @@ class _Writer:
                 key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
             }
         self._add_schemas(written, schema, depth)
-        name = _name_of(schema.get("$ref"))
+        name = _referred_name(schema.get("$ref"))
         if name is None or name not in self._defs:
             return written
         return self._with_target(written, name, depth)

@@ -70,13 +70,13 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     with connect_to_runs(server, ids, says=True) as (target, ids):
         if ids:
             confirm(f"delete {runs_text(ids)}")
-        deletions = list(for_each_run(ids, partial(delete, target.client), problems))
+        deletions = list(for_each_run(ids, partial(delete_run, target.client), problems))
     print_done(output, deletions, _DELETION)
     note_what_is_kept(deletions)
     raise_worst(problems)
 
 
-def delete(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
+def delete_run(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
     """Request a run's deletion and return its outcome."""
     client.delete_run(run_id)
     return {"run_id": run_id, "status": deletion_status(lambda: client.get_run(run_id))}

@@ -181,7 +181,7 @@ def evaluate(
         count = store.begin(
             read_cases(cases, flow, content, expected),
             repeat,
-            {each.name: each.settings for each in planned},
+            {each.name: each.settings_digest for each in planned},
             name=name,
             flow=content.get("name"),
             scores=[each.key for each in functions],
