@@ -14,8 +14,8 @@ from ..params.times import DURATION
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
-_LOOK = 10.0
-"""Seconds for one look at the components without --wait. It takes 5 s for each worker that is away."""
+_CHECK_TIMEOUT = 10.0
+"""Timeout in seconds for the check of components without --wait. Each unreachable worker adds 5 s."""
 
 _HEALTH = View(
     columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"),
@@ -45,7 +45,7 @@ def command(components: tuple[str, ...], wait: float | None, server: ServerOptio
     """
     with connect(server) as target:
         if components or wait is not None:
-            target.client.wait_ready(components, timeout=_LOOK if wait is None else wait)
+            target.client.wait_ready(components, timeout=_CHECK_TIMEOUT if wait is None else wait)
         health = target.client.health_check()
         info = target.client.server_info()
     output.record(

@@ -40,7 +40,7 @@ def run_command(options: Evaluation, demands: Demands, server: ServerOptions, ou
     """Evaluate or load an evaluation, print it, write its files, and fail if a gate fails.
 
     Raises:
-        Problem: If options are wrong, if it is interrupted, or if a gate fails.
+        Problem: If options are invalid, if it is interrupted, or if a gate fails.
     """
     from stepflow_client.evaluation import EvaluationReport
 
@@ -106,7 +106,7 @@ class Plan:
 
         Raises:
             Problem: If it is interrupted, or the server is lost; the hint says how to continue.
-            StepflowClientError: If the flow, a case or the folder is wrong.
+            StepflowClientError: If the flow, a case or the folder is invalid.
         """
         from stepflow_client.evaluation import sync_evaluate
 
@@ -194,7 +194,7 @@ def recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: int |
     """Return the completed runs of `--cases history:QUERY`, which may be on another server than the evaluation.
 
     Raises:
-        Problem: If the query is wrong, or if there are no such runs, or on several servers.
+        Problem: If the query is invalid, or if there are no such runs, or on several servers.
         TransportError: If their server cannot be reached.
     """
     from stepflow_client import SyncStepflowClient

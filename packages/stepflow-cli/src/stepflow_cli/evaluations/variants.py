@@ -44,7 +44,7 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
         flow: The flow that they vary.
 
     Raises:
-        Problem: If a word has another form, or if its flow, variable or step is wrong.
+        Problem: If a word has another form, or if its flow, variable or step is invalid.
         FlowFileError: If the file of a flow cannot be read.
     """
     from stepflow_client._command import merge_overrides

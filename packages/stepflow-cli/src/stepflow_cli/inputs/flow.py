@@ -189,10 +189,10 @@ def example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, An
 
 
 def project_of(flow: str | None) -> Project:
-    """Return the facts of a flow's project; those of the working folder for standard input and stored flows.
+    """Return the project settings for a flow; for standard input and stored flows, those of the current directory.
 
     Raises:
-        FlowFileError: If the project's file is wrong.
+        FlowFileError: If the project file is invalid.
     """
     from stepflow_client.flows.flow_argument import is_flow_id
     from stepflow_client.flows.project import find_project
@@ -204,11 +204,11 @@ def project_flows(missing: str) -> list[str]:
     """Return the flow files and folders that the project of the working folder names.
 
     Args:
-        missing: The error message if it names none.
+        missing: Error message to use if the project lists no flows.
 
     Raises:
         Problem: If it names none, or one does not exist.
-        FlowFileError: If the project's file is wrong.
+        FlowFileError: If the project file is invalid.
     """
     project = project_of(None)
     if not project.flows:

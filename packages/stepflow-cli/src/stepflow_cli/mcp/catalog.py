@@ -28,7 +28,7 @@ class Catalog:
     """The flows of files and folders, as tools.
 
     Args:
-        sources: Flow files, and folders of them.
+        sources: Flow files, or folders that contain them.
         values: The values of the flows' variables. A flow gets those that it has.
         reserved: The names of other tools.
 

@@ -38,7 +38,7 @@ class Service:
     """What is served to agents."""
 
     flows: Sequence[str]
-    """Flow files, and folders of them."""
+    """Flow files, or folders that contain them."""
     values: Values = field(default_factory=Values)
     """The values of the flows' variables."""
     read_only: Sequence[str] = ()

@@ -16,7 +16,7 @@ def checked_query(text: str) -> RunQuery:
     """Return the query that a person has written, with its times in ISO 8601.
 
     Raises:
-        Problem: If a value of a field is wrong.
+        Problem: If a value of a field is invalid.
     """
     words, given = read_query(text)
     fields = dict(given)

@@ -84,7 +84,7 @@ def read_job(options: RunOptions) -> Job:
     The values for a stored flow are read by `read_values` once the flow is known.
 
     Raises:
-        Problem, FlowFileError: If the flow or a value is wrong.
+        Problem, FlowFileError: If the flow or a value is invalid.
     """
     name = options.flow
     options.values.check(flow=name, inputs=options.inputs, option="INPUTS")

@@ -35,7 +35,7 @@ def complete(target: Target, job: Job) -> None:
     """Add to a job what depends on the server: a stored flow with its values, and the earlier run to reuse.
 
     Raises:
-        Problem: If the server has no such flow, the history no such run, or a value is wrong.
+        Problem: If the server has no such flow, the history no such run, or a value is invalid.
     """
     if job.lacks_flow:
         try:

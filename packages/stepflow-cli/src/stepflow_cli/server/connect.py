@@ -94,7 +94,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         flow: The flow's file, if any; an embedded server's configuration is searched for in its folder.
 
     Raises:
-        Problem: If the options are wrong, or the server cannot be reached.
+        Problem: If the options are invalid, or the server cannot be reached.
     """
     kept = kept_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice

@@ -84,7 +84,7 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
     """Set a key to the value of a text, and return the value.
 
     Raises:
-        Problem: If the value is wrong, or the file cannot be changed.
+        Problem: If the value is invalid, or the file cannot be changed.
     """
     if path.profile is None and path.key == "history":
         history = stored_history(text, "history")
@@ -175,7 +175,7 @@ def use_profile(name: str, profiles: Profiles) -> str:
     """Make a profile the current one and return its name.
 
     Raises:
-        Problem: If there is none of this name or it is wrong.
+        Problem: If there is none of this name or it is invalid.
     """
     profiles.get(name)
     return str(_set_top("current", name, profiles))

@@ -161,7 +161,7 @@ class Profiles(NamedTuple):
         """Return a profile.
 
         Raises:
-            Problem: If there is none of this name, or one of its keys or values is wrong.
+            Problem: If there is none of this name, or one of its keys or values is invalid.
         """
         if not name:
             raise usage("a profile has a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
@@ -277,7 +277,7 @@ def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     """Return the profile for a table of keys and values.
 
     Raises:
-        Problem: If one is wrong; the message names the file, the profile and the key.
+        Problem: If one is invalid; the message names the file, the profile and the key.
     """
     where = f"{path}: profile {name}"
     for key, value in table.items():

@@ -79,7 +79,7 @@ class ServerChoice:
         """The file with an embedded server's configuration; the value is None for the builtin components.
 
         Raises:
-            FlowFileError: If a folder has two, the project's file is wrong, or the file that it names does not exist.
+            FlowFileError: If a folder has two, the project file is invalid, or the file that it names does not exist.
         """
         from stepflow_client.flows.project import existing_file, find_config
 

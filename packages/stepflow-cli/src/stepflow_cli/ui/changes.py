@@ -130,7 +130,7 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     """Return the arguments for `rerun` that make a change, for the items of the subject.
 
     Raises:
-        ChangeError: If a value is wrong.
+        ChangeError: If a value is invalid.
     """
     shown = form_of_sent(subject, form)
     arguments: dict[str, Any] = {"items": subject.indexes}

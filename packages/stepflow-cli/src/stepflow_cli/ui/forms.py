@@ -209,7 +209,7 @@ def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]
     """Return the object that was filled in. Optional fields left empty are omitted.
 
     Raises:
-        FormError: If a field's value is wrong.
+        FormError: If a field's value is invalid.
     """
     value: dict[str, Any] = {}
     entered = [_read_into(value, each, form) for each in fields]

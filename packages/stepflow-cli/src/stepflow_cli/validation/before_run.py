@@ -66,7 +66,7 @@ def check_before_run(
     Raises:
         InvalidFlow: If there are errors.
         Problem: If a setting is not a release.
-        FlowFileError: If the project's file is wrong.
+        FlowFileError: If the project file is invalid.
     """
     import json
     from hashlib import sha256

@@ -91,7 +91,7 @@ class CheckOptions:
 
         Raises:
             Problem: If a file has no components, or a setting is not a release.
-            FlowFileError: If the project's file is wrong, or the file with its components cannot be read.
+            FlowFileError: If the project file is invalid, or the file with its components cannot be read.
         """
         folder = os.path.dirname(flow)
         return self.of_project(self._projects.get(folder) or self._projects.setdefault(folder, project_of(flow)))

@@ -20,7 +20,7 @@ def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[st
         server: The server options; with an embedded server, its configuration is included.
 
     Raises:
-        Problem, FlowFileError: If the settings of the project are wrong.
+        Problem, FlowFileError: If the settings of the project are invalid.
     """
     if is_python_flow(flow):
         yield from python_files(flow)

@@ -151,7 +151,7 @@ class RunLister:
             new = [run for run in page if run.run_id not in seen]
             fruitless = 0 if new else fruitless + 1
             if fruitless > 10 + 3 * len(seen) // page_size:
-                raise InvalidResponseError("the server's pages of runs do not follow one another")
+                raise InvalidResponseError("the server returned inconsistent pages while listing runs")
             if offset and len(new) == len(page):
                 offset = max(0, offset - page_size)
                 continue

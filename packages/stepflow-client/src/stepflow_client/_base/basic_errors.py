@@ -214,7 +214,7 @@ class AmbiguousRunError(StepflowClientError):
     """A run may or may not have been created, and the client cannot tell which run is its own.
 
     Attributes:
-        candidates: Ids of the runs that may be the created one; empty if there are none.
+        candidates: Ids of the runs that might be the one just created; empty if there are none.
     """
 
     def __init__(self, message: str, *, candidates: Sequence[UUID | str] = (), **more: Any) -> None:

@@ -238,8 +238,8 @@ def environment_variables(
     """Return the variables, with missing ones read from the environment.
 
     A variable is looked up by the name that the flow declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in upper
-    case, with `_` in place of characters that are neither letters nor digits. The value stays a text if the schema
-    allows a string; otherwise it is parsed as JSON.
+    case, with `_` in place of characters that are neither letters nor digits. The value is kept as a string if the
+    schema allows one; otherwise it is parsed as JSON.
 
     Raises:
         InvalidArgumentError: If a value is not JSON although the schema requires it.

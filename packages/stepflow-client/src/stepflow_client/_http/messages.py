@@ -29,7 +29,7 @@ class HttpError(Exception):
     attempts: Sequence[str] = ()
     """The outcome of each attempt."""
     server: int | None = None
-    """The number of the server, in a list of servers, that the request was sent to, or could not be sent to."""
+    """Index of the server, in a list of servers, that the request was sent to or failed to reach."""
 
 
 class CannotSend(HttpError):
@@ -170,7 +170,7 @@ class HttpResponse(NamedTuple):
     attempts: Sequence[str] = ()
     """The outcome of each attempt, for an error response."""
     server: int | None = None
-    """The number of the server, in a list of servers, that sent it."""
+    """Index of the server, in a list of servers, that sent it."""
 
     @property
     def content_type(self) -> str:

@@ -57,7 +57,7 @@ class Component:
         """Add a step to the flow that is being written, and return the value of its output.
 
         Raises:
-            AuthoringError: If no flow is being written, or if an argument is wrong.
+            AuthoringError: If no flow is being written, or if an argument is invalid.
         """
         scope = current(f"{self.__name__}()")
         signature, names, whole, output = self._parameters
@@ -179,7 +179,7 @@ def add_step(
         metadata: Data about the step.
 
     Raises:
-        AuthoringError: If an option is wrong.
+        AuthoringError: If an option is invalid.
     """
     added: Step = scope.add(path, input, step, name)
     if on_error is not None:

@@ -370,7 +370,7 @@ def flow(
         test_config: The configuration of the server for the test cases, or the path of its file.
 
     Raises:
-        InvalidArgumentError: If an argument is wrong.
+        InvalidArgumentError: If an argument is invalid.
     """
     options: dict[str, Any] = {"name": name, "description": description, "version": version}
     for what, value in options.items():

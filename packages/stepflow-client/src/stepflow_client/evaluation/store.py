@@ -380,13 +380,13 @@ def _packed(values: Sequence[Any]) -> Sequence[Any]:
 
 @lru_cache(maxsize=64)
 def _unpacked(text: str, count: int) -> _Columns:
-    """Return columns with a value for each item. They are shared by equal texts, and must not be changed."""
+    """Return columns with a value for each item. They are cached for equal texts: do not mutate them."""
     columns: _Columns = _parsed(text)
     return {name: values * count if len(values) == 1 else values for name, values in columns.items()}
 
 
 def _case_digest(case: EvaluationCase) -> bytes:
-    """Return a digest of a case that is the same before and after it was stored."""
+    """Return a digest of a case that survives storing and loading it."""
     return hashlib.sha256(json.dumps([_parsed(each.decode()) for each in encoded([case])]).encode()).digest()
 
 

@@ -57,7 +57,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
     """Return the flow that an argument means: a `StoredFlowId`, the path of a file, a mapping, or a data object.
 
     Raises:
-        FlowFileError: If the function of a flow in Python is wrong.
+        FlowFileError: If the function of a flow in Python is invalid.
         InvalidArgumentError: If the argument is not a flow.
     """
     # The usual arguments need no further checks: this is the hot path.

@@ -243,7 +243,7 @@ def _part_of(member: Member, part: str | int) -> Lookup:
 
 
 def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
-    """Yield the fields of a type, of all members of a union, and the first element, with their types."""
+    """Yield the key and type of each field, and of the first element, across all members of a union."""
     for member in type.members:
         match member:
             case ObjectOf(fields):

@@ -51,21 +51,21 @@ class CheckRules(NamedTuple):
     ignore: tuple[str, ...] = ()
     """The rules to leave out."""
     fail_on: str | None = None
-    """The lowest level that makes a flow invalid; None if the project does not say."""
+    """The lowest level that makes a flow invalid; None if it is not set."""
     type_check: bool = False
     """Whether to check types throughout the flow too."""
 
 
 class Project(NamedTuple):
-    """The facts of a project; empty without a project file.
+    """The settings of a project; all defaults without a project file.
 
     Paths are relative to the working folder if the project's folder is in it, and absolute otherwise.
     """
 
     file: Path | None = None
-    """The file that states the facts."""
+    """Path of the project file."""
     flows: tuple[Path, ...] = ()
-    """Flow files, and folders of them."""
+    """Flow files, or folders that contain them."""
     components: Path | None = None
     """The components that flows may use, as `stepflow components lock` writes them."""
     target: str | None = None
@@ -88,7 +88,7 @@ def find_project(start: str | os.PathLike[str] | None = None) -> Project:
         start: The flow's file, or a folder; None for the working folder.
 
     Raises:
-        FlowFileError: If the file cannot be read, a key is unknown, or a value is wrong.
+        FlowFileError: If the file cannot be read, a key is unknown, or a value is invalid.
     """
     try:
         folder = Path(os.path.abspath(start or ""))
@@ -148,7 +148,7 @@ class _Facts:
         """Return the facts.
 
         Raises:
-            FlowFileError: If a key is unknown, or a value is wrong.
+            FlowFileError: If a key is unknown, or a value is invalid.
         """
         facts = self._table("", facts)
         test, validate = (self._table(name, facts.get(name, {})) for name in ("test", "validate"))

@@ -154,7 +154,7 @@ def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> 
 
     Raises:
         FlowFileError: If a file that the flow or its project names does not exist, if a folder has two configurations
-            of rank 7, or if the project's file is wrong.
+            of rank 7, or if the project file is invalid.
     """
     folder = check_instance(tests, "tests", FlowTests).path.parent
     if given is not None:
