@@ -120,7 +120,8 @@ class LostRunSearch:
             candidates = registry.unowned(runs)
             if not candidates:
                 return None
-            if not other_calls and self._is_ours:
+            # Checked anew: a call that ended without its run may have left one of these behind.
+            if not other_calls and registry.is_ours(call.flow_id):
                 run_id = call.pick(candidates)
                 if run_id is not None and registry.own(call.flow_id, run_id):
                     return run_id
