@@ -62,7 +62,9 @@ def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Finding
     """Find paths that do not exist in the outputs of steps."""
     declared = model.schema("steps", "properties") or Node(None)
     for read in model.reads:
-        step, path = model.by_id.get(read.step or ""), read.reference.path
+        # Not `or ""`: the id of a step may be empty.
+        step = None if read.step is None else model.by_id.get(read.step)
+        path = read.reference.path
         # The default of a failed step may have any structure.
         if step is None or not isinstance(path, str) or step.uses_default:
             continue

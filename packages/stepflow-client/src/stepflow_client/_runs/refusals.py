@@ -46,7 +46,8 @@ class FailureHints:
     def of(self, error: FlowError, input: Any) -> str | None:
         """Return the hint for the error of a run with an input; None if there is none."""
         evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
-        return failure_hint(self._flow, self._steps.get(error.step_id or ""), error.message, input, evaluation)
+        step = None if error.step_id is None else self._steps.get(error.step_id)
+        return failure_hint(self._flow, step, error.message, input, evaluation)
 
     @cached_property
     def _steps(self) -> dict[str, Mapping[str, Any]]:
