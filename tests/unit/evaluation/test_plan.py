@@ -31,10 +31,10 @@ def test_variants_add_to_what_all_have() -> None:
     assert more.overrides == {"b": {"value": {"component": "/w"}}, "a": {"value": {"component": "/z"}}}
     assert "test" not in now.flow
     assert other.flow["name"] == "g"
-    assert len({each.settings for each in (now, more, other)}) == 3
+    assert len({each.settings_digest for each in (now, more, other)}) == 3
     tested = {**FLOW, "test": {"cases": [1]}}
     (same,) = plan_variants(tested, {"x": Variant()}, {"a": 1, "b": 2}, {"b": {"component": "/w"}})
-    assert same.settings == now.settings
+    assert same.settings_digest == now.settings_digest
 
 
 def test_without_variants_the_flow_is_evaluated_as_it_is() -> None:

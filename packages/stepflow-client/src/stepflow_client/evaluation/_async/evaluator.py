@@ -260,7 +260,7 @@ class _Inputs(AsyncSource):
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
 
-    async def take(self, most: int) -> tuple[list[Any], Exception | None]:
+    async def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
         """Return the next inputs, with a maximum of `most`, in this variant's turn."""
         if not await self._turns.wait(self.place):
             # An end without an error would mean that all inputs have been read.

@@ -259,7 +259,7 @@ class _Inputs(SyncSource):
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
 
-    def take(self, most: int) -> tuple[list[Any], Exception | None]:
+    def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
         """Return the next inputs, with a maximum of `most`, in this variant's turn."""
         if not self._turns.wait(self.place):
             # An end without an error would mean that all inputs have been read.
