@@ -54,7 +54,8 @@ def test_nothing_in_a_case_is_html() -> None:
     items += [item("b", evil, {}, status="failed", error=evil), item("b", "two", {}, status=evil)]
     items = [each.__class__(**{**each.to_dict(), **fields, "score_errors": {evil: evil}}) for each in items]
     report = EvaluationReport(items, name=evil, remarks=[evil])
-    for text in (report.to_html(ui_url="http://h/?<script>"), report._repr_html_()):
+    comparison = report.compare("two", evil)
+    for text in (report.to_html(ui_url="http://h/?<script>"), report._repr_html_(), comparison._repr_html_()):
         assert "script>alert" not in text.replace("&lt;script>", "")
         assert evil not in text
     assert '<a href="' not in report.to_html(ui_url="http://h/?<script>")

@@ -117,7 +117,7 @@ def _mark(word: str) -> str:
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return table(heads, [row(*map(escaped, cells[: len(heads)])) for cells in rows])
+    return table([*map(escaped, heads)], [row(*map(escaped, cells[: len(heads)])) for cells in rows])
 
 
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
