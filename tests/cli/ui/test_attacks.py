@@ -213,6 +213,19 @@ def test_a_form_that_is_too_long(session: httpx.Client) -> None:
     assert session.post("/flows", data={**token, "text": "x" * (17 * 2**20)}).status_code == 413
 
 
+def test_a_form_whose_connection_breaks(ui: Ui, session: httpx.Client, running: str) -> None:
+    url, path = httpx.URL(ui.base), f"/runs/{running}/cancel"
+    token = form(session.get(f"/runs/{running}"), path)
+    cookie = "; ".join(f"{each.name}={each.value}" for each in session.cookies.jar)
+    head = f"POST {path} HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nCookie: {cookie}\r\nContent-Length: 9999\r\n"
+    with socket.create_connection((url.host, url.port or 0)) as connection:
+        connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n{urlencode(token)}".encode())
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536) == b""
+    # Part of a form has no effect: its token is still unused.
+    assert session.post(path, data=token).status_code == 303
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -137,6 +137,8 @@ class Guard:
         body, has_more = bytearray(), True
         while has_more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return _refuse(400, "The form is incomplete.")
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
             if len(body) > MAX_BODY_BYTES:
