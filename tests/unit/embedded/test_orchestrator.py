@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -88,3 +89,20 @@ def test_stores_have_names_of_their_own(tmp_path: Path) -> None:
     assert claimed[0].name != claimed[1].name
     for each in claimed:
         each.close()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from stepflow_client._embedded.orchestrator import claim_name
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+print([claim_name(Path(sys.argv[1])).name for _ in range(2)])
+"""
+
+
+def test_a_name_that_cannot_be_reserved_on_a_full_disk_is_not_used(tmp_path: Path) -> None:
+    first = claim_name(tmp_path / "s.db")
+    first.close()
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "s.db")]
+    names = ast.literal_eval(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    assert len({first.name, *names}) == 3

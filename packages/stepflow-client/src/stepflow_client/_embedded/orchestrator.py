@@ -47,7 +47,7 @@ def claim_name(store: Path | None) -> OrchestratorName:
         store: The file of the store; None for any other store, whose servers get new names.
     """
     name = f"stepflow-{uuid.uuid4()}"
-    # OSError: the folder is not writable, or its file system does not support locks.
+    # OSError: the folder is not writable, the disk is full, or the file system does not support locks.
     with suppress(OSError):
         for number in range(_MAX_SERVERS if store is not None else 0):
             assert store is not None
@@ -56,9 +56,9 @@ def claim_name(store: Path | None) -> OrchestratorName:
             try:
                 if _acquire(lock):
                     # The file contains the name and the id of the process that last took the lock.
-                    name = (_content(lock) or [name])[0]
-                    os.pwrite(lock, f"{name} {os.getpid():<20}\n".encode(), 0)
-                    return OrchestratorName(name, lock, is_first=number == 0)
+                    reserved = (_content(lock) or [name])[0]
+                    os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
+                    return OrchestratorName(reserved, lock, is_first=number == 0)
             except BaseException:
                 os.close(lock)
                 raise
