@@ -33,7 +33,10 @@ def test_what_is_too_large_or_damaged_is_not_there(tmp_path: Path) -> None:
     history.keep_outputs(RUN.format(1), [{"a": "x" * 5_000_001}])
     history.keep_outputs(RUN.format(2), [{"a": 1}])
     assert history.kept_outputs(RUN.format(1)) is None
-    for content in ("[1]", "{", "null", "[" * 100_000):
+    for content in (b"[1]", b"{", b"null", b"[" * 100_000, b'[{"a": "\xff"}]'):
         with sqlite3.connect(tmp_path / "history.db") as connection:
-            connection.execute("UPDATE outputs SET content = ?", [content])
+            connection.execute("UPDATE outputs SET content = CAST(? AS TEXT)", [content])
         assert history.kept_outputs(RUN.format(2)) is None
+    with sqlite3.connect(tmp_path / "history.db") as connection:
+        connection.execute("UPDATE outputs SET content = ?", [b"[]"])
+    assert history.kept_outputs(RUN.format(2)) is None

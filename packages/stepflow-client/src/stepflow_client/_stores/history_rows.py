@@ -150,7 +150,8 @@ def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
 def outputs_of(content: str) -> list[dict[str, Any]] | None:
     """Return the outputs of the steps of each item, from their text; None if it is damaged."""
     try:
-        outputs = json.loads(content)
+        # This raises if the value is not a text, or has bytes that are not UTF-8.
+        outputs = json.loads(str.encode(content))
     except (TypeError, ValueError, RecursionError):
         return None
     is_valid = isinstance(outputs, list) and all(isinstance(item, dict) for item in outputs)
