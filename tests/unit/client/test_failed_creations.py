@@ -49,3 +49,17 @@ def test_a_run_that_is_not_executed_is_not_taken_for_it(
         ask(twin, server, lambda client: getattr(client, call)(flow, {"n": 1}))
     # The server has finished: there is nothing to wait for, and only the caller knows whether to repeat the call.
     assert (server.asked.count("POST /runs"), server.asked.count("GET /runs")) == (1, 1)
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_the_run_of_a_lost_response_is_found_although_its_counts_cannot_be_read(twin: str) -> None:
+    server = Server()
+    server.answers["GET /runs"] = httpx.Response(200, json={"runs": [{**SUMMARY, "items": None}]})
+
+    def losing(request: httpx.Request) -> httpx.Response:
+        response = server(request)
+        if server.asked[-1] == "POST /runs":
+            raise httpx.ReadError("cut")
+        return response
+
+    assert ask(twin, losing, lambda client: client.submit(FLOW, {"n": 1})) == RUN_ID

@@ -98,11 +98,12 @@ class LostRunSearch:
         for run_id, summary in runs.items():
             if summary["flowId"] != call.flow_id or (creation_time(run_id) or oldest) < oldest:
                 continue
-            run = responses.run({"summary": summary})
-            # A server whose store has failed may have stored a run that it does not execute.
-            is_abandoned = not run.items.total or is_given_up(run.status, run.items.running)
-            if not (self.is_processed and is_abandoned):
-                found[run_id] = summary
+            if self.is_processed:
+                run = responses.run({"summary": summary})
+                # A server whose store has failed may have stored a run that it does not execute.
+                if not run.items.total or is_given_up(run.status, run.items.running):
+                    continue
+            found[run_id] = summary
         return found
 
     async def _pick(self, runs: Mapping[str, object]) -> str | None:
