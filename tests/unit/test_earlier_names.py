@@ -36,7 +36,7 @@ from stepflow_client import (
     ValidationResult,
 )
 
-from tests.unit.both_twins import FLOW, RUN_ID, URL, Server
+from tests.unit.both_twins import FLOW, RUN_ID, TWINS, URL, Server, ask
 
 # Results
 
@@ -255,3 +255,15 @@ def test_an_argument_that_a_started_run_does_not_have() -> None:
     client = SyncStepflowClient(URL, transport=httpx.MockTransport(Server()))
     with pytest.raises(TypeError, match=r"no argument 'timout' \(did you mean 'timeout'\?\)"):
         client.start_run(FLOW, timout=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_an_argument_that_a_rerun_does_not_have(twin: str) -> None:
+    server = Server()
+    for method in ("start_rerun", "plan_rerun"):
+        with pytest.raises(TypeError, match=r"no argument 'kep' \(did you mean 'keep'\?\)"):
+            ask(twin, server, lambda client, method=method: getattr(client, method)(RUN_ID, kep="succeeded"))
+    for name in ("idempotency_key", "labels", "variables_from_env"):
+        with pytest.raises(TypeError, match=f"no argument '{name}'"):
+            ask(twin, server, lambda client, name=name: client.plan_rerun(RUN_ID, **{name: None}))
+    assert not server.requests

@@ -1560,7 +1560,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             StepflowClientError: The same errors as `rerun` raises.
         """
         from .._calls.rerun_plan import RerunRequest
+        from .._calls.run_options import PlanOptions
 
+        refuse_unknown(options, ("run_id", *PlanOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         timeout = arguments.pop("timeout", None)
         request = RerunRequest.of(run_id, **arguments, variables_from_env=True)
@@ -1679,7 +1681,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             StepflowClientError: The same errors as `rerun` raises.
         """
         from .._calls.rerun_plan import RerunRequest
+        from .._calls.run_options import RerunOptions
 
+        refuse_unknown(options, ("run_id", *RerunOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
         request = RerunRequest.of(run_id, **arguments)
