@@ -215,10 +215,8 @@ class Rerunner:
             group: The items of the run.
         """
         with self._connection.traced("submit", kind="INTERNAL"):
-            new_run, origin = (
-                planned.new_run,
-                Origin(planned.plan.run_id, group[0].kept, [item.index for item in group]),
-            )
+            new_run = planned.new_run
+            origin = Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
             checked = self._flows.checked(planned.plan.flow, "a rerun")
             flow = checked.content
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
