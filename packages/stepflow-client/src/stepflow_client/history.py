@@ -375,7 +375,7 @@ class History:
                 name of a flow, `status:` the last known status, `since:` and `until:` are times in ISO 8601.
             labels: Labels that the run has, with these values.
             status: The last known status.
-            server: The URL of the run's server, or several URLs, one of which is that of the server.
+            server: The URL of the run's server, or several URLs that include it.
             run_id: The run, or the beginning of its id.
             rerun_of: The run that the runs are reruns of.
             flow_file: The file of the run's flow.

@@ -1,4 +1,4 @@
-"""The schemas of flows as one document of named schemas, each of which becomes a class. Pure functions.
+"""The schemas of flows as one document of named schemas that become classes. Pure functions.
 
 Every object with properties gets a name here, so that the classes of a flow do not depend on other flows. Python types
 cannot express conditions, most formats, and constraints that do not apply to the type, so these are left out.

@@ -54,7 +54,7 @@ _LIMIT = 30
 def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limit: int | None, output: Output) -> None:
     """List the recorded runs, or those that match QUERY, newest first.
 
-    QUERY is words, all of which match, such as flow:order status:failed customer=42 since:tuesday until:1h "not found".
+    All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
     Words are searched in id, server, flow, input, variables, overrides, labels and note, ignoring case; NAME=VALUE also
     finds a label. STATUS is the last one that a command on this machine has seen, or - if none has. It is unconfirmed
     for a run that is being created, or may exist because its process ended, or lost the response, meanwhile.

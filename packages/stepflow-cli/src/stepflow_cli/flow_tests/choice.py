@@ -41,11 +41,11 @@ class Choice:
     patterns: Sequence[str] = ()
     """Globs for the names of cases; each must match at least one case."""
     tags: Sequence[str] = ()
-    """Tags, one of which a case must have; each must be used by some case."""
+    """Tags: a case with any of them is chosen. Some case must use each tag."""
     expression: str | None = None
     """Texts in names and tags, with `and`, `or` and `not`."""
     touching: Sequence[str] = ()
-    """Steps and components, one of which a case must be able to reach; each must be in some flow."""
+    """Steps and components: a case that can reach any of them is chosen. Each must be in some flow."""
     last_failed: bool = False
     """Whether to run only cases that failed in their last run; if there are none, all are run."""
 

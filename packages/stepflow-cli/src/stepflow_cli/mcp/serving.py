@@ -100,7 +100,7 @@ def prepared(service: Service) -> Catalog:
 def _import_protocol() -> None:
     """Import the protocol's package, which takes longer than everything else."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # Its types are many objects, all of which stay: do not collect garbage meanwhile.
+    # The import creates many objects and no garbage.
     gc.disable()
     try:
         from . import server, stdio  # noqa: F401 - imported for its time

@@ -230,7 +230,7 @@ def recorded_run(text: str, url: str | None = None) -> HistoryEntry:
     (entry,) = entries
     if entry.has_more_runs:
         hint = "its output names the run of each input; 'stepflow runs list' shows them"
-        raise usage(f"{text} is a batch of several runs, of which {entry.run_id} is the first", hint)
+        raise usage(f"{text} is a batch of several runs; the first is {entry.run_id}", hint)
     if not entry.is_confirmed:
         hint = "'stepflow runs list' shows the runs of the server, 'stepflow history list' older ones"
         raise Problem(f"it is not known whether run {text} was created", kind="not_found", hint=hint)

@@ -262,7 +262,7 @@ class RunFollower:
 
 
 class Followers:
-    """The followed runs, of which at most 64 have no listening page."""
+    """The followed runs; at most 64 of them have no listening page."""
 
     def __init__(self, client: StepflowClient, health: Health, snapshots: SnapshotReader) -> None:
         self._client = client

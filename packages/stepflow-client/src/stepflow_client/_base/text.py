@@ -56,7 +56,7 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Return a text of several lines, each of which is `visible`."""
+    """Return a text with `visible` applied to each line."""
     return "\n".join(map(visible, text.split("\n")))
 
 

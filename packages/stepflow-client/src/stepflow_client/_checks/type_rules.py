@@ -136,9 +136,10 @@ def check_uses(types: FlowTypes, findings: Findings) -> None:
         conflicts = conflict(*types_of_both), conflict(*types_of_both[::-1])
         if any(each is not None and each.is_certain for each in conflicts):
             earlier, later = (type_text(each, 60) for each in types_of_both)
-            findings.add("input-conflict", "warning", use.slot.node, f"{use.user} expects {later} of an input of which "
-                         f"{first.user} expects {earlier}: no value matches both", "read another field, or convert it "
-                         f"in a step before (the other use is in line {first.slot.node.line})")  # fmt: skip
+            message = f"{use.user} expects {later}, but {first.user} expects {earlier} of the same input"
+            findings.add("input-conflict", "warning", use.slot.node, f"{message}: no value matches both",
+                         "read another field, or convert it in a step before (the other use is in line "
+                         f"{first.slot.node.line})")  # fmt: skip
 
 
 def message_for(slot: Slot, mismatch: Conflict, consumer: str) -> str:

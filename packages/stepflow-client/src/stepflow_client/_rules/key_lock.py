@@ -32,7 +32,7 @@ from .backoff import Backoff, random_delay
 from .lost_creation import may_have_created
 
 _LEASE = 30.0
-"""Minimum length of a lease in round trips, of which slow ones count in full."""
+"""Minimum length of a lease in round trips; slow ones count in full."""
 _MIN_ROUND_TRIP = 0.001
 """Shortest round trip in seconds on which pauses are based."""
 _PATIENCE = 1 / 3

@@ -152,8 +152,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         event_hooks: Functions to call with each `httpx.Request` before it is sent, and with each `httpx.Response`:
             `{"request": [...], "response": [...]}`, as for httpx. Each one is called
             again for each retry. A request hook may change the headers of the request; other changes have no effect.
-            The response is read, except that of a stream of events, of which hooks see status and headers. An exception
-            ends the call with a StepflowClientError, whose `__cause__` it is.
+            The response is read first, except for a stream of events, whose hooks see only status and headers. An
+            exception ends the call with a StepflowClientError, whose `__cause__` it is.
 
     Raises:
         InvalidArgumentError: If a setting is invalid.

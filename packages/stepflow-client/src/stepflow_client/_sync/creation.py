@@ -243,7 +243,7 @@ class RunCreator:
 
         Args:
             prepared: What was prepared.
-            arguments: The arguments, of which only the inputs are used.
+            arguments: The arguments; only the inputs are used.
             registry: The flows, runs and open calls of this process.
             recorded: What the history records of the run; None for nothing.
 

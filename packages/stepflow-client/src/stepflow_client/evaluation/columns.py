@@ -123,7 +123,7 @@ class VariantColumns:
 
 
 def blocks(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
-    """Return the sizes of about 10 blocks of consecutive cases, of which no two have items of the same run."""
+    """Return the sizes of about 10 blocks of consecutive cases that share no run."""
     starts, end = [], -1
     for first, last in sorted(span for each in variants for span in each.runs.values()):
         if first > end:

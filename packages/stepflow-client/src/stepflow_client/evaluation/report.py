@@ -73,7 +73,7 @@ class EvaluationReport(ShownAsTable):
         name: The name of the evaluation.
         variants: The names of the variants, the one to compare with first. Default: in the order of the items.
         baselines: The variants that others are compared with, by the names of those. Default: the first variant.
-        lower_is_better: The names of the scores of which low values are good.
+        lower_is_better: The names of the scores whose low values are good.
         timed: The names of the scores that measure time. Items of one run share a queue, so their times are compared
             by run.
         remarks: What the evaluation has to say, such as cases that were left out.

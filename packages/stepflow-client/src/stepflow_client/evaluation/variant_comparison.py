@@ -18,7 +18,7 @@ _text = lazy_module("stepflow_client.evaluation.report_text")
 _page = lazy_module("stepflow_client.evaluation.page")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
-"""What a change is. `higher` and `lower` are of labels, of which none is better. `unclear`: it may be chance. `equal`:
+"""What a change is. `higher` and `lower` are for labels, which are not ranked. `unclear`: it may be chance. `equal`:
 no case differs."""
 FAILED = "failed"
 """The name of the share of items that did not complete."""
@@ -182,7 +182,7 @@ class ScoreRules(NamedTuple):
     """How scores are compared."""
 
     lower: frozenset[str]
-    """The names of the scores of which low values are good."""
+    """The names of the scores whose low values are good."""
     timed: frozenset[str]
     """The names of the scores that measure time."""
     moments: Mapping[str, Hashable]

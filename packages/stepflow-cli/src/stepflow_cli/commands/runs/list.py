@@ -66,7 +66,7 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """QUERY is words, all of which match: flow:order status:failed customer=42 since:tuesday until:1h. They are
+    """All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h. They are
     searched in the flow's name, the id, and what the history of this machine has of the run: its input, note and
     labels. The query field of 'stepflow ui' also searches components and errors.
 
