@@ -159,6 +159,17 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     assert trend.stdout.splitlines()[1].split()[:3] == ["exact.category", "flow", "main"]
     assert "exact.category" in (stepflow.folder / "trend.html").read_text()
     assert [each["name"] for each in json.loads(stepflow("eval", ".", "-o", "json").stdout)] == ["main", "now"]
+    for words in (
+        ["--fail-below", "exact.category=0.9"],
+        ["--baseline", "main"],
+        ["--output", "t.xml"],
+        ["-o", "junit"],
+    ):
+        refused = stepflow("eval", ".", *words)
+        assert (refused.code, refused.stdout) == (2, "")
+        assert "needs a single one" in refused.stderr
+    assert evaluate(stepflow, "--output", "main/later").code == 0
+    assert stepflow("eval", "main").stdout.startswith("main: 30 cases")
     error = json.loads(stepflow("eval", "now", "--baseline", "main", "-o", "json").stderr)
     assert (error["kind"], error["exit_code"]) == ("evaluation_failed", 1)
 

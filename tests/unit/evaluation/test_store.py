@@ -50,7 +50,10 @@ def test_several_evaluations_are_a_trend(tmp_path: Path) -> None:
         ("day2", 0.5, 10),
         ("day3", 1.0, 10),
     ]
+    EvaluationStore(tmp_path / "of invalid cases", is_new=True).close()
     assert [each.name for each in trend(tmp_path, limit=2)] == ["day2", "day3"]
+    with pytest.raises(JournalError, match="has not begun"):
+        EvaluationReport.load(tmp_path / "of invalid cases")
     with pytest.raises(InvalidArgumentError, match="has an evaluation"):
         trend(tmp_path / "day1")
 

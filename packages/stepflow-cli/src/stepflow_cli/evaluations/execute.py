@@ -44,7 +44,7 @@ def run_command(options: Evaluation, demands: Demands, server: ServerOptions, ou
     """
     from stepflow_client.evaluation import EvaluationReport
 
-    options.check_options()
+    options.check_options(demands)
     check_extra("an evaluation", "eval", "numpy")
     if options.is_trend:
         print_trend(options, output)

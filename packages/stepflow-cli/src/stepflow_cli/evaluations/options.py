@@ -8,11 +8,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import usage
+from ..errors import Problem, usage
 from ..inputs.values import Values
 
 if TYPE_CHECKING:
-    from stepflow_client.evaluation.gates import Limit
+    from stepflow_client.evaluation.gates import Demands, Limit
 
 _WHERE = "the folder of an evaluation is the one that --output has named"
 _HISTORY = "history:"
@@ -67,11 +67,18 @@ class Evaluation(NamedTuple):
 
     @property
     def is_trend(self) -> bool:
-        """Whether FLOW is a folder with several evaluations."""
-        return os.path.isdir(self.flow) and any(map(is_evaluation, Path(self.flow).iterdir()))
+        """Whether FLOW is a folder with several evaluations, and no evaluation itself."""
+        return os.path.isdir(self.flow) and not self.is_stored and any(map(is_evaluation, Path(self.flow).iterdir()))
 
-    def check_options(self) -> None:
+    def needs_one(self, option: str) -> Problem:
+        """Return the problem of an option that a trend does not have."""
+        return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
+
+    def check_options(self, demands: Demands) -> None:
         """Raise if options contradict each other, or a folder cannot be used, before anything runs.
+
+        Args:
+            demands: The limits of the gates.
 
         Raises:
             Problem: If so.
@@ -97,6 +104,17 @@ class Evaluation(NamedTuple):
                     f"{self.flow} is an evaluation that is shown again: {name} has no use here",
                     "to continue it, give the same command as before with --resume",
                 )
+            of_one = {
+                "--baseline": self.baseline,
+                "--fail-below": demands.below,
+                "--tolerance": demands.tolerances,
+                "--strict": demands.strict,
+                "--slice": self.slice_by,
+                "--worst": self.worst,
+                "--output FILE.xml": any(kind == "junit" for kind, _ in self.files.reports),
+            }
+            for name in (name for name, value in of_one.items() if value and self.is_trend):
+                raise self.needs_one(name)
         elif os.path.isdir(self.flow):
             raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
         elif self.files.folder is not None:

@@ -156,11 +156,18 @@ def check_gates(gates: Sequence[Gate]) -> None:
 
 
 def print_trend(options: Evaluation, output: Output) -> None:
-    """Print the scores of several evaluations in one folder, and write their page."""
+    """Print the scores of several evaluations in one folder, and write their page.
+
+    Raises:
+        Problem: If the format is JUnit, or if a file cannot be written.
+        StepflowClientError: If an evaluation cannot be read.
+    """
     from stepflow_client.evaluation import trend
     from stepflow_client.evaluation.page import trend_page
     from stepflow_client.evaluation.trends import TREND_HEADS, trend_cells
 
+    if output.format == "junit":
+        raise options.needs_one("-o junit")
     points = trend(options.flow, limit=options.limit or 10)
     if output.format == "html":
         output.write(trend_page(points))

@@ -442,6 +442,8 @@ class StoredItems:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
         with EvaluationStore(self._folder) as store:
+            if store.value("count") is None:
+                raise JournalError(f"the evaluation in {self._folder} has not begun", hint="run it again")
             arguments = {"name": store.value("name", ""), "variants": list(store.variants)}
             arguments |= {name: store.value(name, []) for name in ("lower_is_better", "timed")}
             return arguments, store.value("moments", {}), report_secrets(store.value("flows", []), variables)

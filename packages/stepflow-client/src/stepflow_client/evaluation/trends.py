@@ -52,7 +52,9 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
     for each in sorted(path.iterdir() if path.is_dir() else ()):
         if EvaluationStore.exists(each):
             with EvaluationStore(each) as store:
-                began[each] = datetime.fromisoformat(store.value("began"))
+                # An evaluation whose cases are invalid leaves a folder, and has not begun.
+                if moment := store.value("began"):
+                    began[each] = datetime.fromisoformat(moment)
     if not began:
         raise InvalidArgumentError(f"no folder in {path} has an evaluation")
     newest = sorted(began, key=began.__getitem__)[-limit:]
