@@ -281,7 +281,7 @@ class SnapshotReader:
         return found
 
     def decoder(self, run_id: str) -> OutputDecoder:
-        """Return how the outputs of a run are read."""
+        """Return the decoder of responses about a run."""
         return self._runs.decoder(run_id)
 
     async def capabilities(self) -> Mapping[str, bool]:

@@ -36,8 +36,8 @@ _LARGE = 200
 """For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
 
 _NOT_ENDED = "has not ended yet", "it continues; wait_run() waits again"
-_NO_ITEMS = "may have ended, but its result did not come in time", "get_result() asks again"
-_NO_RESULT = "has ended, but its result did not come in time", "get_result() asks again"
+_NO_ITEMS = "may have ended, but its result did not come in time", "call get_result() again"
+_NO_RESULT = "has ended, but its result did not come in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
 _Ended = Union["RunDetails", "responses.Started"]
@@ -262,7 +262,7 @@ def _check_single(run: RunDetails) -> None:
         raise InvalidArgumentError(
             f"run {run.run_id} is a batch of {run.items.total} items",
             run_id=run.run_id,
-            hint="get_results() gives them all",
+            hint="get_results() returns the results of all items",
         )
 
 

@@ -169,7 +169,7 @@ class Connection:
         return self.dialect.server or recognise(self.url, answer)
 
     def decoder(self, run_id: str | None) -> OutputDecoder:
-        """Return how to read responses about a run."""
+        """Return the decoder of responses about a run."""
         found, server = self.decoders.known.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
             return found

@@ -58,7 +58,7 @@ class RunReader:
         self._flows: dict[str, dict[str, Any]] = {}
 
     def decoder(self, run_id: str) -> OutputDecoder:
-        """Return how the responses about a run are read."""
+        """Return the decoder of responses about a run."""
         known = self._connection.decoder(run_id)
         return known._replace(as_sent=True) if self._as_sent else known
 
@@ -178,8 +178,8 @@ class RunReader:
         indexes = [listed.items[place].index for place in (places[:MAX_ITEMS_REQUESTED] if is_large else places)]
         # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
-            ask = [partial(self._steps_or_none, run_id, index) for index in indexes]
-            found = sync_gather(ask, _AT_ONCE)
+            reads = [partial(self._steps_or_none, run_id, index) for index in indexes]
+            found = sync_gather(reads, _AT_ONCE)
             return {index: steps for index, steps in zip(indexes, found, strict=True) if steps is not None}
         steps = self._steps_or_none(run_id)
         if steps is None:
