@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -347,6 +348,24 @@ def test_a_server_that_takes_nothing(twin: str) -> None:
             use(twin, steps, server.url, server_release="0.13", timeout=0.5, retry=ONCE)
         assert not connections(server.port)
         over.set()
+
+
+@both
+@pytest.mark.parametrize("size", [1, 10_000_000])
+def test_a_connection_that_is_reset_keeps_the_error_of_the_system(twin: str, size: int) -> None:
+    def talk(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        conversation.socket.close()
+
+    def steps(client: Any) -> Iterator[Any]:
+        yield client.store_blob("x" * size)
+
+    with RawServer(talk) as server:
+        with pytest.raises(ServerConnectionError) as caught:
+            use(twin, steps, server.url, server_release="0.13", retry=ONCE)
+        assert caught.value.__cause__ is not None
+        assert isinstance(caught.value.__cause__.__cause__, ConnectionError)
 
 
 # Event loops that end

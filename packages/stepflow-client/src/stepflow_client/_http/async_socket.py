@@ -269,9 +269,10 @@ class AsyncSocket(asyncio.Protocol):
         self._end()
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
-            writable.set_exception(ConnectionBroken(reason(exc) if exc else "the server closed the connection"))
-            # Mark the exception as retrieved: there may be no sender waiting for it.
-            writable.exception()
+            error = ConnectionBroken(reason(exc) if exc else "the server closed the connection")
+            error.__cause__ = exc
+            # There may be no sender waiting for it.
+            _fail(writable, error)
 
     def _end(self) -> None:
         self._ended = True

@@ -106,7 +106,7 @@ class Pool(Transport):
                 try:
                     connection.response(request, _EARLY)
                 except HttpError:
-                    raise error from None
+                    raise error from error.__cause__
             return HttpResponse(reader.status, reader.headers, reader.take_body())
         finally:
             if connection is not None:
