@@ -184,6 +184,26 @@ def test_a_process_that_ends_reports_what_it_could_not_record() -> None:
     assert "pass-of-mine" not in ended.stdout + ended.stderr
 
 
+def test_a_history_that_is_closed_waits_for_a_slow_database(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database()
+    history = History(url, on_failure=pytest.fail)
+    assert ids(history) == set()
+    with postgres.connection(url) as connection:
+        body = "BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END"
+        connection.execute(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+        trigger = "CREATE TRIGGER slow BEFORE INSERT ON stepflow_history.runs FOR EACH ROW EXECUTE FUNCTION slow()"
+        connection.execute(trigger)
+    with monkeypatch.context() as limits:
+        limits.setattr(module, "_MAX_AT_ONCE", 1)
+        limits.setattr(module, "_MAX_WAIT", 2.0)
+        for number in range(20):
+            history.record(str(number))
+        history.close()
+    assert ids(history) == {*map(str, range(20))}
+
+
 def test_a_value_that_the_database_refuses_is_one_warning(postgres: Postgres) -> None:
     said: list[str] = []
     history = History(postgres.database(), on_failure=said.append)

@@ -174,7 +174,8 @@ class History:
     def close(self) -> None:
         """Close the file or the connection; the next call opens it again.
 
-        Changes that wait for a database are written first, for up to 10 seconds.
+        Changes that wait for a database are written first, for up to a minute. If the database takes none of them for
+        10 seconds, they are lost.
         """
         self._store.close()
 

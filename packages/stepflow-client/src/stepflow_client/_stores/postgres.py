@@ -35,7 +35,9 @@ _CONNECT_TIMEOUT = "5"
 _MAX_RESPONSE = 5.0
 """Seconds after which a statement without a response is abandoned with its connection."""
 _MAX_WAIT = 10.0
-"""Seconds that a read waits, including the changes before it; also the limit for writing all changes in `close`."""
+"""Seconds that a read waits, including the changes before it, and that `close` waits for the next written change."""
+_MAX_CLOSE_WAIT = 60.0
+"""Seconds that `close` waits for a database that writes the changes slowly."""
 _MAX_OUTAGE_WAIT = 2.0
 """Seconds that `close` waits for a database that is down."""
 _MAX_DURABLE_WAIT = 1.0
@@ -212,15 +214,23 @@ class SharedDatabase(Reports):
         raise StepflowClientError(f"cannot {name} the history {self._location}: {reason}") from None
 
     def close(self) -> None:
-        """Write the waiting changes for up to 10 seconds and close the connection. Report the runs not recorded."""
+        """Write the waiting changes as long as the database takes them, for up to a minute, and close the connection.
+
+        Report the runs not recorded.
+        """
         if self._process != os.getpid():
             return
-        began = time.monotonic()
+        began = progress = time.monotonic()
         with self._changed:
-            self._is_closing = True
+            self._is_closing, left = True, len(self._jobs)
             self._changed.notify_all()
             while self._jobs and self._thread is not None:
-                if time.monotonic() > began + (_MAX_WAIT if self._failure is None else _MAX_OUTAGE_WAIT):
+                now = time.monotonic()
+                if len(self._jobs) < left:
+                    left, progress = len(self._jobs), now
+                if now > min(
+                    began + _MAX_CLOSE_WAIT, progress + (_MAX_WAIT if self._failure is None else _MAX_OUTAGE_WAIT)
+                ):
                     break
                 self._abandon_if_hung()
                 self._changed.wait(0.1)
