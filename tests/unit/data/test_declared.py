@@ -8,7 +8,7 @@ import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.flow_declarations import declared_variables, is_secret, unset_value
-from stepflow_client._data.secrets import HIDDEN, hidden_flow, secrets_of
+from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, hidden_flow, hidden_mark, secrets_of
 from stepflow_client._stores.history_rows import without_secrets
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.flows.needs import needs_of
@@ -114,3 +114,23 @@ def test_references_in_a_circle_are_no_secret() -> None:
     shared = {"Tree": {"properties": {"child": {"$ref": "#/$defs/Tree"}}}}
     assert not is_secret({"$ref": "#/$defs/Tree"}, shared)
     assert not is_secret({"$ref": "#/$defs/Unknown"}, shared)
+
+
+def test_nested_alternatives_are_searched_for_secrets_in_linear_time() -> None:
+    schema: Any = {"type": "string"}
+    for _ in range(40):
+        schema = {"anyOf": [schema]}
+    flow = {"schemas": {"properties": {"variables": {"properties": {"a": schema}}}}}
+    assert hidden_mark(flow) == HIDDEN_IN_URL
+    assert not flow_variables(flow)["a"].is_secret
+    schema["anyOf"].append(KEY)
+    assert flow_variables(flow)["a"].is_secret
+
+
+@pytest.mark.parametrize("schema", [True, None, 5, [KEY]])
+def test_secrets_are_hidden_beside_a_variable_without_a_schema(schema: Any) -> None:
+    properties = {"key": KEY, "odd": schema}
+    flow = {"schemas": {"properties": {"variables": {"properties": properties}}}}
+    hidden = hidden_flow(flow)["schemas"]["properties"]["variables"]["properties"]
+    assert hidden["key"]["default"] == HIDDEN
+    assert "of the key" not in str(hidden)

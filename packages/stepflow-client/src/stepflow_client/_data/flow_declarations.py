@@ -86,7 +86,7 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
     """
     if not isinstance(schema, Mapping):
         return False
-    if any(is_secret_marker(key) for key, value in schema.items() if value is not False and value is not None):
+    if _is_marked(schema):
         return True
     alternatives = [schema[key] for key in ALTERNATIVES if key in schema]
     return any(map(holds_secret, [*alternatives, *referred_schemas(schema, definitions_of(schema, defs))]))
@@ -95,8 +95,13 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
 def holds_secret(schema: Any) -> bool:
     """Return whether a schema, or a part of it, is marked as secret."""
     if isinstance(schema, Mapping):
-        return is_secret(schema) or any(holds_secret(each) for each in schema.values())
+        # Not `is_secret`: it looks into the alternatives too, so nested ones would take exponential time.
+        return _is_marked(schema) or any(holds_secret(each) for each in schema.values())
     return isinstance(schema, list) and any(holds_secret(each) for each in schema)
+
+
+def _is_marked(schema: Mapping[str, Any]) -> bool:
+    return any(is_secret_marker(key) for key, value in schema.items() if value is not False and value is not None)
 
 
 def referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:

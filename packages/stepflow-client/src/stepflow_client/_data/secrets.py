@@ -184,7 +184,8 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
         _without_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
     )
     hidden["schemas"]["properties"]["variables"]["properties"] = {
-        name: secrets.hide_in(hidden_schema(each)) for name, each in declared.items()
+        name: secrets.hide_in(hidden_schema(each) if isinstance(each, Mapping) else each)
+        for name, each in declared.items()
     }
     return hidden
 
