@@ -80,6 +80,15 @@ def test_the_field_of_merged_objects_is_secret_if_it_is_in_one() -> None:
         assert type_text(type_of_schema({"allOf": both})) == "{a?: string [secret]} [secret]"
 
 
+def test_an_input_of_unknown_type_is_secret_if_its_component_says_so() -> None:
+    schema = {"type": "object", "properties": {"key": {"is_secret": True}}}
+    components = [{"name": "b", "path": "/a/b", "input_schema": schema, "output_schema": {}}]
+    step = {"id": "s", "component": "/a/b", "input": {"key": {"$input": "$.key"}}}
+    inferred = infer({"steps": [step], "output": {"$step": "s"}}, components=components)
+    assert inferred.summary["input"] == "{key: unknown [secret]}"
+    assert inferred.input["properties"]["key"] == {"is_secret": True}
+
+
 def test_schemas_that_are_added_to_a_file_keep_the_mark() -> None:
     text = "schemas: {properties: {input: {type: object, properties: {k: {type: string, is_secret: true}}}}}\n"
     text += "steps: []\noutput: {key: {$input: $.k}}\n"

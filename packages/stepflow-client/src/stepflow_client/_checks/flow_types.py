@@ -279,7 +279,8 @@ def _type_of_part(part: _Part) -> Type:
         own = next((each for each in part.wanted.members if isinstance(each, ObjectOf)), ObjectOf({}, UNKNOWN))
         fields = dict(own.fields)
         for name, each in part.fields.items():
-            field, type = fields.get(name, Field(UNKNOWN, is_required=False)), _type_of_part(each)
+            type = _type_of_part(each)
+            field = fields.get(name, Field(type, is_required=False))
             is_required = each.is_required or field.is_required
             fields[name] = Field(field.type if is_unknown(type) else type, is_required)
         return Type((ObjectOf(fields, UNKNOWN if own.extra is None else own.extra),), part.wanted.is_secret)
