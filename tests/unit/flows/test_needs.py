@@ -54,6 +54,11 @@ def test_a_required_variable_that_is_certain_to_be_read(output: Any, steps: list
         found.check_variables(given, None)
 
 
+def test_a_variable_may_be_called_none() -> None:
+    found = needs([{"$input": "$"}, {"$step": "s"}], {"id": "s"}, required=("None",))
+    found.check_variables({}, None)
+
+
 @pytest.mark.parametrize(
     ("output", "steps"),
     [

@@ -90,7 +90,7 @@ class FlowNeeds(NamedTuple):
         if absent:
             reads = _certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
             # A default makes up for a missing variable.
-            names = {str(each.variable).strip() for each in reads if "default" not in each.expression}
+            names = {each.variable.strip() for each in reads if each.variable and "default" not in each.expression}
             absent = [name for name in absent if name in names]
         if absent:
             name, listed = absent[0], ", ".join(map(repr, absent))
