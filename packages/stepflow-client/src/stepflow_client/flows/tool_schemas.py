@@ -230,8 +230,8 @@ class _Writer:
     def _definition_name(self, name: str) -> str:
         if name not in self._names:
             plain = re.sub(r"[^A-Za-z0-9_.-]", "_", "root" if name == "#" else name) or "_"
-            unique, number = plain, 2
-            while unique in self._names.values():
+            used, unique, number = {*self._names.values()}, plain, 2
+            while unique in used:
                 unique, number = f"{plain}_{number}", number + 1
             self._names[name] = unique
         return self._names[name]
