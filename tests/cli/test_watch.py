@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import releases
 from tests.cli.command import STEPFLOW, Stepflow
 from tests.cli.terminal import Terminal
 from tests.cli.test_project import _TESTED
@@ -157,6 +158,24 @@ def test_what_a_run_reads(stepflow: Stepflow, watching: Callable[..., Watching])
     assert "+run_id" not in changed
     replace(variables, "v: 7\n")
     assert "+- 7\n" in run.round()
+
+
+def test_a_change_while_the_server_starts_restarts_it(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
+    config, started = stepflow.folder / "shop.yml", stepflow.folder / "started"
+    config.write_text(_SHOP)
+    (stepflow.folder / "tested.yaml").write_text(_TESTED)
+    program = stepflow.folder / "server.sh"
+    program.write_text(
+        f"#!/bin/sh\n[ -e {started} ] || echo '# changed' >> {config}\n"
+        f'touch {started}\nexec {releases.binary(releases.NEWEST)} "$@"\n'
+    )
+    program.chmod(0o700)
+    stepflow.environment["STEPFLOW_SERVER_BINARY"] = str(program)
+    run = watching("run", "tested.yaml", "--config", "shop.yml", "--input-json", '{"sku": "tea"}')
+    assert '"eur": 3' in run.round()
+    before = run.servers
+    assert "shop.yml changed\n" in run.round()
+    assert (len(run.servers), before & run.servers) == (1, set())
 
 
 def test_the_server_is_restarted_with_its_configuration(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:

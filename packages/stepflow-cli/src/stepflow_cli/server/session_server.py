@@ -34,12 +34,14 @@ def session_server(
             yield options
             return
         path = choose_server(options, flow).config.value
+        # Read before the server starts: a change while it starts restarts it in the next round.
+        current = (path, _content(path))
         is_running = target is not None and target.runtime is not None and target.runtime.is_alive
-        if not is_running or config != (path, _content(path)):
+        if not is_running or config != current:
             target = None
             stack.close()
             target = stack.enter_context(connect(options, flow=flow))
-            config = (path, _content(path))
+            config = current
         session.kept = target
         try:
             yield ServerOptions(default=options.default, reads_project=options.reads_project)
