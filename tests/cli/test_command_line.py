@@ -140,6 +140,14 @@ def test_nothing_is_left_detached_on_a_server_that_ends(options: list[str], step
     assert done.stderr.startswith(f"stepflow: --detach and {options[0]} exclude each other\n")
 
 
+@pytest.mark.parametrize("options", [[], ["-v"]])
+def test_errors_name_the_server(options: list[str], stepflow: Stepflow) -> None:
+    args = ["runs", "list", "--url", "http://127.0.0.1:9", *options]
+    assert "\nserver http://127.0.0.1:9 (from --url)\n" in stepflow(*args).stderr
+    *_, error = stepflow(*args, "-o", "json").stderr.splitlines()
+    assert json.loads(error)["server"] == "http://127.0.0.1:9"
+
+
 def test_a_detached_run_is_on_the_server_of_submit(stepflow: Stepflow) -> None:
     detached, submitted = (stepflow(each, "echo.yaml", "--input-json", "1", "--detach") for each in ("run", "submit"))
     assert (detached.code, detached.stdout) == (4, "")

@@ -99,11 +99,11 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     kept = kept_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
     session = current_session()
-    if choice.ignored_config is not None:
-        note(choice.ignored_config)
     if session.verbosity:
         note(choice.explained)
-    elif not choice.is_embedded:
+    if choice.ignored_config is not None:
+        note(choice.ignored_config)
+    if not choice.is_embedded:
         # Errors of a named server name it.
         session.server = NamedServer(choice.shown_url, from_origin(choice.url.origin))
     from stepflow_client import (
