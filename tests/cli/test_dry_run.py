@@ -39,6 +39,21 @@ def test_what_repeats_a_secret_is_masked(stepflow: Stepflow, server: str) -> Non
     assert (shown["input"], shown["variables"]) == ({"a": "***, shown"}, {"region": "***", "version": "of-***"})
 
 
+def test_all_of_a_secret_variable_is_masked(stepflow: Stepflow, server: str) -> None:
+    secret = {"is_secret": True, "properties": {"key": {"type": "string"}}}
+    schemas = {"properties": {"variables": secret}}
+    (stepflow.folder / "all.yaml").write_text(json.dumps({"schemas": schemas, "output": {"$variable": "key"}}))
+    inner = {"properties": {"variables": {"properties": {"key": secret}}}}
+    (stepflow.folder / "one.yaml").write_text(json.dumps({"schemas": inner, "output": {"$variable": "key"}}))
+    for name, value, shown in (
+        ("all", "hush", "***"),
+        ("one", "{user: hush}", {"key": "***"}),
+        ("one", "''", {"key": "***"}),
+    ):
+        done = stepflow("run", f"{name}.yaml", "--no-check", "--var", f"key={value}", "--dry-run", "-o", "json")
+        assert json.loads(done.stdout)["variables"] == shown, done
+
+
 def test_of_a_batch_the_inputs_are_counted(stepflow: Stepflow, server: str) -> None:
     done = stepflow("batch", "hello.yaml", "-", "--dry-run", "--json", stdin='{"name": 1}\n' * 3)
     shown = json.loads(done.stdout)

@@ -62,15 +62,18 @@ def _request(target: Target, job: Job) -> dict[str, Any]:
     from stepflow_client.drawing.report_data import environment_of
 
     declared, environment = environment_of(job.flow)
-    masked = _masked(job.input, declared_schema(job.flow, "input"), definitions_in(job.flow, "input"))
+    input, variables = (
+        _masked(value, declared_schema(job.flow, part), definitions_in(job.flow, part))
+        for part, value in (("input", job.input), ("variables", job.variables))
+    )
     # Inputs and overrides may repeat the values of secret variables.
     hide = secrets_of({**environment, **(job.variables or {})}, declared).hide_in
     return {
         "server": "embedded" if target.runtime is not None else target.client.url,
         "flow": job.flow_id or job.options.flow,
-        "input": hide(masked) if job.batch is None else None,
+        "input": hide(input) if job.batch is None else None,
         "inputs": None if job.batch is None else len(job.batch),
-        "variables": hide(job.variables),
+        "variables": hide(variables),
         "variables_from_env": job.options.values.variables_from_env,
         "overrides": hide(job.overrides),
         "max_concurrency": job.options.max_concurrency,
