@@ -319,7 +319,7 @@ class History:
         wanted, of = _id_of(run_id), check_instance(server, "server", str)
         what = "keep the outputs of a run"
         with self._store.warning(what):
-            content = json.dumps([dict(each) for each in outputs], ensure_ascii=False)
+            content = json.dumps([dict(output) for output in outputs], ensure_ascii=False)
             if len(content) <= _LARGEST_OUTPUTS:
                 change = partial(_keep, wanted, of, content)
                 self._store.change(what, change, run_id=wanted, size=len(content))
@@ -348,7 +348,7 @@ class History:
         """
         wanted = _id_of(run_id)
         entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
-        return next((each for each in entries if each.run_id == wanted), None)
+        return next((entry for entry in entries if entry.run_id == wanted), None)
 
     def search(
         self,
@@ -548,7 +548,7 @@ def _confirm(entry_id: str, run_id: str | None, row: tuple[Any, ...] | None, con
 def _keep(run_id: str, server: str, content: str, connection: _Connection) -> None:
     names = ("number", "run_id", "server", "content")
     insert = "INSERT INTO outputs (run_id, server, content) VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
-    connection.execute(insert + ", ".join(f"{each} = excluded.{each}" for each in names), [run_id, server, content])
+    connection.execute(insert + ", ".join(f"{name} = excluded.{name}" for name in names), [run_id, server, content])
     oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
     connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MAX_OUTPUTS])  # noqa: S608
 

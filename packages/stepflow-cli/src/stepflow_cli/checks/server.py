@@ -195,7 +195,8 @@ def _listens(pid: int, port: int) -> bool:
         # The name of the method before psutil 6.
         connections = getattr(process, "net_connections", None) or process.connections
         return process.name().startswith("stepflow") and any(
-            each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections(kind="tcp")
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for connection in connections(kind="tcp")
         )
     return False
 

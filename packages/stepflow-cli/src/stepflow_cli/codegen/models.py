@@ -44,7 +44,7 @@ def constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, An
 def inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
     """Return the types of the allowed values if Python types cannot express these values."""
     values = _allowed_values(schema)
-    return [] if _is_expressible(values) else list(dict.fromkeys(json_type(each) for each in values))
+    return [] if _is_expressible(values) else list(dict.fromkeys(json_type(value) for value in values))
 
 
 def _allowed_values(schema: Mapping[str, Any]) -> list[Any]:
@@ -55,7 +55,7 @@ def _allowed_values(schema: Mapping[str, Any]) -> list[Any]:
 
 def _is_expressible(values: list[Any]) -> bool:
     """Return whether `Literal` can have these values."""
-    return all(each is None or isinstance(each, (str, int)) for each in values)
+    return all(value is None or isinstance(value, (str, int)) for value in values)
 
 
 def _is_constraint(key: str, value: Any) -> bool:

@@ -209,21 +209,21 @@ def literal(value: Any) -> str:
 
 def _dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
-    for each in fields:
+    for field in fields:
         # An optional field with a default always has a value.
-        has_kind = each.is_required or each.default is not None
-        lines.append(f"    {each.name}: {each.annotation(each.kind if has_kind else each.optional_kind)}")
-        has_value = not each.is_required and (each.default is None or isinstance(each.default, (str, int, float)))
-        lines.append(f" = {literal(each.default)}\n" if has_value else "\n")
-        lines.append(docstring(each.description, "    "))
+        has_kind = field.is_required or field.default is not None
+        lines.append(f"    {field.name}: {field.annotation(field.kind if has_kind else field.optional_kind)}")
+        has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))
+        lines.append(f" = {literal(field.default)}\n" if has_value else "\n")
+        lines.append(docstring(field.description, "    "))
     if not fields and not description:
         lines.append("    pass\n")
     return "".join(lines)
 
 
 def _typed_dict(name: str, fields: list[Field], description: str) -> str:
-    kinds = [each.kind if each.is_required else f"NotRequired[{each.kind}]" for each in fields]
-    if all(each.key == each.name for each in fields):
+    kinds = [field.kind if field.is_required else f"NotRequired[{field.kind}]" for field in fields]
+    if all(field.key == field.name for field in fields):
         body = "".join(
             f"    {each.key}: {kind}\n{docstring(each.description, '    ')}"
             for each, kind in zip(fields, kinds, strict=True)

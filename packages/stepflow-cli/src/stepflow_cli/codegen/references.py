@@ -112,13 +112,13 @@ class OpenPlace(Place):
 def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the conjunction of several schemas."""
     joined: dict[str, Any] = {}
-    for each in parts:
+    for part in parts:
         properties = dict(joined.get("properties", {}))
-        for name, schema in each.get("properties", {}).items():
+        for name, schema in part.get("properties", {}).items():
             before = properties.get(name, schema)
             properties[name] = schema if before == schema else {"allOf": [before, schema]}
-        required = dict.fromkeys([*joined.get("required", []), *each.get("required", [])])
-        joined |= {key: value for key, value in each.items() if key != "title"}
+        required = dict.fromkeys([*joined.get("required", []), *part.get("required", [])])
+        joined |= {key: value for key, value in part.items() if key != "title"}
         joined |= {"properties": properties} if properties else {}
         joined |= {"required": list(required)} if required else {}
     return joined

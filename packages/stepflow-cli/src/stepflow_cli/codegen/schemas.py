@@ -204,9 +204,9 @@ class _Reader:
     def _kinds(self, schema: Mapping[str, Any]) -> list[str]:
         kinds = schema.get("type", [])
         kinds = kinds if isinstance(kinds, list) else [kinds]
-        for each in kinds:
-            if each not in _TYPES:
-                raise self.place.wrong(f"there is no type {json.dumps(each)}", f"types are {', '.join(_TYPES)}")
+        for kind in kinds:
+            if kind not in _TYPES:
+                raise self.place.wrong(f"there is no type {json.dumps(kind)}", f"types are {', '.join(_TYPES)}")
         return kinds
 
     def _class(self, schema: Mapping[str, Any], name: str) -> str:

@@ -142,7 +142,7 @@ class _StubWriter:
 
     def module(self, components: Iterable[Stub]) -> str:
         """Return the source of a module with a function for each component. It does not depend on their order."""
-        chosen = sorted(each for each in components if each.path not in _OF_AUTHORING)
+        chosen = sorted(component for component in components if component.path not in _OF_AUTHORING)
         # Functions are named after the last part of the path; if that is ambiguous, after the whole path.
         lasts = [plain_name(each.path.rpartition("/")[2], "component") for each in chosen]
         names = []
@@ -164,12 +164,14 @@ class _StubWriter:
         if "properties" in schema:
             names = python_names(schema["properties"], _OPTION_NAMES)
             fields = self._input_types.fields(schema)
-            for each in fields:
-                each.name = names[each.key]
-            descriptions = [(each.name, each.description) for each in fields]
-            required = [f"{each.name}: {each.annotation(each.kind)}" for each in fields if each.is_required]
+            for field in fields:
+                field.name = names[field.key]
+            descriptions = [(field.name, field.description) for field in fields]
+            required = [f"{field.name}: {field.annotation(field.kind)}" for field in fields if field.is_required]
             optional = [
-                f"{each.name}: {each.annotation(each.optional_kind)} = None" for each in fields if not each.is_required
+                f"{field.name}: {field.annotation(field.optional_kind)} = None"
+                for field in fields
+                if not field.is_required
             ]
             parameters = ["*", *required, *optional, *options]
         else:
@@ -179,7 +181,7 @@ class _StubWriter:
                 parameters = ["*", *options, f"**input: {value}"]
             else:
                 parameters = [f"given: {kind}", "/", "*", *options]
-        listed = "".join(f"    {each},\n" for each in parameters)
+        listed = "".join(f"    {parameter},\n" for parameter in parameters)
         documentation = docstring(stub.description, "    ", descriptions)
         head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
         classes = [*self._input_types.classes(), *self._output_types.classes()]
@@ -207,7 +209,7 @@ def _imports_of(body: str) -> str:
             case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
                 words |= {*re.findall(r"\w+", text)}
             case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):
-                words |= {word for each in values for word in re.findall(r"\w+", ast.unparse(each))}
+                words |= {word for value in values for word in re.findall(r"\w+", ast.unparse(value))}
     blocks: list[list[str]] = [[], []]
     for module in sorted(_IMPORTS):
         used = [name for name in _IMPORTS[module] if name in words]
@@ -215,4 +217,4 @@ def _imports_of(body: str) -> str:
             line = f"from {module} import {', '.join(used)}\n"
             listed = "".join(f"    {name},\n" for name in used)
             blocks[module in _INSTALLED].append(line if len(line) <= _WIDTH else f"from {module} import (\n{listed})\n")
-    return "\n".join("".join(each) for each in blocks if each)
+    return "\n".join("".join(block) for block in blocks if block)

@@ -156,9 +156,9 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     for name in sorted(now.keys() & before.keys()):
         # Servers change the order of keys each time.
         keys = sorted(
-            write_path(each.path).removeprefix("$.")
-            + (" is new" if each.a is ABSENT else " is gone" if each.b is ABSENT else "")
-            for each in value_changes(before[name], now[name])
+            write_path(change.path).removeprefix("$.")
+            + (" is new" if change.a is ABSENT else " is gone" if change.b is ABSENT else "")
+            for change in value_changes(before[name], now[name])
         )
         more = [f"{len(keys) - _MAX_KEYS} more"] if len(keys) > _MAX_KEYS else []
         if keys:
@@ -175,7 +175,8 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
 def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return components by their paths; by their names, with the plugin, where the paths are not known."""
     return {
-        str(each.get("path") or "/".join(filter(None, (each.get("plugin"), each["name"])))): each for each in records
+        str(record.get("path") or "/".join(filter(None, (record.get("plugin"), record["name"])))): record
+        for record in records
     }
 
 

@@ -164,7 +164,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     elif variables:
         # Also the secret parts of defaults that are objects.
         hide = flow_secrets(content).hide_in
-        declared = {name: hide(each) for name, each in declared_variables(hidden_flow(content)).items()}
+        declared = {name: hide(variable) for name, variable in declared_variables(hidden_flow(content)).items()}
         records = [
             {
                 "name": name,
@@ -206,12 +206,12 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:
         # An unknown flow is an error, even though newer servers accept it.
-        for each in names:
-            target.client.get_flow(each)
+        for name in names:
+            target.client.get_flow(name)
         confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")
-        for each in names:
-            target.client.delete_flow(each)
+        for name in names:
+            target.client.delete_flow(name)
         get = target.client.get_flow
-        records = [{"flow_id": each, "status": deletion_status(partial(get, each))} for each in names]
+        records = [{"flow_id": name, "status": deletion_status(partial(get, name))} for name in names]
     output.records(records, _DELETED)
     note_what_is_kept(records)

@@ -91,15 +91,15 @@ def command(
         else:
             records = type_records(inferred)
             if output.format == "name":
-                records = [each for each in records if each["part"] == "step"]
+                records = [record for record in records if record["part"] == "step"]
             output.records(records, type_view(has_inputs=show_step_inputs))
     is_read = output.format in (None, "table")
     if is_read:
         click.echo(source_text(findings), err=True, nl=False)
-    if any(each["level"] != "warning" for each in findings):
+    if any(finding["level"] != "warning" for finding in findings):
         raise InvalidFlow(f"{called(flow)} is invalid: {counted(findings)}", [] if is_read else findings)
     if is_read and not current_session().quiet:
-        typed = sum(each.source != "unknown" for each in inferred.steps)
+        typed = sum(step.source != "unknown" for step in inferred.steps)
         counts = f"; {counted(findings)}" if findings else ""
         message = f"{called(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
         click.echo(printable(message), err=True)

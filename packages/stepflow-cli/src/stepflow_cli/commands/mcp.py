@@ -221,7 +221,7 @@ def _entry(host: Host, arguments: Sequence[str], name: str, environment: Mapping
     command, *module = [str(own.absolute())] if is_script else [sys.executable, "-m", "stepflow_cli"]
     words = [*module, "mcp", "serve", *arguments]
     if host.form == "toml":
-        listed = ", ".join(json.dumps(each, ensure_ascii=False) for each in words)
+        listed = ", ".join(json.dumps(word, ensure_ascii=False) for word in words)
         pairs = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in environment.items())
         text = f"[{host.key}.{name}]\ncommand = {json.dumps(command, ensure_ascii=False)}\nargs = [{listed}]\n"
         return text + (f"env = {{ {', '.join(pairs)} }}\n" if environment else "")

@@ -113,9 +113,9 @@ def _edit_lines() -> Callable[[], None]:
         words = words[1:] if words[:1] == ["stepflow"] else words
         # A copy, because parsing the options on the line would change the session.
         items = ShellComplete(context.command, {"obj": replace(context.obj)}, "", "").get_completions(words, text)
-        if any(each.type in ("file", "dir") for each in items):
+        if any(item.type in ("file", "dir") for item in items):
             return dict(enumerate(glob(f"{text}*"))).get(state)
-        return dict(enumerate(f"{each.value} " for each in items)).get(state)
+        return dict(enumerate(f"{item.value} " for item in items)).get(state)
 
     readline.set_completer(complete)
     readline.set_completer_delims(" ")

@@ -151,7 +151,7 @@ def command(
         if how["record"]:
             _record(how["record"], done)
         updated = _update(done) if update else set()
-        cases = [(file.file.name, each) for file in done for each in file.results]
+        cases = [(file.file.name, result) for file in done for result in file.results]
         failed = [each for name, each in cases if each.is_failed and (name, each.case.name) not in updated]
         if failed:
             has_outputs = any(each.verdict != "error" for each in failed)
@@ -209,20 +209,20 @@ def _run(
     done: list[FileResults] = []
 
     def results() -> Iterator[FileResults]:
-        for each in run_files(plan, clients, settings):
-            done.append(each)
-            yield each
+        for file in run_files(plan, clients, settings):
+            done.append(file)
+            yield file
 
     if output.format == "github":
-        output.write_all((line + "\n" for each in results() for line in github_lines(each)), flush=True)
+        output.write_all((line + "\n" for result in results() for line in github_lines(result)), flush=True)
         output.write_all((github_notice(each) + "\n" for each in steps_not_reached(done)), flush=True)
     elif output.format is None and not output.fields:
-        output.write_all((line + "\n" for each in results() for line in file_lines(each, diff=diff)), flush=True)
+        output.write_all((line + "\n" for result in results() for line in file_lines(result, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in coverage_text(done)), flush=True)
     elif settings.coverage:
-        output.records((record for each in results() for record in step_records(each)), STEPS, flush=True)
+        output.records((record for result in results() for record in step_records(result)), STEPS, flush=True)
     else:
-        output.records((record for each in results() for record in case_records(each)), CASES, flush=True)
+        output.records((record for result in results() for record in case_records(result)), CASES, flush=True)
     seconds = time.monotonic() - started
     for each in done:
         keep_failed(each.file.tests, each.results)
@@ -255,12 +255,12 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
     count = 0
     for file in done:
         flow = file.file.tests.path
-        for each in file.results:
-            for step_id, step in each.steps.items():
-                if each.attempt == 1:
-                    recording.forget(flow, each.case.name, step_id)
-                recording.add(flow, each.case.name, step_id, *step)
-            count += len(each.steps)
+        for result in file.results:
+            for step_id, step in result.steps.items():
+                if result.attempt == 1:
+                    recording.forget(flow, result.case.name, step_id)
+                recording.add(flow, result.case.name, step_id, *step)
+            count += len(result.steps)
     recording.save()
     note(f"recorded {count} outcomes of steps in {path}")
 
@@ -275,11 +275,11 @@ def _update(done: Iterable[FileResults]) -> set[tuple[str, str]]:
         updated |= {(file.file.name, name) for name in names}
         # Otherwise the failures of a server that is down would be accepted unseen.
         failing = {
-            each.case.name
-            for each in file.results
-            if each.result is not None
-            and not each.result.is_success
-            and (each.case.expected or {"outcome": "success"})["outcome"] == "success"
+            result.case.name
+            for result in file.results
+            if result.result is not None
+            and not result.result.is_success
+            and (result.case.expected or {"outcome": "success"})["outcome"] == "success"
         }
         if names:
             texts = (f"{name} (which now expects a failure)" if name in failing else name for name in names)

@@ -220,7 +220,7 @@ def _judge(
     from ..records.diagnostics import InvalidFlow, called, counted
 
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
-    invalid = [flow for flow, records in found.items() if any(each["level"] in levels[flow] for each in records)]
+    invalid = [flow for flow, records in found.items() if any(record["level"] in levels[flow] for record in records)]
     # If the server could not be queried, nothing is known about the other flows.
     shown = [flow for flow in found if flow in invalid or failure is None]
     if is_shown and len(found) > 1:
@@ -249,7 +249,7 @@ def _verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], invalid: Sequenc
 
     rows = [
         {"flow": called(flow), "verdict": "invalid" if flow in invalid else "valid"}
-        | {level: sum(each["level"] == level for each in records) or "" for level in _LEVELS}
+        | {level: sum(record["level"] == level for record in records) or "" for level in _LEVELS}
         for flow, records in found.items()
     ]
     counts = (Column(level, kind="number") for level in _LEVELS)

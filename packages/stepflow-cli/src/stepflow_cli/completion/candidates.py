@@ -85,7 +85,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
     from ..settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
-    return [*_places(entries), *(CompletionItem(each.run_id, help=_about(each)) for each in entries)]
+    return [*_places(entries), *(CompletionItem(entry.run_id, help=_about(entry)) for entry in entries)]
 
 
 def _recorded(ctx: click.Context) -> list[HistoryEntry]:

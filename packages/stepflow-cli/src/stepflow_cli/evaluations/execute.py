@@ -178,7 +178,7 @@ class Plan:
     def note_empty_scores(self, report: EvaluationReport) -> None:
         """Print which scores have no value at all, although items completed."""
         remarks = " ".join(report.summary().remarks)
-        failed = [report.compare(each, each).failed for each in report.variants]
+        failed = [report.compare(variant, variant).failed for variant in report.variants]
         if all(each is None or each.after == 1 for each in failed):
             return
         for name, score in self.scores.items():
@@ -202,7 +202,7 @@ def recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: int |
 
     history, search = open_history(), str(checked_query(query)) or None
     runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
-    servers = {each.server for each in runs if not each.is_embedded and each.server is not None}
+    servers = {run.server for run in runs if not run.is_embedded and run.server is not None}
     if len(servers) != 1:
         found = "no completed runs" if not servers else f"runs on {len(servers)} servers: {', '.join(sorted(servers))}"
         ended = "runs on embedded servers end with them; " if runs and not servers else ""

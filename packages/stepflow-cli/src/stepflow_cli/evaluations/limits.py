@@ -20,7 +20,7 @@ def read_limits(words: Iterable[str], option: str, *, needs_score: bool = True) 
     Raises:
         Problem: If a word has another form.
     """
-    return [_read(each, option, needs_score=needs_score) for each in words]
+    return [_read(word, option, needs_score=needs_score) for word in words]
 
 
 def _read(word: str, option: str, *, needs_score: bool = False) -> Limit:
@@ -65,13 +65,13 @@ def check_demands(demands: Demands, scores: Iterable[str], variants: Iterable[st
     """
     known, there = [*scores, FAILED], [*variants]
     for option, limits in (("--fail-below", demands.below), ("--tolerance", demands.tolerances)):
-        for each in limits:
-            name = each.score or FAILED
+        for limit in limits:
+            name = limit.score or FAILED
             if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in known):
                 longer = [score for score in known if score.startswith(f"{name}.")]
                 near = f"did you mean {longer[0]}?" if longer else nearest(name, known)
                 hint = near or f"the scores are {', '.join(known)}"
                 raise usage(f"{option}: there is no score {name}", hint)
-            if each.variant is not None and each.variant not in there:
-                hint = nearest(each.variant, there) or f"the variants are {', '.join(there)}"
-                raise usage(f"{option}: there is no variant {each.variant}", hint)
+            if limit.variant is not None and limit.variant not in there:
+                hint = nearest(limit.variant, there) or f"the variants are {', '.join(there)}"
+                raise usage(f"{option}: there is no variant {limit.variant}", hint)

@@ -103,7 +103,7 @@ def show_report(
     gates = list(gates_of(report, demands))
     slices = report.slice_scores(options.slice_by) if options.slice_by is not None else []
     record = report.to_dict() | {
-        "gates": [each.to_dict() for each in gates],
+        "gates": [gate.to_dict() for gate in gates],
         "worst": report.hidden([each.to_dict() for each in worst or ()]),
     }
     if output.format == "html":
@@ -140,8 +140,8 @@ def show_report(
 
 def gates_text(gates: Sequence[Gate], output: Output) -> str:
     """Return the table of the gates; empty if there are none but the one that items completed, which all have."""
-    rows = [each.to_dict() for each in gates]
-    return f"\n{output.table(rows, _GATES)}" if len(rows) > len({each.variant for each in gates}) else ""
+    rows = [gate.to_dict() for gate in gates]
+    return f"\n{output.table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
 
 def check_gates(gates: Sequence[Gate]) -> None:
@@ -150,7 +150,7 @@ def check_gates(gates: Sequence[Gate]) -> None:
     Raises:
         Problem: If so; the message lists all failures.
     """
-    failures = [each.message for each in gates if each.outcome == "failed"]
+    failures = [gate.message for gate in gates if gate.outcome == "failed"]
     if failures:
         raise Problem("; ".join(failures), kind="evaluation_failed")
 
@@ -173,11 +173,11 @@ def print_trend(options: Evaluation, output: Output) -> None:
         output.write(trend_page(points))
     elif output.format in (None, "table") and not output.fields:
         names = [*TREND_HEADS[:2], "name", *TREND_HEADS[3:-1], "interval"]
-        output.write(output.table([dict(zip(names, trend_cells(each), strict=True)) for each in points], _TREND))
+        output.write(output.table([dict(zip(names, trend_cells(point), strict=True)) for point in points], _TREND))
     else:
-        output.records([each.to_dict() for each in points], _TREND, default="json")
+        output.records([point.to_dict() for point in points], _TREND, default="json")
     for kind, path in options.files.reports:
-        _write(path, trend_page(points) if kind == "html" else json_text([each.to_dict() for each in points]) + "\n")
+        _write(path, trend_page(points) if kind == "html" else json_text([point.to_dict() for point in points]) + "\n")
 
 
 def _write(path: str, text: str) -> None:

@@ -133,7 +133,7 @@ def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
         yield from functions
         return
     if not hasattr(module, name):
-        names = [key for key, each in vars(module).items() if _is_own_score(each, module.__name__)]
+        names = [key for key, var in vars(module).items() if _is_own_score(var, module.__name__)]
         raise usage(f"{source} has no score {name}", nearest(name, names) or f"it has {', '.join(names) or 'none'}")
     yield name, getattr(module, name)
 
@@ -146,9 +146,9 @@ def _functions(module: ModuleType) -> list[tuple[str, Any]]:
     if isinstance(listed, (list, tuple)):
         return [("", each) for each in listed]
     return [
-        ("", each)
-        for name, each in vars(module).items()
-        if not name.startswith("_") and _is_own_score(each, module.__name__)
+        ("", var)
+        for name, var in vars(module).items()
+        if not name.startswith("_") and _is_own_score(var, module.__name__)
     ]
 
 

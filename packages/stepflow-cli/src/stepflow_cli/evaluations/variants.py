@@ -56,7 +56,7 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
         varied = flow if own is None else own
         values = Values(
             single_variables=parts.variables,
-            overrides=[Given(f"--variant {name}", "set", each) for each in parts.overrides],
+            overrides=[Given(f"--variant {name}", "set", override) for override in parts.overrides],
         )
         overrides = merge_overrides(values.read_overrides(varied))
         variants[name] = Variant(flow=own, variables=values.read_variables(varied), overrides=overrides)

@@ -71,7 +71,7 @@ class TestClients:
 
     def restart_changed(self) -> None:
         """Stop the embedded servers if one of their configuration files has changed; `of` starts them again."""
-        if self._servers is not None and any(_content(path) != each for path, each in self._contents.items()):
+        if self._servers is not None and any(_content(path) != content for path, content in self._contents.items()):
             self._servers.close()
             self._contents.clear()
 

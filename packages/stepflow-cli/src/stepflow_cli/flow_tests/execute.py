@@ -76,7 +76,7 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
 
             started = time.monotonic()
             results = _run_file(file, clients, settings, coverage, report if spinner.is_shown else None)
-            if any(each.is_failed for each in results):
+            if any(result.is_failed for result in results):
                 failed.set()
             report(len(results))
             return FileResults(file, results, time.monotonic() - started, coverage.steps if coverage else ())
@@ -130,11 +130,11 @@ def update_file(done: FileResults) -> list[str]:
     from stepflow_client._command import is_lost
 
     changed = {}
-    for each in done.results:
+    for result in done.results:
         # Cancelled and lost runs have no result that a test could expect.
-        is_ended = each.result is not None and not each.result.is_cancelled and not is_lost(each.result)
-        if is_ended and each.verdict in ("failed", "unchecked"):
-            changed[each.case.index] = expected_of(done, each)
+        is_ended = result.result is not None and not result.result.is_cancelled and not is_lost(result.result)
+        if is_ended and result.verdict in ("failed", "unchecked"):
+            changed[result.case.index] = expected_of(done, result)
     if not changed:
         return []
     path = str(done.file.tests.path)

@@ -100,9 +100,9 @@ def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
         raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
     account = accounts_of(shown)[item.index]
     # Other steps did not run because a step that they read failed.
-    ended = {each.step_id for each in account.steps if each.state in ("completed", "failed")}
+    ended = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
     outcomes = {
-        each.step_id: flow_result(each.output, each.error) for each in shown.steps or () if each.step_id in ended
+        step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ended
     }
     input, flow = arguments.inputs[index], snapshot.flow or {}
     return KeptItem(run, index, len(items), flow, arguments, input, item.result, outcomes)

@@ -31,8 +31,8 @@ def failed_cases(flow: Path) -> set[str]:
 
 def keep_failed(tests: FlowTests, results: Sequence[CaseResult]) -> None:
     """Store which cases of a flow file have failed. Cases that were not run keep their state."""
-    ran = {each.case.name for each in results}
-    failed = {each.case.name for each in results if each.is_failed}
+    ran = {result.case.name for result in results}
+    failed = {result.case.name for result in results if result.is_failed}
     before = failed_cases(tests.path)
     after = failed | ((before & {case.name for case in tests.cases}) - ran)
     if after == before:

@@ -33,20 +33,20 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
     return [
         {
             "file": done.file.name,
-            "line": each.case.line,
-            "case": each.case.name,
-            "attempt": each.attempt,
-            "verdict": each.verdict,
-            "duration": round(each.duration, 3),
-            "run_id": each.result.run_id if each.result else None,
-            "output": each.result.output if each.result else None,
-            "message": failure_text(each) if each.is_failed else "",
+            "line": result.case.line,
+            "case": result.case.name,
+            "attempt": result.attempt,
+            "verdict": result.verdict,
+            "duration": round(result.duration, 3),
+            "run_id": result.result.run_id if result.result else None,
+            "output": result.result.output if result.result else None,
+            "message": failure_text(result) if result.is_failed else "",
             "differences": [
                 {"path": difference.path, "expected": difference.expected, "actual": difference.actual}
-                for difference in each.differences
+                for difference in result.differences
             ],
         }
-        for each in done.results
+        for result in done.results
     ]
 
 
@@ -59,24 +59,24 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
 
     if not done.results:
         return [f"{done.file.name}: not run"] if done.file.cases else []
-    counts = _counted(Counter(each.verdict for each in done.results))
+    counts = _counted(Counter(result.verdict for result in done.results))
     text = [f"{done.file.name}: {counts} ({duration_text(done.seconds)})"]
-    for each in done.results:
-        if each.verdict == "passed":
+    for result in done.results:
+        if result.verdict == "passed":
             continue
-        where = f"{done.file.name}:{each.case.line or 1}"
-        again = f" (run {each.attempt})" if each.attempt > 1 else ""
-        word = "UNCHECKED" if each.verdict == "unchecked" else each.verdict.upper()
-        text.append(f"  {word} {each.case.name}{again} at {where}")
-        if each.verdict == "unchecked":
+        where = f"{done.file.name}:{result.case.line or 1}"
+        again = f" (run {result.attempt})" if result.attempt > 1 else ""
+        word = "UNCHECKED" if result.verdict == "unchecked" else result.verdict.upper()
+        text.append(f"  {word} {result.case.name}{again} at {where}")
+        if result.verdict == "unchecked":
             text.append("    the case expects no output; --update writes one")
             continue
-        lines = failure_text(each).splitlines()
-        if diff and each.result is not None:
+        lines = failure_text(result).splitlines()
+        if diff and result.result is not None:
             before, after = (
-                write_yaml(value).splitlines() for value in (each.case.expected or {}, expected_of(done, each))
+                write_yaml(value).splitlines() for value in (result.case.expected or {}, expected_of(done, result))
             )
-            lines = [line for difference in each.differences for line in str(difference).splitlines()]
+            lines = [line for difference in result.differences for line in str(difference).splitlines()]
             lines += difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm="")
         text += [f"    {line}" for line in lines]
     return [printable(line) for line in text]
@@ -89,12 +89,12 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 def summary(done: Sequence[FileResults], seconds: float) -> str:
     """Return the last line: how many cases passed and failed, and the total duration."""
-    every = [each for file in done for each in file.results]
+    every = [result for file in done for result in file.results]
     text = f"{_counted(Counter(each.verdict for each in every))} in {duration_text(seconds)}"
     flaky = []
     for file in done:
         for case in file.file.cases:
-            failures = [each.is_failed for each in file.results if each.case is case]
+            failures = [result.is_failed for result in file.results if result.case is case]
             if len(set(failures)) == 2:
                 flaky.append(f"{case.name} ({sum(failures)} of {len(failures)} failed)")
     if flaky:
@@ -106,12 +106,12 @@ def summary(done: Sequence[FileResults], seconds: float) -> str:
 def github_lines(done: FileResults) -> list[str]:
     """Return GitHub annotations: an error for each failed case, a warning for each case without an expectation."""
     lines = []
-    for each in case_records(done):
-        if each["verdict"] == "passed":
+    for record in case_records(done):
+        if record["verdict"] == "passed":
             continue
-        level = "warning" if each["verdict"] == "unchecked" else "error"
-        message = each["message"] or "the case expects no output"
-        place = f"file={_property(each['file'])},line={each['line'] or 1},title={_property(each['case'])}"
+        level = "warning" if record["verdict"] == "unchecked" else "error"
+        message = record["message"] or "the case expects no output"
+        place = f"file={_property(record['file'])},line={record['line'] or 1},title={_property(record['case'])}"
         lines.append(f"::{level} {place}::{_escaped(message)}")
     return lines
 
@@ -141,17 +141,17 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
         if not file.file.cases:
             continue
         suite = ElementTree.SubElement(root, "testsuite", name=file.file.name, time=f"{file.seconds:.3f}")
-        for each in case_records(file):
-            name = each["case"] if each["attempt"] == 1 else f"{each['case']} [{each['attempt']}]"
-            place = {"name": printable(name), "classname": printable(each["file"]), "file": printable(each["file"])}
-            element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{each['duration']:.3f}"})
-            if each["line"]:
-                element.set("line", str(each["line"]))
-            if each["verdict"] in ("failed", "error"):
-                kind = "failure" if each["verdict"] == "failed" else "error"
-                message = printable(each["message"])
+        for record in case_records(file):
+            name = record["case"] if record["attempt"] == 1 else f"{record['case']} [{record['attempt']}]"
+            place = {"name": printable(name), "classname": printable(record["file"]), "file": printable(record["file"])}
+            element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{record['duration']:.3f}"})
+            if record["line"]:
+                element.set("line", str(record["line"]))
+            if record["verdict"] in ("failed", "error"):
+                kind = "failure" if record["verdict"] == "failed" else "error"
+                message = printable(record["message"])
                 ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
-            elif each["verdict"] == "unchecked":
+            elif record["verdict"] == "unchecked":
                 ElementTree.SubElement(element, "skipped", message="the case expects no output")
         for case in [] if file.results else file.file.cases:
             element = ElementTree.SubElement(suite, "testcase", name=case.name, classname=file.file.name)

@@ -170,7 +170,7 @@ def _places_in(error: BaseException) -> list[tuple[str, int]]:
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno or 0))
     own = tuple(os.path.join(Path(file).parent, "") for file in (stepflow_client.__file__, Path(__file__).parent))
-    return [each for each in frames if _is_of_project(each[0]) and not each[0].startswith(own)]
+    return [frame for frame in frames if _is_of_project(frame[0]) and not frame[0].startswith(own)]
 
 
 def _nearest_module(module: str) -> str:

@@ -122,8 +122,8 @@ class Values(NamedTuple):
             raise usage(f"{option} is not a mapping of names to values", 'write {"name": "value"}, or --var name=value')
         value = of_example | value
         declared = declared_variables(flow)
-        for each in self.single_variables:
-            name, text = _split(each, "--var", "name=value")
+        for variable in self.single_variables:
+            name, text = _split(variable, "--var", "name=value")
             # For a variable of type string, 1.10 is not a number.
             is_text = name in declared and declared[name]["value_schema"].get("type") == "string"
             value[name] = text if is_text else read_scalar(text)
@@ -139,11 +139,13 @@ class Values(NamedTuple):
             Problem, FlowFileError: If they cannot be read or are not a mapping.
         """
         read = []
-        for each in self.overrides:
-            value = _override_of(each.text, flow) if each.form == "set" else read_value(each, self.stdin_format)
+        for override in self.overrides:
+            value = (
+                _override_of(override.text, flow) if override.form == "set" else read_value(override, self.stdin_format)
+            )
             if not isinstance(value, dict):
-                raise usage(f"{each.option} is not a mapping of steps to their changes")
-            _check_overrides(each, value, flow)
+                raise usage(f"{override.option} is not a mapping of steps to their changes")
+            _check_overrides(override, value, flow)
             read.append(value)
         return read or None
 
@@ -261,8 +263,8 @@ def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
     """Print a note about the fields of an input that the flow, which has its overrides, neither declares nor reads."""
     from stepflow_client.flows.needs import unread_fields
 
-    for each in unread_fields(flow, input):
-        note(f"the flow neither declares nor reads {each.path.removeprefix('$.')} of its input; {each.hint}")
+    for field in unread_fields(flow, input):
+        note(f"the flow neither declares nor reads {field.path.removeprefix('$.')} of its input; {field.hint}")
 
 
 def _check_file(given: Given) -> None:

@@ -124,5 +124,5 @@ def analyse(name: str, text: Text, rules: Rules) -> Analysis:
         # Types are always checked; their findings are notes unless the settings ask for type checks.
         findings = [each for each in find(flow, replace(rules, type_check=True)) if rules.keeps(each.rule)]
         omitted = () if rules.type_check else ("untyped-output",)
-        analysis.findings = [each for each in findings if each.rule not in omitted]
+        analysis.findings = [finding for finding in findings if finding.rule not in omitted]
     return analysis

@@ -62,7 +62,9 @@ def complete(
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
     chosen = dict[tuple[str, bool], Candidate]()
     candidates = _candidates(place, typed, text, is_json=is_json)
-    matches = (each for each in candidates if _label(each).startswith(typed.text) or len(chosen) < _MAX_ITEMS)
+    matches = (
+        candidate for candidate in candidates if _label(candidate).startswith(typed.text) or len(chosen) < _MAX_ITEMS
+    )
     for each in islice(matches, 2 * _MAX_ITEMS):
         chosen.setdefault((_label(each), each.is_key), each)
     # All editors filter completions, but not all of them sort them.
@@ -137,11 +139,13 @@ def _keys(place: Place, present: Iterable[str], typed: Typed) -> Iterator[Candid
     path, defs, present = place.path, place.analysis.schema.get("$defs", {}), [*present]
     is_mocks = path[:1] == ("test",) and path[-1:] == ("mocks",)
     if place.types is not None and (is_mocks or path == ("schemas", "properties", "steps", "properties")):
-        for step_id, each in place.types.steps.items():
+        for step_id, step in place.types.steps.items():
             if step_id not in present:
-                yield Candidate(step_id, Kind.Reference, each.step.component or "", is_key=True)
+                yield Candidate(step_id, Kind.Reference, step.step.component or "", is_key=True)
     if path[:2] == ("test", "cases") and path[3:] == ("variables",):
-        yield from (each._replace(is_key=True) for each in _variables(place.types, "$") if each.value not in present)
+        yield from (
+            variable._replace(is_key=True) for variable in _variables(place.types, "$") if variable.value not in present
+        )
     for part, type in parts_of(place.data):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, type_text(type, 80), is_key=True)
@@ -190,10 +194,10 @@ def _values(place: Place, typed: Typed) -> Iterator[Candidate]:
             values = [*schema["enum"]] if isinstance(schema.get("enum"), list) else []
             values += [schema["const"]] if "const" in schema else []
             values += [True, False] if "boolean" in type_names(schema) and not values else []
-            for each in values:
-                kind = Kind.EnumMember if isinstance(each, str) else Kind.Constant
-                if not isinstance(each, (dict, list)):
-                    yield Candidate(each, kind, documentation=_description(schema), rank=rank)
+            for value in values:
+                kind = Kind.EnumMember if isinstance(value, str) else Kind.Constant
+                if not isinstance(value, (dict, list)):
+                    yield Candidate(value, kind, documentation=_description(schema), rank=rank)
         if place.is_expression and not typed.is_quoted:
             yield from _expressions(place)
 
@@ -211,8 +215,8 @@ def _components(place: Place) -> Iterator[Candidate]:
 
 def _steps(place: Place) -> Iterator[Candidate]:
     # Most steps read the step just before them.
-    for each in reversed(place.steps):
-        yield Candidate(each.step.id, Kind.Reference, type_text(each.output, 80), each.step.component or "")
+    for step in reversed(place.steps):
+        yield Candidate(step.step.id, Kind.Reference, type_text(step.output, 80), step.step.component or "")
 
 
 def _variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
@@ -222,14 +226,14 @@ def _variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
         type = variable_type(schema, flow.scope.defs)
         yield Candidate(name, Kind.Variable, type_text(type, 80), _description(schema))
         if not prefix or prefix.startswith(("$.", name)):
-            yield from (each._replace(value=f"$.{name}{each.value[1:]}") for each in _paths(type, ""))
+            yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _paths(type, ""))
 
 
 def _expressions(place: Place) -> Iterator[Candidate]:
     """Yield expressions that read a step, the input or a variable; those with the name of the field come first."""
     steps = [{"$step": each.value} for each in islice(_steps(place), _MAX_READS)]
     fields = [{"$input": write_path([part])} for part, _ in islice(parts_of(place.input), _MAX_READS)]
-    variables = [{"$variable": each.value} for each in _variables(place.reads, "$")]
+    variables = [{"$variable": variable.value} for variable in _variables(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
         has_same_name = isinstance(place.node.part, str) and place.node.part in "".join(value.values())
         yield Candidate(value, Kind.Reference, rank=0 if has_same_name else 1)

@@ -40,7 +40,7 @@ def spot_at(root: Node, offset: int) -> Spot:
             if 0 <= key.start <= offset <= key.end:
                 return Spot(node, name)
         parts = (*node.items.values(), *node.elements)
-        inner = next((each for each in parts if each.start <= offset <= each.end and each.start < each.end), None)
+        inner = next((part for part in parts if part.start <= offset <= part.end and part.start < part.end), None)
         # A merged value is elsewhere in the text.
         if inner is None or inner.parent is not node:
             break
@@ -93,7 +93,7 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
         if path is not None:
             # Within braces, a path with brackets needs quotes, which the completion adds.
             before = before[: path.start()]
-        closers = "".join(_CLOSERS[each] for each in reversed(marks))
+        closers = "".join(_CLOSERS[mark] for mark in reversed(marks))
         heads = [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
         if is_json:
             word = f"{_CARET}{quote}" if quote else f'"{_CARET}"'
@@ -122,7 +122,7 @@ def _part_around(text: str, offset: int) -> _Part:
         return _Part(start, end)
     dash = re.compile(rf"\n{first[1]}-(?=[ \r\n]|\Z)")
     elements = [each.start() for each in dash.finditer(lines, start, end + 1)]
-    index = sum(each <= line for each in elements) - 1
+    index = sum(element <= line for element in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
     return _Part(elements[index], last, text[start : first.start()], index)
 

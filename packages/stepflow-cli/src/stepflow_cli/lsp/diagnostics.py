@@ -24,7 +24,7 @@ _MAX_TITLE = 40
 
 def diagnostics_of(analysis: Analysis) -> list[types.Diagnostic]:
     """Return the diagnostics of a document: the findings of the offline checks, then those of a server."""
-    text, diagnostics = analysis.text, [_diagnostic(each, analysis) for each in analysis.findings]
+    text, diagnostics = analysis.text, [_diagnostic(finding, analysis) for finding in analysis.findings]
     for record in analysis.server_findings:
         diagnostics.append(
             types.Diagnostic(

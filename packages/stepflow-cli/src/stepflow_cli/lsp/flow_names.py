@@ -176,7 +176,7 @@ def _path_tokens(path: str) -> list[tuple[str | int, tuple[int, int]]]:
         return [(part, (0, len(path))) for part in parts]
     tokens: list[tuple[str | int, tuple[int, int]]] = []
     for match in _TOKEN.finditer(path):
-        name = next((each for each in match.groups()[:3] if each is not None), None)
+        name = next((group for group in match.groups()[:3] if group is not None), None)
         tokens.append((int(match[4]) if name is None else name, match.span()))
     return tokens if tuple(part for part, _ in tokens) == parts else []
 

@@ -96,7 +96,7 @@ def _describe_value(place: Place) -> list[str]:
     word = keyword_of(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
         # A value that a schema lists, such as an action of onError.
-        described = (_escape(each.get("description")) for each in place.schemas if "enum" in each)
+        described = (_escape(schema.get("description")) for schema in place.schemas if "enum" in schema)
         return next(filter(None, described), [])
     if not place.is_expression or place.reads is None:
         return []

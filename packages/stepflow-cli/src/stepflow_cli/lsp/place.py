@@ -64,7 +64,7 @@ class Place:
         step_id = self.step.get("id")
         own = self.reads.steps.get(step_id.value) if step_id is not None and isinstance(step_id.value, str) else None
         index = own.step.index if own is not None else self.first_step + int(self.path[1])
-        return [each for each in steps if each.step.index < index]
+        return [step for step in steps if step.step.index < index]
 
     @cached_property
     def input(self) -> Type:

@@ -36,7 +36,7 @@ class Projects:
             log.warning("%s", error)
             project = Project()
         files = [str(each) for each in (project.file, self._components or project.components) if each is not None]
-        state = [(each, signature(each)) for each in files]
+        state = [(file, signature(file)) for file in files]
         cached_state, rules = self._cache.get(project.file, (None, Rules()))
         if cached_state != state:
             rules = self._read(project)

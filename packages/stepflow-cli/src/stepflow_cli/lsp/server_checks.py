@@ -57,7 +57,7 @@ class ServerChecks:
                 log.warning("%s", message)
             return None
         self._failure = ""
-        checked.findings = [each for each in checked.findings if checked.rules.keeps(each.rule)]
+        checked.findings = [finding for finding in checked.findings if checked.rules.keeps(finding.rule)]
         checked.records = [dict(each) for each in checked.kept(checked.records)]
         return checked
 

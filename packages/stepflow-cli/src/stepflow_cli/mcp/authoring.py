@@ -42,7 +42,11 @@ async def validate_flow(call: Call) -> ToolResult:
     flow = await asyncio.to_thread(_parsed, call)
     found = list((await call.runs.client.check(flow)).diagnostics)
     messages = {each.message for each in found}
-    found += [each for each in (await call.runs.client.validate(flow)).diagnostics if each.message not in messages]
+    found += [
+        diagnostic
+        for diagnostic in (await call.runs.client.validate(flow)).diagnostics
+        if diagnostic.message not in messages
+    ]
     lines = [
         visible(f"{each.level.value}: {each.message} (at {each.path})" + (f"; {each.hint}" if each.hint else ""))
         for each in found[:_MAX_DIAGNOSTICS]
@@ -62,7 +66,10 @@ async def list_components(call: Call) -> ToolResult:
     listed = await asyncio.to_thread(listed_components, call.target)
     components = {_path(each, call.catalog): each for each in listed}
     if name is None:
-        lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
+        lines = [
+            visible(f"{path}: {component.description or ''}".removesuffix(": "))
+            for path, component in components.items()
+        ]
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
             lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} by the route of the plugin.")
         return ToolResult("\n".join(lines), {"components": list(components)})

@@ -87,7 +87,7 @@ class Catalog:
             self.variables = {
                 name: spec.variables_of(self._values.read_variables(spec.flow) or {}) for name, spec in found.items()
             }
-            self.secrets = [each for name, spec in found.items() for each in spec.secrets(self.variables[name])]
+            self.secrets = [secret for name, spec in found.items() for secret in spec.secrets(self.variables[name])]
         return is_changed
 
     def _paths(self) -> Iterator[str]:

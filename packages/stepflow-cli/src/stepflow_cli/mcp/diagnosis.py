@@ -45,8 +45,8 @@ async def diagnose(call: Call) -> ToolResult:
     lines = await asyncio.to_thread(lines_of_run, run_id)
     text = "\n".join(_lines(account, RunReport(masked(snapshot)), list(_log(lines))))
     structured = snapshot.details.to_dict()
-    for each in call.catalog.secrets:
-        text, structured = each.hide(text), each.hide_in(structured)
+    for secret in call.catalog.secrets:
+        text, structured = secret.hide(text), secret.hide_in(structured)
     return ToolResult(visible_lines(text), structured, run_id)
 
 
@@ -61,7 +61,7 @@ def _log(lines: Iterable[KeptLine]) -> Iterator[str]:
 def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
-    yield from (f"Failed items: {visible(each.text)}" for each in failures)
+    yield from (f"Failed items: {visible(failure.text)}" for failure in failures)
     if item and report.run.failed_in_sub_runs:
         yield f"Run {account.run_id}: {report.run.text}"
     yield f"Run {account.run_id}{item}: {visible(account.text)}"
@@ -71,7 +71,7 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
         resolved = report.input_of(account.item_index, cause.step_id)
         yield f"Its input: {visible(short_json(resolved.value, _MAX_INPUT))}"
         yield from (f"Not known of it: {visible(each)}" for each in resolved.not_known)
-        yield from (f"Wrong in it: {visible(each)}" for each in resolved.failures)
+        yield from (f"Wrong in it: {visible(failure)}" for failure in resolved.failures)
     if account.hint:
         yield f"Hint: {visible(account.hint)}"
     if account.completed:

@@ -41,8 +41,8 @@ class Prompts:
         for name, about, spec, value in self._all():
             if name == params.name:
                 arguments = json.loads(json_text({"input": value} if spec.is_wrapped else value))
-                for each in self._catalog.secrets:
-                    arguments = each.hide_in(arguments)
+                for secret in self._catalog.secrets:
+                    arguments = secret.hide_in(arguments)
                 text = (
                     f"Call the tool {spec.name} with these arguments, and tell me the result:\n{json_text(arguments)}"
                 )

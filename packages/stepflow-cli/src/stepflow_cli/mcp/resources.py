@@ -115,8 +115,8 @@ class Resources:
             return await asyncio.to_thread(self._report, run_id), _HTML, None
         if part is None:
             details: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
-            for each in self._catalog.secrets:
-                details = each.hide_in(details)
+            for secret in self._catalog.secrets:
+                details = secret.hide_in(details)
             return json_text(details), _JSON, None
         text = await output_text(self._runs, self._catalog, run_id, item)
         offset = next((int(each) for each in parse_qs(query).get("offset", []) if each.isdecimal()), 0)
@@ -127,6 +127,6 @@ class Resources:
         from stepflow_client.drawing import gather
 
         html = gather(self._reader, run_id).html()
-        for each in self._catalog.secrets:
-            html = each.hide(html)
+        for secret in self._catalog.secrets:
+            html = secret.hide(html)
         return html

@@ -83,7 +83,7 @@ class AgentRuns:
         try:
             return await asyncio.shield(creation)
         except StepflowClientError:
-            for name in [name for name, each in self._requests.items() if each is creation]:
+            for name in [name for name, request in self._requests.items() if request is creation]:
                 del self._requests[name]
             raise
 
@@ -108,7 +108,7 @@ class AgentRuns:
 
     async def _has_room(self) -> bool:
         """Return whether another run may be started."""
-        starting = sum(not each.done() for each in set(self._requests.values()))
+        starting = sum(not request.done() for request in set(self._requests.values()))
         if len(self._unfinished) + starting < self.bounds.runs:
             return True
         for run_id in list(self._unfinished):

@@ -139,7 +139,7 @@ class AgentServer:
         return await call_next(ctx)
 
     async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        tools = [types.Tool.model_validate(each) for each in self._offer.tools()]
+        tools = [types.Tool.model_validate(tool) for tool in self._offer.tools()]
         return types.ListToolsResult(tools=tools)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:

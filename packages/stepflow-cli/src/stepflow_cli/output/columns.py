@@ -77,7 +77,7 @@ class View(NamedTuple):
         known = {column.field: column._replace(optional=False) for column in self.columns}
         columns = []
         for name in fields:
-            is_open = any(name == each or name.startswith(f"{each}.") for each in self.open_fields)
+            is_open = any(name == field or name.startswith(f"{field}.") for field in self.open_fields)
             columns.append(known.get(name) or Column(name, name.upper(), show=json_cell if is_open else None))
         return View(tuple(columns), self.name, folds=self.folds, open_fields=self.open_fields)
 
@@ -127,7 +127,7 @@ def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) ->
         raise usage("--fields names fields, such as a,b.c; one of them is empty")
     if name in view.known or any(value_of(record, name, _MISSING) is not _MISSING for record in records):
         return
-    if any(name.startswith(f"{each}.") for each in view.open_fields):
+    if any(name.startswith(f"{field}.") for field in view.open_fields):
         # The contents of an output, for example, are up to the user: a missing field is null.
         return
     parent = name.rpartition(".")[0]

@@ -199,4 +199,4 @@ def _are_logged() -> bool:
         return False
     import logging
 
-    return any(not isinstance(each, logging.NullHandler) for each in logging.getLogger("stepflow").handlers)
+    return any(not isinstance(handler, logging.NullHandler) for handler in logging.getLogger("stepflow").handlers)

@@ -37,7 +37,7 @@ class _Together:
     def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[Decorator]) -> None:
         self.argument = argument
         self._build, self._decorators = build, decorators
-        self._names = [name for each in decorators for name in _arguments_of(each)]
+        self._names = [name for decorator in decorators for name in _arguments_of(decorator)]
 
     def __call__(self, function: Function) -> Function:
         """Return the command with the parameters."""
@@ -48,8 +48,8 @@ class _Together:
             return function(**values)
 
         decorated: Any = call
-        for each in reversed(self._decorators):
-            decorated = each(decorated)
+        for decorator in reversed(self._decorators):
+            decorated = decorator(decorated)
         return decorated  # type: ignore[no-any-return]
 
 

@@ -115,16 +115,16 @@ class _Statuses(Choice):
         """Return the completions of the last status."""
         before, comma, last = incomplete.rpartition(",")
         items = super().shell_complete(ctx, param, last)
-        for each in items:
-            each.value = f"{before}{comma}{each.value}"
+        for item in items:
+            item.value = f"{before}{comma}{item.value}"
         return items
 
 
 def _run_ids(runs: Sequence[str]) -> list[str]:
     ids: list[str] = []
-    for each in runs:
-        if each != "-":
-            ids.append(checked_id(each))
+    for run in runs:
+        if run != "-":
+            ids.append(checked_id(run))
             continue
         for number, line in enumerate(read_stdin().splitlines(), start=1):
             if line.strip():

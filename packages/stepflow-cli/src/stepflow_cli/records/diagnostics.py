@@ -50,7 +50,7 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
         flow: The flow's name: its file.
         diagnostics: The diagnostics.
     """
-    records = [each.to_dict() | {"flow": flow} for each in diagnostics]
+    records = [diagnostic.to_dict() | {"flow": flow} for diagnostic in diagnostics]
     for record in records:
         if isinstance(record["data"], dict):
             # Servers return the keys in a different order each time.
@@ -63,7 +63,7 @@ def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, An
     from stepflow_client._command import result_of
 
     records = diagnostic_records(flow, result_of(findings).diagnostics)
-    return [each | {"file": flow if flow == "-" else each["file"] or flow} for each in records]
+    return [record | {"file": flow if flow == "-" else record["file"] or flow} for record in records]
 
 
 def called(flow: str) -> str:

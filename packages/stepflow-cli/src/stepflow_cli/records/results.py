@@ -89,8 +89,8 @@ def outcomes_of(results: Iterable[FlowResult]) -> list[Outcome]:
     from stepflow_client.types import Outcome
 
     return [
-        Outcome(index, None, each.run_id or None, each.status, each.output, each.error)
-        for index, each in enumerate(results)
+        Outcome(index, None, result.run_id or None, result.status, result.output, result.error)
+        for index, result in enumerate(results)
     ]
 
 

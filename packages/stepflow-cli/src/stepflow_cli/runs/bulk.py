@@ -86,5 +86,5 @@ def note_what_is_kept(deletions: Iterable[Mapping[str, Any]]) -> None:
     Args:
         deletions: Records with a `status`.
     """
-    if any(each["status"] == "kept" for each in deletions):
+    if any(deletion["status"] == "kept" for deletion in deletions):
         note("the server accepted the request, and deleted nothing")

@@ -119,7 +119,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         if reuse.only_step is not None:
             part = flow_until(job.flow, reuse.only_step, job.overrides)[0]
         is_part = options.up_to is not None or reuse.only_step is not None
-        changed = {step for each in all_overrides or () for step in each}
+        changed = {step for override in all_overrides or () for step in override}
         check_before_run(text, options.flow, part, changed=changed, is_part=is_part)
     advice = "use --no-check to run it anyway"
     check_variables(

@@ -82,7 +82,7 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, sh
     widest = max((cell_len(printable(step.state(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
         line = _step(step, run, now, width, widest)
-        if step.error and step.failed > len(step.not_run) and not any(step.error in each for each in shown_errors):
+        if step.error and step.failed > len(step.not_run) and not any(step.error in error for error in shown_errors):
             shown_errors.append(step.error)
             line.append(f"  {printable(step.error)}")
         tree.add(line)

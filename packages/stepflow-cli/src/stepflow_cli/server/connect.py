@@ -162,7 +162,7 @@ def client_settings(choice: ServerChoice) -> dict[str, Any]:
         if token is not None:
             arguments["auth"] = token
     environment = environment_settings(os.environ)
-    if any(each.name == "token" and each.value == "environment" for each in choice.settings):
+    if any(setting.name == "token" and setting.value == "environment" for setting in choice.settings):
         arguments["auth"] = environment["auth"]
     # The environment takes precedence over the file.
     timeout = environment.get("timeout", arguments.get("timeout"))

@@ -26,7 +26,7 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     """
     profiles = load()
     choice = choose_server(server, profiles=profiles)
-    found = [_shown(each, choice.url.value) for each in choice.settings]
+    found = [_shown(setting, choice.url.value) for setting in choice.settings]
     found += [_shown(history_setting(profiles), None), target_setting(profiles, project=find_project())]
     names = sorted(profiles.tables)
     found.append(Setting("profiles", names, str(profiles.path) if names else "default"))

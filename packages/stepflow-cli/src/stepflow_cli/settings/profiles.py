@@ -134,7 +134,7 @@ class Profile(NamedTuple):
             settings["verify"] = False
         if self.cert_file is not None:
             files = [self.cert_file] if self.key_file is None else [self.cert_file, self.key_file]
-            settings["cert"] = tuple(str(self.path_of(each)) for each in files)
+            settings["cert"] = tuple(str(self.path_of(file)) for file in files)
         if self.proxy is not None:
             settings["proxy"] = self.proxy
         return settings

@@ -132,7 +132,7 @@ class ServerChoice:
     @property
     def credentials(self) -> str | None:
         """The kind of credentials that are sent, never the credentials themselves; None for none."""
-        token = next((each for each in self.settings if each.name == "token"), None)
+        token = next((setting for setting in self.settings if setting.name == "token"), None)
         if token is not None and token.value is not None:
             where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
             return f"the token of {where}"

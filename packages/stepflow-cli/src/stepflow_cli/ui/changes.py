@@ -95,8 +95,10 @@ def form_of_run(subject: Subject) -> ChangeForm:
     return ChangeForm(
         inputs=showing(inputs, subject.input) if subject.shown.inputs is not None else list(map(emptied, inputs)),
         variables=[
-            filled(each, known[each.key]) if each.key in known and each.key not in secret else emptied(each)
-            for each in variables
+            filled(variable, known[variable.key])
+            if variable.key in known and variable.key not in secret
+            else emptied(variable)
+            for variable in variables
         ],
         raw=json_text(subject.input),
         step_text=json_text(subject.step_input),

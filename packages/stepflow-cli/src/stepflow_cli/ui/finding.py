@@ -106,7 +106,7 @@ class Finder:
         if matches_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
-        matching = sorted(each for each in components if word.casefold() in each.casefold())
+        matching = sorted(component for component in components if word.casefold() in component.casefold())
         return recorded.get(run.run_id, f"component {matching[0]}" if matching else None)
 
     async def _read_components(self, flow_id: str) -> None:

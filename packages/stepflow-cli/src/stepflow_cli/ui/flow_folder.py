@@ -54,7 +54,7 @@ class FlowFolder:
 
     def named(self, name: str) -> FlowFile | None:
         """Return a file by its name; None if the folder has no such flow."""
-        return next((each for each in self.files() if each.name == name), None)
+        return next((file for file in self.files() if file.name == name), None)
 
     def candidates(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
         """Return the files that may be the source of a flow, the most likely one first.

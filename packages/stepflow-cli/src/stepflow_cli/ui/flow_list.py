@@ -93,9 +93,9 @@ async def flow_list(
                 flows[name] = ListedFlow(name, own)
     word = text.lower()
     return FlowList(
-        flows=[each for each in flows.values() if word in each.name.lower()],
-        sub_flows=[each for each in sub_flows.values() if word in each.name.lower()],
-        files=[each for each in files if _name(each) not in flows and word in f"{_name(each)} {each.name}".lower()],
+        flows=[flow for flow in flows.values() if word in flow.name.lower()],
+        sub_flows=[flow for flow in sub_flows.values() if word in flow.name.lower()],
+        files=[file for file in files if _name(file) not in flows and word in f"{_name(file)} {file.name}".lower()],
         read=len(runs),
         since=None if is_all or not runs else runs[-1].created_at,
     )

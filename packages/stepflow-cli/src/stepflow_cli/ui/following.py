@@ -276,7 +276,7 @@ class Followers:
         follower.used = time.monotonic()
         # The most recently used follower is last.
         self._runs[run_id] = follower
-        unused = [key for key, each in self._runs.items() if not each.pages and each is not follower]
+        unused = [key for key, run in self._runs.items() if not run.pages and run is not follower]
         surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
         for key in unused:
             if key in surplus or self._runs[key].is_idle:

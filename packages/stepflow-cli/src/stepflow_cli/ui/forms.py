@@ -52,7 +52,9 @@ class Field:
     @property
     def labels(self) -> list[str]:
         """The options as texts."""
-        return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in self.options]
+        return [
+            option if isinstance(option, str) else json.dumps(option, ensure_ascii=False) for option in self.options
+        ]
 
     @property
     def input_type(self) -> str:
@@ -62,7 +64,7 @@ class Field:
     @property
     def has_error(self) -> bool:
         """Whether the field, or one of its parts, has a wrong value."""
-        return bool(self.error) or any(each.has_error for each in self.parts)
+        return bool(self.error) or any(part.has_error for part in self.parts)
 
 
 class FormError(ValueError):
@@ -154,7 +156,7 @@ class _FormBuilder:
             parts = self.fields(element, f"{name}-row", _MAX_DEPTH)
         else:
             parts = (self._field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
-        return parts if all(each.kind != "json" for each in parts) else ()
+        return parts if all(part.kind != "json" for part in parts) else ()
 
 
 def _digest(key: str) -> str:
@@ -189,11 +191,11 @@ def filled(field: Field, value: Any) -> Field:
         field = replace(field, is_null=False)
     if field.kind == "object":
         known = value if isinstance(value, Mapping) else {}
-        parts = (filled(each, known[each.key]) if each.key in known else emptied(each) for each in field.parts)
+        parts = (filled(part, known[part.key]) if part.key in known else emptied(part) for part in field.parts)
         return replace(field, parts=tuple(parts)) if isinstance(value, Mapping) else field
     if field.kind == "choice":
         # True equals 1 in Python, but must not match a numeric choice.
-        places = [str(i) for i, each in enumerate(field.options) if each == value and type(each) is type(value)]
+        places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]
         return replace(field, value=places[0]) if places else field
     shown = shown_text(field.kind, value)
     return field if shown is None else replace(field, value=shown)
@@ -234,7 +236,7 @@ def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> 
         inner: dict[str, Any] = {}
         if not field.required and not _is_entered(field, form):
             return emptied(field)
-        parts = tuple(_read_into(inner, each, form) for each in field.parts)
+        parts = tuple(_read_into(inner, part, form) for part in field.parts)
         value[field.key] = inner
         return replace(field, parts=parts)
     text = _sent(form, field.name)
@@ -259,7 +261,7 @@ def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> 
 
 def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
     if field.kind == "object":
-        return any(_is_entered(each, form) for each in field.parts)
+        return any(_is_entered(part, form) for part in field.parts)
     return bool(form.get(field.name) or form.get(null_name(field)))
 
 
@@ -302,8 +304,8 @@ def is_raw(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
 
 def _with_error(field: Field, path: Sequence[Any], message: str) -> Field:
     """Return a field with an error at the part that the path leads to."""
-    if field.kind == "object" and path and any(each.key == path[0] for each in field.parts):
-        inner = (_with_error(each, path[1:], message) if each.key == path[0] else each for each in field.parts)
+    if field.kind == "object" and path and any(part.key == path[0] for part in field.parts):
+        inner = (_with_error(part, path[1:], message) if part.key == path[0] else part for part in field.parts)
         return replace(field, parts=tuple(inner))
     where = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).lstrip(".")
     return replace(field, error=field.error or (f"{where}: {message}" if where else message))

@@ -103,7 +103,7 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
             # The first step that gives the box its look. A step of a flow inside of a step belongs to a sub-run, so it
             # leads to the step that runs this flow.
             members = folded.members[node.id]
-            first = next((each for each in members if states.get(each) == boxes.get(node.id)), members[0])
+            first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
         elif node.kind in ("input", "output") and not node.group:
             links[node.id] = urls.run

@@ -90,7 +90,7 @@ async def attempts_of(site: Site, run_id: str, index: int, total: int, status: s
     places = [first]
     for earlier_id, place in places:
         reruns = site.reruns_of(earlier_id, _MAX_ATTEMPTS)
-        later = [(each.run_id, each.rerun_items.index(place)) for each in reruns if place in each.rerun_items]
+        later = [(rerun.run_id, rerun.rerun_items.index(place)) for rerun in reruns if place in rerun.rerun_items]
         places += later[: _MAX_ATTEMPTS - len(places)]
     # The ids of runs begin with the time.
     places = sorted({*places, (run_id, index)})

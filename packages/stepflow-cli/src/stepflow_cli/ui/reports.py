@@ -63,7 +63,7 @@ class ItemReport:
     @cached_property
     def times(self) -> dict[str, StepTime]:
         """The times of the steps that ran."""
-        return {each.step_id: each for each in self.report.times if self.report._has_time(each)}
+        return {time.step_id: time for time in self.report.times if self.report._has_time(time)}
 
 
 async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | None:
@@ -93,7 +93,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         # Servers report it when the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
     report = await report_of(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
-    own = [each for each in report.times if each.item_index == index]
+    own = [time for time in report.times if time.item_index == index]
     found = ItemReport(replace(report, times=own), site.snapshots.decoder(run.run_id), len(items), sub_runs, lines)
     if is_complete and run.is_finished and item.status.is_finished:
         site.last_item = found

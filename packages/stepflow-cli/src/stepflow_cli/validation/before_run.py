@@ -105,8 +105,8 @@ def check_before_run(
     ]
     errors = [each for each in reported if each.level != "warning"]
     if not errors:
-        for each in finding_records(name, reported):
-            note(f"{each['file']}:{each['line']}:{each['column']}: {each['message']}; {each['hint']}")
+        for record in finding_records(name, reported):
+            note(f"{record['file']}:{record['line']}:{record['column']}: {record['message']}; {record['hint']}")
         return
     records = finding_records(name, errors)
     as_json = current_session().json_errors
@@ -123,13 +123,13 @@ def _concerning(
 
     Unknown components are not reported, because a server of a newer release may have more.
     """
-    for each in findings:
-        is_elsewhere = _CASES.match(each.path) or (is_part and _OUTPUT.match(each.path))
-        is_minor = each.level == "warning" and each.rule not in _NOTED
-        if is_minor or each.rule == "unknown-component" or is_elsewhere:
+    for finding in findings:
+        is_elsewhere = _CASES.match(finding.path) or (is_part and _OUTPUT.match(finding.path))
+        is_minor = finding.level == "warning" and finding.rule not in _NOTED
+        if is_minor or finding.rule == "unknown-component" or is_elsewhere:
             continue
-        match = _STEP.match(each.path)
+        match = _STEP.match(finding.path)
         step = flow["steps"][int(match[1])] if match is not None else None
         step_id = step.get("id") if isinstance(step, Mapping) else None
         if step_id is None or str(step_id) in kept:
-            yield each
+            yield finding

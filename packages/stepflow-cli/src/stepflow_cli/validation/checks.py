@@ -149,7 +149,7 @@ class Checked:
 
     def kept(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the records that the rules select and do not ignore."""
-        return [each for each in records if self.rules.keeps(each["kind"])]
+        return [record for record in records if self.rules.keeps(record["kind"])]
 
 
 def flow_files(names: Sequence[str]) -> list[str]:
@@ -225,9 +225,9 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
         return
     is_suppressed = suppressions_in(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
-    if any(each.level == "fatal" for each in checked.findings):
+    if any(finding.level == "fatal" for finding in checked.findings):
         # Only the offline checks give positions for syntax errors.
-        diagnostics = [each for each in diagnostics if each.kind != "unreadableFlow"]
+        diagnostics = [diagnostic for diagnostic in diagnostics if diagnostic.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
         if record["is_experimental"]:
             checked.unchecked += 1
@@ -241,7 +241,8 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
             is_known = any(
-                each.rule in rules and (each.line == line or each.path == record["path"]) for each in checked.findings
+                finding.rule in rules and (finding.line == line or finding.path == record["path"])
+                for finding in checked.findings
             )
             if is_known or (is_suppressed is not None and is_suppressed(line, rules)):
                 continue

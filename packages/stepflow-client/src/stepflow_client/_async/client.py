@@ -972,7 +972,7 @@ class StepflowClient(SuggestsNames, Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         results = await self._services.waiter.results(ResultCall(run_id, wait, timeout))
-        return results if output_type is None else [typed.with_typed_output(each, output_type) for each in results]
+        return results if output_type is None else [typed.with_typed_output(result, output_type) for result in results]
 
     # Flows
 

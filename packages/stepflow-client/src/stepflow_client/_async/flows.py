@@ -231,11 +231,13 @@ class FlowStore:
         """
         if digest not in self._accepted:
             diagnostics = await self._diagnostics(flow)
-            if any(each.get("level") in _FATAL for each in diagnostics):
+            if any(diagnostic.get("level") in _FATAL for diagnostic in diagnostics):
                 from ..types.flows import InvalidFlowError
 
                 result = _validation(diagnostics)
-                first, *others = [each for each in result.diagnostics if each.level is types.DiagnosticLevel.FATAL]
+                first, *others = [
+                    diagnostic for diagnostic in result.diagnostics if diagnostic.level is types.DiagnosticLevel.FATAL
+                ]
                 more = f" (and {len(others)} more)" if others else ""
                 message = f"the server refuses the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
@@ -329,7 +331,11 @@ def _true_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list
     steps = flow.get("steps")
     run = {f"$.steps[{index}]" for index, step in enumerate(steps if isinstance(steps, list) else ())
            if isinstance(step, Mapping) and step.get("mustExecute") is True}  # fmt: skip
-    return [each for each in diagnostics if each.get("kind") != "unreachableStep" or each.get("path") not in run]
+    return [
+        diagnostic
+        for diagnostic in diagnostics
+        if diagnostic.get("kind") != "unreachableStep" or diagnostic.get("path") not in run
+    ]
 
 
 def _validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:

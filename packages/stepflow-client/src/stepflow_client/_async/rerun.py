@@ -150,7 +150,7 @@ class Rerunner:
         status = run.details.status
         items = ListItemsResponse(run_id=run_id, items=run.items or ())
         # A failed run whose items still count as running may be executed.
-        is_unsettled = status in FAILED_STATUSES and not all(each.status.is_finished for each in items)
+        is_unsettled = status in FAILED_STATUSES and not all(item.status.is_finished for item in items)
         if not status.is_finished or is_unsettled:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
         # Without its flow, the run cannot be executed again: raise the server's error.

@@ -319,8 +319,8 @@ class FlowTools(Sequence[FlowTool]):
             for each in self._described()
         ]
         if api == "responses":
-            return [{"type": "function", **each, "strict": False} for each in functions]
-        return [{"type": "function", "function": each} for each in functions]
+            return [{"type": "function", **function, "strict": False} for function in functions]
+        return [{"type": "function", "function": function} for function in functions]
 
     def to_anthropic(self) -> list[dict[str, Any]]:
         """Return the tools as Anthropic's API takes them: `client.messages.create(tools=...)`."""

@@ -69,7 +69,7 @@ def logger_of(part: str) -> logging.Logger:
     import logging
 
     parent = logging.getLogger("stepflow")
-    if not any(isinstance(each, logging.NullHandler) for each in parent.handlers):
+    if not any(isinstance(handler, logging.NullHandler) for handler in parent.handlers):
         # Without any handler, Python would print warnings to stderr.
         parent.addHandler(logging.NullHandler())
     return logging.getLogger(f"stepflow.{part}")

@@ -80,8 +80,8 @@ class RerunRequest:
 
     def __post_init__(self) -> None:
         """Check the flags, and that they do not exclude each other."""
-        for each in check_texts(self.inherit, "inherit"):
-            check_choice(each, "inherit", INHERITED)
+        for text in check_texts(self.inherit, "inherit"):
+            check_choice(text, "inherit", INHERITED)
         if self.idempotency_key is not None:
             check_key(self.idempotency_key)
         check_flags(force=self.force, variables_from_env=self.variables_from_env)

@@ -140,7 +140,7 @@ def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterat
     """Yield the edits that replace the expected output of a case."""
     case = root.at("test", "cases", index)
     holders = [root.at("test"), root.at("test", "cases"), case]
-    if case is None or any(each is None or each.original is not None for each in holders):
+    if case is None or any(holder is None or holder.original is not None for holder in holders):
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
     key, node = case.keys.get("output"), case.get("output")
     if key is None or node is None or key.start < 0:

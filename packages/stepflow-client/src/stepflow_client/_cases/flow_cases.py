@@ -174,7 +174,7 @@ def _holds_cases(place: Place, root: Node) -> bool:
     node = root.at(*place)
     values = node.value if node is not None else None
     if place[:-1] == ("test",):
-        return isinstance(values, list) and any(isinstance(each, Mapping) for each in values)
+        return isinstance(values, list) and any(isinstance(value, Mapping) for value in values)
     return len(place) == 1 and str(place[0]).replace("_", "").lower() in _OTHER_NAMES and bool(values)
 
 

@@ -85,7 +85,7 @@ def as_flow_result(mock: Mock) -> Any:
         InvalidArgumentError: If it is a function or has a delay, which flow files have not.
     """
     if isinstance(mock, InTurn):
-        return [as_flow_result(each) for each in mock._outcomes]
+        return [as_flow_result(outcome) for outcome in mock._outcomes]
     if isinstance(mock, Fails):
         return flow_result(None, FlowError(message=mock.message, code=mock.error_code))
     if callable(mock) or isinstance(mock, Delayed):

@@ -67,7 +67,9 @@ def check(
     """
     check_flag(type_check, "type_check")
     findings = find_in(FlowText.of(flow), components_of(components), type_check=type_check, target=target)
-    return result_of([each for each in findings if (not select or each.rule in select) and each.rule not in ignore])
+    return result_of(
+        [finding for finding in findings if (not select or finding.rule in select) and finding.rule not in ignore]
+    )
 
 
 @collector_paused()
@@ -215,17 +217,17 @@ def result_of(findings: Sequence[Finding]) -> ValidationResult:
 
     diagnostics = [
         Diagnostic(
-            level=DiagnosticLevel(each.level),
-            kind=each.rule,
-            message=each.message,
-            path=each.path,
-            rule=each.rule,
-            file=each.file or None,
-            line=each.line or None,
-            column=each.column or None,
-            excerpt=each.excerpt or None,
-            hint=each.hint,
+            level=DiagnosticLevel(finding.level),
+            kind=finding.rule,
+            message=finding.message,
+            path=finding.path,
+            rule=finding.rule,
+            file=finding.file or None,
+            line=finding.line or None,
+            column=finding.column or None,
+            excerpt=finding.excerpt or None,
+            hint=finding.hint,
         )
-        for each in findings
+        for finding in findings
     ]
     return ValidationResult(diagnostics=diagnostics)

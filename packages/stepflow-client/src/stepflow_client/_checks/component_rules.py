@@ -149,7 +149,7 @@ def subflow_of(step: Step, findings: Findings) -> tuple[Node, bool] | None:
     if inner.is_as_written:
         return node, step.component == "/builtin/put_blob"
     # Only a flow outside of $literal can be given variables, because its own runs have none.
-    if any(each.kind != "variable" for each in references(inner.flow)):
+    if any(reference.kind != "variable" for reference in references(inner.flow)):
         findings.add("unescaped-subflow", "warning", node, "the expressions of this flow are read in the outer flow, "
                      "not in its own runs", "write it below $literal:")  # fmt: skip
     return None
@@ -165,9 +165,9 @@ def _possible_values(output: Node) -> Iterator[tuple[Node, bool]]:
             if "else" not in output.items and output.items["$if"].value is not True:
                 yield Node(None, output.line, output.column).put(output, "else"), False
         case "$coalesce":
-            for each in output.items["$coalesce"].elements:
-                if each.value is not None:
-                    yield from _possible_values(each)
+            for element in output.items["$coalesce"].elements:
+                if element.value is not None:
+                    yield from _possible_values(element)
         case None | "$literal" as keyword:
             value = output if keyword is None else output.items[keyword]
             yield output, isinstance(value.value, dict) and not value.items.keys().isdisjoint(("result", "next"))

@@ -39,7 +39,7 @@ def level_of(read: Read, level: str) -> str:
 
 def _is_tolerated(read: Read) -> bool:
     """Return whether a missing value does no harm: in a condition, or in a branch that has the same condition."""
-    guards = [each.condition for each in read.reference.branches if each.kind == "then"]
+    guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.in_condition or read.reference.expression in guards
 
 
@@ -53,11 +53,11 @@ def _check_input(read: Read, type: Type, findings: Findings) -> None:
         return
     for index, part in enumerate(parts):
         holder = type_at_path(type, parts[:index]).type
-        fields = [each.fields.get(str(part)) for each in holder.members if isinstance(each, ObjectOf)]
-        if any(each is not None and not each.is_required for each in fields):
+        fields = [member.fields.get(str(part)) for member in holder.members if isinstance(member, ObjectOf)]
+        if any(field is not None and not field.is_required for field in fields):
             shown = write_path(parts[: index + 1])
             guarded = f"{{$if: {{$input: {shown}}}, then: {{$input: {shown}}}, else: ...}}"
-            is_alternative = any(each.kind == "coalesce" for each in read.reference.branches)
+            is_alternative = any(branch.kind == "coalesce" for branch in read.reference.branches)
             reason = ": $coalesce tries the next value only after null" if is_alternative else ""
             findings.add("optional-input", "warning", read.target, f"without {shown} in the input, this fails{reason}",
                          f"add {str(part)!r} to 'required', or write {guarded}: a condition that fails is "

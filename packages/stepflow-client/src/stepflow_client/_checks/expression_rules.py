@@ -71,8 +71,8 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
         case "$coalesce":
             if not isinstance(value.value, list):
                 findings.add("coalesce-list", "fatal", value, "$coalesce takes a list", "write $coalesce: [a, b]")
-            for each in value.elements:
-                check_expression(each, findings, steps)
+            for element in value.elements:
+                check_expression(element, findings, steps)
         case "$step":
             if not isinstance(value.value, str):
                 findings.add("step-not-text", "fatal", value, "$step takes the id of a step, as text")
@@ -119,7 +119,7 @@ def _forgotten_keyword(node: Node, steps: Container[str]) -> str | None:
     elif keys == {"literal"}:
         is_expression = not node.items[name].items.keys().isdisjoint(("steps", "output"))
     elif keys == {"coalesce"}:
-        is_expression = any(keyword_of(each.items) for each in node.items[name].elements)
+        is_expression = any(keyword_of(element.items) for element in node.items[name].elements)
     elif keys in ({"if", "then"}, {"if", "then", "else"}):
         name = "if"
         is_expression = keyword_of(node.items[name].items) is not None

@@ -72,8 +72,8 @@ def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
             if not isinstance(alternatives.value, (list, tuple)):
                 return UNKNOWN
             types = [NEVER]
-            for each in alternatives.elements:
-                type = type_of(each, scope, depth + 1)
+            for element in alternatives.elements:
+                type = type_of(element, scope, depth + 1)
                 types.append(without_null(type))
                 if not may_be_null(type):
                     return union(types)
@@ -84,12 +84,12 @@ def type_of(node: Node | None, scope: Scope, depth: int = 0) -> Type:
             type = read(node, keyword, scope, depth).type
             return _without_false(type) if node.value in scope.true else type
     if isinstance(node.value, dict):
-        fields = {name: Field(type_of(each, scope, depth + 1)) for name, each in node.items.items()}
+        fields = {name: Field(type_of(item, scope, depth + 1)) for name, item in node.items.items()}
         return Type((ObjectOf(fields, None),))
     if isinstance(node.value, (list, tuple)):
         if len(node.elements) > _MAX_ELEMENTS:
             return Type((ListOf(UNKNOWN),))
-        elements = tuple(type_of(each, scope, depth + 1) for each in node.elements)
+        elements = tuple(type_of(element, scope, depth + 1) for element in node.elements)
         return Type((ListOf(union(elements), elements),))
     return type_of_value(node.value)
 
@@ -104,8 +104,9 @@ def branches_of(node: Node, scope: Scope, depth: int = 0) -> Iterator[tuple[str,
     is_read = keyword in ("$step", "$input", "$variable")
     may_fail = is_read and read(node.items["$if"], str(keyword), scope, depth).may_be_missing
     is_false = bool(condition.members) and all(
-        isinstance(each, Plain) and (each.kind == "null" or (each.kind == "boolean" and each.values == (False,)))
-        for each in condition.members
+        isinstance(member, Plain)
+        and (member.kind == "null" or (member.kind == "boolean" and member.values == (False,)))
+        for member in condition.members
     )
     if "then" in node.items and not is_false:
         yield "then", node.items["then"]
@@ -115,8 +116,8 @@ def branches_of(node: Node, scope: Scope, depth: int = 0) -> Iterator[tuple[str,
 
 def _without_false(type: Type) -> Type:
     """Return a type without null and false."""
-    kept = [Plain("boolean", (True,)) if isinstance(each, Plain) and each.kind == "boolean" else each
-            for each in without_null(type).members]  # fmt: skip
+    kept = [Plain("boolean", (True,)) if isinstance(member, Plain) and member.kind == "boolean" else member
+            for member in without_null(type).members]  # fmt: skip
     return type._replace(members=tuple(kept)) if kept else type
 
 
@@ -187,30 +188,30 @@ def typed_parts(
                     yield from typed_parts(branch, wanted, inner, where, is_certain and len(branches) == 1, depth)
         case "$coalesce":
             elements = node.items["$coalesce"].elements
-            for index, each in enumerate(elements):
-                is_last = index == len(elements) - 1 or not may_be_null(type_of(each, scope))
+            for index, element in enumerate(elements):
+                is_last = index == len(elements) - 1 or not may_be_null(type_of(element, scope))
                 accepted = wanted if is_last else union([wanted, NULL])
-                yield from typed_parts(each, accepted, scope, where, is_certain and not index, depth)
+                yield from typed_parts(element, accepted, scope, where, is_certain and not index, depth)
                 if is_last:
                     return
         case None if isinstance(node.value, dict):
-            objects = [each for each in wanted.members if isinstance(each, ObjectOf)]
+            objects = [member for member in wanted.members if isinstance(member, ObjectOf)]
             if len(objects) > 1:
                 yield Slot(node, type_of(node, scope), wanted, is_certain, where)
                 objects = []
             elif not is_unknown(wanted):
                 shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
                 yield Slot(node, shallow, wanted, is_certain, where)
-            for name, each in node.items.items():
+            for name, item in node.items.items():
                 known = objects[0].fields.get(name, Field(objects[0].extra or UNKNOWN)) if objects else Field(UNKNOWN)
-                yield from typed_parts(each, known.type, scope, f"{where}.{name}" if where else name, is_certain, depth)
+                yield from typed_parts(item, known.type, scope, f"{where}.{name}" if where else name, is_certain, depth)
         case None if isinstance(node.value, (list, tuple)):
-            lists = [each for each in wanted.members if isinstance(each, ListOf)]
+            lists = [member for member in wanted.members if isinstance(member, ListOf)]
             if not is_unknown(wanted):
                 yield Slot(node, Type((ListOf(UNKNOWN),)), wanted, is_certain, where)
             items = lists[0].items if len(lists) == 1 else UNKNOWN
-            for index, each in enumerate(node.elements):
-                yield from typed_parts(each, items, scope, f"{where}[{index}]", is_certain, depth)
+            for index, element in enumerate(node.elements):
+                yield from typed_parts(element, items, scope, f"{where}[{index}]", is_certain, depth)
         case keyword:
             yield Slot(node, type_of(node, scope), wanted, is_certain, where)
             if keyword == "$variable" and "default" in node.items:

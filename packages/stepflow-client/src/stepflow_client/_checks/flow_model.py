@@ -70,7 +70,7 @@ class Step:
 
     def __init__(self, step: graph.Step, node: Node) -> None:
         self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
-        self.reads = [Read(each, node, "input") for each in step.reads]
+        self.reads = [Read(read, node, "input") for read in step.reads]
 
     @property
     def component(self) -> str | None:
@@ -98,7 +98,7 @@ class FlowModel:
             step = Step(each, root.items["steps"].elements[each.index])
             self.steps.append(step)
             self.by_id.setdefault(step.id, step)
-        self.output_reads = [Read(each, root, "output") for each in self.graph.output_reads]
+        self.output_reads = [Read(output_read, root, "output") for output_read in self.graph.output_reads]
 
     @property
     def reads(self) -> Iterator[Read]:

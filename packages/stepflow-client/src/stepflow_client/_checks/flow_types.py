@@ -181,7 +181,7 @@ def elements_of(type: Type) -> Type:
     """Return the type of the elements of a list."""
     if is_unknown(type):
         return UNKNOWN
-    return union(each.items for each in type.members if isinstance(each, ListOf))
+    return union(member.items for member in type.members if isinstance(member, ListOf))
 
 
 def _flow_result(inner: FlowTypes | None) -> Type:
@@ -208,15 +208,15 @@ def _turn(output: Type) -> tuple[Type, Type]:
     if is_unknown(output):
         return UNKNOWN, UNKNOWN
     results, following = [NEVER], [NEVER]
-    for each in output.members:
-        if not isinstance(each, ObjectOf):
+    for member in output.members:
+        if not isinstance(member, ObjectOf):
             continue
-        result, other = each.fields.get("result"), each.fields.get("next")
+        result, other = member.fields.get("result"), member.fields.get("next")
         if result is not None:
             results.append(result.type)
         if other is not None and (result is None or not result.is_required):
             following.append(other.type)
-        if each.extra is not None and result is None and other is None:
+        if member.extra is not None and result is None and other is None:
             return UNKNOWN, UNKNOWN
     return union(results), union(following)
 
@@ -246,8 +246,8 @@ class _Part:
 
 def uses_of(types: FlowTypes) -> Iterator[Use]:
     """Yield the places where the flow's own input is used."""
-    steps = [each for each in types.steps.values() if any(read.kind == "input" for read in each.step.reads)]
-    users = [(f"step {each.step.id!r}", each.step.node.get("input"), each.wanted) for each in steps]
+    steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
+    users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.wanted) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, wanted in users:
         for slot in typed_parts(node, wanted, types.scope):
@@ -276,7 +276,7 @@ def input_of_uses(types: FlowTypes) -> Type:
 
 def _type_of_part(part: _Part) -> Type:
     if part.fields and part.items is None:
-        own = next((each for each in part.wanted.members if isinstance(each, ObjectOf)), ObjectOf({}, UNKNOWN))
+        own = next((member for member in part.wanted.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
         fields = dict(own.fields)
         for name, each in part.fields.items():
             type = _type_of_part(each)

@@ -115,15 +115,15 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
     types = type_flow(flow.root, UNKNOWN, Catalogue(components, stubs=flow.stubs))
     input_type = input_of_uses(types) if types.declared_input is None else types.declared_input
     steps = []
-    for each in types.steps.values():
-        parts = {"input": each.given, "takes": each.wanted, "output": each.output}
+    for step in types.steps.values():
+        parts = {"input": step.given, "takes": step.wanted, "output": step.output}
         steps.append(
             InferredStep(
-                each.step.id,
-                each.step.component,
+                step.step.id,
+                step.step.component,
                 **{name: schema_of(type) for name, type in parts.items()},
-                source=each.source,
-                line=each.step.node.items["id"].line,
+                source=step.source,
+                line=step.step.node.items["id"].line,
                 summary={name: type_text(type) for name, type in parts.items()},
             )
         )
@@ -133,9 +133,9 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
             missing[name] = schema_of(type)
     undeclared = {
-        name: schema_of(each.output)
-        for name, each in types.steps.items()
-        if types.model.step_schema(name) is None and not is_unknown(each.output) and each.output.members
+        name: schema_of(step.output)
+        for name, step in types.steps.items()
+        if types.model.step_schema(name) is None and not is_unknown(step.output) and step.output.members
     }
     return InferredFlow(
         input=schema_of(input_type),
@@ -143,5 +143,5 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
         steps=steps,
         missing=missing | ({"steps": {"properties": undeclared}} if undeclared else {}),
         summary={"input": type_text(input_type), "output": type_text(types.output)},
-        _findings=[each for each in findings if each.rule in _RULES or each.level == "fatal"],
+        _findings=[finding for finding in findings if finding.rule in _RULES or finding.level == "fatal"],
     )

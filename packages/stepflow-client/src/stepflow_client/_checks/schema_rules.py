@@ -92,10 +92,11 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
             findings.add("not-a-schema", "error", required, "required is a list of names",
                          "write required: [a, b] beside properties")  # fmt: skip
         elif properties is not None and isinstance(properties.value, dict):
-            for each in required.elements:
-                if each.value not in properties.items:
-                    findings.add("required-undeclared", "warning", each, f"{each.value!r} is required but not declared",
-                                 near(each.value, properties.items, "properties are"))  # fmt: skip
+            for element in required.elements:
+                if element.value not in properties.items:
+                    message = f"{element.value!r} is required but not declared"
+                    findings.add("required-undeclared", "warning", element, message,
+                                 near(element.value, properties.items, "properties are"))  # fmt: skip
     pattern, named = node.get("pattern"), node.get("patternProperties")
     patterns: list[tuple[Node, Any, str | None]] = [] if pattern is None else [(pattern, pattern.value, None)]
     patterns += [(named, key, key) for key in named.items] if named is not None else []

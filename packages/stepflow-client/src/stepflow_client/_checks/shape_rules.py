@@ -207,7 +207,7 @@ def _check_expected(expected: Node, findings: Findings) -> None:
             findings.add("expected-output", "fatal", value, "an expected error is an object with code, message or data")
             return
         _check_keys(value, "an expected error", ("code", "message", "data"), findings)
-        if all(each.value is None for each in value.items.values()):
+        if all(item.value is None for item in value.items.values()):
             findings.add("expected-output", "error", value, "an expected error needs a code, a message or data",
                          "write {message: {$any: true}} to expect any failure")  # fmt: skip
         code = value.get("code")

@@ -119,10 +119,10 @@ def _plain_conflict(actual: Plain, wanted: Plain) -> Conflict | None:
         is_wider = actual.kind == "number" and wanted.kind == "integer"
         return Conflict(Type((wanted,)), Type((actual,)), is_certain=False) if is_wider else None
     if wanted.values is None:
-        wrong = [each for each in actual.values if not is_json_type(each, wanted.kind)]
+        wrong = [value for value in actual.values if not is_json_type(value, wanted.kind)]
     else:
         allowed = set(map(key_of, wanted.values))
-        wrong = [each for each in actual.values if key_of(each) not in allowed]
+        wrong = [value for value in actual.values if key_of(value) not in allowed]
     if not wrong:
         return None
     left = actual._replace(values=tuple(wrong), is_literal=False)

@@ -192,11 +192,13 @@ def hint_for(slot: Slot, mismatch: Conflict) -> str:
             if part is not None:
                 or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
                 return f"write {_with_path(slot, str(keyword), part)}{or_map}"
-            items = [each.items for each in slot.wanted.members if isinstance(each, ListOf)]
+            items = [member.items for member in slot.wanted.members if isinstance(member, ListOf)]
             if items and fits(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
         return "no expression converts values: read another one, or correct the schema that is wrong"
-    values = [str(one) for each in mismatch.wanted.members if isinstance(each, Plain) for one in each.values or ()]
+    values = [
+        str(one) for member in mismatch.wanted.members if isinstance(member, Plain) for one in member.values or ()
+    ]
     if keyword is None and values:
         return near(str(slot.node.value), values, "one of")
     return f"write {_noun(mismatch.wanted)}" if mismatch.path == () else f"write {type_text(slot.wanted, 60)}"
@@ -210,7 +212,7 @@ def _missing_field_hint(slot: Slot, name: str, keyword: str | None) -> str:
     for path, type in paths_in(slot.actual) if wanted and not is_unknown(wanted[0]) else ():
         if not is_unknown(type) and fits(type, wanted[0]):
             return f"write an object: {{{name}: {_with_path(slot, str(keyword), path)}}}"
-    fields = [each for member in slot.actual.members if isinstance(member, ObjectOf) for each in member.fields]
+    fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]
     available = f"; this has {', '.join(fields[:8])}" if fields else ""
     return f"write an object with {name} in place of {keyword}{available}"
 

@@ -54,7 +54,7 @@ class _Writer:
         key = (id(type), depth)
         if key not in self._texts:
             members = union([widened(type)]).members
-            text = " | ".join(dict.fromkeys(self._member(each, depth) for each in members))
+            text = " | ".join(dict.fromkeys(self._member(member, depth) for member in members))
             self._texts[key] = cut(text, _MAX_LENGTH) + mark
         return self._texts[key]
 
@@ -63,7 +63,7 @@ class _Writer:
             case Plain(kind, None):
                 return kind
             case Plain(_, values):
-                shown = " | ".join(json.dumps(each, ensure_ascii=False) for each in (values or ())[:_SHOWN_VALUES])
+                shown = " | ".join(json.dumps(value, ensure_ascii=False) for value in (values or ())[:_SHOWN_VALUES])
                 return f"{shown} | …" if len(values or ()) > _SHOWN_VALUES else shown
             case ListOf(items):
                 if is_unknown(items) or not items.members or depth >= _MAX_DEPTH:

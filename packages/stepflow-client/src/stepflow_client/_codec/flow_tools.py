@@ -92,10 +92,10 @@ class FlowToolSpec:
             faults += [each._replace(parts=(*below, *each.parts)) for each in (*unread_fields(self.flow, value), *own)]
         # A field that the schema does not have is usually not read either.
         unknown: dict[str, Mismatch] = {}
-        for each in faults:
-            if each.key:
-                unknown.setdefault(each.path, each)
-        faults = [*unknown.values(), *(each for each in faults if not each.key)]
+        for fault in faults:
+            if fault.key:
+                unknown.setdefault(fault.path, fault)
+        faults = [*unknown.values(), *(fault for fault in faults if not fault.key)]
         lines = list(dict.fromkeys(map(_line, faults)))
         if lines:
             lines[_MAX_FAULTS:] = ["- and more"] if len(lines) > _MAX_FAULTS else []
@@ -307,11 +307,11 @@ def tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable
     if result.error is not None:
         parts = {"message": result.error.message, "step": result.error.step_id, "hint": result.error.hint}
         error = {key: visible(value) for key, value in parts.items() if value is not None}
-    for each in secrets:
-        output, error = each.hide_in(output), each.hide_in(error)
+    for secret in secrets:
+        output, error = secret.hide_in(output), secret.hide_in(error)
     text = result_text(result, json_text(output))
-    for each in secrets:
-        text = each.hide(text)
+    for secret in secrets:
+        text = secret.hide(text)
     structured: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}
     if result.is_success:
         is_expected = spec is None or spec.is_expected(output)
@@ -338,6 +338,6 @@ def refusal(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> Tool
     text = visible_lines(error.message) + (f"\nHint: {visible(error.hint)}" if error.hint else "")
     if error.run_id is not None and error.run_id not in text.partition("\n")[0]:
         text = f"The state of run {error.run_id} is unknown: {text}"
-    for each in secrets:
-        text = each.hide(text)
+    for secret in secrets:
+        text = secret.hide(text)
     return ToolResult(text, None, error.run_id, True)

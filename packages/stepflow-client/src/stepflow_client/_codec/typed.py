@@ -130,7 +130,7 @@ def readable_type(annotation: Any) -> Any:
     origin: Any = get_origin(annotation)
     if not arguments or origin not in _GENERICS:
         return annotation
-    parts = tuple(readable_type(each) for each in arguments)
+    parts = tuple(readable_type(argument) for argument in arguments)
     if parts == arguments:
         return annotation
     return functools.reduce(operator.or_, parts) if origin is types.UnionType else origin[parts]

@@ -130,12 +130,12 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
     Raises:
         InvalidArgumentError: If it names none.
     """
-    for each in choices:
-        if type(value) is type(each) and value == each:
-            return each
-        if isinstance(each, Enum) and isinstance(value, str) and value == each.value:
-            return each
-    names = [repr(each.value if isinstance(each, Enum) else each) for each in choices]
+    for choice in choices:
+        if type(value) is type(choice) and value == choice:
+            return choice
+        if isinstance(choice, Enum) and isinstance(value, str) and value == choice.value:
+            return choice
+    names = [repr(choice.value if isinstance(choice, Enum) else choice) for choice in choices]
     raise wrong(what, f"{', '.join(names[:-1])} or {names[-1]}", value)
 
 
@@ -174,7 +174,7 @@ def check_client(value: Any, what: str, *, awaited: bool) -> Any:
     """
     # A mock with the specification of a client has its class, but methods that are neither.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
-    if not all(callable(each) and inspect.iscoroutinefunction(each) is awaited for each in methods):
+    if not all(callable(method) and inspect.iscoroutinefunction(method) is awaited for method in methods):
         raise wrong(what, "a StepflowClient or a StepflowRuntime" if awaited else "a SyncStepflowClient", value)
     return value
 

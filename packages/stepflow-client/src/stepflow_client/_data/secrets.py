@@ -63,11 +63,13 @@ class Secrets:
     """
 
     def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
-        scalars = [each for value in values for each in _scalars(value)]
-        texts = {form for each in scalars if isinstance(each, str) for form in _forms(each)}
+        scalars = [scalar for value in values for scalar in _scalars(value)]
+        texts = {form for scalar in scalars if isinstance(scalar, str) for form in _forms(scalar)}
         whole = {text for text in texts if len(text) < _SHORT and words}
-        others = (each for each in scalars if not isinstance(each, str))
-        self._values = [each for each in others if words or (not isinstance(each, bool) and len(str(each)) >= _SHORT)]
+        others = (scalar for scalar in scalars if not isinstance(scalar, str))
+        self._values = [
+            other for other in others if words or (not isinstance(other, bool) and len(str(other)) >= _SHORT)
+        ]
         whole |= {form for each in self._values for form in (json.dumps(each), str(each))}
         self._texts = sorted((text for text in texts if len(text) >= _SHORT), key=len, reverse=True)
         patterns = [re.escape(text) for text in self._texts]

@@ -260,21 +260,21 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
         children = (value,)
     if len(children) > _MANY:
         _spend(len(children))
-    for each in children:
-        kind = type(each)
+    for child in children:
+        kind = type(child)
         if kind is str:
-            if not (any_text or each.isascii()):
+            if not (any_text or child.isascii()):
                 return False
         elif kind is int:
-            if abs(each) > LARGEST_EXACT_INTEGER:
+            if abs(child) > LARGEST_EXACT_INTEGER:
                 return False
         elif kind is float:
-            if not math.isfinite(each):
+            if not math.isfinite(child):
                 return False
         elif kind is dict or kind is list:
-            if not is_plain(each, max_depth - 1, any_text=any_text):
+            if not is_plain(child, max_depth - 1, any_text=any_text):
                 return False
-        elif each is not None and kind is not bool:
+        elif child is not None and kind is not bool:
             return False
     return True
 

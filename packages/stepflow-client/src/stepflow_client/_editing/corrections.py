@@ -42,7 +42,7 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
         # Fixes are tried with those that they make possible; each alone without them, too.
         choices = [(part, _MAX_ROUNDS) for part in parts] + [([fix], 1) for fix in fixes]
         attempts = (_settled(state, chosen, find, rounds) for chosen, rounds in choices)
-        better = next((each for each in attempts if each is not None and not _is_worse(each, state)), None)
+        better = next((attempt for attempt in attempts if attempt is not None and not _is_worse(attempt, state)), None)
         if better is None:
             break
         state = better

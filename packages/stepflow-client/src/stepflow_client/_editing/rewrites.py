@@ -86,7 +86,7 @@ def _listed_steps(node: Node | None) -> Sequence[Node]:
 
 def _steps_around(node: Node | None) -> list[str]:
     """Return the ids of the steps of the innermost flow around a node."""
-    ids = (each.get("id") for each in _listed_steps(node))
+    ids = (step.get("id") for step in _listed_steps(node))
     return [each.value for each in ids if each is not None and isinstance(each.value, str)]
 
 
@@ -175,7 +175,7 @@ class _Rewriter:
                 return added(text, at, "output", {"$step": steps[-1]}) if steps else (), False
             case "unused-variable":
                 required = holder.get("required") if holder is not None else None
-                names = [each.value for each in required.elements] if required is not None else []
+                names = [element.value for element in required.elements] if required is not None else []
                 edits = removed_key(text, at, key)
                 if required is not None and key in names:
                     edits += removed_element(text, required, names.index(key))
@@ -209,7 +209,7 @@ class _Rewriter:
                 expected = written(text, {"outcome": "success", "result": at.value})
                 return self.replaced(at, expected) if at.is_flow else (), False
             case "conditional-stall" | "default-step" if found := re.search(r"set mustExecute: true on '(.+?)'", hint):
-                named = [each for each in _listed_steps(at) if each.get("id") and each.items["id"].value == found[1]]
+                named = [step for step in _listed_steps(at) if step.get("id") and step.items["id"].value == found[1]]
                 return added(text, named[0], "mustExecute", True) if named else (), False
             case "duplicate-case":
                 return self.replaced(at, written(text, f"{at.value}_{at.line}")), False
@@ -301,7 +301,7 @@ class _Rewriter:
         if not isinstance(old, str) or at.start < 0:
             return None, False
         others = _steps_around(at) if finding.rule == "undefined-step" else ()
-        if not any(_is_clear(old, each) for each in others if each != name):
+        if not any(_is_clear(old, other) for other in others if other != name):
             if _is_clear(old, name):
                 return Fix(at.start, at.end, old, name), True
             parts = [each for each in re.findall(r"[\w-]+", old) if _is_clear(each, name)]

@@ -162,7 +162,7 @@ def fix_of(text: str, edits: Sequence[Edit]) -> Fix | None:
     """Return edits as one fix, which replaces everything between the first and the last of them; None without edits."""
     if not edits or any(start < 0 for start, _, _ in edits):
         return None
-    start, end = min(each[0] for each in edits), max(each[1] for each in edits)
+    start, end = min(edit[0] for edit in edits), max(edit[1] for edit in edits)
     moved = [(first - start, last - start, new) for first, last, new in edits]
     return Fix(start, end, text[start:end], apply(text[start:end], moved))
 
@@ -197,7 +197,7 @@ def removed_key(text: str, mapping: Node, key: str) -> list[Edit]:
 
 def removed_element(text: str, holder: Node, index: int) -> list[Edit]:
     """Return the edits that remove an element of a list."""
-    starts = [each.start if holder.is_flow else text.rfind("-", 0, each.start) for each in holder.elements]
+    starts = [element.start if holder.is_flow else text.rfind("-", 0, element.start) for element in holder.elements]
     return _removed(text, holder, starts, index)
 
 
@@ -234,9 +234,9 @@ def wrapped(text: str, node: Node, key: str) -> list[Edit]:
 def moved_before(text: str, holder: Node, index: int, before: int) -> list[Edit]:
     """Return the edits that move an element of a list before an earlier one; the separators stay where they are."""
     parts = holder.elements[before : index + 1]
-    if holder.original is not None or any(each.start < 0 or each.original is not None for each in parts):
+    if holder.original is not None or any(part.start < 0 or part.original is not None for part in parts):
         return []
-    ends = [each.end if each.is_flow else each.last for each in parts]
+    ends = [part.end if part.is_flow else part.last for part in parts]
     texts = [text[each.start : end] for each, end in zip(parts, ends, strict=True)]
     between = [text[end : each.start] for each, end in zip(parts[1:], ends, strict=False)]
     order = [texts[-1], *texts[:-1]]

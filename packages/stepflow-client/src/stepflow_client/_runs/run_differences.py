@@ -63,7 +63,7 @@ def only_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
         snapshot,
         details=replace(snapshot.details, status=item.status),
         items=[replace(item, index=0)],
-        steps=[replace(each, item_index=0) for each in snapshot.steps or () if each.item_index == index],
+        steps=[replace(step, item_index=0) for step in snapshot.steps or () if step.item_index == index],
     )
 
 
@@ -74,9 +74,11 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
     before, after = (
         {"status": each.details.status.value, "flow": _by_id(flow)} for each, flow in zip((a, b), flows, strict=True)
     )
-    found = [shown.difference(each) for each in value_changes(before, after) if not is_ignored(each.path, ignored)]
+    found = [
+        shown.difference(change) for change in value_changes(before, after) if not is_ignored(change.path, ignored)
+    ]
     items = [_items_by_index(each) for each in (a, b)]
-    is_batch = any(len(each) > 1 for each in items)
+    is_batch = any(len(item) > 1 for item in items)
     # The steps that each step reads, directly or through others. None is the item, which reads all steps.
     direct: dict[str, set[str]] = {}
     for flow in flows:
@@ -85,7 +87,7 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
     reads: dict[str | None, set[str]] = {name: reachable(names, direct) for name, names in direct.items()}
     reads[None] = {*direct}
     for index in sorted({*items[0], *items[1]}):
-        one, other = (each.get(index, ABSENT) for each in items)
+        one, other = (item.get(index, ABSENT) for item in items)
         path: Path = ("items", index) if is_batch else ()
         if not is_batch:
             # The status of the only item is the status of the run.
@@ -93,7 +95,7 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
                 {key: value for key, value in each.items() if key != "status"} if isinstance(each, dict) else each
                 for each in (one, other)
             )
-        differing = [each for each in value_changes(one, other, path) if not is_ignored(each.path, ignored)]
+        differing = [change for change in value_changes(one, other, path) if not is_ignored(change.path, ignored)]
         found += _item_differences(differing, len(path), index, reads, shown)
     return found
 

@@ -112,7 +112,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
             OutputTypeError: If an item succeeded but its output does not match the type of the handle.
         """
         results = self.client.get_results(self.run_id, wait=wait, timeout=timeout)
-        return [typed.with_typed_output(self._located(each), self.output_type) for each in results]
+        return [typed.with_typed_output(self._located(result), self.output_type) for result in results]
 
     def wait(self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False) -> RunDetails:
         """Wait until the run ends and return its details. See `SyncStepflowClient.wait_run`."""

@@ -196,7 +196,7 @@ class SnapshotReader:
         """
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
-        parts = {check_choice(each, "include", _PARTS) for each in check_texts(include, "include")}
+        parts = {check_choice(text, "include", _PARTS) for text in check_texts(include, "include")}
         run = self._run(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
         has_account = "account" in parts
         if has_account:

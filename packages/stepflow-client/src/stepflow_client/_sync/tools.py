@@ -321,8 +321,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             for each in self._described()
         ]
         if api == "responses":
-            return [{"type": "function", **each, "strict": False} for each in functions]
-        return [{"type": "function", "function": each} for each in functions]
+            return [{"type": "function", **function, "strict": False} for function in functions]
+        return [{"type": "function", "function": function} for function in functions]
 
     def to_anthropic(self) -> list[dict[str, Any]]:
         """Return the tools as Anthropic's API takes them: `client.messages.create(tools=...)`."""

@@ -63,7 +63,7 @@ class Labelled(NamedTuple):
         """The id that the runs' ids are not less than; ids begin with the time of the creation."""
         times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
         digits = [f"{each:012x}" for each in times]
-        return min([*self.run_ids, *(f"{each[:8]}-{each[8:]}" for each in digits)], default="~")
+        return min([*self.run_ids, *(f"{digit[:8]}-{digit[8:]}" for digit in digits)], default="~")
 
 
 class Recorder:

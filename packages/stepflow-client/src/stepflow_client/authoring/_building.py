@@ -55,11 +55,11 @@ def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, An
                                    hint="it is called once to build the flow, and not when the flow runs")  # fmt: skip
     hints = _fields.hints_of_function(function, local_names)
     given, variables, names = None, dict[str, Variable](), dict[str, str]()
-    for name, each in inspect.signature(function).parameters.items():
-        if each.kind is each.KEYWORD_ONLY:
-            variables[name] = Variable.of(each.default, is_given=each.default is not each.empty)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            variables[name] = Variable.of(parameter.default, is_given=parameter.default is not parameter.empty)
             names[name] = _fields.name_of(hints.get(name), name)
-        elif given is None and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD):
+        elif given is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             given = name
         else:
             raise InvalidArgumentError(
@@ -164,10 +164,10 @@ def _schemas(parts: Parts) -> dict[str, Any]:
     properties = {part: schemas[part, ""] for part in ("input", "output") if (part, "") in schemas}
     if parts.variables:
         variables = {
-            parts.names[name]: each.schema(schemas.get(("variables", name), {}))
-            for name, each in parts.variables.items()
+            parts.names[name]: variable.schema(schemas.get(("variables", name), {}))
+            for name, variable in parts.variables.items()
         }
-        required = [parts.names[name] for name, each in parts.variables.items() if each.is_required]
+        required = [parts.names[name] for name, variable in parts.variables.items() if variable.is_required]
         properties["variables"] = {"type": "object", "properties": variables}
         if required:
             properties["variables"]["required"] = required

@@ -50,7 +50,8 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         raise refuse(message, "use Python's if for others")
     read = None if is_known else condition.__stepflow__
     if isinstance(read, Read) and not all(
-        each in (bool, type(None)) or field_types.is_open(each) for each in field_types.alternatives(read.kind)
+        alternative in (bool, type(None)) or field_types.is_open(alternative)
+        for alternative in field_types.alternatives(read.kind)
     ):
         kind = field_types.type_name(read.kind)
         raise refuse(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists as true",
@@ -99,7 +100,7 @@ def coalesce(*alternatives: Any) -> Any:
         alternatives: The values, the first one first.
     """
     scope = current("coalesce()")
-    return Value(Coalesce(tuple(scope.frozen(each) for each in alternatives)))
+    return Value(Coalesce(tuple(scope.frozen(alternative) for alternative in alternatives)))
 
 
 @overload
@@ -187,5 +188,5 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     for name in fields:
         if name not in attribute:
             raise refuse(f"{field_types.type_name(kind)} has no field {name!r}", near(name, declared, "its fields are"))
-    made: Any = Value(Record(kind, {attribute[name]: each for name, each in fields.items()}))
+    made: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
     return made  # type: ignore[no-any-return]

@@ -90,8 +90,12 @@ class Component:
         parameters = {name: signature.parameters[name] for name in names}
         if whole is not None:
             return _schema_of(hints.get(whole, Any)), _schema_of(output)
-        is_open = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-        fixed = {names[name]: each for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+        is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        fixed = {
+            names[name]: parameter
+            for name, parameter in parameters.items()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        }
         properties = {key: _schema_of(hints.get(each.name, Any)) for key, each in fixed.items()}
         required = [key for key, each in fixed.items() if each.default is each.empty]
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
@@ -103,12 +107,12 @@ class Component:
         signature = inspect.signature(self.function)
         hints = field_types.hints_of_function(self.function)
         names, whole = {}, None
-        for name, each in signature.parameters.items():
+        for name, parameter in signature.parameters.items():
             named = field_names.name_of(hints.get(name), name)
             if name in OPTIONS and typing.get_origin(hints.get(name)) is not typing.Annotated:
                 continue
             names[name] = named
-            if each.kind is each.POSITIONAL_ONLY:
+            if parameter.kind is parameter.POSITIONAL_ONLY:
                 whole = name
         return _Parameters(signature, names, whole, hints.get("return", Any))
 

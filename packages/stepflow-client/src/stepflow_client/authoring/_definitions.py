@@ -64,7 +64,7 @@ def rendered(value: Any) -> Any:
             choice = {"$if": rendered(condition), "then": rendered(then)}
             return choice if otherwise is None else {**choice, "else": rendered(otherwise.expression)}
         case Coalesce(alternatives):
-            return {"$coalesce": [rendered(each) for each in alternatives]}
+            return {"$coalesce": [rendered(alternative) for alternative in alternatives]}
         case Literal(inner):
             return {"$literal": inner}
         case SubFlow():
@@ -89,13 +89,13 @@ class SubFlow:
         """
         name_steps(self.scope)
         parts = {"steps": steps_of(self.scope), "output": rendered(self.output)}
-        parts = {key: each for key, each in parts.items() if key == "output" or each}
+        parts = {key: part for key, part in parts.items() if key == "output" or part}
         if not self.scope.captured:
             return {"$literal": parts}
         # Servers evaluate the input of the step, but the content of $literal only in the sub-flow.
         variables = {name: {"default": rendered(each)} for name, each in self.scope.captured.items()}
         schemas = {"properties": {"variables": {"type": "object", "properties": variables}}}
-        return {"schemas": schemas, **{key: {"$literal": each} for key, each in parts.items()}}
+        return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
 
     def path_of(self, key: str | int, *below: str | int) -> Path:
         """Return the path of a part of the sub-flow in what `definition` returns."""

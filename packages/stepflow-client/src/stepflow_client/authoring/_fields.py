@@ -50,8 +50,8 @@ def element(kind: Any, key: str | int) -> Field:
 def _first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoPart]) -> Field:
     """Return the part of the first type of a union that has it."""
     reasons: list[NoPart] = []
-    for each in alternatives(kind):
-        part = Field(str(key)) if is_open(each) else find(each, key)
+    for alternative in alternatives(kind):
+        part = Field(str(key)) if is_open(alternative) else find(alternative, key)
         if isinstance(part, Field):
             return part
         reasons.append(part)
@@ -141,12 +141,14 @@ def substituted(kind: Any, given: Mapping[Any, Any]) -> Any:
     if isinstance(kind, TypeVar):
         return given.get(kind, Any)
     parameters = getattr(kind, "__parameters__", ())
-    return kind[tuple(given.get(each, Any) for each in parameters)] if parameters and get_origin(kind) else kind
+    return (
+        kind[tuple(given.get(parameter, Any) for parameter in parameters)] if parameters and get_origin(kind) else kind
+    )
 
 
 def alternatives(kind: Any) -> Iterator[Any]:
     """Yield the members of a union except for None; None itself if it is the only one."""
-    members = [each for each in _parts(kind) if each is not type(None)]
+    members = [part for part in _parts(kind) if part is not type(None)]
     yield from members or [type(None)]
 
 
@@ -172,7 +174,7 @@ def _parts(kind: Any) -> Iterator[Any]:
 
 def may_be_none(kind: Any) -> bool:
     """Return whether a type allows None."""
-    return any(each in (None, type(None)) for each in _parts(kind))
+    return any(part in (None, type(None)) for part in _parts(kind))
 
 
 def is_open(kind: Any) -> bool:

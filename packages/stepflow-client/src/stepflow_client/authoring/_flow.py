@@ -93,11 +93,11 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             if name not in parts.names:
                 raise refuse(f"the flow {self.name} has no variable {name!r}", _hint(name, parts.names))
         values: dict[str, Any] = dict(variables)
-        for name, each in parts.variables.items():
+        for name, variable in parts.variables.items():
             if name not in values:
-                if not each.has_default:
+                if not variable.has_default:
                     raise refuse(f"the flow {self.name} needs the variable {name!r}", f"pass {name}=")
-                values[name] = each.default
+                values[name] = variable.default
         return self._called([given] if parts.input else [], values)
 
     def _called(self, given: list[Any], variables: Mapping[str, Any]) -> OutputT:
@@ -195,7 +195,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     @property
     def component_schemas(self) -> dict[str, tuple[Any, Any]]:
         """The input and output schemas of the components that it calls, by their paths."""
-        return {path: each.schemas for path, each in self._built.components.items()}
+        return {path: component.schemas for path, component in self._built.components.items()}
 
     def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:
         """Return values for `variables=` of the methods that run the flow, so that type checkers check them.

@@ -175,7 +175,7 @@ def probes_of(code: CodeType, module: dict[str, Any]) -> list[Probe]:
     """Return the probes in a function; empty without source."""
     lines = [line for *_, line in code.co_lines() if line is not None]
     probes = _source_of(code, module).probes if lines else []
-    return [each for each in probes if min(lines) <= each.line <= max(lines)]
+    return [probe for probe in probes if min(lines) <= probe.line <= max(lines)]
 
 
 def _source_of(code: CodeType, module: dict[str, Any]) -> _Source:

@@ -52,13 +52,13 @@ def schema_of(kind: Any) -> dict[str, Any]:
 
 def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
     """Return whether there is a msgspec struct in a type, which only msgspec knows."""
-    for each in _fields.alternatives(kind):
-        if hasattr(each, "__struct_fields__"):
+    for alternative in _fields.alternatives(kind):
+        if hasattr(alternative, "__struct_fields__"):
             return True
-        if each in around:
+        if alternative in around:
             continue
-        parts = [*get_args(each), *(field.kind for field in (_fields.attributes_of(each) or {}).values())]
-        if any(_has_struct(part, (*around, each)) for part in parts):
+        parts = [*get_args(alternative), *(field.kind for field in (_fields.attributes_of(alternative) or {}).values())]
+        if any(_has_struct(part, (*around, alternative)) for part in parts):
             return True
     return False
 

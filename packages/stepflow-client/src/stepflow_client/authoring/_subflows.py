@@ -150,7 +150,9 @@ def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) ->
         message = f"{name}() takes a function with a known signature, not {arguments.shown(body)}"
         raise refuse(message, "use a lambda") from None
     required = [
-        each.name for each in parameters.values() if each.default is each.empty and each.kind < each.VAR_POSITIONAL
+        parameter.name
+        for parameter in parameters.values()
+        if parameter.default is parameter.empty and parameter.kind < parameter.VAR_POSITIONAL
     ]
     if not parameters or len(required) > 1:
         raise refuse(f"{name}() expects a function with one argument, not with {', '.join(required) or 'none'}")

@@ -68,8 +68,8 @@ class _Watcher:
         watched = self._known.get(id(code))
         if watched is None:
             probes = probes_of(code, frame.f_globals) if is_written(frame) else []
-            calls = {each.call: each for each in probes if each.call is not None}
-            watched = self._known[id(code)] = _Watched(code, [each for each in probes if each.operands], calls)
+            calls = {probe.call: probe for probe in probes if probe.call is not None}
+            watched = self._known[id(code)] = _Watched(code, [probe for probe in probes if probe.operands], calls)
         return watched
 
     returned.is_of_flows = True  # type: ignore[attr-defined]
@@ -103,5 +103,5 @@ def _values_in(value: Any) -> Iterator[Value]:
         yield value
     elif isinstance(value, (list, tuple, ValuesView, ItemsView)):
         parts: Iterable[Any] = value
-        for each in parts:
-            yield from _values_in(each)
+        for part in parts:
+            yield from _values_in(part)

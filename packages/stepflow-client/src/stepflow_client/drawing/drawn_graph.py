@@ -101,18 +101,18 @@ def _branch_of(read: Reference) -> tuple[EdgeKind, str]:
     """Return the kind and the label of an edge: those of the innermost branch."""
     kind: EdgeKind = "plain"
     label = ""
-    for each in read.branches:
-        match each.kind:
+    for branch in read.branches:
+        match branch.kind:
             case "coalesce":
-                label = f"{label}: {each.number + 1}" if label else str(each.number + 1)
+                label = f"{label}: {branch.number + 1}" if label else str(branch.number + 1)
                 kind = "coalesce" if kind == "plain" else kind
             case "condition":
-                kind, label = each.kind, "if"
+                kind, label = branch.kind, "if"
             case "default":
-                kind, label = each.kind, "default"
+                kind, label = branch.kind, "default"
             case _:
-                text = _expression_text(each.condition)
-                kind, label = each.kind, text if each.kind == "then" else f"not {text}"
+                text = _expression_text(branch.condition)
+                kind, label = branch.kind, text if branch.kind == "then" else f"not {text}"
     return kind, label
 
 

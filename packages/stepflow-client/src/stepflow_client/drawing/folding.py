@@ -29,7 +29,7 @@ class FoldedGraph:
     @property
     def hidden(self) -> int:
         """Number of nodes without a box of their own."""
-        return sum(len(each) - 1 for each in self.members.values())
+        return sum(len(member) - 1 for member in self.members.values())
 
     def box_of(self, node_id: str) -> str:
         """Return the box that stands for a node; the node's own id if none does."""
@@ -37,7 +37,7 @@ class FoldedGraph:
 
     def states(self, states: Mapping[str, str]) -> dict[str, str]:
         """Return the worst state of the steps of each box, from the states of the steps."""
-        found = {box: worst(states.get(each, "") for each in members) for box, members in self.members.items()}
+        found = {box: worst(states.get(member, "") for member in members) for box, members in self.members.items()}
         return {box: state for box, state in found.items() if state}
 
 

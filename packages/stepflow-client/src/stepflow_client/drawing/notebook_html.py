@@ -122,7 +122,15 @@ def _(component: ComponentInfo) -> str:
 @html.register
 def _(result: ValidationResult) -> str:
     rows: list[tuple[str, object]] = [("valid", "yes" if result.is_valid else "no")]
-    return _fields([*rows, *((each.level.value, f"{each.path}: {each.message}") for each in result.diagnostics)])
+    return _fields(
+        [
+            *rows,
+            *(
+                (diagnostic.level.value, f"{diagnostic.path}: {diagnostic.message}")
+                for diagnostic in result.diagnostics
+            ),
+        ]
+    )
 
 
 # By its name: `Listing[Any]` is a class of its own, which no list is derived from.

@@ -78,7 +78,7 @@ class RunReport(Shown):
     @cached_property
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
         """The account of each step, by item index and step id."""
-        return {(index, step.step_id): step for index, each in self.accounts.items() for step in each.steps}
+        return {(index, step.step_id): step for index, account in self.accounts.items() for step in account.steps}
 
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
         """Return the input of a step of an item, with its references resolved as far as that is known.
@@ -160,7 +160,10 @@ def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArgumen
 def masked_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
     """Return differences of two runs with the known secret values of one flow, as stored, replaced by `***`."""
     secrets = _secrets(flow)
-    return [replace(each, a=secrets.hide_in(each.a), b=secrets.hide_in(each.b)) for each in differences]
+    return [
+        replace(difference, a=secrets.hide_in(difference.a), b=secrets.hide_in(difference.b))
+        for difference in differences
+    ]
 
 
 def masked(snapshot: RunSnapshot) -> RunSnapshot:
@@ -197,10 +200,10 @@ def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], di
     """Return the variables that a stored flow declares, and the values of those that are set in the environment."""
     variables = flow_variables(flow)
     given: dict[str, Any] = {}
-    for name, each in variables.items():
+    for name, variable in variables.items():
         # A value that no run accepts was never sent.
         with suppress(InvalidArgumentError):
-            given |= environment_variables({}, {name: each}, os.environ)
+            given |= environment_variables({}, {name: variable}, os.environ)
     return variables, given
 
 

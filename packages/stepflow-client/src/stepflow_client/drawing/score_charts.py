@@ -48,7 +48,9 @@ def share_chart(name: str, estimates: Sequence[Estimate]) -> str:
 
 def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
     """Return a point with its interval for each variant, beside a line at zero."""
-    ends = [abs(end) for each in estimates for end in (each.value, each.low, each.high) if end is not None]
+    ends = [
+        abs(end) for estimate in estimates for end in (estimate.value, estimate.low, estimate.high) if end is not None
+    ]
     most = max(ends, default=0.0) * 1.05 or 1.0
     middle = _LEFT + _PLOT / 2
 
@@ -66,12 +68,12 @@ def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
 
 def _rows(title: str, below: str, estimates: Sequence[Estimate], draw: Callable[[Estimate, int], str]) -> str:
     parts = [open_chart(_WIDTH, len(estimates) * _ROW + 4, title), below]
-    for number, each in enumerate(estimates):
+    for number, estimate in enumerate(estimates):
         y = number * _ROW + 4
-        about = escape(visible(f"{each.label}: {each.text}"))
-        parts.append(f'<g><title>{about}</title><text y="{y + 12}">{escape(cut(each.label, 16))}</text>')
-        parts.append(draw(each, y))
-        parts.append(f'<text class="soft" x="{_LEFT + _PLOT + 8}" y="{y + 12}">{escape(each.text)}</text></g>')
+        about = escape(visible(f"{estimate.label}: {estimate.text}"))
+        parts.append(f'<g><title>{about}</title><text y="{y + 12}">{escape(cut(estimate.label, 16))}</text>')
+        parts.append(draw(estimate, y))
+        parts.append(f'<text class="soft" x="{_LEFT + _PLOT + 8}" y="{y + 12}">{escape(estimate.text)}</text></g>')
     return "".join(parts) + "</svg>"
 
 

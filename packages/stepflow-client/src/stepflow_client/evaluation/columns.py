@@ -125,7 +125,7 @@ class VariantColumns:
 def blocks(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
     """Return the sizes of about 10 blocks of consecutive cases that share no run."""
     starts, end = [], -1
-    for first, last in sorted(span for each in variants for span in each.runs.values()):
+    for first, last in sorted(span for variant in variants for span in variant.runs.values()):
         if first > end:
             starts.append(first)
         end = max(end, last)
@@ -201,11 +201,11 @@ class Columns:
                     scored.append(case)
                     numbers.append(value)
             if scored:
-                is_share = self.kinds.get(name) != "number" and all(isinstance(each, bool) for each in numbers)
+                is_share = self.kinds.get(name) != "number" and all(isinstance(number, bool) for number in numbers)
                 self.kinds[name] = "share" if is_share else "number"
                 variant.scores.setdefault(name, Column()).extend(scored, numbers)
         for name, messages in some.score_errors.items():
-            errors = [each for each in messages if each is not None]
+            errors = [message for message in messages if message is not None]
             variant.errors[name] += len(errors)
             variant.first_errors.setdefault(name, errors[0])
 

@@ -76,7 +76,7 @@ def gates_of(report: Any, demands: Demands) -> Iterator[Gate]:
             yield Gate(variant, condition, "failed", f"all items of {variant} failed")
         else:
             yield Gate(variant, condition, "passed", f"{1 - failed.after:.1%} of the items of {variant} completed")
-        scores = {each.score: each for each in comparison._changes()}
+        scores = {change.score: change for change in comparison._changes()}
         for limit in demands.below:
             if limit.variant not in (None, variant):
                 continue
@@ -103,31 +103,31 @@ def _baseline_gates(report: Any, before: str, variant: str, demands: Demands) ->
         text = f"no case has ended in both {before} and {variant}"
         yield Gate(variant, f"{variant} can be compared with {before}", "failed", text)
         return
-    scores = [each for each in comparison._changes() if each.verdict is not None]
-    tolerances = {each.score: demands.tolerance(each.score, variant) for each in scores}
+    scores = [change for change in comparison._changes() if change.verdict is not None]
+    tolerances = {score.score: demands.tolerance(score.score, variant) for score in scores}
     tests = {
-        each.score: partial(changes[each.score].direction, than=worst_change(each, tolerances[each.score]))
-        for each in scores
+        score.score: partial(changes[score.score].direction, than=worst_change(score, tolerances[score.score]))
+        for score in scores
     }
     is_failed = tests.pop(FAILED)
     # The table corrects for labels too.
     directions = {**holm(tests), FAILED: is_failed()}
-    for each in scores:
-        if each.lower_is_better is None:
+    for score in scores:
+        if score.lower_is_better is None:
             continue
-        tolerance, direction = tolerances[each.score], directions[each.score]
+        tolerance, direction = tolerances[score.score], directions[score.score]
         more = f" by more than {tolerance:g}" if tolerance else ""
-        condition = f"{each.score} of {variant} is not worse than {before}{more}"
-        text = f"{each.before:.4g} -> {each.after:.4g}"
+        condition = f"{score.score} of {variant} is not worse than {before}{more}"
+        text = f"{score.before:.4g} -> {score.after:.4g}"
         outcome: Outcome = "passed"
-        if direction and (direction > 0) == each.lower_is_better:
-            outcome, text = "failed", f"{each.score} of {variant} is worse than {before}{more}: {text}"
-        elif not is_decided(each, direction) and (each.verdict != "equal" or demands.strict):
-            difference, interval = change_texts(each)
+        if direction and (direction > 0) == score.lower_is_better:
+            outcome, text = "failed", f"{score.score} of {variant} is worse than {before}{more}: {text}"
+        elif not is_decided(score, direction) and (score.verdict != "equal" or demands.strict):
+            difference, interval = change_texts(score)
             outcome = "failed" if demands.strict else "inconclusive"
-            needed = needed_text(each, changes[each.score], tolerance)
+            needed = needed_text(score, changes[score.score], tolerance)
             text = f"{text}, change {difference} ({interval}); {needed}"
-            text = f"{each.score} of {variant} may be worse than {before}{more}: {text}"
+            text = f"{score.score} of {variant} may be worse than {before}{more}: {text}"
         yield Gate(variant, condition, outcome, text)
 
 

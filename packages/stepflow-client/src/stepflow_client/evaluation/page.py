@@ -177,7 +177,9 @@ def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) ->
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
         if kind == "number":
-            numbers = [(name, each.scores[score].means()) for name, each in variants.items() if score in each.scores]
+            numbers = [
+                (name, variant.scores[score].means()) for name, variant in variants.items() if score in variant.scores
+            ]
             yield score, histograms(score, numbers, number_text)
             continue
         estimates = [
@@ -192,6 +194,6 @@ def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) ->
             if mean.score == score
         ]
         yield score, share_chart(score, estimates)
-    times = [(name, each.times) for name, each in variants.items() if each.times]
+    times = [(name, variant.times) for name, variant in variants.items() if variant.times]
     if times:
         yield "time", histograms("time", times, duration_text)

@@ -131,7 +131,7 @@ class _CasesSection:
         """
         ranges: dict[str, float] = {}
         for score, kind in self._kinds.items():
-            columns = [each.scores[score] for each in self._variants.values() if score in each.scores]
+            columns = [variant.scores[score] for variant in self._variants.values() if score in variant.scores]
             values = [value for column in columns for value in column.means()]
             if kind != "label" and values:
                 ranges[score] = (max(values) - min(values)) or 1.0
@@ -183,7 +183,7 @@ class _CasesSection:
 
     def _values(self, score: str, case: int) -> str:
         """Return the values of a score in one case: of a single variant, or of all if they differ."""
-        means = {name: each.scores.get(score, Column()).mean(case) for name, each in self._variants.items()}
+        means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
             return ""
         texts = {name: "none" if value is None else number_text(value) for name, value in means.items()}
@@ -257,19 +257,19 @@ class _CasesSection:
 def _spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
     """Yield how the repeats of a case differ."""
     yield f"{len(items)} repeats"
-    failed = sum(not each.is_success for each in items)
+    failed = sum(not item.is_success for item in items)
     if failed:
         yield f"{failed} failed"
-    for name in dict.fromkeys(name for each in items for name in each.scores):
-        values = [each.scores[name] for each in items if name in each.scores]
-        if any(isinstance(each, str) for each in values):
+    for name in dict.fromkeys(name for item in items for name in item.scores):
+        values = [item.scores[name] for item in items if name in item.scores]
+        if any(isinstance(value, str) for value in values):
             counts = Counter(map(_score_text, values)).most_common()
             yield f"{name} {' and '.join(f'{count} x {label}' for label, count in counts)}"
-        elif all(isinstance(each, bool) for each in values):
+        elif all(isinstance(value, bool) for value in values):
             yield f"{name} {sum(map(bool, values))} of {len(values)}"
         else:
-            yield f"{name} {_range_text([float(each) for each in values], number_text)}"
-    times = [each.duration for each in items if each.duration is not None]
+            yield f"{name} {_range_text([float(value) for value in values], number_text)}"
+    times = [item.duration for item in items if item.duration is not None]
     if times:
         yield _range_text(times, duration_text)
 
@@ -288,13 +288,13 @@ def _score_text(value: object) -> str:
 def _differences(before: Any, after: Any) -> Iterator[str]:
     """Yield the places where two outputs differ."""
     changes = list(value_changes(before, after))
-    for each in changes[:_MAX_CHANGES]:
-        path = f"<code>{escaped(write_path(each.path))}</code> "
-        if isinstance(each.a, str) and isinstance(each.b, str):
-            yield f"<p>{path}{_marked_words(each.a[:_MAX_TEXT_LENGTH], each.b[:_MAX_TEXT_LENGTH])}</p>"
+    for change in changes[:_MAX_CHANGES]:
+        path = f"<code>{escaped(write_path(change.path))}</code> "
+        if isinstance(change.a, str) and isinstance(change.b, str):
+            yield f"<p>{path}{_marked_words(change.a[:_MAX_TEXT_LENGTH], change.b[:_MAX_TEXT_LENGTH])}</p>"
         else:
-            old = "" if each.a is ABSENT else f"<del>{escaped(short_json(each.a, 200))}</del> "
-            new = "" if each.b is ABSENT else f"<ins>{escaped(short_json(each.b, 200))}</ins>"
+            old = "" if change.a is ABSENT else f"<del>{escaped(short_json(change.a, 200))}</del> "
+            new = "" if change.b is ABSENT else f"<ins>{escaped(short_json(change.b, 200))}</ins>"
             yield f"<p>{path}{old}{new}</p>"
     if len(changes) > _MAX_CHANGES:
         yield f'<p class="soft">{len(changes) - _MAX_CHANGES} more</p>'

@@ -178,19 +178,19 @@ class Block:
 
 def ended_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
     """Return the block of outcomes with consecutive indexes."""
-    errors = [each.error.message if each.error is not None else None for each in outcomes]
-    for place, each in enumerate(outcomes):
-        if not each.is_success and errors[place] is None:
-            errors[place] = f"the run was {each.status.value}"
+    errors = [outcome.error.message if outcome.error is not None else None for outcome in outcomes]
+    for place, outcome in enumerate(outcomes):
+        if not outcome.is_success and errors[place] is None:
+            errors[place] = f"the run was {outcome.status.value}"
     return Block(
         variant,
         outcomes[0].index,
         cases,
-        [each.status.value for each in outcomes],
-        [each.output for each in outcomes],
+        [outcome.status.value for outcome in outcomes],
+        [outcome.output for outcome in outcomes],
         errors,
-        [each.run_id for each in outcomes],
-        [each.item_index for each in outcomes],
+        [outcome.run_id for outcome in outcomes],
+        [outcome.item_index for outcome in outcomes],
         [None] * len(outcomes),
     )
 

@@ -161,7 +161,9 @@ class EvaluationReport(ShownAsTable):
         check_text(name, "name")
         if not self.variants or not baseline.variants:
             raise InvalidArgumentError("an evaluation without items cannot be compared")
-        earlier = {each: each if each in baseline.variants else baseline.variants[0] for each in self.variants}
+        earlier = {
+            variant: variant if variant in baseline.variants else baseline.variants[0] for variant in self.variants
+        }
         used = list(dict.fromkeys(earlier.values()))
         new_names = {each: name if len(used) == 1 else f"{name} {each}" for each in used}
         taken = next((each for each in new_names.values() if each in self.variants), None)
@@ -188,7 +190,7 @@ class EvaluationReport(ShownAsTable):
             )
         # Times of another evaluation were measured at another time.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
-        moments |= {each: self._rules.moments.get(each) for each in self.variants}
+        moments |= {variant: self._rules.moments.get(variant) for variant in self.variants}
         return self._derived(
             moments,
             name=self.name,
@@ -235,8 +237,8 @@ class EvaluationReport(ShownAsTable):
             cases=len(columns.cases),
             repeats=columns.repeats,
             variants=self.variants,
-            means=[each for each in means if each is not None],
-            durations=[each for each in durations if each is not None],
+            means=[mean for mean in means if mean is not None],
+            durations=[duration for duration in durations if duration is not None],
             comparisons=comparisons,
             remarks=[*self._remarks, *map(self._secrets.hide, remarks_on(columns, comparisons))],
         )
@@ -571,7 +573,7 @@ def _input_digest(item: EvaluationItem) -> bytes:
 def _results(items: Iterable[Any]) -> Iterator[Results]:
     if isinstance(items, StoredItems):
         return items.results()
-    return (Results.of(check_instance(each, "each of items", EvaluationItem)) for each in items)
+    return (Results.of(check_instance(item, "each of items", EvaluationItem)) for item in items)
 
 
 def _items_of(items: Iterable[EvaluationItem], cases: Collection[str]) -> Iterator[EvaluationItem]:

@@ -77,7 +77,7 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     """Yield the heads, and a row for each score and variant, with the change from the first variant."""
     yield ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
     no_change = ("",) * len(_CHANGE_HEADS)
-    changes = {(each.score, compared.after): each for compared in summary.comparisons for each in compared.scores}
+    changes = {(score.score, compared.after): score for compared in summary.comparisons for score in compared.scores}
     for mean in summary.means:
         change = changes.get((mean.score, mean.variant))
         cells = mean.score, mean.variant, number_text(mean.mean), interval_text(mean.low, mean.high, scale=mean.mean)
@@ -120,8 +120,8 @@ def comparison_text(comparison: Comparison) -> str:
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """Yield the heads, and a row for each score."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
-    for each in comparison._changes():
-        yield (each.score, number_text(each.before), number_text(each.after), *change_cells(each))
+    for change in comparison._changes():
+        yield (change.score, number_text(change.before), number_text(change.after), *change_cells(change))
     if comparison.duration is not None:
         yield ("time", "", "", *time_cells(comparison.duration))
 

@@ -115,7 +115,7 @@ def _scorer(score: Any, name: str) -> Scorer:
     # An object may have a coroutine function as its __call__.
     is_async = any(map(inspect.iscoroutinefunction, (_unwrapped(function), getattr(function, "__call__", None))))  # noqa: B004
     is_lower = getattr(score, "lower_is_better", False) is True
-    arguments = {each.name: getattr(score, each.name, None) for each in fields(score)} if is_dataclass(score) else {}
+    arguments = {field.name: getattr(score, field.name, None) for field in fields(score)} if is_dataclass(score) else {}
     parts = [type(score).__qualname__, _version(score), arguments]
     # Of a client or a model, only its type: the rest differs in each process.
     text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
@@ -153,14 +153,16 @@ def _caller(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
         # Functions of C without a signature, such as some of numpy.
         return lambda item: score(item.output)
     kinds = inspect.Parameter
-    named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    named = [
+        parameter for parameter in parameters if parameter.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    ]
     names = [each.name for each in named if each.name in (*_GIVEN, "item")]
     others = [each.name for each in named if each.default is each.empty and each.name not in names]
-    others += [each.name for each in parameters if each.kind is kinds.POSITIONAL_ONLY]
+    others += [parameter.name for parameter in parameters if parameter.kind is kinds.POSITIONAL_ONLY]
     if names and not others:
         return lambda item: score(**{name: item if name == "item" else getattr(item, name) for name in names})
     if len(names) + len(others) == len(_GIVEN) or (
-        not names and not others and any(each.kind is kinds.VAR_POSITIONAL for each in parameters)
+        not names and not others and any(parameter.kind is kinds.VAR_POSITIONAL for parameter in parameters)
     ):
         return lambda item: score(item.input, item.output, item.expected)
     if len(others) == 1 and not names:

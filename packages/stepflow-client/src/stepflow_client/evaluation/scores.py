@@ -201,8 +201,8 @@ def _leaves(value: Any) -> Iterator[Any]:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     if not parts:
         yield value
-    for each in parts:
-        yield from _leaves(each)
+    for part in parts:
+        yield from _leaves(part)
 
 
 def _text_distance(expected: str, actual: str) -> float:

@@ -61,10 +61,10 @@ def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     for value, report in slices.items():
         for variant, before in report.baselines.items():
             compared = report._compared(before, variant)
-            for each in compared.comparison.scores:
-                changes[value, variant, each.score] = each
-                if each.verdict is not None:
-                    tests[value, variant, each.score] = compared.changes[each.score].direction
+            for score in compared.comparison.scores:
+                changes[value, variant, score.score] = score
+                if score.verdict is not None:
+                    tests[value, variant, score.score] = compared.changes[score.score].direction
     directions = holm(tests)
     rows = []
     for value, report in slices.items():

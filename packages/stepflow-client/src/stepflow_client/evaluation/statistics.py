@@ -211,8 +211,8 @@ def paired_change(
         after=mean(after),
         difference=mean(differences),
         resampled=resampled(differences, made_up, blocks),
-        ups=sum(each > 0 for each in differences),
-        downs=sum(each < 0 for each in differences),
+        ups=sum(difference > 0 for difference in differences),
+        downs=sum(difference < 0 for difference in differences),
     )
 
 

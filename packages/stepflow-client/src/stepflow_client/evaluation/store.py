@@ -327,8 +327,8 @@ class EvaluationStore:
                 columns = self._scores(variant, first, len(block), keys)
                 for place in range(len(block)):
                     scores, failed = (
-                        {score: values[place] for score, values in each.items() if values[place] is not None}
-                        for each in columns
+                        {score: values[place] for score, values in column.items() if values[place] is not None}
+                        for column in columns
                     )
                     yield block.item(place, name, repeat, scores=scores, score_errors=failed)
 
@@ -462,6 +462,6 @@ def report_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mappi
         # A variable may be secret in one of the flows only.
         declarations, defaults = environment_of(flow)
         passed = variables[number] if number < len(variables) else {}
-        declared |= {f"{number}.{name}": each for name, each in declarations.items()}
+        declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}
         values |= {f"{number}.{name}": each for name, each in {**defaults, **passed}.items()}
     return secrets_of(values, declared)

@@ -128,9 +128,9 @@ class Comparison(ShownAsTable, Record):
 
     def __getitem__(self, score: str) -> ScoreChange:
         """Return the change of a score."""
-        for each in self._changes():
-            if each.score == score:
-                return each
+        for change in self._changes():
+            if change.score == score:
+                return change
         raise KeyError(score)
 
     def _changes(self) -> Sequence[ScoreChange]:
@@ -159,7 +159,7 @@ class EvaluationSummary(ShownAsTable, Record):
     @property
     def compared_with(self) -> str:
         """What the changes are from, as text."""
-        names = list(dict.fromkeys(each.before for each in self.comparisons))
+        names = list(dict.fromkeys(comparison.before for comparison in self.comparisons))
         return names[0] if len(names) == 1 else "the baseline of each variant"
 
     @property
@@ -168,7 +168,7 @@ class EvaluationSummary(ShownAsTable, Record):
         if not self.comparisons:
             return []
         notes = [f"Changes are from {self.compared_with}, in pairs of the same case."]
-        count = max(len(each.scores) for each in self.comparisons)
+        count = max(len(comparison.scores) for comparison in self.comparisons)
         if count > 1:
             notes.append(f"Verdicts are corrected for {count} scores (Holm).")
         return notes
@@ -253,7 +253,7 @@ def compare_variants(columns: Columns, before: str, after: str, rules: ScoreRule
 
 def is_named(score: str, names: Collection[str]) -> bool:
     """Return whether a score is one of these names, or one of several scores that one of them returns."""
-    return score in names or any(score.startswith(f"{each}.") for each in names)
+    return score in names or any(score.startswith(f"{name}.") for name in names)
 
 
 def _score_change(score: str, change: Change, lower_is_better: bool | None, direction: int | None) -> ScoreChange:

@@ -127,7 +127,7 @@ def components_of(components: Any) -> Components | None:
     found = Components()
     found.is_whole = not getattr(components, "failed_plugins", None)
     try:
-        records = [each if isinstance(each, Mapping) else each.to_dict() for each in components]
+        records = [component if isinstance(component, Mapping) else component.to_dict() for component in components]
     except (TypeError, AttributeError):
         raise wrong("components", "a list of components, as list_components returns it", components) from None
     # With known routes, the components of a plugin that they lead to have paths, except for those that they deny.

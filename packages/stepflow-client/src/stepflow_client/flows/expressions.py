@@ -86,17 +86,19 @@ class Reference(NamedTuple):
     @property
     def is_certain(self) -> bool:
         """Whether it is evaluated whenever the expression is."""
-        return all(each.kind == "condition" or (each.kind == "coalesce" and not each.number) for each in self.branches)
+        return all(
+            branch.kind == "condition" or (branch.kind == "coalesce" and not branch.number) for branch in self.branches
+        )
 
     @property
     def in_condition(self) -> bool:
         """Whether it is in a condition. If a condition fails, it counts as false."""
-        return any(each.kind == "condition" for each in self.branches)
+        return any(branch.kind == "condition" for branch in self.branches)
 
     @property
     def in_default(self) -> bool:
         """Whether it is in the default of a variable, which does not make a step run."""
-        return bool(self.branches) and any(each.kind == "default" for each in self.branches)
+        return bool(self.branches) and any(branch.kind == "default" for branch in self.branches)
 
 
 def references(expression: Any) -> list[Reference]:

@@ -132,7 +132,7 @@ class FlowSteps:
     @cached_property
     def reads(self) -> dict[str, set[str]]:
         """The steps that each step may read, in defaults too."""
-        return {name: {each.step for each in step.reads if each.step} for name, step in self.by_id.items()}
+        return {name: {read.step for read in step.reads if read.step} for name, step in self.by_id.items()}
 
     @cached_property
     def inner(self) -> list[tuple[InnerFlow, FlowSteps]]:
@@ -163,7 +163,7 @@ class FlowSteps:
         def needed_by(reads: Iterable[Reference]) -> set[str]:
             reads = reads if may_read is None else filter(may_read, reads)
             return {
-                each.step for each in reads if each.step and (each.is_certain if certainly else not each.in_default)
+                read.step for read in reads if read.step and (read.is_certain if certainly else not read.in_default)
             }
 
         needs = {name: needed_by(step.reads) for name, step in self.by_id.items() if name not in unread}
@@ -189,7 +189,7 @@ class FlowSteps:
     def _waits(self) -> dict[str, list[str]]:
         """The steps that each step waits for, in the order of its input. Defaults are not waited for."""
         return {
-            name: [each.step for each in step.reads if each.step in self.by_id and not each.in_default]
+            name: [read.step for read in step.reads if read.step in self.by_id and not read.in_default]
             for name, step in self.by_id.items()
         }
 

@@ -80,7 +80,11 @@ class Evaluation:
             if step.get("mustExecute"):
                 self._step(step["id"])
         # Servers run every step that the output needs, including those after a failed one.
-        certain = {each.step for each in references(self.flow.get("output")) if each.step and each.is_certain}
+        certain = {
+            reference.step
+            for reference in references(self.flow.get("output"))
+            if reference.step and reference.is_certain
+        }
         for step_id in sorted(certain - {*self.steps}, key=self._place):
             self._step(step_id)
         return self.value(self.flow.get("output"))

@@ -202,7 +202,7 @@ class Validator:
             return [(_nothing, None)] if schema is False else []
         found: _Rules = []
         names = type_names(schema)
-        if names and all(isinstance(each, str) and each in _TYPES for each in names):
+        if names and all(isinstance(name, str) and name in _TYPES for name in names):
             found.append((_type, (names, schema)))
         if isinstance(schema.get("enum"), list):
             found.append((_enum, (schema["enum"], set(map(key_of, schema["enum"])))))
@@ -226,7 +226,7 @@ class Validator:
         if parts.get("allOf"):
             found.append((_all, parts.pop("allOf")))
         if not self.is_evaluated:
-            found += [(_any, each) for each in parts.values() if each]
+            found += [(_any, part) for part in parts.values() if part]
             if "if" in schema and _is_decided(schema["if"], self.defs):
                 found.append((_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
         if schema.get("nullable") is True:
@@ -356,7 +356,7 @@ def schema_text(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
 
 
 def _forms_text(forms: Sequence[Any], defs: Mapping[str, Any], depth: int) -> str:
-    texts = [text for each in forms[:_MAX_CHOICES] if (text := schema_text(each, defs, depth))]
+    texts = [text for form in forms[:_MAX_CHOICES] if (text := schema_text(form, defs, depth))]
     return " or ".join(f"({text})" if " " in text and len(texts) > 1 else text for text in texts)
 
 
@@ -461,8 +461,8 @@ def _reference(check: _Check, name: str | None, value: Any) -> Mismatches:
 
 def _all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     found: dict[Any, Mismatch] = {}
-    for each in parts:
-        found |= {(wrong.parts, wrong.message): wrong for wrong in check.apply(each, value)}
+    for part in parts:
+        found |= {(wrong.parts, wrong.message): wrong for wrong in check.apply(part, value)}
         if len(found) >= check.most:
             break
     return list(found.values())
@@ -480,7 +480,7 @@ def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     for wrong, part in zip(found, parts, strict=True):
         schema = resolved(part, check.validator.defs)
         names = type_names(schema) if isinstance(schema, Mapping) else []
-        if schema is not False and (not names or any(is_json_type(value, each) for each in names)):
+        if schema is not False and (not names or any(is_json_type(value, name) for name in names)):
             near.append(wrong)
     if len(near) == 1:
         return near[0]

@@ -101,40 +101,42 @@ def list_of(items: Type) -> Type:
 
 def object_of(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
     """Return the type of objects with these fields and no others."""
-    known = {name: Field(each) for name, each in fields.items()}
+    known = {name: Field(field) for name, field in fields.items()}
     known |= {name: Field(each, is_required=False) for name, each in (optional or {}).items()}
     return Type((ObjectOf(known, None),))
 
 
 def is_unknown(type: Type) -> bool:
     """Return whether a value of the type may be any value."""
-    return any(isinstance(each, Anything) for each in type.members)
+    return any(isinstance(member, Anything) for member in type.members)
 
 
 def may_be_null(type: Type) -> bool:
     """Return whether a value of the type may be null."""
-    return any(isinstance(each, Anything) or (isinstance(each, Plain) and each.kind == "null") for each in type.members)
+    return any(
+        isinstance(member, Anything) or (isinstance(member, Plain) and member.kind == "null") for member in type.members
+    )
 
 
 def may_be_false(type: Type) -> bool:
     """Return whether a condition of the type may be false. Null and false count as false, all other values as true."""
     return may_be_null(type) or any(
-        isinstance(each, Plain) and each.kind == "boolean" and (each.values is None or False in each.values)
-        for each in type.members
+        isinstance(member, Plain) and member.kind == "boolean" and (member.values is None or False in member.values)
+        for member in type.members
     )
 
 
 def without_null(type: Type) -> Type:
     """Return a type without null."""
-    kept = tuple(each for each in type.members if not (isinstance(each, Plain) and each.kind == "null"))
+    kept = tuple(member for member in type.members if not (isinstance(member, Plain) and member.kind == "null"))
     return type._replace(members=kept)
 
 
 def widened(type: Type) -> Type:
     """Return a type with literals of the flow, and values of secrets, replaced by their kinds."""
     return type._replace(members=tuple(
-        Plain(each.kind) if isinstance(each, Plain) and (each.is_literal or type.is_secret) else each
-        for each in type.members
+        Plain(member.kind) if isinstance(member, Plain) and (member.is_literal or type.is_secret) else member
+        for member in type.members
     ))  # fmt: skip
 
 
@@ -168,7 +170,7 @@ def union(types: Iterable[Type]) -> Type:
 def _merged(first: Plain, second: Plain) -> Plain:
     if first.values is None or second.values is None:
         return Plain(first.kind)
-    values = (*first.values, *(each for each in second.values if each not in first.values))
+    values = (*first.values, *(value for value in second.values if value not in first.values))
     is_literal = first.is_literal and second.is_literal
     return Plain(first.kind, values, is_literal) if len(values) <= _MAX_VALUES else Plain(first.kind)
 
@@ -202,11 +204,11 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
     is_missing = False
     for part in parts:
         lookups = [_part_of(member, part) for member in type.members]
-        is_missing = is_missing or any(each.problem is not None for each in lookups)
-        types = [each.type for each in lookups if each.problem is None]
+        is_missing = is_missing or any(lookup.problem is not None for lookup in lookups)
+        types = [lookup.type for lookup in lookups if lookup.problem is None]
         if not types and lookups:
-            is_certain = all(each.is_certain for each in lookups) and not null
-            reason = next((each for each in lookups if each.problem != _MISMATCH), None)
+            is_certain = all(lookup.is_certain for lookup in lookups) and not null
+            reason = next((lookup for lookup in lookups if lookup.problem != _MISMATCH), None)
             if reason is not None:
                 return Lookup(UNKNOWN, reason.problem, reason.hint, is_certain)
             read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
@@ -247,7 +249,7 @@ def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
     for member in type.members:
         match member:
             case ObjectOf(fields):
-                yield from ((name, each.type) for name, each in fields.items())
+                yield from ((name, field.type) for name, field in fields.items())
             case ListOf(items):
                 yield 0, items
 

@@ -90,7 +90,7 @@ class FlowNeeds(NamedTuple):
         if absent:
             reads = _certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
             # A default makes up for a missing variable.
-            names = {each.variable.strip() for each in reads if each.variable and "default" not in each.expression}
+            names = {read.variable.strip() for read in reads if read.variable and "default" not in read.expression}
             absent = [name for name in absent if name in names]
         if absent:
             name, listed = absent[0], ", ".join(map(repr, absent))
@@ -183,7 +183,7 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
     unknown = [] if names is None else [name for name in given if name not in names]
     if names is None or not unknown:
         return
-    names |= {each.variable for each in references(overrides) if each.variable}
+    names |= {reference.variable for reference in references(overrides) if reference.variable}
     for name in unknown:
         if name not in names:
             hint = _nearest_or_all(name, sorted(names), "it has", "variables")
@@ -212,8 +212,8 @@ def variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[s
 
 def _read_names(steps: FlowSteps) -> set[str]:
     """Return the variables that a flow reads, and those that the flows in its steps read."""
-    reads = (*steps.output_reads, *(each for step in steps.all for each in step.reads))
-    names = {each.variable.strip() for each in reads if each.variable}
+    reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
+    names = {read.variable.strip() for read in reads if read.variable}
     return names.union(*(_read_names(within) for inner, within in steps.inner if inner.is_escaped))
 
 
@@ -227,7 +227,7 @@ def _certain_reads(
 ) -> list[Reference]:
     def needed(references: Iterable[Reference]) -> list[Reference]:
         # A condition that fails is false.
-        return [each for each in references if each.is_certain and not each.in_condition]
+        return [reference for reference in references if reference.is_certain and not reference.in_condition]
 
     # An overridden step may read anything.
     reads = {name: needed(step.reads) for name, step in steps.by_id.items() if name not in overridden}
@@ -251,8 +251,8 @@ def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Misma
     An object that the flow reads as a whole may have any fields, and so may one whose schema allows further fields.
     """
     steps = FlowSteps(flow)
-    reads = (*steps.output_reads, *(each for step in steps.all for each in step.reads))
-    paths = [portable_path(each.path) for each in reads if each.kind == "input"]
+    reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
+    paths = [portable_path(read.path) for read in reads if read.kind == "input"]
     schema = declared_schema(flow, "input")
     shared = flow["schemas"].get("$defs") if schema is not None else None
     return list(_unread(input, schema, json_schema.definitions_of(schema, shared), paths, required_paths(flow), ()))
@@ -326,7 +326,7 @@ class ValueCheck(NamedTuple):
 
     def fits_all(self, values: Sequence[Any]) -> bool:
         """Return whether all of several inputs match."""
-        return not any(self.validator.mismatches(each, 1) for each in values)
+        return not any(self.validator.mismatches(value, 1) for value in values)
 
     def one(self, value: Any, which: str = "the input") -> None:
         """Check an input, which `which` names in the message.

@@ -113,9 +113,9 @@ class Copy(Node):
 
     def __getattr__(self, name: str) -> Any:
         if name == "items":
-            self.items = {key: Copy(each).put(self, key) for key, each in self.source.items.items()}
+            self.items = {key: Copy(item).put(self, key) for key, item in self.source.items.items()}
         elif name == "elements":
-            self.elements = [Copy(each).put(self, index) for index, each in enumerate(self.source.elements)]
+            self.elements = [Copy(element).put(self, index) for index, element in enumerate(self.source.elements)]
         else:
             raise AttributeError(name)
         return getattr(self, name)

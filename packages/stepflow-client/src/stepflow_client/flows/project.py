@@ -163,7 +163,7 @@ class _Facts:
             raise self._wrong("type-check", "true or false", type_check)
         return Project(
             file=self._file,
-            flows=tuple(self._path("flows", each) for each in self._texts("flows", facts)),
+            flows=tuple(self._path("flows", text) for text in self._texts("flows", facts)),
             components=self._path("components", facts["components"]) if "components" in facts else None,
             target=target,
             config=self._path("config", facts["config"]) if "config" in facts else None,

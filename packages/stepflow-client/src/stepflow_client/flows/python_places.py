@@ -80,7 +80,7 @@ def written_at(flow: object, step_id: str | None) -> str | None:
     what = "the output"
     if step_id is not None and places_of(flow):
         steps = flow.to_dict().get("steps", [])  # type: ignore[attr-defined]
-        path = next((("steps", index) for index, each in enumerate(steps) if each["id"] == step_id), ())
+        path = next((("steps", index) for index, step in enumerate(steps) if step["id"] == step_id), ())
         what = f"step {step_id!r}"
     place = places_of(flow).get(path) if path else None
     return f"{what} is written at {place.shown_file}:{place.line}" if place is not None else None

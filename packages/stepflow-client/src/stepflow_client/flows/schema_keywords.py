@@ -44,7 +44,7 @@ def is_kind(value: Any, kind: str) -> bool:
     match kind:
         case "a type":
             names = value if isinstance(value, list) else [value]
-            return bool(names) and all(each in JSON_TYPES for each in names) and len({*names}) == len(names)
+            return bool(names) and all(name in JSON_TYPES for name in names) and len({*names}) == len(names)
         case "a number" | "a limit":
             return is_number(value)
         case "a positive number":

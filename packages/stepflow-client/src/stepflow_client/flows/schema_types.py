@@ -84,7 +84,7 @@ class _Reader:
             return self._known[name]
         values = [schema["const"]] if "const" in schema else schema.get("enum")
         if isinstance(values, list):
-            return union(type_of_value(each, is_literal=False) for each in values)
+            return union(type_of_value(value, is_literal=False) for value in values)
         for key in ("anyOf", "oneOf"):
             parts = schema.get(key)
             # A part without one of these keywords only restricts the type.
@@ -108,7 +108,7 @@ class _Reader:
         """
         parts = [self.read(each, depth + 1) for each in schema["allOf"]]
         rest = self._typed(_without(schema, "allOf"), depth)
-        is_secret = any(each.is_secret for each in parts)
+        is_secret = any(part.is_secret for part in parts)
         known = [each for each in [*parts, rest] if not is_unknown(each)]
         objects = [member for each in known for member in each.members if isinstance(member, ObjectOf)]
         if len(known) < 2 or not all(len(each.members) == 1 for each in known) or len(objects) < len(known):
@@ -137,7 +137,7 @@ class _Reader:
                 members.append(ListOf(union([*types, self.read(rest, depth + 1)]), first=types))
             else:
                 members.append(self._object(schema, depth) if kind == "object" else Plain(kind))
-        return union(Type((each,)) for each in members)
+        return union(Type((member,)) for member in members)
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> Member:
         properties, names = fields_of(schema)
@@ -225,8 +225,8 @@ class _Writer:
             case ObjectOf(fields, extra):
                 made: dict[str, Any] = {"type": "object"}
                 if fields:
-                    made["properties"] = {name: self.schema(each.type, depth + 1) for name, each in fields.items()}
-                required = [name for name, each in fields.items() if each.is_required]
+                    made["properties"] = {name: self.schema(field.type, depth + 1) for name, field in fields.items()}
+                required = [name for name, field in fields.items() if field.is_required]
                 made |= {"required": required} if required else {}
                 if extra is None:
                     made["additionalProperties"] = False

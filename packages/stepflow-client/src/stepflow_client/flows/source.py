@@ -225,7 +225,7 @@ class _Tree:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
             merged = {
-                name: Copy(self.known[id(each)]).put(made, name) for name, each in pairs.items() if name not in own
+                name: Copy(self.known[id(pair)]).put(made, name) for name, pair in pairs.items() if name not in own
             }
             keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
             own = merged | own
@@ -250,5 +250,5 @@ class _Tree:
             for index, (each, value) in enumerate(zip(node.value, values, strict=True))
         ]
         if not self.is_json:
-            made.value = [each.value for each in elements]
-        return max((each.end for each in elements), default=made.start)
+            made.value = [element.value for element in elements]
+        return max((element.end for element in elements), default=made.start)

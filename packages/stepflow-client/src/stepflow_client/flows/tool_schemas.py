@@ -116,7 +116,7 @@ def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
 
 def _recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
     """Return the names of the shared schemas that refer to themselves, directly or through others."""
-    reads = {name: {each for each in _references(schema, in_place=in_place) if each in schemas}
+    reads = {name: {reference for reference in _references(schema, in_place=in_place) if reference in schemas}
              for name, schema in schemas.items()}  # fmt: skip
     return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
 

@@ -125,7 +125,7 @@ def run_cases(
     check_function(on_progress, "on_progress")
     attempts = [_Attempt(case, number) for number in range(1, repeat + 1) for case in cases]
     runner = _CaseRunner(client, tests, replay, record, include_times, coverage, on_progress, timeout)
-    results = iter(runner.run([each for each in attempts if not each.case.fault]))
+    results = iter(runner.run([attempt for attempt in attempts if not attempt.case.fault]))
     return [
         CaseResult(case, "error", message=case.fault, attempt=number) if case.fault else next(results)
         for case, number in attempts
@@ -198,7 +198,7 @@ class _CaseRunner:
             steps = self._read_steps(run_id, len(attempts), seconds, include_times=self.include_times)
             records = [self._records(case, outcomes) for (case, _), (outcomes, _) in zip(attempts, steps, strict=True)]
         except StepflowClientError as error:
-            return [self._error(each, error, started) for each in attempts]
+            return [self._error(attempt, error, started) for attempt in attempts]
         return [
             _judged(each, result, duration, recorded)
             for each, result, (_, duration), recorded in zip(attempts, results, steps, records, strict=True)
@@ -254,8 +254,8 @@ class _CaseRunner:
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
             self.coverage._add(case.name, Execution(run.within, record, run.mocked))
             executed -= run.mocked | {each.within[-1] for each in runs if each.within[:-1] == run.within != each.within}
-            for each in created_executions(self.client, run.result.run_id, run.within, flow, executed):
-                self.coverage._add(case.name, each)
+            for execution in created_executions(self.client, run.result.run_id, run.within, flow, executed):
+                self.coverage._add(case.name, execution)
         return [step_id for step_id in case.mocks if step_id not in used]
 
     def _error(self, attempt: _Attempt, error: StepflowClientError, started: float) -> CaseResult:
@@ -335,7 +335,7 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
     check_integer(limit, "limit", least=0)
     if check_instance(done, "done", CaseResult).verdict == "error":
         return done.message
-    lines = [str(each) for each in done.differences[:limit]]
+    lines = [str(difference) for difference in done.differences[:limit]]
     if len(done.differences) > limit:
         lines.append(f"and {len(done.differences) - limit} more")
     if done.result is not None and done.result.is_success and done.differences:

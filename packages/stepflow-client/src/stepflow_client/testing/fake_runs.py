@@ -351,7 +351,7 @@ def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _named(expression: Any) -> set[str]:
-    return {each.step for each in references(expression) if each.step}
+    return {reference.step for reference in references(expression) if reference.step}
 
 
 def floats(value: Any) -> Any:

@@ -250,14 +250,16 @@ class MockedFlow:
                 break
             before.append({key: value for key, value in each.items() if key != "mustExecute"})
         probe = {**flow, "steps": before, "output": step.get("input")}
-        immediate = {name: each.outcome if isinstance(each, Delayed) else each for name, each in outcomes.items()}
+        immediate = {
+            name: outcome.outcome if isinstance(outcome, Delayed) else outcome for name, outcome in outcomes.items()
+        }
         return self._pinned(probe, input, immediate, variables)
 
     def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
         """Run a flow in which some steps have a fixed outcome."""
         ids = [step.get("id") for step in _steps(flow)]
         pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
-        is_delayed = any(isinstance(each, Delayed) for each in pins.values())
+        is_delayed = any(isinstance(pin, Delayed) for pin in pins.values())
         overrides = None
         if is_delayed and not self._has_noop:
             raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which this server does not have")

@@ -63,4 +63,4 @@ class RunComparison(Model, Shown):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return `differences` as dicts, for example for `pandas.DataFrame`."""
-        return [each.to_dict() for each in self.differences]
+        return [difference.to_dict() for difference in self.differences]

@@ -41,7 +41,9 @@ def data_frames() -> Callable[[_Records], Any]:
 
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None
-    return lambda records: polars.DataFrame([{name: _flat(name, each[name]) for name in each} for each in records])
+    return lambda records: polars.DataFrame(
+        [{name: _flat(name, record[name]) for name in record} for record in records]
+    )
 
 
 def _flat(name: str, value: Any) -> Any:

@@ -72,7 +72,7 @@ class ValidationResult(Model, Shown):
         given = {each for each in (self.valid, self.is_valid) if each is not None}
         if len(given) > 1:
             raise InvalidArgumentError("is_valid and valid are the same: give one of them")
-        is_fatal = (each.level is DiagnosticLevel.FATAL for each in self.diagnostics)
+        is_fatal = (diagnostic.level is DiagnosticLevel.FATAL for diagnostic in self.diagnostics)
         is_valid = given.pop() if given else not any(is_fatal)
         for name in ("valid", "is_valid"):
             object.__setattr__(self, name, is_valid)

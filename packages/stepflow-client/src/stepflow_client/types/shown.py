@@ -50,7 +50,9 @@ class Record:
     @cache
     def _shown_names(cls) -> list[str]:
         """Return the names in the result of `to_dict`."""
-        shown = (each for each in fields(cast("Any", cls)) if each.name[0] != "_" and not each.metadata.get("exclude"))
+        shown = (
+            field for field in fields(cast("Any", cls)) if field.name[0] != "_" and not field.metadata.get("exclude")
+        )
         return [*(each.name for each in shown), *cls._derived]
 
 

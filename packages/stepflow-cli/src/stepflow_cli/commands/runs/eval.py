@@ -56,11 +56,11 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
         if item >= len(items):
             raise usage(no_item(run_id, item, len(items)))
         causes = ItemCauses(records_of(run, [items[item]], is_masked=True)[item])
-        for each in references(parsed):
-            if each.step is not None and each.step not in causes.definitions:
+        for reference in references(parsed):
+            if reference.step is not None and reference.step not in causes.definitions:
                 steps = ", ".join(causes.definitions) or "none"
-                hint = nearest(each.step, causes.definitions) or f"its steps are {steps}"
-                raise usage(f"the flow of the run has no step {each.step}", hint)
+                hint = nearest(reference.step, causes.definitions) or f"its steps are {steps}"
+                raise usage(f"the flow of the run has no step {reference.step}", hint)
         value = _evaluate(parsed, causes)
     if output.format:
         output.record({"run_id": run_id, "index": item, "value": value}, _VALUE, default="json")

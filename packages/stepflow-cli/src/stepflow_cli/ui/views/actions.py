@@ -37,7 +37,7 @@ class Rerun:
 
     async def runs(self, site: Site) -> list[RunDetails]:
         """Return the runs."""
-        return [await site.client.get_run(each) for each in self.run_ids[:_MAX_RUNS]]
+        return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
 
 async def rerun(request: Request) -> Response:

@@ -57,7 +57,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     # Without steps, no item says which of them are coloured.
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
-    seconds = {each.index: each.duration for each in times}
+    seconds = {time.index: time.duration for time in times}
     # The items in the table: those of a group or a status, in the order of a column.
     keys = _item_keys(items, codes, seconds, inputs or ())
     query, number = request.query_params, number_of(request, "page")

@@ -68,7 +68,7 @@ async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject
         given = replace(given, inputs=None)
     key, text, group = place.get("group", ""), place.get("item") or "0", None
     if key:
-        group = next((each for each in failure_groups(items) if each.key == key), None)
+        group = next((failure_group for failure_group in failure_groups(items) if failure_group.key == key), None)
         if group is None:
             raise NotFoundError(f"run {run.run_id} has no such group of failed items", status_code=404)
     index = int(text) if text.isdecimal() and len(text) < 8 else -1

@@ -42,8 +42,8 @@ class Side:
         account = self.account(step_id)
         if account is not None and account.is_kept:
             return None
-        times = (each for each in self.report.times if (each.item_index, each.step_id) == (self.index, step_id))
-        return next((each.duration for each in times if self.report.was_run(each)), None)
+        times = (time for time in self.report.times if (time.item_index, time.step_id) == (self.index, step_id))
+        return next((time.duration for time in times if self.report.was_run(time)), None)
 
     def step(self, step_id: str) -> Any:
         """Return a step as it is listed; None if it is not."""
@@ -71,10 +71,10 @@ async def compare_page(request: Request) -> Response:
     compared = replace(compared, every_difference=differences)
     if pair is None:
         items: dict[int, list[RunDifference]] = {}
-        for each in compared.differences:
-            if each.item_index is not None:
-                items.setdefault(each.item_index, []).append(each)
-        rest = [each for each in compared.differences if each.item_index is None]
+        for difference in compared.differences:
+            if difference.item_index is not None:
+                items.setdefault(difference.item_index, []).append(difference)
+        rest = [difference for difference in compared.differences if difference.item_index is None]
         return site.page(request, "compare", compared=compared, batch=list(items.items())[:_MAX_STEPS], rest=rest)
     before, after = [await _side(site, run, index) for run, index in zip(runs, pair, strict=True)]
     by_step: dict[str, list[RunDifference]] = {}
@@ -124,10 +124,10 @@ def _differences(before: Any, after: Any) -> list[RunDifference]:
     """Return where two values differ, as `compare_runs` does for outputs."""
     return [
         RunDifference(
-            path=write_path(each.path) if each.path else "$",
-            kind="added" if each.a is ABSENT else "removed" if each.b is ABSENT else "changed",
-            a=None if each.a is ABSENT else each.a,
-            b=None if each.b is ABSENT else each.b,
+            path=write_path(change.path) if change.path else "$",
+            kind="added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed",
+            a=None if change.a is ABSENT else change.a,
+            b=None if change.b is ABSENT else change.b,
         )
-        for each in value_changes(before, after)
+        for change in value_changes(before, after)
     ]

@@ -46,8 +46,8 @@ async def flow_page(request: Request) -> Response:
             is_batch = len(given.inputs) != 1
             values |= {"input": given.inputs if is_batch else given.inputs[0], "is_batch": is_batch}
         variables, fields = given.variables or {}, form_of(stored)[1]
-        known = {name: each for name, each in variables.items() if f"variables.{name}" not in given.hidden}
-        values["variables"] = [filled(each, known[each.key]) if each.key in known else each for each in fields]
+        known = {name: variable for name, variable in variables.items() if f"variables.{name}" not in given.hidden}
+        values["variables"] = [filled(field, known[field.key]) if field.key in known else field for field in fields]
         values["overrides"] = None if "overrides" in given.hidden else given.overrides
     elif query.get("example", "").isdecimal():
         index = int(query["example"][:6])

@@ -134,7 +134,7 @@ async def _panel_values(site: Site, found: ItemReport, urls: ItemUrls, step: Sel
         state = STATES[merged_codes([item], code, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
-        time = next((each for each in follower.item_times() if each.index == item.index), None)
+        time = next((item_time for item_time in follower.item_times() if item_time.index == item.index), None)
         began, ended = (time.start, time.end if has_ended else None) if time is not None else (None, None)
     return {
         "run": run,

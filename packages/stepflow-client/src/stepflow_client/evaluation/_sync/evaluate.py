@@ -163,7 +163,7 @@ def evaluate(
     numpy()
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
-    functions = [ScoreFunction(each, client) for each in scorers(scores)]
+    functions = [ScoreFunction(scorer, client) for scorer in scorers(scores)]
     temporary = TemporaryFolder() if journal is None else None
     path: Any = journal if temporary is None else temporary.path
     folder = file_path(path, "journal")
@@ -172,10 +172,10 @@ def evaluate(
     check_text(name, "name")
     with EvaluationStore(folder, is_new=True) as store:
         sources: dict[str, str] = store.value("sources", {})
-        for each in functions:
-            if sources.setdefault(each.key, each.scorer.source) != each.scorer.source:
+        for function in functions:
+            if sources.setdefault(function.key, function.scorer.source) != function.scorer.source:
                 changed = "score %r has changed, but not its version: stored values are not computed again"
-                logger.warning(changed, each.scorer.name)
+                logger.warning(changed, function.scorer.name)
         moments: dict[str, int] = store.value("moments", {})
         now = max(moments.values(), default=-1) + 1
         count = store.begin(
@@ -184,11 +184,11 @@ def evaluate(
             {each.name: each.settings_digest for each in planned},
             name=name,
             flow=content.get("name"),
-            scores=[each.key for each in functions],
+            scores=[function.key for function in functions],
             sources=sources,
             flows=[each.flow for each in planned],
-            lower_is_better=[each.scorer.name for each in functions if each.scorer.lower_is_better],
-            timed=[each.scorer.name for each in functions if each.is_timed],
+            lower_is_better=[function.scorer.name for function in functions if function.scorer.lower_is_better],
+            timed=[function.scorer.name for function in functions if function.is_timed],
             moments={**dict.fromkeys((each.name for each in planned), now), **moments},
             began=store.value("began") or datetime.now(UTC).isoformat(),
             id=None if journal is None else store.id or uuid4().hex,
@@ -196,7 +196,7 @@ def evaluate(
         store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
         if include_durations is not False and not (client.server_info()).capabilities["events"]:
             include_durations = False
-        elif include_durations is None and any(each.is_timed for each in functions):
+        elif include_durations is None and any(function.is_timed for function in functions):
             include_durations = True
         evaluator = Evaluator(
             client=client,

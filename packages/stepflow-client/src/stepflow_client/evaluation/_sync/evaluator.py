@@ -66,7 +66,9 @@ class Evaluator:
         """The items that are not stored yet."""
         self._timed: deque[Block] = deque()
         """The items whose times have been read."""
-        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {each.key: deque() for each in self.functions}
+        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {
+            function.key: deque() for function in self.functions
+        }
         """The items that wait for a score: blocks with the places of the items, by the key of the function."""
         self._unscored: dict[str, Iterator[tuple[Block, list[int]]]] = {}
         """The items of earlier calls that have no score, by the key of its function."""
@@ -273,4 +275,4 @@ class _Inputs(SyncSource):
 
     def cases_of(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
         """Return the cases of inputs that have ended."""
-        return [self._open.pop(each.index) for each in outcomes]
+        return [self._open.pop(outcome.index) for outcome in outcomes]

@@ -50,7 +50,7 @@ def history_cases(
     check_integer(limit, "limit", least=1)
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
     values = run_variables(variables)
-    calls = [partial(_cases_of, client, each.run_id, values) for each in reversed(entries)]
+    calls = [partial(_cases_of, client, entry.run_id, values) for entry in reversed(entries)]
     found = sync_gather(calls, _AT_ONCE)
     left_out = sum(not each for each in found)
     if left_out:
