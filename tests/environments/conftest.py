@@ -17,13 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.releases import NEWEST, ROOT
+from tests.workers import uv
 
 FOLDER = ROOT / ".build" / "environments"
 PROGRAMS = Path(__file__).parent / "programs"
-UV = ROOT / ".build" / "hatch" / "bin" / "uv"
 PACKAGES = ("stepflow-api", "stepflow-client")
-MAKING = 180
-"""Seconds in which an environment is made."""
 
 
 def environment(name: str, *requirements: str) -> Path:
@@ -48,17 +46,6 @@ def environment(name: str, *requirements: str) -> Path:
     uv("pip", "install", "--quiet", "--python", str(python), *links, *wanted)
     stamp.write_text(digest)
     return python
-
-
-def uv(*arguments: str) -> None:
-    """Call uv, which hatch has brought along."""
-    command = [str(UV if UV.exists() else shutil.which("uv") or "uv"), *arguments]
-    # uv brings its own list of certificate authorities; behind a TLS proxy it needs the system's.
-    done = subprocess.run(
-        command, env={**os.environ, "UV_SYSTEM_CERTS": "1"}, capture_output=True, text=True, timeout=MAKING
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 
 
 def clean_environ() -> dict[str, str]:
