@@ -81,8 +81,9 @@ test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated cod
 mutants: $(ENV) | $(COMPILED) ## Change N places of the pure modules, one at a time; fails if tests notice less than 95 % (N=30 SEED=0)
 	$(BIN)/python -m tests.mutants --count $(or $(N),30) --seed $(or $(SEED),0)
 
-SUITE := tests/server/test_specification.py tests/server/test_executor.py tests/server/test_operations.py \
-  tests/server/test_round_trip.py
+# What a release does differently: its operations, numbers and failures, and what commands make of them. That files are
+# read, that the specification's names exist, and that a runtime passes calls on, does not depend on the release.
+DIALECTS := $(addprefix tests/server/test_,executor.py operations.py round_trip.py command.py)
 
 FAULTS_OF_OLDER := $(addprefix tests/server/faults/,test_storms.py test_event_streams.py test_shared_flows.py)
 
@@ -90,26 +91,27 @@ test-all: test-older test-httpx test-older-faults ## Run the server tests on eve
 
 # The slowest release takes longest, and others wait for it: `make --jobs=2` runs the next target meanwhile.
 test-older: $(ENV)
-	$(RUN_TESTS) --dist loadgroup $(SUITE) tests/server/test_command.py --servers older
+	$(RUN_TESTS) --dist loadgroup $(DIALECTS) --servers older
 
+# Each operation once: what is made of the responses is the same for both transports.
 test-httpx: $(ENV)
-	$(RUN_TESTS) $(SUITE) tests/server/test_forward_compatibility.py --transport httpx
+	$(RUN_TESTS) tests/server/test_operations.py --transport httpx
 
 test-older-faults: $(ENV)
 	$(RUN_TESTS) --dist load $(FAULTS_OF_OLDER) --servers 0.10.0,0.11.1,0.12.0 \
 	  -k "a_storm or cut_at_every_byte or lost_calls or cancelled_call"
 
 test-faults: $(ENV) ## Run the tests that cut connections and kill servers
-	$(RUN_TESTS) --dist load tests/server -m faults
+	$(RUN_TESTS) --dist load -m faults $$(grep -rl --include='test_*.py' mark.faults tests/server)
 
 UNIT_ON_SOCKETS := tests/unit/http $(addprefix tests/unit/transport/,test_httpx_bridge.py test_hung_servers.py)
 
-# What depends on the event loop: connections, deadlines, processes, and calls at once. Other tests of the server look at
-# what is made of responses that have arrived.
-ON_EVENT_LOOP := tests/server/faults $(addprefix tests/server/test_,batches.py deadlines.py falsely_given_up.py handles.py \
-  lost_runs.py operations.py processes.py progress.py restart.py runtime.py stream_timeouts.py web.py wrong_server.py)
+# What depends on the event loop: connections and streams that break, deadlines, child processes, threads, and cancelled
+# calls. Other tests look at what is made of responses that have arrived.
+ON_EVENT_LOOP := $(addprefix tests/server/faults/test_,cut_requests.py event_streams.py leftovers.py \
+  processes_and_threads.py storms.py) $(addprefix tests/server/test_,deadlines.py runtime.py stream_timeouts.py web.py)
 
-test-uvloop: $(ENV) ## Run the server and fault tests of the async client in uvloop's event loop
+test-uvloop: $(ENV) ## Run the tests of connections, deadlines and processes in uvloop's event loop
 	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) $(ON_EVENT_LOOP) --loop uvloop -m "not exhaustive"
 
 PAGES := .build/pages
@@ -182,9 +184,14 @@ types: $(ENV) ## Check types with mypy and pyright
 	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples tests/typing
 	$(BIN)/pyright
 
-docs: $(ENV) ## Build the documentation site into .build/site; fails on a warning or a dead link
+# `make test-pages` looks at the site, too.
+SITE := .build/.site
+$(SITE): zensical.toml README.md CHANGELOG.md $(shell find docs examples packages/*/src -type f -not -name '*.pyc') | $(ENV)
 	$(BIN)/python scripts/write_llms_txt.py
 	$(BIN)/zensical build --strict --clean
+	@touch $@
+
+docs: $(SITE) ## Build the documentation site into .build/site; fails on a warning or a dead link
 
 build: $(ENV) ## Build the wheels and source archives into dist/
 	rm -rf dist

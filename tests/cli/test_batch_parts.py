@@ -56,8 +56,8 @@ def test_percentiles() -> None:
 
 
 @pytest.mark.exhaustive
-def test_a_million_rows_of_csv_are_read_as_they_are_needed(tmp_path: Path) -> None:
-    path, rows = tmp_path / "in.csv", 1_000_000
+def test_300_000_rows_of_csv_are_read_as_they_are_needed(tmp_path: Path) -> None:
+    path, rows = tmp_path / "in.csv", 300_000
     with path.open("w") as file:
         file.write("n,text\n")
         file.writelines(f"{number},é☃\n" for number in range(rows))

@@ -337,7 +337,7 @@ with SyncStepflowClient(url) as client:
 """
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(25, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(12, marks=pytest.mark.faults)])
 def test_a_killed_batch_goes_on_with_its_attempts(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
     journal, name = tmp_path / "batch.journal", unique("killed")
     command = [sys.executable, "-c", KILLED, worker_runtime.url, str(journal), name]

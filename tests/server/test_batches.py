@@ -255,7 +255,7 @@ with SyncStepflowClient(url) as client:
 """
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(20, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(10, marks=pytest.mark.faults)])
 def test_a_killed_batch_goes_on(worker_runtime: Any, tmp_path: Path, rounds: int) -> None:
     journal, name = tmp_path / "batch.journal", f"killed-{time.time_ns()}"
     command = [sys.executable, "-c", KILLED, worker_runtime.url, str(journal), name]

@@ -97,8 +97,8 @@ async def test_no_live_run_is_reported_as_lost(server: DurableServer) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.timeout(1200)
-async def test_none_of_2000_inputs_is_reported_as_lost(server: DurableServer) -> None:
-    batch = Batch(server, 2_000, after=600)
+@pytest.mark.timeout(600)
+async def test_none_of_1000_inputs_is_reported_as_lost(server: DurableServer) -> None:
+    batch = Batch(server, 1_000, after=300)
     await batch.run()
     batch.check()

@@ -127,10 +127,14 @@ class _Tally:
         return sum(number for name, number in self.outcomes.items() if name.endswith(" refused"))
 
 
-@pytest.mark.parametrize("number", [30, pytest.param(1500, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])])
-def test_what_runs_has_no_errors_and_what_is_refused_is_found(clients: list[SyncStepflowClient], number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "seed"), [(30, 30), pytest.param(450, 1500, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])]
+)
+def test_what_runs_has_no_errors_and_what_is_refused_is_found(
+    clients: list[SyncStepflowClient], number: int, seed: int
+) -> None:
     tally = _Tally()
-    flows = list(generated(number, seed=number))
+    flows = list(generated(number, seed))
     # Some flows are waited for until the end of their time.
     with ThreadPoolExecutor(4) as pool:
         for made, both in zip(flows, pool.map(partial(_outcomes, clients), flows), strict=True):
@@ -141,12 +145,14 @@ def test_what_runs_has_no_errors_and_what_is_refused_is_found(clients: list[Sync
     assert tally.outcomes["valid runs"] == -(-number // 3), tally.outcomes
 
 
-@pytest.mark.parametrize("number", [20, pytest.param(300, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize(
+    ("number", "seed"), [(20, 20), pytest.param(120, 300, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])]
+)
 def test_what_is_declared_runs_without_errors_or_fails_with_a_finding(
-    clients: list[SyncStepflowClient], number: int
+    clients: list[SyncStepflowClient], number: int, seed: int
 ) -> None:
     newest, outcomes, wrong = clients[0], Counter[str](), list[str]()
-    for made in declared(number, seed=number):
+    for made in declared(number, seed):
         runs = _outcome(newest, parse_yaml(made.text, "flow.yaml"), variables=None) == "runs"
         found = find_in_text(made.text, "flow.yaml", target="0.13")
         has_error = any(each.level in ("fatal", "error") for each in found)

@@ -324,7 +324,7 @@ def test_any_sequence_of_reruns_gives_what_fresh_executions_give(
 @pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("output", OUTPUTS)
-@settings(quietly, max_examples=120)
+@settings(quietly, max_examples=50)
 @given(actions=sequences)
 def test_very_many_sequences_of_reruns(machine: Machine, output: str, actions: tuple[Any, ...]) -> None:
     machine.play(output, actions)

@@ -28,6 +28,14 @@ from tests.timings import set_timings
 
 pytestmark = [pytest.mark.faults, pytest.mark.anyio]
 
+CUTS = {
+    ("async", "closed"): slice(None),
+    ("sync", "closed"): slice(0, None, 3),
+    ("async", "reset"): slice(1, None, 3),
+    ("sync", "reset"): slice(2, None, 3),
+}
+"""The bytes that are cut behind: each of them in one of the ways, and a third of them in each other way."""
+
 
 @pytest.mark.parametrize("twin", ["async", "sync"])
 @pytest.mark.parametrize("direction", ["request", "answer"])
@@ -45,7 +53,7 @@ async def test_cut_at_every_byte_of_a_creation(
             whole = proxy.connections[0]
         length = whole.sent if direction == "request" else whole.received
         assert length > 100
-        offsets = list(range(length + 1))
+        offsets = list(range(length + 1))[CUTS[twin, how]]
         outcomes: dict[str, list[str]] = {}
         kinds: Counter[str] = Counter()
 

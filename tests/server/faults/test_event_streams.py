@@ -45,7 +45,8 @@ async def test_cut_at_every_byte_of_the_events(
             whole = proxy.connections[0]
         length = whole.sent if direction == "request" else whole.received
         assert length > 100
-        offsets = list(range(length + 1))
+        # A third of the bytes for the blocking client, which is generated from the other one.
+        offsets = list(range(0, length + 1, 1 if twin == "async" else 3))
 
         async def attempt(proxy: FaultProxy, offset: int) -> None:
             proxy.connections.clear()

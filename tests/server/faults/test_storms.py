@@ -20,8 +20,6 @@ from stepflow_client import (
 )
 
 from tests.fault_proxy import FaultProxy, Script
-from tests.releases import NEWEST
-from tests.releases import number as number_of
 from tests.server.faults.proxied import (
     Fault,
     flow,
@@ -96,8 +94,7 @@ async def needed(url: str, release: str, told_apart: str) -> float:
 
 @pytest.mark.parametrize("told_apart", TOLD_APART)
 async def test_a_storm(told_apart: str, server_url: str, release: str, request: pytest.FixtureRequest) -> None:
-    newest = number_of(release) >= number_of(NEWEST)
-    calls = 2000 if newest and told_apart != "distinct flows" else 800
+    calls = 800
     each_needs = await needed(server_url, release, told_apart)
 
     async def once(seed: int, calls: int) -> None:

@@ -19,7 +19,7 @@ from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer
 from tests.unit.both_twins import EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, call
 
 ANSWERS = 10_000
-ON_SOCKETS = 250
+ON_SOCKETS = 80
 """Of each twin."""
 TIMEOUT, LATE = 0.3, 0.5
 

@@ -132,7 +132,7 @@ def _journal(server: FakeServer, path: Path) -> list[Any]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.exhaustive)])
 def test_a_damaged_journal_gives_the_true_outcomes_or_an_error_of_the_client(
     server: FakeServer, tmp_path: Path, count: int
 ) -> None:
@@ -233,7 +233,7 @@ def test_a_database_of_another_program_is_neither_used_nor_changed(server: FakeS
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("count", [40, pytest.param(150, marks=pytest.mark.exhaustive)])
 def test_a_damaged_cache_gives_the_true_result_or_none(tmp_path: Path, count: int) -> None:
     """No exception leaves the cache, and what it finds is what was stored."""
     path = tmp_path / "results.db"
