@@ -203,7 +203,7 @@ INSTALLED := .build/installed
 
 # The pages are followed in an environment that has what they tell readers to install.
 smoke: build ## Install the built wheels into empty environments, use them, and run the code blocks of all pages there
-	$(BIN)/python -m pytest -q tests/packaging --wheels dist
+	$(BIN)/python -m pytest -q -n 2 tests/packaging --wheels dist
 	$(UV) venv --quiet --clear --python $(BIN)/python $(INSTALLED)
 	$(UV) pip install --quiet --python $(INSTALLED)/bin/python pip 'pytest~=9.0' pytest-timeout pytest-xdist respx fastapi distributed \
 	  "$$(echo dist/stepflow_api-*.whl)[generate]" "$$(echo dist/stepflow_client-*.whl)[otel,postgres]" \

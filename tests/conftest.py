@@ -118,8 +118,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--loop") != "asyncio":
         _deselect(config, items, lambda item: not _uses_an_event_loop(item))
     if config.getoption("--servers") == "older":
-        # The blocking client is generated from the other one, and a runtime passes calls on to its client: all three are
-        # tested on the newest release.
+        # The blocking client is generated from the other one, and a runtime passes calls on to its client, so both are
+        # tested on the newest release only.
         repeated = {"sync", "SyncStepflowClient", "StepflowRuntime"}
         _deselect(config, items, lambda item: not repeated.isdisjoint(_values(item)))
 

@@ -19,6 +19,8 @@ SHOTS = os.environ.get("STEPFLOW_SHOTS")
 
 
 AXE = Path(os.environ.get("STEPFLOW_AXE", ".build/axe/node_modules/axe-core/axe.min.js"))
+LOOKS = [(360, "light"), (360, "dark"), (768, "light"), (1280, "dark"), (1920, "light")]
+"""Widths and themes: the narrow and the wide layout in both themes, and each width once."""
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 
 

@@ -10,7 +10,7 @@ from stepflow_client import StepflowRuntime, SyncStepflowClient
 from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.history import History
 
-from tests.pages.conftest import check_pages, shot
+from tests.pages.conftest import LOOKS, check_pages, shot
 from tests.pages.test_loop import folder
 from tests.pages.test_loop import tab as tab_with_folder
 from tests.pages.test_ui import Seen, server
@@ -106,8 +106,7 @@ def test_a_form_has_rows_and_tells_errors_at_their_fields(tab_with_folder: Seen,
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_actions_are_accessible_at_every_width(
     tab_with_folder: Seen, client: SyncStepflowClient, width: int, scheme: Any
 ) -> None:

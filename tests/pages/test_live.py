@@ -133,6 +133,8 @@ CRAWL: dict[str, Any] = {
 
 
 def test_a_batch_of_a_thousand_counts_while_it_runs(tab: Seen, server: StepflowRuntime) -> None:
+    # The first picture of a flow takes seconds, in which the batch would go on unseen.
+    tab.go(f"/runs/{server.sync_client.submit(CRAWL, {'ms': 0, 'url': 'u'})}")
     inputs = [{"ms": 300, "url": "u"} if number % 10 else {"ms": 300} for number in range(1_000)]
     run_id = server.sync_client.submit(CRAWL, inputs, max_concurrency=20)
     tab.page.goto("about:blank")

@@ -158,14 +158,14 @@ def comparison(browser: Browser, server: StepflowRuntime) -> Iterator[Comparison
 def test_an_open_page_shows_what_a_new_one_shows(comparison: Comparison, server: StepflowRuntime) -> None:
     chance = random.Random(7)
     client = server.sync_client
-    single = client.submit(CRAWL, {"ms": 9_000, "url": "u"})
+    single = client.submit(CRAWL, {"ms": 5_000, "url": "u"})
     comparison.open("list", "/runs")
     comparison.open("flows", "/flows")
     comparison.open("flow", f"/flows/{client.get_run(single).flow_id}")
     comparison.open("run", f"/runs/{single}")
-    batch = client.submit(CRAWL, inputs(150, 700), max_concurrency=5)
+    batch = client.submit(CRAWL, inputs(80, 700), max_concurrency=5)
     comparison.open("batch", f"/runs/{batch}")
-    comparison.open("item", f"/runs/{batch}/items/140")
+    comparison.open("item", f"/runs/{batch}/items/70")
     changing = [each for each in comparison.pages if each.name in ("list", "batch")]
     while not client.get_run(batch).is_finished:
         client.submit(CRAWL, {"ms": chance.randrange(500), "url": "u"} if chance.random() < 0.7 else {"ms": 0})

@@ -16,7 +16,7 @@ from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
 from tests import releases
-from tests.pages.conftest import check_pages, shot
+from tests.pages.conftest import LOOKS, check_pages, shot
 
 FORM: dict[str, Any] = {
     "name": "brew",
@@ -305,8 +305,7 @@ def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: p
         tab.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int, scheme: Any) -> None:
     history = History()
     client = SyncStepflowClient(server.url, history=history)
