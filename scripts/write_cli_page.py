@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import click
 from stepflow_cli.main import SECTIONS, cli
-from stepflow_cli.params.parsing import whole_help
+from stepflow_cli.params.parsing import get_full_help
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
@@ -104,7 +104,7 @@ def options_of(context: click.Context) -> Iterator[Entry]:
 
 def head(context: click.Context) -> str:
     """Return what the help of a command prints before its options; of `stepflow`, the commands too."""
-    whole_help(context)  # makes the context one of the whole help
+    get_full_help(context)  # makes the context one of the whole help
     formatter, command = context.make_formatter(), context.command
     command.format_usage(context, formatter)
     command.format_help_text(context, formatter)

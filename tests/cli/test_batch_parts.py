@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.batch import chosen_again, part_of, sample_of
+from stepflow_cli.inputs.batch import choose_sample, select_positions, take_range
 from stepflow_cli.output.messages import Spinner
 from stepflow_cli.params.batch import RETRY_CODES
 from stepflow_cli.runs.batch_progress import BatchProgress, Latencies
@@ -21,27 +21,27 @@ from stepflow_client import ErrorCode, ExecutionStatus, Outcome, read_inputs
 def test_a_sample_is_uniform_and_in_order() -> None:
     counts = [0] * 10
     for seed in range(2000):
-        found = [position for position, _ in sample_of(enumerate("abcdefghij"), 3, seed)]
+        found = [position for position, _ in choose_sample(enumerate("abcdefghij"), 3, seed)]
         assert found == sorted(set(found))
         assert len(found) == 3
         for position in found:
             counts[position] += 1
     # 600 each; the standard deviation is 20.
     assert all(500 < count < 700 for count in counts)
-    assert list(sample_of(enumerate("ab"), 5, 0)) == [(0, "a"), (1, "b")]
+    assert list(choose_sample(enumerate("ab"), 5, 0)) == [(0, "a"), (1, "b")]
 
 
 def test_parts_keep_their_positions() -> None:
-    assert list(part_of(enumerate("abcde"), 1, 2)) == [(1, "b"), (2, "c")]
-    assert list(part_of(enumerate("abc"), 1, None)) == [(1, "b"), (2, "c")]
+    assert list(take_range(enumerate("abcde"), 1, 2)) == [(1, "b"), (2, "c")]
+    assert list(take_range(enumerate("abc"), 1, None)) == [(1, "b"), (2, "c")]
 
 
 def test_inputs_are_chosen_again_and_reading_ends_behind_the_last() -> None:
     inputs = enumerate("abcdef")
-    assert list(chosen_again(inputs, {1: None, 3: None})) == [(1, "b"), (3, "d")]
+    assert list(select_positions(inputs, {1: None, 3: None})) == [(1, "b"), (3, "d")]
     assert next(inputs) == (4, "e")
     with pytest.raises(LookupError, match="no input 7"):
-        list(chosen_again(enumerate("abc"), {1: None, 7: None}))
+        list(select_positions(enumerate("abc"), {1: None, 7: None}))
 
 
 def test_percentiles() -> None:

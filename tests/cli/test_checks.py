@@ -23,7 +23,7 @@ def info(release: str | None, commit: str | None = None) -> ServerInfo:
 
 @pytest.mark.parametrize("known", releases.RELEASES)
 def test_every_release_is_supported(known: str) -> None:
-    assert server._release(info(known)) == checks.ok("release", f"{known} is supported")
+    assert server._check_release(info(known)) == checks.ok("release", f"{known} is supported")
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_every_release_is_supported(known: str) -> None:
     ],
 )
 def test_other_releases(other: str | None, commit: str | None, said: str) -> None:
-    check = server._release(info(other, commit))
+    check = server._check_release(info(other, commit))
     assert (check.status, check.message) == ("warning", said)
     assert check.hint
 
 
 def test_a_clock_that_is_not_told() -> None:
-    assert server._clock(HealthResponse(status="healthy"), 0, 1).status == "skipped"
+    assert server._check_clock(HealthResponse(status="healthy"), 0, 1).status == "skipped"
 
 
 @pytest.mark.parametrize(("before", "after", "status"), [(-4, 4, "ok"), (-20, -10, "warning"), (10, 20, "warning")])
@@ -50,7 +50,7 @@ def test_a_clock_within_the_time_of_the_answer(before: float, after: float, stat
     now = datetime.now(UTC)
     health = HealthResponse(status="healthy", timestamp=now)
     span = [(now + timedelta(seconds=each)).timestamp() for each in (before, after)]
-    assert server._clock(health, *span).status == status
+    assert server._check_clock(health, *span).status == status
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_certificate_that_expires_soon(tmp_path: Path, monkeypatch: pytest.Mon
     file.write_text(file.read_text() + key.read_text())
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with Gateway(None, certificate=file) as gateway:
-        check = network._certificate("127.0.0.1", int(gateway.url.rpartition(":")[2]), None)
+        check = network._check_certificate("127.0.0.1", int(gateway.url.rpartition(":")[2]), None)
     assert (check.status, check.message) == ("warning", "it expires in 3 days")
 
 
@@ -91,17 +91,17 @@ def test_a_connection_that_breaks_while_tls_begins(monkeypatch: pytest.MonkeyPat
         raise ConnectionResetError("reset by peer")
 
     monkeypatch.setattr("socket.create_connection", broken)
-    check = network._certificate("127.0.0.1", 1, None)
+    check = network._check_certificate("127.0.0.1", 1, None)
     assert (check.status, check.exit_code, "broke" in check.message) == ("error", 4, True)
 
 
 def test_packages_of_different_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "version", lambda name: "0.1.0" if name == "stepflow-api" else "0.2.0")
-    check = next(iter(network.versions()))
+    check = next(iter(network.check_versions()))
     assert (check.status, check.message.endswith("the stepflow packages have different versions")) == ("warning", True)
 
 
 def test_no_stepflow_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    check = list(network.versions())[1]
+    check = list(network.check_versions())[1]
     assert (check.status, check.message) == ("warning", "there is no stepflow on PATH")

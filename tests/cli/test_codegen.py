@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from stepflow_cli.codegen.names import Names, camel_name, snake_name
+from stepflow_cli.codegen.names import UniqueNames, camel_name, snake_name
 from stepflow_client import (
     InvalidArgumentError,
     OutputTypeError,
@@ -372,5 +372,5 @@ def test_names() -> None:
     assert [camel_name(each) for each in ("order-tea", "orderTea", "ünder", "1st", "$")] == [
         "OrderTea", "OrderTea", "Under", "1st", "",
     ]  # fmt: skip
-    names = Names()
+    names = UniqueNames()
     assert [names.take(each) for each in ("FlowModel", "A", "A", "a", "a")] == ["FlowModel2", "A", "A2", "a", "a_2"]

@@ -14,7 +14,7 @@ import pytest
 from stepflow_cli import entry
 from stepflow_cli.inputs.values import read_scalar
 from stepflow_cli.main import cli
-from stepflow_cli.params.parsing import Command, LazyGroup, summary_of, whole_help
+from stepflow_cli.params.parsing import Command, LazyGroup, get_full_help, get_summary
 
 from scripts.write_cli_page import walk
 from tests.cli.command import STEPFLOW, Stepflow
@@ -37,7 +37,7 @@ def all_commands(group: LazyGroup = cli, words: str = "stepflow") -> list[tuple[
 
 def test_the_help_of_a_command_begins_with_its_summary() -> None:
     for words, sentence, command in all_commands():
-        assert summary_of(command) == sentence, words
+        assert get_summary(command) == sentence, words
         assert isinstance(command, (Command, LazyGroup)), words
 
 
@@ -252,7 +252,7 @@ def test_every_command_has_a_page_of_all_options() -> None:
     pages = dict(walk("stepflow", cli))
     short = {path: context.get_help() for path, context in pages.items()}
     for path, context in pages.items():
-        whole = whole_help(context)
+        whole = get_full_help(context)
         options = [each for each in context.command.params if isinstance(each, click.Option) and not each.hidden]
         assert [each.opts for each in options if f" {each.opts[-1]}" not in whole] == [], path
         assert "--help-all " in short[path]

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stepflow_cli.errors import problem_of
+from stepflow_cli.errors import to_problem
 from stepflow_cli.exit_codes import ExitCode
 from stepflow_client import StepflowRuntime, errors
 
@@ -161,7 +161,7 @@ CODES = {
 
 def test_the_code_of_an_error() -> None:
     for code, names in CODES.items():
-        found = {name: problem_of(getattr(errors, name)("message")).exit_code for name in names.split()}
+        found = {name: to_problem(getattr(errors, name)("message")).exit_code for name in names.split()}
         assert found == dict.fromkeys(names.split(), code)
 
 
@@ -247,7 +247,7 @@ def test_a_missing_extra_has_one_code_in_every_command(stepflow: Stepflow) -> No
 
 
 def test_the_code_of_ctrl_c() -> None:
-    assert problem_of(KeyboardInterrupt()).exit_code == 130
+    assert to_problem(KeyboardInterrupt()).exit_code == 130
 
 
 def test_every_code_is_in_the_manual() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from stepflow_cli.context import Session
-from stepflow_cli.main import call
+from stepflow_cli.main import run_command_line
 from stepflow_client import StepflowRuntime
 
 from tests.cli.command import Stepflow
@@ -118,7 +118,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, hostile: str) -> Callable[..., tupl
             patch.setenv("STEPFLOW_URL", hostile)
             patch.setenv("NO_COLOR", "1")
             patch.setenv("TERM", "xterm")
-            code = call(args, Session(json_errors="json" in args))
+            code = run_command_line(args, Session(json_errors="json" in args))
         root.handlers, _ = handlers, root.setLevel(level)
         return code, out.text, err.text
 

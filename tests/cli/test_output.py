@@ -9,8 +9,8 @@ import pytest
 import yaml
 from stepflow_cli.errors import Problem, printable, wants_json
 from stepflow_cli.output import tables
-from stepflow_cli.output.columns import select
-from stepflow_cli.output.view import Column, Output, View, json_text
+from stepflow_cli.output.columns import select_fields
+from stepflow_cli.output.view import Column, Output, View, format_json
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
 RECORDS: list[dict[str, Any]] = [
@@ -56,16 +56,16 @@ def test_nothing_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_fields() -> None:
-    assert list(select(RECORDS, ["more.x", "id"], VIEW)) == [
+    assert list(select_fields(RECORDS, ["more.x", "id"], VIEW)) == [
         {"more": {"x": [1]}, "id": "a"},
         {"more": {"x": None}, "id": "long"},
     ]
-    assert list(select([], ["n"], VIEW)) == []
+    assert list(select_fields([], ["n"], VIEW)) == []
     for unknown in ("no", "more.y", "id.x", ""):
         with pytest.raises(Problem):
-            list(select(RECORDS[:1], [unknown], VIEW))
+            list(select_fields(RECORDS[:1], [unknown], VIEW))
     with pytest.raises(Problem, match="there is no field idd") as raised:
-        list(select([], ["idd"], VIEW))
+        list(select_fields([], ["idd"], VIEW))
     assert raised.value.hint == "did you mean id?"
 
 
@@ -79,21 +79,21 @@ def test_a_file(tmp_path: Any) -> None:
 
 
 def test_text_that_no_encoding_holds() -> None:
-    assert json_text("\ud800") == '"\\ud800"'
-    assert json_text("ä😀") == '"ä😀"'
+    assert format_json("\ud800") == '"\\ud800"'
+    assert format_json("ä😀") == '"ä😀"'
 
 
 def test_what_a_terminal_would_obey_is_shown_instead() -> None:
-    text = tables.plain([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
+    text = tables.format_plain_table([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
     assert text == "ID\n\\x1b[31mred\\r\\nnext\n"
     assert printable("a\u202eb\tc\n") == "a\\u202eb\tc\\n"
-    assert "\x1b]" not in tables.for_terminal([{"id": "\x1b]0;title\x07"}], View((Column("id"),)), color=False)
+    assert "\x1b]" not in tables.format_terminal_table([{"id": "\x1b]0;title\x07"}], View((Column("id"),)), color=False)
 
 
 def test_times() -> None:
-    assert tables.local_time("yesterday") == "yesterday"
-    assert tables.local_time("2026-01-02T03:04:05Z").endswith(("ago)", "ahead)"))
-    assert tables.local_time("2026-01-02T03:04:05Z", relative=False).startswith("2026-01-0")
+    assert tables.format_local_time("yesterday") == "yesterday"
+    assert tables.format_local_time("2026-01-02T03:04:05Z").endswith(("ago)", "ahead)"))
+    assert tables.format_local_time("2026-01-02T03:04:05Z", relative=False).startswith("2026-01-0")
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ def test_whether_json_is_asked_for(line: str, json_wanted: bool) -> None:
 def test_wide_characters_take_two_columns() -> None:
     view = View(columns=(Column("id"), Column("n")))
     records = [{"id": "流れ", "n": 1}, {"id": "flow", "n": 2}, {"id": "e\u0301", "n": 3}]
-    assert tables.plain(records, view) == "ID    N\n流れ  1\nflow  2\ne\u0301     3\n"
+    assert tables.format_plain_table(records, view) == "ID    N\n流れ  1\nflow  2\ne\u0301     3\n"

@@ -31,7 +31,7 @@ def test_a_file(tmp_path: Path) -> None:
         'current = "prod"\n[profiles.prod]\nurl = "https://prod"\n'
         'token_command = "echo secret"\ntimeout = 60\nca_file = "ca.pem"\n',
     )
-    read = profiles.load(path)
+    read = profiles.load_profiles(path)
     assert read.current == "prod"
     profile = read.get("prod")
     assert profile.token() == "secret"
@@ -39,7 +39,7 @@ def test_a_file(tmp_path: Path) -> None:
 
 
 def test_no_file_has_no_profiles(tmp_path: Path) -> None:
-    assert profiles.load(tmp_path / "none.toml") == Profiles(tmp_path / "none.toml")
+    assert profiles.load_profiles(tmp_path / "none.toml") == Profiles(tmp_path / "none.toml")
 
 
 def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def test_a_wrong_file_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(Problem) as raised:
-        profiles.load(path).get("a")
+        profiles.load_profiles(path).get("a")
     assert said in raised.value.message
     assert str(path) in raised.value.message
     assert raised.value.exit_code is ExitCode.USAGE
@@ -122,7 +122,7 @@ def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"x = {'[' * 100_000}")
     with pytest.raises(Problem, match="nested too deeply"):
-        profiles.load(path)
+        profiles.load_profiles(path)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from stepflow_cli.runs.events import words_for
+from stepflow_cli.runs.events import describe_event
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import (
     RunCompletedEvent,
@@ -55,7 +55,7 @@ def test_a_second_attempt_goes_on_with_the_time_of_the_first() -> None:
         run_id="run", step_id="a", step_index=0, attempt=2, timestamp=START + timedelta(seconds=5), **COMMON
     )
     run.see(again)
-    assert words_for(again, run) == "step a: running, attempt 2"
+    assert describe_event(again, run) == "step a: running, attempt 2"
     assert run.see(ended("a", 0, 6)) == 5
     assert run.steps[0].count("completed") == 1
 
@@ -88,7 +88,7 @@ def test_steps_of_runs_below_are_named_by_their_place() -> None:
     run.see(SubRunCreatedEvent(run_id="below", parent_run_id="run", item_count=2, timestamp=START, **COMMON))
     first = started("each", 0, 0, run="below")
     run.see(first)
-    assert words_for(first, run) == "sub-run below, item 0, step inner: running"
+    assert describe_event(first, run) == "sub-run below, item 0, step inner: running"
     # What is not known even then is not asked for again and again.
     for _ in range(3):
         run.see(started(None, 1, 0, run="below", item=1))
@@ -102,6 +102,6 @@ def test_the_beginning_and_the_end_in_words() -> None:
     run = RunProgress("run", created_at=START)
     created = RunCreatedEvent(run_id="run", item_count=2, **COMMON)
     run.see(created)
-    assert words_for(created, run) == "run run: running, 2 items"
+    assert describe_event(created, run) == "run run: running, 2 items"
     end = RunCompletedEvent(run_id="run", status="failed", **COMMON)
-    assert words_for(end, run, run.see(end)) == "run run: failed"
+    assert describe_event(end, run, run.see(end)) == "run run: failed"

@@ -9,7 +9,7 @@ import pytest
 from stepflow_cli import stdio
 
 
-@pytest.mark.parametrize("kind", [stdio._Data, stdio._Messages])
+@pytest.mark.parametrize("kind", [stdio._ResultStream, stdio._MessageStream])
 def test_a_stream_is_closed_after_its_module_is_gone(
     kind: type[TextIOWrapper], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.output.columns import json_cell
-from stepflow_cli.output.tables import Column, View, cell_width, cut, for_terminal
+from stepflow_cli.output.columns import format_json_cell
+from stepflow_cli.output.tables import Column, View, cell_width, cut, format_terminal_table
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start
@@ -68,7 +68,7 @@ def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
     record = {"a": "日本語" * 20, "bc": "x" * 200, "id": 7}
     for width in (20, 40, 60):
         monkeypatch.setenv("COLUMNS", str(width))
-        lines = for_terminal([record], view, color=False).splitlines()
+        lines = format_terminal_table([record], view, color=False).splitlines()
         assert len(lines) == 2
         assert max(map(cell_width, lines)) <= width
         assert lines[1].count("…") == 2
@@ -79,13 +79,13 @@ def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_data_are_json_but_for_texts() -> None:
     """Flags of ours are words and lists of names; data of users keep their types."""
     cells = {"Ada": "Ada", "": '""', "  ": '"  "', None: "-", False: "false", 1.5: "1.5"}
-    assert [json_cell(value) for value in cells] == list(cells.values())
-    assert [json_cell(value) for value in ([], ["a"], {"ok": True, "no": False})] == [
+    assert [format_json_cell(value) for value in cells] == list(cells.values())
+    assert [format_json_cell(value) for value in ([], ["a"], {"ok": True, "no": False})] == [
         *("[]", '["a"]', '{"ok": true, "no": false}')
     ]
     view = View((Column("run_id"),), open_fields=("output",))
     named = view.only(["output", "output.ok", "outputs"]).columns
-    assert [column.show for column in named] == [json_cell, json_cell, None]
+    assert [column.show for column in named] == [format_json_cell, format_json_cell, None]
 
 
 def test_what_is_no_regular_file_is_not_replaced(stepflow: Stepflow) -> None:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from stepflow_cli.params.parsing import Command
 from stepflow_cli.params.sections import option
-from stepflow_cli.params.times import SECONDS, time_of
+from stepflow_cli.params.times import SECONDS, parse_time
 
 from tests.cli.command import Stepflow
 
@@ -32,12 +32,12 @@ from tests.cli.command import Stepflow
 )
 def test_durations(text: str, ago: timedelta) -> None:
     before = datetime.now(UTC)
-    assert before <= datetime.fromisoformat(time_of(text)) + ago <= datetime.now(UTC)
+    assert before <= datetime.fromisoformat(parse_time(text)) + ago <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("text", ["2026-11-25", "2026-11-25T14:00:00Z", "20261125", "2026-11-25 14:00"])
 def test_times_are_left_as_they_are(text: str) -> None:
-    assert time_of(text) == text
+    assert parse_time(text) == text
 
 
 @pytest.mark.parametrize("text", ["1x", "h", "", "next week", "1h 2x", "1h,", "2 ago hours", "-1h"])
@@ -49,7 +49,7 @@ def test_what_is_no_time_is_refused(stepflow: Stepflow, text: str) -> None:
 
 @pytest.mark.parametrize(("word", "days"), [("today", 0), ("Yesterday", 1)])
 def test_a_day_begins_at_midnight_here(word: str, days: int) -> None:
-    found = datetime.fromisoformat(time_of(word))
+    found = datetime.fromisoformat(parse_time(word))
     assert (found.hour, found.minute) == (0, 0)
     assert found.date() == datetime.now().date() - timedelta(days=days)
 

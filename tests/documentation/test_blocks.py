@@ -192,7 +192,7 @@ class Session:
             assert tomllib.loads(block.text)
         else:
             (self._folder / "config.toml").write_text(block.text)
-            read = profiles.load(self._folder / "config.toml")
+            read = profiles.load_profiles(self._folder / "config.toml")
             assert read.current in read.tables
             for name in read.tables:
                 read.get(name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.flow_tests.added_case import add_case, case_of
+from stepflow_cli.flow_tests.added_case import add_case, build_case
 from stepflow_client import FlowFileError, FlowResult, InvalidArgumentError
 
 CASE = {
@@ -118,20 +118,20 @@ def result(**more: Any) -> FlowResult:
 
 
 def test_the_expectation_is_the_output_or_the_error() -> None:
-    assert case_of("a", {"n": 1}, result(output=[1])) == {
+    assert build_case("a", {"n": 1}, result(output=[1])) == {
         "name": "a",
         "input": {"n": 1},
         "output": {"outcome": "success", "result": [1]},
     }
     error = {"message": "no such page", "code": "component_failed"}
-    failed = case_of("a", None, result(status="failed", error=error))
+    failed = build_case("a", None, result(status="failed", error=error))
     assert failed["output"]["outcome"] == "failed"
     assert failed["output"]["error"]["message"] == "no such page"
     with pytest.raises(InvalidArgumentError, match="cancelled"):
-        case_of("a", None, result(status="cancelled"))
+        build_case("a", None, result(status="cancelled"))
     for code in ("lost", "lost_before_start"):
         with pytest.raises(InvalidArgumentError, match="lost"):
-            case_of("a", None, result(status="failed", error={"message": "gone", "code": code}))
+            build_case("a", None, result(status="failed", error={"message": "gone", "code": code}))
 
 
 def test_what_differs_from_run_to_run_is_expected_as_a_matcher() -> None:
@@ -139,7 +139,7 @@ def test_what_differs_from_run_to_run_is_expected_as_a_matcher() -> None:
     output = {"order": order, "id": other, "in flow": other.replace("1199", "2199"), "run_id": other}
     flow = {"output": output["in flow"], "test": {"cases": [{"name": other}]}}
     mocks = {"a": {"outcome": "success", "result": 1}}
-    case = case_of("a", {"order": order}, result(output=output), flow=flow, mocks=mocks)
+    case = build_case("a", {"order": order}, result(output=output), flow=flow, mocks=mocks)
     assert case["mocks"] == mocks
     assert case["output"]["result"] == {
         "order": order,

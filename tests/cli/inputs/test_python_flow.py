@@ -11,8 +11,8 @@ import click
 import pytest
 from stepflow_cli.context import Session
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.flow import flow_text, load_flow_file, load_flow_or_id
-from stepflow_cli.inputs.python_flow import is_python_flow, python_files, python_flow
+from stepflow_cli.inputs.flow import load_flow_file, load_flow_or_id, load_flow_text
+from stepflow_cli.inputs.python_flow import import_flow, is_python_flow, list_module_files
 from stepflow_cli.inputs.python_modules import ProjectModules
 from stepflow_cli.main import cli
 
@@ -78,7 +78,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_what_is_a_flow(project: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert is_python_flow(word)
     assert load_flow_file(word) == {"name": "hello", "steps": [], "output": {"$input": "$.name"}}
-    assert load_flow_or_id(word) == flow_text(word).root.value == load_flow_file(word)
+    assert load_flow_or_id(word) == load_flow_text(word).root.value == load_flow_file(word)
     # What the module prints is no part of a result; it is imported once.
     assert capsys.readouterr() == ("", "imported\n")
 
@@ -164,7 +164,7 @@ def _write_alike(file: Path, text: str) -> None:
 
 def test_a_changed_module_is_imported_again(project: Path) -> None:
     word = "parts.inner.flows:flow"
-    assert python_flow(word) is python_flow(word)
+    assert import_flow(word) is import_flow(word)
     names = project / "parts" / "inner" / "names.py"
     _write_alike(names, "NAME = 'other'\n")
     assert load_flow_file(word) == {"output": "other"}
@@ -173,19 +173,19 @@ def test_a_changed_module_is_imported_again(project: Path) -> None:
     with pytest.raises(Problem, match=r"name 'undefined' is not defined \(parts/inner/names.py:1\)"):
         load_flow_file(word)
     # The file at fault is watched too.
-    assert os.path.join("parts", "inner", "names.py") in python_files(word)
+    assert os.path.join("parts", "inner", "names.py") in list_module_files(word)
     names.write_text("NAME = 'third'\n")
     assert load_flow_file(word) == {"output": "third"}
     assert "stepflow_cli" in sys.modules
 
 
 def test_the_files_of_a_flow(project: Path) -> None:
-    assert python_files("shop:hello") == python_files("shop.py:hello") == ["shop.py"]
-    assert python_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
-    assert python_files("zzz:x") == []
+    assert list_module_files("shop:hello") == list_module_files("shop.py:hello") == ["shop.py"]
+    assert list_module_files("parts.inner:x") == [os.path.join("parts", "inner", "__init__.py")]
+    assert list_module_files("zzz:x") == []
     load_flow_file("parts.inner.flows:flow")
     inner = [os.path.join("parts", "inner", each) for each in ("flows.py", "names.py", "__init__.py")]
-    assert {*inner} <= {*python_files("parts.inner.flows:flow")}
+    assert {*inner} <= {*list_module_files("parts.inner.flows:flow")}
 
 
 _CASES = """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_cli.lsp.cursor import spot_at, typed_at, without_invalid_lines
-from stepflow_cli.lsp.flow_names import mentions_in, rename_edits
+from stepflow_cli.lsp.cursor import blank_invalid_lines, find_key_or_value, find_typed_word
+from stepflow_cli.lsp.flow_names import find_mentions, list_rename_edits
 from stepflow_client._checks.flow_model import FlowModel
 from stepflow_client.flows.source import FlowText
 
@@ -38,7 +38,7 @@ CASES = [
 @pytest.mark.parametrize(("text", "path", "is_key", "word", "first", "is_quoted"), CASES)
 def test_what_is_typed(text: str, path: str, is_key: bool, word: str, first: int, is_quoted: bool) -> None:
     offset, plain = text.index("|"), text.replace("|", "")
-    found = typed_at(plain, "x.json" if text.startswith("{") else "x.yaml", offset)
+    found = find_typed_word(plain, "x.json" if text.startswith("{") else "x.yaml", offset)
     assert found is not None
     assert (found.spot.node.path, found.spot.key is not None, found.text) == (path, is_key, word)
     assert (found.first_step, found.is_quoted) == (first, is_quoted)
@@ -48,12 +48,12 @@ def test_what_is_typed(text: str, path: str, is_key: bool, word: str, first: int
 @pytest.mark.parametrize("text", ["# a comm|ent\nname: x\n", "name: >2\n  te|xt\n", "a: b: c\n- |d: [", "\0|"])
 def test_nothing_is_typed_where_the_text_is_unclear(text: str) -> None:
     offset = text.rindex("|")
-    assert typed_at(text[:offset] + text[offset + 1 :], "x.yaml", offset) is None
+    assert find_typed_word(text[:offset] + text[offset + 1 :], "x.yaml", offset) is None
 
 
 def test_the_rest_of_a_word_is_replaced_too() -> None:
     text = f"{STEP}component: /builtin/noop # why\n"
-    found = typed_at(text, "x.yaml", text.index("tin/"))
+    found = find_typed_word(text, "x.yaml", text.index("tin/"))
     assert found is not None
     assert text[found.start : found.end] == "/builtin/noop"
 
@@ -65,7 +65,7 @@ def test_of_json_only_the_step_is_parsed(typed: str, indent: str) -> None:
     steps = [f'{{\n{indent * 2}"id": "{name}",\n{indent * 2}"input": INPUT\n{indent}}}' for name in "abc"]
     steps = [steps[0].replace("INPUT", "1"), steps[1].replace("INPUT", typed), steps[2].replace("INPUT", "{{")]
     text = f'{{\n"name": "x", "steps": [\n{indent}' + f",\n{indent}".join(steps) + '\n], "output": {"a": 1}}\n'
-    found = typed_at(text, "x.json", text.index("$st") + 3 + ("ep" in typed) * len('ep": "st'))
+    found = find_typed_word(text, "x.json", text.index("$st") + 3 + ("ep" in typed) * len('ep": "st'))
     assert found is not None
     assert (found.first_step, found.text) == (1, "st" if "ep" in typed else "$st")
     root = found.spot.node
@@ -79,18 +79,18 @@ def test_what_is_at_an_offset() -> None:
     text = "a: {b: [1, two]}\nc: &x hello\nd: *x\n"
     root = FlowText(text, "x.yaml").root
     for part, path, key in (("b:", "$.a", "b"), ("two", "$.a.b[1]", None), ("hello", "$.c", None), ("*x", "$.d", None)):
-        spot = spot_at(root, text.index(part))
+        spot = find_key_or_value(root, text.index(part))
         assert (spot.node.path, spot.key) == (path, key)
 
 
 def test_lines_at_fault_are_left_out() -> None:
     text = f"{STEP}component: /x: y\n  - id: b\n    input: {{a: *nowhere}}\noutput: {{$step: b}}\n"
-    flow = without_invalid_lines(FlowText(text, "x.yaml"))
+    flow = blank_invalid_lines(FlowText(text, "x.yaml"))
     assert flow.error is None
     assert len(flow.text) == len(text)
     assert [each.id for each in FlowModel(flow.root).steps] == ["a", "b"]
-    assert without_invalid_lines(FlowText("a: [", "x.yaml")).error is None
-    assert without_invalid_lines(FlowText("{}", "x.yaml")).text == "{}"
+    assert blank_invalid_lines(FlowText("a: [", "x.yaml")).error is None
+    assert blank_invalid_lines(FlowText("{}", "x.yaml")).text == "{}"
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_lines_at_fault_are_left_out() -> None:
 def test_variables_are_renamed_in_paths(written: str, new: str | None) -> None:
     declared = "schemas: {properties: {variables: {properties: {v: {}}}}}"
     text = f"{declared}\noutput: {{$variable: {written}}}\n"
-    mentions = list(mentions_in(FlowModel(FlowText(text, "x.yaml").root), text))
+    mentions = list(find_mentions(FlowModel(FlowText(text, "x.yaml").root), text))
     if new is None:
         with pytest.raises(ValueError, match="escapes"):
-            rename_edits(text, mentions, mentions[0], "w")
+            list_rename_edits(text, mentions, mentions[0], "w")
         return
-    edits = rename_edits(text, mentions, mentions[0], "w")
+    edits = list_rename_edits(text, mentions, mentions[0], "w")
     for start, end, word in sorted(edits, reverse=True):
         text = text[:start] + word + text[end:]
     assert text == f"{declared.replace('v: {}', 'w: {}')}\noutput: {{$variable: {new}}}\n"

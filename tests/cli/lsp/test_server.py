@@ -13,10 +13,10 @@ import pytest
 from lsprotocol import types
 from pygls.protocol import default_converter
 from stepflow_cli.lsp.analysis import analyse
-from stepflow_cli.lsp.diagnostics import diagnostics_of
-from stepflow_cli.lsp.navigation import symbols
-from stepflow_cli.lsp.project import Projects
-from stepflow_cli.lsp.text import Text
+from stepflow_cli.lsp.diagnostics import build_diagnostics
+from stepflow_cli.lsp.navigation import list_symbols
+from stepflow_cli.lsp.project import ProjectRules
+from stepflow_cli.lsp.text import DocumentText
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
@@ -39,9 +39,9 @@ PIECES = (
 
 def wanted(name: str, text: str) -> tuple[Any, Any]:
     """Return the diagnostics and the outline of a text by a full check, as they are sent."""
-    analysis = analyse(name, Text(text), Projects().rules(name)).infer()
+    analysis = analyse(name, DocumentText(text), ProjectRules().rules(name)).infer()
     convert = default_converter().unstructure
-    return convert(diagnostics_of(analysis)), convert(symbols(analysis))
+    return convert(build_diagnostics(analysis)), convert(list_symbols(analysis))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_the_encoding_that_is_agreed_on(folder: Path, command: Stepflow, offered
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
 def test_positions_and_offsets(encoding: str) -> None:
-    text = Text("a\N{ROCKET}\u00fc\r\nb\rc\u2028d\n", encoding)
+    text = DocumentText("a\N{ROCKET}\u00fc\r\nb\rc\u2028d\n", encoding)
     for offset in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11):
         assert text.offset(text.position(offset)) == offset
     assert [text.position(each).line for each in (0, 4, 5, 7, 10, 11)] == [0, 0, 1, 2, 2, 3]

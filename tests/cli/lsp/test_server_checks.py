@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from stepflow_cli.lsp.analysis import analyse
 from stepflow_cli.lsp.server_checks import ServerChecks
-from stepflow_cli.lsp.text import Text
-from stepflow_cli.validation.checks import Rules
+from stepflow_cli.lsp.text import DocumentText
+from stepflow_cli.validation.checks import CheckRules
 from stepflow_client import LogConfig, StepflowRuntime
 
 from tests.cli.command import Stepflow
@@ -76,7 +76,7 @@ def test_a_save(how: str, shop: StepflowRuntime, stepflow: Stepflow) -> None:
 
 
 def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    checks, analysis = ServerChecks(), analyse("buys.yaml", Text(FLOW), Rules())
+    checks, analysis = ServerChecks(), analyse("buys.yaml", DocumentText(FLOW), CheckRules())
     checks.url = "http://127.0.0.1:9"
     assert [checks.check(analysis) for _ in range(3)] == [None] * 3
     [said] = caplog.messages

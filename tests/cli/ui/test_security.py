@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_cli.server.listening import Addresses
+from stepflow_cli.server.listening import AcceptedAddresses
 from stepflow_cli.ui.security import HEADERS, FormTokens, Sessions
 
 
@@ -11,7 +11,7 @@ from stepflow_cli.ui.security import HEADERS, FormTokens, Sessions
     "host", ["127.0.0.1:80", "localhost:80", "LocalHost:80", "[::1]:80", "127.5.5.5:80", "localhost"]
 )
 def test_hosts_of_this_machine(host: str) -> None:
-    assert Addresses(80).accepts_host(host)
+    assert AcceptedAddresses(80).accepts_host(host)
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ def test_hosts_of_this_machine(host: str) -> None:
     ],
 )  # fmt: skip
 def test_hosts_of_others(host: str | None) -> None:
-    assert not Addresses(80).accepts_host(host)
+    assert not AcceptedAddresses(80).accepts_host(host)
 
 
 def test_hosts_of_an_exposed_server_are_addresses_and_known_names() -> None:
-    addresses = Addresses(8080, ["box"], is_exposed=True)
+    addresses = AcceptedAddresses(8080, ["box"], is_exposed=True)
     assert addresses.accepts_host("10.0.0.1:8080")
     assert addresses.accepts_host("Box:8080")
     assert not addresses.accepts_host("rebound.example:8080")
@@ -38,12 +38,12 @@ def test_hosts_of_an_exposed_server_are_addresses_and_known_names() -> None:
     "origin", ["http://evil.example", "null", "https://127.0.0.1:80", "http://127.0.0.1:81", "http://127.0.0.1", ""]
 )
 def test_origins_of_others(origin: str) -> None:
-    assert not Addresses(80).accepts_origin(origin, "127.0.0.1:80")
+    assert not AcceptedAddresses(80).accepts_origin(origin, "127.0.0.1:80")
 
 
 def test_origins_of_its_own() -> None:
-    assert Addresses(80).accepts_origin("http://127.0.0.1:80", "127.0.0.1:80")
-    assert Addresses(80).accepts_origin(None, "127.0.0.1:80")
+    assert AcceptedAddresses(80).accepts_origin("http://127.0.0.1:80", "127.0.0.1:80")
+    assert AcceptedAddresses(80).accepts_origin(None, "127.0.0.1:80")
 
 
 def test_a_token_opens_one_session() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_cli.lsp.place import schemas_at
+from stepflow_cli.lsp.place import find_schemas
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.slices import in_slices
 from stepflow_client.flows.json_schema import mismatches
@@ -139,7 +139,7 @@ def test_nested_references_are_followed_once(length: int, link: Callable[[Any], 
     found = in_slices(lambda: mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
     assert found
     assert not mismatches("x", {"$ref": "#/$defs/T0"}, defs)
-    assert schemas_at({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
+    assert find_schemas({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
     assert not slices
 
 
@@ -203,11 +203,11 @@ def test_expressions_decide_nothing() -> None:
 def test_the_schemas_of_a_part() -> None:
     schema = {"properties": {"list": {"items": PLUGIN}}, "additionalProperties": {"title": "other"}}
     value = {"list": [{"type": "a"}, {"type": "b"}], "more": 1}
-    found = schemas_at(schema, ("list", 0, "n"), value, DEFS)
+    found = find_schemas(schema, ("list", 0, "n"), value, DEFS)
     assert found == [{"type": "integer"}]
-    assert schemas_at(schema, ("list", 1, "n"), value, DEFS) == []
-    assert schemas_at(schema, ("more",), value, DEFS) == [{"title": "other"}]
-    assert schemas_at(schema, ("absent", 0), value, DEFS) == []
+    assert find_schemas(schema, ("list", 1, "n"), value, DEFS) == []
+    assert find_schemas(schema, ("more",), value, DEFS) == [{"title": "other"}]
+    assert find_schemas(schema, ("absent", 0), value, DEFS) == []
 
 
 def said(value: Any, schema: Any) -> list[str]:

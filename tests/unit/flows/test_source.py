@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.validation.checks import locate
+from stepflow_cli.validation.checks import locate_node
 from stepflow_client import FlowFileError
 from stepflow_client._base.collector import collector_paused
 from stepflow_client._checks.checker import find_in
@@ -151,7 +151,7 @@ def test_server_diagnostics_have_a_place() -> None:
         ("$.output[7]", 2, 3),
         ("$not a path", 1, 1),
     ):
-        node = locate(root, path)
+        node = locate_node(root, path)
         assert (node.line, node.column) == (line, column), path
 
 
@@ -166,7 +166,7 @@ def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     flow = FlowText("name: f\noutput: {$step: a}\n", "f.yaml")
     for _ in range(2):
         assert find_in(flow, type_check=True)
-        locate(flow.root, "$.output")
+        locate_node(flow.root, "$.output")
     assert len(composed) == 1
 
 

@@ -50,7 +50,7 @@ class Session:
     def start_logging(self) -> None:
         """Enable the loggers of the client and of an embedded server, if the command line asks for it."""
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
-        level = level or _level_of(self.log_variable)
+        level = level or _parse_log_variable(self.log_variable)
         if level == "off" or (level is None and self.log_file is None):
             return
         import logging
@@ -74,7 +74,7 @@ class Session:
         logger.setLevel(handler.level)
 
 
-def _level_of(text: str) -> str | None:
+def _parse_log_variable(text: str) -> str | None:
     """Return the log level that STEPFLOW_LOG sets; None if it is not set.
 
     Raises:
@@ -86,9 +86,9 @@ def _level_of(text: str) -> str | None:
     if word in ("1", "true", "yes"):
         return "debug"
     if word not in _LEVELS:
-        from .errors import nearest, usage
+        from .errors import suggest, usage
 
-        raise usage(f"STEPFLOW_LOG is {', '.join(_LEVELS)} or off, not {text!r}", nearest(word, _LEVELS))
+        raise usage(f"STEPFLOW_LOG is {', '.join(_LEVELS)} or off, not {text!r}", suggest(word, _LEVELS))
     return word
 
 

@@ -108,7 +108,7 @@ class Problem(Exception):
         }
 
 
-def with_server(problem: Problem, server: NamedServer | None) -> Problem:
+def add_server(problem: Problem, server: NamedServer | None) -> Problem:
     """Name the command's server in a problem that its response caused. Return the problem."""
     if problem.kind in _OF_SERVERS:
         problem.server = server
@@ -120,7 +120,7 @@ def usage(message: str, hint: str | None = None) -> Problem:
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
 
 
-def check_extra(what: str, extra: str, *packages: str) -> None:
+def require_extra(what: str, extra: str, *packages: str) -> None:
     """Check that the packages of an extra are installed.
 
     Args:
@@ -134,10 +134,10 @@ def check_extra(what: str, extra: str, *packages: str) -> None:
     from importlib.util import find_spec
 
     if any(find_spec(name) is None for name in packages):
-        raise missing_extra(what, extra)
+        raise missing_extra_problem(what, extra)
 
 
-def missing_extra(what: str, extra: str) -> Problem:
+def missing_extra_problem(what: str, extra: str) -> Problem:
     """Return the problem of a command that needs an extra of stepflow-cli."""
     from stepflow_client._command import install_command
 
@@ -146,7 +146,7 @@ def missing_extra(what: str, extra: str) -> Problem:
     return Problem(message, kind="not_installed", exit_code=ExitCode.USAGE, hint=hint)
 
 
-def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
+def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
     """Convert any exception to a problem.
 
     Args:
@@ -156,7 +156,7 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, click.ClickException):
-        return _problem_of_click(error)
+        return _convert_click_error(error)
     if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
         return Problem("interrupted", kind="interrupted", exit_code=ExitCode.INTERRUPTED)
     from stepflow_client import StepflowClientError
@@ -164,7 +164,7 @@ def problem_of(error: BaseException, *, hint: str | None = None) -> Problem:
     if isinstance(error, StepflowClientError):
         name = _NAMES.get(type(error).__name__, type(error).__name__)
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
-        code, hint = ExitCode.for_error(error), hint or _hint_of_client(error)
+        code, hint = ExitCode.for_error(error), hint or _get_client_hint(error)
         return Problem(error.message, kind=kind, exit_code=code, run_id=error.run_id, hint=hint)
     if isinstance(error, FileNotFoundError):
         try:
@@ -184,7 +184,7 @@ _LISTS = {
 """Where to look for what a server does not have, by the first word of the message."""
 
 
-def _hint_of_client(error: StepflowClientError) -> str | None:
+def _get_client_hint(error: StepflowClientError) -> str | None:
     """Return the hint of a client's error, with the command's options in place of the client's arguments."""
     hint = re.sub(r"^add (\w+) to the variables$", r"--var \1=VALUE sets it", error.hint or "")
     hint = re.sub(r"^the environment, which has (\w+), .*", r"--variables-from-env takes it from \1", hint)
@@ -197,11 +197,11 @@ def _hint_of_client(error: StepflowClientError) -> str | None:
     return hint or None
 
 
-def _problem_of_click(error: click.ClickException) -> Problem:
+def _convert_click_error(error: click.ClickException) -> Problem:
     # click appends its suggestions to the message; here they become the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
-    hint = _hint_for_option(error, context) or getattr(error, "hint", None) or _expected_value(error)
+    hint = _hint_for_option(error, context) or getattr(error, "hint", None) or _hint_for_value(error)
     if hint is None and context is not None:
         hint = f"'{context.command_path} --help' lists the options"
     message = " ".join(message.split()).rstrip(".")
@@ -210,7 +210,7 @@ def _problem_of_click(error: click.ClickException) -> Problem:
     return usage(message[:1].lower() + message[1:], hint)
 
 
-def _expected_value(error: click.ClickException) -> str | None:
+def _hint_for_value(error: click.ClickException) -> str | None:
     """Return a hint with the values that a parameter takes; None if the message has them."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
@@ -228,7 +228,7 @@ def _expected_value(error: click.ClickException) -> str | None:
     return None
 
 
-def takes_file(command: click.Command) -> bool:
+def has_file_option(command: click.Command) -> bool:
     """Return whether a command writes its output to the file of -O/--output."""
     return any("-O" in param.opts for param in command.params)
 
@@ -251,14 +251,14 @@ def _hint_for_option(error: click.ClickException, context: click.Context | None)
     option = error.option_name
     if hint := option_hint(command.name or "", [option], names):
         return hint
-    if option == "-o" and takes_file(command):
+    if option == "-o" and has_file_option(command):
         return "-O FILE names the file"
-    if option in ("-O", "--output") and not takes_file(command) and "-o" in names:
+    if option in ("-O", "--output") and not has_file_option(command) and "-o" in names:
         return "add > FILE to write a file"
     if not option.startswith("--"):
         return None
     typed, long_names = option.lstrip("-"), [name.lstrip("-") for name in names if name.startswith("--")]
-    if hint := nearest(typed, long_names):
+    if hint := suggest(typed, long_names):
         name = f"--{hint.removeprefix('did you mean ').removesuffix('?')}"
         return None if getattr(names[name], "is_risky", False) else f"did you mean {name}?"
     if command.name in ("run", "submit") and typed.isidentifier():
@@ -266,7 +266,7 @@ def _hint_for_option(error: click.ClickException, context: click.Context | None)
     return None
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def suggest(word: str, known: Iterable[str]) -> str | None:
     """Return the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
     from stepflow_client._base.text import nearest
 

@@ -12,7 +12,7 @@ import click
 
 from ._version import VERSION
 from .context import Session
-from .errors import problem_of, usage, wants_json, with_server
+from .errors import add_server, to_problem, usage, wants_json
 from .exit_codes import ExitCode
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
@@ -76,7 +76,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
-def _suggest() -> None:
+def _suggest_commands() -> None:
     """On a terminal: print commands for the flows of the working folder."""
     if not sys.stdout.isatty():
         return
@@ -103,7 +103,7 @@ cli = LazyGroup(
     shared={"list-components": "components", "submit": "run"},
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
     sections=SECTIONS,
-    more_help=_suggest,
+    more_help=_suggest_commands,
     help="""Run Stepflow flows on a server, remote or embedded.
 
     Only results go to standard output; everything else goes to standard error.
@@ -156,12 +156,12 @@ def main(args: Sequence[str] | None = None) -> None:
     prepare_streams()
     words = sys.argv[1:] if args is None else list(args)
     if "_STEPFLOW_COMPLETE" in os.environ:
-        from .completion.shells import register
+        from .completion.shells import register_shells
 
-        register()
+        register_shells()
         cli.main(words, prog_name="stepflow")
     try:
-        code = call(words, Session(json_errors=wants_json(words)))
+        code = run_command_line(words, Session(json_errors=wants_json(words)))
     except BrokenPipeError:
         # The reader of our output has closed the pipe. The interpreter must not try to flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -170,7 +170,7 @@ def main(args: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def call(args: list[str], session: Session) -> int:
+def run_command_line(args: list[str], session: Session) -> int:
     """Run one command line, report its failure if it fails, and return its exit code.
 
     Args:
@@ -195,15 +195,15 @@ def call(args: list[str], session: Session) -> int:
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        from .output.messages import show
+        from .output.messages import print_problem
 
-        problem = with_server(problem_of(error), session.server)
+        problem = add_server(to_problem(error), session.server)
         if session.verbosity > 1:
             import traceback
 
             from .output.safety import printable_traceback
 
             print(printable_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
-        show(problem, as_json=session.json_errors, color=session.color)
+        print_problem(problem, as_json=session.json_errors, color=session.color)
         flush_quietly()
         return problem.exit_code

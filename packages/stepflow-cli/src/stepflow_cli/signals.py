@@ -14,7 +14,7 @@ STOP = (signal.SIGINT, *TERMINATION)
 
 
 @contextmanager
-def stop_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+def handling_stop_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Handle the signals of `STOP` while the block runs. One that is ignored, as under nohup, stays ignored."""
     before = {each: signal.getsignal(each) for each in STOP if signal.getsignal(each) is not signal.SIG_IGN}
     for each in before:

@@ -17,7 +17,7 @@ from .errors import Problem, usage
 
 
 @contextmanager
-def telling_of_lost_output() -> Iterator[None]:
+def reporting_lost_output() -> Iterator[None]:
     """Convert failures to write standard output to a problem. A pipe closed by its reader is not a problem.
 
     Raises:
@@ -34,20 +34,20 @@ def telling_of_lost_output() -> Iterator[None]:
 # These replace the text layer, not the raw streams: if a signal handler raises during a raw stream's `write`, the
 # buffer above it writes the same data again. They may be flushed after the interpreter has removed the names of this
 # module, so a flush that succeeds uses none of them.
-class _Data(TextIOWrapper):
+class _ResultStream(TextIOWrapper):
     def write(self, text: str, /) -> int:
-        with telling_of_lost_output():
+        with reporting_lost_output():
             return super().write(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError:
-            with telling_of_lost_output():
+            with reporting_lost_output():
                 raise
 
 
-class _Messages(TextIOWrapper):
+class _MessageStream(TextIOWrapper):
     def write(self, text: str, /) -> int:
         with suppress(OSError):
             return super().write(text)
@@ -60,7 +60,7 @@ class _Messages(TextIOWrapper):
             pass
 
 
-class _Closed(TextIOWrapper):
+class _ClosedStream(TextIOWrapper):
     def write(self, text: str, /) -> int:
         if text:
             raise usage("standard output cannot be written: it is closed")
@@ -78,8 +78,8 @@ def prepare_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
-    sys.stdout = _reopened(sys.stdout, _Closed if is_closed else _Data)
-    sys.stderr = _reopened(sys.stderr, _Messages)
+    sys.stdout = _reopen(sys.stdout, _ClosedStream if is_closed else _ResultStream)
+    sys.stderr = _reopen(sys.stderr, _MessageStream)
 
 
 def read_stdin_bytes() -> bytes:
@@ -117,7 +117,7 @@ def flush_quietly() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _reopened(stream: Any, kind: type[TextIOWrapper]) -> Any:
+def _reopen(stream: Any, kind: type[TextIOWrapper]) -> Any:
     if not isinstance(stream, TextIOWrapper):
         return stream
     return kind(

@@ -20,11 +20,11 @@ from stepflow_client._base.text import without_password
 from stepflow_client._command import certificate_problem
 
 from ..errors import Problem
-from ..inputs.config import recovery_warnings_of
-from ..server.advice import with_origin
-from ..settings.profiles import Profiles, load
-from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, from_origin
-from ..settings.urls import environment_proxy, split_url
+from ..inputs.config import find_recovery_warnings
+from ..server.advice import name_origins
+from ..settings.profiles import Profiles, load_profiles
+from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, describe_origin
+from ..settings.urls import find_environment_proxy, split_url
 from . import Check, error, ok, warning
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _OURS = ("stepflow-cli", "stepflow-client", "stepflow-api")
 _OTHERS = ("httpx", "pydantic", "click")
 
 
-def versions() -> Iterator[Check]:
+def check_versions() -> Iterator[Check]:
     """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
     found: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
     for name in found:
@@ -62,10 +62,10 @@ def versions() -> Iterator[Check]:
         yield ok("command", f"{first} is the first stepflow on PATH")
 
 
-def configuration() -> tuple[Check, Profiles | None]:
+def check_profiles() -> tuple[Check, Profiles | None]:
     """Check the configuration file, including every profile."""
     try:
-        profiles = load()
+        profiles = load_profiles()
     except Problem as problem:
         return error("configuration", problem.message, problem.hint or "fix it in an editor"), None
     if not profiles.tables:
@@ -82,7 +82,7 @@ def configuration() -> tuple[Check, Profiles | None]:
     return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
 
 
-def server_configuration(choice: ServerChoice) -> Iterator[Check]:
+def check_server_config(choice: ServerChoice) -> Iterator[Check]:
     """Check the configuration of an embedded server, if there is one."""
     try:
         config = (choice if choice.is_embedded else choose_server(ServerOptions(local=True, reads_project=True))).config
@@ -90,18 +90,18 @@ def server_configuration(choice: ServerChoice) -> Iterator[Check]:
         yield warning("server configuration", fault.message, fault.hint)
         return
     if config.value is not None:
-        hazards = recovery_warnings_of(config.value)
+        hazards = find_recovery_warnings(config.value)
         yield from (warning("server configuration", f"{config.value}: {hazard}", hint) for hazard, hint in hazards)
         if not hazards:
-            yield ok("server configuration", f"{config.value} ({from_origin(config.origin)})")
+            yield ok("server configuration", f"{config.value} ({describe_origin(config.origin)})")
 
 
-def server(choice: ServerChoice) -> Check:
+def check_server_choice(choice: ServerChoice) -> Check:
     """Return which server commands use, and the origin of that setting."""
     url, origin = choice.url.value, choice.url.origin
     if url is None:
         others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
-        return ok("server", f"an embedded one ({from_origin(origin)}){others}")
+        return ok("server", f"an embedded one ({describe_origin(origin)}){others}")
     shown = choice.shown_url
     ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
     if ignored and choice.profile is None:
@@ -109,13 +109,13 @@ def server(choice: ServerChoice) -> Check:
     return ok("server", f"{shown}, by {origin}")
 
 
-def proxy(choice: ServerChoice) -> tuple[Check, str | None]:
+def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
     """Return the proxy that is used for the server, if any, with its URL."""
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
         return ok("proxy", f"{without_password(named)}, by profile {choice.profile.name}"), named
-    found = environment_proxy(url)
+    found = find_environment_proxy(url)
     if found is None:
         return ok("proxy", "none"), None
     if found.url is None:
@@ -123,18 +123,18 @@ def proxy(choice: ServerChoice) -> tuple[Check, str | None]:
     return ok("proxy", f"{found.url}, by {found.variable}; NO_PROXY=HOST bypasses it"), os.environ[found.variable]
 
 
-def embedded_server() -> Check:
+def check_embedded_server() -> Check:
     """Start an embedded server that 'run' would not use, and stop it again."""
     from stepflow_client import StepflowClientError, StepflowRuntime
 
     try:
         with StepflowRuntime.start() as runtime:
-            return started(runtime.sync_client)
+            return check_embedded_release(runtime.sync_client)
     except StepflowClientError as problem:
         return warning("embedded server", problem.message, problem.hint)
 
 
-def started(client: SyncStepflowClient) -> Check:
+def check_embedded_release(client: SyncStepflowClient) -> Check:
     """Return the release of an embedded server that is running, and its origin."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = (
@@ -150,7 +150,7 @@ _SOON = 14 * 86_400.0
 """Seconds before a certificate expires from which a warning is given."""
 
 
-def network_checks(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
+def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     """Check the server's name, port and certificate, or the name and port of its proxy."""
     from stepflow_client._command import refused
 
@@ -160,20 +160,20 @@ def network_checks(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     except ValueError as problem:
         yield error("name", f"{without_password(proxy or url)} is not a URL: {problem}", "write http://HOST:PORT")
         return
-    named = _name(host, port)
+    named = _check_name(host, port)
     yield named
     if named.status == "error":
         return
-    hint = "start the proxy, or correct its URL" if proxy else with_origin(refused(url), choice)
-    reached = _port(host, port, hint)
+    hint = "start the proxy, or correct its URL" if proxy else name_origins(refused(url), choice)
+    reached = _check_port(host, port, hint)
     yield reached
     if reached.status == "error" or scheme != "https":
         return
     if proxy is None:
-        yield _certificate(host, port, choice.profile)
+        yield _check_certificate(host, port, choice.profile)
 
 
-def _name(host: str, port: int) -> Check:
+def _check_name(host: str, port: int) -> Check:
     with suppress(ValueError):
         ip_address(host.partition("%")[0])
         return ok("name", f"{host} is an IP address")
@@ -186,7 +186,7 @@ def _name(host: str, port: int) -> Check:
     return ok("name", f"{host} is {', '.join(sorted(found))}")
 
 
-def _port(host: str, port: int, hint: str | None) -> Check:
+def _check_port(host: str, port: int, hint: str | None) -> Check:
     started = time.monotonic()
     try:
         with socket.create_connection((host, port), timeout=_TIMEOUT):
@@ -199,7 +199,7 @@ def _port(host: str, port: int, hint: str | None) -> Check:
         return error("port", f"{host}:{port} cannot be reached: {reason}", hint, exit_code=4)
 
 
-def _context(profile: Profile | None) -> ssl.SSLContext | Check:
+def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | Check:
     """Return the client's TLS context, or the error in a file that the profile names."""
     import httpx
 
@@ -210,22 +210,22 @@ def _context(profile: Profile | None) -> ssl.SSLContext | Check:
             ssl.create_default_context(cafile=verify) if isinstance(verify, str) else httpx.create_ssl_context(verify)
         )
     except (OSError, ValueError) as problem:
-        return _unreadable("ca_file", (verify,), problem)
+        return _unreadable_file("ca_file", (verify,), problem)
     if cert is not None:
         try:
             context.load_cert_chain(*cert)
         except (OSError, ValueError) as problem:
-            return _unreadable("cert_file" if len(cert) == 1 else "cert_file and key_file", cert, problem)
+            return _unreadable_file("cert_file" if len(cert) == 1 else "cert_file and key_file", cert, problem)
     return context
 
 
-def _unreadable(keys: str, files: Sequence[str], problem: Exception) -> Check:
+def _unreadable_file(keys: str, files: Sequence[str], problem: Exception) -> Check:
     reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
     return error("certificate", f"{' and '.join(files)} cannot be loaded: {reason}", f"correct {keys} in the profile")
 
 
-def _certificate(host: str, port: int, profile: Profile | None) -> Check:
-    context = _context(profile)
+def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
+    context = _load_tls_context(profile)
     if isinstance(context, Check):
         return context
     try:
@@ -257,7 +257,7 @@ def _refused(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Che
     return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
 
 
-def speaks_tls(url: str) -> bool:
+def is_speaking_tls(url: str) -> bool:
     """Return whether a server that is configured with http speaks TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False

@@ -12,10 +12,10 @@ from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.releases import NEWEST, release_number
 
-from ..server.advice import missing_workers, with_origin
+from ..server.advice import describe_missing, name_origins
 from ..settings.server_choice import ServerChoice
 from . import Check, error, ok, skipped, warning
-from .network import speaks_tls
+from .network import is_speaking_tls
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -28,7 +28,7 @@ _SLEEP = 1.5
 """Seconds that the run lasts which measures the stream of events."""
 
 
-def server_checks(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured: str | None) -> Iterator[Check]:
+def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured: str | None) -> Iterator[Check]:
     """Check the server, as far as it responds.
 
     Args:
@@ -42,42 +42,42 @@ def server_checks(client: SyncStepflowClient, choice: ServerChoice, *, unmeasure
         after = time.time()
         info = client.server_info()
     except AuthenticationError as problem:
-        yield _refused(problem, choice)
+        yield _rejected_credentials(problem, choice)
         return
     except StepflowClientError as problem:
         yield _no_server(problem, client.url, choice)
         return
     yield ok("stepflow", f"{client.url} is a Stepflow server, and {health.status}")
-    yield _release(info)
+    yield _check_release(info)
     try:
         client.list_runs(limit=1, timeout=_TIMEOUT)
     except AuthenticationError as problem:
-        yield _refused(problem, choice)
+        yield _rejected_credentials(problem, choice)
         return
     except StepflowClientError as problem:
         yield error("authorisation", f"runs cannot be listed: {problem.message}", problem.hint)
         return
     credentials = choice.credentials
     yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
-    yield _clock(health, before, after)
-    found = workers(client)
+    yield _check_clock(health, before, after)
+    found = check_workers(client)
     yield found
     if found.status == "error" and unmeasured is None:
         unmeasured = "as each run waits for the missing worker"
     if choice.is_embedded:
         yield skipped("events", "not applicable to an embedded server")
     else:
-        yield skipped("events", f"not measured, {unmeasured}") if unmeasured else _events(client, info)
+        yield skipped("events", f"not measured, {unmeasured}") if unmeasured else _check_event_stream(client, info)
 
 
 def _no_server(problem: StepflowClientError, url: str, choice: ServerChoice) -> Check:
-    hint = with_origin(problem.hint or ANOTHER_SERVICE, choice)
-    if url.startswith("http://") and speaks_tls(url):
+    hint = name_origins(problem.hint or ANOTHER_SERVICE, choice)
+    if url.startswith("http://") and is_speaking_tls(url):
         hint = f"it speaks TLS: write https{url.removeprefix('http')}"
     return error("stepflow", problem.message, hint, exit_code=4)
 
 
-def _refused(problem: StepflowClientError, choice: ServerChoice) -> Check:
+def _rejected_credentials(problem: StepflowClientError, choice: ServerChoice) -> Check:
     if problem.status_code == 407:
         hint = "write the proxy's user and password into its URL"
         return error("authorisation", "the proxy requires credentials (407)", hint, exit_code=4)
@@ -91,7 +91,7 @@ def _refused(problem: StepflowClientError, choice: ServerChoice) -> Check:
     return error("authorisation", message, hint, exit_code=4)
 
 
-def _release(info: ServerInfo) -> Check:
+def _check_release(info: ServerInfo) -> Check:
     if info.release is None:
         message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
         return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
@@ -103,7 +103,7 @@ def _release(info: ServerInfo) -> Check:
     return ok("release", f"{info.release} is supported")
 
 
-def _clock(health: HealthResponse, before: float, after: float) -> Check:
+def _check_clock(health: HealthResponse, before: float, after: float) -> Check:
     if health.timestamp is None:
         return skipped("clock", "the server does not report its time")
     # The server's time of response is only known to lie between the two.
@@ -117,7 +117,7 @@ def _clock(health: HealthResponse, before: float, after: float) -> Check:
     return warning("clock", message, hint)
 
 
-def _events(client: SyncStepflowClient, info: ServerInfo) -> Check:
+def _check_event_stream(client: SyncStepflowClient, info: ServerInfo) -> Check:
     """Check whether something delays events: with a run that sleeps, and the arrival time of its first event."""
     if not info.capabilities.get("events"):
         return ok("events", "this release has no event stream; commands poll runs instead")
@@ -150,15 +150,15 @@ _HOSTS = ("localhost", "127.0.0.1", "::1")
 _HINT = "start it, or look into its log; a run that needs it waits for about 30 s, and may then fail"
 
 
-def workers(client: SyncStepflowClient) -> Check:
+def check_workers(client: SyncStepflowClient) -> Check:
     """Check that each plugin of the server has a worker."""
     try:
         listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:
         return error("workers", f"components cannot be listed: {problem.message}", problem.hint)
-    if (missing := missing_workers(listed)) is not None:
+    if (missing := describe_missing(listed)) is not None:
         return error("workers", missing, _HINT)
-    dead = list(dead_workers(client.url))
+    dead = list(find_dead_workers(client.url))
     if dead:
         # The server remembers a plugin's components even without a worker.
         return warning(
@@ -171,7 +171,7 @@ def workers(client: SyncStepflowClient) -> Check:
     return ok("workers", "none is missing")
 
 
-def dead_workers(url: str) -> Iterator[str]:
+def find_dead_workers(url: str) -> Iterator[str]:
     """Yield how each worker ended that a local server has started and not yet restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:
@@ -180,13 +180,13 @@ def dead_workers(url: str) -> Iterator[str]:
 
     # Processes that have ended are few; to list the connections of each server takes longer than all the rest.
     for child in psutil.process_iter(["status", "ppid"]):
-        if child.info["status"] != psutil.STATUS_ZOMBIE or not _listens(child.info["ppid"], parts.port):
+        if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_listening_server(child.info["ppid"], parts.port):
             continue
-        if (end := _end_of(child.pid)) is not None:
+        if (end := _describe_exit(child.pid)) is not None:
             yield f"worker {child.pid} {end}"
 
 
-def _listens(pid: int, port: int) -> bool:
+def _is_listening_server(pid: int, port: int) -> bool:
     """Return whether a process is a Stepflow server of this user that listens on a local port."""
     import psutil
 
@@ -201,7 +201,7 @@ def _listens(pid: int, port: int) -> bool:
     return False
 
 
-def _end_of(pid: int) -> str | None:
+def _describe_exit(pid: int) -> str | None:
     """Return how a process ended that has not been reaped yet, as far as the system reports it.
 
     None for one that ended with exit code 0: it may have moved its work to the background.

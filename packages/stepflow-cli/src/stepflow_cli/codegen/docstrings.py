@@ -10,13 +10,13 @@ from ..output.safety import printable_lines
 _WIDTH = 100
 
 
-def quoted(text: str) -> str:
+def quote_text(text: str) -> str:
     """Return a string literal, in double quotes unless the text contains some."""
     written = repr(text)
     return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
 
 
-def docstring(description: object, indent: str, arguments: Iterable[tuple[str, object]] = ()) -> str:
+def format_docstring(description: object, indent: str, arguments: Iterable[tuple[str, object]] = ()) -> str:
     """Return the indented lines of a docstring; empty without text.
 
     Args:
@@ -24,8 +24,8 @@ def docstring(description: object, indent: str, arguments: Iterable[tuple[str, o
         indent: The indent.
         arguments: The names of arguments and their descriptions.
     """
-    blocks = [_text(description, indent)]
-    texts = [(name, _text(each, f"{indent}        ")) for name, each in arguments]
+    blocks = [_wrap_description(description, indent)]
+    texts = [(name, _wrap_description(each, f"{indent}        ")) for name, each in arguments]
     listed = "".join(f"\n{indent}    {name}: {text}" for name, text in texts if text)
     blocks.append(f"Args:{listed}" if listed else "")
     whole = f"\n\n{indent}".join(filter(None, blocks))
@@ -36,7 +36,7 @@ def docstring(description: object, indent: str, arguments: Iterable[tuple[str, o
     return f'{indent}"""{whole}{space}{end}"""\n'
 
 
-def _text(description: object, indent: str) -> str:
+def _wrap_description(description: object, indent: str) -> str:
     """Return the paragraphs of a description as a part of a docstring."""
     if not isinstance(description, str):
         return ""

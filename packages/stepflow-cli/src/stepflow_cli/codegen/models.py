@@ -14,7 +14,7 @@ from stepflow_client.flow_models import NULLABLE
 from stepflow_client.flows.json_schema import json_type, mismatches
 from stepflow_client.flows.patterns import linear_pattern
 
-from ..errors import missing_extra
+from ..errors import missing_extra_problem
 from ..output.safety import printable_lines
 
 _CONSTRAINTS = {
@@ -30,9 +30,9 @@ _MAX_SIZE = 2**31
 """Greater lengths are not treated as limits."""
 
 
-def constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
     """Return the keywords of a schema that restrict its values, for the types that it allows."""
-    values = _allowed_values(schema)
+    values = _list_allowed_values(schema)
     result: dict[str, Any] = {"enum": values} if values and _is_expressible(values) else {}
     for kind in kinds:
         for key in _CONSTRAINTS.get(kind, ()):
@@ -41,13 +41,13 @@ def constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, An
     return result
 
 
-def inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
+def list_inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
     """Return the types of the allowed values if Python types cannot express these values."""
-    values = _allowed_values(schema)
+    values = _list_allowed_values(schema)
     return [] if _is_expressible(values) else list(dict.fromkeys(json_type(value) for value in values))
 
 
-def _allowed_values(schema: Mapping[str, Any]) -> list[Any]:
+def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
     """Return the values that a schema lists; empty if only null is allowed."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     return values if isinstance(values, list) and values != [None] else []
@@ -69,7 +69,7 @@ def _is_constraint(key: str, value: Any) -> bool:
     return key != "multipleOf" or value > 0
 
 
-def checked(named: Mapping[str, Any]) -> dict[str, Any]:
+def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
     """Return named schemas without defaults that do not fit; optional properties that may be null are marked.
 
     The description mentions each default that was left out.
@@ -79,15 +79,15 @@ def checked(named: Mapping[str, Any]) -> dict[str, Any]:
     """
     # The validator finds shared schemas in $defs.
     defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
-    return {name: _checked(schema, defs[name], defs) for name, schema in named.items()}
+    return {name: _check_defaults(schema, defs[name], defs) for name, schema in named.items()}
 
 
-def _checked(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema; `validated` is the same schema with references to `defs`."""
     result = dict(schema)
     if "properties" in schema:
         result["properties"] = properties = {
-            key: _checked(each, validated["properties"][key], defs) for key, each in schema["properties"].items()
+            key: _check_defaults(each, validated["properties"][key], defs) for key, each in schema["properties"].items()
         }
         for key, each in properties.items():
             is_optional = key not in schema.get("required", ()) and "default" not in each
@@ -111,7 +111,7 @@ _TYPES_OF_TEXT = ("UUID", "datetime", "date")
 """Types whose defaults are strings. The generator adds `_aliased` to them if a field has the same name."""
 
 
-def imported() -> Any:
+def import_generator() -> Any:
     """Return `datamodel_code_generator`.
 
     Raises:
@@ -120,7 +120,7 @@ def imported() -> Any:
     try:
         import datamodel_code_generator
     except ImportError:
-        raise missing_extra("'stepflow codegen'", "codegen") from None
+        raise missing_extra_problem("'stepflow codegen'", "codegen") from None
     return datamodel_code_generator
 
 
@@ -135,26 +135,26 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
         names = sorted(each.rpartition(".") for each in imports)
         lines = [f"from {module} import {name}\n" for module, _, name in names]
         return "".join(["from __future__ import annotations\n\n", *lines])
-    text = _generated(schemas, imports)
-    if not any(_untyped_defaults(text)):
+    text = _generate(schemas, imports)
+    if not any(_find_untyped_defaults(text)):
         return text
     # Only validation gives these defaults their type: mark them as Any for type checkers.
-    lines = _generated(schemas, [*imports, "typing.cast"]).split("\n")
-    defaults = sorted(_untyped_defaults("\n".join(lines)), key=lambda each: (each.lineno, each.col_offset))
+    lines = _generate(schemas, [*imports, "typing.cast"]).split("\n")
+    defaults = sorted(_find_untyped_defaults("\n".join(lines)), key=lambda each: (each.lineno, each.col_offset))
     for value in reversed(defaults):
         last = (value.end_lineno or value.lineno) - 1
-        lines[last] = _inserted(lines[last], value.end_col_offset or 0, ")")
-        lines[value.lineno - 1] = _inserted(lines[value.lineno - 1], value.col_offset, "cast(Any, ")
+        lines[last] = _insert(lines[last], value.end_col_offset or 0, ")")
+        lines[value.lineno - 1] = _insert(lines[value.lineno - 1], value.col_offset, "cast(Any, ")
     return "\n".join(lines)
 
 
-def _inserted(line: str, offset: int, text: str) -> str:
+def _insert(line: str, offset: int, text: str) -> str:
     # Offsets of `ast` count bytes.
     content = line.encode()
     return (content[:offset] + text.encode() + content[offset:]).decode()
 
 
-def _untyped_defaults(text: str) -> Iterator[ast.expr]:
+def _find_untyped_defaults(text: str) -> Iterator[ast.expr]:
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.AnnAssign) or node.value is None:
             continue
@@ -164,8 +164,8 @@ def _untyped_defaults(text: str) -> Iterator[ast.expr]:
             yield node.value
 
 
-def _generated(schemas: Mapping[str, Any], imports: list[str]) -> str:
-    generator = imported()
+def _generate(schemas: Mapping[str, Any], imports: list[str]) -> str:
+    generator = import_generator()
     document = {
         "openapi": "3.1.0",
         "info": {"title": "flows", "version": "1"},

@@ -10,10 +10,10 @@ from pathlib import Path
 from ..errors import usage
 from ..inputs.flow import load_flow_file
 from ..inputs.python_flow import is_python_flow
-from .docstrings import quoted
-from .models import checked, write_models
-from .names import Names, camel_name, snake_name
-from .schemas import Schemas, typed_parts
+from .docstrings import quote_text
+from .models import drop_invalid_defaults, write_models
+from .names import UniqueNames, camel_name, snake_name
+from .schemas import NamedSchemas, list_typed_parts
 
 _HEAD = '''"""Flows, and models of their inputs, outputs and variables.
 
@@ -43,17 +43,17 @@ def write_module(files: Iterable[str], output: str | None) -> str:
         Problem, FlowFileError: If a flow cannot be read, or a schema is invalid.
     """
     folder = Path(output).parent if output is not None else Path()
-    names = Names()
-    schemas, typed, flows = Schemas(names), [], []
+    names = UniqueNames()
+    schemas, typed, flows = NamedSchemas(names), [], []
     python_imports: list[str] = []
     for path, file in sorted((_relative_path(file, folder), file) for file in files):
         flow = load_flow_file(file)
         title = flow.get("name")
         title = title if isinstance(title, str) and title.strip() else Path(file).stem
         name = names.take(snake_name(title))
-        parts = {part: names.take(camel_name(name) + camel_name(part)) for part in typed_parts(flow)}
+        parts = {part: names.take(camel_name(name) + camel_name(part)) for part in list_typed_parts(flow)}
         typed.append((flow, camel_name(name), file, parts))
-        source = f"Path(__file__).parent / {quoted(path)}"
+        source = f"Path(__file__).parent / {quote_text(path)}"
         if is_python_flow(file):
             module, _, attribute = file.rpartition(":")
             if module.lower().endswith(".py"):
@@ -75,7 +75,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
     imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[each] for each in untyped)]
     imports += ["pathlib.Path"] if len(python_imports) < len(flows) else []
-    models = write_models(checked(schemas.named), imports)
+    models = write_models(drop_invalid_defaults(schemas.named), imports)
     lines = models.splitlines(keepends=True)
     last = [node for node in ast.parse(models).body if isinstance(node, (ast.Import, ast.ImportFrom))][-1].end_lineno
     head, classes = "".join(lines[:last]), "".join(lines[last or 0 :]).rstrip("\n") + "\n"

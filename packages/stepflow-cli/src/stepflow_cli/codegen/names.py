@@ -21,22 +21,22 @@ def snake_name(text: str) -> str:
 
     It gets the prefix `flow` if it would otherwise be invalid or reserved.
     """
-    name = _words(text)
+    name = _to_snake_case(text)
     return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
 
 
-def plain_name(text: str, noun: str) -> str:
+def snake_name_or_reserved(text: str, noun: str) -> str:
     """Return a text as the name of a function or a field, which may be reserved: `X-rate` becomes `x_rate`.
 
     Args:
         text: The text.
         noun: The prefix if the name would otherwise be invalid.
     """
-    name = _words(text)
+    name = _to_snake_case(text)
     return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() else name
 
 
-def _words(text: str) -> str:
+def _to_snake_case(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
     return re.sub(r"[^0-9a-zA-Z]+", "_", words).strip("_").lower()
@@ -53,7 +53,7 @@ def is_reserved(name: str) -> bool:
     return name in _RESERVED
 
 
-class Names:
+class UniqueNames:
     """Unique names."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .docstrings import docstring, quoted
-from .names import Names, plain_name
+from .docstrings import format_docstring, quote_text
+from .names import UniqueNames, snake_name_or_reserved
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
@@ -33,7 +33,7 @@ class PythonTypes:
         is_input: Whether the types are for the input of components; otherwise for their output.
     """
 
-    def __init__(self, named: Mapping[str, Any], names: Names, *, is_input: bool) -> None:
+    def __init__(self, named: Mapping[str, Any], names: UniqueNames, *, is_input: bool) -> None:
         self._named, self._names, self._is_input = named, names, is_input
         self._final: dict[str, str] = {}
         self._written: set[str] = set()
@@ -57,7 +57,7 @@ class PythonTypes:
         """
         required = list(schema.get("required", ()))
         # In a class, a field shadows global names.
-        names = python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
+        names = choose_python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         fields = [
             Field(names[key], key, self.text(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
@@ -135,16 +135,16 @@ class PythonTypes:
         self._within.append(name)
         inner = self.text(self._named[name])
         self._within.pop()
-        return f"{self._name(f'{name}Input') if self._is_input else name}: TypeAlias = {quoted(inner)}\n"
+        return f"{self._name(f'{name}Input') if self._is_input else name}: TypeAlias = {quote_text(inner)}\n"
 
     def _class(self, name: str) -> str:
         schema = self._named[name]
         fields = self.fields(schema)
-        description = docstring(schema.get("description"), "    ")
+        description = format_docstring(schema.get("description"), "    ")
         description += "\n" if description and fields else ""
         if not self._is_input:
-            return _dataclass(name, fields, description)
-        typed = _typed_dict(self._name(f"{name}Dict"), fields, description)
+            return _write_dataclass(name, fields, description)
+        typed = _write_typed_dict(self._name(f"{name}Dict"), fields, description)
         # The protocol has the required fields; all of them if none is required.
         properties = []
         for each in [field for field in fields if field.is_required] or fields:
@@ -178,7 +178,7 @@ class Field:
         return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
 
 
-def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
+def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
     """Return Python names for the fields of an object; valid names stay the same."""
 
     def is_valid(key: str) -> bool:
@@ -191,7 +191,7 @@ def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, 
     used = {*taken, *names}
     for key in keys:
         if key not in names:
-            name = plain_name(key, "field")
+            name = snake_name_or_reserved(key, "field")
             name = f"{name}_" if name in used or keyword.iskeyword(name) else name
             number, unique = 1, name
             while unique in used:
@@ -204,10 +204,10 @@ def python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, 
 
 def literal(value: Any) -> str:
     """Return a value as it is written in Python."""
-    return quoted(value) if isinstance(value, str) else repr(value)
+    return quote_text(value) if isinstance(value, str) else repr(value)
 
 
-def _dataclass(name: str, fields: list[Field], description: str) -> str:
+def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
         # An optional field with a default always has a value.
@@ -215,17 +215,17 @@ def _dataclass(name: str, fields: list[Field], description: str) -> str:
         lines.append(f"    {field.name}: {field.annotation(field.kind if has_kind else field.optional_kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))
         lines.append(f" = {literal(field.default)}\n" if has_value else "\n")
-        lines.append(docstring(field.description, "    "))
+        lines.append(format_docstring(field.description, "    "))
     if not fields and not description:
         lines.append("    pass\n")
     return "".join(lines)
 
 
-def _typed_dict(name: str, fields: list[Field], description: str) -> str:
+def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
     kinds = [field.kind if field.is_required else f"NotRequired[{field.kind}]" for field in fields]
     if all(field.key == field.name for field in fields):
         body = "".join(
-            f"    {each.key}: {kind}\n{docstring(each.description, '    ')}"
+            f"    {each.key}: {kind}\n{format_docstring(each.description, '    ')}"
             for each, kind in zip(fields, kinds, strict=True)
         )
         return f"class {name}(TypedDict):\n{description}{body or ('' if description else '    pass' + chr(10))}"

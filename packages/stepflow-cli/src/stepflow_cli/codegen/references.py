@@ -18,7 +18,7 @@ _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definition
 
 
 @dataclass
-class Place:
+class SchemaDocument:
     """The document in which references are resolved."""
 
     label: str
@@ -81,7 +81,7 @@ class Place:
     def merged(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a schema with its `allOf` parts merged into it."""
         parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
-        return _joined(each for part in parts for each in self._parts(part, seen))
+        return _join_schemas(each for part in parts for each in self._parts(part, seen))
 
     def _parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         if not isinstance(part, Mapping):
@@ -92,13 +92,13 @@ class Place:
                 raise self.wrong(f"allOf refers to itself: {reference}")
             if reference not in self.referred:
                 target = self.lookup(reference)[1]
-                self.referred[reference] = _joined(self._parts(target, (*seen, reference)))
+                self.referred[reference] = _join_schemas(self._parts(target, (*seen, reference)))
             yield self.referred[reference]
         rest = {key: each for key, each in part.items() if key != "$ref"}
         yield self.merged(rest, seen) if isinstance(rest.get("allOf"), list) else rest
 
 
-class OpenPlace(Place):
+class LenientDocument(SchemaDocument):
     """A document in which unresolved references allow any value: servers omit definitions of builtin components."""
 
     def lookup(self, reference: Any) -> tuple[str, Any]:
@@ -109,7 +109,7 @@ class OpenPlace(Place):
             return "", True
 
 
-def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _join_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the conjunction of several schemas."""
     joined: dict[str, Any] = {}
     for part in parts:
@@ -124,7 +124,7 @@ def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return joined
 
 
-def sole_part(schema: Any) -> Any:
+def unwrap_single_part(schema: Any) -> Any:
     """Return the only part of an `allOf` without further conditions; otherwise the schema itself."""
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):

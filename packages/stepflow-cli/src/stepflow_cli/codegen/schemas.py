@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .models import NAMED_CONSTRAINTS, constraints, inexpressible_kinds
-from .names import Names, camel_name
-from .references import BESIDE, Place, sole_part
+from .models import NAMED_CONSTRAINTS, get_constraints, list_inexpressible_kinds
+from .names import UniqueNames, camel_name
+from .references import BESIDE, SchemaDocument, unwrap_single_part
 
 PREFIX = "#/components/schemas/"
 """The prefix of references to named schemas."""
@@ -28,10 +28,10 @@ _MAX_INLINE = 30
 """Size from which the target of a reference gets a name instead of being repeated."""
 
 
-class Schemas:
+class NamedSchemas:
     """The named schemas of several flows."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: UniqueNames) -> None:
         self._names = names
         self._known: dict[str, str] = {}
         self.named: dict[str, Any] = {}
@@ -54,10 +54,10 @@ class Schemas:
         known: dict[str, str] = {}
         for part, name in parts.items():
             schema = flow["schemas"]["properties"][part]
-            place = Place(f"{label}: schemas.properties.{part}", schema, flow["schemas"])
-            _Reader(self, prefix, place, known).top(schema, name)
+            place = SchemaDocument(f"{label}: schemas.properties.{part}", schema, flow["schemas"])
+            _SchemaReader(self, prefix, place, known).top(schema, name)
 
-    def read(self, schema: Any, name: str, place: Place) -> dict[str, Any]:
+    def read(self, schema: Any, name: str, place: SchemaDocument) -> dict[str, Any]:
         """Return a schema in the form used for generation; its objects become named schemas.
 
         Args:
@@ -68,7 +68,7 @@ class Schemas:
         Raises:
             Problem: If it is invalid.
         """
-        return _Reader(self, "", place, self._known).read(schema, name)
+        return _SchemaReader(self, "", place, self._known).read(schema, name)
 
     def define(self, name: str, *, is_taken: bool = False) -> str:
         """Return the name of a new class. The caller sets its schema in `named`."""
@@ -77,7 +77,7 @@ class Schemas:
         return name
 
 
-def typed_parts(flow: Mapping[str, Any]) -> list[str]:
+def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
     """Return which of a flow's input, output and variables have schemas."""
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
@@ -86,15 +86,15 @@ def typed_parts(flow: Mapping[str, Any]) -> list[str]:
 
 
 @dataclass
-class _Reader:
+class _SchemaReader:
     """Reads the schemas of one part of a flow.
 
     `known` is shared with the flow's other parts: a schema that occurs in several becomes one class.
     """
 
-    schemas: Schemas
+    schemas: NamedSchemas
     prefix: str
-    place: Place
+    place: SchemaDocument
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class _Reader:
         class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
         if class_name == name:
             return
-        if class_name and "$ref" in sole_part(schema):
+        if class_name and "$ref" in unwrap_single_part(schema):
             self.schemas.aliases[name] = class_name
             return
         self.schemas.define(name, is_taken=True)
@@ -120,7 +120,7 @@ class _Reader:
 
     def _has_class(self, schema: Any, name: str) -> bool:
         """Return whether the schema of a whole part becomes a class that can have this name."""
-        part = sole_part(schema)
+        part = unwrap_single_part(schema)
         if isinstance(part, Mapping) and "$ref" in part:
             target_name, part = self.place.target(part["$ref"])
             name = name if self.prefix + camel_name(target_name) == name else ""
@@ -149,11 +149,11 @@ class _Reader:
         if "$ref" in schema:
             return self._reference(schema)
         if isinstance(schema.get("allOf"), list):
-            part = sole_part(schema)
+            part = unwrap_single_part(schema)
             if part is schema:
                 return self.read(self.place.merged(schema), name)
             return self.read(part, name) | {key: schema[key] for key in BESIDE if key in schema}
-        kinds = self._kinds(schema) or inexpressible_kinds(schema)
+        kinds = self._kinds(schema) or list_inexpressible_kinds(schema)
         if _is_object(schema):
             reference = {"$ref": PREFIX + self._class(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
@@ -163,12 +163,12 @@ class _Reader:
         if kinds == ["null"]:
             # A field that can only be null gets no type.
             return read
-        if len(set(kinds) - {"null"}) > 1 and constraints(schema, kinds).keys() - {"enum"}:
+        if len(set(kinds) - {"null"}) > 1 and get_constraints(schema, kinds).keys() - {"enum"}:
             # A constraint applies to only one of the types.
             return read | {"anyOf": self._options([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
-        read |= constraints(schema, kinds)
+        read |= get_constraints(schema, kinds)
         if "string" in kinds and schema.get("format") in _FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:
@@ -215,13 +215,13 @@ class _Reader:
         if text in self.known:
             return self.known[text]
         class_name = self.known[text] = self._define(name)
-        properties = {key: schema["properties"][key] for key in _in_order(schema["properties"])}
+        properties = {key: schema["properties"][key] for key in _sort_properties(schema["properties"])}
         required = schema.get("required")
         read: dict[str, Any] = {"type": "object"}
         if "description" in schema:
             read["description"] = schema["description"]
         read["properties"] = {
-            key: self.read(each, _titled(each, self.prefix) or class_name + camel_name(key))
+            key: self.read(each, _class_name_of_title(each, self.prefix) or class_name + camel_name(key))
             for key, each in properties.items()
         }
         if isinstance(required, list):
@@ -233,11 +233,11 @@ class _Reader:
 
     def _inner(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a type within a union, a list or a mapping; a type with constraints gets a name."""
-        name = _titled(schema, self.prefix) or name
+        name = _class_name_of_title(schema, self.prefix) or name
         read = self.read(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
-        if not all(self.schemas.named[each] for each in _referred(read)):
+        if not all(self.schemas.named[each] for each in _list_referred_names(read)):
             # The name would come before the recursive type to which it leads.
             return _without_constraints(read)
         return self._named(json.dumps(read, sort_keys=True), name, read)
@@ -278,13 +278,13 @@ class _Reader:
             read = self.read(target, name)
         finally:
             self.expanding.pop()
-        if _size(read) <= _MAX_INLINE:
+        if _count_types(read) <= _MAX_INLINE:
             return read
-        length = 1 + max((self.chains.get(each, 0) for each in _referred(read)), default=0)
+        length = 1 + max((self.chains.get(each, 0) for each in _list_referred_names(read)), default=0)
         if length > _MAX_CHAIN_LENGTH:
             return {}
         named = self._named(self.place.identity({"$ref": reference}), name, read)
-        self.chains |= dict.fromkeys(_referred(named), length)
+        self.chains |= dict.fromkeys(_list_referred_names(named), length)
         return named
 
     def _recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
@@ -306,16 +306,18 @@ def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
     return {key: each for key, each in read.items() if key not in NAMED_CONSTRAINTS}
 
 
-def _referred(read: Mapping[str, Any]) -> list[str]:
+def _list_referred_names(read: Mapping[str, Any]) -> list[str]:
     """Return the names of the types to which a schema refers."""
     return re.findall(rf'"{PREFIX}(\w+)"', json.dumps(read))
 
 
-def _size(read: Any) -> int:
+def _count_types(read: Any) -> int:
     """Return the number of types in a schema."""
     if isinstance(read, list):
-        return sum(map(_size, read))
-    return 1 + sum(_size(each) for key, each in read.items() if key != "default") if isinstance(read, dict) else 0
+        return sum(map(_count_types, read))
+    return (
+        1 + sum(_count_types(each) for key, each in read.items() if key != "default") if isinstance(read, dict) else 0
+    )
 
 
 def _is_object(schema: Any) -> bool:
@@ -328,13 +330,13 @@ def _is_object(schema: Any) -> bool:
     )
 
 
-def _in_order(properties: Mapping[str, Any]) -> list[str]:
+def _sort_properties(properties: Mapping[str, Any]) -> list[str]:
     """Return the names of properties; if some give the same Python name, put valid names first, which keeps them."""
     made = [re.sub(r"\W", "_", each).strip("_").lower() for each in properties]
     return sorted(properties, key=lambda each: not each.isidentifier()) if len(set(made)) < len(made) else [*properties]
 
 
-def _titled(schema: Any, prefix: str) -> str | None:
+def _class_name_of_title(schema: Any, prefix: str) -> str | None:
     """Return the class name from a schema's title."""
     title = schema.get("title") if isinstance(schema, Mapping) else None
     name = camel_name(title) if isinstance(title, str) and len(title) <= 40 else ""

@@ -12,11 +12,11 @@ from stepflow_client.flows.components import BUILTINS
 
 from ..errors import Problem, usage
 from ..output.messages import note
-from .docstrings import docstring
-from .names import Names, camel_name, is_reserved, plain_name
-from .python_types import PythonTypes, literal, python_names
-from .references import OpenPlace
-from .schemas import Schemas
+from .docstrings import format_docstring
+from .names import UniqueNames, camel_name, is_reserved, snake_name_or_reserved
+from .python_types import PythonTypes, choose_python_names, literal
+from .references import LenientDocument
+from .schemas import NamedSchemas
 
 _HEAD = '''"""Components as functions, for flows in Python.
 
@@ -50,7 +50,7 @@ _BUILTIN = "/builtin/"
 _MAX_NAMED = 3
 
 
-class Stub(NamedTuple):
+class ComponentStub(NamedTuple):
     """A component."""
 
     path: str
@@ -62,7 +62,7 @@ class Stub(NamedTuple):
     """Whether the path is a guess, because servers do not report routes."""
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Stub:
+    def of(cls, record: Mapping[str, Any]) -> ComponentStub:
         """Return the component of a JSON object of `ComponentInfo`."""
         name = str(record["name"]).strip("/")
         guess = f"/{record['plugin']}/{name}" if record.get("plugin") else f"/{name}"
@@ -71,12 +71,12 @@ class Stub(NamedTuple):
         if path in BUILTINS:
             # The schemas of this package are more precise than those of servers, which have the descriptions.
             own_given, own_returned = BUILTINS[path]
-            given = _with_descriptions(own_given, given) if own_given else given
-            returned = _with_descriptions(own_returned, returned) if own_returned else returned
+            given = _copy_descriptions(own_given, given) if own_given else given
+            returned = _copy_descriptions(own_returned, returned) if own_returned else returned
         return cls(path, record.get("description"), given, returned, is_guessed=not record.get("path"))
 
 
-def _with_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
+def _copy_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
     """Return the schema of an object with the descriptions of its fields in another schema."""
     sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
     fields = {}
@@ -98,7 +98,7 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     Raises:
         Problem: If no component matches.
     """
-    stubs = {stub.path: stub for stub in map(Stub.of, records)}
+    stubs = {stub.path: stub for stub in map(ComponentStub.of, records)}
 
     def is_chosen(path: str) -> bool:
         return any(fnmatchcase(path, glob) for glob in only) if only else not path.startswith(_BUILTIN)
@@ -132,28 +132,28 @@ class _StubWriter:
     """Writes functions for components."""
 
     def __init__(self) -> None:
-        self._names = names = Names(_RESERVED)
+        self._names = names = UniqueNames(_RESERVED)
         # The classes of inputs get further names.
-        self._inputs, self._outputs = Schemas(Names()), Schemas(names)
+        self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
         self._input_types = PythonTypes(self._inputs.named, names, is_input=True)
         self._output_types = PythonTypes(self._outputs.named, names, is_input=False)
         self.unread: dict[str, str] = {}
         """The reasons why schemas were ignored, by the paths of their components."""
 
-    def module(self, components: Iterable[Stub]) -> str:
+    def module(self, components: Iterable[ComponentStub]) -> str:
         """Return the source of a module with a function for each component. It does not depend on their order."""
         chosen = sorted(component for component in components if component.path not in _OF_AUTHORING)
         # Functions are named after the last part of the path; if that is ambiguous, after the whole path.
-        lasts = [plain_name(each.path.rpartition("/")[2], "component") for each in chosen]
+        lasts = [snake_name_or_reserved(each.path.rpartition("/")[2], "component") for each in chosen]
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
-            name = last if lasts.count(last) == 1 else plain_name(stub.path, "component")
+            name = last if lasts.count(last) == 1 else snake_name_or_reserved(stub.path, "component")
             names.append(self._names.take(f"{name}_" if is_reserved(name) else name))
         parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._function(stub, name)]
         body = "\n\n".join(parts)
-        return f"{_HEAD}{_imports_of(body)}{'' if not body else chr(10) * 2}{body}"
+        return f"{_HEAD}{_write_imports(body)}{'' if not body else chr(10) * 2}{body}"
 
-    def _function(self, stub: Stub, name: str) -> list[str]:
+    def _function(self, stub: ComponentStub, name: str) -> list[str]:
         """Return the source of the function of a component, after the classes that it is the first to need."""
         prefix = camel_name(name)
         given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
@@ -162,7 +162,7 @@ class _StubWriter:
         descriptions: list[tuple[str, object]] = []
         options = _OPTIONS.format(output=output).splitlines()
         if "properties" in schema:
-            names = python_names(schema["properties"], _OPTION_NAMES)
+            names = choose_python_names(schema["properties"], _OPTION_NAMES)
             fields = self._input_types.fields(schema)
             for field in fields:
                 field.name = names[field.key]
@@ -182,15 +182,15 @@ class _StubWriter:
             else:
                 parameters = [f"given: {kind}", "/", "*", *options]
         listed = "".join(f"    {parameter},\n" for parameter in parameters)
-        documentation = docstring(stub.description, "    ", descriptions)
+        documentation = format_docstring(stub.description, "    ", descriptions)
         head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
         classes = [*self._input_types.classes(), *self._output_types.classes()]
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
-    def _read(self, schemas: Schemas, stub: Stub, schema: Any, name: str) -> dict[str, Any]:
+    def _read(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for generation; an invalid schema allows any value."""
         try:
-            return schemas.read(schema if schema is not None else {}, name, OpenPlace(stub.path, schema, {}))
+            return schemas.read(schema if schema is not None else {}, name, LenientDocument(stub.path, schema, {}))
         except Problem as problem:
             self.unread[stub.path] = problem.message
         except RecursionError:
@@ -198,7 +198,7 @@ class _StubWriter:
         return {}
 
 
-def _imports_of(body: str) -> str:
+def _write_imports(body: str) -> str:
     """Return the imports that the source of a module needs."""
     words = set()
     for node in ast.walk(ast.parse(body)):

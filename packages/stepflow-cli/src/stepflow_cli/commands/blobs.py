@@ -11,14 +11,14 @@ import click
 from stepflow_client import InvalidRequestError, NotFoundError
 from stepflow_client._command import as_stored
 
-from ..errors import problem_of, usage
+from ..errors import to_problem, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes
 from ..inputs.flow import load_flow_file
-from ..inputs.values import Given, read_value
+from ..inputs.values import ValueArgument, read_value
 from ..output.view import Output, View, columns, write_document
 from ..params.options import file_output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
-from ..params.run_ids import content_id
+from ..params.run_ids import id_type
 from ..params.sections import FILE, Choice, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -55,7 +55,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
     if kind == "flow":
         data = as_stored(load_flow_file(file))
     elif kind == "data":
-        data = read_value(Given("FILE", "file", file))
+        data = read_value(ValueArgument("FILE", "file", file))
     else:
         data = read_stdin_bytes() if file == "-" else read_bytes(file)
     name = filename or (None if file == "-" else os.path.basename(file))
@@ -69,7 +69,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
 
 @command.command("get")
 @click.argument(
-    "blob_id", metavar="BLOB_ID", type=content_id("blob", "'stepflow blobs put FILE' stores a blob and prints its id")
+    "blob_id", metavar="BLOB_ID", type=id_type("blob", "'stepflow blobs put FILE' stores a blob and prints its id")
 )
 @running_server_options
 @file_output_options
@@ -87,9 +87,9 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
         except NotFoundError as error:
             # Servers respond without a message.
             error.message, error.hint = f"the server has no blob {blob_id}", None
-            raise problem_of(error) from None
+            raise to_problem(error) from None
         except InvalidRequestError as error:
-            raise problem_of(
+            raise to_problem(
                 error, hint="a blob id has 64 hexadecimal digits, as 'stepflow blobs put' prints"
             ) from error
     data, is_binary = blob.data, isinstance(blob.data, bytes)

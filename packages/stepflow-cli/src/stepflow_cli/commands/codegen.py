@@ -26,14 +26,14 @@ def command(flows: list[str], output: str | None, check: bool) -> None:
     The module needs only stepflow-client. The same flows give the same module, byte for byte, with the same release of
     datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
     """
-    from ..validation.checks import flow_files
+    from ..validation.checks import list_flow_files
 
     file = GeneratedFile(output, check=check)
-    flows = flow_files(flows)
+    flows = list_flow_files(flows)
     if "-" in flows:
         raise usage("a flow from standard input has no path that the module could name", "write it to a file first")
-    from ..codegen.models import imported
+    from ..codegen.models import import_generator
     from ..codegen.module import write_module
 
-    imported()
+    import_generator()
     file.keep(write_module(flows, file.path), shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)]))

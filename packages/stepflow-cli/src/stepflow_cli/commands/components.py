@@ -11,11 +11,11 @@ import click
 
 from ..completion.candidates import complete_components
 from ..errors import Problem, usage
-from ..inputs.flow import project_of
+from ..inputs.flow import find_flow_project
 from ..inputs.values import Values
 from ..output.generated import GeneratedFile
 from ..output.messages import note
-from ..output.safety import json_escaped
+from ..output.safety import escape_json
 from ..output.view import Output, View, columns, write_document
 from ..params.conflicts import excludes
 from ..params.flow import input_options, one_input
@@ -32,8 +32,8 @@ from ..params.options import (
 from ..params.parsing import LazyGroup
 from ..params.sections import FILE, option
 from ..runs.wait import Wait
-from ..server.advice import missing_workers
-from ..server.connect import Target, connect, listed_components
+from ..server.advice import describe_missing
+from ..server.connect import Target, connect, fetch_components
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def list_components_command(
     if schemas is None:
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
     with connect(server) as target:
-        listed = listed_components(target, schemas=schemas)
-        output.records(_records(listed, schemas, hide_unreachable and target.runtime is not None), _COMPONENTS)
+        listed = fetch_components(target, schemas=schemas)
+        output.records(_list_records(listed, schemas, hide_unreachable and target.runtime is not None), _COMPONENTS)
     for failed in listed.failed_plugins:
         note(f"plugin {failed.plugin} lists no components: {failed.error}")
 
 
-def _records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
+def _list_records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
     for component in sorted(listed, key=lambda each: (each.plugin or "", each.name)):
         if hide_unreachable and component.path is None:
             continue
@@ -105,40 +105,40 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
     there and use no server. With --check, the exit code is 1 if the server's components have changed; the message names
     them, with the keys that differ.
     """
-    named = project_of(None).components
+    named = find_flow_project(None).components
     output = output or str(named or _FILE)
     if check and output == "-":
         raise usage("--check compares a file", "name it with -O FILE")
     if not check:
         Output(path=output).check()
     with connect(server) as target:
-        records = _all_records(target)
+        records = _read_all_records(target)
     if check:
-        _compare(output, records)
+        _check_lock_file(output, records)
     else:
         # Servers change the order of keys each time.
         text = json.dumps(records, indent=2, ensure_ascii=False, sort_keys=True)
-        write_document(f"{json_escaped(text)}\n".encode(), output)
+        write_document(f"{escape_json(text)}\n".encode(), output)
         if output != "-":
             note(f"wrote {len(records)} components to {output}")
         if output == _FILE and named is None:
             note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
 
 
-def _all_records(target: Target) -> list[Mapping[str, Any]]:
+def _read_all_records(target: Target) -> list[Mapping[str, Any]]:
     """Return the components of a server; those that no route leads to are left out, where routes are known.
 
     Raises:
         Problem: If a plugin did not list its components.
     """
-    listed = listed_components(target)
-    if (missing := missing_workers(listed)) is not None:
+    listed = fetch_components(target)
+    if (missing := describe_missing(listed)) is not None:
         hint = "nothing was written; 'stepflow components list' shows the others"
         raise Problem(missing, kind="incomplete", hint=hint)
-    return list(_records(listed, True, target.runtime is not None))
+    return list(_list_records(listed, True, target.runtime is not None))
 
 
-def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
+def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     """Raise if a file has other components than the server, naming the keys that differ.
 
     Raises:
@@ -147,11 +147,11 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     from stepflow_client._command import ABSENT, value_changes
     from stepflow_client.flows.expressions import write_path
 
-    from ..validation.checks import saved_components
+    from ..validation.checks import load_saved_components
 
     if not Path(path).exists():
         raise Problem(f"{path} does not exist", kind="outdated", hint="without --check it is written")
-    before, now = _by_name(saved_components(path)), _by_name(records)
+    before, now = _index_by_path(load_saved_components(path)), _index_by_path(records)
     changed: list[str] = []
     for name in sorted(now.keys() & before.keys()):
         # Servers change the order of keys each time.
@@ -172,7 +172,7 @@ def _compare(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     note(f"{path} is up to date")
 
 
-def _by_name(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _index_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return components by their paths; by their names, with the plugin, where the paths are not known."""
     return {
         str(record.get("path") or "/".join(filter(None, (record.get("plugin"), record["name"])))): record
@@ -203,17 +203,17 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     from stepflow_client.flows.project import existing_file
 
     from ..codegen.stubs import write_stubs
-    from ..validation.checks import saved_components
+    from ..validation.checks import load_saved_components
 
     file = GeneratedFile(output, check=check)
-    project = project_of(None)
+    project = find_flow_project(None)
     if locked is None and not server.is_named and project.components is not None:
         locked = str(existing_file(project, "components", project.components))
     if locked is not None:
-        records: Sequence[Mapping[str, Any]] = saved_components(locked)
+        records: Sequence[Mapping[str, Any]] = load_saved_components(locked)
     else:
         with connect(server) as target:
-            records = _all_records(target)
+            records = _read_all_records(target)
     file.keep(write_stubs(records, only), "leave --check out")
 
 

@@ -9,13 +9,13 @@ import click
 from stepflow_client._base.text import without_password
 
 from ..completion.candidates import complete_config_keys, complete_profiles, complete_settings
-from ..errors import Problem, nearest, printable, usage
+from ..errors import Problem, printable, suggest, usage
 from ..output.messages import note
 from ..output.view import Output, View, columns
 from ..params.options import changed_profile_option, output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..params.sections import option
-from ..settings.profiles import load
+from ..settings.profiles import load_profiles
 from ..settings.server_choice import ServerOptions, Setting
 
 command = LazyGroup(
@@ -52,11 +52,11 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
 
     They take the environment and the flags of this command into account. A token is never shown, only its source.
     """
-    from ..settings.display import home_as_tilde, settings_in_effect
+    from ..settings.display import abbreviate_home, list_settings
 
-    found = settings_in_effect(server)
+    found = list_settings(server)
     if output.format in (None, "table"):
-        found = [Setting(each.name, home_as_tilde(each.value), home_as_tilde(each.origin)) for each in found]
+        found = [Setting(each.name, abbreviate_home(each.value), abbreviate_home(each.origin)) for each in found]
     records = [{"name": each.name, "value": each.value, "origin": each.origin} for each in found]
     if show_origin or output.fields:
         output.records(records, _SETTINGS)
@@ -84,12 +84,12 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
 
     The exit code is 1 if it is not set. A token is never shown, only its source.
     """
-    from ..settings.display import settings_in_effect
+    from ..settings.display import list_settings
     from ..settings.edit import parse_key
 
     value: Any
     if key == "current" or key.startswith("profiles."):
-        profiles = load()
+        profiles = load_profiles()
         path, origin = parse_key(key, None, profiles), str(profiles.path)
         if path.profile is None:
             value = profiles.current
@@ -102,10 +102,10 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
         if value is None:
             raise Problem(f"{path} is not set in {origin}", kind="not_set")
     else:
-        settings = {each.name: each for each in settings_in_effect(server)}
+        settings = {each.name: each for each in list_settings(server)}
         if key not in settings:
             known = [*settings, "current"]
-            raise usage(f"there is no setting {key}", nearest(key, known) or f"the settings are {', '.join(known)}")
+            raise usage(f"there is no setting {key}", suggest(key, known) or f"the settings are {', '.join(known)}")
         _, value, origin = settings[key]
         if value is None:
             raise Problem(f"{key} is not set", kind="not_set")
@@ -140,7 +140,7 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     """
     from ..settings.edit import parse_key, set_value
 
-    profiles = load(may_miss=True)
+    profiles = load_profiles(may_miss=True)
     path = parse_key(key, profile, profiles)
     stored = set_value(path, value, profiles)
     if output.format:
@@ -162,7 +162,7 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
     """
     from ..settings.edit import parse_key, unset_value
 
-    profiles = load(may_miss=True)
+    profiles = load_profiles(may_miss=True)
     path = parse_key(key, profile, profiles)
     unset_value(path, profiles)
     if output.format:
@@ -182,7 +182,7 @@ def _use(name: str, output: Output) -> None:
     """
     from ..settings.edit import use_profile
 
-    profiles = load(may_miss=True)
+    profiles = load_profiles(may_miss=True)
     name = use_profile(name, profiles)
     url = profiles.get(name).url
     if output.format:

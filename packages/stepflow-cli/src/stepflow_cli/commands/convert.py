@@ -10,9 +10,9 @@ import click
 
 from ..errors import usage
 from ..inputs.flow import load_flow_file
-from ..inputs.python_flow import is_python_flow, python_flow
+from ..inputs.python_flow import import_flow, is_python_flow
 from ..output.generated import GeneratedFile
-from ..output.safety import json_escaped
+from ..output.safety import escape_json
 from ..params.flow import flow_argument
 from ..params.options import check_needs_file, check_option, file_option
 from ..params.parsing import Command
@@ -44,9 +44,9 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
         raise usage(f"{output}: there is no format {ending}", hint)
     form = form or _ENDINGS.get(ending, "yaml")
     content = load_flow_file(flow)
-    commented = getattr(python_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
+    commented = getattr(import_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
     if form == "json":
-        text = json_escaped(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
+        text = escape_json(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
     else:
         text = str(commented()) if callable(commented) else write_yaml(content)
     file.keep(text, shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)]))

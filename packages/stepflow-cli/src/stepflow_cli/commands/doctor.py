@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..context import current_session
-from ..errors import Problem, problem_of
+from ..errors import Problem, to_problem
 from ..exit_codes import ExitCode
 from ..output.messages import waiting
 from ..output.view import Output, View, columns
@@ -46,17 +46,17 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
     The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.
     """
-    from ..settings.display import home_as_tilde
+    from ..settings.display import abbreviate_home
 
     with waiting("running the checks") as spinner:
         checks: list[Check] = []
-        for check in _checks(server, measure=not no_run):
+        for check in _run_checks(server, measure=not no_run):
             checks.append(check)
             spinner.update(f"{check.check}: {check.status}")
     records = [{name: getattr(each, name) for name in ("check", "status", "message", "hint")} for each in checks]
     if output.format in (None, "table") and not output.fields:
         for record in records:
-            record["found"] = home_as_tilde("; ".join(filter(None, (record["message"], record["hint"]))))
+            record["found"] = abbreviate_home("; ".join(filter(None, (record["message"], record["hint"]))))
         output.records(records, _TABLE)
     else:
         output.records(records, _CHECKS)
@@ -72,40 +72,40 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
         )
 
 
-def _checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
+def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     from ..checks import error, network
-    from ..checks.server import server_checks
+    from ..checks.server import check_server
 
-    yield from network.versions()
-    configuration, profiles = network.configuration()
+    yield from network.check_versions()
+    configuration, profiles = network.check_profiles()
     yield configuration
     try:
         # Even without the file, a flag or the environment may name the server.
         choice = choose_server(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:
-            yield network.embedded_server()
+            yield network.check_embedded_server()
             return
         yield error("server", problem.message, problem.hint, exit_code=problem.exit_code)
         return
-    yield from network.server_configuration(choice)
+    yield from network.check_server_config(choice)
     if not choice.is_embedded:
-        yield network.embedded_server()
-    yield network.server(choice)
+        yield network.check_embedded_server()
+    yield network.check_server_choice(choice)
     if not choice.is_embedded:
-        proxy, proxy_url = network.proxy(choice)
+        proxy, proxy_url = network.check_proxy(choice)
         yield proxy
-        for check in network.network_checks(choice, proxy_url):
+        for check in network.check_network(choice, proxy_url):
             yield check
             if check.status == "error":
                 return
     try:
         with connect(server) as target:
             if choice.is_embedded:
-                yield network.started(target.client)
-            yield from server_checks(target.client, choice, unmeasured=None if measure else "by --no-run")
+                yield network.check_embedded_release(target.client)
+            yield from check_server(target.client, choice, unmeasured=None if measure else "by --no-run")
     except Exception as raised:
-        failure = problem_of(raised)
+        failure = to_problem(raised)
         # An invalid token of a profile is detected before the server is queried.
         name = "authorisation" if isinstance(raised, Problem) else "stepflow"
         name = "embedded server" if choice.is_embedded else name

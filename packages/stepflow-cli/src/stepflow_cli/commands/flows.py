@@ -28,10 +28,10 @@ from ..params.options import (
     watch_option,
 )
 from ..params.parsing import LazyGroup
-from ..params.run_ids import content_id
+from ..params.run_ids import id_type
 from ..params.sections import option
 from ..params.times import TIME
-from ..runs.bulk import deletion_status, note_what_is_kept
+from ..runs.bulk import check_deletion, note_kept_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -99,7 +99,7 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     Diagnostics are printed on standard error. If the server refuses a flow, the others are still stored, and the exit
     code is 3.
     """
-    from ..records.diagnostics import InvalidFlow, called, diagnostic_records, print_diagnostics
+    from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, print_diagnostics
 
     contents = [(flow, load_flow_file(flow)) for flow in flows]
     records: list[dict[str, Any]] = []
@@ -122,7 +122,7 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
     if records or not refused:
         output.records(records, _STORED, default="name")
     if refused:
-        names = ", ".join(map(called, refused))
+        names = ", ".join(map(display_name, refused))
         raise InvalidFlow(f"the server refuses {names}", [record for each in refused.values() for record in each])
 
 
@@ -152,7 +152,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     With --variables, defaults of secret variables are not shown. With --variables-from-env, 'run' reads a variable that
     has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
-    from ..records.flows import example_records, print_flow
+    from ..records.flows import list_example_records, print_flow
 
     content, flow_id = load_flow_or_id(flow), None
     if isinstance(content, str):
@@ -160,7 +160,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
         with connect(server) as target:
             content = target.client.get_flow(flow_id).flow
     if examples:
-        output.records(example_records(content), _EXAMPLES, default="yaml")
+        output.records(list_example_records(content), _EXAMPLES, default="yaml")
     elif variables:
         # Also the secret parts of defaults that are objects.
         hide = flow_secrets(content).hide_in
@@ -192,7 +192,7 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
     nargs=-1,
     required=True,
     metavar="FLOW_ID...",
-    type=content_id("flow", "'stepflow flows list' lists the flows of recent runs"),
+    type=id_type("flow", "'stepflow flows list' lists the flows of recent runs"),
 )
 @confirm_option
 @running_server_options
@@ -212,6 +212,6 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
         for name in names:
             target.client.delete_flow(name)
         get = target.client.get_flow
-        records = [{"flow_id": name, "status": deletion_status(partial(get, name))} for name in names]
+        records = [{"flow_id": name, "status": check_deletion(partial(get, name))} for name in names]
     output.records(records, _DELETED)
-    note_what_is_kept(records)
+    note_kept_objects(records)

@@ -15,8 +15,8 @@ from ..params.query import query_argument
 from ..params.run_ids import optional_recorded_run_argument, recorded_run_argument, status_option
 from ..params.sections import option
 from ..params.times import DURATION
-from ..records.history import ENTRY, ENTRY_IN_FULL, entry_record
-from ..runs.find import place_of
+from ..records.history import ENTRY, ENTRY_IN_FULL, build_entry_record
+from ..runs.find import parse_position
 from ..settings.history import open_history
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
     entries = [entry for each in status or (None,) for entry in search(status=each)]
     if len(status) > 1:
         entries.sort(key=lambda entry: entry.created_at, reverse=True)
-    output.records(map(entry_record, entries[:limit]), ENTRY)
+    output.records(map(build_entry_record, entries[:limit]), ENTRY)
 
 
 @command.command("show")
@@ -76,7 +76,7 @@ def _show(run_id: str, output: Output) -> None:
     No server is needed: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
     never recorded and shown as ***; with -o json or -o yaml the flow is shown too.
     """
-    output.record(entry_record(_recorded(run_id), full=True), ENTRY_IN_FULL)
+    output.record(build_entry_record(_recorded(run_id), full=True), ENTRY_IN_FULL)
 
 
 def _recorded(run_id: str) -> HistoryEntry:
@@ -87,7 +87,7 @@ def _recorded(run_id: str) -> HistoryEntry:
     """
     history = open_history()
     if run_id.startswith("@"):
-        entries = history.search(limit=1, offset=place_of(run_id))
+        entries = history.search(limit=1, offset=parse_position(run_id))
     else:
         entries = history.search(run_id=run_id, confirmed=None, limit=2)
     if len(entries) > 1:

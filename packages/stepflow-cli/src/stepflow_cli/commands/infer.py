@@ -9,8 +9,8 @@ import click
 from ..context import current_session
 from ..errors import printable, usage
 from ..inputs.files import write_bytes
-from ..inputs.flow import flow_content, project_of
-from ..inputs.python_flow import is_python_flow, python_flow
+from ..inputs.flow import find_flow_project, read_flow_content
+from ..inputs.python_flow import import_flow, is_python_flow
 from ..output.view import Output, write_document
 from ..params.flow import flow_argument
 from ..params.options import components_option, file_option, formatted_output, offline_option, server_options
@@ -60,23 +60,25 @@ def command(
     from stepflow_client.flows.file import text_of
     from stepflow_client.flows.source import FlowText
 
-    from ..records.diagnostics import InvalidFlow, called, counted, finding_records, source_text
-    from ..records.flows import type_records, type_view, types_object
-    from ..validation.checks import CheckOptions, components_of_server
+    from ..records.diagnostics import InvalidFlow, display_name, finding_records, format_counts, format_source_text
+    from ..records.flows import build_types_object, get_type_view, list_type_records
+    from ..validation.checks import CheckOptions, fetch_known_components
 
     path = written
     if written == _BESIDE:
         if flow == "-":
             raise usage("--output needs the name of a file: the flow comes from standard input")
-        stem, ending = (python_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
+        stem, ending = (import_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
         path = f"{stem}.inferred{ending or '.yaml'}"
     Output(path=path).check()
-    content, source = flow_content(flow)
-    text = python_flow(flow).text if is_python_flow(flow) else FlowText(text_of(content, source), source)
-    known = CheckOptions(components, reads_components=offline or not server.is_named).known_components(project_of(flow))
+    content, source = read_flow_content(flow)
+    text = import_flow(flow).text if is_python_flow(flow) else FlowText(text_of(content, source), source)
+    known = CheckOptions(components, reads_components=offline or not server.is_named).known_components(
+        find_flow_project(flow)
+    )
     if known is None and not offline:
         with connect(server, flow=flow) as target:
-            known = components_of_server(target)
+            known = fetch_known_components(target)
     inferred = infer_in(text, known, strict=strict)
     findings = finding_records(flow, inferred._findings)
     if path is not None:
@@ -87,19 +89,19 @@ def command(
             write_document(annotated, path)
     if path != "-":
         if output.format in ("json", "yaml") and not output.fields:
-            output.value(types_object(flow, inferred, findings))
+            output.value(build_types_object(flow, inferred, findings))
         else:
-            records = type_records(inferred)
+            records = list_type_records(inferred)
             if output.format == "name":
                 records = [record for record in records if record["part"] == "step"]
-            output.records(records, type_view(has_inputs=show_step_inputs))
+            output.records(records, get_type_view(has_inputs=show_step_inputs))
     is_read = output.format in (None, "table")
     if is_read:
-        click.echo(source_text(findings), err=True, nl=False)
+        click.echo(format_source_text(findings), err=True, nl=False)
     if any(finding["level"] != "warning" for finding in findings):
-        raise InvalidFlow(f"{called(flow)} is invalid: {counted(findings)}", [] if is_read else findings)
+        raise InvalidFlow(f"{display_name(flow)} is invalid: {format_counts(findings)}", [] if is_read else findings)
     if is_read and not current_session().quiet:
         typed = sum(step.source != "unknown" for step in inferred.steps)
-        counts = f"; {counted(findings)}" if findings else ""
-        message = f"{called(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
+        counts = f"; {format_counts(findings)}" if findings else ""
+        message = f"{display_name(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
         click.echo(printable(message), err=True)

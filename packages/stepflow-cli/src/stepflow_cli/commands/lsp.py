@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..errors import check_extra
+from ..errors import require_extra
 from ..params.options import components_option
 from ..params.parsing import Command
 from ..params.sections import option
@@ -28,11 +28,11 @@ def command(components: str | None, type_check: bool, stdio: bool) -> None:
 
     Needs the extra stepflow-cli[lsp].
     """
-    check_extra("'stepflow lsp'", "lsp", "pygls")
+    require_extra("'stepflow lsp'", "lsp", "pygls")
     if components is not None:
-        from ..validation.checks import read_components
+        from ..validation.checks import load_components
 
-        read_components(components)
+        load_components(components)
     from ..lsp.server import serve
 
     serve(components, type_check=type_check)

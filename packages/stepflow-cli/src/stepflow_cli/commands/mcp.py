@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..completion.candidates import complete_flow_files
-from ..errors import check_extra, usage
-from ..inputs.values import Given, Values
+from ..errors import require_extra, usage
+from ..inputs.values import ValueArgument, Values
 from ..mcp.bounds import Bounds
 from ..output.messages import note
 from ..params.options import grouped, host_option, server_options
@@ -33,7 +33,7 @@ _EXTRA = ("'stepflow mcp serve'", "mcp", "mcp", "mcp_types")
 _AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
 
 
-class Host(NamedTuple):
+class AgentHost(NamedTuple):
     """A host of agents."""
 
     file: str
@@ -47,25 +47,25 @@ class Host(NamedTuple):
 
 
 HOSTS = {
-    "claude-code": Host(".mcp.json in the project", "mcpServers"),
-    "claude-desktop": Host("claude_desktop_config.json", "mcpServers"),
-    "codex": Host("~/.codex/config.toml", "mcp_servers", "toml"),
-    "cursor": Host(".cursor/mcp.json in the project, or ~/.cursor/mcp.json", "mcpServers"),
-    "gemini": Host(".gemini/settings.json in the project, or ~/.gemini/settings.json", "mcpServers"),
-    "vscode": Host(".vscode/mcp.json in the project", "servers", more={"type": "stdio"}),
-    "windsurf": Host("~/.codeium/windsurf/mcp_config.json", "mcpServers"),
+    "claude-code": AgentHost(".mcp.json in the project", "mcpServers"),
+    "claude-desktop": AgentHost("claude_desktop_config.json", "mcpServers"),
+    "codex": AgentHost("~/.codex/config.toml", "mcp_servers", "toml"),
+    "cursor": AgentHost(".cursor/mcp.json in the project, or ~/.cursor/mcp.json", "mcpServers"),
+    "gemini": AgentHost(".gemini/settings.json in the project, or ~/.gemini/settings.json", "mcpServers"),
+    "vscode": AgentHost(".vscode/mcp.json in the project", "servers", more={"type": "stdio"}),
+    "windsurf": AgentHost("~/.codeium/windsurf/mcp_config.json", "mcpServers"),
 }
 
 
-def _values(variables: str | None, var: Sequence[str]) -> Values:
+def _build_values(variables: str | None, var: Sequence[str]) -> Values:
     if variables == "-":
         raise usage("--variables - would read what the agent sends", "name a file")
-    files = [Given("--variables", "file", variables)] if variables is not None else []
+    files = [ValueArgument("--variables", "file", variables)] if variables is not None else []
     return Values(variables=files, single_variables=var)
 
 
-def _service(tools: str, **options: Any) -> Service:
-    check_extra(*_EXTRA)
+def _build_service(tools: str, **options: Any) -> Service:
+    require_extra(*_EXTRA)
     from ..mcp.serving import Service
 
     service = Service(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
@@ -77,11 +77,11 @@ def _service(tools: str, **options: Any) -> Service:
 @server_options(default="server")
 @grouped(
     "service",
-    _service,
+    _build_service,
     click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_flow_files),
     grouped(
         "values",
-        _values,
+        _build_values,
         _FLOWS.option("--variables FILE", "Values of the flows' variables, as a file.", type=FILE),
         _FLOWS.option(
             "--var NAME=VALUE",
@@ -170,20 +170,20 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
 
     # Report errors here rather than in the host.
     params = _serve.make_context("serve", list(arguments), ctx.parent).params
-    values = _values(params["variables"], params["var"])
-    prepared(_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
+    values = _build_values(params["variables"], params["var"])
+    prepared(_build_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
     names = ("url", "profile", "local", "config")
-    server, environment = _server_words(ServerOptions(**{each: params[each] for each in names}, default="server"))
+    server, environment = _server_arguments(ServerOptions(**{each: params[each] for each in names}, default="server"))
     words: list[str] = []
     for word in arguments:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         is_file = value and os.path.exists(value)
         words.append(f"{option}{equals}{Path(value).absolute()}" if is_file else word)
-    click.echo(_entry(HOSTS[host], words + server, name, environment), nl=False)
+    click.echo(_format_entry(HOSTS[host], words + server, name, environment), nl=False)
     note(f"add this to {HOSTS[host].file}")
 
 
-def _server_words(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
+def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
     """Return the options and variables of a server that only this environment or folder names, since hosts have others.
 
     Raises:
@@ -206,7 +206,7 @@ def _server_words(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
     return [], {}
 
 
-def _entry(host: Host, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
+def _format_entry(host: AgentHost, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
     """Return the entry of a host's configuration.
 
     Args:

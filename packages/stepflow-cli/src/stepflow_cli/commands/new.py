@@ -59,15 +59,15 @@ def command(flow: Path, template: str) -> None:
         write_bytes(str(path), text.encode(), unchanged_from=None)
         click.echo(printable(str(path)))
     install = ""
-    if template == "worker" and not _runs_python("import stepflow_py"):
-        tool = "python -m pip install" if _runs_python("import pip") else "uv pip install --python python"
+    if template == "worker" and not _can_run_python("import stepflow_py"):
+        tool = "python -m pip install" if _can_run_python("import pip") else "uv pip install --python python"
         install = f"{tool} stepflow-py && "
         with suppress(PackageNotFoundError):
             install = f"{tool} stepflow-py=={version('stepflow-orchestrator')} && "
     note(f"next: {install}stepflow test {shlex.quote(str(flow))}")
 
 
-def _runs_python(program: str) -> bool:
+def _can_run_python(program: str) -> bool:
     with suppress(OSError, subprocess.SubprocessError):
         # The same program as the configuration starts.
         return subprocess.run(["python", "-c", program], capture_output=True, timeout=30).returncode == 0  # noqa: S607

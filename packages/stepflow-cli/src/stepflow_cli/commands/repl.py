@@ -17,9 +17,9 @@ from click.shell_completion import ShellComplete
 
 from .._version import VERSION
 from ..context import current_session
-from ..errors import problem_of, usage, wants_json
+from ..errors import to_problem, usage, wants_json
 from ..exit_codes import ExitCode
-from ..output.messages import show
+from ..output.messages import print_problem
 from ..params.options import server_options
 from ..params.parsing import Command
 from ..server.connect import connect
@@ -45,25 +45,25 @@ def command(server: ServerOptions) -> int:
             with open(os.devnull, encoding="utf-8") as empty:
                 # Commands must not read the following lines as their input.
                 lines, sys.stdin = sys.stdin, empty
-                return _run(lines, is_script=True)
+                return _run_lines(lines, is_script=True)
         info = target.client.server_info()
         kind = "embedded" if target.runtime else target.choice.url.origin
         where = f"{info.url} ({kind}, release {info.release or info.dialect})"
         print(f"stepflow {VERSION} at {where}. help lists the commands, Ctrl-D exits.", file=sys.stderr)
-        _run(_typed(), is_script=False)
+        _run_lines(_prompt_lines(), is_script=False)
     return 0
 
 
-def _run(lines: Iterator[str], *, is_script: bool) -> int:
+def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
     """Run lines until one says to exit. Return the exit code of the last line that failed, or 0."""
-    from ..main import call
+    from ..main import run_command_line
 
     session, logger, failed = current_session(), logging.getLogger("stepflow"), 0
     for line in lines:
         try:
             args = [] if line.lstrip().startswith("#") else shlex.split(line)
         except ValueError as error:
-            show(problem_of(usage(f"the line cannot be read: {str(error).lower()}")), as_json=False)
+            print_problem(to_problem(usage(f"the line cannot be read: {str(error).lower()}")), as_json=False)
             failed = ExitCode.USAGE
             continue
         args = args[1:] if args[:1] == ["stepflow"] else args
@@ -75,15 +75,15 @@ def _run(lines: Iterator[str], *, is_script: bool) -> int:
                 logger.removeHandler(handler)
                 handler.close()
             own = replace(session, json_errors=wants_json(args))
-            code = call(args, own)
+            code = run_command_line(args, own)
             session.modules, failed = own.modules, code or failed
             if is_script and code == ExitCode.INTERRUPTED:
                 break
     return failed
 
 
-def _typed() -> Iterator[str]:
-    save_history = _edit_lines()
+def _prompt_lines() -> Iterator[str]:
+    save_history = _set_up_readline()
     while True:
         try:
             line = input("stepflow> ")
@@ -98,7 +98,7 @@ def _typed() -> Iterator[str]:
         yield line
 
 
-def _edit_lines() -> Callable[[], None]:
+def _set_up_readline() -> Callable[[], None]:
     """Set up history and completion for `input`. Return a function that saves the history."""
     try:
         import readline

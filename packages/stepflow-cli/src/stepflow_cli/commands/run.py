@@ -71,11 +71,11 @@ def command(options: RunOptions) -> None:
         execute(options)
         return
     from ..server.session_server import session_server
-    from ..watching.rounds import check_watchable, watch_files
-    from ..watching.sources import files_of_flow
+    from ..watching.rounds import check_no_stdin, watch_files
+    from ..watching.sources import list_watched_files
 
     flow, values, server = options.flow, options.values, options.server
-    check_watchable([flow, *values.files])
+    check_no_stdin([flow, *values.files])
     watched = options._replace(values=values._replace(reads_stdin=False))
     with session_server(server, flow) as each_round:
 
@@ -83,4 +83,4 @@ def command(options: RunOptions) -> None:
             with each_round() as session_options:
                 execute(watched._replace(server=session_options))
 
-        watch_files(once, lambda: [*files_of_flow(flow, server), *values.files], noise=_RUN_ID)
+        watch_files(once, lambda: [*list_watched_files(flow, server), *values.files], noise=_RUN_ID)

@@ -8,15 +8,15 @@ import click
 
 from ..context import current_session
 from ..errors import usage
-from ..inputs.flow import project_of
+from ..inputs.flow import find_flow_project
 from ..output.messages import note
 from ..output.view import write_document
 from ..params.conflicts import excludes
 from ..params.options import SERVER_NAMES, components_option, file_option, server_options
 from ..params.parsing import Command
 from ..params.sections import Choice
-from ..server.advice import missing_workers
-from ..server.connect import connect, listed_components
+from ..server.advice import describe_missing
+from ..server.connect import connect, fetch_components
 from ..settings.server_choice import ServerOptions
 
 
@@ -33,7 +33,7 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
     from stepflow_client.flows import schema
     from stepflow_client.flows.project import existing_file
 
-    from ..validation.checks import saved_components
+    from ..validation.checks import load_saved_components
 
     names_server = server.is_named
     if kind == "config" and (names_server or components is not None):
@@ -43,14 +43,14 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
     # All commands of a repl use its server.
     elif names_server or (components is None and current_session().kept is not None):
         with connect(server) as target:
-            listed = listed_components(target)
-        if (missing := missing_workers(listed)) is not None:
+            listed = fetch_components(target)
+        if (missing := describe_missing(listed)) is not None:
             note(missing)
         document = schema("flow", components=listed)
     else:
-        project = project_of(None)
+        project = find_flow_project(None)
         if components is None and project.components is not None:
             components = str(existing_file(project, "components", project.components))
             note(f"the schema has the components of {components}, as {project.file} says")
-        document = schema("flow", components=None if components is None else saved_components(components))
+        document = schema("flow", components=None if components is None else load_saved_components(components))
     write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)

@@ -22,7 +22,7 @@ from ..params.parsing import Command
 from ..params.sections import FILE, SERVER
 from ..params.times import SECONDS
 from ..settings.server_choice import DEFAULT_PORT
-from ..signals import STOP, stop_signals
+from ..signals import STOP, handling_stop_signals
 
 if TYPE_CHECKING:
     from stepflow_client import StepflowRuntime
@@ -82,7 +82,7 @@ def command(
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
     from stepflow_client.flows.project import find_config
 
-    from ..inputs.config import note_repeated_keys, recovery_warnings_of
+    from ..inputs.config import find_recovery_warnings, note_repeated_keys
     from ..server.logs import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
@@ -93,10 +93,15 @@ def command(
         raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
     if config is not None:
         note_repeated_keys(config)
-        for hazard, hint in recovery_warnings_of(config):
+        for hazard, hint in find_recovery_warnings(config):
             note(f"{config}: {hazard}; {hint}")
     try:
-        with suppress(_Stopped), stop_signals(_stop), keeping_logs(), noting_warnings("runtime.workers"):
+        with (
+            suppress(_Stopped),
+            handling_stop_signals(_raise_stopped),
+            keeping_logs(),
+            noting_warnings("runtime.workers"),
+        ):
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,
@@ -117,7 +122,7 @@ def command(
                 while policy.covers(code):
                     note(f"the server ended unexpectedly (exit code {code}) and is started again")
                     code, tail = crashes.get()
-                raise _crash(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
+                raise _crash_problem(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
             finally:
                 runtime.stop()
     except ServerStartError as error:
@@ -130,14 +135,14 @@ def command(
             # The server refuses its configuration: the cause has the line.
             raise
         # If the message contains the reason, the log adds nothing.
-        raise _crash(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
+        raise _crash_problem(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
 
 
 class _Stopped(BaseException):
     """The process was asked to stop."""
 
 
-def _stop(number: int, frame: Any) -> None:
+def _raise_stopped(number: int, frame: Any) -> None:
     # A second signal must not disturb the shutdown.
     for each in STOP:
         signal.signal(each, signal.SIG_IGN)
@@ -156,7 +161,7 @@ def _announce(runtime: StepflowRuntime, output: Output) -> None:
         sys.stdout.flush()
 
 
-def _crash(message: str, kind: str, tail: list[str]) -> Problem:
+def _crash_problem(message: str, kind: str, tail: list[str]) -> Problem:
     last = "\n".join(tail)
     if tail and not current_session().json_errors:
         print(printable_lines(last), file=sys.stderr)

@@ -11,7 +11,7 @@ import click
 
 from ..completion.candidates import complete_flow_files
 from ..errors import Problem, printable
-from ..inputs.flow import project_flows, project_of
+from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
 from ..output.view import Output
 from ..params.conflicts import excludes, needs
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..flow_tests.choice import FileCases
     from ..flow_tests.clients import TestClients
-    from ..flow_tests.execute import FileResults, Settings
+    from ..flow_tests.execute import CaseRunSettings, FileResults
 
 _CASES, _FILES = map(Section, ("Cases", "Files"))
 _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
@@ -114,19 +114,19 @@ def command(
 
     from stepflow_client.testing import Recording
 
-    from ..flow_tests.choice import Choice, chosen_cases
+    from ..flow_tests.choice import CaseFilter, select_file_cases
     from ..flow_tests.clients import open_clients
-    from ..flow_tests.execute import Settings
-    from ..flow_tests.report import judge_coverage
+    from ..flow_tests.execute import CaseRunSettings
+    from ..flow_tests.report import check_coverage
 
-    named = paths or project_flows("give at least one flow file or folder, as PATH")
-    choice = Choice(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
+    named = paths or list_project_flows("give at least one flow file or folder, as PATH")
+    choice = CaseFilter(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
     globs = how["record_steps"] or ("*",)
 
     def is_recorded(step_id: str) -> bool:
         return any(fnmatchcase(step_id, glob) for glob in globs)
 
-    settings = Settings(
+    settings = CaseRunSettings(
         jobs=how["jobs"],
         repeat=how["repeat"],
         fail_fast=how["fail_fast"],
@@ -139,18 +139,18 @@ def command(
     )
 
     def once(clients: TestClients) -> None:
-        plan = chosen_cases(named, choice, how["var"], with_untested=settings.coverage)
+        plan = select_file_cases(named, choice, how["var"], with_untested=settings.coverage)
         for file in plan:
             # A wrong project is an error of the command line, not of each case.
-            project_of(file.name)
+            find_flow_project(file.name)
         if settings.replay is not None and not settings.replay_only:
             _note_unrecorded(plan, settings.replay)
         if not all(case.fault for file in plan for case in file.cases):
             clients.check_server()
-        done = _run(plan, clients, settings, output, diff=diff, junit=junit)
+        done = _run_and_report(plan, clients, settings, output, diff=diff, junit=junit)
         if how["record"]:
-            _record(how["record"], done)
-        updated = _update(done) if update else set()
+            _save_recordings(how["record"], done)
+        updated = _update_files(done) if update else set()
         cases = [(file.file.name, result) for file in done for result in file.results]
         failed = [each for name, each in cases if each.is_failed and (name, each.case.name) not in updated]
         if failed:
@@ -159,14 +159,14 @@ def command(
             message = f"{len(failed)} of {len(cases)} test cases failed"
             raise Problem(message, kind="test_failed", hint=hint if has_outputs and not updated else None)
         if how["least"] is not None:
-            judge_coverage(done, how["least"])
+            check_coverage(done, how["least"])
 
     with open_clients(server) as clients:
         if not watch:
             once(clients)
             return
         from ..watching.rounds import watch_files
-        from ..watching.sources import files_of_flow
+        from ..watching.sources import list_watched_files
 
         def again() -> None:
             clients.restart_changed()
@@ -174,15 +174,15 @@ def command(
 
         def files() -> list[str]:
             # The configurations are known once servers have been started.
-            return [*(file for path in named for file in files_of_flow(path)), *clients.config_files]
+            return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
         watch_files(again, files, noise=_TIMES)
 
 
-def _run(
+def _run_and_report(
     plan: Sequence[FileCases],
     clients: TestClients,
-    settings: Settings,
+    settings: CaseRunSettings,
     output: Output,
     *,
     diff: bool,
@@ -190,18 +190,18 @@ def _run(
 ) -> list[FileResults]:
     """Run the cases. Print each file's results as soon as they are available, their coverage, and a summary."""
     from ..flow_tests.execute import run_files
-    from ..flow_tests.last_failed import keep_failed
+    from ..flow_tests.last_failed import save_failed_cases
     from ..flow_tests.report import (
         CASES,
         STEPS,
-        case_records,
-        coverage_text,
-        file_lines,
-        github_lines,
-        github_notice,
-        step_records,
-        steps_not_reached,
-        summary,
+        find_unreached_steps,
+        format_coverage,
+        format_file,
+        format_github_annotations,
+        format_github_notice,
+        format_summary,
+        list_case_records,
+        list_step_records,
         write_junit,
     )
 
@@ -214,22 +214,24 @@ def _run(
             yield file
 
     if output.format == "github":
-        output.write_all((line + "\n" for result in results() for line in github_lines(result)), flush=True)
-        output.write_all((github_notice(each) + "\n" for each in steps_not_reached(done)), flush=True)
+        output.write_all(
+            (line + "\n" for result in results() for line in format_github_annotations(result)), flush=True
+        )
+        output.write_all((format_github_notice(each) + "\n" for each in find_unreached_steps(done)), flush=True)
     elif output.format is None and not output.fields:
-        output.write_all((line + "\n" for result in results() for line in file_lines(result, diff=diff)), flush=True)
-        output.write_all((line + "\n" for line in coverage_text(done)), flush=True)
+        output.write_all((line + "\n" for result in results() for line in format_file(result, diff=diff)), flush=True)
+        output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
     elif settings.coverage:
-        output.records((record for result in results() for record in step_records(result)), STEPS, flush=True)
+        output.records((record for result in results() for record in list_step_records(result)), STEPS, flush=True)
     else:
-        output.records((record for result in results() for record in case_records(result)), CASES, flush=True)
+        output.records((record for result in results() for record in list_case_records(result)), CASES, flush=True)
     seconds = time.monotonic() - started
     for each in done:
-        keep_failed(each.file.tests, each.results)
+        save_failed_cases(each.file.tests, each.results)
     if junit is not None:
         write_junit(junit, done, seconds)
     if output.format in (None, "table", "github"):
-        click.echo(printable(summary(done, seconds)), err=True)
+        click.echo(printable(format_summary(done, seconds)), err=True)
     return done
 
 
@@ -246,7 +248,7 @@ def _note_unrecorded(plan: Iterable[FileCases], recording: Recording) -> None:
         note(f"{recording.path} has nothing for {', '.join(missing)}: their steps are executed")
 
 
-def _record(path: str, done: Iterable[FileResults]) -> None:
+def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
     from os.path import exists
 
     from stepflow_client.testing import Recording
@@ -265,13 +267,13 @@ def _record(path: str, done: Iterable[FileResults]) -> None:
     note(f"recorded {count} outcomes of steps in {path}")
 
 
-def _update(done: Iterable[FileResults]) -> set[tuple[str, str]]:
+def _update_files(done: Iterable[FileResults]) -> set[tuple[str, str]]:
     """Write actual outputs into the files. Return which cases were updated, by file and name."""
-    from ..flow_tests.execute import update_file
+    from ..flow_tests.execute import update_expected_outputs
 
     updated: set[tuple[str, str]] = set()
     for file in done:
-        names = update_file(file)
+        names = update_expected_outputs(file)
         updated |= {(file.file.name, name) for name in names}
         # Otherwise the failures of a server that is down would be accepted unseen.
         failing = {

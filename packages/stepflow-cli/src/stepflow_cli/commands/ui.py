@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..errors import check_extra
+from ..errors import require_extra
 from ..params.options import host_option, port_option, server_options
 from ..params.parsing import Command
 from ..params.run_ids import RUN_ID
@@ -43,7 +43,7 @@ def command(server: ServerOptions, port: int, host: str, folder: str | None, run
     """
     from ..ui.serving import EXTRA, serve_pages
 
-    check_extra("'stepflow ui'", "ui", *EXTRA)
+    require_extra("'stepflow ui'", "ui", *EXTRA)
     with connect_to_runs(server, [] if run is None else [run]) as (target, ids):
         # A wrong URL or rejected credentials should not first be reported in the browser.
         target.client.health_check()

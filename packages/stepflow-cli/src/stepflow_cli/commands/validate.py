@@ -12,10 +12,10 @@ from stepflow_client._base.text import near
 
 from .._version import VERSION
 from ..context import current_session
-from ..errors import Problem, problem_of, usage
+from ..errors import Problem, to_problem, usage
 from ..inputs.files import read_bytes, write_bytes
 from ..inputs.python_flow import is_python_flow
-from ..output.messages import note, show
+from ..output.messages import note, print_problem
 from ..output.safety import printable
 from ..output.view import Output
 from ..params.conflicts import excludes
@@ -27,17 +27,17 @@ from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from ..validation.checks import Checked, CheckOptions
+    from ..validation.checks import CheckedFlow, CheckOptions
 
 _LEVELS = ("fatal", "error", "warning")
 
 
-def _rules(
+def _build_rules(
     fail_on: str | None, strict: bool, select: Sequence[str], ignore: Sequence[str], **more: Any
 ) -> dict[str, Any]:
     """Return what `CheckOptions` takes."""
     level = "warning" if strict else fail_on
-    return {"fail_on": level, "select": _names(select), "ignore": _names(ignore), **more}
+    return {"fail_on": level, "select": _split_names(select), "ignore": _split_names(ignore), **more}
 
 
 @click.command(
@@ -49,7 +49,7 @@ def _rules(
 @offline_option
 @grouped(
     "rules",
-    _rules,
+    _build_rules,
     components_option,
     option("--type-check", "Follow types from step to step, and report those that do not fit."),
     option("--target RELEASE", "Check for servers of this release only, for example 0.13."),
@@ -95,10 +95,10 @@ def command(
         _validate(flows, options, output, named_server, fix=fix)
         return
     from ..server.session_server import session_server
-    from ..watching.rounds import check_watchable, watch_files
-    from ..watching.sources import files_of_flow
+    from ..watching.rounds import check_no_stdin, watch_files
+    from ..watching.sources import list_watched_files
 
-    check_watchable(flows)
+    check_no_stdin(flows)
     own = [] if options.components is None else [options.components]
     with session_server(server, flows[0]) as each_round:
 
@@ -109,7 +109,7 @@ def command(
             with each_round() as session_options:
                 _validate(flows, replace(options), output, session_options)
 
-        watch_files(once, lambda: [*own, *(file for flow in flows for file in files_of_flow(flow, named_server))])
+        watch_files(once, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))])
 
 
 def _validate(
@@ -130,46 +130,46 @@ def _validate(
     from stepflow_client.flows.findings import RULES
 
     from ..records.diagnostics import finding_records
-    from ..validation.checks import ask_server, check_components, check_flow, flow_files
+    from ..validation.checks import check_flow, check_on_server, check_with_components, list_flow_files
 
-    rules = {name: options.rules(name) for name in flow_files(flows)}
+    rules = {name: options.rules(name) for name in list_flow_files(flows)}
     for rule in (rule for each in rules.values() for rule in (*each.select, *each.ignore)):
         # The server's rules are spelled differently, for example unreachableStep.
         if rule not in RULES and rule == rule.lower():
             raise usage(f"there is no rule {rule!r}", near(rule, sorted(RULES), "the rules are"))
     checked = [check_flow(name, each) for name, each in rules.items()]
     if fix:
-        checked = [_fix(each) for each in checked]
+        checked = [_fix_file(each) for each in checked]
     failure = None
     if server is not None and any(each.is_readable for each in checked):
         try:
             with connect(server, flow=checked[0].name) as target:
-                check_components(checked, target)
+                check_with_components(checked, target)
                 for each in checked:
-                    ask_server(each, target.client)
+                    check_on_server(each, target.client)
         except Exception as error:
-            failure = problem_of(error)
+            failure = to_problem(error)
     found: dict[str, list[Mapping[str, Any]]] = {}
     order = {level: place for place, level in enumerate(_LEVELS)}
     for each in checked:
         records = each.kept([*finding_records(each.name, each.findings), *each.records])
         found[each.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
-    _print([record for records in found.values() for record in records], output, len(found))
+    _print_findings([record for records in found.values() for record in records], output, len(found))
     if unchecked := sum(each.unchecked for each in checked):
         note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
     lowest = {each.name: each.rules.fail_on for each in checked}
-    _judge(found, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet)
+    _report_verdicts(found, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet)
 
 
-def _names(values: Sequence[str]) -> list[str]:
+def _split_names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
-def _fix(checked: Checked) -> Checked:
+def _fix_file(checked: CheckedFlow) -> CheckedFlow:
     """Correct a file, and return its findings after that."""
     from stepflow_client._command import corrected
 
-    from ..validation.checks import find
+    from ..validation.checks import find_offline
 
     if checked.flow is None:
         return checked
@@ -177,39 +177,39 @@ def _fix(checked: Checked) -> Checked:
         raise usage("--fix changes files, not standard input")
     if is_python_flow(checked.name):
         raise usage(f"--fix changes flow files, not flows in Python: {checked.name}")
-    done = corrected(checked.flow, lambda flow: find(flow, checked.rules))
+    done = corrected(checked.flow, lambda flow: find_offline(flow, checked.rules))
     if done.number:
         before, after = checked.flow.text.encode(), done.flow.text.encode()
         if read_bytes(checked.name).startswith(BOM_UTF8):
             before, after = BOM_UTF8 + before, BOM_UTF8 + after
         write_bytes(checked.name, after, unchanged_from=before)
     if checked.findings:
-        left = "" if not done.found else f", {_counted(len(done.found), 'finding')} left"
-        click.echo(f"{checked.name}: {_counted(done.number, 'correction')}{left}", err=True)
+        left = "" if not done.found else f", {_format_count(len(done.found), 'finding')} left"
+        click.echo(f"{checked.name}: {_format_count(done.number, 'correction')}{left}", err=True)
     return replace(checked, flow=done.flow, findings=list(done.found))
 
 
-def _counted(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _print(records: list[Mapping[str, Any]], output: Output, flows: int) -> None:
-    from ..records.diagnostics import DIAGNOSTICS, github_text, sarif_text, source_text
+def _print_findings(records: list[Mapping[str, Any]], output: Output, flows: int) -> None:
+    from ..records.diagnostics import DIAGNOSTICS, format_github, format_sarif, format_source_text
 
     match output.format:
         case None if not output.fields:
-            output.write(source_text(records))
+            output.write(format_source_text(records))
         case "github":
-            output.write(github_text(records))
+            output.write(format_github(records))
         case "sarif":
-            output.write(sarif_text(records, VERSION))
+            output.write(format_sarif(records, VERSION))
         case _ if records or output.fields or output.format not in (None, "table"):
             # If there is only one flow, the table does not repeat its name in every line.
             columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
             output.records(records, DIAGNOSTICS._replace(columns=columns))
 
 
-def _judge(
+def _report_verdicts(
     found: Mapping[str, Sequence[Mapping[str, Any]]],
     lowest: Mapping[str, str],
     failure: Problem | None,
@@ -217,40 +217,40 @@ def _judge(
     is_shown: bool,
 ) -> None:
     """Print which flows are valid; fail if one is not, or if the server could not be queried."""
-    from ..records.diagnostics import InvalidFlow, called, counted
+    from ..records.diagnostics import InvalidFlow, display_name, format_counts
 
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in found.items() if any(record["level"] in levels[flow] for record in records)]
     # If the server could not be queried, nothing is known about the other flows.
     shown = [flow for flow in found if flow in invalid or failure is None]
     if is_shown and len(found) > 1:
-        click.echo(_verdicts({flow: found[flow] for flow in shown}, invalid), err=True, nl=False)
+        click.echo(_format_verdicts({flow: found[flow] for flow in shown}, invalid), err=True, nl=False)
     elif is_shown and not invalid:
         for flow in shown:
-            counts = counted(found[flow])
-            click.echo(f"{printable(called(flow))} is valid{f': {counts}' if counts else ''}", err=True)
+            counts = format_counts(found[flow])
+            click.echo(f"{printable(display_name(flow))} is valid{f': {counts}' if counts else ''}", err=True)
     if invalid:
         if failure is not None:
-            show(failure, as_json=False)
+            print_problem(failure, as_json=False)
         only_warned = all(each["level"] == "warning" for flow in invalid for each in found[flow])
         hint = "without --fail-on warning, warnings are allowed" if only_warned else None
         if len(found) > 1:
             raise InvalidFlow(f"{len(invalid)} of {len(found)} flows are invalid", hint=hint)
-        raise InvalidFlow(f"{called(invalid[0])} is invalid: {counted(found[invalid[0]])}", hint=hint)
+        raise InvalidFlow(f"{display_name(invalid[0])} is invalid: {format_counts(found[invalid[0]])}", hint=hint)
     if failure is not None:
         raise failure
 
 
-def _verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], invalid: Sequence[str]) -> str:
+def _format_verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], invalid: Sequence[str]) -> str:
     """Return the verdicts on several flows as a table, with the number of diagnostics of each level."""
     from ..output.columns import Column, View, columns
-    from ..output.tables import plain
-    from ..records.diagnostics import called
+    from ..output.tables import format_plain_table
+    from ..records.diagnostics import display_name
 
     rows = [
-        {"flow": called(flow), "verdict": "invalid" if flow in invalid else "valid"}
+        {"flow": display_name(flow), "verdict": "invalid" if flow in invalid else "valid"}
         | {level: sum(record["level"] == level for record in records) or "" for level in _LEVELS}
         for flow, records in found.items()
     ]
     counts = (Column(level, kind="number") for level in _LEVELS)
-    return plain(rows, View((*columns("flow", "verdict"), *counts))) if rows else ""
+    return format_plain_table(rows, View((*columns("flow", "verdict"), *counts))) if rows else ""

@@ -33,7 +33,7 @@ _PLACES = 9
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
+def _completer(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
     """Return a completer that filters the items by the word's beginning and returns none if anything fails."""
 
     @functools.wraps(offer)
@@ -50,7 +50,7 @@ def _silent(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> 
     return complete
 
 
-def _argument(ctx: click.Context, name: str) -> object:
+def _get_argument(ctx: click.Context, name: str) -> object:
     """Return the command's first argument, if it comes before the word to complete."""
     # If the word is the value of an option, click has not parsed the arguments before it.
     return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
@@ -59,19 +59,19 @@ def _argument(ctx: click.Context, name: str) -> object:
 # The server
 
 
-@_silent
+@_completer
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the newest runs of the server that the command line or the settings name, with descriptions.
 
     After `@`, return runs of the history by their positions instead.
     """
     if incomplete.startswith("@"):
-        return _places(_recorded(ctx))
-    listed = _ask(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
+        return _list_positions(_list_recorded_runs(ctx))
+    listed = _query_server(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
     return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
 
 
-@_silent
+@_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the paths of the builtin components: servers do not report the paths of others."""
     from stepflow_client.flows.components import BUILTINS
@@ -79,53 +79,60 @@ def complete_components(ctx: click.Context, incomplete: str) -> Iterable[Complet
     return [CompletionItem(path) for path in BUILTINS]
 
 
-@_silent
+@_completer
 def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the newest runs of the history, by their positions and ids."""
     from ..settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
-    return [*_places(entries), *(CompletionItem(entry.run_id, help=_about(entry)) for entry in entries)]
+    return [
+        *_list_positions(entries),
+        *(CompletionItem(entry.run_id, help=_describe_entry(entry)) for entry in entries),
+    ]
 
 
-def _recorded(ctx: click.Context) -> list[HistoryEntry]:
+def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
     """Return the newest recorded runs, only of one server if the command line names it."""
     from ..settings.history import open_history
-    from ..settings.server_choice import choose_server, urls_of_server
+    from ..settings.server_choice import choose_server, list_server_urls
 
-    options = _server_options(ctx)
+    options = _read_server_options(ctx)
     url = choose_server(options).url.value if options.is_named else None
-    return open_history().search(server=None if url is None else urls_of_server(url), limit=_PLACES)
+    return open_history().search(server=None if url is None else list_server_urls(url), limit=_PLACES)
 
 
-def _places(entries: list[HistoryEntry]) -> list[CompletionItem]:
+def _list_positions(entries: list[HistoryEntry]) -> list[CompletionItem]:
     return [
-        CompletionItem("@last" if number == 1 else f"@{number}", help=_about(entry))
+        CompletionItem("@last" if number == 1 else f"@{number}", help=_describe_entry(entry))
         for number, entry in enumerate(entries[:_PLACES], start=1)
     ]
 
 
-def _about(entry: HistoryEntry) -> str:
+def _describe_entry(entry: HistoryEntry) -> str:
     name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
     return ", ".join(part for part in (entry.status or "started", name or "unnamed flow", entry.note) if part)
 
 
-@_silent
+@_completer
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run that the command line names."""
-    from ..inputs.flow import step_ids
-    from ..runs.find import place_of, resolve_run_id
+    from ..inputs.flow import list_step_ids
+    from ..runs.find import parse_position, resolve_run_id
 
-    named = str(_argument(ctx, "run_id"))
+    named = str(_get_argument(ctx, "run_id"))
     if named.startswith("@"):
         return [
-            CompletionItem(step) for entry in _recorded(ctx)[place_of(named) :][:1] for step in step_ids(entry.flow)
+            CompletionItem(step)
+            for entry in _list_recorded_runs(ctx)[parse_position(named) :][:1]
+            for step in list_step_ids(entry.flow)
         ]
-    flows = _ask(ctx, lambda client: [client.get_run_flow(resolve_run_id(client, named), timeout=_TIMEOUT).flow])
-    return [CompletionItem(step) for flow in flows for step in step_ids(flow)]
+    flows = _query_server(
+        ctx, lambda client: [client.get_run_flow(resolve_run_id(client, named), timeout=_TIMEOUT).flow]
+    )
+    return [CompletionItem(step) for flow in flows for step in list_step_ids(flow)]
 
 
-def _server_options(ctx: click.Context) -> ServerOptions:
+def _read_server_options(ctx: click.Context) -> ServerOptions:
     """Return the server options of the command line."""
     from ..settings.server_choice import ServerOptions
 
@@ -133,19 +140,19 @@ def _server_options(ctx: click.Context) -> ServerOptions:
     return ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
 
 
-def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
+def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
     """Return the server's responses that arrive within the timeout."""
     from ..context import Session
-    from ..server.connect import connect, kept_server
+    from ..server.connect import connect, get_kept_server
     from ..settings.server_choice import choose_server
 
-    options = _server_options(ctx)
+    options = _read_server_options(ctx)
     choice = choose_server(options)
     # A token command may prompt on the terminal, which the shell is using.
     asks = choice.profile is not None and bool(choice.profile.token_command)
     # Determined here because the thread below has no click context.
     session = ctx.find_root().obj
-    kept = kept_server(options, session if isinstance(session, Session) else None)
+    kept = get_kept_server(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
     # Imported before the timeout starts, which is for the server only.
@@ -167,7 +174,7 @@ def _ask(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[A
 # Files
 
 
-@_silent
+@_completer
 def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the YAML and JSON files and the folders in the folder of the word to complete."""
     folder, slash, start = incomplete.rpartition("/")
@@ -181,91 +188,91 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
             yield CompletionItem(f"{folder}{slash}{entry.name}")
 
 
-def _flow(ctx: click.Context) -> Mapping[str, Any]:
+def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
     """Return the flow that the command line names before the word to complete."""
     from ..inputs.flow import load_flow_file
     from ..inputs.python_flow import is_python_flow
 
-    name = _argument(ctx, "flow") or ctx.params.get("flow_option")
+    name = _get_argument(ctx, "flow") or ctx.params.get("flow_option")
     # Standard input belongs to the shell, and completing a word executes no module.
     is_file = isinstance(name, str) and name != "-" and not is_python_flow(name)
     return load_flow_file(os.path.expanduser(str(name))) if is_file else {}
 
 
-@_silent
+@_completer
 def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the names of the flow's examples and test cases."""
-    from ..inputs.flow import case_names
+    from ..inputs.flow import list_case_names
 
-    return [CompletionItem(name) for name in case_names(_flow(ctx))]
+    return [CompletionItem(name) for name in list_case_names(_load_named_flow(ctx))]
 
 
-@_silent
+@_completer
 def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the ids of the flow's steps."""
-    from ..inputs.flow import step_ids
+    from ..inputs.flow import list_step_ids
 
-    return [CompletionItem(step) for step in step_ids(_flow(ctx))]
+    return [CompletionItem(step) for step in list_step_ids(_load_named_flow(ctx))]
 
 
-@_silent
+@_completer
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's variables as `name=`."""
     from stepflow_client._data.flow_declarations import declared_variables
 
-    declared = {} if "=" in incomplete else declared_variables(_flow(ctx))
+    declared = {} if "=" in incomplete else declared_variables(_load_named_flow(ctx))
     return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]
 
 
-@_silent
+@_completer
 def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's steps, then the keys of a step's input (`step.input.key=`)."""
-    steps = _flow(ctx).get("steps")
+    steps = _load_named_flow(ctx).get("steps")
     for step in steps if isinstance(steps, list) else []:
-        before = f"{_escaped(str(step['id']))}.input."
+        before = f"{_escape_dots(str(step['id']))}.input."
         keys = step.get("input")
         if not incomplete.startswith(before) or not isinstance(keys, Mapping):
             yield CompletionItem(before, type="part", help=step.get("component"))
             continue
         for key in () if "=" in incomplete else keys:
-            yield CompletionItem(f"{before}{_escaped(str(key))}=", type="part")
+            yield CompletionItem(f"{before}{_escape_dots(str(key))}=", type="part")
 
 
-def _escaped(name: str) -> str:
+def _escape_dots(name: str) -> str:
     return name.replace(".", "\\.")
 
 
 # Settings
 
 
-@_silent
+@_completer
 def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the profiles with their servers."""
-    from ..settings.profiles import load
+    from ..settings.profiles import load_profiles
 
-    return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load().tables.items()]
+    return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load_profiles().tables.items()]
 
 
-@_silent
+@_completer
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the keys that `config set` and `config unset` accept."""
-    return [CompletionItem(key) for key in _config_keys()]
+    return [CompletionItem(key) for key in _list_config_keys()]
 
 
-@_silent
+@_completer
 def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the keys that `config get` accepts."""
     connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
     names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]
-    return [CompletionItem(name) for name in dict.fromkeys([*names, *_config_keys(short=False)])]
+    return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_config_keys(short=False)])]
 
 
-def _config_keys(*, short: bool = True) -> Iterable[str]:
-    from ..settings.profiles import KEYS, load
+def _list_config_keys(*, short: bool = True) -> Iterable[str]:
+    from ..settings.profiles import KEYS, load_profiles
 
     yield from ("current", "history", "target")
     if short:
         yield from KEYS
-    for name in load().tables:
+    for name in load_profiles().tables:
         yield f"profiles.{name}"
         yield from (f"profiles.{name}.{key}" for key in KEYS)

@@ -21,7 +21,7 @@ VARIABLE = "_STEPFLOW_COMPLETE"
 """The environment variable that the shell sets when it calls the command to complete."""
 
 
-def _changed(template: str, changes: Mapping[str, str]) -> str:
+def _replace_texts(template: str, changes: Mapping[str, str]) -> str:
     """Return a script of click in which texts are replaced."""
     for old, new in changes.items():
         template = template.replace(old, new)
@@ -29,7 +29,7 @@ def _changed(template: str, changes: Mapping[str, str]) -> str:
 
 
 class _Bash(BashComplete):
-    source_template = _changed(
+    source_template = _replace_texts(
         BashComplete.source_template,
         {
             "read type value": "read -r type value",
@@ -64,7 +64,7 @@ class _Bash(BashComplete):
 
 
 class _Zsh(ZshComplete):
-    source_template = _changed(
+    source_template = _replace_texts(
         ZshComplete.source_template,
         {
             '        elif [[ "$type" == "dir" ]]': '        elif [[ "$type" == "part" ]]; then\n'
@@ -81,7 +81,7 @@ class _Zsh(ZshComplete):
 
 class _Fish(FishComplete):
     # A list of fields has commas, and a word with a quote that is still open is one word.
-    source_template = _changed(
+    source_template = _replace_texts(
         FishComplete.source_template,
         {
             'split ","': 'split -m 1 ","',
@@ -101,7 +101,7 @@ SHELLS: dict[str, Any] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
 """The supported shells by name."""
 
 
-def register() -> None:
+def register_shells() -> None:
     """Register these shells with click, and print no messages: they would be in the middle of the line being typed."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for name, shell in SHELLS.items():

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import merge_overrides
 
-from ..errors import Problem, check_extra, problem_of, usage
+from ..errors import Problem, require_extra, to_problem, usage
 from ..exit_codes import ExitCode
 from ..inputs.batch import read_inputs
-from ..inputs.flow import case_names, load_flow_file
+from ..inputs.flow import list_case_names, load_flow_file
 from ..output.messages import note, waiting
 from ..output.view import Output
-from ..params.query import checked_query
+from ..params.query import parse_query
 from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions
@@ -45,7 +45,7 @@ def run_command(options: Evaluation, demands: Demands, server: ServerOptions, ou
     from stepflow_client.evaluation import EvaluationReport
 
     options.check_options(demands)
-    check_extra("an evaluation", "eval", "numpy")
+    require_extra("an evaluation", "eval", "numpy")
     if options.is_trend:
         print_trend(options, output)
     elif options.is_stored:
@@ -84,7 +84,7 @@ class Plan:
         if options.history_query is not None and not self.scores:
             # The recorded outputs are the expected ones.
             self.scores = read_scores(["exact"])
-        if options.cases is None and not case_names({"test": self._flow.get("test")}):
+        if options.cases is None and not list_case_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "--cases FILE names the cases")
         if options.check:
             self._check_flows()
@@ -156,7 +156,7 @@ class Plan:
                 hint=continuation,
             ) from None
         except TransportError as error:
-            raise problem_of(error, hint=continuation or error.hint) from None
+            raise to_problem(error, hint=continuation or error.hint) from None
 
     @contextmanager
     def _cases(self) -> Iterator[Any]:
@@ -200,7 +200,7 @@ def recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: int |
     from stepflow_client import SyncStepflowClient
     from stepflow_client.evaluation import sync_history_cases
 
-    history, search = open_history(), str(checked_query(query)) or None
+    history, search = open_history(), str(parse_query(query)) or None
     runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
     servers = {run.server for run in runs if not run.is_embedded and run.server is not None}
     if len(servers) != 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import nearest, usage
+from ..errors import suggest, usage
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation.gates import Demands, Limit
@@ -69,9 +69,9 @@ def check_demands(demands: Demands, scores: Iterable[str], variants: Iterable[st
             name = limit.score or FAILED
             if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in known):
                 longer = [score for score in known if score.startswith(f"{name}.")]
-                near = f"did you mean {longer[0]}?" if longer else nearest(name, known)
+                near = f"did you mean {longer[0]}?" if longer else suggest(name, known)
                 hint = near or f"the scores are {', '.join(known)}"
                 raise usage(f"{option}: there is no score {name}", hint)
             if limit.variant is not None and limit.variant not in there:
-                hint = nearest(limit.variant, there) or f"the variants are {', '.join(there)}"
+                hint = suggest(limit.variant, there) or f"the variants are {', '.join(there)}"
                 raise usage(f"{option}: there is no variant {limit.variant}", hint)

@@ -17,7 +17,7 @@ from ..errors import Problem, printable
 from ..inputs.files import write_bytes
 from ..output.color import is_terminal
 from ..output.columns import Column, View, columns
-from ..output.view import Output, json_text
+from ..output.view import Output, format_json
 from ..server.connect import Target
 from .variants import flow_files
 
@@ -127,11 +127,11 @@ def show_report(
             case "junit":
                 text = report.to_junit(gates=gates)
             case "json":
-                text = json_text(record, indent=2) + "\n"
+                text = format_json(record, indent=2) + "\n"
             case _:
                 # Lines that `--cases` reads.
                 text = "".join(
-                    json_text({"name": each.case, "input": each.item.input, "expected": each.item.expected}) + "\n"
+                    format_json({"name": each.case, "input": each.item.input, "expected": each.item.expected}) + "\n"
                     for each in worst or ()
                 )
         _write(path, text)
@@ -177,7 +177,9 @@ def print_trend(options: Evaluation, output: Output) -> None:
     else:
         output.records([point.to_dict() for point in points], _TREND, default="json")
     for kind, path in options.files.reports:
-        _write(path, trend_page(points) if kind == "html" else json_text([point.to_dict() for point in points]) + "\n")
+        _write(
+            path, trend_page(points) if kind == "html" else format_json([point.to_dict() for point in points]) + "\n"
+        )
 
 
 def _write(path: str, text: str) -> None:
@@ -231,7 +233,7 @@ def _worst_text(
             "value": "-" if each.value is None else number_text(each.value),
             "run_id": each.item.run_id,
             "item_index": each.item.item_index,
-            "output": report.hidden(each.item.error) or json_text(report.hidden(each.item.output)),
+            "output": report.hidden(each.item.error) or format_json(report.hidden(each.item.output)),
         }
         for each in worst
     ]

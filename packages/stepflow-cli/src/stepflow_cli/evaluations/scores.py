@@ -17,10 +17,10 @@ from inspect import isfunction
 from types import ModuleType
 from typing import Any
 
-from ..errors import Problem, nearest, usage
+from ..errors import Problem, suggest, usage
 from ..inputs.files import DATA_SUFFIXES
 from ..inputs.flow import load_flow_file
-from ..inputs.python_flow import project_modules
+from ..inputs.python_flow import get_project_modules
 
 _NAMED = re.compile(r"(?P<name>[^\W\d][\w.-]*)=(?P<rest>.+)", re.DOTALL)
 BUILTIN = {
@@ -115,9 +115,9 @@ def _builtin(kind: str, path: str, argument: str | None) -> Any:
 
 def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
     try:
-        module = project_modules().load(source)
+        module = get_project_modules().load(source)
     except Problem as problem:
-        known = nearest(source, BUILTIN)
+        known = suggest(source, BUILTIN)
         if known is None and not source.endswith(".py"):
             known = f"built-in scores are {', '.join(BUILTIN)}; your own are functions in a file: --score scores.py"
         problem.hint = known if "there is no module" in problem.message else problem.hint
@@ -134,7 +134,7 @@ def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
         return
     if not hasattr(module, name):
         names = [key for key, var in vars(module).items() if _is_own_score(var, module.__name__)]
-        raise usage(f"{source} has no score {name}", nearest(name, names) or f"it has {', '.join(names) or 'none'}")
+        raise usage(f"{source} has no score {name}", suggest(name, names) or f"it has {', '.join(names) or 'none'}")
     yield name, getattr(module, name)
 
 

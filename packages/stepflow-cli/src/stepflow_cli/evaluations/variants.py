@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem, usage
 from ..inputs.flow import load_flow_or_id
-from ..inputs.values import Given, Values
+from ..inputs.values import ValueArgument, Values
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import Variant
@@ -56,7 +56,7 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
         varied = flow if own is None else own
         values = Values(
             single_variables=parts.variables,
-            overrides=[Given(f"--variant {name}", "set", override) for override in parts.overrides],
+            overrides=[ValueArgument(f"--variant {name}", "set", override) for override in parts.overrides],
         )
         overrides = merge_overrides(values.read_overrides(varied))
         variants[name] = Variant(flow=own, variables=values.read_variables(varied), overrides=overrides)

@@ -33,7 +33,7 @@ from stepflow_client.flows.source import Node
 from stepflow_client.types import FlowResult
 
 
-def case_of(
+def build_case(
     name: str,
     input: Any,
     result: FlowResult,
@@ -72,7 +72,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
 
     Args:
         content: The content of the file, YAML or JSON in UTF-8.
-        case: The case, as `case_of` returns it.
+        case: The case, as `build_case` returns it.
         source: The name of the file.
         replace: Whether to update an existing case with this name: its input, variables, mocks and expected output;
             other keys are kept. Default False.
@@ -99,16 +99,16 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
                 key: each for key, each in cases[same[0]].items() if key not in ("variables", "mocks") or key in added
             }
             cases[same[0]] = old | added
-            return _replacing(text, root, same[0], cases[same[0]]), changed
+            return _replace_case(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
         # Pass an iterator: errors are reported only while the edits are read.
-        return map(partial(_edit, text, root), [added]), changed
+        return map(partial(_append_case, text, root), [added]), changed
 
     problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
     return changed_file(content, source, change, problem)
 
 
-def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
+def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
     node = root.at("test", "cases", index)
     around = [root.at("test"), root.at("test", "cases"), node]
     if node is None or any(each is None or each.original is not None or each.merges for each in around):
@@ -118,7 +118,7 @@ def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> It
         if node.is_flow:
             yield node.start, node.end, edited_json(case)
         else:
-            indent, written = _element(text, node, case)
+            indent, written = _format_element(text, node, case)
             yield text.rindex("-", 0, node.start) - indent, line_end(text, node.last), written
         return
     for name, part in node.items.items():
@@ -128,7 +128,7 @@ def _replacing(text: str, root: Node, index: int, case: Mapping[str, Any]) -> It
         yield addition(text, node, new)
 
 
-def _edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
+def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
     if not root.written:
         # JSON that is not valid YAML, for example because of very long keys, has no positions.
@@ -136,20 +136,20 @@ def _edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     if test is None:
         return addition(text, root, {"test": {"cases": [case]}})
     if test.value in (None, {}):
-        return _filled(text, root, "test", {"cases": [case]})
+        return _fill_empty(text, root, "test", {"cases": [case]})
     if not isinstance(test.value, dict) or test.original is not None:
         raise NotEditableError
     cases = test.get("cases")
     if cases is None:
         return addition(text, test, {"cases": [case]})
     if cases.value in (None, []):
-        return _filled(text, test, "cases", [case])
+        return _fill_empty(text, test, "cases", [case])
     if cases.original is not None or not cases.elements:
         raise NotEditableError
     last, newline = cases.elements[-1], newline_of(text)
     if not cases.is_flow:
         end = line_end(text, cases.last)
-        return end, end, newline + _element(text, last, case)[1]
+        return end, end, newline + _format_element(text, last, case)[1]
     start = text.rfind("\n", 0, last.start) + 1
     before = text[start : last.start]
     between = ", " if before.strip() else f",{newline}{before}"
@@ -157,7 +157,7 @@ def _edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     return last.end, last.end, between + (newline + before).join(lines)
 
 
-def _filled(text: str, parent: Node, name: str, value: Any) -> Edit:
+def _fill_empty(text: str, parent: Node, name: str, value: Any) -> Edit:
     """Return the edit that replaces null or an empty collection."""
     key, node, newline = parent.keys[name], parent.items[name], newline_of(text)
     if key.start < 0 or node.original is not None:
@@ -171,7 +171,7 @@ def _filled(text: str, parent: Node, name: str, value: Any) -> Edit:
     return colon, end, newline + block_text(value, key.column + 1, newline)
 
 
-def _element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
+def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
     """Return the indent of an element of a list in block style, and a case as such an element."""
     before = text[: sibling.start].rstrip()
     if not before.endswith("-"):

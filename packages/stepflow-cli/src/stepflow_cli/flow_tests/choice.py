@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from stepflow_client.flows.folders import flow_files
 from stepflow_client.testing import collect_tests, select_cases, touching
 
-from ..errors import nearest, usage
-from ..inputs.flow import find_missing
-from ..inputs.python_flow import is_python_flow, python_flow
+from ..errors import suggest, usage
+from ..inputs.flow import check_flow_exists
+from ..inputs.python_flow import import_flow, is_python_flow
 from ..inputs.values import Values
 from ..output.messages import note
-from .last_failed import failed_cases
+from .last_failed import load_failed_cases
 
 if TYPE_CHECKING:
     from stepflow_client.testing import FlowCase, FlowTests
@@ -35,7 +35,7 @@ class FileCases:
 
 
 @dataclass(frozen=True)
-class Choice:
+class CaseFilter:
     """The conditions on the command line that a case must meet."""
 
     patterns: Sequence[str] = ()
@@ -60,18 +60,18 @@ class Choice:
         every = [case for tests in files for case in tests.cases]
         for pattern in self.patterns:
             if not select_cases(every, [pattern]):
-                raise usage(f"no test case matches --case {pattern}", nearest(pattern, {case.name for case in every}))
+                raise usage(f"no test case matches --case {pattern}", suggest(pattern, {case.name for case in every}))
         tags = {tag for case in every for tag in case.tags}
         for tag in self.tags:
             if tag not in tags:
                 hint = f"there are {', '.join(sorted(tags))}" if tags else "no case has tags"
-                raise usage(f"no test case has the tag {tag}", nearest(tag, tags) or hint)
+                raise usage(f"no test case has the tag {tag}", suggest(tag, tags) or hint)
         if self.expression is not None and not select_cases(every, expression=self.expression):
             raise usage(f"no test case matches -k {self.expression!r}", "it is compared with names and tags")
         names = {name for tests in files for name in names_of(tests)} if self.touching else set()
         for name in self.touching:
             if name not in names:
-                raise usage(f"no flow here has a step or a component {name}", nearest(name, names))
+                raise usage(f"no flow here has a step or a component {name}", suggest(name, names))
 
     def of(self, tests: FlowTests) -> list[FlowCase]:
         """Return the cases of a flow that meet the conditions, except for `last_failed`."""
@@ -79,8 +79,8 @@ class Choice:
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
 
 
-def chosen_cases(
-    paths: Sequence[str], choice: Choice, variables: Sequence[str] = (), *, with_untested: bool = False
+def select_file_cases(
+    paths: Sequence[str], choice: CaseFilter, variables: Sequence[str] = (), *, with_untested: bool = False
 ) -> list[FileCases]:
     """Return the files with selected cases, each with these cases.
 
@@ -100,12 +100,12 @@ def chosen_cases(
     files: dict[str, FlowTests] = {}
     for path in paths:
         if is_python_flow(path):
-            read = [tests_in(python_flow(path).text, path)]
+            read = [tests_in(import_flow(path).text, path)]
         else:
-            find_missing(path)
+            check_flow_exists(path)
             read = [collect_tests(file) for file in (flow_files(path) if os.path.isdir(path) else [path])]
         files |= {str(tests.path.resolve()): tests for tests in read}
-    flows = _with_variables(list(files.values()), variables)
+    flows = _set_variables(list(files.values()), variables)
     readable = [tests for tests in flows if not tests.is_broken]
     if not any(tests.cases for tests in flows):
         raise usage(f"there are no test cases in {', '.join(paths)}", "cases are in test.cases of a flow")
@@ -122,7 +122,7 @@ def chosen_cases(
     if choice.last_failed:
         failed = []
         for file in plan:
-            names = failed_cases(file.tests.path)
+            names = load_failed_cases(file.tests.path)
             cases = [case for case in file.cases if file.tests.is_broken or case.name in names]
             failed += [FileCases(file.tests, cases)] if cases else []
         if not failed:
@@ -131,7 +131,7 @@ def chosen_cases(
     return plan + (untested if with_untested else [])
 
 
-def _with_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
+def _set_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
     from stepflow_client.flows.graph import FlowSteps
     from stepflow_client.flows.needs import variable_names
 
@@ -142,7 +142,7 @@ def _with_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[Fl
     every = {name for declared in names for name in declared or ()}
     for name in (name for values in values_of_flows[:1] for name in values):
         if name not in every and None not in names:
-            raise usage(f"no flow here has a variable {name}", nearest(name, every))
+            raise usage(f"no flow here has a variable {name}", suggest(name, every))
     return [
         replace(
             tests, variables={name: value for name, value in values.items() if declared is None or name in declared}

@@ -13,7 +13,7 @@ from stepflow_client.testing import Servers, TestConfig, config_of
 from ..context import current_session
 from ..inputs.config import note_repeated_keys
 from ..output.messages import note
-from ..server.connect import connect, kept_server
+from ..server.connect import connect, get_kept_server
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
     Raises:
         Problem, StepflowClientError: If the server does not start with --config.
     """
-    if kept_server(server) is not None or not choose_server(server).is_embedded:
+    if get_kept_server(server) is not None or not choose_server(server).is_embedded:
         with connect(server) as target:
             yield TestClients(target.client)
         return

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class CaseRunSettings:
     """How to run the cases."""
 
     jobs: int = 4
@@ -57,7 +57,7 @@ class FileResults:
     """The steps of the flow, with the cases that reach them, if they were collected."""
 
 
-def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Settings) -> Iterator[FileResults]:
+def run_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:
     """Run the files' cases and yield their results in the order of the files, each as soon as possible."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
@@ -92,7 +92,7 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: Setting
 def _run_file(
     file: FileCases,
     clients: TestClients,
-    settings: Settings,
+    settings: CaseRunSettings,
     coverage: FlowCoverage | None,
     on_progress: Callable[[int], object] | None,
 ) -> list[CaseResult]:
@@ -120,7 +120,7 @@ def _run_file(
     )
 
 
-def update_file(done: FileResults) -> list[str]:
+def update_expected_outputs(done: FileResults) -> list[str]:
     """Write the actual outputs of failed and unchecked cases to the file. Return the names of these cases.
 
     Raises:
@@ -134,7 +134,7 @@ def update_file(done: FileResults) -> list[str]:
         # Cancelled and lost runs have no result that a test could expect.
         is_ended = result.result is not None and not result.result.is_cancelled and not is_lost(result.result)
         if is_ended and result.verdict in ("failed", "unchecked"):
-            changed[result.case.index] = expected_of(done, result)
+            changed[result.case.index] = build_expectation(done, result)
     if not changed:
         return []
     path = str(done.file.tests.path)
@@ -148,7 +148,7 @@ def update_file(done: FileResults) -> list[str]:
     return [case.name for case in done.file.cases if case.index in changed]
 
 
-def expected_of(done: FileResults, each: CaseResult) -> dict[str, Any]:
+def build_expectation(done: FileResults, each: CaseResult) -> dict[str, Any]:
     """Return the expected output that `--update` writes for a case that was run."""
     assert each.result is not None
     case, tests = each.case, done.file.tests

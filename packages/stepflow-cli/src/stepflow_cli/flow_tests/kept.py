@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class KeptItem:
+class RunItem:
     """An item of a run with its input and result, in which known secrets are masked as `***`."""
 
     run: RunDetails
@@ -65,15 +65,15 @@ class KeptItem:
         Raises:
             InvalidArgumentError: If the item was cancelled or lost.
         """
-        from .added_case import case_of
+        from .added_case import build_case
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
         variables = {name: value for name, value in self._variables.items() if not is_hidden(value)}
         known: dict[str, Any] = {"variables": variables, "mocks": mocks, "flow": self.flow}
-        return case_of(name, self.input, self.result, **known, at=self.run.created_at)
+        return build_case(name, self.input, self.result, **known, at=self.run.created_at)
 
 
-def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
+def read_run_item(snapshot: RunSnapshot, index: int) -> RunItem:
     """Return an item of a run to keep.
 
     Args:
@@ -105,27 +105,27 @@ def kept_item(snapshot: RunSnapshot, index: int) -> KeptItem:
         step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ended
     }
     input, flow = arguments.inputs[index], snapshot.flow or {}
-    return KeptItem(run, index, len(items), flow, arguments, input, item.result, outcomes)
+    return RunItem(run, index, len(items), flow, arguments, input, item.result, outcomes)
 
 
-def changed_lines(before: bytes, after: bytes) -> tuple[str, ...]:
+def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
     """Return the changed lines of a file and some around them, in the format of `diff -u`, without the file names."""
     was, now = (each.decode("utf-8", "replace").splitlines() for each in (before, after))
     return tuple(unified_diff(was, now, lineterm=""))[2:]
 
 
-def match_score(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
+def rate_match(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Return how well a flow matches a flow in a file, from 0 (different) to 4 (the same)."""
     from stepflow_client.flows.matching import equal
 
-    if equal(_as_returned(without_cases(written)), _as_returned(without_cases(flow))):
+    if equal(_normalize_flow(without_cases(written)), _normalize_flow(without_cases(flow))):
         return 4
     if flow.get("name") and written.get("name") == flow["name"]:
         return 3 if [*steps_by_id(written)] == [*steps_by_id(flow)] else 2
     return 0
 
 
-def _as_returned(flow: Mapping[str, Any]) -> dict[str, Any]:
+def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with the changes that servers make when they store it: defaults, and the spelling of paths."""
     result = {key: each for key, each in flow.items() if each not in (None, [], {})}
     if isinstance(result.get("schemas"), Mapping):
@@ -137,15 +137,15 @@ def _as_returned(flow: Mapping[str, Any]) -> dict[str, Any]:
             else step
             for step in result["steps"]
         ]
-    return {key: _with_paths(each) for key, each in result.items()}
+    return {key: _normalize_paths(each) for key, each in result.items()}
 
 
-def _with_paths(value: Any, key: object = None) -> Any:
+def _normalize_paths(value: Any, key: object = None) -> Any:
     """Return a value with the paths of its expressions in one spelling."""
     if isinstance(value, list):
-        return [_with_paths(each) for each in value]
+        return [_normalize_paths(each) for each in value]
     if isinstance(value, Mapping):
-        return {name: _with_paths(each, name) for name, each in value.items()}
+        return {name: _normalize_paths(each, name) for name, each in value.items()}
     if isinstance(value, str) and key in ("path", "$input", "$variable"):
         with suppress(PathError):
             return write_path(parse_path(value))

@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from stepflow_client.testing import CaseResult, FlowTests
 
 
-def failed_cases(flow: Path) -> set[str]:
+def load_failed_cases(flow: Path) -> set[str]:
     """Return the names of the cases of a flow file that failed in their last run."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(_file_of(flow).read_text("utf-8"))
+        kept = json.loads(_get_state_file(flow).read_text("utf-8"))
         # The file contains the path for people who read it; compare it too.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
     return set()
 
 
-def keep_failed(tests: FlowTests, results: Sequence[CaseResult]) -> None:
+def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
     """Store which cases of a flow file have failed. Cases that were not run keep their state."""
     ran = {result.case.name for result in results}
     failed = {result.case.name for result in results if result.is_failed}
-    before = failed_cases(tests.path)
+    before = load_failed_cases(tests.path)
     after = failed | ((before & {case.name for case in tests.cases}) - ran)
     if after == before:
         return
     with suppress(OSError, RuntimeError):
-        file = _file_of(tests.path)
+        file = _get_state_file(tests.path)
         if not after:
             file.unlink(missing_ok=True)
             return
@@ -47,7 +47,7 @@ def keep_failed(tests: FlowTests, results: Sequence[CaseResult]) -> None:
         write_file(file, json.dumps(content, ensure_ascii=False).encode())
 
 
-def _file_of(flow: Path) -> Path:
+def _get_state_file(flow: Path) -> Path:
     try:
         folder = user_folder("cache")
     except StepflowClientError as error:

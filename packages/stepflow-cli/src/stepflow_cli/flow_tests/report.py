@@ -16,7 +16,7 @@ from stepflow_client.testing.case_runs import coverage_lines, lines_of, percent_
 from ..errors import Problem, printable
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
-from .execute import FileResults, expected_of
+from .execute import FileResults, build_expectation
 
 CASES = View(
     columns=(*columns("file", "case", "verdict:status", "duration:number"), Column("message", optional=True)),
@@ -28,7 +28,7 @@ STEPS = View(
 )
 
 
-def case_records(done: FileResults) -> list[dict[str, Any]]:
+def list_case_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each case of a file and each of its runs."""
     return [
         {
@@ -50,7 +50,7 @@ def case_records(done: FileResults) -> list[dict[str, Any]]:
     ]
 
 
-def file_lines(done: FileResults, *, diff: bool) -> list[str]:
+def format_file(done: FileResults, *, diff: bool) -> list[str]:
     """Return the text about a file: one line, followed by the cases that need attention.
 
     With `diff`, this adds a line-by-line diff, as YAML, of the expected and the actual output.
@@ -59,7 +59,7 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
 
     if not done.results:
         return [f"{done.file.name}: not run"] if done.file.cases else []
-    counts = _counted(Counter(result.verdict for result in done.results))
+    counts = _format_counts(Counter(result.verdict for result in done.results))
     text = [f"{done.file.name}: {counts} ({duration_text(done.seconds)})"]
     for result in done.results:
         if result.verdict == "passed":
@@ -74,7 +74,8 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
         lines = failure_text(result).splitlines()
         if diff and result.result is not None:
             before, after = (
-                write_yaml(value).splitlines() for value in (result.case.expected or {}, expected_of(done, result))
+                write_yaml(value).splitlines()
+                for value in (result.case.expected or {}, build_expectation(done, result))
             )
             lines = [line for difference in result.differences for line in str(difference).splitlines()]
             lines += difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm="")
@@ -82,15 +83,15 @@ def file_lines(done: FileResults, *, diff: bool) -> list[str]:
     return [printable(line) for line in text]
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _format_counts(counts: Mapping[str, int]) -> str:
     words = {"passed": "passed", "failed": "failed", "error": "with an error", "unchecked": "without an expectation"}
     return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts.get(key))
 
 
-def summary(done: Sequence[FileResults], seconds: float) -> str:
+def format_summary(done: Sequence[FileResults], seconds: float) -> str:
     """Return the last line: how many cases passed and failed, and the total duration."""
     every = [result for file in done for result in file.results]
-    text = f"{_counted(Counter(each.verdict for each in every))} in {duration_text(seconds)}"
+    text = f"{_format_counts(Counter(each.verdict for each in every))} in {duration_text(seconds)}"
     flaky = []
     for file in done:
         for case in file.file.cases:
@@ -103,10 +104,10 @@ def summary(done: Sequence[FileResults], seconds: float) -> str:
     return text + (f"; {skipped} skipped after the first failure" if skipped else "")
 
 
-def github_lines(done: FileResults) -> list[str]:
+def format_github_annotations(done: FileResults) -> list[str]:
     """Return GitHub annotations: an error for each failed case, a warning for each case without an expectation."""
     lines = []
-    for record in case_records(done):
+    for record in list_case_records(done):
         if record["verdict"] == "passed":
             continue
         level = "warning" if record["verdict"] == "unchecked" else "error"
@@ -116,7 +117,7 @@ def github_lines(done: FileResults) -> list[str]:
     return lines
 
 
-def github_notice(step: Mapping[str, Any]) -> str:
+def format_github_notice(step: Mapping[str, Any]) -> str:
     """Return the GitHub annotation of a step that no case reaches."""
     place = f"file={_property(step['file'])},line={step['line'] or 1}"
     return f"::notice {place}::no test case reaches step {_escaped(step['step'])}"
@@ -141,7 +142,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
         if not file.file.cases:
             continue
         suite = ElementTree.SubElement(root, "testsuite", name=file.file.name, time=f"{file.seconds:.3f}")
-        for record in case_records(file):
+        for record in list_case_records(file):
             name = record["case"] if record["attempt"] == 1 else f"{record['case']} [{record['attempt']}]"
             place = {"name": printable(name), "classname": printable(record["file"]), "file": printable(record["file"])}
             element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{record['duration']:.3f}"})
@@ -159,7 +160,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
     write_bytes(path, junit_xml(root).encode())
 
 
-def step_records(done: FileResults) -> list[dict[str, Any]]:
+def list_step_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each step of a file's flow."""
     line = lines_of(done.file.tests.path)
     return [
@@ -174,19 +175,19 @@ def step_records(done: FileResults) -> list[dict[str, Any]]:
     ]
 
 
-def coverage_text(done: Sequence[FileResults]) -> Iterator[str]:
+def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield the text for people: the number of reached steps of each flow, and the steps that are not reached."""
     for file in done:
         yield from map(printable, coverage_lines(file.file.tests.path, file.steps))
 
 
-def steps_not_reached(done: Sequence[FileResults]) -> Iterator[dict[str, Any]]:
+def find_unreached_steps(done: Sequence[FileResults]) -> Iterator[dict[str, Any]]:
     """Yield the records of the steps that no case reaches."""
     for file in done:
-        yield from (record for record in step_records(file) if record["state"] == "not_reached")
+        yield from (record for record in list_step_records(file) if record["state"] == "not_reached")
 
 
-def judge_coverage(done: Sequence[FileResults], least: float) -> None:
+def check_coverage(done: Sequence[FileResults], least: float) -> None:
     """Raise if too few steps are reached.
 
     Raises:

@@ -33,7 +33,7 @@ def read_inputs(
     return opened(source, flow=flow, format=format, on_bad_line="stop" if stops else "fail")
 
 
-def all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
+def read_all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
     """Return all inputs in a file, or on standard input, in a format; None chooses it by the extension.
 
     Raises:
@@ -43,14 +43,14 @@ def all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> l
         with read_inputs(path, form, flow) as inputs:
             values = list(inputs)
     except FlowFileError as error:
-        raise usage(error.message, without_option(error.hint)) from None
+        raise usage(error.message, adapt_hint(error.hint)) from None
     if not values:
         # Nothing runs, and without this, nothing says so.
         note(f"no inputs in {'standard input' if path == '-' else path}")
     return values
 
 
-def without_option(hint: str | None, instead: str | None = None) -> str | None:
+def adapt_hint(hint: str | None, instead: str | None = None) -> str | None:
     """Return a hint of `read_inputs` without its argument, or with an option instead of it."""
     from stepflow_client._command import GOES_ON
 
@@ -62,12 +62,12 @@ IndexedInput = tuple[int, Any]
 """An input with its zero-based position in the file before it."""
 
 
-def part_of(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
+def take_range(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
     """Return the inputs after the first `skip`, with a maximum of `limit`; None for no maximum."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 
-def sample_of(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
+def choose_sample(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
     """Yield `size` of the inputs, chosen at random, in their order. The same inputs and seed give the same sample.
 
     All inputs are read before the first is yielded, but only the sample is kept in memory.
@@ -84,7 +84,7 @@ def sample_of(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[
     yield from sorted(held, key=lambda each: each[0])
 
 
-def chosen_again(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
+def select_positions(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
     """Yield the inputs at the wanted positions; reading stops after the last of them.
 
     Raises:

@@ -27,14 +27,14 @@ def note_repeated_keys(path: str) -> None:
             text = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError):
         return
-    found = repeated_keys(text) if len(text) <= _MAX_BYTES else []
+    found = find_repeated_keys(text) if len(text) <= _MAX_BYTES else []
     for key, first, again in found[:_MAX_NOTES]:
         note(f"{path}:{again}: {key} occurs twice, first in line {first}; the last one counts")
     if len(found) > _MAX_NOTES:
         note(f"{path}: {len(found) - _MAX_NOTES} more keys occur twice")
 
 
-def recovery_warnings_of(path: str) -> list[tuple[str, str]]:
+def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
     """Return what is wrong with the recovery of runs by a server with this configuration file, each with a hint."""
     from pathlib import Path
 
@@ -44,7 +44,7 @@ def recovery_warnings_of(path: str) -> list[tuple[str, str]]:
     return [*recovery_warnings(ServerConfig(path=Path(path)).view())] if Path(path).is_file() else []
 
 
-def repeated_keys(text: str) -> list[tuple[str, int, int]]:
+def find_repeated_keys(text: str) -> list[tuple[str, int, int]]:
     """Return the keys that occur twice in one mapping, each with the lines of its first and next occurrence."""
     import yaml
 

@@ -20,7 +20,7 @@ Signature = tuple[int, int, int] | None
 """What differs after a file has changed: its time of change, size and inode; None if it does not exist."""
 
 
-def signature(path: str) -> Signature:
+def get_signature(path: str) -> Signature:
     """Return the signature of a file."""
     try:
         status = os.stat(path)
@@ -111,7 +111,7 @@ _SILENCE = 2.0
 """Seconds without a byte before a message explains what the command is waiting for."""
 
 
-def is_piped() -> bool:
+def is_stdin_piped() -> bool:
     """Return whether standard input is a pipe or a regular file, not a terminal or a device such as /dev/null."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
@@ -120,7 +120,7 @@ def is_piped() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
-def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
+def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
     """Return the value on standard input, in a tuple; None if nothing is piped or only whitespace.
 
     Args:
@@ -132,7 +132,7 @@ def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json, parse_yaml
 
-    if not is_piped():
+    if not is_stdin_piped():
         return None
     # On Windows, select works only with sockets.
     if os.name == "posix" and not select.select([sys.stdin], [], [], _SILENCE)[0]:
@@ -145,11 +145,11 @@ def read_piped(stdin_format: str | None = None) -> tuple[Any] | None:
     try:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
-        hint = error.hint if stdin_format else _or_yaml(error.hint, text)
+        hint = error.hint if stdin_format else _add_yaml_hint(error.hint, text)
         raise usage(error.message, f"{hint}; --no-stdin leaves standard input alone") from None
 
 
-def _or_yaml(hint: str | None, text: str) -> str | None:
+def _add_yaml_hint(hint: str | None, text: str) -> str | None:
     """Return the hint for a text that is not JSON.
 
     Args:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import nearest, usage
+from ..errors import suggest, usage
 from ..stdio import read_stdin, read_stdin_bytes
-from .python_flow import is_python_flow, python_flow
+from .python_flow import import_flow, is_python_flow
 
 if TYPE_CHECKING:
     from stepflow_client.flows.project import Project
@@ -31,14 +31,14 @@ def load_flow_file(path: str) -> dict[str, Any]:
     from stepflow_client.flows.flow_argument import flow_in, load_flow
 
     if is_python_flow(path):
-        return dict(python_flow(path).text.root.value)
+        return dict(import_flow(path).text.root.value)
     if path == "-":
         return flow_in(parse_yaml(read_stdin(), "standard input"), "standard input")
-    find_missing(path)
+    check_flow_exists(path)
     return load_flow(path)
 
 
-def find_missing(path: str) -> None:
+def check_flow_exists(path: str) -> None:
     """Raise if a file does not exist.
 
     Raises:
@@ -54,7 +54,7 @@ def find_missing(path: str) -> None:
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
 
 
-def flow_text(name: str) -> FlowText:
+def load_flow_text(name: str) -> FlowText:
     """Return the text of a flow, whose error says why it cannot be parsed. That of a Python flow has lines of Python.
 
     Raises:
@@ -62,10 +62,10 @@ def flow_text(name: str) -> FlowText:
     """
     from stepflow_client.flows.source import FlowText
 
-    return python_flow(name).text if is_python_flow(name) else FlowText.read(*flow_content(name))
+    return import_flow(name).text if is_python_flow(name) else FlowText.read(*read_flow_content(name))
 
 
-def flow_content(name: str) -> tuple[bytes, str]:
+def read_flow_content(name: str) -> tuple[bytes, str]:
     """Return the content of a flow file, or of standard input for `-`, and its name in messages.
 
     That of a Python flow is YAML.
@@ -81,7 +81,7 @@ def flow_content(name: str) -> tuple[bytes, str]:
         return write_yaml(load_flow_file(name)).encode(), name
     if name == "-":
         return read_stdin_bytes(), "standard input"
-    find_missing(name)
+    check_flow_exists(name)
     return read_file(name), name
 
 
@@ -103,14 +103,14 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     return load_flow_file(name)
 
 
-def case_names(flow: Mapping[str, Any]) -> list[str]:
+def list_case_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples and test cases, examples first."""
     from stepflow_client._command import examples_of
 
     return [each["name"] for each in examples_of(flow)]
 
 
-def step_ids(flow: Mapping[str, Any]) -> list[str]:
+def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
     """Return the ids of a flow's steps, in their order."""
     steps = flow.get("steps")
     return [
@@ -120,7 +120,7 @@ def step_ids(flow: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def required_inputs(flow: Mapping[str, Any]) -> list[str]:
+def list_required_fields(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of the input's fields that a flow's schema requires without giving a default."""
     from stepflow_client._data.flow_declarations import declared_schema
 
@@ -141,7 +141,7 @@ _READING_ORDER = ("name", "title", "description", "version", "schemas", "steps",
 _STEP_ORDER = ("id", "component", "input")
 
 
-def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
+def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with its keys in the usual order; servers change it each time."""
 
     def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
@@ -164,7 +164,7 @@ def in_reading_order(flow: Mapping[str, Any]) -> dict[str, Any]:
     return dict(whole)
 
 
-def example_input(flow: Mapping[str, Any], name: str) -> Any:
+def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
     """Return the input of the example or test case of this name; an example takes precedence over a test case.
 
     Raises:
@@ -177,10 +177,10 @@ def example_input(flow: Mapping[str, Any], name: str) -> Any:
         return inputs[name]
     names = list(inputs)
     known = f"it has {', '.join(names)}" if names else "it has none; --input-json JSON or --input FILE gives an input"
-    raise usage(f"the flow has no example or test case {name}", nearest(name, names) or known)
+    raise usage(f"the flow has no example or test case {name}", suggest(name, names) or known)
 
 
-def example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+def get_example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
     """Return the variables of the test case of this name; empty if there is none, or if it sets none."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
@@ -188,7 +188,7 @@ def example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, An
     return dict(next(named, {}).get("variables") or {})
 
 
-def project_of(flow: str | None) -> Project:
+def find_flow_project(flow: str | None) -> Project:
     """Return the project settings for a flow; for standard input and stored flows, those of the current directory.
 
     Raises:
@@ -200,7 +200,7 @@ def project_of(flow: str | None) -> Project:
     return find_project(None if flow is None or flow == "-" or is_flow_id(flow) else flow)
 
 
-def project_flows(missing: str) -> list[str]:
+def list_project_flows(missing: str) -> list[str]:
     """Return the flow files and folders that the project of the working folder names.
 
     Args:
@@ -210,7 +210,7 @@ def project_flows(missing: str) -> list[str]:
         Problem: If it names none, or one does not exist.
         FlowFileError: If the project file is invalid.
     """
-    project = project_of(None)
+    project = find_flow_project(None)
     if not project.flows:
         raise usage(missing, 'or name those of the project in stepflow.toml: flows = ["flows"]')
     for path in project.flows:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..context import current_session
-from ..errors import nearest, usage
+from ..errors import suggest, usage
 from .files import DATA_SUFFIXES
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class PythonFlow:
 
     def __init__(self, word: str, modules: ProjectModules) -> None:
         """Import it."""
-        source, self.name = _parts(word)
+        source, self.name = _split_word(word)
         module = modules.load(source)
-        self.value = _value(module, source, self.name)
+        self.value = _get_flow(module, source, self.name)
         self._word, self._modules = word, modules
         self.module = module.__name__
 
@@ -60,39 +60,39 @@ class PythonFlow:
 
 def is_python_flow(word: str) -> bool:
     """Return whether a word of the command line names a flow of a Python module. A file of this name goes first."""
-    module, name = _parts(word)
+    module, name = _split_word(word)
     is_module = all(each.isidentifier() for each in module.split(".")) and not module.lower().endswith(DATA_SUFFIXES)
     return bool(name) and (module.lower().endswith(".py") or is_module) and not os.path.lexists(word)
 
 
-def _parts(word: str) -> tuple[str, str]:
+def _split_word(word: str) -> tuple[str, str]:
     """Return the module or file that a word names, and the name in it; empty if it names none."""
     match = _WORD.fullmatch(word)
     return (match["module"], match["name"]) if match is not None else (word, "")
 
 
-def python_flow(word: str) -> PythonFlow:
+def import_flow(word: str) -> PythonFlow:
     """Import a flow; again if a file has changed since.
 
     Raises:
         Problem: If the module cannot be imported, or has no such flow.
     """
-    modules = project_modules()
+    modules = get_project_modules()
     if modules.are_changed:
         modules.forget()
     flow: PythonFlow = modules.found.get(word) or modules.found.setdefault(word, PythonFlow(word, modules))
     return flow
 
 
-def python_files(word: str) -> list[str]:
+def list_module_files(word: str) -> list[str]:
     """Return the files of a flow that are known without importing it: its module's, and what that imported before."""
-    source = _parts(word)[0]
+    source = _split_word(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
-    return list(dict.fromkeys([*own, *project_modules().files]))
+    return list(dict.fromkeys([*own, *get_project_modules().files]))
 
 
-def project_modules() -> ProjectModules:
+def get_project_modules() -> ProjectModules:
     """Return the modules that were imported for this call of the command."""
     from .python_modules import ProjectModules
 
@@ -101,22 +101,22 @@ def project_modules() -> ProjectModules:
     return modules
 
 
-def _value(module: ModuleType, source: str, name: str) -> Any:
+def _get_flow(module: ModuleType, source: str, name: str) -> Any:
     """Return the flow of a name in a module."""
     value: Any = module
     for part in name.split("."):
         if not hasattr(value, part):
-            raise usage(f"{source} has no flow {name}", _flows_of(module, name))
+            raise usage(f"{source} has no flow {name}", _hint_flows(module, name))
         value = getattr(value, part)
     # If a mapping is not a flow, reading it says why.
     if _is_flow(value) or isinstance(value, Mapping):
         return value
     if isinstance(value, type):
-        raise usage(f"{source}:{name} is a class, not a flow", _flows_of(module, name))
+        raise usage(f"{source}:{name} is a class, not a flow", _hint_flows(module, name))
     if callable(value):
         hint = "decorate the function with @flow of stepflow_client.authoring"
         raise usage(f"{source}:{name} is not a flow, but a function", hint)
-    raise usage(f"{source}:{name} is not a flow, but of type {type(value).__name__}", _flows_of(module, name))
+    raise usage(f"{source}:{name} is not a flow, but of type {type(value).__name__}", _hint_flows(module, name))
 
 
 def _is_flow(value: object) -> bool:
@@ -132,10 +132,10 @@ def _is_flow(value: object) -> bool:
     return is_built or (is_data_object(value) and (hasattr(value, "steps") or hasattr(value, "output")))
 
 
-def _flows_of(module: ModuleType, name: str) -> str | None:
+def _hint_flows(module: ModuleType, name: str) -> str | None:
     """Return the hint that names the flows of a module."""
     names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow(value)]
     shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
-    return nearest(name, names) or (
+    return suggest(name, names) or (
         f"its flows are {shown}" if names else "it has no flow; @flow makes one of a function"
     )

@@ -14,8 +14,8 @@ from typing import Any
 from stepflow_client import StepflowClientError
 from stepflow_client._command import near_file
 
-from ..errors import nearest, printable, usage
-from .files import Signature, signature
+from ..errors import printable, suggest, usage
+from .files import Signature, get_signature
 
 
 class ProjectModules:
@@ -32,12 +32,12 @@ class ProjectModules:
     @property
     def files(self) -> list[str]:
         """The files that were imported, or could not be."""
-        return list(map(shown_file, self._files))
+        return list(map(relative_to_cwd, self._files))
 
     @property
     def are_changed(self) -> bool:
         """Whether a file differs from what was imported."""
-        return any(signature(file) != known for file, known in self._files.items())
+        return any(get_signature(file) != known for file, known in self._files.items())
 
     def forget(self) -> None:
         """Forget what was imported, so that it is imported again."""
@@ -60,7 +60,7 @@ class ProjectModules:
         is_file = source.lower().endswith(".py")
         if is_file and not os.path.isfile(source):
             raise usage(f"{source} does not exist", near_file(source))
-        folder, name = _place_of(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
+        folder, name = _locate_module(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
         with self._recording(), self.executing(source, "cannot be imported", module=None if is_file else name):
@@ -82,9 +82,9 @@ class ProjectModules:
             sys.dont_write_bytecode = writes
             for name in set(sys.modules) - before:
                 file = getattr(sys.modules[name], "__file__", None)
-                if file and _is_of_project(file) and name.partition(".")[0] not in others:
+                if file and _is_project_file(file) and name.partition(".")[0] not in others:
                     self._imported[name] = file
-                    self._files[file] = signature(file)
+                    self._files[file] = get_signature(file)
 
     @contextmanager
     def executing(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
@@ -106,20 +106,20 @@ class ProjectModules:
         except (Exception, SystemExit) as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             if module is not None and missing is not None and f"{module}.".startswith(f"{missing}."):
-                raise usage(f"there is no module {module}", _nearest_module(module)) from None
+                raise usage(f"there is no module {module}", _suggest_module(module)) from None
             cause = error.__cause__ or error
-            place = _places_in(cause)
+            place = _find_project_frames(cause)
             for file, _ in place:
-                self._files.setdefault(file, signature(file))
+                self._files.setdefault(file, get_signature(file))
             if isinstance(cause, StepflowClientError):
                 raise usage(cause.message, cause.hint) from error
-            at = f" ({shown_file(place[-1][0])}:{place[-1][1]})" if place else ""
+            at = f" ({relative_to_cwd(place[-1][0])}:{place[-1][1]})" if place else ""
             reason = printable(" ".join(traceback.format_exception_only(cause)[-1].split()))
-            hint = nearest(cause.name or "", dir(cause.obj)) if isinstance(cause, AttributeError) else None
+            hint = suggest(cause.name or "", dir(cause.obj)) if isinstance(cause, AttributeError) else None
             raise usage(f"{source} {failure}: {reason}{at}", hint or "-vv shows the traceback") from error
 
 
-def _place_of(file: Path) -> tuple[Path, str]:
+def _locate_module(file: Path) -> tuple[Path, str]:
     """Return the folder from which a file is imported, and its name as a module: a package is imported as a whole."""
     folder, names = file.parent, [] if file.stem == "__init__" else [file.stem]
     while (folder / "__init__.py").is_file():
@@ -151,7 +151,7 @@ def _import_file(name: str, file: str) -> ModuleType:
     return module
 
 
-def _is_of_project(file: str) -> bool:
+def _is_project_file(file: str) -> bool:
     """Return whether a file belongs to the user's project, not to an installed package."""
     import sysconfig
 
@@ -160,7 +160,7 @@ def _is_of_project(file: str) -> bool:
     return not file.startswith("<") and not is_installed
 
 
-def _places_in(error: BaseException) -> list[tuple[str, int]]:
+def _find_project_frames(error: BaseException) -> list[tuple[str, int]]:
     """Return the files and lines of the project that led to an error, the innermost last."""
     import traceback
 
@@ -170,21 +170,21 @@ def _places_in(error: BaseException) -> list[tuple[str, int]]:
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno or 0))
     own = tuple(os.path.join(Path(file).parent, "") for file in (stepflow_client.__file__, Path(__file__).parent))
-    return [frame for frame in frames if _is_of_project(frame[0]) and not frame[0].startswith(own)]
+    return [frame for frame in frames if _is_project_file(frame[0]) and not frame[0].startswith(own)]
 
 
-def _nearest_module(module: str) -> str:
+def _suggest_module(module: str) -> str:
     prefix, dot, _ = module.rpartition(".")
     folder = Path(*prefix.split(".")) if prefix else Path()
     names = []
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         if entry.suffix == ".py" or (entry / "__init__.py").is_file():
             names.append(f"{prefix}{dot}{entry.stem}")
-    near = nearest(module, names)
+    near = suggest(module, names)
     return near or "modules are searched for in the working folder and in the environment of this command"
 
 
-def shown_file(file: str) -> str:
+def relative_to_cwd(file: str) -> str:
     """Return a file as people would write it: relative if it is in the working folder."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

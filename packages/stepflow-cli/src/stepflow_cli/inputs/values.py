@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
-from ..errors import nearest, usage
+from ..errors import suggest, usage
 from ..output.messages import note
 from ..stdio import read_stdin
-from .files import read_piped
-from .flow import case_names, example_input, example_variables, required_inputs, step_ids
+from .files import read_piped_value
+from .flow import get_example_input, get_example_variables, list_case_names, list_required_fields, list_step_ids
 
 Form = Literal["file", "json", "yaml", "set"]
 
 
-class Given(NamedTuple):
+class ValueArgument(NamedTuple):
     """A value as given on the command line."""
 
     option: str
@@ -32,14 +32,14 @@ class Given(NamedTuple):
 class Values(NamedTuple):
     """The input, variables and overrides of a run, as given on the command line."""
 
-    input: Sequence[Given] = ()
+    input: Sequence[ValueArgument] = ()
     example: str | None = None
-    variables: Sequence[Given] = ()
+    variables: Sequence[ValueArgument] = ()
     single_variables: Sequence[str] = ()
     """`name=value` texts, which override the other variables."""
     variables_from_env: bool = False
     """Whether to fill missing variables from the environment."""
-    overrides: Sequence[Given] = ()
+    overrides: Sequence[ValueArgument] = ()
     """In the order of the command line; later overrides take precedence."""
     stdin_format: str | None = None
     reads_stdin: bool = True
@@ -78,11 +78,11 @@ class Values(NamedTuple):
             Problem, FlowFileError: If it cannot be read.
         """
         if self.example is not None:
-            return (example_input(flow, self.example),)
+            return (get_example_input(flow, self.example),)
         if self.input:
             return (read_value(self.input[0], self.stdin_format),)
         taken = any(each.form == "file" and each.text == "-" for each in (*self.variables, *self.overrides))
-        return read_piped(self.stdin_format) if self.reads_stdin and not taken else None
+        return read_piped_value(self.stdin_format) if self.reads_stdin and not taken else None
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
         """Return the input: the given one, otherwise the value piped into the command, otherwise null.
@@ -93,16 +93,16 @@ class Values(NamedTuple):
         given = self.given_input(flow)
         if given is not None:
             return given[0]
-        required = required_inputs(flow)
+        required = list_required_fields(flow)
         if required:
-            raise usage(f"the flow requires an input with {', '.join(required)}", _ways_to_give(flow, required))
+            raise usage(f"the flow requires an input with {', '.join(required)}", _hint_input_options(flow, required))
         from stepflow_client.flows.needs import required_paths
 
         paths = [] if self.overrides else required_paths(flow)
         read = list(dict.fromkeys(path[0] for path in paths if isinstance(path[0], str)))
         if read:
             listed = f"{', '.join(read[:5])}{', ...' if len(read) > 5 else ''}"
-            raise usage(f"the flow reads {listed} of its input, and none is given", _ways_to_give(flow, read))
+            raise usage(f"the flow reads {listed} of its input, and none is given", _hint_input_options(flow, read))
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -113,7 +113,7 @@ class Values(NamedTuple):
         """
         from stepflow_client._data.flow_declarations import declared_variables
 
-        of_example = example_variables(flow, self.example)
+        of_example = get_example_variables(flow, self.example)
         if not self.variables and not self.single_variables:
             return of_example or None
         value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
@@ -123,7 +123,7 @@ class Values(NamedTuple):
         value = of_example | value
         declared = declared_variables(flow)
         for variable in self.single_variables:
-            name, text = _split(variable, "--var", "name=value")
+            name, text = _split_pair(variable, "--var", "name=value")
             # For a variable of type string, 1.10 is not a number.
             is_text = name in declared and declared[name]["value_schema"].get("type") == "string"
             value[name] = text if is_text else read_scalar(text)
@@ -141,7 +141,9 @@ class Values(NamedTuple):
         read = []
         for override in self.overrides:
             value = (
-                _override_of(override.text, flow) if override.form == "set" else read_value(override, self.stdin_format)
+                _parse_override(override.text, flow)
+                if override.form == "set"
+                else read_value(override, self.stdin_format)
             )
             if not isinstance(value, dict):
                 raise usage(f"{override.option} is not a mapping of steps to their changes")
@@ -150,7 +152,7 @@ class Values(NamedTuple):
         return read or None
 
 
-def read_value(given: Given, stdin_format: str | None = None) -> Any:
+def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
     """Return the value in a file, on standard input (`-`), or on the command line itself.
 
     Args:
@@ -164,9 +166,9 @@ def read_value(given: Given, stdin_format: str | None = None) -> Any:
     from stepflow_client.flows.file import load_file, parse_json, parse_yaml
 
     if given.form == "json":
-        return _read_json(_utf_8(given.text), given.option)
+        return _read_json(_decode_utf_8(given.text), given.option)
     if given.form == "yaml":
-        return parse_yaml(_utf_8(given.text), given.option)
+        return parse_yaml(_decode_utf_8(given.text), given.option)
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
@@ -200,7 +202,7 @@ def _read_json(text: str, option: str) -> Any:
         if os.path.isfile(file):
             error.hint = f"{option.removesuffix('-json')} {shlex.quote(file)} reads the file"
         elif pair is not None:
-            error.hint = f"write {_as_json(option, pair)}"
+            error.hint = f"write {_suggest_json(option, pair)}"
         elif text.lstrip()[:1] in ("{", "["):
             # Not read as YAML: it is JSON with a mistake, and {"a": None} would be text in YAML.
             error.hint = error.hint or "put names and text into double quotes"
@@ -212,7 +214,7 @@ def _read_json(text: str, option: str) -> Any:
         raise
 
 
-def _as_json(option: str, pair: re.Match[str]) -> str:
+def _suggest_json(option: str, pair: re.Match[str]) -> str:
     """Return an option with the object that `name=value` means."""
     return f"{option} {shlex.quote(json.dumps({pair[1]: read_scalar(pair[2])}, ensure_ascii=False))}"
 
@@ -226,7 +228,7 @@ def read_scalar(text: str) -> Any:
     from stepflow_client import FlowFileError
     from stepflow_client.flows.file import parse_json, parse_yaml
 
-    text = _utf_8(text)
+    text = _decode_utf_8(text)
     with suppress(FlowFileError):
         return parse_json(text)
     is_collection = text.lstrip()[:1] in ("{", "[")
@@ -242,7 +244,7 @@ def read_scalar(text: str) -> Any:
     return text
 
 
-def _utf_8(text: str) -> str:
+def _decode_utf_8(text: str) -> str:
     """Return text from the command line, read as UTF-8 if Python has read it as ASCII: in the C locale, for example."""
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         with suppress(UnicodeError):
@@ -250,9 +252,9 @@ def _utf_8(text: str) -> str:
     return text
 
 
-def _ways_to_give(flow: Mapping[str, Any], required: Sequence[str]) -> str:
+def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str:
     sample = json.dumps(dict.fromkeys(required, "..."), ensure_ascii=False)
-    names = case_names(flow)
+    names = list_case_names(flow)
     ways = f"--input-json {shlex.quote(sample)}"
     return (
         f"give {ways}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"give {ways} or --input FILE"
@@ -267,7 +269,7 @@ def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
         note(f"the flow neither declares nor reads {field.path.removeprefix('$.')} of its input; {field.hint}")
 
 
-def _check_file(given: Given) -> None:
+def _check_file(given: ValueArgument) -> None:
     """Raise if JSON is given where a file name is expected.
 
     Raises:
@@ -282,30 +284,32 @@ def _check_file(given: Given) -> None:
             f"write {given.option}-json {shlex.quote(given.text)}",
         )
     if pair is not None and given.option == "--input":
-        raise usage(f"--input takes the name of a file, not {given.text}", f"write {_as_json('--input-json', pair)}")
+        raise usage(
+            f"--input takes the name of a file, not {given.text}", f"write {_suggest_json('--input-json', pair)}"
+        )
 
 
-def _split(text: str, option: str, form: str) -> tuple[str, str]:
+def _split_pair(text: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise usage(f"{option} takes {form}, not {text!r}", _example_of(option, name))
+        raise usage(f"{option} takes {form}, not {text!r}", _hint_pair(option, name))
     return name, value
 
 
-def _example_of(option: str, name: str) -> str:
+def _hint_pair(option: str, name: str) -> str:
     value = f"{name or 'NAME'}=VALUE" if option == "--var" else f"{name.partition('.')[0] or 'STEP'}.input.KEY=VALUE"
     return f"write {option} {shlex.quote(value)}"
 
 
-def _override_of(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return the override that `step.input.key=value` means."""
     form = "STEP.input.KEY=VALUE"
-    path, value = _split(text, "--set", form)
+    path, value = _split_pair(text, "--set", form)
     # A dot that is part of a name is escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
-        raise usage(f"--set takes {form}, not {text!r}", _example_of("--set", parts[0]))
-    override, current = read_scalar(value), _in_flow(parts, flow)
+        raise usage(f"--set takes {form}, not {text!r}", _hint_pair("--set", parts[0]))
+    override, current = read_scalar(value), _get_current_value(parts, flow)
     if isinstance(override, dict) and isinstance(current, Mapping):
         # Overrides are merged, and null removes a key.
         override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
@@ -324,20 +328,20 @@ def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     """
     from stepflow_client.flows.components import BUILTINS
 
-    current = _in_flow([step, "input"], flow)
+    current = _get_current_value([step, "input"], flow)
     if not isinstance(current, Mapping) or not current or key in current:
         return
-    schema, _ = BUILTINS.get(str(_in_flow([step, "component"], flow)), ({}, {}))
+    schema, _ = BUILTINS.get(str(_get_current_value([step, "component"], flow)), ({}, {}))
     known = [*dict.fromkeys((*current, *schema.get("properties", ())))]
     if key in known:
         return
-    near = nearest(key, known)
+    near = suggest(key, known)
     if near or "properties" in schema:
         raise usage(f"the input of step {step} has no {key}", near or f"it has {', '.join(known)}")
     note(f"the input of step {step} has no {key} in the flow: it is added")
 
 
-def _in_flow(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
+def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     """Return the current value in the flow at the place of an override; None if there is none.
 
     Raises:
@@ -360,20 +364,20 @@ _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step besides its id; servers silently drop other keys."""
 
 
-def _check_overrides(given: Given, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
+def _check_overrides(given: ValueArgument, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
     """Raise on overrides that would change nothing.
 
     Raises:
         Problem: If a step or key of an override does not exist; the hint suggests the nearest.
     """
-    steps = step_ids(flow)
+    steps = list_step_ids(flow)
     inner = overrides.get("steps")
     if set(overrides) == {"steps"} and isinstance(inner, Mapping) and "steps" not in steps:
         overrides = {step: change.get("value", change) for step, change in inner.items() if isinstance(change, Mapping)}
     for step, change in overrides.items():
         if steps and step not in steps:
-            raise usage(f"the flow has no step {step}", nearest(step, steps) or f"it has {', '.join(steps)}")
+            raise usage(f"the flow has no step {step}", suggest(step, steps) or f"it has {', '.join(steps)}")
         for key in change if isinstance(change, Mapping) else ():
             if key not in ("id", *_STEP_KEYS, "value", "$type"):
-                known = nearest(key, _STEP_KEYS) or f"a step has {', '.join(_STEP_KEYS)}"
+                known = suggest(key, _STEP_KEYS) or f"a step has {', '.join(_STEP_KEYS)}"
                 raise usage(f"{given.option}: a step has no {key} (of {step})", known)

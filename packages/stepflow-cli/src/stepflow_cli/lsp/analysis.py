@@ -17,10 +17,10 @@ from stepflow_client.flows.folders import is_config_name, is_flow_text, top_leve
 from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.source import FlowText, Node
 
-from ..validation.checks import Rules, find
-from .cursor import without_invalid_lines
-from .flow_names import Mention, mentions_in
-from .text import Text
+from ..validation.checks import CheckRules, find_offline
+from .cursor import blank_invalid_lines
+from .flow_names import Mention, find_mentions
+from .text import DocumentText
 
 MAX_LENGTH = 2**20
 """Maximum number of characters of a document that is analysed; it takes a few seconds."""
@@ -32,7 +32,7 @@ _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTI
 Kind = Literal["flow", "config"]
 
 
-def has_completions(analysis: Analysis, text: Text) -> bool:
+def has_completions(analysis: Analysis, text: DocumentText) -> bool:
     """Return whether a text gets completions: a flow, a configuration, or a text that may become a flow.
 
     A text may become a flow if it is empty or has only keys of flows.
@@ -47,9 +47,9 @@ class Analysis:
     """One version of a document."""
 
     kind: Kind | None
-    text: Text
+    text: DocumentText
     name: str
-    rules: Rules
+    rules: CheckRules
     findings: Sequence[Finding] = ()
     root: Node | None = None
     """The tree, without the invalid lines of the text; None if the text cannot be parsed."""
@@ -72,7 +72,7 @@ class Analysis:
     @cached_property
     def mentions(self) -> list[Mention]:
         """The mentions of steps, variables, input fields and components."""
-        return list(mentions_in(self.model, self.text.text)) if self.model is not None else []
+        return list(find_mentions(self.model, self.text.text)) if self.model is not None else []
 
     @collector_paused()
     def infer(self) -> Analysis:
@@ -94,7 +94,7 @@ class Analysis:
 
 
 @collector_paused()
-def analyse(name: str, text: Text, rules: Rules) -> Analysis:
+def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
     """Return the tree and the findings of a version of a document; `infer` adds its types.
 
     Args:
@@ -116,13 +116,13 @@ def analyse(name: str, text: Text, rules: Rules) -> Analysis:
         return analysis
     flow = FlowText(text.text, name)
     analysis.is_mended = flow.error is not None
-    tree = without_invalid_lines(flow)
+    tree = blank_invalid_lines(flow)
     analysis.root = tree.root if tree.error is None else None
     if kind == "config":
         analysis.findings = find_in_config(flow)
     else:
         # Types are always checked; their findings are notes unless the settings ask for type checks.
-        findings = [each for each in find(flow, replace(rules, type_check=True)) if rules.keeps(each.rule)]
+        findings = [each for each in find_offline(flow, replace(rules, type_check=True)) if rules.keeps(each.rule)]
         omitted = () if rules.type_check else ("untyped-output",)
         analysis.findings = [finding for finding in findings if finding.rule not in omitted]
     return analysis

@@ -18,10 +18,10 @@ from stepflow_client.flows.json_types import Type, is_unknown, parts_of, paths_i
 from stepflow_client.flows.matching import MATCHERS
 
 from .analysis import Analysis, has_completions
-from .cursor import Typed, typed_at
-from .place import Place, place_of
-from .snippets import ELEMENTS, FLOW, as_element, insertion, snippet_of_key
-from .text import Text
+from .cursor import TypedWord, find_typed_word
+from .place import FlowPlace, find_place
+from .snippets import ELEMENTS, FLOW, expand_snippet, get_key_snippet, to_list_element
+from .text import DocumentText
 
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
@@ -50,18 +50,18 @@ class Candidate(NamedTuple):
     """The text with placeholders to insert instead."""
 
 
-def complete(
-    analysis: Analysis, text: Text, position: types.Position, *, has_snippets: bool = False
+def list_completions(
+    analysis: Analysis, text: DocumentText, position: types.Position, *, has_snippets: bool = False
 ) -> types.CompletionList:
     """Return the completions at a position of a document, whose text may be newer than its analysis."""
     offset = text.offset(position)
-    typed = typed_at(text.text, analysis.name, offset) if has_completions(analysis, text) else None
+    typed = find_typed_word(text.text, analysis.name, offset) if has_completions(analysis, text) else None
     if typed is None:
         return types.CompletionList(is_incomplete=False, items=[])
-    place = place_of(analysis, typed.spot.node, typed.first_step)
+    place = find_place(analysis, typed.spot.node, typed.first_step)
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
     chosen = dict[tuple[str, bool], Candidate]()
-    candidates = _candidates(place, typed, text, is_json=is_json)
+    candidates = _iter_candidates(place, typed, text, is_json=is_json)
     matches = (
         candidate for candidate in candidates if _label(candidate).startswith(typed.text) or len(chosen) < _MAX_ITEMS
     )
@@ -70,7 +70,8 @@ def complete(
     # All editors filter completions, but not all of them sort them.
     best = sorted(chosen.values(), key=lambda each: (not _label(each).startswith(typed.text), each.rank))
     items = [
-        _item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets) for number, each in enumerate(best)
+        _build_item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets)
+        for number, each in enumerate(best)
     ]
     return types.CompletionList(is_incomplete=len(chosen) >= _MAX_ITEMS, items=items)
 
@@ -79,14 +80,16 @@ def _label(candidate: Candidate) -> str:
     return candidate.value if isinstance(candidate.value, str) else one_line(candidate.value)
 
 
-def _item(
-    candidate: Candidate, typed: Typed, text: Text, number: int, *, is_json: bool, has_snippets: bool
+def _build_item(
+    candidate: Candidate, typed: TypedWord, text: DocumentText, number: int, *, is_json: bool, has_snippets: bool
 ) -> types.CompletionItem:
     label = _label(candidate)
     start, end = typed.start, typed.end
     has_placeholders = False
-    if candidate.snippet and (not candidate.is_key or (not is_json and _has_no_value(text, start, end))):
-        new, has_placeholders = insertion(candidate.snippet, text, start, is_json=is_json, is_supported=has_snippets)
+    if candidate.snippet and (not candidate.is_key or (not is_json and _lacks_value(text, start, end))):
+        new, has_placeholders = expand_snippet(
+            candidate.snippet, text, start, is_json=is_json, is_supported=has_snippets
+        )
     elif typed.is_quoted:
         quote = text.text[start - 1]
         new = json.dumps(label, ensure_ascii=False)[1:-1] if quote == '"' else label.replace("'", "''")
@@ -106,7 +109,7 @@ def _item(
     )
 
 
-def _has_no_value(text: Text, start: int, end: int) -> bool:
+def _lacks_value(text: DocumentText, start: int, end: int) -> bool:
     """Return whether the key at a range has no value yet, neither in its line nor indented below it."""
     line, _, below = text.text[end:].partition("\n")
     following = next((each for each in below.split("\n", 20) if each.strip()), "")
@@ -116,7 +119,7 @@ def _has_no_value(text: Text, start: int, end: int) -> bool:
     return not line.strip() and (depth < len(before) or is_sibling)
 
 
-def _candidates(place: Place, typed: Typed, text: Text, *, is_json: bool) -> Iterator[Candidate]:
+def _iter_candidates(place: FlowPlace, typed: TypedWord, text: DocumentText, *, is_json: bool) -> Iterator[Candidate]:
     key = typed.spot.key
     present = typed.spot.node.items.keys() - {key} if key is not None else set[str]()
     if place.path == () and place.flow.parent is None and not is_json:
@@ -129,13 +132,13 @@ def _candidates(place: Place, typed: Typed, text: Text, *, is_json: bool) -> Ite
         element = ELEMENTS.get(place.path[:-1] if in_list else place.path)
         if element is not None and not typed.is_quoted and (typed.opens_line or is_json):
             label = "- " + element.partition(":")[0]
-            yield Candidate(label, Kind.Snippet, snippet=element if is_json else as_element(element))
-        yield from _values(place, typed)
+            yield Candidate(label, Kind.Snippet, snippet=element if is_json else to_list_element(element))
+        yield from _iter_values(place, typed)
     if key is not None or typed.opens_line:
-        yield from _keys(place, present, typed)
+        yield from _iter_keys(place, present, typed)
 
 
-def _keys(place: Place, present: Iterable[str], typed: Typed) -> Iterator[Candidate]:
+def _iter_keys(place: FlowPlace, present: Iterable[str], typed: TypedWord) -> Iterator[Candidate]:
     path, defs, present = place.path, place.analysis.schema.get("$defs", {}), [*present]
     is_mocks = path[:1] == ("test",) and path[-1:] == ("mocks",)
     if place.types is not None and (is_mocks or path == ("schemas", "properties", "steps", "properties")):
@@ -144,7 +147,9 @@ def _keys(place: Place, present: Iterable[str], typed: Typed) -> Iterator[Candid
                 yield Candidate(step_id, Kind.Reference, step.step.component or "", is_key=True)
     if path[:2] == ("test", "cases") and path[3:] == ("variables",):
         yield from (
-            variable._replace(is_key=True) for variable in _variables(place.types, "$") if variable.value not in present
+            variable._replace(is_key=True)
+            for variable in _iter_variables(place.types, "$")
+            if variable.value not in present
         )
     for part, type in parts_of(place.data):
         if isinstance(part, str) and part not in present:
@@ -161,25 +166,25 @@ def _keys(place: Place, present: Iterable[str], typed: Typed) -> Iterator[Candid
                 continue
             inner = resolved(unresolved, defs)
             rank = 0 if name in required else 2 + _LAST.index(name) if name in _LAST else 1
-            snippet = snippet_of_key(path, name, is_expression=place.is_expression, is_first=not present)
+            snippet = get_key_snippet(path, name, is_expression=place.is_expression, is_first=not present)
             snippet = snippet if is_block or "\n" not in snippet else ""
             kinds = " | ".join(map(str, type_names(inner))) if isinstance(inner, Mapping) else ""
-            yield Candidate(name, Kind.Property, kinds, _description(inner), True, rank, snippet)
+            yield Candidate(name, Kind.Property, kinds, _get_description(inner), True, rank, snippet)
 
 
-def _values(place: Place, typed: Typed) -> Iterator[Candidate]:
+def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
     holder, part = typed.spot.node.parent, typed.spot.node.part
     if place.path[:1] == ("steps",) and place.path[2:] == ("component",):
-        yield from _components(place)
+        yield from _iter_components(place)
     elif place.is_expression and holder is not None and part == "$step":
-        yield from _steps(place)
+        yield from _iter_steps(place)
     elif place.is_expression and holder is not None and part == "path" and "$step" in holder.items:
         step = next((each for each in place.steps if each.step.id == holder.items["$step"].value), None)
-        yield from _paths(step.output, typed.text) if step is not None else ()
+        yield from _iter_paths(step.output, typed.text) if step is not None else ()
     elif place.is_expression and part == "$input":
-        yield from _paths(place.input, typed.text)
+        yield from _iter_paths(place.input, typed.text)
     elif place.is_expression and part == "$variable":
-        yield from _variables(place.reads, typed.text)
+        yield from _iter_variables(place.reads, typed.text)
     elif part == "$ref" and place.types is not None:
         yield from (Candidate(f"#/$defs/{name}", Kind.Reference) for name in place.types.model.defs)
     elif holder is not None and holder.part == "required" and holder.parent is not None:
@@ -197,12 +202,12 @@ def _values(place: Place, typed: Typed) -> Iterator[Candidate]:
             for value in values:
                 kind = Kind.EnumMember if isinstance(value, str) else Kind.Constant
                 if not isinstance(value, (dict, list)):
-                    yield Candidate(value, kind, documentation=_description(schema), rank=rank)
+                    yield Candidate(value, kind, documentation=_get_description(schema), rank=rank)
         if place.is_expression and not typed.is_quoted:
-            yield from _expressions(place)
+            yield from _iter_expressions(place)
 
 
-def _components(place: Place) -> Iterator[Candidate]:
+def _iter_components(place: FlowPlace) -> Iterator[Candidate]:
     catalogue = place.analysis.catalogue
     for name in sorted(catalogue.known, key=lambda each: (each.startswith("/builtin/"), each)):
         plugin = catalogue.known.plugins.get(name)
@@ -213,33 +218,33 @@ def _components(place: Place) -> Iterator[Candidate]:
             yield Candidate(path, Kind.Function, detail, catalogue.description(path) or "")
 
 
-def _steps(place: Place) -> Iterator[Candidate]:
+def _iter_steps(place: FlowPlace) -> Iterator[Candidate]:
     # Most steps read the step just before them.
     for step in reversed(place.steps):
         yield Candidate(step.step.id, Kind.Reference, type_text(step.output, 80), step.step.component or "")
 
 
-def _variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
+def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
     if flow is None:
         return
     for name, schema in (flow.scope.variables or {}).items():
         type = variable_type(schema, flow.scope.defs)
-        yield Candidate(name, Kind.Variable, type_text(type, 80), _description(schema))
+        yield Candidate(name, Kind.Variable, type_text(type, 80), _get_description(schema))
         if not prefix or prefix.startswith(("$.", name)):
-            yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _paths(type, ""))
+            yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _iter_paths(type, ""))
 
 
-def _expressions(place: Place) -> Iterator[Candidate]:
+def _iter_expressions(place: FlowPlace) -> Iterator[Candidate]:
     """Yield expressions that read a step, the input or a variable; those with the name of the field come first."""
-    steps = [{"$step": each.value} for each in islice(_steps(place), _MAX_READS)]
+    steps = [{"$step": each.value} for each in islice(_iter_steps(place), _MAX_READS)]
     fields = [{"$input": write_path([part])} for part, _ in islice(parts_of(place.input), _MAX_READS)]
-    variables = [{"$variable": variable.value} for variable in _variables(place.reads, "$")]
+    variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
         has_same_name = isinstance(place.node.part, str) and place.node.part in "".join(value.values())
         yield Candidate(value, Kind.Reference, rank=0 if has_same_name else 1)
 
 
-def _paths(type: Type, text: str) -> Iterator[Candidate]:
+def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
     """Yield paths into a type: those that continue the typed text, and all that are certain to exist."""
     begin = text[: max(text.rfind("."), text.rfind("["))] if text.startswith("$") else ""
     inner = type
@@ -254,6 +259,6 @@ def _paths(type: Type, text: str) -> Iterator[Candidate]:
         yield Candidate(path, Kind.Field, "" if is_unknown(each) else type_text(each, 80))
 
 
-def _description(schema: Any) -> str:
+def _get_description(schema: Any) -> str:
     text = schema.get("description") if isinstance(schema, Mapping) else None
     return text if isinstance(text, str) else ""

@@ -23,7 +23,7 @@ _LARGE = 100_000
 """Length from which the whole text is too slow to parse for each attempt."""
 
 
-class Spot(NamedTuple):
+class KeyOrValue(NamedTuple):
     """The key or value at an offset of a text."""
 
     node: Node
@@ -32,26 +32,26 @@ class Spot(NamedTuple):
     """The key of the mapping at the offset."""
 
 
-def spot_at(root: Node, offset: int) -> Spot:
+def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
     """Return the innermost key or value at an offset."""
     node = root
     while node.original is None:
         for name, key in node.keys.items():
             if 0 <= key.start <= offset <= key.end:
-                return Spot(node, name)
+                return KeyOrValue(node, name)
         parts = (*node.items.values(), *node.elements)
         inner = next((part for part in parts if part.start <= offset <= part.end and part.start < part.end), None)
         # A merged value is elsewhere in the text.
         if inner is None or inner.parent is not node:
             break
         node = inner
-    return Spot(node)
+    return KeyOrValue(node)
 
 
-class Typed(NamedTuple):
+class TypedWord(NamedTuple):
     """The key or value that is being typed at an offset."""
 
-    spot: Spot
+    spot: KeyOrValue
     """The key or value in a tree of only the surrounding text, with positions of its own."""
     text: str
     """The part of the word before the offset."""
@@ -65,7 +65,7 @@ class Typed(NamedTuple):
     """Whether the value is the first in its line, so that it can become a key."""
 
 
-class _Part(NamedTuple):
+class _TextPart(NamedTuple):
     """A part of a text that can be parsed on its own."""
 
     start: int
@@ -77,14 +77,14 @@ class _Part(NamedTuple):
     """Text to add after it."""
 
 
-def typed_at(text: str, name: str, offset: int) -> Typed | None:
+def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     """Return the word being typed at an offset of a YAML or JSON text; None if it is not clear.
 
     This parses only the surrounding step or section. If that is not valid, it adds a missing colon, quote or bracket.
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
-    whole = _Part(0, len(text))
-    parts = [(_part_of_json if is_json else _part_around)(text, offset) or whole, whole]
+    whole = _TextPart(0, len(text))
+    parts = [(_find_json_part if is_json else _find_yaml_part)(text, offset) or whole, whole]
     for part in parts if len(text) < _LARGE else parts[:1]:
         before, after = part.head + text[part.start : offset], text[offset : part.end] + part.foot
         marks = open_marks(before)
@@ -104,13 +104,13 @@ def typed_at(text: str, name: str, offset: int) -> Typed | None:
             for head in dict.fromkeys(heads):
                 flow = FlowText(before + head + tail, name)
                 at = len(before) + head.index(_CARET)
-                if flow.error is None and (typed := _typed(flow, at, offset, part)) is not None:
+                if flow.error is None and (typed := _read_typed_word(flow, at, offset, part)) is not None:
                     typed = typed._replace(is_quoted=quote != "")
                     return typed if path is None else typed._replace(text=path[0], start=offset - len(path[0]))
     return None
 
 
-def _part_around(text: str, offset: int) -> _Part:
+def _find_yaml_part(text: str, offset: int) -> _TextPart:
     """Return the section of a YAML text around an offset; of a list, such as the steps, only one element."""
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
@@ -119,59 +119,59 @@ def _part_around(text: str, offset: int) -> _Part:
     end = min((each for each in starts if each > line), default=len(text))
     first = re.compile(r"^( *)-(?=[ \r\n])", re.MULTILINE).search(text, start, end)
     if first is None or text[text.find("\n", start) : first.start()].strip() or first.start() > offset:
-        return _Part(start, end)
+        return _TextPart(start, end)
     dash = re.compile(rf"\n{first[1]}-(?=[ \r\n]|\Z)")
     elements = [each.start() for each in dash.finditer(lines, start, end + 1)]
     index = sum(element <= line for element in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
-    return _Part(elements[index], last, text[start : first.start()], index)
+    return _TextPart(elements[index], last, text[start : first.start()], index)
 
 
-def _part_of_json(text: str, offset: int) -> _Part | None:
+def _find_json_part(text: str, offset: int) -> _TextPart | None:
     """Return the step of a JSON text around an offset, which may be invalid; None outside of steps."""
-    for index, (start, end) in enumerate(_json_steps(text)):
+    for index, (start, end) in enumerate(_iter_json_steps(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
             closed = re.compile(rf"\n{line}\}}").search(text, start) if not line.strip() else None
             end = closed.end() if closed is not None else len(text)
         if start <= offset <= end:
-            return _Part(start, end, '{"steps": [', index, "]}")
+            return _TextPart(start, end, '{"steps": [', index, "]}")
     return None
 
 
-def _json_steps(text: str) -> Iterator[tuple[int, int | None]]:
+def _iter_json_steps(text: str) -> Iterator[tuple[int, int | None]]:
     """Yield the start and end of each step in a JSON text. An invalid step has no end and is the last one."""
-    read, at = json.JSONDecoder().raw_decode, _next(text, 0)
+    read, at = json.JSONDecoder().raw_decode, _skip_space(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
-            key, at = read(text, _next(text, at + 1))
-            at = _next(text, _next(text, at) + 1)
+            key, at = read(text, _skip_space(text, at + 1))
+            at = _skip_space(text, _skip_space(text, at) + 1)
             if key == "steps" and text[at : at + 1] == "[":
                 break
-            at = _next(text, read(text, at)[1])
+            at = _skip_space(text, read(text, at)[1])
         else:
             return
     except (ValueError, RecursionError):
         return
     while text[at : at + 1] in ("[", ","):
-        start = _next(text, at + 1)
+        start = _skip_space(text, at + 1)
         try:
             end = read(text, start)[1]
         except (ValueError, RecursionError):
             yield start, None
             return
         yield start, end
-        at = _next(text, end)
+        at = _skip_space(text, end)
 
 
-def _next(text: str, at: int) -> int:
+def _skip_space(text: str, at: int) -> int:
     """Return the offset of the next character of a JSON text that is not white space."""
     match = _SPACE.match(text, at)
     return match.end() if match is not None else at
 
 
-def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
-    spot = spot_at(flow.root, at)
+def _read_typed_word(flow: FlowText, at: int, offset: int, part: _TextPart) -> TypedWord | None:
+    spot = find_key_or_value(flow.root, at)
     where = spot.node.keys[spot.key] if spot.key is not None else spot.node
     word = flow.text[where.start : where.end]
     content = spot.key if spot.key is not None else spot.node.value
@@ -182,10 +182,10 @@ def _typed(flow: FlowText, at: int, offset: int, part: _Part) -> Typed | None:
     rest = rest.removesuffix(word[0]) if is_quoted else rest
     line = flow.text[flow.text.rfind("\n", 0, where.start) + 1 : where.start]
     opens_line = spot.key is None and not line.replace("- ", "  ").strip()
-    return Typed(spot, typed, offset - len(typed), offset + len(rest), part.first_step, False, opens_line)
+    return TypedWord(spot, typed, offset - len(typed), offset + len(rest), part.first_step, False, opens_line)
 
 
-def without_invalid_lines(flow: FlowText) -> FlowText:
+def blank_invalid_lines(flow: FlowText) -> FlowText:
     """Return a flow with the lines of its syntax errors blanked, so that positions stay the same."""
     for _ in range(_MAX_REMOVED_LINES):
         line = flow.error.line if flow.error is not None else None

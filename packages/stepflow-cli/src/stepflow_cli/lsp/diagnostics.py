@@ -10,9 +10,9 @@ from stepflow_client._command import corrected, edit_of
 from stepflow_client.flows.findings import RULES, Finding
 from stepflow_client.flows.source import FlowText
 
-from ..validation.checks import find
+from ..validation.checks import find_offline
 from .analysis import Analysis
-from .text import Text
+from .text import DocumentText
 
 SOURCE = "stepflow"
 RULES_PAGE = ""
@@ -22,15 +22,15 @@ _UNUSED = ("unused-step", "unused-variable", "unused-key")
 _MAX_TITLE = 40
 
 
-def diagnostics_of(analysis: Analysis) -> list[types.Diagnostic]:
+def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
     """Return the diagnostics of a document: the findings of the offline checks, then those of a server."""
-    text, diagnostics = analysis.text, [_diagnostic(finding, analysis) for finding in analysis.findings]
+    text, diagnostics = analysis.text, [_build_diagnostic(finding, analysis) for finding in analysis.findings]
     for record in analysis.server_findings:
         diagnostics.append(
             types.Diagnostic(
                 range=text.range(*text.rest_of_line(record["line"], record["column"])),
-                message=_message(record["message"], record.get("hint")),
-                severity=_severity(record["level"]),
+                message=_format_message(record["message"], record.get("hint")),
+                severity=_get_severity(record["level"]),
                 code=record["kind"],
                 source=f"{SOURCE} server",
             )
@@ -38,14 +38,14 @@ def diagnostics_of(analysis: Analysis) -> list[types.Diagnostic]:
     return diagnostics
 
 
-def _diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
+def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
     # Types are always checked, but reported as notes unless the settings ask for type checks.
     is_note = finding.of_types and not analysis.rules.type_check
     page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
-        range=analysis.text.range(*_span(finding, analysis.text)),
-        message=_message(finding.message, finding.hint),
-        severity=types.DiagnosticSeverity.Information if is_note else _severity(finding.level),
+        range=analysis.text.range(*_get_span(finding, analysis.text)),
+        message=_format_message(finding.message, finding.hint),
+        severity=types.DiagnosticSeverity.Information if is_note else _get_severity(finding.level),
         code=finding.rule,
         code_description=page,
         source=SOURCE,
@@ -53,15 +53,15 @@ def _diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
     )
 
 
-def _message(message: str, hint: str | None) -> str:
+def _format_message(message: str, hint: str | None) -> str:
     return f"{message} ({hint})" if hint else message
 
 
-def _severity(level: str) -> types.DiagnosticSeverity:
+def _get_severity(level: str) -> types.DiagnosticSeverity:
     return types.DiagnosticSeverity.Warning if level == "warning" else types.DiagnosticSeverity.Error
 
 
-def _span(finding: Finding, text: Text) -> tuple[int, int]:
+def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
     """Return the start and end of the text that a finding is about, up to the end of its first line."""
     if finding.start < 0:
         return text.rest_of_line(finding.line, finding.column)
@@ -69,14 +69,14 @@ def _span(finding: Finding, text: Text) -> tuple[int, int]:
     return finding.start, max(end, finding.start)
 
 
-def code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
+def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
     """Return the code actions for a range of a document: a fix for each finding, and one that fixes everything."""
     text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
     start, end = text.offset(params.range.start), text.offset(params.range.end)
     actions: list[types.CodeAction] = []
     if _is_requested(types.CodeActionKind.QuickFix, kinds):
         for finding in analysis.findings:
-            first, last = _span(finding, text)
+            first, last = _get_span(finding, text)
             if first <= end and start <= last:
                 actions.extend(_quick_fix(analysis, uri, finding))
     # Finding all corrections means checking the flow again: do it only on request.
@@ -106,7 +106,7 @@ def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types
     yield types.CodeAction(
         title=title,
         kind=types.CodeActionKind.QuickFix,
-        diagnostics=[_diagnostic(finding, analysis)],
+        diagnostics=[_build_diagnostic(finding, analysis)],
         is_preferred=finding.fix is not None,
         edit=types.WorkspaceEdit({uri: [types.TextEdit(analysis.text.range(edit[0], edit[1]), edit[2])]}),
     )
@@ -114,18 +114,18 @@ def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types
 
 def _fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
     old = analysis.text.text
-    new = corrected(FlowText(old, analysis.name), lambda flow: find(flow, analysis.rules)).flow.text
+    new = corrected(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
     if new == old:
         return
     # Replace only the part that differs: editors then keep the cursor and the folds elsewhere.
-    start = _common_length(old, new)
-    tail = _common_length(old[start:][::-1], new[start:][::-1])
+    start = _common_prefix_length(old, new)
+    tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
     change = types.TextEdit(analysis.text.range(start, len(old) - tail), new[start : len(new) - tail])
     edit = types.WorkspaceEdit({uri: [change]})
     yield types.CodeAction("Fix everything that can be fixed safely", FIX_ALL, edit=edit)
 
 
-def _common_length(one: str, other: str) -> int:
+def _common_prefix_length(one: str, other: str) -> int:
     """Return the length of the longest common prefix."""
     pairs = zip(one, other, strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

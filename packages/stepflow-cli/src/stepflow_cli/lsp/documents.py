@@ -11,11 +11,11 @@ from functools import partial
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
-from ..validation.checks import Rules
+from ..validation.checks import CheckRules
 from .analysis import Analysis, analyse
-from .project import Projects
+from .project import ProjectRules
 from .server_checks import ServerChecks
-from .text import Text
+from .text import DocumentText
 
 log = logging.getLogger(__name__)
 _PAUSE = 0.1
@@ -27,7 +27,7 @@ Publish = Callable[["Document", Analysis], None]
 class Document:
     """An open document: its text, and the analyses of it."""
 
-    def __init__(self, uri: str, text: Text, version: int) -> None:
+    def __init__(self, uri: str, text: DocumentText, version: int) -> None:
         self.uri, self.text, self.version = uri, text, version
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
@@ -39,7 +39,7 @@ class Document:
         """Whether the next check waits for the end of the pause."""
         self.is_published = False
         """Whether the client shows diagnostics of it."""
-        self.saved: Text | None = None
+        self.saved: DocumentText | None = None
         """The text that was saved last."""
         self.server_task: asyncio.Task[None] | None = None
         """Waits for a server's check of the saved text."""
@@ -54,12 +54,12 @@ class Documents:
         server: Checks saved documents.
     """
 
-    def __init__(self, projects: Projects, publish: Publish, server: ServerChecks) -> None:
+    def __init__(self, projects: ProjectRules, publish: Publish, server: ServerChecks) -> None:
         self._projects, self._publish, self._server = projects, publish, server
         self._documents: dict[str, Document] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
 
-    def open(self, uri: str, text: Text, version: int) -> None:
+    def open(self, uri: str, text: DocumentText, version: int) -> None:
         """Add a document and analyse it at once."""
         self._documents[uri] = document = Document(uri, text, version)
         self._start_check(document)
@@ -82,7 +82,7 @@ class Documents:
         """Analyse all documents again because files that they depend on have changed."""
         for document in self._documents.values():
             # A new object has no analysis yet.
-            document.text = Text(document.text.text, document.text.encoding)
+            document.text = DocumentText(document.text.text, document.text.encoding)
             self._start_check(document)
 
     def close(self, uri: str) -> Document | None:
@@ -111,7 +111,7 @@ class Documents:
                 await asyncio.wait([document.task])
         return None
 
-    async def recent(self, uri: str) -> tuple[Analysis, Text] | None:
+    async def recent(self, uri: str) -> tuple[Analysis, DocumentText] | None:
         """Return the newest analysis with types, possibly of an earlier text, and the current text."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:
@@ -139,7 +139,7 @@ class Documents:
             analysis = await run(self._analyse, document, text)
             if text is document.text:
                 self._publish(document, analysis)
-            document.latest = await run(_infer, analysis)
+            document.latest = await run(_infer_types, analysis)
             if analysis.replaces(document.typed):
                 document.typed = analysis
             if text is document.saved and text is document.text:
@@ -153,16 +153,16 @@ class Documents:
             analysis.findings, analysis.server_findings = checked.findings, checked.records
             self._publish(document, analysis)
 
-    def _analyse(self, document: Document, text: Text) -> Analysis:
+    def _analyse(self, document: Document, text: DocumentText) -> Analysis:
         name = document.name
         try:
             return analyse(name, text, self._projects.rules(name))
         except Exception:
             log.exception("%s could not be checked", name)
-            return Analysis(None, text, name, Rules())
+            return Analysis(None, text, name, CheckRules())
 
 
-def _infer(analysis: Analysis) -> Analysis:
+def _infer_types(analysis: Analysis) -> Analysis:
     try:
         return analysis.infer()
     except Exception:

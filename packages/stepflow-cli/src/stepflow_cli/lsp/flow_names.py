@@ -44,7 +44,7 @@ class Mention(NamedTuple):
     is_read: bool = False
 
 
-def mentions_in(model: FlowModel, text: str) -> Iterator[Mention]:
+def find_mentions(model: FlowModel, text: str) -> Iterator[Mention]:
     """Yield the mentions in a flow and in the flows inside its steps."""
     for flow in model.flows:
         # Values that are merged into a mapping are elsewhere in the text.
@@ -103,7 +103,7 @@ class _MentionReader:
         elif read.kind != "step" and isinstance(written, str):
             path: Path = ()
             schema = self.input if read.kind == "input" else self.variables
-            for part, at in _path_tokens(written):
+            for part, at in _split_path(written):
                 if isinstance(part, str):
                     kind: Kind = "variable" if read.kind == "variable" and not path else "field"
                     scope = self.scope(schema, path, read.kind)
@@ -118,10 +118,10 @@ class _MentionReader:
         properties, required = schema.get("properties"), schema.get("required")
         if properties is not None and schema.original is None:
             for name, key in properties.keys.items():
-                yield self.mention(kind, key, name, scope=_scope(properties), is_definition=True)
+                yield self.mention(kind, key, name, scope=_fields_scope(properties), is_definition=True)
             for each in required.elements if required is not None else ():
                 if isinstance(each.value, str):
-                    yield self.mention(kind, each, each.value, scope=_scope(properties))
+                    yield self.mention(kind, each, each.value, scope=_fields_scope(properties))
         for keyword in ("properties", "items", "additionalProperties", "anyOf", "oneOf", "allOf"):
             node = schema.get(keyword)
             if node is not None:
@@ -143,7 +143,7 @@ class _MentionReader:
         """Return the scope of the fields of a schema; for undeclared fields, their path."""
         schema = self.resolve(schema)
         properties = schema.get("properties") if schema is not None else None
-        return (reads, id(self.flow), path) if properties is None else _scope(properties)
+        return (reads, id(self.flow), path) if properties is None else _fields_scope(properties)
 
     def part(self, schema: Node | None, part: str | int) -> Node | None:
         """Return the schema of a field or an element of a schema."""
@@ -162,11 +162,11 @@ class _MentionReader:
         return schema
 
 
-def _scope(properties: Node) -> Hashable:
+def _fields_scope(properties: Node) -> Hashable:
     return "fields", (properties.original or properties).start
 
 
-def _path_tokens(path: str) -> list[tuple[str | int, tuple[int, int]]]:
+def _split_path(path: str) -> list[tuple[str | int, tuple[int, int]]]:
     """Return the parts of a path with their ranges; empty if it is written in a way that `_TOKEN` does not cover."""
     try:
         parts = parse_path(path)
@@ -181,24 +181,24 @@ def _path_tokens(path: str) -> list[tuple[str | int, tuple[int, int]]]:
     return tokens if tuple(part for part, _ in tokens) == parts else []
 
 
-def mention_at(mentions: Iterable[Mention], offset: int) -> Mention | None:
+def find_mention(mentions: Iterable[Mention], offset: int) -> Mention | None:
     """Return the mention at an offset, if there is one."""
     return next((each for each in mentions if each.start <= offset <= each.end), None)
 
 
-def same_mentions(mentions: Iterable[Mention], mention: Mention) -> list[Mention]:
+def find_same_mentions(mentions: Iterable[Mention], mention: Mention) -> list[Mention]:
     """Return all mentions of the same thing."""
     return [each for each in mentions if (each.scope, each.name) == (mention.scope, mention.name)]
 
 
-def rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, name: str) -> list[Edit]:
+def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, name: str) -> list[Edit]:
     """Return the edits that rename what a mention refers to.
 
     Raises:
         ValueError: If the name is invalid or taken, or if a mention cannot be edited. The message gives the reason.
     """
     mentions = list(mentions)
-    same = same_mentions(mentions, mention)
+    same = find_same_mentions(mentions, mention)
     if not name.strip() or not name.isprintable() or (mention.kind == "variable" and name.startswith("$")):
         raise ValueError("a name needs at least one character and no line breaks; a variable cannot start with $")
     if mention.kind == "component":
@@ -208,10 +208,10 @@ def rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, name:
         raise ValueError(f"there is a {mention.kind} {name!r} already")
     if mention.kind == "field" and mention.flow.parent is not None and not any(each.is_definition for each in same):
         raise ValueError("the step around this flow creates its input, which has no schema")
-    return [_edit(text, each, name) for each in same]
+    return [_rename_edit(text, each, name) for each in same]
 
 
-def _edit(text: str, mention: Mention, name: str) -> Edit:
+def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.whole, text[mention.whole.start : mention.whole.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
     if written != f"{quote}{mention.written}{quote}":

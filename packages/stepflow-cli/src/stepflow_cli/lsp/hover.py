@@ -13,21 +13,21 @@ from stepflow_client.flows.json_schema import resolved, type_names
 from stepflow_client.flows.json_types import Type, is_unknown, type_at_path
 
 from .analysis import Analysis
-from .cursor import spot_at
-from .flow_names import Mention, mention_at, same_mentions
-from .place import Place, place_of
+from .cursor import find_key_or_value
+from .flow_names import Mention, find_mention, find_same_mentions
+from .place import FlowPlace, find_place
 
 _MAX_LENGTH = 600
 
 
-def hover(analysis: Analysis, position: types.Position) -> types.Hover | None:
+def describe_position(analysis: Analysis, position: types.Position) -> types.Hover | None:
     """Return the description of the name, key or value at a position."""
     if analysis.root is None:
         return None
     text, offset = analysis.text, analysis.text.offset(position)
-    mention = mention_at(analysis.mentions, offset)
-    spot = spot_at(analysis.root, offset)
-    place = place_of(analysis, spot.node)
+    mention = find_mention(analysis.mentions, offset)
+    spot = find_key_or_value(analysis.root, offset)
+    place = find_place(analysis, spot.node)
     if mention is not None and (place.types is None or mention.flow is place.types.model.root or spot.key is None):
         lines, start, end = _describe_name(analysis, place, mention), mention.start, mention.end
     elif spot.key is not None:
@@ -40,30 +40,35 @@ def hover(analysis: Analysis, position: types.Position) -> types.Hover | None:
     return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, "\n\n".join(lines)), text.range(start, end))
 
 
-def _describe_name(analysis: Analysis, place: Place, mention: Mention) -> list[str]:
-    lines = [f"**{mention.kind}** {_code(mention.name)}"]
+def _describe_name(analysis: Analysis, place: FlowPlace, mention: Mention) -> list[str]:
+    lines = [f"**{mention.kind}** {_format_code(mention.name)}"]
     if mention.kind == "component":
         declared_types = analysis.catalogue.types(mention.name)
         if declared_types is None:
             return []
         given, returned = declared_types
         description = _escape(analysis.catalogue.description(mention.name))
-        return [*lines, *description, f"input: {_type(given)}", f"output: {_type(returned)}"]
+        return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
-    same = same_mentions(analysis.mentions, mention)
+    same = find_same_mentions(analysis.mentions, mention)
     step = scope.steps.get(mention.name) if scope is not None and mention.kind == "step" else None
     if step is not None:
         component = step.step.component
         if component:
-            lines += [f"component: {_code(component)}", *_escape(analysis.catalogue.description(component))]
-        lines.append(f"output: {_type(step.output)}")
+            lines += [f"component: {_format_code(component)}", *_escape(analysis.catalogue.description(component))]
+        lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:
         schema = _declared_schema(analysis, same)
         if schema is not None:
-            lines += [f"type: {_type(variable_type(schema, scope.scope.defs))}", *_escape(schema.get("description"))]
+            lines += [
+                f"type: {_format_type(variable_type(schema, scope.scope.defs))}",
+                *_escape(schema.get("description")),
+            ]
         if schema is None or mention.written != mention.name:
             lines += _describe_value(place)
-    readers = list(dict.fromkeys(_code(each.user) if each.user else "the output" for each in same if each.is_read))
+    readers = list(
+        dict.fromkeys(_format_code(each.user) if each.user else "the output" for each in same if each.is_read)
+    )
     lines.append(f"read by {', '.join(readers)}" if readers else "read by nothing")
     return lines
 
@@ -72,12 +77,12 @@ def _declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str
     definition = next((each for each in mentions if each.is_definition), None)
     if definition is None or analysis.root is None:
         return None
-    spot = spot_at(analysis.root, definition.start)
+    spot = find_key_or_value(analysis.root, definition.start)
     schema = spot.node.items[spot.key].value if spot.key is not None else None
     return schema if isinstance(schema, Mapping) else None
 
 
-def _describe_key(place: Place, key: str) -> list[str]:
+def _describe_key(place: FlowPlace, key: str) -> list[str]:
     defs = place.analysis.schema.get("$defs", {})
     schemas = [resolved(fields_of(each)[0].get(key), defs) for each in place.schemas]
     schemas = [each for each in schemas if isinstance(each, Mapping) and each]
@@ -87,11 +92,11 @@ def _describe_key(place: Place, key: str) -> list[str]:
     kinds, description = type_names(schema), _escape(schema.get("description"))
     if not kinds and not description:
         return []
-    kind = f": {_code(' | '.join(map(str, kinds)))}" if kinds else ""
+    kind = f": {_format_code(' | '.join(map(str, kinds)))}" if kinds else ""
     return [f"**{''.join(_escape(key))}**{kind}", *description]
 
 
-def _describe_value(place: Place) -> list[str]:
+def _describe_value(place: FlowPlace) -> list[str]:
     node, holder = place.node, place.node.parent
     word = keyword_of(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
@@ -107,14 +112,14 @@ def _describe_value(place: Place) -> list[str]:
     if word == "$input" and is_unknown(type) and path is not None:
         # A flow without an input schema: use what its steps expect.
         type = type_at_path(place.input, path).type
-    return [f"type: {_type(type)}"]
+    return [f"type: {_format_type(type)}"]
 
 
-def _type(type: Type) -> str:
-    return _code(type_text(type, _MAX_LENGTH))
+def _format_type(type: Type) -> str:
+    return _format_code(type_text(type, _MAX_LENGTH))
 
 
-def _code(text: str) -> str:
+def _format_code(text: str) -> str:
     """Return a text as inline code in Markdown, with as many backticks as it needs."""
     line = " ".join(text.split())
     ticks = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)

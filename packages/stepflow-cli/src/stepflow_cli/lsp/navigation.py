@@ -10,36 +10,36 @@ from stepflow_client._command import FlowModel, flow_within
 from stepflow_client.flows.source import Key, Node
 
 from .analysis import Analysis
-from .flow_names import mention_at, rename_edits, same_mentions
-from .text import Text
+from .flow_names import find_mention, find_same_mentions, list_rename_edits
+from .text import DocumentText
 
 Kind = types.SymbolKind
 RUN_CASE = "stepflow.runCase"
 """The command of an editor that runs a test case."""
 
 
-def definition(analysis: Analysis, params: types.DefinitionParams) -> list[types.Location]:
+def find_definition(analysis: Analysis, params: types.DefinitionParams) -> list[types.Location]:
     """Return the definition of the step, variable or field at a position."""
-    return _locations(analysis, params, definitions=True, uses=False)
+    return _find_locations(analysis, params, definitions=True, uses=False)
 
 
-def references(analysis: Analysis, params: types.ReferenceParams) -> list[types.Location]:
+def find_references(analysis: Analysis, params: types.ReferenceParams) -> list[types.Location]:
     """Return the references to what is named at a position."""
-    return _locations(analysis, params, definitions=params.context.include_declaration, uses=True)
+    return _find_locations(analysis, params, definitions=params.context.include_declaration, uses=True)
 
 
-def _locations(
+def _find_locations(
     analysis: Analysis, params: types.DefinitionParams | types.ReferenceParams, *, definitions: bool, uses: bool
 ) -> list[types.Location]:
-    mention = mention_at(analysis.mentions, analysis.text.offset(params.position))
-    same = same_mentions(analysis.mentions, mention) if mention is not None else []
+    mention = find_mention(analysis.mentions, analysis.text.offset(params.position))
+    same = find_same_mentions(analysis.mentions, mention) if mention is not None else []
     chosen = [each for each in same if (definitions if each.is_definition else uses)]
     return [types.Location(params.text_document.uri, analysis.text.range(each.start, each.end)) for each in chosen]
 
 
 def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
     """Return the range and the name at a position; None if there is none to rename."""
-    mention = mention_at(analysis.mentions, analysis.text.offset(params.position))
+    mention = find_mention(analysis.mentions, analysis.text.offset(params.position))
     if mention is None:
         return None
     return types.PrepareRenamePlaceholder(analysis.text.range(mention.start, mention.end), mention.name)
@@ -51,18 +51,18 @@ def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdi
     Raises:
         JsonRpcInvalidParams: If it cannot be renamed. The message gives the reason.
     """
-    mention = mention_at(analysis.mentions, analysis.text.offset(params.position))
+    mention = find_mention(analysis.mentions, analysis.text.offset(params.position))
     if mention is None:
         raise JsonRpcInvalidParams("there is no step, variable, input field or component here")
     try:
-        edits = rename_edits(analysis.text.text, analysis.mentions, mention, params.new_name)
+        edits = list_rename_edits(analysis.text.text, analysis.mentions, mention, params.new_name)
     except ValueError as error:
         raise JsonRpcInvalidParams(str(error)) from None
     changes = [types.TextEdit(analysis.text.range(start, end), new) for start, end, new in edits]
     return types.WorkspaceEdit({params.text_document.uri: changes})
 
 
-def lenses(analysis: Analysis) -> list[types.CodeLens]:
+def list_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
     """Return "run this case" above each test case: a command of the editor, which gets arguments of `stepflow test`."""
     result = []
     for case in analysis.model.cases if analysis.model is not None else ():
@@ -73,12 +73,12 @@ def lenses(analysis: Analysis) -> list[types.CodeLens]:
     return result
 
 
-def symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
+def list_symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
     """Return the outline of a flow: its variables, steps, output and test cases."""
-    return _symbols(analysis.model, analysis.text) if analysis.model is not None else []
+    return _list_symbols(analysis.model, analysis.text) if analysis.model is not None else []
 
 
-def _symbols(model: FlowModel, text: Text) -> list[types.DocumentSymbol]:
+def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSymbol]:
     result: list[types.DocumentSymbol] = []
 
     def add(
@@ -100,7 +100,7 @@ def _symbols(model: FlowModel, text: Text) -> list[types.DocumentSymbol]:
         symbol = add(step.id, Kind.Function, step.node, step.node.items["id"], step.component)
         inner = flow_within(step.node)
         if symbol is not None and inner is not None:
-            symbol.children = _symbols(FlowModel(inner), text)
+            symbol.children = _list_symbols(FlowModel(inner), text)
     if (output := model.root.get("output")) is not None:
         add("output", Kind.Property, output, model.root.keys["output"])
     for case in model.cases:

@@ -21,7 +21,7 @@ Schemas = list[Mapping[str, Any]]
 
 
 @dataclass
-class Place:
+class FlowPlace:
     """A place in a flow.
 
     The tree may be of a part of the text only; types and schemas come from the analysis of the whole text.
@@ -105,22 +105,22 @@ class Place:
     def schemas(self) -> Schemas:
         """The schemas that apply to the value: of the flow file, of the step's component, of the flow's own input."""
         whole = self.analysis.schema
-        schemas = schemas_at(whole, self.path, self.flow.value, whole.get("$defs", {}))
+        schemas = find_schemas(whole, self.path, self.flow.value, whole.get("$defs", {}))
         if self.step is not None and self.path[2:3] == ("input",):
             component = self.step.get("component")
             name = component.value if component is not None and isinstance(component.value, str) else ""
             declared = self.analysis.catalogue.schemas(name)
-            field = _path_without_expressions(self.step.at("input"), self.path[3:])
+            field = _strip_expressions(self.step.at("input"), self.path[3:])
             if declared is not None and field is not None:
-                schemas += schemas_at(declared[0], field, {}, definitions_of(declared[0]))
+                schemas += find_schemas(declared[0], field, {}, definitions_of(declared[0]))
         if self._data_path[:1] == ("input",) and self.types is not None:
             model = self.types.model
             if (schema := model.schema("input")) is not None:
-                schemas += schemas_at(schema.value, self._data_path[1:], {}, definitions_of(schema.value, model.defs))
+                schemas += find_schemas(schema.value, self._data_path[1:], {}, definitions_of(schema.value, model.defs))
         return schemas
 
 
-def _path_without_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
+def _strip_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
     """Return the path that remains after expressions are evaluated; None inside of a reference or a condition."""
     result: list[str | int] = []
     is_alternative = False
@@ -138,7 +138,7 @@ def _path_without_expressions(node: Node | None, path: Sequence[str | int]) -> P
     return tuple(result)
 
 
-def place_of(analysis: Analysis, node: Node, first_step: int = 0) -> Place:
+def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace:
     """Return the place of a node in the tree of a document or of a part of it.
 
     Args:
@@ -154,7 +154,7 @@ def place_of(analysis: Analysis, node: Node, first_step: int = 0) -> Place:
     types = analysis.types
     if types is None and analysis.kind == "flow" and not first_step and isinstance(chain[0].value, dict):
         types = type_flow(chain[0], UNKNOWN, analysis.catalogue)
-    place = Place(analysis, node, chain[0], path, types, types, first_step)
+    place = FlowPlace(analysis, node, chain[0], path, types, types, first_step)
     while (step := place.step) is not None and isinstance(step.value, Mapping):
         inner = inner_flow(step.value)
         if inner is None or place.path[2 : 2 + len(inner.at)] != inner.at:
@@ -169,27 +169,27 @@ def place_of(analysis: Analysis, node: Node, first_step: int = 0) -> Place:
         step_id = step.get("id")
         outer = place.types.steps.get(str(step_id.value)) if place.types is not None and step_id is not None else None
         types = outer.inner if outer is not None else None
-        place = Place(analysis, node, flow, rest, types, types if inner.is_as_written else place.reads)
+        place = FlowPlace(analysis, node, flow, rest, types, types if inner.is_as_written else place.reads)
     return place
 
 
-def schemas_at(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
+def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return the schemas that apply to the part of a value at a path, including their subschemas for the same part.
 
     All alternatives are returned; of a condition, only the branch that the value selects.
     """
-    schemas = _applicable([schema], value, defs)
+    schemas = _expand_schemas([schema], value, defs)
     current: Any = value
     for part in path:
         try:
             current = current[part]
         except (LookupError, TypeError):
             current = None
-        schemas = _applicable([inner for each in schemas for inner in _subschemas(each, part)], current, defs)
+        schemas = _expand_schemas([inner for each in schemas for inner in _iter_subschemas(each, part)], current, defs)
     return schemas
 
 
-def _applicable(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
+def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return schemas and their subschemas that apply to the same value, without duplicates."""
     result: dict[int, Mapping[str, Any]] = {}
     seen, waiting = set[int](), schemas[::-1]
@@ -209,7 +209,7 @@ def _applicable(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Sche
     return list(result.values())
 
 
-def _subschemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
+def _iter_subschemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
     if isinstance(part, int):
         first, rest = list_schemas(schema)
         yield first[part] if part < len(first) else rest

@@ -9,14 +9,14 @@ from stepflow_client import StepflowClientError
 from stepflow_client.flows.project import Project
 
 from ..errors import Problem
-from ..inputs.files import signature
-from ..inputs.flow import project_of
-from ..validation.checks import CheckOptions, Rules
+from ..inputs.files import get_signature
+from ..inputs.flow import find_flow_project
+from ..validation.checks import CheckOptions, CheckRules
 
 log = logging.getLogger(__name__)
 
 
-class Projects:
+class ProjectRules:
     """The rules of each project, read again only after the project's file or its components have changed.
 
     Args:
@@ -26,24 +26,24 @@ class Projects:
 
     def __init__(self, components: str | None = None, *, type_check: bool = False) -> None:
         self._components, self._type_check = components, type_check
-        self._cache: dict[Path | None, tuple[object, Rules]] = {}
+        self._cache: dict[Path | None, tuple[object, CheckRules]] = {}
 
-    def rules(self, path: str) -> Rules:
+    def rules(self, path: str) -> CheckRules:
         """Return the rules for a file. Faults in its project are logged, and the faulty part is ignored."""
         try:
-            project = project_of(path)
+            project = find_flow_project(path)
         except StepflowClientError as error:
             log.warning("%s", error)
             project = Project()
         files = [str(each) for each in (project.file, self._components or project.components) if each is not None]
-        state = [(file, signature(file)) for file in files]
-        cached_state, rules = self._cache.get(project.file, (None, Rules()))
+        state = [(file, get_signature(file)) for file in files]
+        cached_state, rules = self._cache.get(project.file, (None, CheckRules()))
         if cached_state != state:
             rules = self._read(project)
             self._cache[project.file] = (state, rules)
         return rules
 
-    def _read(self, project: Project) -> Rules:
+    def _read(self, project: Project) -> CheckRules:
         for reads_components in (True, False):
             components = self._components if reads_components else None
             options = CheckOptions(components, reads_components=reads_components, type_check=self._type_check)
@@ -51,4 +51,4 @@ class Projects:
                 return options.of_project(project)
             except (Problem, StepflowClientError) as error:
                 log.warning("%s", error)
-        return Rules(type_check=self._type_check)
+        return CheckRules(type_check=self._type_check)

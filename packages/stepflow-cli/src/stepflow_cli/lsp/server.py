@@ -17,13 +17,13 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from .._version import VERSION
 from . import navigation
 from .analysis import Analysis
-from .completion import TRIGGERS, complete
-from .diagnostics import FIX_ALL, code_actions, diagnostics_of
+from .completion import TRIGGERS, list_completions
+from .diagnostics import FIX_ALL, build_diagnostics, list_code_actions
 from .documents import Document, Documents
-from .hover import hover
-from .project import Projects
+from .hover import describe_position
+from .project import ProjectRules
 from .server_checks import ServerChecks
-from .text import Text
+from .text import DocumentText
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _Protocol(LanguageServerProtocol):
 class StepflowServer(LanguageServer):
     """The language server for flows and server configurations."""
 
-    def __init__(self, projects: Projects) -> None:
+    def __init__(self, projects: ProjectRules) -> None:
         super().__init__("stepflow", VERSION, protocol_cls=_Protocol)
         self.server_checks = ServerChecks()
         self.can_run_cases = False
@@ -52,10 +52,10 @@ class StepflowServer(LanguageServer):
         _add_document_handlers(self)
         _add_request_handlers(self)
 
-    def text(self, text: str) -> Text:
+    def text(self, text: str) -> DocumentText:
         """Return the text of a document in the position encoding that was negotiated with the client."""
         encoding = self.workspace.position_encoding
-        return Text(text, str(getattr(encoding, "value", encoding)))
+        return DocumentText(text, str(getattr(encoding, "value", encoding)))
 
     @property
     def has_snippets(self) -> bool:
@@ -65,7 +65,7 @@ class StepflowServer(LanguageServer):
         return item is not None and item.snippet_support is True
 
     def _publish(self, document: Document, analysis: Analysis) -> None:
-        diagnostics = diagnostics_of(analysis)
+        diagnostics = build_diagnostics(analysis)
         # Files that are neither flows nor configurations get no message, unless diagnostics have to be cleared.
         if diagnostics or document.is_published or analysis.kind is not None:
             self.publish(document.uri, diagnostics, document.version)
@@ -84,7 +84,7 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
         components: The file with the components that flows may use; None uses the file of each flow's project.
         type_check: Whether to check types even if the settings do not ask for it.
     """
-    server = StepflowServer(Projects(components, type_check=type_check))
+    server = StepflowServer(ProjectRules(components, type_check=type_check))
     # Requests are answered while checks run in other threads: with the default of 5 ms, each switch would be felt.
     sys.setswitchinterval(0.001)
     # A request that is rejected with an error is no fault of the server.
@@ -149,15 +149,15 @@ def _add_request_handlers(server: StepflowServer) -> None:
             analysis = await documents.current(params.text_document.uri)
             return respond(analysis, params) if analysis is not None else None
 
-    answer(types.TEXT_DOCUMENT_HOVER, lambda analysis, params: hover(analysis, params.position))
-    answer(types.TEXT_DOCUMENT_DEFINITION, navigation.definition)
-    answer(types.TEXT_DOCUMENT_REFERENCES, navigation.references)
+    answer(types.TEXT_DOCUMENT_HOVER, lambda analysis, params: describe_position(analysis, params.position))
+    answer(types.TEXT_DOCUMENT_DEFINITION, navigation.find_definition)
+    answer(types.TEXT_DOCUMENT_REFERENCES, navigation.find_references)
     answer(types.TEXT_DOCUMENT_PREPARE_RENAME, navigation.prepare_rename)
     answer(types.TEXT_DOCUMENT_RENAME, navigation.rename, types.RenameOptions(prepare_provider=True))
-    answer(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, lambda analysis, params: navigation.symbols(analysis))
+    answer(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, lambda analysis, params: navigation.list_symbols(analysis))
     answer(
         types.TEXT_DOCUMENT_CODE_LENS,
-        lambda analysis, params: navigation.lenses(analysis) if server.can_run_cases else [],
+        lambda analysis, params: navigation.list_case_lenses(analysis) if server.can_run_cases else [],
     )
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGERS))
@@ -165,11 +165,11 @@ def _add_request_handlers(server: StepflowServer) -> None:
         recent = await documents.recent(params.text_document.uri)
         if recent is None:
             return None
-        return await asyncio.to_thread(complete, *recent, params.position, has_snippets=server.has_snippets)
+        return await asyncio.to_thread(list_completions, *recent, params.position, has_snippets=server.has_snippets)
 
     action_kinds = [types.CodeActionKind.QuickFix, FIX_ALL]
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=action_kinds))
     async def list_actions(params: types.CodeActionParams) -> list[types.CodeAction] | None:
         analysis = await documents.current(params.text_document.uri)
-        return await asyncio.to_thread(code_actions, analysis, params) if analysis is not None else None
+        return await asyncio.to_thread(list_code_actions, analysis, params) if analysis is not None else None

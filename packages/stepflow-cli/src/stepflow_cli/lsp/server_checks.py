@@ -8,10 +8,10 @@ from stepflow_client import StepflowClientError, SyncStepflowClient
 from stepflow_client.flows.source import FlowText
 
 from ..errors import Problem
-from ..server.connect import Target, client_settings
+from ..server.connect import Target, build_client_arguments
 from ..settings.history import CommandHistory
 from ..settings.server_choice import ServerOptions, choose_server
-from ..validation.checks import Checked, ask_server, check_components
+from ..validation.checks import CheckedFlow, check_on_server, check_with_components
 from .analysis import Analysis
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class ServerChecks:
         self._failure = ""
         """The last message in the log, so that it is not repeated with each save."""
 
-    def check(self, analysis: Analysis) -> Checked | None:
+    def check(self, analysis: Analysis) -> CheckedFlow | None:
         """Return a flow with the server's findings; None without a server, or if it fails to respond, which is logged.
 
         This waits for the server: call it in a thread.
@@ -37,17 +37,17 @@ class ServerChecks:
             return None
         # Other threads use the tree of the analysis.
         flow = FlowText(analysis.text.text, analysis.name)
-        checked = Checked(analysis.name, analysis.rules, flow, list(analysis.findings))
+        checked = CheckedFlow(analysis.name, analysis.rules, flow, list(analysis.findings))
         try:
             choice = choose_server(ServerOptions(url=self.url))
             if choice.is_embedded or not checked.is_readable:
                 return None
-            settings = client_settings(choice)
+            settings = build_client_arguments(choice)
             with SyncStepflowClient(**settings) as client:
                 self._clients.add(client)
                 try:
-                    check_components([checked], Target(client, choice, CommandHistory(), arguments=settings))
-                    ask_server(checked, client)
+                    check_with_components([checked], Target(client, choice, CommandHistory(), arguments=settings))
+                    check_on_server(checked, client)
                 finally:
                     self._clients.discard(client)
         except (Problem, StepflowClientError) as error:

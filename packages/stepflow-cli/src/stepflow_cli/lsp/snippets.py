@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from stepflow_client.flows.expressions import Path
 from stepflow_client.flows.file import parse_yaml
 
-from .text import Text
+from .text import DocumentText
 
 _STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
 _CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
 _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
 
 
-def _below(key: str, body: str, indent: str = "  ") -> str:
+def _nest(key: str, body: str, indent: str = "  ") -> str:
     """Return a body in the lines below a key."""
     return f"{key}:\n{indent}" + body.replace("\n", f"\n{indent}")
 
 
-def as_element(body: str) -> str:
+def to_list_element(body: str) -> str:
     """Return a body as the element of a list."""
     return "- " + body.replace("\n", "\n  ")
 
@@ -47,22 +47,22 @@ ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
 """The elements of lists, by the path of the list in its flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
     # All elements of a list have index 0 here.
-    ((), "schemas"): _below("schemas", _below("properties", _below("input", _OBJECT))),
-    ((), "steps"): _below("steps", as_element(_STEP)),
-    ((), "test"): _below("test", _below("cases", as_element(_CASE))),
-    ((), "examples"): _below("examples", as_element("name: ${1:usual}\ninput: {$2}")),
-    (("schemas", "properties"), "input"): _below("input", _OBJECT),
-    (("schemas", "properties"), "output"): _below("output", _OBJECT),
-    (("schemas", "properties"), "variables"): _below("variables", _OBJECT),
+    ((), "schemas"): _nest("schemas", _nest("properties", _nest("input", _OBJECT))),
+    ((), "steps"): _nest("steps", to_list_element(_STEP)),
+    ((), "test"): _nest("test", _nest("cases", to_list_element(_CASE))),
+    ((), "examples"): _nest("examples", to_list_element("name: ${1:usual}\ninput: {$2}")),
+    (("schemas", "properties"), "input"): _nest("input", _OBJECT),
+    (("schemas", "properties"), "output"): _nest("output", _OBJECT),
+    (("schemas", "properties"), "variables"): _nest("variables", _OBJECT),
     (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
-    (("test",), "cases"): _below("cases", as_element(_CASE)),
+    (("test",), "cases"): _nest("cases", to_list_element(_CASE)),
     (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
 }
 _EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
 _PLACEHOLDER = re.compile(r"\$(?:\d|\{\d:([^}]*)\})|\\(\$)")
 
 
-def snippet_of_key(path: Path, key: str, *, is_expression: bool, is_first: bool) -> str:
+def get_key_snippet(path: Path, key: str, *, is_expression: bool, is_first: bool) -> str:
     """Return the lines that start with a key of a flow; empty if there is no snippet for the key.
 
     Args:
@@ -78,7 +78,7 @@ def snippet_of_key(path: Path, key: str, *, is_expression: bool, is_first: bool)
     return _KEYS.get(place) or (_EXPRESSIONS.get(key, "") if is_expression else "")
 
 
-def insertion(body: str, text: Text, start: int, *, is_json: bool, is_supported: bool) -> tuple[str, bool]:
+def expand_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, is_supported: bool) -> tuple[str, bool]:
     """Return the text to insert for a snippet, and whether it has placeholders.
 
     Args:

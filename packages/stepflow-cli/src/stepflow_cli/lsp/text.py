@@ -13,7 +13,7 @@ _BREAK = re.compile(r"\r\n|\n|\r")
 _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}
 
 
-class Text:
+class DocumentText:
     """A text whose positions are those of the protocol: columns count the code units of an encoding, usually UTF-16."""
 
     def __init__(self, text: str, encoding: str = "utf-16") -> None:
@@ -59,7 +59,7 @@ class Text:
         end = self.starts[line] + len(self._line(line))
         return min(self.starts[line] + max(column, 1) - 1, end), end
 
-    def changed(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> Text:
+    def changed(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
         """Return the text after applying changes of the client in order."""
         text = self
         for change in changes:
@@ -67,7 +67,7 @@ class Text:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 start, end = text.offset(change.range.start), text.offset(change.range.end)
                 new = text.text[:start] + new + text.text[end:]
-            text = Text(new, self.encoding)
+            text = DocumentText(new, self.encoding)
         return text
 
     def _line(self, line: int) -> str:

@@ -14,7 +14,7 @@ from stepflow_client.flows.components import BUILTINS
 from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.flow_argument import flow_in
 
-from ..server.connect import listed_components
+from ..server.connect import fetch_components
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentInfo
@@ -63,7 +63,7 @@ async def list_components(call: Call) -> ToolResult:
     from stepflow_client.tools import ToolResult
 
     name = call.arguments.get("component")
-    listed = await asyncio.to_thread(listed_components, call.target)
+    listed = await asyncio.to_thread(fetch_components, call.target)
     components = {_path(each, call.catalog): each for each in listed}
     if name is None:
         lines = [

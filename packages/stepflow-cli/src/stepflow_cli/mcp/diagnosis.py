@@ -15,7 +15,7 @@ from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.tools import ToolResult
 
 from ..runs.failures import MAX_EXPLAINED_ITEMS
-from ..server.logs import lines_of_run
+from ..server.logs import read_run_lines
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
@@ -42,7 +42,7 @@ async def diagnose(call: Call) -> ToolResult:
     snapshot = await call.runs.client.snapshot(run_id, include=parts, item_index=call.arguments.get("item"))
     account = snapshot.account
     assert account is not None
-    lines = await asyncio.to_thread(lines_of_run, run_id)
+    lines = await asyncio.to_thread(read_run_lines, run_id)
     text = "\n".join(_lines(account, RunReport(masked(snapshot)), list(_log(lines))))
     structured = snapshot.details.to_dict()
     for secret in call.catalog.secrets:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..server.listening import Addresses, headers_by_name
+from ..server.listening import AcceptedAddresses, group_headers
 from .bounds import MAX_ARGUMENT_BYTES
 from .server import CLOSED
 
@@ -32,7 +32,7 @@ class Guard:
         token: The token.
     """
 
-    def __init__(self, app: ASGIApp, addresses: Addresses, token: str) -> None:
+    def __init__(self, app: ASGIApp, addresses: AcceptedAddresses, token: str) -> None:
         self._app = app
         self._addresses = addresses
         self._expected = f"Bearer {token}".encode()
@@ -43,7 +43,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        heads = headers_by_name(scope["headers"])
+        heads = group_headers(scope["headers"])
         refusal = self._addresses.refusal(heads["host"], heads["origin"])
         if refusal is not None:
             return PlainTextResponse(f"{refusal}\n", 403)
@@ -59,7 +59,7 @@ class Guard:
 Opened = AbstractAsyncContextManager["AgentServer"]
 
 
-def application(server: Callable[[], Opened], addresses: Addresses, token: str) -> ASGIApp:
+def application(server: Callable[[], Opened], addresses: AcceptedAddresses, token: str) -> ASGIApp:
     """Return the ASGI application; `server` creates the server, and agents send the token."""
     managers: list[StreamableHTTPSessionManager] = []
 

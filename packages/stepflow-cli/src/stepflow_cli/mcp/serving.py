@@ -18,9 +18,9 @@ from ..inputs.values import Values
 from ..output.color import is_terminal
 from ..output.messages import note
 from ..server.connect import Target
-from ..server.listening import Addresses, listen
-from ..settings.history import history_setting
-from ..signals import stop_signals
+from ..server.listening import AcceptedAddresses, listen
+from ..settings.history import get_history_setting
+from ..signals import handling_stop_signals
 from .bounds import Bounds
 from .catalog import Catalog
 from .opening import Lines, Offer, Opening
@@ -92,7 +92,7 @@ def prepared(service: Service) -> Catalog:
     for name in service.read_only:
         if name not in catalog.tools and name not in map(catalog.file_of, catalog.tools):
             raise usage(f"--read-only names {name}, which is not served", f"tools are {', '.join(catalog.tools)}")
-    if history_setting().value == "off":
+    if get_history_setting().value == "off":
         note("the history is off: agents see only the runs that this process has started, and no run has a label")
     return catalog
 
@@ -119,7 +119,7 @@ def serve_stdio(target: Target, service: Service) -> None:
         # A file of its own: at exit, the interpreter cannot close `sys.stdin` while a thread reads from it.
         lines = Lines(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
         # SIGINT, SIGTERM and SIGHUP end the messages like the agent does by closing standard input.
-        with stop_signals(lines.end):
+        with handling_stop_signals(lines.end):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_protocol))
             opening = Opening(lines, service.offer(catalog))
             await opening.run(importing)
@@ -144,7 +144,7 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
         from ..server.asgi import serve_application
         from .http import PATH, application
 
-        addresses = Addresses.of(listening, host)
+        addresses = AcceptedAddresses.of(listening, host)
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
         is_new = TOKEN_VARIABLE not in os.environ
 

@@ -27,7 +27,7 @@ def has_color(stream: TextIO, when: str = "auto") -> bool:
     return when == "always" or (when == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR"))
 
 
-def difference_line(line: str, stream: TextIO, when: str = "auto") -> str:
+def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
     """Return a line of a difference, as `diff -u` prints it, for a stream: coloured if that has colours.
 
     Args:

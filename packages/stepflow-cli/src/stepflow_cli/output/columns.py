@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from ..errors import nearest, usage
+from ..errors import suggest, usage
 
 Kind = Literal["text", "words", "id", "status", "time", "number"]
 
 
-def json_cell(value: Any) -> str:
+def format_json_cell(value: Any) -> str:
     """Return a JSON value as the text of a cell: as JSON, but strings without quotes; `-` for null."""
     if value is None:
         return "-"
@@ -78,14 +78,14 @@ class View(NamedTuple):
         columns = []
         for name in fields:
             is_open = any(name == field or name.startswith(f"{field}.") for field in self.open_fields)
-            columns.append(known.get(name) or Column(name, name.upper(), show=json_cell if is_open else None))
+            columns.append(known.get(name) or Column(name, name.upper(), show=format_json_cell if is_open else None))
         return View(tuple(columns), self.name, folds=self.folds, open_fields=self.open_fields)
 
 
 _MISSING = object()
 
 
-def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View) -> Iterator[dict[str, Any]]:
+def select_fields(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View) -> Iterator[dict[str, Any]]:
     """Return each record with only these fields, in the given order, nested as in the record.
 
     Args:
@@ -108,11 +108,11 @@ def select(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: Vi
                 if not isinstance(inner, dict):
                     inner = target[part] = {}
                 target = inner
-            target[last] = value_of(record, name)
+            target[last] = get_field(record, name)
         yield selected
 
 
-def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
+def get_field(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
     """Return the value of a dotted field, or the default if the field does not exist."""
     value: Any = record
     for part in name.split("."):
@@ -125,25 +125,25 @@ def value_of(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
 def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if not name:
         raise usage("--fields names fields, such as a,b.c; one of them is empty")
-    if name in view.known or any(value_of(record, name, _MISSING) is not _MISSING for record in records):
+    if name in view.known or any(get_field(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
         # The contents of an output, for example, are up to the user: a missing field is null.
         return
     parent = name.rpartition(".")[0]
-    if parent and any(value_of(record, parent, _MISSING) is None for record in records):
+    if parent and any(get_field(record, parent, _MISSING) is None for record in records):
         # The parent is null, so the fields inside it are unknown.
         return
     if not records and name.partition(".")[0] in {each.partition(".")[0] for each in view.known}:
         # The fields inside it are known only once there is a record.
         return
-    known = {*view.known, *(path for record in records for path in _paths(record))}
+    known = {*view.known, *(path for record in records for path in _iter_field_names(record))}
     top = sorted({path for path in known if "." not in path})
-    raise usage(f"there is no field {name}", nearest(name, known) or f"the fields are {', '.join(top)}")
+    raise usage(f"there is no field {name}", suggest(name, known) or f"the fields are {', '.join(top)}")
 
 
-def _paths(value: Any, before: str = "", depth: int = 3) -> Iterator[str]:
+def _iter_field_names(value: Any, before: str = "", depth: int = 3) -> Iterator[str]:
     if isinstance(value, Mapping) and depth:
         for key, inner in value.items():
             yield f"{before}{key}"
-            yield from _paths(inner, f"{before}{key}.", depth - 1)
+            yield from _iter_field_names(inner, f"{before}{key}.", depth - 1)

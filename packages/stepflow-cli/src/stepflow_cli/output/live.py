@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
+def restoring_cursor(stream: TextIO) -> Iterator[None]:
     """Show the cursor if a signal without a handler ends the process. Works only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -51,7 +51,7 @@ def cursor_shown_when_killed(stream: TextIO) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-class _Synchronized:
+class _SynchronizedStream:
     """A terminal that shows each write at once: it draws nothing until the write is complete, so it does not flicker.
 
     Terminals that do not know the mode ignore it.
@@ -68,7 +68,7 @@ class _Synchronized:
 
 
 @contextmanager
-def live_picture(
+def live_display(
     draw: Callable[[int | None], RenderableType],
     *,
     stream: TextIO | None = None,
@@ -91,7 +91,7 @@ def live_picture(
     colored = has_color(screen, color or current_session().color)
     console = Console(
         # A frame is one write: first the lines of the last one are erased.
-        file=cast("TextIO", _Synchronized(screen)),
+        file=cast("TextIO", _SynchronizedStream(screen)),
         no_color=not colored,
         color_system="standard" if colored else None,
         highlight=False,
@@ -100,7 +100,7 @@ def live_picture(
     )
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
     try:
-        with live, cursor_shown_when_killed(screen):
+        with live, restoring_cursor(screen):
             yield lambda: live.update(draw(console.height - 1), refresh=True)
     finally:
         if stays:
@@ -138,11 +138,11 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
         records, away = fetch(), False
 
         def draw(height: int | None) -> Text:
-            return _picture(output.table(records, view), away, height)
+            return _format_frame(output.table(records, view), away, height)
 
-        with live_picture(draw) as refresh:
+        with live_display(draw) as refresh:
             while True:
-                with _undisturbed():
+                with _delaying_interrupt():
                     refresh()
                 time.sleep(_SECONDS)
                 try:
@@ -152,7 +152,7 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _delaying_interrupt() -> Iterator[None]:
     """Delay Ctrl-C until the block has ended: a partly drawn table could not be erased."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -172,7 +172,7 @@ def _undisturbed() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _picture(table: str, away: bool, height: int | None) -> Text:
+def _format_frame(table: str, away: bool, height: int | None) -> Text:
     from rich.text import Text
 
     lines = table.splitlines()

@@ -23,7 +23,7 @@ def note(text: str) -> None:
         click.echo(f"stepflow: {printable(text)}", err=True)
 
 
-def show(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
+def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
     """Write a problem to standard error, as one line of JSON or as a sentence, the server and a hint.
 
     Args:
@@ -72,13 +72,13 @@ class Spinner:
         with self._lock:
             self._text = text
             if self._status is not None:
-                self._status.update(_text(text))
+                self._status.update(_to_rich_text(text))
 
     def say(self, text: str) -> None:
         """Print a line above the spinner, or in its place if it is not shown."""
         with self._lock:
             if self._status is not None:
-                self._status.console.print(_text(text))
+                self._status.console.print(_to_rich_text(text))
                 return
         print(printable(text), file=sys.stderr, flush=True)
 
@@ -93,7 +93,7 @@ class Spinner:
         with self._lock:
             if ended.is_set():
                 return
-            self._status = console.status(_text(self._text), spinner="dots")
+            self._status = console.status(_to_rich_text(self._text), spinner="dots")
             self._status.start()
 
     def hide(self) -> None:
@@ -104,7 +104,7 @@ class Spinner:
                     self._status.stop()
 
 
-def _text(text: str) -> Any:
+def _to_rich_text(text: str) -> Any:
     # A plain string would be parsed as markup.
     from rich.text import Text
 
@@ -127,7 +127,7 @@ def waiting(text: str) -> Iterator[Spinner]:
     color = has_color(sys.stderr, current_session().color)
     threading.Thread(target=spinner.show, args=(color, ended), daemon=True).start()
     try:
-        with reported_by(spinner.say):
+        with outages_reported_by(spinner.say):
             yield spinner
     finally:
         ended.set()
@@ -140,7 +140,7 @@ def reporting_outages() -> Iterator[None]:
     from stepflow_client._command import listening
 
     session = current_session()
-    if session.json_errors or session.quiet or _are_logged():
+    if session.json_errors or session.quiet or _has_log_handler():
         yield
         return
 
@@ -157,7 +157,7 @@ def reporting_outages() -> Iterator[None]:
 
 
 @contextmanager
-def reported_by(report: Callable[[str], None]) -> Iterator[None]:
+def outages_reported_by(report: Callable[[str], None]) -> Iterator[None]:
     """Print outages with another function in the block.
 
     Args:
@@ -186,7 +186,7 @@ def noting_warnings(part: str) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             note(record.getMessage())
 
-    handler = Notes(logging.NOTSET if not _are_logged() else logging.CRITICAL)
+    handler = Notes(logging.NOTSET if not _has_log_handler() else logging.CRITICAL)
     logger_of(part).addHandler(handler)
     try:
         yield
@@ -194,7 +194,7 @@ def noting_warnings(part: str) -> Iterator[None]:
         logger_of(part).removeHandler(handler)
 
 
-def _are_logged() -> bool:
+def _has_log_handler() -> bool:
     if "logging" not in sys.modules:
         return False
     import logging

@@ -38,7 +38,7 @@ def printable_traceback(chunks: Iterable[str]) -> str:
     )
 
 
-def json_escaped(document: str) -> str:
+def escape_json(document: str) -> str:
     """Return a JSON document with `\\uXXXX` escapes."""
     if _is_plain(document.replace("\n", "")):
         return document

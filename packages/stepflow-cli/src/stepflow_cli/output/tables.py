@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .color import is_terminal
-from .columns import Column, View, value_of
+from .columns import Column, View, get_field
 from .safety import printable
 
 __all__ = ["Column", "View"]
@@ -33,7 +33,7 @@ STATUS_STYLES = {
 """The colours of statuses on a terminal; the status is always shown as a word too."""
 
 
-def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
+def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
     """Return a table as aligned columns. Nothing is truncated, and each record is one line.
 
     Args:
@@ -44,12 +44,12 @@ def plain(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = 
     rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
     headings = [column.heading for column in view.columns]
     if vertical:
-        return _aligned([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
+        return _align([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
     right = {place for place, column in enumerate(view.columns) if column.kind == "number"}
-    return _aligned([headings, *rows], right)
+    return _align([headings, *rows], right)
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
+def _align(rows: Sequence[Sequence[str]], right: set[int]) -> str:
     widths = [max(map(cell_width, cells)) for cells in zip(*rows, strict=True)]
     text = ""
     for row in rows:
@@ -61,7 +61,7 @@ def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> str:
     return text
 
 
-def for_terminal(
+def format_terminal_table(
     records: Sequence[Mapping[str, Any]],
     view: View,
     *,
@@ -90,15 +90,15 @@ def for_terminal(
         table.add_column(overflow="fold")
         for column in view.columns:
             table.add_row(column.heading, Text(*_rich_cell(records[0], column)))
-        return _rendered(table, color, width)
+        return _render(table, color, width)
     if wide:
-        columns = [(column, [_one_line(record, column) for record in records]) for column in view.columns]
-        width = max(width, _needed(columns, whole=True))
+        columns = [(column, [_one_line_cell(record, column) for record in records]) for column in view.columns]
+        width = max(width, _needed_width(columns, whole=True))
     else:
-        columns = _fitting(records, view, width)
+        columns = _fit_columns(records, view, width)
     for column, texts in columns:
         # Ids, which people copy, are not truncated as long as there is room for the other columns.
-        shrinks = column.kind == "text" or (column.kind == "id" and _longest(column, texts) > width - 24)
+        shrinks = column.kind == "text" or (column.kind == "id" and _column_width(column, texts) > width - 24)
         folds = view.folds and not wide and column.kind in ("text", "time", "id")
         table.add_column(
             Text(column.heading),
@@ -111,7 +111,7 @@ def for_terminal(
         table.add_row(
             *(Text(*cell, no_wrap=not view.folds, overflow="fold" if view.folds else "ellipsis") for cell in row)
         )
-    return _rendered(table, color, width)
+    return _render(table, color, width)
 
 
 _RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -121,46 +121,46 @@ _TEXT_WIDTH = 12
 _Cells = list[tuple[str, str]]
 
 
-def _fitting(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
+def _fit_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
     """Return the columns that fit the terminal, with their texts and styles.
 
     If the terminal is too narrow, times are shown only as an age, then run ids are shortened, and then optional columns
     are left out.
     """
-    cell = _rich_cell if view.folds else _one_line
+    cell = _rich_cell if view.folds else _one_line_cell
     fitting = [(column, [cell(record, column) for record in records]) for column in view.columns]
-    if _needed(fitting) > width:
+    if _needed_width(fitting) > width:
         for place, column in enumerate(view.columns):
             if column.kind == "time":
                 fitting[place] = column, [cell(record, column, short=True) for record in records]
     for place, (column, texts) in enumerate(fitting):
-        if column.kind == "id" and _needed(fitting) > width:
-            short = short_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
+        if column.kind == "id" and _needed_width(fitting) > width:
+            short = shorten_ids([text for text, _ in texts if re.fullmatch(_RUN_ID, text)])
             fitting[place] = column, [(short.get(text, text), style) for text, style in texts]
     for column in reversed(view.columns):
-        if column.optional and _needed(fitting) > width:
+        if column.optional and _needed_width(fitting) > width:
             fitting = [each for each in fitting if each[0] is not column]
     return fitting
 
 
-def _one_line(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
+def _one_line_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     text, style = _rich_cell(record, column, short=short)
     return text.replace("\n", "\\n").replace("\t", " "), style
 
 
-def _needed(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
+def _needed_width(columns: Sequence[tuple[Column, _Cells]], *, whole: bool = False) -> int:
     total = 2 * (len(columns) - 1)
     for column, texts in columns:
-        longest = _longest(column, texts)
+        longest = _column_width(column, texts)
         total += min(longest, max(_TEXT_WIDTH, len(column.heading))) if column.kind == "text" and not whole else longest
     return total
 
 
-def _longest(column: Column, texts: _Cells) -> int:
+def _column_width(column: Column, texts: _Cells) -> int:
     return max(len(column.heading), *(cell_width(text) for text, _ in texts), 0)
 
 
-def _rendered(table: Any, color: bool, width: int) -> str:
+def _render(table: Any, color: bool, width: int) -> str:
     """Return a table as text. The caller writes it and handles broken pipes, on which rich would exit the process."""
     from io import StringIO
 
@@ -182,7 +182,7 @@ def _rendered(table: Any, color: bool, width: int) -> str:
     return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
-def local_time(text: str, *, relative: bool = True) -> str:
+def format_local_time(text: str, *, relative: bool = True) -> str:
     """Return an RFC 3339 time in the local timezone, and how long ago it was.
 
     Args:
@@ -193,22 +193,26 @@ def local_time(text: str, *, relative: bool = True) -> str:
         time = datetime.fromisoformat(text).astimezone()
     except ValueError:
         return text
-    return f"{time:%Y-%m-%d %H:%M:%S} ({_distance(time)})" if relative else time.isoformat(timespec="seconds")
+    return f"{time:%Y-%m-%d %H:%M:%S} ({_format_distance(time)})" if relative else time.isoformat(timespec="seconds")
 
 
-def line_time(text: str) -> str:
+def format_line_time(text: str) -> str:
     """Return an RFC 3339 time for a line of text: date and time on a terminal, otherwise with the local offset."""
-    return local_time(text).partition(" (")[0] if is_terminal(sys.stdout) else local_time(text, relative=False)
+    return (
+        format_local_time(text).partition(" (")[0]
+        if is_terminal(sys.stdout)
+        else format_local_time(text, relative=False)
+    )
 
 
-def _distance_of(text: str) -> str:
+def _format_age(text: str) -> str:
     try:
-        return _distance(datetime.fromisoformat(text))
+        return _format_distance(datetime.fromisoformat(text))
     except ValueError:
         return text
 
 
-def _distance(time: datetime) -> str:
+def _format_distance(time: datetime) -> str:
     ago = (datetime.now(UTC) - time.astimezone(UTC)).total_seconds()
     seconds, direction = abs(ago), "ago" if ago >= -1 else "ahead"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
@@ -217,7 +221,7 @@ def _distance(time: datetime) -> str:
     return f"{int(seconds)}s {direction}"
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -231,21 +235,21 @@ def _text(value: Any) -> str:
 
 
 def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
-    value = value_of(record, column.field)
+    value = get_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
-        return printable(local_time(value, relative=False))
-    return printable(_shown(record, column, value)).replace("\t", " ")
+        return printable(format_local_time(value, relative=False))
+    return printable(_format_cell(record, column, value)).replace("\t", " ")
 
 
-def _shown(record: Mapping[str, Any], column: Column, value: Any) -> str:
-    return column.row(record) if column.row is not None else (column.show or _text)(value)
+def _format_cell(record: Mapping[str, Any], column: Column, value: Any) -> str:
+    return column.row(record) if column.row is not None else (column.show or _format_value)(value)
 
 
 def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
-    value = value_of(record, column.field)
+    value = get_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
-        return printable(_distance_of(value) if short else local_time(value)), ""
-    shown = printable(_shown(record, column, value))
+        return printable(_format_age(value) if short else format_local_time(value)), ""
+    shown = printable(_format_cell(record, column, value))
     # A cell of several fields, such as "not run (a failed)", is coloured only if it is a status.
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
@@ -273,7 +277,7 @@ def cut(text: str, width: int) -> str:
     return f"{set_cell_size(text, max(width - 1, 0)).rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
-def short_ids(ids: Sequence[str]) -> dict[str, str]:
+def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
     """Return the shortest unique beginnings of these ids, all of the same length, by id."""
     longest = max(map(len, ids), default=0)
     for length in range(_MIN_LENGTH, longest):

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 from ..context import current_session
 from ..errors import Problem, printable, usage
 from ..inputs.files import write_bytes, writing
-from ..stdio import telling_of_lost_output
+from ..stdio import reporting_lost_output
 from . import color as colors
-from .columns import Column, View, columns, select
-from .safety import json_escaped
+from .columns import Column, View, columns, select_fields
+from .safety import escape_json
 
 __all__ = ["Column", "View", "columns"]
 
@@ -84,7 +84,7 @@ class Output(NamedTuple):
             case "table":
                 self.write(self.table([record], view, vertical=True))
             case "json":
-                self.write(json_text(self._selected(record, view), indent=2) + "\n")
+                self.write(format_json(self._selected(record, view), indent=2) + "\n")
             case form:
                 self.write(self._line(form, record, view))
 
@@ -105,30 +105,30 @@ class Output(NamedTuple):
         if form == "table":
             self.write(self.table(everything, view))
             return
-        selected = list(select(everything, self.fields, view)) if self.fields else everything
-        self.write(json_text(selected, indent=2) + "\n" if form == "json" else _yaml_text(selected))
+        selected = list(select_fields(everything, self.fields, view)) if self.fields else everything
+        self.write(format_json(selected, indent=2) + "\n" if form == "json" else _format_yaml(selected))
 
     def table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
         """Return records as a table, with the selected fields; vertical, the first record with a field per line."""
         from . import tables
 
         if self.fields:
-            list(select(records, self.fields, view))  # raises on unknown fields
+            list(select_fields(records, self.fields, view))  # raises on unknown fields
             view = view.only(self.fields)
         on_terminal = self.path in (None, "-") and colors.is_terminal(sys.stdout)
         color = current_session().color
         if on_terminal or color == "always":
             has_color = colors.has_color(sys.stdout, color)
-            return tables.for_terminal(records, view, vertical=vertical, color=has_color, wide=self.wide)
-        return tables.plain(records, view, vertical=vertical)
+            return tables.format_terminal_table(records, view, vertical=vertical, color=has_color, wide=self.wide)
+        return tables.format_plain_table(records, view, vertical=vertical)
 
     def value(self, value: Any) -> None:
         """Print a single JSON value: as indented JSON, or in the given format; on one line with jsonl."""
         form = self.format or self.value_format
         if form == "yaml":
-            self.write(_yaml_text(value))
+            self.write(_format_yaml(value))
         else:
-            self.write(json_text(value, indent=None if form == "jsonl" else 2) + "\n")
+            self.write(format_json(value, indent=None if form == "jsonl" else 2) + "\n")
 
     def write(self, text: str) -> None:
         """Write text to the output."""
@@ -150,29 +150,29 @@ class Output(NamedTuple):
                 sys.stdout.flush()
 
     def _selected(self, record: Record, view: View) -> Record:
-        return next(select([record], self.fields, view)) if self.fields else record
+        return next(select_fields([record], self.fields, view)) if self.fields else record
 
     def _line(self, form: str, record: Record, view: View) -> str:
         """Return a record in a format without an enclosing structure."""
         selected = self._selected(record, view)
         if form == "jsonl":
-            return json_text(selected) + "\n"
+            return format_json(selected) + "\n"
         if form == "yaml":
-            return _yaml_text(selected)
-        names = _flat(selected) if self.fields else [record.get(view.name)]
+            return _format_yaml(selected)
+        names = _list_leaves(selected) if self.fields else [record.get(view.name)]
         return "\t".join(printable(str(name)) for name in names) + "\n"
 
 
-def _flat(value: Any) -> list[Any]:
+def _list_leaves(value: Any) -> list[Any]:
     """Return the values at the leaves of the selected fields."""
     if isinstance(value, dict):
-        return [leaf for each in value.values() for leaf in _flat(each)]
-    return ["" if value is None else json_text(value) if isinstance(value, (list, bool)) else value]
+        return [leaf for each in value.values() for leaf in _list_leaves(each)]
+    return ["" if value is None else format_json(value) if isinstance(value, (list, bool)) else value]
 
 
-def json_text(value: Any, *, indent: int | None = None) -> str:
+def format_json(value: Any, *, indent: int | None = None) -> str:
     """Return a value as JSON, escaping what a terminal would interpret and what standard output cannot encode."""
-    text = json_escaped(json.dumps(value, ensure_ascii=False, indent=indent))
+    text = escape_json(json.dumps(value, ensure_ascii=False, indent=indent))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -180,7 +180,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     return text
 
 
-def _yaml_text(value: Any) -> str:
+def _format_yaml(value: Any) -> str:
     # Few calls need PyYAML, which takes time to import.
     from stepflow_client._command import write_yaml
 
@@ -197,7 +197,7 @@ def write_document(content: bytes, path: str | None) -> None:
         if path is None and sys.stdout.isatty() and b"\x00" in content:
             raise usage("a PNG picture is not printed on a terminal", "--output FILE keeps it")
         sys.stdout.flush()
-        with telling_of_lost_output():
+        with reporting_lost_output():
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         return

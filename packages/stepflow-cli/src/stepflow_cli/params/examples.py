@@ -241,7 +241,7 @@ EXAMPLES = {
 """Two to five lines for each command, by the words after `stepflow`."""
 
 
-def examples_of(ctx: click.Context) -> tuple[str, ...]:
+def get_examples(ctx: click.Context) -> tuple[str, ...]:
     """Return the examples for the command of a context; empty if it has none."""
     words: list[str] = []
     context: click.Context | None = ctx

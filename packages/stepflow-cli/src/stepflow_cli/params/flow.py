@@ -14,14 +14,14 @@ from ..completion.candidates import (
     complete_variables,
 )
 from ..errors import ARGUMENTS, usage
-from ..inputs.flow import project_flows
-from ..inputs.values import Form, Given, Values
+from ..inputs.flow import list_project_flows
+from ..inputs.values import Form, ValueArgument, Values
 from ..runs.run_options import CacheOptions, Retry, Reuse
 from ..settings.history import require_history
 from .batch import retry_options, stream_options
 from .conflicts import excludes, needs
 from .options import grouped, label_option
-from .parsing import given_order
+from .parsing import get_option_order
 from .run_ids import RUN_ID
 from .sections import (
     BATCH,
@@ -42,7 +42,7 @@ from .sections import (
 from .times import DURATION
 
 
-def _one_flow(flow: str | None, flow_option: str | None) -> str:
+def _choose_flow(flow: str | None, flow_option: str | None) -> str:
     if flow is not None and flow_option is not None:
         raise usage("give one flow", f"the argument is {flow}, --flow names {flow_option}")
     if flow is None and flow_option is None:
@@ -52,7 +52,7 @@ def _one_flow(flow: str | None, flow_option: str | None) -> str:
 
 flow_argument = grouped(
     "flow",
-    _one_flow,
+    _choose_flow,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_flow_files),
     # As in the upstream command.
     FLOW.option(
@@ -78,7 +78,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
             return named
         if not of_project:
             raise usage(NO_FLOW, ARGUMENTS["FLOW"])
-        return project_flows(NO_FLOW)
+        return list_project_flows(NO_FLOW)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
     return grouped(
@@ -152,15 +152,15 @@ _OVERRIDES = (
 _FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
-def _alternatives(kind: str, given: dict[str, Any]) -> list[Given]:
+def _collect_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
     return [
-        Given(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
+        ValueArgument(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
         for end, form in _FORMS.items()
         if given.get(kind + end) is not None
     ]
 
 
-def _values(**given: Any) -> Values:
+def _build_values(**given: Any) -> Values:
     forms: dict[str, tuple[str, Form]] = {
         "overrides": ("--overrides", "file"),
         "overrides_json": ("--overrides-json", "json"),
@@ -168,24 +168,24 @@ def _values(**given: Any) -> Values:
         "set_": ("--set", "set"),
     }
     texts = {name: iter(given.get(name, ())) for name in forms}
-    order = given_order(click.get_current_context(), list(forms))
+    order = get_option_order(click.get_current_context(), list(forms))
     return Values(
-        input=_alternatives("input", given),
+        input=_collect_arguments("input", given),
         example=given.get("example"),
-        variables=_alternatives("variables", given),
+        variables=_collect_arguments("variables", given),
         single_variables=given.get("var", ()),
         variables_from_env=given.get("variables_from_env", False),
-        overrides=[Given(*forms[name], next(texts[name])) for name in order],
+        overrides=[ValueArgument(*forms[name], next(texts[name])) for name in order],
         stdin_format=given.get("stdin_format"),
         reads_stdin=not given.get("no_stdin", True),
     )
 
 
-value_options = grouped("values", _values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
+value_options = grouped("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds the options for input, variables and overrides; the command gets `values`, a `Values`."""
-setting_options = grouped("values", _values, *_VARIABLES, *_OVERRIDES)
+setting_options = grouped("values", _build_values, *_VARIABLES, *_OVERRIDES)
 """Adds the options for variables and overrides, without an input; the command gets `values`, a `Values`."""
-input_options = grouped("values", _values, *_INPUT, *_STDIN)
+input_options = grouped("values", _build_values, *_INPUT, *_STDIN)
 """Adds the options for an input that belongs to no flow; the command gets `values`, a `Values`."""
 
 
@@ -239,7 +239,7 @@ batch_conflicts = (
 """The conflicts between the options of `batch`."""
 
 
-def _history_data(**given: Any) -> dict[str, Any]:
+def _build_history_data(**given: Any) -> dict[str, Any]:
     about = {name: value for name, value in given.items() if value}
     if about:
         require_history()
@@ -248,7 +248,7 @@ def _history_data(**given: Any) -> dict[str, Any]:
 
 history_options = grouped(
     "about",
-    _history_data,
+    _build_history_data,
     label_option("Recorded with the run in the history; repeatable.", HISTORY),
     HISTORY.option("--note TEXT", "A text to find the run by."),
 )

@@ -21,7 +21,7 @@ import click
 
 from ..completion.candidates import complete_profiles
 from ..context import current_session
-from ..errors import takes_file, usage
+from ..errors import has_file_option, usage
 from ..output.safety import printable
 from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
@@ -31,7 +31,7 @@ from .sections import FILE, OPTIONS, OUTPUT, SERVER, WAITING, Choice, Decorator,
 from .times import SECONDS
 
 
-class _Together:
+class _GroupedParameters:
     """Adds parameters to a command, and passes it one argument for all of them."""
 
     def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[Decorator]) -> None:
@@ -61,12 +61,12 @@ def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) ->
         build: Receives the values by name.
         decorators: Add the parameters. They may be of this kind themselves.
     """
-    return _Together(argument, build, decorators)
+    return _GroupedParameters(argument, build, decorators)
 
 
 def _arguments_of(decorator: Decorator) -> list[str]:
     """Return the arguments that a decorator passes."""
-    if isinstance(decorator, _Together):
+    if isinstance(decorator, _GroupedParameters):
         return [decorator.argument]
     return [parameter.name or "" for parameter in click.command()(decorator(lambda: None)).params]
 
@@ -74,7 +74,7 @@ def _arguments_of(decorator: Decorator) -> list[str]:
 _CONFIG = {False: "", True: "config in stepflow.toml, else "}
 
 
-def _named_server(default: str, *, is_needed: bool = True) -> tuple[Decorator, Decorator]:
+def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Decorator, Decorator]:
     url = f" [env: STEPFLOW_URL; default: {default}]" if is_needed else ""
     profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return (
@@ -84,7 +84,7 @@ def _named_server(default: str, *, is_needed: bool = True) -> tuple[Decorator, D
 
 
 running_server_options = grouped(
-    "server", functools.partial(ServerOptions, default="server", may_end=False), *_named_server(DEFAULT_URL)
+    "server", functools.partial(ServerOptions, default="server", may_end=False), *_server_name_options(DEFAULT_URL)
 )
 """Adds --url and --profile, for commands on what a server has; the command gets `server`, a `ServerOptions`."""
 
@@ -100,7 +100,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
     return grouped(
         "server",
         functools.partial(ServerOptions, default=default, reads_project=reads_project),
-        *_named_server("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
+        *_server_name_options("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
         SERVER.option("--local", "Start an embedded server, and stop it when the command exits."),
         SERVER.option(
             "--config FILE",
@@ -117,13 +117,13 @@ changed_profile_option = SERVER.option(
 """Adds --profile for commands that change a profile; the command gets `profile`, its name or None."""
 
 
-def _read_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _note_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is not None:
         current_session().json_errors = value in ("json", "jsonl")
     return value
 
 
-def _read_json(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
+def _note_json(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
     if value not in (None, False):
         current_session().json_errors = True
     return value
@@ -156,7 +156,7 @@ class _Format(Choice):
         except click.BadParameter as error:
             if ctx is not None and any(each in str(value) for each in "./"):
                 file = shlex.quote(str(value))
-                way = f"-O {file} names the file" if takes_file(ctx.command) else f"add > {file} to write a file"
+                way = f"-O {file} names the file" if has_file_option(ctx.command) else f"add > {file} to write a file"
                 error.hint = f"-o is the format; {way}"  # type: ignore[attr-defined]
             raise
 
@@ -192,19 +192,19 @@ def _output_options(
 
     names = [*formats, *(aliases or ())]
     help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
-    decorators = [format_option(names, help, callback=_read_format)]
+    decorators = [format_option(names, help, callback=_note_format)]
     if file:
         decorators.insert(0, file_option("Write the result to this file, - for standard output.", "path"))
     if table:
         # As in other commands. A word that follows --json names fields.
-        json_option: dict[str, Any] = {"callback": _read_json, "hidden": True, "is_flag": False, "flag_value": ""}
+        json_option: dict[str, Any] = {"callback": _note_json, "hidden": True, "is_flag": False, "flag_value": ""}
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
             OUTPUT.option("--json A,B.C", "The same as -o json --fields A,B.C.", **json_option),
             OUTPUT.option("--wide", "Do not shorten columns and run ids of a table, however long its lines are."),
         ]
     else:
-        decorators.append(OUTPUT.option("--json", "The same as -o json.", callback=_read_json, hidden=True))
+        decorators.append(OUTPUT.option("--json", "The same as -o json.", callback=_note_json, hidden=True))
     return grouped("output", build, *decorators)
 
 
@@ -333,10 +333,10 @@ confirm_option = grouped(
 
 def label_option(help: str, section: Section = OPTIONS) -> Decorator:
     """Return a decorator that adds --label; the command gets `labels`, a dict."""
-    return section.option("--label NAME=VALUE", help, "labels", multiple=True, callback=_labels)
+    return section.option("--label NAME=VALUE", help, "labels", multiple=True, callback=_parse_labels)
 
 
-def _labels(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+def _parse_labels(ctx: click.Context, param: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")

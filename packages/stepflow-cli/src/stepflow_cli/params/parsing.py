@@ -170,23 +170,23 @@ class Command(click.Command):
 def _help_all_option() -> Option:
     def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value and not ctx.resilient_parsing:
-            click.echo(whole_help(ctx))
+            click.echo(get_full_help(ctx))
             ctx.exit()
 
     names, help = ["--help-all"], "Show all options, and exit."
     return Option(names, is_flag=True, is_eager=True, expose_value=False, callback=show, help=help)
 
 
-def whole_help(ctx: click.Context) -> str:
+def get_full_help(ctx: click.Context) -> str:
     """Return the help of a context's command with all of its options."""
     ctx.meta[_WHOLE] = True
     return ctx.get_help()
 
 
 def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    from .examples import examples_of
+    from .examples import get_examples
 
-    lines = examples_of(ctx)
+    lines = get_examples(ctx)
     if lines:
         with formatter.section("Examples"):
             for line in lines:
@@ -194,7 +194,7 @@ def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None
                 formatter.write(f"  {line}\n")
 
 
-def given_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
+def get_option_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
     """Return the names of these parameters in the order of the command line, once for each time they were given."""
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
@@ -253,7 +253,7 @@ class LazyGroup(click.Group):
     @property
     def summaries(self) -> Mapping[str, str]:
         """One sentence about each command, by name, in the order of the help."""
-        own = {name: summary_of(command) for name, command in self.commands.items() if name not in self._summaries}
+        own = {name: get_summary(command) for name, command in self.commands.items() if name not in self._summaries}
         return {**self._summaries, **own}
 
     @property
@@ -320,7 +320,7 @@ class LazyGroup(click.Group):
 
             typed = f"{ctx.command_path} {name}"
             hint = (
-                command_hint(typed) or _nearest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
+                command_hint(typed) or _suggest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
             )
             raise usage(f"there is no command {typed}", hint)
         found, command, rest = super().resolve_command(ctx, args)
@@ -346,12 +346,12 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name.ljust(widest), summaries[name]) for name in names])
 
 
-def summary_of(command: click.Command) -> str:
+def get_summary(command: click.Command) -> str:
     """Return the first sentence of a command's help, on one line."""
     return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
-def _nearest_command(word: str, ctx: click.Context) -> str | None:
+def _suggest_command(word: str, ctx: click.Context) -> str | None:
     """Return the hint for an unknown command: `did you mean ...?`, or None if nothing is near.
 
     A command of the same group is given as one word, a command of another group as it is typed.
@@ -364,7 +364,7 @@ def _nearest_command(word: str, ctx: click.Context) -> str | None:
 
     here = ctx.command_path
     ranks: dict[str, tuple[bool, bool, bool, float]] = {}
-    for group, path in _groups(ctx.find_root()):
+    for group, path in _iter_groups(ctx.find_root()):
         for name in (*group.summaries, *group.aliases):
             match = SequenceMatcher(None, word.lower(), name).ratio()
             if match > 0.6:
@@ -381,7 +381,7 @@ def _nearest_command(word: str, ctx: click.Context) -> str | None:
     return f"did you mean {' or '.join(best)}?"
 
 
-def _groups(root: click.Context) -> Iterator[tuple[Any, str]]:
+def _iter_groups(root: click.Context) -> Iterator[tuple[Any, str]]:
     """Return each group with the words typed to reach it. Only the groups are imported, not their commands."""
     command: Any = root.command
     yield command, root.command_path

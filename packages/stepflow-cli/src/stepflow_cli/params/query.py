@@ -9,10 +9,10 @@ from stepflow_client._command import RunQuery, read_query
 
 from ..errors import usage
 from ..records.runs import STATUSES
-from .times import time_of
+from .times import parse_time
 
 
-def checked_query(text: str) -> RunQuery:
+def parse_query(text: str) -> RunQuery:
     """Return the query that a person has written, with its times in ISO 8601.
 
     Raises:
@@ -22,7 +22,7 @@ def checked_query(text: str) -> RunQuery:
     fields = dict(given)
     for name in ("since", "until"):
         if name in fields:
-            fields[name] = time_of(fields[name])
+            fields[name] = parse_time(fields[name])
     status, include = fields.get("status", ""), fields.get("include", "sub-runs")
     if status and status not in STATUSES:
         raise usage(f"status:{status} is not a status", f"write {', '.join(STATUSES)}")
@@ -32,7 +32,7 @@ def checked_query(text: str) -> RunQuery:
 
 
 def _joined(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
-    return checked_query(" ".join(value))
+    return parse_query(" ".join(value))
 
 
 query_argument = click.argument("query", nargs=-1, metavar="[QUERY]...", callback=_joined)

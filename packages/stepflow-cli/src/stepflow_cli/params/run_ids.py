@@ -33,17 +33,17 @@ class _RunId(TextType):
         return complete_run_ids(ctx, param, incomplete)
 
 
-def _run_id(text: str, listing: str) -> str:
+def _parse_run_id(text: str, listing: str) -> str:
     # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
-    return "@last" if text == "-" else checked_id(text, listing=listing)
+    return "@last" if text == "-" else parse_run_id(text, listing=listing)
 
 
-RUN_ID = _RunId(lambda text, name: _run_id(text, "runs list"))
-_RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _run_id(text, "history list"))
+RUN_ID = _RunId(lambda text, name: _parse_run_id(text, "runs list"))
+_RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _parse_run_id(text, "history list"))
 """Also the id of an entry in the history whose run is not confirmed."""
 
 
-def content_id(what: str, hint: str) -> TextType:
+def id_type(what: str, hint: str) -> TextType:
     """Return the type of the id of a stored flow or blob: a digest of its content."""
 
     def parse(text: str, name: str) -> str:
@@ -54,7 +54,7 @@ def content_id(what: str, hint: str) -> TextType:
     return TextType(parse)
 
 
-def checked_id(text: str, where: str = "", listing: str = "runs list") -> str:
+def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
     """Return a run id as servers write it, its prefix, or `@N`.
 
     Args:
@@ -120,24 +120,26 @@ class _Statuses(Choice):
         return items
 
 
-def _run_ids(runs: Sequence[str]) -> list[str]:
+def _parse_run_ids(runs: Sequence[str]) -> list[str]:
     ids: list[str] = []
     for run in runs:
         if run != "-":
-            ids.append(checked_id(run))
+            ids.append(parse_run_id(run))
             continue
         for number, line in enumerate(read_stdin().splitlines(), start=1):
             if line.strip():
-                ids.append(checked_id(line.strip(), f"standard input, line {number}: "))
+                ids.append(parse_run_id(line.strip(), f"standard input, line {number}: "))
     return list(dict.fromkeys(ids))
 
 
 runs_argument = grouped(
-    "ids", _run_ids, click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids)
+    "ids",
+    _parse_run_ids,
+    click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids),
 )
 """Adds RUN...; the command gets `ids`, without duplicates. For `-`, they are read from standard input."""
 
 
-def runs_text(ids: Sequence[str]) -> str:
+def describe_runs(ids: Sequence[str]) -> str:
     """Return the runs as part of a sentence."""
     return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-from ..errors import nearest
+from ..errors import suggest
 
 FILE = click.Path(readable=False)
 """A file name, which the shell completes. The code that opens the file reports its errors."""
@@ -51,7 +51,7 @@ class Choice(click.Choice[str]):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            error.hint = nearest(str(value), self.choices)  # type: ignore[attr-defined]
+            error.hint = suggest(str(value), self.choices)  # type: ignore[attr-defined]
             error.value = str(value).lower()  # type: ignore[attr-defined]
             raise
 

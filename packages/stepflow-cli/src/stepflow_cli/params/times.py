@@ -18,7 +18,7 @@ _DAYS_BEFORE = {"now": None, "today": 0, "yesterday": 1}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def span_of(text: str) -> timedelta | None:
+def parse_duration(text: str) -> timedelta | None:
     """Return the duration that `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours` means; None for other text."""
     text = " ".join(text.lower().split())
     parts = list(_PART.finditer(text))
@@ -30,7 +30,7 @@ def span_of(text: str) -> timedelta | None:
         return timedelta.max
 
 
-def time_of(text: str) -> str:
+def parse_time(text: str) -> str:
     """Return a point in time in ISO 8601: a duration before now, a day, or a time as it is given.
 
     Raises:
@@ -38,11 +38,11 @@ def time_of(text: str) -> str:
     """
     word = text.strip().lower()
     if word in _DAYS_BEFORE:
-        return _day(_DAYS_BEFORE[word])
+        return _start_of_day(_DAYS_BEFORE[word])
     weekday = next((place for place, name in enumerate(_WEEKDAYS) if word in (name, name[:3])), None)
     if weekday is not None:
-        return _day((datetime.now().astimezone().weekday() - weekday) % 7)
-    span = span_of(word.removesuffix("ago"))
+        return _start_of_day((datetime.now().astimezone().weekday() - weekday) % 7)
+    span = parse_duration(word.removesuffix("ago"))
     if span is not None:
         try:
             return (datetime.now(UTC) - span).isoformat()
@@ -56,7 +56,7 @@ def time_of(text: str) -> str:
     return text
 
 
-def _day(before: int | None) -> str:
+def _start_of_day(before: int | None) -> str:
     now = datetime.now().astimezone()
     if before is None:
         return now.isoformat()
@@ -64,27 +64,27 @@ def _day(before: int | None) -> str:
     return datetime.combine(now.date() - timedelta(days=before), datetime.min.time()).astimezone().isoformat()
 
 
-def _duration(text: str, name: str) -> float:
-    span = span_of(text)
+def _parse_duration_option(text: str, name: str) -> float:
+    span = parse_duration(text)
     if not span:
         raise usage(f"{name} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {text}")
     return span.total_seconds()
 
 
-def _seconds(text: str, name: str) -> float:
+def _parse_seconds_option(text: str, name: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        span = span_of(text)
+        span = parse_duration(text)
         seconds = math.nan if span is None else span.total_seconds()
     if not 0 < seconds < 1e9:
         raise usage(f"{name} is a positive number of seconds, or a time such as 15m or 1h30m, not {text}")
     return seconds
 
 
-TIME = TextType(lambda text, name: time_of(text))
+TIME = TextType(lambda text, name: parse_time(text))
 """A point in time, as ISO 8601."""
-DURATION = TextType(_duration)
+DURATION = TextType(_parse_duration_option)
 """Seconds, from a duration with its unit."""
-SECONDS = TextType(_seconds)
+SECONDS = TextType(_parse_seconds_option)
 """Seconds, from a duration with its unit or a number."""

@@ -66,12 +66,12 @@ def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, An
     return [record | {"file": flow if flow == "-" else record["file"] or flow} for record in records]
 
 
-def called(flow: str) -> str:
+def display_name(flow: str) -> str:
     """Return a flow's name in messages: its file, or `standard input`."""
     return "standard input" if flow == "-" else flow
 
 
-def counted(records: Iterable[Mapping[str, Any]]) -> str:
+def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
     """Return the number of diagnostics of each level in words: `1 fatal error, 2 warnings`; empty if there are none."""
     counts: dict[str, int] = {}
     for record in records:
@@ -86,7 +86,9 @@ def counted(records: Iterable[Mapping[str, Any]]) -> str:
 def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
     """Write diagnostics to standard error, one per line."""
     for record in records:
-        text = "{level}: {flow}: {message} at {path} ({kind})".format(**{**record, "flow": called(record["flow"])})
+        text = "{level}: {flow}: {message} at {path} ({kind})".format(
+            **{**record, "flow": display_name(record["flow"])}
+        )
         click.echo(printable(text.replace("\n", " ")), err=True)
 
 
@@ -94,12 +96,12 @@ Record = Mapping[str, Any]
 _SEVERITIES = {"fatal": "error", "error": "error", "warning": "warning"}
 
 
-def source_text(records: Iterable[Record]) -> str:
+def format_source_text(records: Iterable[Record]) -> str:
     """Return diagnostics in the style of compilers: the position, the message, the marked line, and how to fix it."""
     blocks = []
     for record in records:
         line, column = record.get("line"), record.get("column")
-        place = f"{_file(record)}:{line}:{column}" if line else record["flow"]
+        place = f"{_get_file(record)}:{line}:{column}" if line else record["flow"]
         at = "" if record.get("rule") else f" at {record['path']}"
         lines = [f"{place}: {record['level']}: {record['message']}{at} [{record['kind']}]"]
         number = str(line)
@@ -112,38 +114,38 @@ def source_text(records: Iterable[Record]) -> str:
     return "".join(blocks)
 
 
-def _file(record: Record) -> str:
+def _get_file(record: Record) -> str:
     """Return the file of a diagnostic: that of a Python flow has another name than the flow."""
     return str(record.get("file") or record["flow"])
 
 
-def github_text(records: Iterable[Record]) -> str:
+def format_github(records: Iterable[Record]) -> str:
     """Return diagnostics as GitHub Actions commands, which annotate the files."""
     lines = []
     for record in records:
         hint = f" ({record['hint']})" if record.get("hint") else ""
-        place = f"file={_property(_file(record))}"
+        place = f"file={_escape_property(_get_file(record))}"
         if record.get("line"):
             place += f",line={record['line']},col={record['column']}"
-        message = _data(f"{record['message']}{hint}")
-        lines.append(f"::{_SEVERITIES[record['level']]} {place},title={_property(record['kind'])}::{message}\n")
+        message = _escape_data(f"{record['message']}{hint}")
+        lines.append(f"::{_SEVERITIES[record['level']]} {place},title={_escape_property(record['kind'])}::{message}\n")
     return "".join(lines)
 
 
-def _data(text: str) -> str:
+def _escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def sarif_text(records: Iterable[Record], version: str) -> str:
+def format_sarif(records: Iterable[Record], version: str) -> str:
     """Return diagnostics as a SARIF 2.1.0 log."""
     results, rules = [], dict[str, dict[str, Any]]()
     for record in records:
         rules.setdefault(record["kind"], {"id": record["kind"]})
-        physical: dict[str, Any] = {"artifactLocation": {"uri": _file(record).replace("\\", "/")}}
+        physical: dict[str, Any] = {"artifactLocation": {"uri": _get_file(record).replace("\\", "/")}}
         if record.get("line"):
             physical["region"] = {"startLine": record["line"], "startColumn": record["column"]}
         hint = f" ({record['hint']})" if record.get("hint") else ""

@@ -9,7 +9,7 @@ from stepflow_client._command import examples_of
 from stepflow_client._data.flow_declarations import declared_variables
 
 from ..errors import usage
-from ..inputs.flow import case_names, in_reading_order, step_ids
+from ..inputs.flow import list_case_names, list_step_ids, sort_flow_keys
 from ..output.view import Column, Output, View, columns
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "flow_id": flow_id,
             "name": flow.get("name"),
             "description": flow.get("description"),
-            "steps": step_ids(flow),
+            "steps": list_step_ids(flow),
             "variables": list(declared_variables(flow)),
-            "examples": case_names(flow),
+            "examples": list_case_names(flow),
         }
         output.record(outline, _FLOW)
     else:
-        output._replace(value_format=output.document_format).value(in_reading_order(flow))
+        output._replace(value_format=output.document_format).value(sort_flow_keys(flow))
 
 
-def example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the examples and the inputs of the test cases of a flow."""
     return [
         {"name": each["name"], "description": each.get("description"), "input": each["input"]}
@@ -64,7 +64,7 @@ _TYPES = View(
 )
 
 
-def type_view(*, has_inputs: bool) -> View:
+def get_type_view(*, has_inputs: bool) -> View:
     """Return the view of type records.
 
     Args:
@@ -77,7 +77,7 @@ def type_view(*, has_inputs: bool) -> View:
     return _TYPES._replace(columns=(*first, *inputs, last._replace(title="RETURNS")))
 
 
-def type_records(flow: InferredFlow) -> list[dict[str, Any]]:
+def list_type_records(flow: InferredFlow) -> list[dict[str, Any]]:
     """Return the types of a flow's input, steps and output as records."""
     ends = {
         part: {"part": part, "name": None, "component": None, "type": flow.summary[part], "schema": getattr(flow, part)}
@@ -100,7 +100,7 @@ def type_records(flow: InferredFlow) -> list[dict[str, Any]]:
     return [ends["input"], *steps, ends["output"]]
 
 
-def types_object(name: str, flow: InferredFlow, diagnostics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def build_types_object(name: str, flow: InferredFlow, diagnostics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a flow's types, as schemas, and its diagnostics as one object."""
     fields = ("id", "component", "input", "takes", "output", "source", "line")
     steps = [{field: getattr(step, field) for field in fields} for step in flow.steps]

@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import rfc3339
 
-from ..output.columns import json_cell
+from ..output.columns import format_json_cell
 from ..output.view import Column, View, columns
 
 if TYPE_CHECKING:
     from stepflow_client.history import HistoryEntry
 
 
-def _labels_text(labels: object) -> str:
+def _format_labels(labels: object) -> str:
     if not isinstance(labels, Mapping) or not labels:
         return "-"
     return " ".join(f"{name}={value}" for name, value in labels.items())
 
 
-def _names(names: object) -> str:
+def _format_names(names: object) -> str:
     return ", ".join(names) if isinstance(names, list) and names else "-"
 
 
-_LABELS = Column("labels", show=_labels_text)
+_LABELS = Column("labels", show=_format_labels)
 _VALUES = ("input", "variables", "overrides", "flow")
 
 ENTRY = View(
     columns=(
         *columns("run_id:id", "status:status", "flow_name=FLOW", "created_at:time=CREATED"),
-        Column("labels", show=_labels_text, optional=True),
+        Column("labels", show=_format_labels, optional=True),
         Column("note", optional=True),
     ),
     fields=("server", "flow_id", "flow_file"),
@@ -45,16 +45,16 @@ ENTRY_IN_FULL = View(
         ),
         _LABELS,
         *columns("note", "rerun_of:id"),
-        Column("kept", show=_names),
-        *(Column(name, show=json_cell) for name in _VALUES[:-1]),
-        Column("omitted", show=_names),
+        Column("kept", show=_format_names),
+        *(Column(name, show=format_json_cell) for name in _VALUES[:-1]),
+        Column("omitted", show=_format_names),
     ),
     folds=True,
 )
 """A single recorded run."""
 
 
-def entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
+def build_entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
     """Return a recorded run as a record.
 
     Args:

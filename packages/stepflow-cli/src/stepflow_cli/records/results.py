@@ -35,7 +35,7 @@ def print_result(result: FlowResult, output: Output) -> None:
         output.record(_record(result), RESULT, default="json")
     elif result.is_success:
         output.value(result.output)
-    problem = failure(result)
+    problem = get_failure(result)
     if problem is not None:
         raise problem
 
@@ -46,19 +46,19 @@ def _record(result: FlowResult) -> dict[str, Any]:
     return record if result.cached_at is None else record | {"cached_at": rfc3339(result.cached_at)}
 
 
-def cancelled_run(run_id: str) -> Problem:
+def cancelled_run_problem(run_id: str) -> Problem:
     """Return the problem for a cancelled run."""
     hint = f"steps may still be executing; to see which, run 'stepflow runs get {run_id}'"
     exit_code = ExitCode.CANCELLED
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=exit_code, run_id=run_id, hint=hint)
 
 
-def failure(result: FlowResult) -> Problem | None:
+def get_failure(result: FlowResult) -> Problem | None:
     """Return the problem for an unsuccessful result; None for a successful one."""
     if result.is_success:
         return None
     if result.is_cancelled:
-        return cancelled_run(result.run_id)
+        return cancelled_run_problem(result.run_id)
     try:
         result.raise_for_failure()
     except RunFailedError as error:
@@ -67,7 +67,7 @@ def failure(result: FlowResult) -> Problem | None:
             kind="run_failed",
             exit_code=ExitCode.for_result(result),
             run_id=result.run_id,
-            hint=_hint_for(error.message),
+            hint=_hint_for_path(error.message),
         )
     return None
 
@@ -75,7 +75,7 @@ def failure(result: FlowResult) -> Problem | None:
 _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
 
-def _hint_for(message: str) -> str | None:
+def _hint_for_path(message: str) -> str | None:
     """Return a hint for a path of several parts: servers read a path without `$` as the name of a single field."""
     match = _PATH.search(message)
     if match is None:
@@ -84,7 +84,7 @@ def _hint_for(message: str) -> str | None:
     return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
-def outcomes_of(results: Iterable[FlowResult]) -> list[Outcome]:
+def to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:
     """Return results as the outcomes of a batch; without keys, since the inputs are not known."""
     from stepflow_client.types import Outcome
 

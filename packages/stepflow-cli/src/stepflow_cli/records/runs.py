@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import duration_text, short_json
 
-from ..output.columns import json_cell
+from ..output.columns import format_json_cell
 from ..output.view import Column, View, columns
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_f
 """All statuses of the server, as words because the client's enumeration takes long to import."""
 
 
-def _items_text(items: object) -> str:
+def _format_items(items: object) -> str:
     if not isinstance(items, Mapping):
         return "-"
     return f"{sum(items[name] for name in ('completed', 'failed', 'cancelled'))}/{items['total']}"
@@ -31,18 +31,18 @@ _ID = Column("run_id", kind="id")
 _STATUS = Column("status", kind="status")
 
 
-def _status_text(record: Mapping[str, Any]) -> str:
+def _format_status(record: Mapping[str, Any]) -> str:
     from stepflow_client.types.account import state_text
 
     return state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
 
 
-_RUN_STATUS = _STATUS._replace(row=_status_text)
+_RUN_STATUS = _STATUS._replace(row=_format_status)
 _FLOW = Column("flow_name", title="FLOW")
-_ITEMS = Column("items", kind="number", show=_items_text)
+_ITEMS = Column("items", kind="number", show=_format_items)
 
 
-def seconds_so_far(record: Mapping[str, Any]) -> float | None:
+def get_seconds_so_far(record: Mapping[str, Any]) -> float | None:
     """Return the duration of a run in seconds; for a run that has not ended, the time since it was created."""
     if record["duration"] is not None or record["created_at"] is None or record["status"] in _ENDED:
         return record["duration"]  # type: ignore[no-any-return]
@@ -51,7 +51,7 @@ def seconds_so_far(record: Mapping[str, Any]) -> float | None:
 
 
 _ENDED = ("completed", "failed", "cancelled", "recovery_failed")
-_TOOK = Column("duration", kind="number", row=lambda record: duration_text(seconds_so_far(record)))
+_TOOK = Column("duration", kind="number", row=lambda record: duration_text(get_seconds_so_far(record)))
 _DURATION = Column("duration", kind="number", show=duration_text)
 _MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrator_id")
 _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
@@ -87,28 +87,28 @@ RUN_IN_FULL = View(
 """A single run."""
 
 
-def _cause_text(record: Mapping[str, Any]) -> str:
+def _format_cause(record: Mapping[str, Any]) -> str:
     account = record["account"]
     item = f"item {account['item_index']}: " if record["items"]["total"] != 1 else ""
     return f"{item}{account['text']}"
 
 
-def _not_run_text(not_run: object) -> str:
+def _format_not_run(not_run: object) -> str:
     if not isinstance(not_run, Mapping):
         return "-"
     return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
 
 
 _REASONS = {
-    "cause": Column("account", title="CAUSE", row=_cause_text),
-    "not_run": Column("account.not_run", title="NOT RUN", show=_not_run_text),
+    "cause": Column("account", title="CAUSE", row=_format_cause),
+    "not_run": Column("account.not_run", title="NOT RUN", show=_format_not_run),
     "hint": Column("account.hint", title="HINT"),
     "unknown": Column("account.unknown", title="NOT KNOWN"),
 }
 """The columns of a single run that did not succeed, each with the part of its account that it shows."""
 
 
-def _origin_text(record: Mapping[str, Any]) -> str:
+def _format_origin(record: Mapping[str, Any]) -> str:
     items = ", ".join(map(str, record["rerun_items"][:_MAX_NUMBERS]))
     more = ", ..." if len(record["rerun_items"]) > _MAX_NUMBERS else ""
     return f"{record['rerun_of']}, items {items}{more}" if items else str(record["rerun_of"])
@@ -116,13 +116,13 @@ def _origin_text(record: Mapping[str, Any]) -> str:
 
 _MAX_NUMBERS = 20
 _LINKS = {
-    "rerun_of": Column("rerun_of", title="RERUN OF", row=_origin_text),
+    "rerun_of": Column("rerun_of", title="RERUN OF", row=_format_origin),
     "reruns": Column("reruns", title="RERUNS", show=lambda value: ", ".join(value)),
 }
 """The columns of a single run that is a rerun, or has reruns."""
 
 
-def run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:
+def get_run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:
     """Return the view of a single run.
 
     Args:
@@ -138,7 +138,7 @@ def run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:
 _ERROR = ("error", "error.code", "error.step_id", "error.details")
 VALUES = ("output", "error.details")
 """Fields whose contents come from users and servers."""
-OUTPUT = Column("output", show=json_cell)
+OUTPUT = Column("output", show=format_json_cell)
 
 ITEM = View(
     columns=(*columns("index:number"), _STATUS, OUTPUT, *columns("error.message=ERROR")),
@@ -149,7 +149,7 @@ ITEM = View(
 """An item of a run."""
 
 
-def _step_status(record: Mapping[str, Any]) -> str:
+def _format_step_status(record: Mapping[str, Any]) -> str:
     """Return what became of a step: `not run (a failed)` if the server lists it as failed like a; `kept` in a rerun."""
     from stepflow_client.types.account import state_text
 
@@ -157,7 +157,7 @@ def _step_status(record: Mapping[str, Any]) -> str:
     return state_text(state, record["because_of"], len(record["failed_children"]), is_kept=record["is_kept"])
 
 
-def _step_error(record: Mapping[str, Any]) -> str:
+def _format_step_error(record: Mapping[str, Any]) -> str:
     """Return the message of a step that failed itself. The others have the message of the step that they read."""
     error = record.get("error")
     return str(error["message"]) if error and record["state"] != "not_run" else "-"
@@ -168,10 +168,10 @@ _TIMES = ("updated_at", "started_at", "completed_at", "duration", "attempts")
 STEP = View(
     columns=(
         *columns("item_index:number=ITEM", "step_id=STEP"),
-        _STATUS._replace(row=_step_status),
+        _STATUS._replace(row=_format_step_status),
         *columns("component"),
         OUTPUT,
-        Column("error.message", title="ERROR", row=_step_error),
+        Column("error.message", title="ERROR", row=_format_step_error),
     ),
     name="step_id",
     fields=("step_index", *_EXPLAINED_BY, *_TIMES, *_ERROR),
@@ -198,7 +198,7 @@ EVENT = View(
 """An event."""
 
 
-def event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any]:
+def build_event_record(event: RunEvent, *, with_output: bool = False) -> dict[str, Any]:
     """Return an event as a record.
 
     Args:

@@ -61,7 +61,7 @@ class BatchProgress(BatchCount):
     @property
     def run_id(self) -> str | None:
         """The run of a batch that is a single run."""
-        return _only(self._runs)
+        return _get_single_run(self._runs)
 
     def is_due(self) -> bool:
         """Return whether it is time to update the progress."""
@@ -98,11 +98,11 @@ class BatchProgress(BatchCount):
         for line in self._failures.lines():
             note(f"{indent}{line}")
         if self.failed:
-            run_id = _only(self._failed_runs)
+            run_id = _get_single_run(self._failed_runs)
             where = "" if run_id is None else f" in run {run_id}"
             message = f"{self.failed} of {self.done} inputs did not succeed{where}"
             raise Problem(message, kind="run_failed", run_id=run_id, hint=self._hint)
 
 
-def _only(runs: set[str | None]) -> str | None:
+def _get_single_run(runs: set[str | None]) -> str | None:
     return next(iter(runs)) if len(runs) == 1 else None

@@ -15,9 +15,9 @@ from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError
 from stepflow_client._command import Journal, output_format_of, read_outcomes
 from stepflow_client._stores.user_files import replacing
 
-from ..errors import Problem, problem_of, usage
+from ..errors import Problem, to_problem, usage
 from ..exit_codes import ExitCode
-from ..inputs.batch import IndexedInput, chosen_again, part_of, read_inputs, sample_of, without_option
+from ..inputs.batch import IndexedInput, adapt_hint, choose_sample, read_inputs, select_positions, take_range
 from ..inputs.files import writing
 from ..inputs.values import note_unread_fields
 from ..output.messages import note, waiting
@@ -26,7 +26,7 @@ from ..records.results import BATCH_RESULT
 from ..server.connect import Target
 from .batch_progress import BatchProgress
 from .job import Job
-from .single_run import complete, name_run
+from .single_run import add_run_id, complete_job
 
 if TYPE_CHECKING:
     from stepflow_client import InputStream
@@ -51,7 +51,7 @@ class BatchRun:
         self._positions: dict[int, int] = {}
         """The file positions of the running inputs, by their number in the batch."""
         output = job.options.output
-        self._format: OutcomeFormat | None = _record_format(output)
+        self._format: OutcomeFormat | None = _choose_format(output)
         """The format of the records in a file, or of CSV; None if `output` prints them."""
         self._path = "" if output.path in (None, "-") else str(output.path)
         """The file of the records; empty for standard output."""
@@ -89,11 +89,11 @@ class BatchRun:
         if self._options.retry_failed:
             self._retry_failed(target)
             return
-        complete(target, self._job)
+        complete_job(target, self._job)
         options = self._options
-        chosen = part_of(self._all_inputs(), options.skip, options.limit)
+        chosen = take_range(self._all_inputs(), options.skip, options.limit)
         if options.sample is not None:
-            chosen = sample_of(chosen, options.sample, options.seed or 0)
+            chosen = choose_sample(chosen, options.sample, options.seed or 0)
         with self._hinting_continuation(target, "--resume" if self._journal else None):
             if self._format is None:
                 # A single run, which has one id, and whose records are in the order of the inputs.
@@ -133,7 +133,7 @@ class BatchRun:
         # The name identifies the inputs: the journal of a different retry must not be used.
         name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
         journal = f"{output}.retry-{name}.journal"
-        complete(target, self._job)
+        complete_job(target, self._job)
         self.progress.expected = len(failed)
         chosen = self._same_inputs(failed)
         with self._hinting_continuation(target, "--retry-failed"):
@@ -151,7 +151,7 @@ class BatchRun:
     def _same_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
         """Yield the failed inputs after checking that their keys are the recorded ones."""
         try:
-            for position, value in chosen_again(self._all_inputs(), failed):
+            for position, value in select_positions(self._all_inputs(), failed):
                 key = failed[position][0]
                 keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
                 # CSV and Parquet files hold keys as text; an unreadable line has no key.
@@ -170,7 +170,7 @@ class BatchRun:
             with read_inputs(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
-            raise usage(error.message, without_option(error.hint, "--on-bad-line fail continues")) from None
+            raise usage(error.message, adapt_hint(error.hint, "--on-bad-line fail continues")) from None
 
     def _values(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
@@ -246,14 +246,14 @@ class BatchRun:
                 hint = hint or target.return_command("runs watch", "@last")
             raise Problem(message, kind="interrupted", exit_code=ExitCode.INTERRUPTED, hint=hint) from None
         except (RunTimeoutError, TransportError) as error:
-            raise problem_of(error, hint=hint) from None
+            raise to_problem(error, hint=hint) from None
         except Problem as problem:
             if self.progress.run_id is not None:
-                name_run(problem, target, self.progress.run_id)
+                add_run_id(problem, target, self.progress.run_id)
             raise
 
 
-def _record_format(output: Output) -> OutcomeFormat | None:
+def _choose_format(output: Output) -> OutcomeFormat | None:
     path, form = output.path, output.format
     if path in (None, "-"):
         if form == "parquet":

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from stepflow_client import ApiError, NotFoundError
 
 from ..context import current_session
-from ..errors import Problem, problem_of
+from ..errors import Problem, to_problem
 from ..exit_codes import ExitCode
 from ..output.columns import View
-from ..output.messages import note, show
+from ..output.messages import note, print_problem
 from ..output.view import Output, Record
 
 Answer = TypeVar("Answer")
@@ -34,7 +34,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
         try:
             answer = act(run_id)
         except ApiError as error:
-            problem = problem_of(error)
+            problem = to_problem(error)
             if problem.exit_code != ExitCode.FAILED:
                 # For example if the user is not authorised: then the other runs would fail too.
                 raise
@@ -54,7 +54,7 @@ def raise_worst(problems: Sequence[Problem]) -> None:
     worst = max(reversed(problems), key=lambda problem: _SEVERITY.index(problem.exit_code))
     for problem in problems:
         if problem is not worst:
-            show(problem, as_json=current_session().json_errors)
+            print_problem(problem, as_json=current_session().json_errors)
     raise worst
 
 
@@ -67,7 +67,7 @@ def print_done(output: Output, records: Iterable[Record], view: View) -> None:
     output.records(records, view, flush=True)
 
 
-def deletion_status(look: Callable[[], object]) -> str:
+def check_deletion(look: Callable[[], object]) -> str:
     """Return `deleted` if the server no longer finds the object, otherwise `kept`.
 
     Args:
@@ -80,7 +80,7 @@ def deletion_status(look: Callable[[], object]) -> str:
     return "kept"
 
 
-def note_what_is_kept(deletions: Iterable[Mapping[str, Any]]) -> None:
+def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
     """Print a note if something still exists.
 
     Args:

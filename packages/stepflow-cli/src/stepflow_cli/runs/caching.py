@@ -17,7 +17,7 @@ from stepflow_client.flows.needs import needs_of
 from ..errors import usage
 from ..output.messages import note
 from ..records.results import print_result
-from ..server.connect import kept_server
+from ..server.connect import get_kept_server
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _server_identity(server: ServerOptions, flow: str) -> str:
     """Return a text that identifies a server: its URL, or the digest of an embedded server's configuration."""
     from stepflow_client._command import is_read_once
 
-    kept = kept_server(server)
+    kept = get_kept_server(server)
     if kept is not None and kept.runtime is None:
         return f"server {kept.client.url}"
     if kept is not None and kept.runtime is not None:

@@ -10,12 +10,12 @@ from stepflow_client._data.flow_declarations import declared_schema, definitions
 from ..context import current_session
 from ..output.messages import note, waiting
 from ..output.view import Column, View
-from ..records.diagnostics import InvalidFlow, called, counted, diagnostic_records, print_diagnostics
+from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, format_counts, print_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
 from .job import Job
-from .reuse import plan_of, print_plan
-from .single_run import complete
+from .reuse import plan_reuse, print_plan
+from .single_run import complete_job
 
 _MASK = "***"
 
@@ -38,18 +38,18 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """
     name, output = job.options.flow, job.options.output
     with waiting("validating"):
-        complete(target, job)
+        complete_job(target, job)
         diagnostics = diagnostic_records(name, target.client.validate(job.flow).diagnostics)
-        plan = plan_of(target, job) if any(job.reuse) else None
+        plan = plan_reuse(target, job) if any(job.reuse) else None
     if any(record["level"] in ("fatal", "error") for record in diagnostics):
-        raise InvalidFlow(f"{called(name)} is invalid: {counted(diagnostics)}", diagnostics)
+        raise InvalidFlow(f"{display_name(name)} is invalid: {format_counts(diagnostics)}", diagnostics)
     session = current_session()
     if diagnostics and not (session.json_errors or session.quiet):
         print_diagnostics(diagnostics)
     if plan is not None:
         print_plan(plan, output)
     else:
-        request = _request(target, job)
+        request = _describe_request(target, job)
         if cache is not None:
             cached = cache.find(job)
             request["cache"] = {"hit": cached is not None, "run_id": None if cached is None else cached.run_id}
@@ -57,13 +57,13 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
     note("nothing was stored or run (--dry-run)")
 
 
-def _request(target: Target, job: Job) -> dict[str, Any]:
+def _describe_request(target: Target, job: Job) -> dict[str, Any]:
     from stepflow_client._data.secrets import secrets_of
     from stepflow_client.drawing.report_data import environment_of
 
     declared, environment = environment_of(job.flow)
     input, variables = (
-        _masked(value, declared_schema(job.flow, part), definitions_in(job.flow, part))
+        _mask_secrets(value, declared_schema(job.flow, part), definitions_in(job.flow, part))
         for part, value in (("input", job.input), ("variables", job.variables))
     )
     # Inputs and overrides may repeat the values of secret variables.
@@ -80,15 +80,15 @@ def _request(target: Target, job: Job) -> dict[str, Any]:
     }
 
 
-def _masked(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:
+def _mask_secrets(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:
     """Return a value without the parts that its schema marks as secret."""
     if not isinstance(schema, Mapping) or value is None:
         return value
     if is_secret(schema, defs):
         return _MASK
     if isinstance(value, list):
-        return [_masked(each, schema.get("items"), defs) for each in value]
+        return [_mask_secrets(each, schema.get("items"), defs) for each in value]
     properties = schema.get("properties")
     if not isinstance(value, Mapping) or not isinstance(properties, Mapping):
         return value
-    return {name: _masked(each, properties.get(name), defs) for name, each in value.items()}
+    return {name: _mask_secrets(each, properties.get(name), defs) for name, each in value.items()}

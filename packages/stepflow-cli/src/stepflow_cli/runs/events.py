@@ -12,7 +12,7 @@ from stepflow_client._command import progress_of
 from stepflow_client._rules.run_progress import RunProgress, StepProgress
 from stepflow_client.progress import Progress
 
-from ..records.runs import duration_text, seconds_so_far
+from ..records.runs import duration_text, get_seconds_so_far
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stepflow_client.events import RunEvent
 
 
-def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
+def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
     """Return an event as one line of text.
 
     Args:
@@ -44,11 +44,11 @@ def words_for(event: RunEvent, root: RunProgress, seconds: float | None = None, 
             return f"{item}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
         case "step_ready" | "step_started" | "step_completed":
             step = run.step_of(event)
-            return f"{item}step {step.step_id}: {_step_state(event, step, took, error)}"
+            return f"{item}step {step.step_id}: {_describe_step_state(event, step, took, error)}"
     return f"{whole_run}: {getattr(event, 'name', event.type).replace('_', ' ')}"
 
 
-def _step_state(event: RunEvent, step: StepProgress, took: str, error: str | None) -> str:
+def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: str | None) -> str:
     if event.type == "step_ready":
         return "ready"
     if event.type == "step_started":
@@ -125,7 +125,7 @@ class RunningRuns:
                 return
 
     def _with_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
-        items, seconds = record["items"], seconds_so_far(record) or 0.0
+        items, seconds = record["items"], get_seconds_so_far(record) or 0.0
         progress = self._progress.get(record["run_id"])
         if progress is not None:
             return {**record, "items": items | progress.counts(), "progress": str(progress.progress(seconds))}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..errors import check_extra
+from ..errors import require_extra
 from ..output.view import Column, View
 from ..server.connect import connect
 from .job import read_job
 from .run_options import RunOptions
-from .single_run import naming, run_job, serve_page, start
+from .single_run import adding_run_id, run_job, serve_page, start_run
 
 _RUN_ID = View(columns=(Column("run_id", kind="id"),))
 
@@ -21,7 +21,7 @@ def execute(options: RunOptions) -> None:
     if options.ui:
         from ..ui.serving import EXTRA
 
-        check_extra("--ui", "ui", *EXTRA)
+        require_extra("--ui", "ui", *EXTRA)
     server = options.server
     if options.detach:
         server = server._replace(default="server", may_end=False)
@@ -44,8 +44,8 @@ def execute(options: RunOptions) -> None:
         elif batch is not None:
             batch.run(target)
         elif options.detach:
-            run_id = start(target, job)
-            with naming(target, run_id):
+            run_id = start_run(target, job)
+            with adding_run_id(target, run_id):
                 options.output.record({"run_id": run_id}, _RUN_ID, default="name")
             job.note_unread_input()
         elif options.ui:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
 
-from ..server.advice import missing_workers
-from ..server.connect import listed_components
+from ..server.advice import describe_missing
+from ..server.connect import fetch_components
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, FlowResult, RunDetails, StepDetails, SyncStepflowClient
@@ -20,7 +20,7 @@ MAX_EXPLAINED_ITEMS = 1000
 """The steps of larger runs are not requested to explain their items or to count failed items of their sub-runs."""
 
 
-def explained_steps(
+def explain_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
     """Return steps with their states. Only if one failed, or started sub-runs that did, more of the run is read."""
@@ -32,7 +32,7 @@ def explained_steps(
     return with_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
 
 
-def with_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
+def add_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
     """Return a completed run with the number of items of its sub-runs that failed; another run unchanged."""
     from stepflow_client._runs.explanation import RUNS_FLOWS
     from stepflow_client.flows.graph import FlowSteps
@@ -45,7 +45,7 @@ def with_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDeta
     return client.snapshot(run.run_id, include=("items", "steps", "flow", "arguments")).details
 
 
-def explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
+def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     """Return a run: why it did not succeed, or how many items of its sub-runs failed although it did."""
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
@@ -53,7 +53,7 @@ def explained_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     # A sub-run completes even if some of its items failed.
     if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
         return client.snapshot(run_id, include=("counts", "account")).details
-    return with_failed_sub_runs(client, run)
+    return add_failed_sub_runs(client, run)
 
 
 _NO_ROUTE = "error routing component"
@@ -63,7 +63,7 @@ _TIMEOUT = 5.0
 """Seconds to wait for the components; a plugin may not respond."""
 
 
-def failure_hint(
+def find_failure_hint(
     target: Target, result: FlowResult, flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any] | None
 ) -> str | None:
     """Return why a run failed, as a hint; None if that is unknown.
@@ -96,13 +96,13 @@ def failure_hint(
     try:
         if error.message.startswith(_SWALLOWED):
             hint = target.client.explain_run(result.run_id).hint
-        return hint or _reason(error.message, flow, step, listed_components(target, timeout=_TIMEOUT))
+        return hint or _find_reason(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
         # The failure to report is the run's.
         return None
 
 
-def _reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
+def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
     """Return what a server's message about a step leaves out, in the words of `stepflow validate`."""
     from stepflow_client._command import find_in
     from stepflow_client.flows.components import Components, components_of, schemas_of
@@ -114,7 +114,7 @@ def _reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], list
         found = next((each for each in find_in(FlowText.of(flow), components) if each.path == place), None)
         if found is not None:
             return f"{found.message}: {found.hint}" if found.hint else found.message
-        return missing_workers(listed) or f"there is no component {step['component']!r}; 'components list' lists them"
+        return describe_missing(listed) or f"there is no component {step['component']!r}; 'components list' lists them"
     given, schemas = step.get("input"), schemas_of(str(step.get("component")), components or Components())
     required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):

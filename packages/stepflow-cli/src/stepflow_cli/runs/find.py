@@ -13,9 +13,9 @@ from uuid import UUID
 from ..errors import Problem, usage
 from ..exit_codes import ExitCode
 from ..output.messages import note
-from ..server.connect import Target, connect, is_listening, kept_server
-from ..settings.history import history_setting, open_history
-from ..settings.server_choice import ServerOptions, Setting, choose_server, urls_of_server
+from ..server.connect import Target, connect, get_kept_server, is_listening
+from ..settings.history import get_history_setting, open_history
+from ..settings.server_choice import ServerOptions, Setting, choose_server, list_server_urls
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunDetails, SyncStepflowClient
@@ -41,7 +41,7 @@ def is_complete_id(text: str) -> bool:
     return True
 
 
-def place_of(text: str) -> int:
+def parse_position(text: str) -> int:
     """Return the position in the history that `@last`, `@2` and so on mean, with 0 for the newest run."""
     return 0 if text == "@last" else int(text[1:]) - 1
 
@@ -110,19 +110,19 @@ def connect_to_runs(
         Problem: If a run cannot be found, if runs are on different servers, or as for `connect` and `resolve_run_id`.
     """
     is_named = server.is_named
-    entries = {} if is_named else {each: recorded_run(each) for each in texts if each.startswith("@")}
+    entries = {} if is_named else {each: find_recorded_run(each) for each in texts if each.startswith("@")}
     servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
     if len(servers) > 1:
         (one, first), (other, second), *_ = servers.items()
         raise usage(f"{first} is a run on {one}, {second} one on {other}", "give runs of one server")
     for url, text in servers.items():
-        kept = kept_server(server)
+        kept = get_kept_server(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
-        if url not in urls_of_server(str(current)):
+        if url not in list_server_urls(str(current)):
             server = server._replace(of_run=Setting("url", url, text))
     with connect(server) as target:
         if is_named:
-            entries = {each: recorded_run(each, target.client.url) for each in texts if each.startswith("@")}
+            entries = {each: find_recorded_run(each, target.client.url) for each in texts if each.startswith("@")}
         for text, entry in entries.items():
             if entry.is_embedded and _has_stopped(target, entry):
                 raise EndedRunError(text, entry)
@@ -143,7 +143,9 @@ def connect_to_run(server: ServerOptions, text: str, *, says: bool = False) -> I
         yield target, run_id
 
 
-def check_flow_of(target: Target, run_id: str, flow: Mapping[str, Any], written: Mapping[str, Any], name: str) -> None:
+def check_same_flow(
+    target: Target, run_id: str, flow: Mapping[str, Any], written: Mapping[str, Any], name: str
+) -> None:
     """Check that a flow is that of a run, or a later version of it.
 
     Args:
@@ -200,7 +202,7 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
     if is_complete_id(text):
         return text
     ids: list[str] = []
-    span = created_between(text)
+    span = parse_creation_range(text)
     if span is not None:
         runs = client.iter_runs(since=span[0], until=span[1])
         ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
@@ -213,17 +215,17 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
     return ids[0]
 
 
-def recorded_run(text: str, url: str | None = None) -> HistoryEntry:
+def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
     """Return the run that `@last`, `@2` and so on mean, counting only runs of one server if a URL is given.
 
     Raises:
         Problem: If the history has too few runs, or if the position is that of a batch of several runs.
     """
-    servers = None if url is None else urls_of_server(url)
-    entries = open_history().search(server=servers, limit=1, offset=place_of(text))
+    servers = None if url is None else list_server_urls(url)
+    entries = open_history().search(server=servers, limit=1, offset=parse_position(text))
     if not entries:
         hint = "'stepflow history list' shows all of it"
-        if history_setting().value == "off":
+        if get_history_setting().value == "off":
             hint = "recording is off: stepflow config set history on"
         where = "" if url is None else f" of {url}"
         raise Problem(f"the history has no run {text}{where}", kind="not_found", hint=hint)
@@ -244,7 +246,7 @@ def is_id_prefix(text: str) -> bool:
     )
 
 
-def matches_word(run: RunDetails, word: str) -> bool:
+def is_matching(run: RunDetails, word: str) -> bool:
     """Return whether a word of a query is in what lists show of a run: the name of its flow, or its id."""
     text = word.casefold()
     if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):
@@ -252,7 +254,7 @@ def matches_word(run: RunDetails, word: str) -> bool:
     return is_id_prefix(text) and run.run_id.startswith(text)
 
 
-def created_between(prefix: str) -> tuple[datetime, datetime | None] | None:
+def parse_creation_range(prefix: str) -> tuple[datetime, datetime | None] | None:
     """Return between which times the runs were created whose ids have a prefix; None if there can be none.
 
     An id begins with a time.

@@ -14,7 +14,7 @@ from stepflow_client.flows.needs import check_inputs, check_variables
 from stepflow_client.flows.partial_flow import flow_of_step, flow_until
 
 from ..errors import usage
-from ..inputs.batch import all_inputs
+from ..inputs.batch import read_all_inputs
 from ..inputs.flow import load_flow_file
 from ..inputs.values import note_unread_fields
 from ..validation.before_run import check_before_run, read_flow_text
@@ -134,14 +134,14 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
     if options.inputs is not None:
         if not (options.detach or options.dry_run):
             return
-        job.batch = all_inputs(options.inputs, options.input_format, job.flow)
+        job.batch = read_all_inputs(options.inputs, options.input_format, job.flow)
     elif any(reuse):
         given = values.given_input(job.flow)
         job.has_input, job.input = given is not None, given and given[0]
     else:
         job.input = values.read_input(job.flow)
     if reuse.only_step is not None and job.has_input:
-        _run_step_alone(job, reuse.only_step)
+        _isolate_step(job, reuse.only_step)
     if options.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch
         file = options.inputs or next((each.text for each in values.input if each.form == "file"), None)
@@ -150,7 +150,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)
 
 
-def _run_step_alone(job: Job, step: str) -> None:
+def _isolate_step(job: Job, step: str) -> None:
     """Replace the flow of a job by one of a single step, whose input is that of the job.
 
     Raises:

@@ -14,12 +14,12 @@ from stepflow_client._base.text import counted
 
 from ..context import current_session
 from ..output.color import is_terminal
-from ..output.messages import reported_by
+from ..output.messages import outages_reported_by
 from ..output.safety import printable
 from ..server.connect import Target
 
 if TYPE_CHECKING:
-    from .watch import Watch
+    from .watch import RunWatch
 
 _QUIET = 1.0
 """Seconds before the live view is shown on a terminal; faster runs do not need it."""
@@ -32,7 +32,7 @@ class _Ended(Exception):
 
 
 @contextmanager
-def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
+def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     """Show a run's progress on standard error while the block waits for it.
 
     On a terminal, after a second, the view of `runs watch` is shown and finally erased. If there is no terminal, or the
@@ -48,14 +48,14 @@ def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
         return
     logs = session.verbosity > 0 or session.log_level is not None
     draws = is_terminal(sys.stderr) and (not logs or session.log_file is not None)
-    shown = _Shown(target, run_id, color=session.color)
+    shown = _ProgressDisplay(target, run_id, color=session.color)
     thread = threading.Thread(target=shown.draw if draws else shown.print_lines, name="stepflow-live", daemon=True)
     with ExitStack() as stack:
         if draws:
-            from ..output.live import cursor_shown_when_killed
+            from ..output.live import restoring_cursor
 
-            stack.enter_context(cursor_shown_when_killed(sys.stderr))
-        stack.enter_context(reported_by(shown.say))
+            stack.enter_context(restoring_cursor(sys.stderr))
+        stack.enter_context(outages_reported_by(shown.say))
         thread.start()
         try:
             yield
@@ -64,13 +64,13 @@ def shown_while_waiting(target: Target, run_id: str) -> Iterator[None]:
             thread.join(timeout=5)
 
 
-class _Shown:
+class _ProgressDisplay:
     """The display, which runs in a thread."""
 
     def __init__(self, target: Target, run_id: str, *, color: str) -> None:
         self.ended = threading.Event()
         self._target, self._run_id, self._color = target, run_id, color
-        self._watch: Watch | None = None
+        self._watch: RunWatch | None = None
         self._last_message = ""
         self._began = time.monotonic()
 
@@ -86,12 +86,12 @@ class _Shown:
     def draw(self) -> None:
         """Draw the run until it has ended. Errors are ignored: the caller, which waits for the run, reports them."""
         with suppress(Exception), self._watched(_QUIET) as watch:
-            from ..output.live import live_picture
+            from ..output.live import live_display
 
             def picture(height: int | None) -> Any:
                 return watch.tree(height, *([self._counted(watch)] if watch.run.items.total > 1 else []))
 
-            with live_picture(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
+            with live_display(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
                 try:
                     watch.follow(refresh=partial(self._refreshed, refresh), sub_runs=True)
@@ -112,20 +112,20 @@ class _Shown:
             watch.follow(refresh=partial(self._refreshed, line))
 
     @contextmanager
-    def _watched(self, seconds: float) -> Iterator[Watch]:
+    def _watched(self, seconds: float) -> Iterator[RunWatch]:
         """Yield the run's watch after a delay. Most runs have ended by then, and nothing is imported for them."""
         if self.ended.wait(seconds):
             raise _Ended
-        from .watch import Watch
+        from .watch import RunWatch
 
         with self._target.another_client() as client:
-            yield Watch(self._target._replace(client=client), self._run_id)
+            yield RunWatch(self._target._replace(client=client), self._run_id)
 
     def _refreshed(self, refresh: Callable[[], None]) -> None:
         if self.ended.is_set():
             raise _Ended
         refresh()
 
-    def _counted(self, watch: Watch) -> str:
+    def _counted(self, watch: RunWatch) -> str:
         completed, failed = watch.progress.ended_items()
         return counted(watch.run.items.total, completed, failed, time.monotonic() - self._began)

@@ -18,7 +18,7 @@ from ..output.messages import note
 from ..output.view import Output, View, columns
 from ..server.connect import Target
 from ..settings.history import open_history
-from .find import is_complete_id, place_of, resolve_run_id
+from .find import is_complete_id, parse_position, resolve_run_id
 from .job import Job
 from .run_options import Reuse
 
@@ -42,7 +42,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
     text = reuse.run or "@last"
     run_id: str | None
     if text.startswith("@"):
-        run_id = next(islice(_earlier_runs(target, job), place_of(text), None), None)
+        run_id = next(islice(_iter_earlier_runs(target, job), parse_position(text), None), None)
     else:
         recorded = []
         if target.runtime is not None and not is_complete_id(text):
@@ -67,7 +67,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
         )
 
 
-def _earlier_runs(target: Target, job: Job) -> Iterator[str]:
+def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
     """Yield the recorded runs of a flow whose outputs can be reused, newest first: those of its file, or its name."""
     from stepflow_client._command import same_server
 
@@ -76,7 +76,7 @@ def _earlier_runs(target: Target, job: Job) -> Iterator[str]:
     if not entries and isinstance(name, str):
         matches = target.history.search(name, limit=_MAX_RUNS)
         entries = [each for each in matches if isinstance(each.flow, Mapping) and each.flow.get("name") == name]
-    servers, config = same_server(target.client.url), _config_digest(target)
+    servers, config = same_server(target.client.url), _digest_config(target)
     for entry in entries:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
         # A single input that is a list is recorded inside a list.
@@ -85,7 +85,7 @@ def _earlier_runs(target: Target, job: Job) -> Iterator[str]:
             yield entry.run_id
 
 
-def _rerun_arguments(job: Job) -> dict[str, Any]:
+def _build_rerun_arguments(job: Job) -> dict[str, Any]:
     """Return the arguments of the client's `start_rerun`, which runs the earlier run again."""
     arguments = {"flow": job.flow, **job.arguments}
     if job.has_input:
@@ -102,23 +102,23 @@ def _rerun_arguments(job: Job) -> dict[str, Any]:
     return arguments
 
 
-def plan_of(target: Target, job: Job) -> RerunPlan:
+def plan_reuse(target: Target, job: Job) -> RerunPlan:
     """Return which steps a job takes from an earlier run, and which it executes."""
-    arguments = _rerun_arguments(job)
+    arguments = _build_rerun_arguments(job)
     del arguments["max_concurrency"], arguments["variables_from_env"]
     return target.client.plan_rerun(job.reuse.run or "", **arguments)
 
 
 def start_reusing(target: Target, job: Job) -> str:
     """Start a job of one input that reuses outputs of an earlier run, and return the id of the new run."""
-    plan = plan_of(target, job)
+    plan = plan_reuse(target, job)
     if plan.total != 1:
         raise usage(
             f"run {plan.run_id} is a batch of {plan.total} items, and this is one run",
             f"'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW' runs the batch again",
         )
     note_plan(plan)
-    (handle,) = target.client.start_rerun(job.reuse.run or "", **_rerun_arguments(job))
+    (handle,) = target.client.start_rerun(job.reuse.run or "", **_build_rerun_arguments(job))
     return handle.run_id
 
 
@@ -129,7 +129,7 @@ def keep_outputs(target: Target, job: Job, run_id: str) -> None:
     """
     if target.runtime is None or not target.history.is_on:
         return
-    kept = _inherited_outputs(target, run_id)
+    kept = _list_inherited_outputs(target, run_id)
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
@@ -138,10 +138,10 @@ def keep_outputs(target: Target, job: Job, run_id: str) -> None:
             is_public = not quotes_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and is_public:
                 kept[step.step_id] = step.output
-        open_history().keep_outputs(run_id, [kept], server=_config_digest(target) or "")
+        open_history().keep_outputs(run_id, [kept], server=_digest_config(target) or "")
 
 
-def _config_digest(target: Target) -> str | None:
+def _digest_config(target: Target) -> str | None:
     """Return a digest of an embedded server's configuration: it decides what components return. None for others."""
     if target.runtime is None:
         return None
@@ -150,7 +150,7 @@ def _config_digest(target: Target) -> str | None:
     return sha256(json.dumps(target.runtime.config, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
+def _list_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
     """Return the outputs that a run has kept: servers do not list kept steps that no executed step reads."""
     entry = target.history.get(run_id)
     earlier = None if entry is None or entry.rerun_of is None else target.history.kept_outputs(entry.rerun_of)
@@ -164,17 +164,17 @@ def print_plan(plan: RerunPlan, output: Output) -> None:
     """Print which steps of each item are kept and executed."""
     records = [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
     output.records(records, _PLAN, default="jsonl")
-    note(_summary(plan))
+    note(_summarize_plan(plan))
 
 
-def _summary(plan: RerunPlan, attempt: int | None = None) -> str:
+def _summarize_plan(plan: RerunPlan, attempt: int | None = None) -> str:
     """Return how many items a plan runs again. Items that keep different outputs need runs of their own."""
     count, items = len(plan.groups), f"{len(plan.items)} of {plan.total} items"
     text = f"runs {items} again" if attempt is None else f"attempt {attempt}: {items}"
     return text + (f", in {count} runs" if count > 1 else "")
 
 
-def attempt_of(target: Target, run_id: str) -> int | None:
+def count_attempts(target: Target, run_id: str) -> int | None:
     """Return which attempt a rerun of a run is; None if the history does not have the run."""
     entry, attempt = target.history.get(run_id), 1
     while entry is not None:
@@ -189,7 +189,7 @@ def note_plan(plan: RerunPlan, attempt: int | None = None) -> None:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return
     if plan.total > 1:
-        note(_summary(plan, attempt))
+        note(_summarize_plan(plan, attempt))
     kinds = {(tuple(item.kept), tuple(item.executed)) for item in plan.items}
     if len(kinds) == 1:
         kept, executed = kinds.pop()

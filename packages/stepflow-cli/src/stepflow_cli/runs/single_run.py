@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
 from stepflow_client.flows.graph import FlowSteps
 
-from ..errors import Problem, problem_of
+from ..errors import Problem, to_problem
 from ..exit_codes import ExitCode
-from ..inputs.python_flow import is_python_flow, python_flow
+from ..inputs.python_flow import import_flow, is_python_flow
 from ..output.messages import note, waiting
 from ..records.results import print_result
 from ..server.connect import Target
-from .failures import failure_hint
+from .failures import find_failure_hint
 from .job import Job, read_values
-from .live import shown_while_waiting
+from .live import showing_progress
 from .reuse import keep_outputs, resolve_earlier_run, start_reusing
-from .wait import hinting_return, with_views
+from .wait import add_view_commands, hinting_return
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .caching import JobCache
 
 
-def complete(target: Target, job: Job) -> None:
+def complete_job(target: Target, job: Job) -> None:
     """Add to a job what depends on the server: a stored flow with its values, and the earlier run to reuse.
 
     Raises:
@@ -42,7 +42,7 @@ def complete(target: Target, job: Job) -> None:
             job.flow = target.client.get_flow(str(job.flow_id)).flow
         except NotFoundError as error:
             hint = "this is an embedded server, which has only the flows of its own store; --url names another"
-            raise problem_of(error, hint=hint if target.runtime else None) from None
+            raise to_problem(error, hint=hint if target.runtime else None) from None
         read_values(job)
     resolve_earlier_run(target, job)
 
@@ -55,38 +55,40 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     """
     if cache is not None:
         with waiting("reading the flow"):
-            complete(target, job)
+            complete_job(target, job)
         if cache.print_result(job):
             return
-    run_id, wait = start(target, job), job.options.wait
-    with naming(target, run_id), hinting_return(target, run_id, wait), shown_while_waiting(target, run_id):
+    run_id, wait = start_run(target, job), job.options.wait
+    with adding_run_id(target, run_id), hinting_return(target, run_id, wait), showing_progress(target, run_id):
         result = target.client.get_result(run_id, timeout=wait.timeout)
     keep_outputs(target, job, run_id)
     if cache is not None:
         cache.keep(job, result)
-    with naming(target, run_id):
+    with adding_run_id(target, run_id):
         try:
             print_result(result, job.options.output)
         except Problem as problem:
             if problem.kind == "run_failed":
-                hint = problem.hint or failure_hint(target, result, job.flow_with_overrides, job.input, job.variables)
-                problem.hint = "; ".join(filter(None, (hint, _python_place(job, result)))) or None
+                hint = problem.hint or find_failure_hint(
+                    target, result, job.flow_with_overrides, job.input, job.variables
+                )
+                problem.hint = "; ".join(filter(None, (hint, _find_python_line(job, result)))) or None
             raise
     # A failure has a hint of its own.
     job.note_unread_input()
 
 
-def _python_place(job: Job, result: FlowResult) -> str | None:
+def _find_python_line(job: Job, result: FlowResult) -> str | None:
     """Return a sentence that says where the failed step is written; None for flows that are not in Python."""
     from stepflow_client.flows.python_places import written_at
 
     flow = str(job.about.get("flow_file", ""))
     if result.error is None or not is_python_flow(flow):
         return None
-    return written_at(python_flow(flow).value, result.error.step_id)
+    return written_at(import_flow(flow).value, result.error.step_id)
 
 
-def start(target: Target, job: Job) -> str:
+def start_run(target: Target, job: Job) -> str:
     """Start a job's run and return the run's id.
 
     Raises:
@@ -95,7 +97,7 @@ def start(target: Target, job: Job) -> str:
     options = job.options
     try:
         with waiting("submitting"):
-            complete(target, job)
+            complete_job(target, job)
             with target.history.recording(flow=job.flow, **job.about):
                 if any(job.reuse):
                     return start_reusing(target, job)
@@ -115,7 +117,7 @@ def start(target: Target, job: Job) -> str:
         cycle = FlowSteps(job.flow).cycle()
         if not cycle:
             raise
-        raise problem_of(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error
+        raise to_problem(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error
     except KeyboardInterrupt:
         if target.ends_with_command:
             raise
@@ -136,7 +138,7 @@ def serve_page(target: Target, job: Job) -> None:
 
     from ..ui.serving import serve_pages
 
-    run_id = start(target, job)
+    run_id = start_run(target, job)
     printed: Future[None] = Future()
 
     def print_at_end() -> None:
@@ -148,7 +150,7 @@ def serve_page(target: Target, job: Job) -> None:
         else:
             printed.set_result(None)
 
-    with naming(target, run_id):
+    with adding_run_id(target, run_id):
         # A daemon, so that the thread does not keep the command from exiting.
         Thread(target=print_at_end, daemon=True).start()
         serve_pages(target, run_id)
@@ -159,7 +161,7 @@ def serve_page(target: Target, job: Job) -> None:
 
 
 @contextmanager
-def naming(target: Target, run_id: str) -> Iterator[None]:
+def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
     """Add the run's id, and how to get its result, to failures of the block."""
     try:
         yield
@@ -170,12 +172,12 @@ def naming(target: Target, run_id: str) -> Iterator[None]:
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:
-        name_run(problem, target, run_id)
-        with_views(problem, target, run_id)
+        add_run_id(problem, target, run_id)
+        add_view_commands(problem, target, run_id)
         raise
 
 
-def name_run(problem: Problem, target: Target, run_id: str) -> None:
+def add_run_id(problem: Problem, target: Target, run_id: str) -> None:
     """Add a run's id to a problem, and how to get its result."""
     if problem.run_id is None:
         problem.run_id = run_id

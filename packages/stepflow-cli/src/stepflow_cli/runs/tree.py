@@ -22,7 +22,7 @@ _SUB_RUNS = 8
 """Maximum number of sub-runs shown; further ones are only counted."""
 
 
-def tree_of(
+def build_tree(
     run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None, failed_below: int = 0
 ) -> Tree:
     """Return the tree of a run's current state.
@@ -38,7 +38,7 @@ def tree_of(
         state_text(run.status, failed_children=failed_below if run.status == "completed" else 0),
         STATUS_STYLES.get(run.status, ""),
     )
-    title = _line(f"run {printable(run.run_id)}\n{_name(run)} ", status, _time(run.seconds(now)))
+    title = _format_line(f"run {printable(run.run_id)}\n{_format_name(run)} ", status, _format_time(run.seconds(now)))
     if run.total != 1:
         title.append(f"  {run.total} items")
     tree = Tree(title)
@@ -48,19 +48,19 @@ def tree_of(
         # Reserve lines for the title, the note, and a count.
         height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
     _add_steps(tree, run, now, height, shown_errors)
-    for each in _shown(below):
+    for each in _select_sub_runs(below):
         status = each.status, STATUS_STYLES.get(each.status, "")
-        title = _line(f"sub-run {each.run_id} ", status, _time(each.seconds(now)))
-        title.append(f"  {_name(each)}")
+        title = _format_line(f"sub-run {each.run_id} ", status, _format_time(each.seconds(now)))
+        title.append(f"  {_format_name(each)}")
         _add_steps(tree.add(title), each, now, None if height is None else 1, shown_errors)
     if len(below) > _SUB_RUNS:
-        tree.add(_line(f"{len(below)} sub-runs in all: {_counts([each.status for each in below])}"))
+        tree.add(_format_line(f"{len(below)} sub-runs in all: {_format_counts([each.status for each in below])}"))
     if note:
-        tree.add(_line(note))
+        tree.add(_format_line(note))
     return tree
 
 
-def _shown(below: Sequence[RunProgress]) -> list[RunProgress]:
+def _select_sub_runs(below: Sequence[RunProgress]) -> list[RunProgress]:
     """Return the running sub-runs and the newest of the others, in order of creation."""
     places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
     return [below[place] for place in sorted(places[:_SUB_RUNS])]
@@ -77,21 +77,21 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, sh
         shown_errors: The errors that are shown already; they are not repeated. New ones are added.
     """
     every = run.steps
-    steps = every if most is None or len(every) <= most else _most_interesting(every, run, most)
+    steps = every if most is None or len(every) <= most else _select_steps(every, run, most)
     width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
     widest = max((cell_len(printable(step.state(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
-        line = _step(step, run, now, width, widest)
+        line = _format_step(step, run, now, width, widest)
         if step.error and step.failed > len(step.not_run) and not any(step.error in error for error in shown_errors):
             shown_errors.append(step.error)
             line.append(f"  {printable(step.error)}")
         tree.add(line)
     if len(steps) < len(every):
         left_out = [step.state(run.total, run.is_over) for step in every if step not in steps]
-        tree.add(_line(f"… and {_counts(left_out)}"))
+        tree.add(_format_line(f"… and {_format_counts(left_out)}"))
 
 
-def _most_interesting(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
+def _select_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
     """Return the most interesting steps if there is no room for all: running steps, failed ones, and the next ones."""
     order = {"running": 0, "failed": 1, "waiting": 2}
 
@@ -103,12 +103,12 @@ def _most_interesting(steps: Sequence[StepProgress], run: RunProgress, most: int
     return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank)[:most])]
 
 
-def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
+def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
     name = set_cell_size(cut(printable(step.step_id), width), width)
     status = printable(step.state(run.total, run.is_over))
-    text = _line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
+    text = _format_line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
-    text.append(f"{_time(step.seconds(now) if is_run else None):>8}")
+    text.append(f"{_format_time(step.seconds(now) if is_run else None):>8}")
     if run.total != 1:
         text.append(f"  {len(step.ended) - len(step.not_run)} of {run.total} done")
         text.append(f", {len(step.running)} running" if step.running else "")
@@ -120,18 +120,18 @@ def _step(step: StepProgress, run: RunProgress, now: datetime, width: int, wides
     return Text(text.plain.rstrip(), spans=text.spans, no_wrap=True, overflow="ellipsis")
 
 
-def _line(*parts: str | tuple[str, str]) -> Text:
+def _format_line(*parts: str | tuple[str, str]) -> Text:
     safe = (printable_lines(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
     return Text.assemble(*safe, no_wrap=True, overflow="ellipsis")
 
 
-def _name(run: RunProgress) -> str:
+def _format_name(run: RunProgress) -> str:
     return printable(run.flow_name or "unnamed flow")
 
 
-def _time(seconds: float | None) -> str:
+def _format_time(seconds: float | None) -> str:
     return "" if seconds is None else f"  {duration_text(seconds)}"
 
 
-def _counts(statuses: Sequence[str]) -> str:
+def _format_counts(statuses: Sequence[str]) -> str:
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from ..errors import Problem, problem_of
+from ..errors import Problem, to_problem
 from ..exit_codes import ExitCode
 from ..output.color import is_terminal
 from ..server.connect import Target
@@ -22,7 +22,7 @@ class Wait(NamedTuple):
     """The effect of Ctrl-C on the run: it continues, or it is cancelled."""
 
 
-def with_views(problem: Problem, target: Target, run_id: str) -> None:
+def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
     """Add to the problem of a failed run, on a terminal, the commands that show the run."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
         page = target.return_command("ui --open", run_id)
@@ -65,8 +65,8 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
         message, code = f"interrupted; run {run_id} {outcome}", ExitCode.INTERRUPTED
         raise Problem(message, kind="interrupted", exit_code=code, run_id=run_id, hint=hint) from None
     except RunTimeoutError as error:
-        raise problem_of(error, hint=hint or "the embedded server has stopped, and the run with it") from error
+        raise to_problem(error, hint=hint or "the embedded server has stopped, and the run with it") from error
     except TransportError as error:
         if target.runtime:
             raise
-        raise problem_of(error, hint=hint) from error
+        raise to_problem(error, hint=hint) from error

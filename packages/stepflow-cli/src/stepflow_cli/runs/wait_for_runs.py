@@ -16,7 +16,7 @@ from ..records.runs import RUN
 from ..server.connect import Target
 from .bulk import for_each_run, print_done, raise_worst
 from .wait import Wait, hinting_return
-from .watch import failure_of
+from .watch import find_failure
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
@@ -25,7 +25,7 @@ _LAST_REQUEST_SECONDS = 5.0
 """Timeout of the request for a run's state if the time for waiting is (nearly) over."""
 
 
-def print_ends(target: Target, ids: list[str], wait: Wait, output: Output) -> None:
+def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -> None:
     """Wait for runs and print those that end in time, in the given order.
 
     Raises:
@@ -44,7 +44,7 @@ def print_ends(target: Target, ids: list[str], wait: Wait, output: Output) -> No
             run = _wait_for_end(target, run_id, left)
             if run is None:
                 late.append(run_id)
-            elif problem := failure_of(target, run):
+            elif problem := find_failure(target, run):
                 problems.append(problem)
             return run
 

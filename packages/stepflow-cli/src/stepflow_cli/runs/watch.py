@@ -16,9 +16,9 @@ from stepflow_client._rules.run_progress import FlowOutline
 from stepflow_client.types.statuses import FAILED_STATUSES
 
 from ..errors import Problem
-from ..records.results import cancelled_run, failure
+from ..records.results import cancelled_run_problem, get_failure
 from ..server.connect import Target
-from .failures import MAX_EXPLAINED_ITEMS, with_failed_sub_runs
+from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_runs
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -39,7 +39,7 @@ Shown = Callable[["RunEvent", float | None, "str | None"], None]
 """Called with each event, the duration of what has ended, and the error of a failed step."""
 
 
-class Watch:
+class RunWatch:
     """A run that is followed."""
 
     def __init__(self, target: Target, run_id: str, timeout: float | None = None) -> None:
@@ -69,7 +69,7 @@ class Watch:
 
     def tree(self, height: int | None, *messages: str) -> Tree:
         """Return the tree of the run's current state, with messages below it."""
-        from .tree import tree_of
+        from .tree import build_tree
 
         if self._message is not None:
             messages += (self._message,)
@@ -77,7 +77,7 @@ class Watch:
             messages += ("this server reports no events: the steps are not shown",)
         now = datetime.now(UTC) + self._clock_difference
         failed_below = self.run.failed_in_sub_runs or 0
-        return tree_of(self.progress, now, "; ".join(messages) or None, height=height, failed_below=failed_below)
+        return build_tree(self.progress, now, "; ".join(messages) or None, height=height, failed_below=failed_below)
 
     def follow(
         self,
@@ -136,7 +136,7 @@ class Watch:
         elif has_failed and run.items.total <= _MAX_ITEMS:
             parts.append("items")
         snapshot = self._target.client.snapshot(run.run_id, include=parts)
-        details = with_failed_sub_runs(self._target.client, snapshot.details)
+        details = add_failed_sub_runs(self._target.client, snapshot.details)
         self.snapshot = replace(snapshot, details=details)
         self._accounts = step_accounts(self.snapshot) if "steps" in parts else {}
 
@@ -186,17 +186,17 @@ class Watch:
         return run.details.flow_name, steps
 
 
-def failure_of(target: Target, run: RunDetails) -> Problem | None:
+def find_failure(target: Target, run: RunDetails) -> Problem | None:
     """Return the problem for a run that ended without success; None for a successful run."""
     if run.status == "completed":
         return None
     if run.status == "cancelled":
-        return cancelled_run(run.run_id)
+        return cancelled_run_problem(run.run_id)
     parts: list[SnapshotPart] = ["items"] if run.items.total <= _MAX_ITEMS else []
     items = target.client.snapshot(run.run_id, include=parts).items or ()
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:
-        return failure(results[0])
+        return get_failure(results[0])
     # The server has lost the items that never stop running.
     failed = run.items.failed + run.items.running
     message = f"{failed} of {run.items.total} items of run {run.run_id} failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..settings.server_choice import ServerChoice, from_origin
+from ..settings.server_choice import ServerChoice, describe_origin
 
 if TYPE_CHECKING:
     from stepflow_client import AuthenticationError, ComponentList, TransportError
@@ -14,7 +14,7 @@ _NO_LASTING_SERVER = "start one with 'stepflow serve', or name one with --url or
 _NO_CREDENTIALS = "no credentials were sent: set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
 
 
-def hint_for(error: TransportError | AuthenticationError, choice: ServerChoice) -> str | None:
+def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) -> str | None:
     """Return the hint for an error of a named server; None for none.
 
     Args:
@@ -25,17 +25,17 @@ def hint_for(error: TransportError | AuthenticationError, choice: ServerChoice) 
 
     if isinstance(error, AuthenticationError):
         is_of_proxy = error.status_code == 407
-        return with_origin(error.hint, choice) if is_of_proxy else _of_credentials(choice, error.status_code)
+        return name_origins(error.hint, choice) if is_of_proxy else _hint_for_credentials(choice, error.status_code)
     # If the run was found before, the hint to start a server would be wrong.
     if isinstance(error, ServerConnectionError) and not (error.run_id and error.was_sent):
         if choice.url.origin == "default":
             return _NO_SERVER if choice.options.may_end else _NO_LASTING_SERVER
         if "the URL" in (error.hint or "") and "'stepflow serve" not in (error.hint or ""):
-            return with_origin(f"{error.hint}; 'stepflow doctor' checks the connection", choice)
-    return with_origin(error.hint, choice)
+            return name_origins(f"{error.hint}; 'stepflow doctor' checks the connection", choice)
+    return name_origins(error.hint, choice)
 
 
-def missing_workers(listed: ComponentList) -> str | None:
+def describe_missing(listed: ComponentList) -> str | None:
     """Return which plugins of a server have no worker; None if all have one."""
     failed = listed.failed_plugins
     if not failed:
@@ -46,34 +46,34 @@ def missing_workers(listed: ComponentList) -> str | None:
     return f"{message} ({errors})" if errors else message
 
 
-def with_origin(hint: str | None, choice: ServerChoice) -> str | None:
+def name_origins(hint: str | None, choice: ServerChoice) -> str | None:
     """Return a hint of the client that names the origin of the server's URL and of its proxy's."""
     if hint is None:
         return None
     if "the proxy's URL" in hint:
-        hint = hint.replace("the proxy's URL", _proxy(choice))
-    return hint.replace("the URL", _origin(choice))
+        hint = hint.replace("the proxy's URL", _name_proxy_origin(choice))
+    return hint.replace("the URL", _name_url_origin(choice))
 
 
-def _origin(choice: ServerChoice) -> str:
+def _name_url_origin(choice: ServerChoice) -> str:
     origin = choice.url.origin
     if origin.startswith("profile "):
         return f"the url of {origin}"
     if origin.startswith("@"):
         return f"the URL of {origin}"
-    return "the URL" if origin == "default" else from_origin(origin).removeprefix("from ")
+    return "the URL" if origin == "default" else describe_origin(origin).removeprefix("from ")
 
 
-def _proxy(choice: ServerChoice) -> str:
-    from ..settings.urls import environment_proxy
+def _name_proxy_origin(choice: ServerChoice) -> str:
+    from ..settings.urls import find_environment_proxy
 
     if choice.profile is not None and choice.profile.proxy:
         return f"the proxy of {choice.url.origin}"
-    found = environment_proxy(str(choice.url.value))
+    found = find_environment_proxy(str(choice.url.value))
     return "the proxy's URL" if found is None else found.variable
 
 
-def _of_credentials(choice: ServerChoice, status: int | None) -> str:
+def _hint_for_credentials(choice: ServerChoice, status: int | None) -> str:
     used = choice.credentials
     if used is None:
         return _NO_CREDENTIALS

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from ..signals import stop_signals
+from ..signals import handling_stop_signals
 
 _GRACE_SECONDS = 2
 
@@ -53,7 +53,7 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle the signals that end the command while the block runs."""
-        with stop_signals(self.handle_exit):
+        with handling_stop_signals(self.handle_exit):
             yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -11,10 +11,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..context import Session, current_session
-from ..errors import NamedServer, problem_of
+from ..errors import NamedServer, to_problem
 from ..output.messages import note, reporting_outages, waiting
 from ..settings.history import CommandHistory
-from ..settings.server_choice import DEFAULT_PORT, DEFAULT_URL, ServerChoice, ServerOptions, choose_server, from_origin
+from ..settings.server_choice import (
+    DEFAULT_PORT,
+    DEFAULT_URL,
+    ServerChoice,
+    ServerOptions,
+    choose_server,
+    describe_origin,
+)
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, StepflowClient, StepflowRuntime, SyncStepflowClient
@@ -96,7 +103,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     Raises:
         Problem: If the options are invalid, or the server cannot be reached.
     """
-    kept = kept_server(server)
+    kept = get_kept_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
     session = current_session()
     if session.verbosity:
@@ -105,7 +112,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         note(choice.ignored_config)
     if not choice.is_embedded:
         # Errors of a named server name it.
-        session.server = NamedServer(choice.shown_url, from_origin(choice.url.origin))
+        session.server = NamedServer(choice.shown_url, describe_origin(choice.url.origin))
     from stepflow_client import (
         AuthenticationError,
         EmbeddedServerError,
@@ -123,10 +130,10 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             raise EmbeddedServerError("the embedded server ended unexpectedly", run_id=error.run_id) from error
         return
     if choice.is_embedded:
-        with _embedded(choice) as target:
+        with _start_embedded_server(choice) as target:
             yield target
         return
-    arguments, history = client_settings(choice), CommandHistory()
+    arguments, history = build_client_arguments(choice), CommandHistory()
     # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
     # started that could inherit this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -134,19 +141,19 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         try:
             yield Target(client, choice, history, arguments=arguments)
         except (TransportError, AuthenticationError) as error:
-            from .advice import hint_for
+            from .advice import get_hint
 
-            error.hint = hint_for(error, choice)
+            error.hint = get_hint(error, choice)
             raise
 
 
-def kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
+def get_kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default the current one), if the options name no server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.is_named else None
 
 
-def client_settings(choice: ServerChoice) -> dict[str, Any]:
+def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     """Return the arguments of a client of a named server.
 
     Raises:
@@ -184,7 +191,7 @@ def is_listening(host: str, port: int) -> bool:
 
 
 @contextmanager
-def _embedded(choice: ServerChoice) -> Iterator[Target]:
+def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, ServerStartError, StepflowClientError, StepflowRuntime
 
     from ..inputs.config import note_repeated_keys
@@ -221,7 +228,7 @@ def _embedded(choice: ServerChoice) -> Iterator[Target]:
             if config is None:
                 raise
             # The user may not have named the file.
-            raise problem_of(error, hint=error.hint or f"its configuration is {config}") from error
+            raise to_problem(error, hint=error.hint or f"its configuration is {config}") from error
         try:
             yield Target(clients[0], choice, history, runtime)
         except StepflowClientError as error:
@@ -231,7 +238,7 @@ def _embedded(choice: ServerChoice) -> Iterator[Target]:
             raise EmbeddedServerError(message, run_id=error.run_id) from error
 
 
-def listed_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
+def fetch_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
     """Return the components of a server. Those of an embedded server have their paths.
 
     Args:

@@ -40,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
 
 
-def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
+def group_headers(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
     """Return the values of each header of a request, by its name in lower case."""
     heads: defaultdict[str, list[str]] = defaultdict(list)
     for name, value in headers:
@@ -48,7 +48,7 @@ def headers_by_name(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, 
     return heads
 
 
-class Addresses:
+class AcceptedAddresses:
     """The values of `Host` and `Origin` that belong to this server.
 
     A malicious site can make its own name resolve to this machine (DNS rebinding), but the browser still sends that
@@ -67,7 +67,7 @@ class Addresses:
         self.is_exposed = is_exposed
 
     @classmethod
-    def of(cls, listening: socket.socket, host: str) -> Addresses:
+    def of(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
         """Return those of a listening socket, which was opened for a host."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback

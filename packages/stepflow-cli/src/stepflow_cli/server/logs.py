@@ -24,7 +24,7 @@ from stepflow_client._command import user_folder
 
 from ..errors import Problem
 from ..output.messages import note
-from ..settings.history import history_setting
+from ..settings.history import get_history_setting
 
 if TYPE_CHECKING:
     from stepflow_client.logs import RawLine
@@ -62,14 +62,14 @@ def keeping_logs() -> Iterator[None]:
 
     with ExitStack() as stack:
         try:
-            if history_setting().value != "off":
-                stack.enter_context(passing_lines(_KeptLog().write))
+            if get_history_setting().value != "off":
+                stack.enter_context(passing_lines(_LogWriter().write))
         except (OSError, Problem, StepflowClientError) as error:
             note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
         yield
 
 
-def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
+def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
     """Return the lines from the first one that names a run to the last, oldest first.
 
     Args:
@@ -85,7 +85,7 @@ def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
         return datetime.fromisoformat(line.time).timestamp()
 
     lines: list[KeptLine] = []
-    for log in _logs(run_id):
+    for log in _iter_logs(run_id):
         lines += logs.lines_of_run(log, run_id, seconds, others=everything)
     merged = []
     for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
@@ -94,9 +94,11 @@ def lines_of_run(run_id: str, *, everything: bool = False) -> list[KeptLine]:
     return merged
 
 
-def runs_beginning_with(text: str) -> list[str]:
+def find_runs(text: str) -> list[str]:
     """Return the ids of runs in the kept lines that begin with a text, newest first."""
-    found = {run_id for lines in _logs(text) for line in lines for run_id in line.run_ids if run_id.startswith(text)}
+    found = {
+        run_id for lines in _iter_logs(text) for line in lines for run_id in line.run_ids if run_id.startswith(text)
+    }
     # Ids begin with their creation time.
     return sorted(found, reverse=True)
 
@@ -108,22 +110,22 @@ def clear_logs(max_age: float = 0.0) -> None:
         max_age: Only remove files last written more than this many seconds ago. Default 0: all files.
     """
     begin = time.time() - max_age
-    for path in _files():
+    for path in _list_files():
         with suppress(OSError):
             if not max_age or path.stat().st_mtime < begin:
                 path.unlink()
 
 
-class _KeptLog:
+class _LogWriter:
     """Writes lines into a new file that only its owner can read."""
 
     def __init__(self) -> None:
-        folder = _folder()
+        folder = _get_folder()
         for each in (folder.parent, folder):
             # `parents=True` creates missing upper folders with default permissions, so each folder is created by its
             # own call.
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in _files()[: 1 - _MAX_FILES]:
+        for path in _list_files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
                 path.unlink()
         self._path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.jsonl"
@@ -131,7 +133,7 @@ class _KeptLog:
 
     def write(self, lines: Sequence[RawLine]) -> None:
         """Append lines. The first failure is printed and ends the log."""
-        data = b"".join(_record(line) for line in lines if line.level in LEVELS)
+        data = b"".join(_encode_line(line) for line in lines if line.level in LEVELS)
         if self._failed or not data:
             return
         try:
@@ -147,7 +149,7 @@ class _KeptLog:
             note(f"the server's log is not kept any longer: {self._path} cannot be written")
 
 
-def _record(line: RawLine) -> bytes:
+def _encode_line(line: RawLine) -> bytes:
     if line.is_record:
         return line.data + b"\n"
     # Lines of workers have no time, or the worker's own.
@@ -157,14 +159,14 @@ def _record(line: RawLine) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
 
-def _folder() -> Path:
+def _get_folder() -> Path:
     return user_folder("state") / "logs"
 
 
-def _files() -> list[Path]:
+def _list_files() -> list[Path]:
     """Return all log files, ordered by their last write, the latest last."""
     aged = []
-    for path in _folder().glob("*.jsonl*"):
+    for path in _get_folder().glob("*.jsonl*"):
         # Reading a pipe would never end.
         with suppress(OSError):
             if path.is_file():
@@ -172,9 +174,9 @@ def _files() -> list[Path]:
     return [path for _, path in sorted(aged)]
 
 
-def _logs(text: str) -> Iterator[list[KeptLine]]:
+def _iter_logs(text: str) -> Iterator[list[KeptLine]]:
     """Yield the lines of each log that contains a text, including those of its rotated file."""
-    files = set(_files())
+    files = set(_list_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         data = b""
         for each in (Path(f"{path}.1"), path):
@@ -182,18 +184,18 @@ def _logs(text: str) -> Iterator[list[KeptLine]]:
                 with suppress(OSError):
                     data += each.read_bytes()
         if text.encode() in data:
-            yield list(_lines(data))
+            yield list(_parse_lines(data))
 
 
-def _lines(data: bytes) -> Iterator[KeptLine]:
+def _parse_lines(data: bytes) -> Iterator[KeptLine]:
     for line in data.split(b"\n"):
         # The last line may be cut off, and others may be damaged.
         with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             record = json.loads(line.decode("utf-8", "replace"))
-            yield _kept(line, record)
+            yield _parse_line(line, record)
 
 
-def _kept(line: bytes, record: dict[str, Any]) -> KeptLine:
+def _parse_line(line: bytes, record: dict[str, Any]) -> KeptLine:
     from stepflow_client.logs import LogEntry, parse_line
 
     if "timestamp" in record:

@@ -8,14 +8,14 @@ from typing import Any
 from stepflow_client._base.text import without_password
 from stepflow_client.flows.project import find_project
 
-from .history import history_setting
-from .profiles import CONFIG_VARIABLE, load
+from .history import get_history_setting
+from .profiles import CONFIG_VARIABLE, load_profiles
 from .server_choice import ServerOptions, Setting, choose_server
-from .target import target_setting
-from .urls import environment_proxy
+from .target import get_target_setting
+from .urls import find_environment_proxy
 
 
-def settings_in_effect(server: ServerOptions) -> list[Setting]:
+def list_settings(server: ServerOptions) -> list[Setting]:
     """Return every setting with its value and origin; tokens are never included.
 
     Args:
@@ -24,10 +24,10 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     Raises:
         Problem: If settings contradict each other, or a profile is missing or wrong.
     """
-    profiles = load()
+    profiles = load_profiles()
     choice = choose_server(server, profiles=profiles)
-    found = [_shown(setting, choice.url.value) for setting in choice.settings]
-    found += [_shown(history_setting(profiles), None), target_setting(profiles, project=find_project())]
+    found = [_mask_setting(setting, choice.url.value) for setting in choice.settings]
+    found += [_mask_setting(get_history_setting(profiles), None), get_target_setting(profiles, project=find_project())]
     names = sorted(profiles.tables)
     found.append(Setting("profiles", names, str(profiles.path) if names else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"
@@ -35,9 +35,9 @@ def settings_in_effect(server: ServerOptions) -> list[Setting]:
     return found
 
 
-def _shown(setting: Setting, url: str | None) -> Setting:
+def _mask_setting(setting: Setting, url: str | None) -> Setting:
     if setting.name == "proxy" and setting.value is None and url is not None:
-        proxy = environment_proxy(url)
+        proxy = find_environment_proxy(url)
         if proxy is not None and proxy.url is not None:
             return Setting("proxy", proxy.url, f"environment variable {proxy.variable}")
     if setting.name in ("url", "proxy", "history") and setting.value is not None:
@@ -47,7 +47,7 @@ def _shown(setting: Setting, url: str | None) -> Setting:
     return setting
 
 
-def home_as_tilde(value: Any) -> Any:
+def abbreviate_home(value: Any) -> Any:
     """Return text with the user's home folder as `~`, for people; other values are returned unchanged."""
     home = os.path.expanduser("~")
     return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

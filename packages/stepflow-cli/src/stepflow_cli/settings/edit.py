@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Problem, nearest, usage
+from ..errors import Problem, suggest, usage
 from ..inputs.files import writing
 from ..inputs.values import read_scalar
-from .profiles import KEYS, TOKEN_KEYS, Profiles, check_profile, stored_history
-from .target import check_target
+from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_profile, parse_stored_history
+from .target import check_target_release
 
 _TOP = ("current", "history", "target")
 """The keys that do not belong to a profile."""
@@ -58,12 +58,12 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
         if not name:
             raise usage(f"{key} names no profile", "it is profiles.NAME.KEY")
         if own_key not in KEYS:
-            raise _unknown(own_key, key, KEYS)
+            raise _unknown_key(own_key, key, KEYS)
         return KeyPath(name, own_key)
     if key in _TOP and profile is None:
         return KeyPath(None, key)
     if key not in KEYS:
-        raise _unknown(key, key, [*KEYS, *_TOP])
+        raise _unknown_key(key, key, [*KEYS, *_TOP])
     current = profile or profiles.current
     if current is None:
         hint = f"write profiles.dev.{key}, for a profile dev; 'stepflow config use dev' makes it the default"
@@ -71,13 +71,13 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
     return KeyPath(current, key)
 
 
-def _unknown(key: str, whole: str, known: Sequence[str]) -> Problem:
+def _unknown_key(key: str, whole: str, known: Sequence[str]) -> Problem:
     if key in _SECRETS:
         message = f"{whole} cannot be set: a token is never written into the file, where others could find it"
         return usage(
             message, "name its source: token_env (a variable), token_file (a file) or token_command (a command)"
         )
-    return usage(f"there is no key {whole}", nearest(key, known) or f"the keys are {', '.join(known)}")
+    return usage(f"there is no key {whole}", suggest(key, known) or f"the keys are {', '.join(known)}")
 
 
 def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
@@ -87,11 +87,11 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
         Problem: If the value is invalid, or the file cannot be changed.
     """
     if path.profile is None and path.key == "history":
-        history = stored_history(text, "history")
-        return _set_top("history", {"on": True, "off": False}.get(history, history), profiles)
+        history = parse_stored_history(text, "history")
+        return _set_top_level("history", {"on": True, "off": False}.get(history, history), profiles)
     if path.profile is None and path.key == "target":
-        check_target(text, "target")
-        return _set_top("target", text, profiles)
+        check_target_release(text, "target")
+        return _set_top_level("target", text, profiles)
     if path.profile is None:
         return use_profile(text, profiles)
     if not path.profile:
@@ -104,14 +104,14 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
     table = profiles.tables.get(name)
     if table is None and key != "url":
         words = shlex.quote(f"profiles.{name}.url")
-        hint = nearest(name, profiles.tables) or f"set its url first: stepflow config set {words} URL"
+        hint = suggest(name, profiles.tables) or f"set its url first: stepflow config set {words} URL"
         raise usage(f"there is no profile {name} in {profiles.path}", hint)
     changed = {**(table or {}), key: value}
     other = next((each for each in TOKEN_KEYS if each in changed and each != key), None)
     if key in TOKEN_KEYS and other is not None:
         hint = f"stepflow config unset {shlex.quote(f'profiles.{name}.{other}')}"
         raise usage(f"profile {name} takes its token from {other}", hint)
-    check_profile(name, changed, profiles.path)
+    parse_profile(name, changed, profiles.path)
 
     def edit(document: Any) -> None:
         import tomlkit
@@ -125,12 +125,12 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
             tables[name] = tomlkit.inline_table() if inline else tomlkit.table()
         tables[name][key] = value
 
-    _change(profiles.path, edit)
+    _edit_file(profiles.path, edit)
     return value
 
 
-def _set_top(key: str, value: Any, profiles: Profiles) -> Any:
-    _change(profiles.path, lambda document: document.update({key: value}))
+def _set_top_level(key: str, value: Any, profiles: Profiles) -> Any:
+    _edit_file(profiles.path, lambda document: document.update({key: value}))
     return value
 
 
@@ -146,13 +146,13 @@ def unset_value(path: KeyPath, profiles: Profiles) -> None:
     else:
         there = path.profile in profiles.tables and path.key in (None, *table)
     if not there:
-        near = nearest(path.profile or "", profiles.tables) if path.profile not in (None, *profiles.tables) else None
+        near = suggest(path.profile or "", profiles.tables) if path.profile not in (None, *profiles.tables) else None
         raise usage(f"{path} is not in {profiles.path}", near)
     if path.key == "url":
         words = shlex.quote(f"profiles.{path.profile}")
         raise usage("a profile has a url", f"to remove the whole profile: stepflow config unset {words}")
     if path.key is not None and path.profile is not None:
-        check_profile(path.profile, {key: each for key, each in table.items() if key != path.key}, profiles.path)
+        parse_profile(path.profile, {key: each for key, each in table.items() if key != path.key}, profiles.path)
 
     def edit(document: Any) -> None:
         if path.profile is None:
@@ -168,7 +168,7 @@ def unset_value(path: KeyPath, profiles: Profiles) -> None:
         if document.get("current") == path.profile:
             del document["current"]
 
-    _change(profiles.path, edit)
+    _edit_file(profiles.path, edit)
 
 
 def use_profile(name: str, profiles: Profiles) -> str:
@@ -178,10 +178,10 @@ def use_profile(name: str, profiles: Profiles) -> str:
         Problem: If there is none of this name or it is invalid.
     """
     profiles.get(name)
-    return str(_set_top("current", name, profiles))
+    return str(_set_top_level("current", name, profiles))
 
 
-def _change(path: Path, edit: Callable[[Any], None]) -> None:
+def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
     """Change the file, which only its owner can read then. If it is a symbolic link, its target is changed.
 
     Args:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Problem, usage
 from ..output.messages import note as warn
-from .profiles import DATABASES, Profiles, history_value, load
+from .profiles import DATABASES, Profiles, load_profiles, parse_history_value
 from .server_choice import Setting
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HISTORY_VARIABLE = "STEPFLOW_HISTORY"
 
 
-def history_setting(profiles: Profiles | None = None) -> Setting:
+def get_history_setting(profiles: Profiles | None = None) -> Setting:
     """Return whether runs are recorded (`on`, `off`, or `on` in the database of a URL) and the origin of the setting.
 
     Args:
@@ -34,8 +34,10 @@ def history_setting(profiles: Profiles | None = None) -> Setting:
     """
     text = os.environ.get(HISTORY_VARIABLE, "").strip()
     if text:
-        return Setting("history", history_value(text, HISTORY_VARIABLE), f"environment variable {HISTORY_VARIABLE}")
-    profiles = load() if profiles is None else profiles
+        return Setting(
+            "history", parse_history_value(text, HISTORY_VARIABLE), f"environment variable {HISTORY_VARIABLE}"
+        )
+    profiles = load_profiles() if profiles is None else profiles
     if profiles.history is not None:
         return Setting("history", profiles.history, str(profiles.path))
     return Setting("history", "on", "default")
@@ -47,7 +49,7 @@ def require_history() -> None:
     Raises:
         Problem: If it is off.
     """
-    setting = history_setting()
+    setting = get_history_setting()
     if setting.value == "off":
         hint = f"unset {HISTORY_VARIABLE}" if HISTORY_VARIABLE in setting.origin else "stepflow config set history on"
         raise usage("--label and --note are kept in the history, which is off", hint)
@@ -61,7 +63,7 @@ def open_history() -> History:
     """
     from stepflow_client.history import History
 
-    value = history_setting().value
+    value = get_history_setting().value
     return History(value if value.startswith(DATABASES) else None, on_failure=warn)
 
 
@@ -105,7 +107,7 @@ class CommandHistory:
     @cached_property
     def _history(self) -> History | None:
         try:
-            return None if history_setting().value == "off" else open_history()
+            return None if get_history_setting().value == "off" else open_history()
         except Problem as problem:
             warn(f"runs are not recorded in the history: {problem.message}")
             return None

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import Problem, nearest, usage
+from ..errors import Problem, suggest, usage
 from ..exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ class Profiles(NamedTuple):
             key = shlex.quote(f"profiles.{name}.url")
             new = f"it has no profiles; 'stepflow config set {key} URL' makes one"
             known = f"the profiles are {', '.join(self.tables)}" if self.tables else new
-            raise usage(f"there is no profile {name} in {self.path}", nearest(name, self.tables) or known)
-        return check_profile(name, self.tables[name], self.path)
+            raise usage(f"there is no profile {name} in {self.path}", suggest(name, self.tables) or known)
+        return parse_profile(name, self.tables[name], self.path)
 
 
 def config_path() -> Path:
@@ -206,7 +206,7 @@ def check_config_file(environ: Mapping[str, str]) -> None:
         )
 
 
-def load(path: Path | None = None, *, may_miss: bool = False) -> Profiles:
+def load_profiles(path: Path | None = None, *, may_miss: bool = False) -> Profiles:
     """Load the profiles; there are none if the file does not exist.
 
     Args:
@@ -235,11 +235,11 @@ def load(path: Path | None = None, *, may_miss: bool = False) -> Profiles:
         raise usage(error.message, error.hint) from None
     for key in content:
         if key not in _TOP:
-            raise usage(f"{path}: unknown key {key}", nearest(key, _TOP))
+            raise usage(f"{path}: unknown key {key}", suggest(key, _TOP))
     current, tables = content.get("current"), content.get("profiles", {})
     history = content.get("history")
     if history is not None:
-        history = stored_history(str(history), f"{path}: history")
+        history = parse_stored_history(str(history), f"{path}: history")
     if current is not None and not isinstance(current, str):
         raise usage(f"{path}: current is the name of a profile, not {current!r}")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
@@ -247,7 +247,7 @@ def load(path: Path | None = None, *, may_miss: bool = False) -> Profiles:
     return Profiles(path, current, tables, history, content.get("target"))
 
 
-def history_value(text: str, name: str) -> str:
+def parse_history_value(text: str, name: str) -> str:
     """Return `on`, `off` or the URL of a database that a text is.
 
     Raises:
@@ -261,19 +261,19 @@ def history_value(text: str, name: str) -> str:
     return "on" if _WORDS[text.lower()] else "off"
 
 
-def stored_history(text: str, name: str) -> str:
+def parse_stored_history(text: str, name: str) -> str:
     """Return the value of `history` in the file.
 
     Raises:
         Problem: If it is invalid, or a URL with a password, which the file never contains.
     """
-    value = history_value(text, name)
+    value = parse_history_value(text, name)
     if re.search(r"://[^/]*:[^/]*@|[?&](ssl)?password=", value):
         raise usage(f"{name} has a password", "set PGPASSWORD or PGPASSFILE, or use ~/.pgpass")
     return value
 
 
-def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
+def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     """Return the profile for a table of keys and values.
 
     Raises:
@@ -282,7 +282,7 @@ def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     where = f"{path}: profile {name}"
     for key, value in table.items():
         if key not in KEYS:
-            hint = nearest(key, KEYS)
+            hint = suggest(key, KEYS)
             if key in ("token", "password"):
                 hint = "a token is not written into the file; name its source: token_env, token_file or token_command"
             raise usage(f"{where}: unknown key {key}", hint or f"the keys are {', '.join(KEYS)}")
@@ -298,7 +298,7 @@ def check_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
     values = dict(table)
     command = values.get("token_command")
     if command is not None:
-        values["token_command"] = tuple(_words(command))
+        values["token_command"] = tuple(_split_command(command))
     return Profile(name=name, folder=path.parent, **values)
 
 
@@ -325,11 +325,11 @@ def _check_timeout(value: Any) -> str | None:
 def _check_command(value: Any) -> str | None:
     words: list[Any] = []
     with suppress(ValueError):
-        words = _words(value)
+        words = _split_command(value)
     return None if words and all(isinstance(word, str) for word in words) else "a command: a list of words, or text"
 
 
-def _words(command: Any) -> list[Any]:
+def _split_command(command: Any) -> list[Any]:
     if isinstance(command, str):
         return list(shlex.split(command))
     return list(command) if isinstance(command, list) else []

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import usage
-from .profiles import check_config_file, history_value, load
+from .profiles import check_config_file, load_profiles, parse_history_value
 
 if TYPE_CHECKING:
     from .profiles import Profile, Profiles
@@ -83,11 +83,11 @@ class ServerChoice:
         """
         from stepflow_client.flows.project import existing_file, find_config
 
-        from ..inputs.flow import project_of
+        from ..inputs.flow import find_flow_project
 
         if self.options.config is not None:
             return Setting("config", self.options.config, "flag --config")
-        project = project_of(self.flow) if self.options.reads_project else None
+        project = find_flow_project(self.flow) if self.options.reads_project else None
         if project is not None and project.config is not None:
             path = existing_file(project, "config", project.config)
             return Setting("config", str(path), str(project.file))
@@ -105,7 +105,7 @@ class ServerChoice:
         is_submitted = self.options.reads_project and not self.options.may_end
         if not is_submitted or self.url.origin != "default" or self.config.value is None:
             return None
-        named = f"{self.config.value} ({from_origin(self.config.origin)})"
+        named = f"{self.config.value} ({describe_origin(self.config.origin)})"
         return f"{named} is not used: it configures an embedded server, and {self.shown_url} has its own"
 
     @property
@@ -119,10 +119,10 @@ class ServerChoice:
     def explained(self) -> str:
         """The choice and its origin, in one line."""
         if not self.is_embedded:
-            return f"server {self.shown_url} ({from_origin(self.url.origin)})"
+            return f"server {self.shown_url} ({describe_origin(self.url.origin)})"
         config = self.config
-        named = f"{config.value} ({from_origin(config.origin)})" if config.value else "the builtin components"
-        return f"embedded server ({from_origin(self.url.origin)}) with {named}"
+        named = f"{config.value} ({describe_origin(config.origin)})" if config.value else "the builtin components"
+        return f"embedded server ({describe_origin(self.url.origin)}) with {named}"
 
     @property
     def is_embedded(self) -> bool:
@@ -162,23 +162,25 @@ def choose_server(
         Problem: If settings contradict each other, or a profile is missing or wrong.
     """
     environ = os.environ if environ is None else environ
-    _check(options, environ)
+    _check_options(options, environ)
     profile = chosen = None
     if options.local or options.config is not None:
         url = Setting("url", None, "flag --local" if options.local else "flag --config")
     elif options.url:
-        url = Setting("url", _address(options.url), "flag --url")
+        url = Setting("url", _expand_local(options.url), "flag --url")
     elif options.of_run is not None:
-        url, profiles = options.of_run, profiles or load()
-        names = (name for name, table in profiles.tables.items() if url.value in urls_of_server(str(table.get("url"))))
+        url, profiles = options.of_run, profiles or load_profiles()
+        names = (
+            name for name, table in profiles.tables.items() if url.value in list_server_urls(str(table.get("url")))
+        )
         profile = next(map(profiles.get, names), None)
     elif environ.get("STEPFLOW_URL"):
-        url = Setting("url", _address(environ["STEPFLOW_URL"]), _variable("STEPFLOW_URL"))
+        url = Setting("url", _expand_local(environ["STEPFLOW_URL"]), _name_variable("STEPFLOW_URL"))
     else:
         name, origin = options.profile, "flag --profile"
         if not name:
-            name, origin = environ.get("STEPFLOW_PROFILE"), _variable("STEPFLOW_PROFILE")
-        profiles = profiles or load()
+            name, origin = environ.get("STEPFLOW_PROFILE"), _name_variable("STEPFLOW_PROFILE")
+        profiles = profiles or load_profiles()
         if not name:
             name, origin = profiles.current, f"current in {profiles.path}"
         if name:
@@ -188,11 +190,11 @@ def choose_server(
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
     # The token belongs to the server that the environment names, not to that of a run.
     token = None if options.of_run is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
-    settings = _settings(url, profile, environ, chosen, profiles, has_token=bool(token))
+    settings = _collect_settings(url, profile, environ, chosen, profiles, has_token=bool(token))
     return ServerChoice(url, profile, settings, options, flow)
 
 
-def urls_of_server(url: str) -> list[str]:
+def list_server_urls(url: str) -> list[str]:
     """Return the URLs in the history that name the server of a URL; none if it is not a URL."""
     from stepflow_client import StepflowClientError
     from stepflow_client._command import parse_url, same_server
@@ -203,7 +205,7 @@ def urls_of_server(url: str) -> list[str]:
         return []
 
 
-def from_origin(origin: str) -> str:
+def describe_origin(origin: str) -> str:
     """Return the origin of a setting in the form of a message: `from --url`, `from profile prod`, `default`."""
     if origin.startswith("profile "):
         return f"from {origin.partition(' in ')[0]}"
@@ -212,12 +214,12 @@ def from_origin(origin: str) -> str:
     return origin if origin == "default" else f"from {origin}"
 
 
-def _address(url: str) -> str:
+def _expand_local(url: str) -> str:
     """Return a URL; the word `local` means that of `stepflow serve`."""
     return DEFAULT_URL if url.strip().lower() == "local" else url
 
 
-def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
+def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
             # Most likely a shell variable that is not set; the command must not run on another server because of that.
@@ -225,7 +227,7 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
     if "STEPFLOW_CONFIG_FILE" in environ:
         check_config_file(environ)
     if history := environ.get("STEPFLOW_HISTORY", "").strip():
-        history_value(history, "STEPFLOW_HISTORY")
+        parse_history_value(history, "STEPFLOW_HISTORY")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
         if environ.get(variable, "-").isspace():
             raise usage(f"the environment variable {variable} is blank", "unset it, or set it to a value")
@@ -240,11 +242,11 @@ def _check(options: ServerOptions, environ: Mapping[str, str]) -> None:
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
 
 
-def _variable(name: str) -> str:
+def _name_variable(name: str) -> str:
     return f"environment variable {name}"
 
 
-def _settings(
+def _collect_settings(
     url: Setting,
     profile: Profile | None,
     environ: Mapping[str, str],
@@ -261,7 +263,7 @@ def _settings(
         for key in ("verify", "ca_file", "cert_file", "key_file", "proxy"):
             found[key] = Setting(key, True if key == "verify" else None, "default")
         if has_token:
-            found["token"] = Setting("token", "environment", _variable("STEPFLOW_TOKEN"))
+            found["token"] = Setting("token", "environment", _name_variable("STEPFLOW_TOKEN"))
     if profile is not None and profiles is not None:
         origin = f"profile {profile.name} in {profiles.path}"
         for key, value in profiles.tables[profile.name].items():
@@ -271,5 +273,5 @@ def _settings(
             elif key != "url":
                 found[key] = Setting(key, value, origin)
     if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
-        found["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _variable("STEPFLOW_TIMEOUT"))
+        found["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _name_variable("STEPFLOW_TIMEOUT"))
     return tuple(found.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client._rules.releases import TARGETS, target_release
 
 from ..errors import usage
-from .profiles import Profiles, load
+from .profiles import Profiles, load_profiles
 from .server_choice import Setting
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TARGET_VARIABLE = "STEPFLOW_TARGET"
 
 
-def target_setting(
+def get_target_setting(
     profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
 ) -> Setting:
     """Return the release that flows are for, None for all releases, and the origin of the setting.
@@ -37,15 +37,15 @@ def target_setting(
     elif project is not None and project.target is not None:
         found = Setting("target", project.target, str(project.file))
     else:
-        profiles = load() if profiles is None else profiles
+        profiles = load_profiles() if profiles is None else profiles
         is_set = profiles.target is not None
         found = Setting("target", profiles.target, str(profiles.path) if is_set else "default")
     if found.value is not None:
-        check_target(found.value, found.origin.removeprefix("flag ").removeprefix("environment variable "))
+        check_target_release(found.value, found.origin.removeprefix("flag ").removeprefix("environment variable "))
     return found
 
 
-def check_target(value: Any, where: str) -> None:
+def check_target_release(value: Any, where: str) -> None:
     """Raise if a value is not a release; `where` is its origin.
 
     Raises:

@@ -35,7 +35,7 @@ def split_url(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def environment_proxy(url: str) -> EnvironmentProxy | None:
+def find_environment_proxy(url: str) -> EnvironmentProxy | None:
     """Return the proxy that the environment's proxy variables give for a server, as the client reads them.
 
     Returns:
@@ -57,11 +57,11 @@ def environment_proxy(url: str) -> EnvironmentProxy | None:
         return EnvironmentProxy(without_password(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
-    why_not = "a server on this machine is asked directly" if _is_here(host) else f"NO_PROXY has {host}"
+    why_not = "a server on this machine is asked directly" if _is_loopback(host) else f"NO_PROXY has {host}"
     return EnvironmentProxy(None, variable, why_not)
 
 
-def _is_here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -24,7 +24,7 @@ from stepflow_client.drawing.html import TREE_STYLE
 from stepflow_client.drawing.svg import STYLE
 from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
-from ..server.listening import Addresses
+from ..server.listening import AcceptedAddresses
 from ..settings.history import CommandHistory
 from .finding import Finder
 from .flow_folder import FlowFolder
@@ -107,7 +107,7 @@ class Served(NamedTuple):
     """The history that this client records its runs in."""
     folder: FlowFolder | None
     """The folder of flow files; None for none."""
-    addresses: Addresses
+    addresses: AcceptedAddresses
     sessions: Sessions
     stopping: asyncio.Event
     """Set when streams are to end."""

@@ -13,7 +13,7 @@ from stepflow_client._command import failure_groups, quoted
 from stepflow_client.drawing.report_data import masked
 from stepflow_client.flows.graph import steps_by_id
 
-from ..runs.find import created_between, is_id_prefix, matches_word
+from ..runs.find import is_id_prefix, is_matching, parse_creation_range
 from .listing import filters_of
 
 MAX_ITEMS = 1_000
@@ -53,7 +53,7 @@ class Finder:
     async def runs_with_prefix(self, text: str, limit: int = 2) -> list[str]:
         """Return up to `limit` ids that begin with a text, newest first."""
         text = text.lower()
-        span = created_between(text) if is_id_prefix(text) else None
+        span = parse_creation_range(text) if is_id_prefix(text) else None
         matching: list[str] = []
         if span is not None:
             async for run in self._client.iter_runs(since=span[0], until=span[1]):
@@ -103,7 +103,7 @@ class Finder:
 
     def _reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
         """Return what of a run matches a word, empty if the list shows it; None if only its error may match."""
-        if matches_word(run, word):
+        if is_matching(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
         matching = sorted(component for component in components if word.casefold() in component.casefold())

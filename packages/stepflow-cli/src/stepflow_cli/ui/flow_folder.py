@@ -15,7 +15,7 @@ from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.flows.folders import flow_files
 
-from ..flow_tests.kept import match_score
+from ..flow_tests.kept import rate_match
 
 _MAX_FILES = 2_000
 _MAX_BYTES = 2 * 2**20
@@ -65,7 +65,7 @@ class FlowFolder:
         """
         ranked = []
         for file in self.files():
-            score = match_score(file.flow, flow)
+            score = rate_match(file.flow, flow)
             is_recorded = score > 0 and recorded is not None and Path(recorded) == file.path
             ranked.append((score + 10 * is_recorded, file))
         return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]

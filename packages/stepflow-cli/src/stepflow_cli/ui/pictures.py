@@ -20,7 +20,7 @@ from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_page import bars_of, statuses_of
 from stepflow_client.drawing.svg import Look, svg
 
-from ..inputs.flow import in_reading_order
+from ..inputs.flow import sort_flow_keys
 from .item_urls import ItemUrls
 
 
@@ -159,4 +159,4 @@ def _drawn(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
 
 def flow_lines(flow: Mapping[str, Any]) -> list[str]:
     """Return a flow as lines of YAML in a fixed order: servers change it each time."""
-    return write_yaml(in_reading_order(flow)).splitlines()
+    return write_yaml(sort_flow_keys(flow)).splitlines()

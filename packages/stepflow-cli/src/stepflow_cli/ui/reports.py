@@ -17,7 +17,7 @@ from stepflow_client.drawing.charts import StepTime
 from stepflow_client.drawing.report_data import masked, masked_arguments
 from stepflow_client.types.snapshot import RunSnapshot
 
-from ..server.logs import KeptLine, lines_of_run
+from ..server.logs import KeptLine, read_run_lines
 from .relations import sub_runs_of
 from .site import Site
 
@@ -83,7 +83,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
     is_complete = follower is None or follower.has_ended
     with _no_collection():
         snapshot, sub_runs, lines = await asyncio.gather(
-            site.read(run.run_id, PARTS, index), sub_runs_of(site, run), run_in_threadpool(lines_of_run, run.run_id)
+            site.read(run.run_id, PARTS, index), sub_runs_of(site, run), run_in_threadpool(read_run_lines, run.run_id)
         )
     items = snapshot.items or ()
     if index >= len(items):

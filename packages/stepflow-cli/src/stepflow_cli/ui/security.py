@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..server.listening import Addresses, headers_by_name
+from ..server.listening import AcceptedAddresses, group_headers
 
 CHECK = "/flows/check"
 """The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""
@@ -67,7 +67,7 @@ class Guard:
     Views find the session in `scope["stepflow.session"]` and a form's fields in `scope["stepflow.form"]`.
     """
 
-    def __init__(self, app: ASGIApp, addresses: Addresses, sessions: Sessions, forms: FormTokens) -> None:
+    def __init__(self, app: ASGIApp, addresses: AcceptedAddresses, sessions: Sessions, forms: FormTokens) -> None:
         self._app = app
         self._addresses = addresses
         self._sessions = sessions
@@ -94,7 +94,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
-        headers = headers_by_name(scope["headers"])
+        headers = group_headers(scope["headers"])
         refusal = self._addresses.refusal(headers["host"], headers["origin"])
         if refusal is not None:
             return _refuse(403, refusal)

@@ -31,7 +31,7 @@ from stepflow_client.drawing.theme import STATUSES
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.snapshot import RunSnapshot
 
-from ..output.tables import short_ids
+from ..output.tables import shorten_ids
 from ..settings.history import CommandHistory
 from .commands import Commands
 from .finding import Finder
@@ -199,7 +199,7 @@ def environment() -> Environment:
     templates.filters["tree"] = lambda value, limit=300, **more: Markup(visible(json_tree(value, limit=limit, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = query_text
-    templates.filters["short_ids"] = short_ids
+    templates.filters["short_ids"] = shorten_ids
     return templates
 
 

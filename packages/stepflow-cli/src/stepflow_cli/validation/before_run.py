@@ -18,10 +18,10 @@ from stepflow_client.flows.flow_argument import flow_in
 
 from .._version import VERSION
 from ..context import current_session
-from ..inputs.flow import flow_text, project_of, step_ids
+from ..inputs.flow import find_flow_project, list_step_ids, load_flow_text
 from ..inputs.python_flow import is_python_flow
 from ..output.messages import note
-from ..settings.target import target_setting
+from ..settings.target import get_target_setting
 
 if TYPE_CHECKING:
     from stepflow_client.flows.findings import Finding
@@ -41,7 +41,7 @@ def read_flow_text(name: str) -> FlowText:
     Raises:
         Problem, FlowFileError: If it cannot be read or is not a mapping.
     """
-    text = flow_text(name)
+    text = load_flow_text(name)
     value = text.unplaced.root.value
     # Other errors have a position in the file.
     if not isinstance(value, dict):
@@ -71,8 +71,8 @@ def check_before_run(
     import json
     from hashlib import sha256
 
-    project = project_of(name)
-    target = target_setting(project=project).value
+    project = find_flow_project(name)
+    target = get_target_setting(project=project).value
     is_json = text.name.lower().endswith(".json")
     # The text of a Python flow is only one of its files.
     content = json.dumps(text.root.value) if is_python_flow(name) else text.text
@@ -84,7 +84,7 @@ def check_before_run(
         return
     from stepflow_client._command import find_in
 
-    kept = {*step_ids(run)} - {*changed}
+    kept = {*list_step_ids(run)} - {*changed}
     flow = text.unplaced.root.value
     every = find_in(text.unplaced, target=target)
     if all(each.level == "warning" and each.rule not in _NOTED for each in every):
@@ -93,14 +93,14 @@ def check_before_run(
             cache = user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)
             (cache / "checked").write_text("\n".join([*clean[1 - _MAX_REMEMBERED :], digest]), "utf-8")
-    if not any(_concerning(every, flow, kept, is_part=is_part)):
+    if not any(_filter_relevant(every, flow, kept, is_part=is_part)):
         return
-    from ..records.diagnostics import InvalidFlow, called, counted, finding_records, source_text
+    from ..records.diagnostics import InvalidFlow, display_name, finding_records, format_counts, format_source_text
 
     chosen, ignored = project.rules.select, project.rules.ignore
     reported = [
         each
-        for each in _concerning(find_in(text, target=target), flow, kept, is_part=is_part)
+        for each in _filter_relevant(find_in(text, target=target), flow, kept, is_part=is_part)
         if (not chosen or each.rule in chosen) and each.rule not in ignored
     ]
     errors = [each for each in reported if each.level != "warning"]
@@ -111,12 +111,12 @@ def check_before_run(
     records = finding_records(name, errors)
     as_json = current_session().json_errors
     if not as_json:
-        click.echo(source_text(records), err=True, nl=False)
-    message = f"{called(name)} is invalid: {counted(records)}"
+        click.echo(format_source_text(records), err=True, nl=False)
+    message = f"{display_name(name)} is invalid: {format_counts(records)}"
     raise InvalidFlow(message, records if as_json else [], hint="use --no-check to send it anyway")
 
 
-def _concerning(
+def _filter_relevant(
     findings: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
     """Yield the findings that affect the run: not in test cases, nor in steps that are changed or not run.

@@ -17,12 +17,12 @@ from stepflow_client.flows.folders import flow_files as files_in
 from stepflow_client.flows.project import existing_file
 
 from ..errors import usage
-from ..inputs.flow import flow_text, project_of
+from ..inputs.flow import find_flow_project, load_flow_text
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
-from ..server.advice import missing_workers
-from ..server.connect import listed_components
-from ..settings.target import target_setting
+from ..server.advice import describe_missing
+from ..server.connect import fetch_components
+from ..settings.target import get_target_setting
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -47,7 +47,7 @@ _SAME = {
 
 
 @dataclass(frozen=True)
-class Rules:
+class CheckRules:
     """How a flow is checked offline."""
 
     components: Any = None
@@ -86,7 +86,7 @@ class CheckOptions:
     _projects: dict[str, Project] = field(default_factory=dict, init=False)
     """The project of each folder."""
 
-    def rules(self, flow: str) -> Rules:
+    def rules(self, flow: str) -> CheckRules:
         """Return the rules for a flow.
 
         Raises:
@@ -94,9 +94,9 @@ class CheckOptions:
             FlowFileError: If the project file is invalid, or the file with its components cannot be read.
         """
         folder = os.path.dirname(flow)
-        return self.of_project(self._projects.get(folder) or self._projects.setdefault(folder, project_of(flow)))
+        return self.of_project(self._projects.get(folder) or self._projects.setdefault(folder, find_flow_project(flow)))
 
-    def of_project(self, project: Project) -> Rules:
+    def of_project(self, project: Project) -> CheckRules:
         """Return the rules for the flows of a project.
 
         Raises:
@@ -104,10 +104,10 @@ class CheckOptions:
             FlowFileError: If the file with its components cannot be read.
         """
         defaults = project.rules
-        return Rules(
+        return CheckRules(
             self.known_components(project),
             type_check=self.type_check or defaults.type_check,
-            target=target_setting(flag=self.target, project=project).value,
+            target=get_target_setting(flag=self.target, project=project).value,
             select=self.select or defaults.select,
             ignore=[*self.ignore, *defaults.ignore],
             fail_on=self.fail_on or defaults.fail_on or "error",
@@ -124,17 +124,17 @@ class CheckOptions:
         if path is None and self.reads_components and project.components is not None:
             path = str(existing_file(project, "components", project.components))
         if path is not None and path not in self._read:
-            self._read[path] = read_components(path)
+            self._read[path] = load_components(path)
         return None if path is None else self._read[path]
 
 
 @dataclass
-class Checked:
+class CheckedFlow:
     """A flow and its findings."""
 
     name: str
     """The file, `-`, or the id of a stored flow."""
-    rules: Rules
+    rules: CheckRules
     flow: FlowText | None = None
     """The text of the file; None for a stored flow."""
     findings: list[Finding] = field(default_factory=list)
@@ -152,7 +152,7 @@ class Checked:
         return [record for record in records if self.rules.keeps(record["kind"])]
 
 
-def flow_files(names: Sequence[str]) -> list[str]:
+def list_flow_files(names: Sequence[str]) -> list[str]:
     """Return the named flow files; folders are replaced with the flow files in them.
 
     Raises:
@@ -170,33 +170,33 @@ def flow_files(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def check_flow(name: str, rules: Rules) -> Checked:
+def check_flow(name: str, rules: CheckRules) -> CheckedFlow:
     """Check a flow offline; a stored flow is not checked before the server is queried.
 
     Raises:
         Problem, FlowFileError: If the file cannot be read.
     """
     if is_flow_id(name):
-        return Checked(name, rules)
-    flow = flow_text(name)
-    return Checked(name, rules, flow, find(flow, rules))
+        return CheckedFlow(name, rules)
+    flow = load_flow_text(name)
+    return CheckedFlow(name, rules, flow, find_offline(flow, rules))
 
 
-def find(flow: FlowText, rules: Rules) -> list[Finding]:
+def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
     """Return the findings of the offline checks."""
     return find_in(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
-def check_components(checked: Sequence[Checked], target: Target) -> None:
+def check_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
     """Check flows whose components are not known again, with those of a server. If it lists none, print a note."""
     read = [each for each in checked if each.is_readable and each.flow is not None and each.rules.components is None]
-    components = components_of_server(target) if read else None
+    components = fetch_known_components(target) if read else None
     for each in read if components is not None else ():
         if each.flow is not None:
-            each.findings = find(each.flow, replace(each.rules, components=components))
+            each.findings = find_offline(each.flow, replace(each.rules, components=components))
 
 
-def components_of_server(target: Target) -> Any:
+def fetch_known_components(target: Target) -> Any:
     """Return a server's components in the form that the checks use; None, with a note, if it cannot list them.
 
     A note also reports plugins that do not respond: components that may belong to them are not checked.
@@ -205,18 +205,18 @@ def components_of_server(target: Target) -> Any:
         ServerConnectionError: If the server cannot be reached.
     """
     try:
-        listed = listed_components(target)
+        listed = fetch_components(target)
     except ServerConnectionError:
         raise
     except StepflowClientError as error:
         note(f"the server's components are not known, and were not checked: {error.message}")
         return None
-    if (missing := missing_workers(listed)) is not None:
+    if (missing := describe_missing(listed)) is not None:
         note(f"{missing}; its components are not checked")
     return components_of(listed)
 
 
-def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
+def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
     """Add the server's findings that the offline checks do not have."""
     if not checked.is_readable:
         return
@@ -236,7 +236,7 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
             # The offline checks find steps that never run; the server ignores mustExecute here.
             if record["kind"] == "unreachableStep":
                 continue
-            node = locate(flow.root, record["path"])
+            node = locate_node(flow.root, record["path"])
             # Without a file, a flow of Python has no lines.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
@@ -252,17 +252,17 @@ def ask_server(checked: Checked, client: SyncStepflowClient) -> None:
         checked.records.append(record)
 
 
-def read_components(path: str) -> Any:
+def load_components(path: str) -> Any:
     """Return the components of the file that `components lock` wrote, in the form that the checks use.
 
     Raises:
         Problem: If the file contains no components.
         FlowFileError: If it cannot be read.
     """
-    return components_of(saved_components(path))
+    return components_of(load_saved_components(path))
 
 
-def saved_components(path: str) -> list[dict[str, Any]]:
+def load_saved_components(path: str) -> list[dict[str, Any]]:
     """Return the components of the file that `components lock`, or `components list -o json`, wrote.
 
     Raises:
@@ -276,7 +276,7 @@ def saved_components(path: str) -> list[dict[str, Any]]:
     return listed
 
 
-def locate(root: Node, path: str) -> Node:
+def locate_node(root: Node, path: str) -> Node:
     """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
 
     Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from ..inputs.files import DATA_SUFFIXES, Signature, signature
+from ..inputs.files import DATA_SUFFIXES, Signature, get_signature
 
 _SECONDS = 0.02
 """Minimum number of seconds between two polls."""
@@ -64,8 +64,8 @@ class WatchedFiles:
         started = time.monotonic()
         signatures: dict[str, Signature] = {}
         for path in self._paths:
-            for name in _data_files(path) if os.path.isdir(path) else (path,):
-                now = signature(name)
+            for name in _iter_data_files(path) if os.path.isdir(path) else (path,):
+                now = get_signature(name)
                 if now is None or now[1]:
                     signatures[name] = now
                 elif name in self._known:
@@ -80,7 +80,7 @@ class WatchedFiles:
         time.sleep(max(_SECONDS, self._cost / _SHARE))
 
 
-def _data_files(folder: str) -> Iterable[str]:
+def _iter_data_files(folder: str) -> Iterable[str]:
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)

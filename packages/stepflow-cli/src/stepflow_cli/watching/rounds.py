@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from ..context import current_session
-from ..errors import problem_of, usage
-from ..output.color import difference_line, has_color
-from ..output.messages import note, show
+from ..errors import to_problem, usage
+from ..output.color import format_diff_line, has_color
+from ..output.messages import note, print_problem
 from .files import WatchedFiles
 
 _MAX_LINES = 2000
@@ -25,7 +25,7 @@ _MAX_SHOWN = 60
 _MAX_NAMES = 3
 
 
-def check_watchable(flows: Iterable[str]) -> None:
+def check_no_stdin(flows: Iterable[str]) -> None:
     """Raise a Problem if one of the flows is standard input."""
     if "-" in flows:
         raise usage("--watch needs files: standard input can be read only once")
@@ -45,7 +45,7 @@ def watch_files(
     before: str | None = None
     with suppress(KeyboardInterrupt):
         while True:
-            result = _result(command)
+            result = _run_and_capture(command)
             result = result if noise is None else noise.sub("", result)
             if before is not None:
                 _show_difference(before, result)
@@ -60,7 +60,7 @@ def watch_files(
             note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMES])}{more} changed")
 
 
-class _Copied(io.RawIOBase):
+class _CopyingStream(io.RawIOBase):
     """Standard output, with a copy of what is written."""
 
     def __init__(self) -> None:
@@ -83,9 +83,9 @@ class _Copied(io.RawIOBase):
         return self._real.fileno()
 
 
-def _result(command: Callable[[], None]) -> str:
+def _run_and_capture(command: Callable[[], None]) -> str:
     """Run a command, and return what it printed as its result, with its failure."""
-    copied = _Copied()
+    copied = _CopyingStream()
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
     failure = None
@@ -93,13 +93,13 @@ def _result(command: Callable[[], None]) -> str:
         try:
             command()
         except Exception as error:
-            failure = problem_of(error)
+            failure = to_problem(error)
         printed.flush()
     text = click.unstyle(copied.copy.decode(encoding, "replace"))
     if failure is None:
         return text
     session = current_session()
-    show(failure, as_json=session.json_errors, color=session.color)
+    print_problem(failure, as_json=session.json_errors, color=session.color)
     return f"{text}{failure.message}\n"
 
 
@@ -114,7 +114,7 @@ def _show_difference(before: str, after: str) -> None:
     lines = list(difflib.unified_diff(one, other, "before", "now", lineterm="", n=1))[2:]
     session = current_session()
     for line in lines[:_MAX_SHOWN] if not session.json_errors and not session.quiet else ():
-        text = difference_line(line, sys.stderr, session.color)
+        text = format_diff_line(line, sys.stderr, session.color)
         click.echo(text, err=True, color=has_color(sys.stderr, session.color))
     if len(lines) > _MAX_SHOWN:
         note(f"{len(lines) - _MAX_SHOWN} more lines differ")

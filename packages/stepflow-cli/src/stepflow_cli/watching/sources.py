@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from stepflow_client.flows.flow_argument import is_flow_id
 
-from ..inputs.flow import project_of
-from ..inputs.python_flow import is_python_flow, python_files
+from ..inputs.flow import find_flow_project
+from ..inputs.python_flow import is_python_flow, list_module_files
 from ..settings.server_choice import ServerOptions, choose_server
 
 
-def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
+def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
     """Yield a flow's files or folder, and the files that configure how it is checked and run.
 
     Args:
@@ -23,10 +23,10 @@ def files_of_flow(flow: str, server: ServerOptions | None = None) -> Iterator[st
         Problem, FlowFileError: If the settings of the project are invalid.
     """
     if is_python_flow(flow):
-        yield from python_files(flow)
+        yield from list_module_files(flow)
     elif not is_flow_id(flow):
         yield flow
-    project = project_of(flow)
+    project = find_flow_project(flow)
     for path in (project.file, project.components, project.test_config):
         if path is not None:
             yield str(path)

@@ -14,9 +14,9 @@ from ...output.messages import note
 from ...output.view import Output, View, columns
 from ...params.options import Confirm, confirm_option, output_options, running_server_options
 from ...params.parsing import Command
-from ...params.run_ids import runs_argument, runs_text
+from ...params.run_ids import describe_runs, runs_argument
 from ...records.runs import RUN
-from ...runs.bulk import deletion_status, for_each_run, note_what_is_kept, print_done, raise_worst
+from ...runs.bulk import check_deletion, for_each_run, note_kept_objects, print_done, raise_worst
 from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 
@@ -40,7 +40,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     problems: list[Problem] = []
     with connect_to_runs(server, ids, says=True) as (target, ids):
         if ids:
-            confirm(f"cancel {runs_text(ids)}")
+            confirm(f"cancel {describe_runs(ids)}")
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
         executing: list[str] = []
         if len(cancelled) == 1:
@@ -69,14 +69,14 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     problems: list[Problem] = []
     with connect_to_runs(server, ids, says=True) as (target, ids):
         if ids:
-            confirm(f"delete {runs_text(ids)}")
+            confirm(f"delete {describe_runs(ids)}")
         deletions = list(for_each_run(ids, partial(delete_run, target.client), problems))
     print_done(output, deletions, _DELETION)
-    note_what_is_kept(deletions)
+    note_kept_objects(deletions)
     raise_worst(problems)
 
 
 def delete_run(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
     """Request a run's deletion and return its outcome."""
     client.delete_run(run_id)
-    return {"run_id": run_id, "status": deletion_status(lambda: client.get_run(run_id))}
+    return {"run_id": run_id, "status": check_deletion(lambda: client.get_run(run_id))}

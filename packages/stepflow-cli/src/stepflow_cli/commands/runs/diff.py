@@ -17,7 +17,7 @@ from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 
 
-def _item_pair(text: str, name: str) -> tuple[int, int]:
+def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
     """Return the index of an item in A, and of one in B."""
     one, _, other = text.partition(":")
     if not (one.isdecimal() and (other or one).isdecimal()):
@@ -33,7 +33,7 @@ def _item_pair(text: str, name: str) -> tuple[int, int]:
     "--item N[:M]",
     "Compare only item N of A with item M of B, counted from 0. [default of M: N]",
     to="items",
-    type=TextType(_item_pair),
+    type=TextType(_parse_item_pair),
 )
 @option("--all", "Also show differences that repeat one of an earlier step.", to="every")
 @running_server_options

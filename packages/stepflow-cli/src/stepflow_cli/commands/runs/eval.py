@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import Problem, nearest, usage
-from ...output.columns import json_cell
+from ...errors import Problem, suggest, usage
+from ...output.columns import format_json_cell
 from ...output.view import Column, Output, View, columns
 from ...params.options import file_output_options, running_server_options
 from ...params.parsing import Command
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
 
-_VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=json_cell)))
+_VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=format_json_cell)))
 
 
 @click.command("eval", cls=Command)
@@ -59,7 +59,7 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
         for reference in references(parsed):
             if reference.step is not None and reference.step not in causes.definitions:
                 steps = ", ".join(causes.definitions) or "none"
-                hint = nearest(reference.step, causes.definitions) or f"its steps are {steps}"
+                hint = suggest(reference.step, causes.definitions) or f"its steps are {steps}"
                 raise usage(f"the flow of the run has no step {reference.step}", hint)
         value = _evaluate(parsed, causes)
     if output.format:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from stepflow_client import StepflowClientError, TransportError
 
-from ...errors import Problem, printable, problem_of
+from ...errors import Problem, printable, to_problem
 from ...exit_codes import ExitCode
 from ...output.color import is_terminal
-from ...output.tables import line_time
+from ...output.tables import format_line_time
 from ...output.view import Output
 from ...params.options import grouped, output_options, running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import run_argument
 from ...params.sections import Choice, option
 from ...params.times import SECONDS
-from ...records.runs import EVENT, event_record
+from ...records.runs import EVENT, build_event_record
 from ...runs.find import connect_to_run
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
@@ -73,16 +73,16 @@ def command(run_id: str, options: _EventOptions, server: ServerOptions, output: 
     of 0.12 or newer.
     """
     with connect_to_run(server, run_id) as (target, run_id):
-        events = _events(target, run_id, options)
+        events = _stream_events(target, run_id, options)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:
-            output.write_all((_line(event, run_id) for event in events), flush=True)
+            output.write_all((_format_line(event, run_id) for event in events), flush=True)
         else:
-            records = (event_record(event, with_output=options.include_results) for event in events)
+            records = (build_event_record(event, with_output=options.include_results) for event in events)
             output.records(records, EVENT, default="jsonl", flush=True)
 
 
-def _events(target: Target, run_id: str, options: _EventOptions) -> Iterator[RunEvent]:
+def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Iterator[RunEvent]:
     cursor = options.after
 
     def continuation() -> str | None:
@@ -114,11 +114,11 @@ def _events(target: Target, run_id: str, options: _EventOptions) -> Iterator[Run
         raise Problem(message, kind="interrupted", exit_code=code, run_id=run_id, hint=hint) from None
     except StepflowClientError as error:
         was_cut_off = isinstance(error, TransportError) or cursor not in (None, options.after)
-        raise problem_of(error, hint=continuation() if was_cut_off else None) from error
+        raise to_problem(error, hint=continuation() if was_cut_off else None) from error
 
 
-def _line(event: RunEvent, run_id: str) -> str:
-    record = event_record(event)
+def _format_line(event: RunEvent, run_id: str) -> str:
+    record = build_event_record(event)
     status = record.get("status", "completed")
     # Events of newer servers have a name.
     parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
@@ -137,4 +137,4 @@ def _line(event: RunEvent, run_id: str) -> str:
         parts.append(f"attempt {record['attempt']}")
     if is_below or event.type in ("run_created", "run_completed"):
         parts.append(f"run {event.run_id}")
-    return printable(f"{event.cursor:<6}  {line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"
+    return printable(f"{event.cursor:<6}  {format_line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"

@@ -23,8 +23,8 @@ from ...params.run_ids import RUN_ID, status_option
 from ...params.sections import option
 from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN
-from ...runs.failures import with_failed_sub_runs
-from ...runs.find import connect_to_runs, matches_word
+from ...runs.failures import add_failed_sub_runs
+from ...runs.find import connect_to_runs, is_matching
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def command(
         # The ids have no duplicates, so both options may name one run.
         filters |= zip(above, ids * len(above), strict=False)
         if everything:
-            output.records((run.to_dict() for run in _matching(client, query.words, status, filters)), RUN)
+            output.records((run.to_dict() for run in _iter_matching_runs(client, query.words, status, filters)), RUN)
             return
         if watch:
             from ...output.live import watch_records
@@ -109,22 +109,22 @@ def command(
             with RunningRuns(client) as running:
                 watch_records(
                     lambda: running.updated(
-                        [run.to_dict() for run in _newest(client, query.words, status, filters, limit)]
+                        [run.to_dict() for run in _list_newest_runs(client, query.words, status, filters, limit)]
                     ),
                     WATCHED_RUN,
                     output,
                 )
             return
         # One more than shown, to find out whether there are more.
-        runs = _newest(client, query.words, status, filters, limit + 1)
-        shown = _with_details(client, runs[:limit])
+        runs = _list_newest_runs(client, query.words, status, filters, limit + 1)
+        shown = _add_counts(client, runs[:limit])
     output.records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         newest = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
         note(f"only {newest} shown; -n N shows more, --all shows all")
 
 
-def _with_details(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
+def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
     """Return the runs; the newest running batches with the items that have ended so far, and the newest completed runs
     with the number of failed items in their sub-runs.
     """
@@ -140,27 +140,27 @@ def _with_details(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> lis
 
     reads = [partial(with_counts, run_id) for run_id in counted[:_MAX_COUNTED]]
     with_sub_runs = [run for run in completed if run.run_id in parents]
-    reads += [partial(with_failed_sub_runs, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
+    reads += [partial(add_failed_sub_runs, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
     detailed |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}
     return list(detailed.values())
 
 
-def _matching(
+def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
     """Yield the runs that match all words, newest first. Servers filter by one status, so listings are merged."""
     recorded = {word: {entry.run_id for entry in client._recorder.matching(quoted(word))} for word in words}
     listings = [client.iter_runs(status=each, **filters) for each in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
-        if all(matches_word(run, word) or run.run_id in ids for word, ids in recorded.items()):
+        if all(is_matching(run, word) or run.run_id in ids for word, ids in recorded.items()):
             yield run
 
 
-def _newest(
+def _list_newest_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any], limit: int
 ) -> list[RunDetails]:
     if words:
-        return list(islice(_matching(client, words, status, filters), limit))
+        return list(islice(_iter_matching_runs(client, words, status, filters), limit))
     listings = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
     if len(listings) == 1:
         return listings[0]

@@ -6,15 +6,15 @@ import click
 
 from ...errors import Problem, printable, usage
 from ...output.messages import note
-from ...output.tables import line_time
+from ...output.tables import format_line_time
 from ...output.view import Output, View, columns
 from ...params.options import limit_option, output_options
 from ...params.parsing import Command
 from ...params.run_ids import recorded_run_argument
 from ...params.sections import Choice, option
-from ...runs.find import is_complete_id, recorded_run
-from ...server.logs import LEVELS, KeptLine, lines_of_run, runs_beginning_with
-from ...settings.history import history_setting
+from ...runs.find import find_recorded_run, is_complete_id
+from ...server.logs import LEVELS, KeptLine, find_runs, read_run_lines
+from ...settings.history import get_history_setting
 
 _FIELDS = ("time", "level", "target", "message", "times", "exception")
 _LINE = View(
@@ -42,19 +42,19 @@ def command(run_id: str, level: str, limit: int | None, everything: bool, output
     without workers only writes warnings and errors, unless it is started with --log-level info.
     """
     if run_id.startswith("@"):
-        run_id = recorded_run(run_id).run_id
+        run_id = find_recorded_run(run_id).run_id
     elif not is_complete_id(run_id):
-        ids = runs_beginning_with(run_id)
+        ids = find_runs(run_id)
         if len(ids) > 1:
             raise usage(f"several run ids begin with {run_id}", f"it may be {', '.join(ids[:5])}")
         run_id = ids[0] if ids else run_id
-    lines = lines_of_run(run_id, everything=everything)
+    lines = read_run_lines(run_id, everything=everything)
     if not lines:
         hint = (
             "kept are logs of servers that this command started, such as 'stepflow serve'; without workers, it only "
             "writes warnings and errors unless it is started with --log-level info"
         )
-        if history_setting().value == "off":
+        if get_history_setting().value == "off":
             hint = "logs are kept only if the history is on: stepflow config set history on"
         raise Problem(f"no log is kept of run {run_id}", kind="not_found", hint=hint)
     levels = LEVELS[LEVELS.index(level) :]
@@ -62,13 +62,13 @@ def command(run_id: str, level: str, limit: int | None, everything: bool, output
     if not shown:
         note(f"none of the {len(lines)} lines of run {run_id} is of level {level} or above")
     if (output.format or "table") == "table" and not output.fields:
-        output.write_all(map(_text, shown))
+        output.write_all(map(_format_line, shown))
     else:
         output.records(({name: getattr(line, name) for name in _FIELDS} for line in shown), _LINE)
 
 
-def _text(line: KeptLine) -> str:
+def _format_line(line: KeptLine) -> str:
     again = f"  (repeated {line.times} times)" if line.times > 1 else ""
-    first = f"{line_time(line.time)}  {line.level:<5}  {line.message}{again}"
+    first = f"{format_line_time(line.time)}  {line.level:<5}  {line.message}{again}"
     indented = (f"  {each}" for each in (line.exception or "").splitlines())
     return "".join(f"{printable(each)}\n" for each in (first, *indented))

@@ -8,7 +8,7 @@ import click
 
 from ...completion.candidates import complete_flow_files
 from ...errors import Problem
-from ...inputs.batch import all_inputs
+from ...inputs.batch import read_all_inputs
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
 from ...output.messages import waiting
@@ -19,10 +19,10 @@ from ...params.options import file_output_options, grouped, running_server_optio
 from ...params.parsing import Command
 from ...params.run_ids import run_argument
 from ...params.sections import FILE, Section
-from ...records.results import outcomes_of, print_result, print_results
-from ...runs.failures import failure_hint
-from ...runs.find import check_flow_of, connect_to_run
-from ...runs.reuse import attempt_of, note_plan, print_plan
+from ...records.results import print_result, print_results, to_outcomes
+from ...runs.failures import find_failure_hint
+from ...runs.find import check_same_flow, connect_to_run
+from ...runs.reuse import count_attempts, note_plan, print_plan
 from ...runs.wait import Wait, hinting_return
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
@@ -49,7 +49,9 @@ class _RerunOptions(NamedTuple):
     """The labels and the note for the history."""
 
 
-def _keep(*, before: str | None, all_except: str | None, failed: bool, only_missing: bool, only_changed: bool) -> Keep:
+def _build_keep(
+    *, before: str | None, all_except: str | None, failed: bool, only_missing: bool, only_changed: bool
+) -> Keep:
     from stepflow_client import Keep
 
     if all_except is not None:
@@ -79,7 +81,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     run_argument,
     grouped(
         "keep",
-        _keep,
+        _build_keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
         _RERUN.option("--failed", "Only the items that did not succeed."),
         _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
@@ -126,12 +128,12 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
     options.values.check(flow=options.flow or "", inputs=options.inputs)
     changed = None if options.flow is None else load_flow_or_id(options.flow)
     with connect_to_run(server, options.run_id, says=True) as (target, run_id):
-        arguments = _arguments(target, run_id, options, changed)
+        arguments = _build_arguments(target, run_id, options, changed)
         plan = target.client.plan_rerun(run_id, **arguments)
         if options.dry_run:
             print_plan(plan, output)
             return
-        note_plan(plan, attempt_of(target, run_id))
+        note_plan(plan, count_attempts(target, run_id))
         again = target.return_command("runs list --limit", "5")
         with (
             target.history.recording(**options.about),
@@ -146,7 +148,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
                 timeout=wait.timeout,
             )
         # The outcomes have the indexes of the items in the earlier run.
-        outcomes = [each for each in outcomes_of(rerun.results) if not options.items or each.index in options.items]
+        outcomes = [each for each in to_outcomes(rerun.results) if not options.items or each.index in options.items]
         if len(outcomes) != 1:
             print_results(rerun.run_ids, outcomes, output)
             return
@@ -158,11 +160,11 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
                 snapshot = target.client.snapshot(result.run_id, include=["items", "flow", "arguments"])
                 flow, given = snapshot.flow, snapshot.arguments
                 if flow is not None and given is not None and given.inputs:
-                    problem.hint = failure_hint(target, result, flow, given.inputs[0], given.variables)
+                    problem.hint = find_failure_hint(target, result, flow, given.inputs[0], given.variables)
             raise
 
 
-def _arguments(
+def _build_arguments(
     target: Target, run_id: str, options: _RerunOptions, flow: dict[str, Any] | str | None
 ) -> dict[str, Any]:
     """Return the arguments of the client's `plan_rerun`. The values depend on the flow."""
@@ -175,12 +177,12 @@ def _arguments(
     elif isinstance(flow, str):
         flow = target.client.get_flow(flow).flow
     if options.flow is not None:
-        check_flow_of(target, run_id, target.client.get_run_flow(run_id).flow, flow, options.flow)
+        check_same_flow(target, run_id, target.client.get_run_flow(run_id).flow, flow, options.flow)
     values = options.values
     arguments |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
     if options.inputs is not None:
         form = values.stdin_format if options.inputs == "-" else None
-        arguments["input"] = all_inputs(options.inputs, form, flow)
+        arguments["input"] = read_all_inputs(options.inputs, form, flow)
     elif values.input or values.example is not None or values.stdin_format:
         # A single input that is a list would be taken for a batch.
         arguments["input"] = [values.read_input(flow)]

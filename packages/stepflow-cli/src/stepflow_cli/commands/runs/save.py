@@ -14,23 +14,23 @@ from stepflow_client.flows.flow_argument import load_flow
 
 from ...completion.candidates import complete_flow_files, complete_steps_of_run
 from ...context import current_session
-from ...errors import nearest, usage
+from ...errors import suggest, usage
 from ...inputs.files import read_bytes, write_bytes
-from ...inputs.flow import find_missing
-from ...inputs.values import Given, read_value
-from ...output.color import difference_line, has_color
+from ...inputs.flow import check_flow_exists
+from ...inputs.values import ValueArgument, read_value
+from ...output.color import format_diff_line, has_color
 from ...output.messages import note
 from ...params.options import running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import run_argument
 from ...params.sections import OUTPUT, Section
-from ...runs.find import check_flow_of, connect_to_run
+from ...runs.find import check_same_flow, connect_to_run
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client.types.snapshot import SnapshotPart
 
-    from ...flow_tests.kept import KeptItem
+    from ...flow_tests.kept import RunItem
 
 _CASE = Section("Case")
 
@@ -76,9 +76,9 @@ def command(
     if name is not None and not name.strip():
         raise usage("--as needs a name")
     if flow is not None:
-        find_missing(flow)
+        check_flow_exists(flow)
     from ...flow_tests.added_case import add_case
-    from ...flow_tests.kept import changed_lines, kept_item, match_score
+    from ...flow_tests.kept import diff_lines, rate_match, read_run_item
 
     with connect_to_run(server, run_id, says=True) as (target, run_id):
         parts: list[SnapshotPart] = ["items", "flow", "arguments"]
@@ -89,16 +89,16 @@ def command(
         if index is None and total > 1:
             raise usage(f"run {run_id} has {total} items", "--item N names one, counted from 0")
         if input_json is not None and snapshot.arguments is not None:
-            input = read_value(Given("--input-json", "json", input_json))
+            input = read_value(ValueArgument("--input-json", "json", input_json))
             snapshot = replace(snapshot, arguments=replace(snapshot.arguments, inputs=[input] * total))
-        kept = kept_item(snapshot, index or 0)
+        kept = read_run_item(snapshot, index or 0)
         path = flow
         if path is None:
             entry = target.history.get(run_id)
             if entry is None or entry.flow_file is None:
                 raise usage("give the file of the flow, as FLOW", "the history does not name the one of this run")
             path = entry.flow_file
-            find_missing(path)
+            check_flow_exists(path)
     case = kept.case(name or kept.name, _steps_to_mock(kept, mocked))
     before = read_bytes(path)
     try:
@@ -106,11 +106,11 @@ def command(
     except InvalidArgumentError as error:
         raise usage(error.message, "choose another name with --as, or change that case with --replace") from None
     written = load_flow(path)
-    check_flow_of(target, run_id, kept.flow, written, path)
+    check_same_flow(target, run_id, kept.flow, written, path)
     color = current_session().color
-    for line in changed_lines(before, after):
-        click.echo(difference_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
-    if kept.flow and match_score(written, kept.flow) < 4:
+    for line in diff_lines(before, after):
+        click.echo(format_diff_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
+    if kept.flow and rate_match(written, kept.flow) < 4:
         note(f"warning: {path} differs from the flow of the run, so the case may fail")
     for warning in kept.warnings:
         note(f"warning: {warning}")
@@ -120,7 +120,7 @@ def command(
     note(f"kept as {case['name']!r}; stepflow test {shlex.quote(path)} runs it")
 
 
-def _steps_to_mock(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
+def _steps_to_mock(kept: RunItem, mocked: Sequence[str]) -> list[str]:
     """Return the steps to mock, without those that only other mocked steps read: a test does not need them.
 
     Raises:
@@ -132,7 +132,7 @@ def _steps_to_mock(kept: KeptItem, mocked: Sequence[str]) -> list[str]:
     known = [each for each in ids if each in kept.outcomes]
     for step_id in mocked:
         if step_id != "*" and step_id not in ids:
-            raise usage(f"the flow of the run has no step {step_id}", nearest(step_id, ids))
+            raise usage(f"the flow of the run has no step {step_id}", suggest(step_id, ids))
         if step_id not in known and (step_id != "*" or not known):
             what = "steps" if step_id == "*" else f"step {step_id}"
             hint = "it did not run, or this server does not return the outputs of steps"

@@ -9,7 +9,7 @@ import click
 from stepflow_client import NotFoundError, StepflowClientError
 
 from ...completion.candidates import complete_steps_of_run
-from ...errors import Problem, nearest, problem_of
+from ...errors import Problem, suggest, to_problem
 from ...output.messages import note, waiting
 from ...output.view import Output
 from ...params.conflicts import excludes
@@ -23,10 +23,10 @@ from ...params.options import (
 from ...params.parsing import Command
 from ...params.run_ids import run_argument, status_option
 from ...params.sections import option
-from ...records.history import ENTRY_IN_FULL, entry_record
-from ...records.results import outcomes_of, print_result, print_results
-from ...records.runs import ITEM, STEP, TIMED_STEP, run_view
-from ...runs.failures import explained_run, explained_steps
+from ...records.history import ENTRY_IN_FULL, build_entry_record
+from ...records.results import print_result, print_results, to_outcomes
+from ...records.runs import ITEM, STEP, TIMED_STEP, get_run_view
+from ...runs.failures import explain_run, explain_steps
 from ...runs.find import EndedRunError, connect_to_run
 from ...runs.wait import Wait, hinting_return
 from ...settings.server_choice import ServerOptions
@@ -53,7 +53,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
     links: dict[str, Any] = {}
     try:
         with connect_to_run(server, run_id) as (target, run_id):
-            run = explained_run(target.client, run_id)
+            run = explain_run(target.client, run_id)
             entry = target.history.get(run_id)
             if entry is not None and entry.rerun_of is not None:
                 links |= {"rerun_of": entry.rerun_of, "rerun_items": list(entry.rerun_items)}
@@ -62,9 +62,9 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
                     links["reruns"] = reruns
     except EndedRunError as ended:
         note(f"{ended.message}: this is what the history has")
-        output.record(entry_record(ended.entry, full=True), ENTRY_IN_FULL)
+        output.record(build_entry_record(ended.entry, full=True), ENTRY_IN_FULL)
         return
-    output.record(run.to_dict() | links, run_view(run.account, links))
+    output.record(run.to_dict() | links, get_run_view(run.account, links))
 
 
 @click.command("flow", cls=Command)
@@ -123,17 +123,17 @@ def steps_command(
                 step_details = target.client.get_run_step(run_id, step, item_index=item or 0)
             except NotFoundError as error:
                 ids = {each.step_id for each in target.client.get_run_steps(run_id, item_index=item or 0).steps}
-                hint = nearest(step, ids) or f"it has {', '.join(sorted(ids))}"
-                raise problem_of(error, hint=hint if ids else None) from None
-            output.record(explained_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
+                hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
+                raise to_problem(error, hint=hint if ids else None) from None
+            output.record(explain_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
             return
         # Only if its errors must be explained, more of the run is read.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
         if steps is None:
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
         if not steps and item:
-            _item_of(list(target.client.get_run_items(run_id).items), item, run_id)
-        steps = explained_steps(target.client, run_id, steps, item)
+            _get_item(list(target.client.get_run_items(run_id).items), item, run_id)
+        steps = explain_steps(target.client, run_id, steps, item)
     output.records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
 
@@ -162,14 +162,14 @@ def result_command(
         note(f"{ended.message}: this is what the history has")
         run_id, results = ended.entry.run_id, ended.results()
     if item is not None:
-        print_result(_item_of(results, item, run_id), output)
+        print_result(_get_item(results, item, run_id), output)
     elif len(results) == 1:
         print_result(results[0], output)
     else:
-        print_results([run_id], outcomes_of(results), output)
+        print_results([run_id], to_outcomes(results), output)
 
 
-def _item_of(results: list[Each], item: int, run_id: str) -> Each:
+def _get_item(results: list[Each], item: int, run_id: str) -> Each:
     if item < len(results):
         return results[item]
     hint = f"it has {len(results)} item{'s' * (len(results) != 1)}, counted from 0"

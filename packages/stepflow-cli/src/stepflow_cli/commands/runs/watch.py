@@ -10,22 +10,22 @@ import click
 from ...context import current_session
 from ...errors import printable, usage
 from ...output.color import is_terminal
-from ...output.messages import reported_by, waiting
+from ...output.messages import outages_reported_by, waiting
 from ...output.view import Output
 from ...params.options import output_options, running_server_options, wait_options
 from ...params.parsing import Command
 from ...params.run_ids import runs_argument
-from ...records.runs import EVENT, event_record, run_view
-from ...runs.failures import explained_run
+from ...records.runs import EVENT, build_event_record, get_run_view
+from ...runs.failures import explain_run
 from ...runs.find import connect_to_runs
-from ...runs.wait import Wait, hinting_return, with_views
+from ...runs.wait import Wait, add_view_commands, hinting_return
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client.events import RunEvent
 
-    from ...runs.watch import Watch
+    from ...runs.watch import RunWatch
 
 _QUIET = ("run_created", "steps_needed", "step_ready")
 """Events without a status, which are not shown as lines."""
@@ -52,44 +52,44 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
         raise usage("--on-interrupt cancel takes one run")
     with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
-            from ...runs.wait_for_runs import print_ends
+            from ...runs.wait_for_runs import wait_and_print
 
-            print_ends(target, ids, wait, output)
+            wait_and_print(target, ids, wait, output)
         else:
             _watch(target, ids[0], wait, output)
 
 
 def _watch(target: Target, run_id: str, wait: Wait, output: Output) -> None:
-    from ...runs.watch import Watch, failure_of
+    from ...runs.watch import RunWatch, find_failure
 
     with hinting_return(target, run_id, wait):
-        watch = Watch(target, run_id, wait.timeout)
+        watch = RunWatch(target, run_id, wait.timeout)
         if output.format == "jsonl":
-            watch.follow(lambda event, *_: output.records([event_record(event)], EVENT, flush=True))
+            watch.follow(lambda event, *_: output.records([build_event_record(event)], EVENT, flush=True))
         elif output.format in ("json", "yaml", "name") or output.fields:
             with waiting(f"watching run {run_id}"):
                 watch.follow()
-            run = explained_run(target.client, run_id)
-            output.record(run.to_dict(), run_view(run.account))
+            run = explain_run(target.client, run_id)
+            output.record(run.to_dict(), get_run_view(run.account))
         elif is_terminal(sys.stdout):
-            from ...output.live import live_picture
+            from ...output.live import live_display
 
-            with live_picture(watch.tree) as refresh, reported_by(watch.say):
+            with live_display(watch.tree) as refresh, outages_reported_by(watch.say):
                 watch.follow(refresh=refresh, sub_runs=True)
         else:
             _print_lines(watch, output)
-        problem = failure_of(target, watch.run)
+        problem = find_failure(target, watch.run)
     if problem is not None:
-        with_views(problem, target, run_id)
+        add_view_commands(problem, target, run_id)
         raise problem
 
 
-def _print_lines(watch: Watch, output: Output) -> None:
-    from ...runs.events import words_for
+def _print_lines(watch: RunWatch, output: Output) -> None:
+    from ...runs.events import describe_event
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):
-            line = words_for(event, watch.progress, seconds, error)
+            line = describe_event(event, watch.progress, seconds, error)
             output.write_all([f"{printable(line)}\n"], flush=True)
 
     watch.follow(show, sub_runs=True)

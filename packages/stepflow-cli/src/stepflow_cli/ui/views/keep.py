@@ -16,7 +16,7 @@ from stepflow_client.flows.file import read_file
 
 from stepflow_cli.flow_tests.added_case import add_case
 
-from ...flow_tests.kept import KeptItem, changed_lines, kept_item
+from ...flow_tests.kept import RunItem, diff_lines, read_run_item
 from ..flow_folder import FlowFile
 from ..security import form_fields
 from ..site import Site, index_in, query_text, site_of
@@ -28,7 +28,7 @@ _MAX_LINES = 1_000
 class Kept:
     """What to keep: an item, and the files that its flow may come from, the most likely one first."""
 
-    item: KeptItem
+    item: RunItem
     files: list[FlowFile]
 
 
@@ -86,7 +86,7 @@ async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
     snapshot = await site.read(run_id, ("items", "flow", "arguments"))
-    item = kept_item(snapshot, index)
+    item = read_run_item(snapshot, index)
     entry = site.history.get(snapshot.run_id)
     files = []
     if site.flows is not None:
@@ -110,7 +110,7 @@ def _draft(kept: Kept, form: Mapping[str, str]) -> Draft:
         after = add_case(before, case, file.name)
     except StepflowClientError as error:
         return Draft(name, text, file, problem=error.message)
-    return Draft(name, text, file, changed_lines(before, after), before, after)
+    return Draft(name, text, file, diff_lines(before, after), before, after)
 
 
 async def _show(

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
-from ...params.query import checked_query
+from ...params.query import parse_query
 from ..following import RunFollower
 from ..site import Site, site_of
 from .runs import number_of, progress_of, query_of
@@ -91,7 +91,7 @@ async def live_runs(request: Request) -> Response:
     site, query = site_of(request), query_of(request)
 
     async def shown() -> Any:
-        runs = await site.listings.newest(checked_query(str(query)).fields)
+        runs = await site.listings.newest(parse_query(str(query)).fields)
         return [(run.run_id, run.status.value, run.items) for run in runs], await progress_of(site, runs)
 
     return _stream(request, _Polled(shown))

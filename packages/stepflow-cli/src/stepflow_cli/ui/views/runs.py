@@ -13,8 +13,8 @@ from stepflow_client._command import QUERY_FIELDS, RunQuery, read_query
 from stepflow_client.progress import Progress
 
 from ...errors import Problem
-from ...output.tables import short_ids
-from ...params.query import checked_query
+from ...output.tables import shorten_ids
+from ...params.query import parse_query
 from ...records.runs import STATUSES
 from ..finding import SearchResult
 from ..listing import PAGE, rows_of_runs
@@ -60,7 +60,7 @@ async def list_page(request: Request) -> Response:
     found = SearchResult()
     try:
         # A time such as 1h stays as it is in the address.
-        fields = checked_query(str(query)).fields
+        fields = parse_query(str(query)).fields
         if query.words:
             found = await site.finder.find(query.words, fields)
             runs = found.runs[(page - 1) * PAGE :]
@@ -80,7 +80,7 @@ async def list_page(request: Request) -> Response:
         rows=rows,
         opened=opened,
         errors=await site.finder.first_errors(row.run for row in rows),
-        short=short_ids([run.run_id for run in runs[:PAGE]]),
+        short=shorten_ids([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
         text=str(query),
