@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from stepflow_cli.context import Session
 from stepflow_cli.errors import Problem
-from stepflow_cli.evaluations.limits import check_demands, read_limits, read_worst
+from stepflow_cli.evaluations.limits import check_gate_names, parse_limits, parse_worst
 from stepflow_cli.evaluations.scores import read_scores
 from stepflow_cli.evaluations.variants import flow_files, read_variants
 from stepflow_client.evaluation import FlowScore
-from stepflow_client.evaluation.gates import Demands, Limit
+from stepflow_client.evaluation.gates import GateRules, Limit
 
 FLOW: dict[str, Any] = {
     "schemas": {"type": "object", "properties": {"variables": {"properties": {"tone": {"type": "string"}}}}},
@@ -169,32 +169,32 @@ def test_files_of_scores_that_cannot_be_used(folder: Path) -> None:
 
 
 def test_limits() -> None:
-    assert read_limits(["exact.category=0.9", "v2:failed=0.01"], "--fail-below") == [
+    assert parse_limits(["exact.category=0.9", "v2:failed=0.01"], "--fail-below") == [
         Limit("exact.category", 0.9),
         Limit("failed", 0.01, "v2"),
     ]
-    assert read_limits(["0.02"], "--tolerance", needs_score=False) == [Limit(None, 0.02)]
-    assert (read_worst("20"), read_worst("length.kind=login=3")) == (Limit(None, 20), Limit("length.kind=login", 3))
+    assert parse_limits(["0.02"], "--tolerance", needs_score=False) == [Limit(None, 0.02)]
+    assert (parse_worst("20"), parse_worst("length.kind=login=3")) == (Limit(None, 20), Limit("length.kind=login", 3))
 
 
 @pytest.mark.parametrize("word", ["exact", "exact=", "=1", "0.5", "exact=nan", "exact=inf", ":exact=1", "v2:=1"])
 def test_wrong_limits(word: str) -> None:
     with pytest.raises(Problem, match="--fail-below"):
-        read_limits([word], "--fail-below")
+        parse_limits([word], "--fail-below")
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5", "x", "exact="])
 def test_wrong_numbers_of_worst_cases(word: str) -> None:
     with pytest.raises(Problem, match="--worst"):
-        read_worst(word)
+        parse_worst(word)
 
 
 def test_names_are_checked_before_anything_runs() -> None:
-    demands = Demands([Limit("length.tone", 1), Limit("failed", 0.1, "v2")], [Limit(None, 0.1)])
-    check_demands(demands, ["length"], ["now", "v2"])
+    gate_rules = GateRules([Limit("length.tone", 1), Limit("failed", 0.1, "v2")], [Limit(None, 0.1)])
+    check_gate_names(gate_rules, ["length"], ["now", "v2"])
     with pytest.raises(Problem) as error:
-        check_demands(demands, ["exact.category"], ["now", "v2"])
+        check_gate_names(gate_rules, ["exact.category"], ["now", "v2"])
     assert said(error) == "--fail-below: there is no score length.tone | the scores are exact.category, failed"
     with pytest.raises(Problem) as error:
-        check_demands(demands, ["length"], ["now", "v3"])
+        check_gate_names(gate_rules, ["length"], ["now", "v3"])
     assert said(error) == "--fail-below: there is no variant v2 | the variants are now, v3"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from stepflow_client import FlowFileError, InvalidArgumentError
 from stepflow_client.evaluation import EvaluationCase
-from stepflow_client.evaluation.cases import encoded, read_cases
+from stepflow_client.evaluation.cases import encode_cases, read_cases
 
 FIELDS = {"n": {"type": "integer"}, "text": {"type": "string"}}
 FLOW: dict[str, Any] = {
@@ -108,14 +108,14 @@ def test_a_flow_without_test_cases_needs_cases() -> None:
 
 def test_a_value_that_is_no_json_names_its_case() -> None:
     with pytest.raises(InvalidArgumentError, match="the expected output of case x"):
-        encoded([EvaluationCase("x", 1, {1, 2})])
+        encode_cases([EvaluationCase("x", 1, {1, 2})])
     with pytest.raises(InvalidArgumentError, match="the input of case y"):
-        encoded([EvaluationCase("x", "é"), EvaluationCase("y", float("nan"))])
+        encode_cases([EvaluationCase("x", "é"), EvaluationCase("y", float("nan"))])
 
 
 def test_cases_are_stored_as_json() -> None:
     cases = [EvaluationCase("é", {"n": 1}), EvaluationCase("d", date(2026, 1, 2), [1.5])]
-    names, content = encoded(cases)
+    names, content = encode_cases(cases)
     assert (json.loads(names), json.loads(content)) == (["é", "d"], [[{"n": 1}, None], ["2026-01-02", [1.5]]])
 
 
@@ -123,7 +123,7 @@ def test_a_name_is_a_text_that_can_be_stored() -> None:
     flow = {"steps": []}
     assert [case.name for case in read_cases([EvaluationCase(7, 1)], flow, flow, "expected")] == ["7"]  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="the name of case"):
-        encoded([EvaluationCase("\ud800", 1)])
+        encode_cases([EvaluationCase("\ud800", 1)])
 
 
 def test_a_name_that_is_made_unique_is_no_name_of_another_case() -> None:

@@ -12,7 +12,7 @@ from stepflow_cli.errors import Problem
 from stepflow_cli.evaluations.report import check_gates, gates_text
 from stepflow_cli.output.view import Output
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
-from stepflow_client.evaluation.gates import Demands, Limit, gates_of
+from stepflow_client.evaluation.gates import GateRules, Limit, evaluate_gates
 
 RIGHT, COST, LENGTH = "exact", "cost", "length"
 
@@ -39,67 +39,71 @@ def compared(right: int, before: int = 30, **fields: Any) -> EvaluationReport:
 
 
 BELOW = "fail_below"
-SITUATIONS: dict[str, tuple[EvaluationReport, Demands, list[str]]] = {
-    "no demand": (report(30), Demands(), []),
-    "all failed": (report(0, failed=40), Demands(), ["all items of flow failed"]),
-    "none ended": (EvaluationReport([], variants=["flow"]), Demands(), ["no item of flow has ended"]),
-    "one failed": (report(30, failed=1), Demands(), []),
-    "above the limit": (report(30), Demands([Limit(RIGHT, 0.7)]), []),
-    "at the limit": (report(30), Demands([Limit(RIGHT, 0.75)]), []),
-    "below the limit": (report(30), Demands([Limit(RIGHT, 0.76)]), ["exact of flow is 0.75, below 0.76"]),
-    "cheap": (report(30), Demands([Limit(COST, 3)]), []),
-    "expensive": (report(30), Demands([Limit(COST, 2.5)]), ["cost of flow is 2.975, above 2.5"]),
-    "few failed": (report(30, failed=1), Demands([Limit("failed", 0.03)]), []),
-    "more failed": (report(30, failed=2), Demands([Limit("failed", 0.03)]), ["failed of flow is 0.05, above 0.03"]),
-    "a missing score": (report(30), Demands([Limit("other", 1)]), ["flow has no other"]),
+SITUATIONS: dict[str, tuple[EvaluationReport, GateRules, list[str]]] = {
+    "no demand": (report(30), GateRules(), []),
+    "all failed": (report(0, failed=40), GateRules(), ["all items of flow failed"]),
+    "none ended": (EvaluationReport([], variants=["flow"]), GateRules(), ["no item of flow has ended"]),
+    "one failed": (report(30, failed=1), GateRules(), []),
+    "above the limit": (report(30), GateRules([Limit(RIGHT, 0.7)]), []),
+    "at the limit": (report(30), GateRules([Limit(RIGHT, 0.75)]), []),
+    "below the limit": (report(30), GateRules([Limit(RIGHT, 0.76)]), ["exact of flow is 0.75, below 0.76"]),
+    "cheap": (report(30), GateRules([Limit(COST, 3)]), []),
+    "expensive": (report(30), GateRules([Limit(COST, 2.5)]), ["cost of flow is 2.975, above 2.5"]),
+    "few failed": (report(30, failed=1), GateRules([Limit("failed", 0.03)]), []),
+    "more failed": (report(30, failed=2), GateRules([Limit("failed", 0.03)]), ["failed of flow is 0.05, above 0.03"]),
+    "a missing score": (report(30), GateRules([Limit("other", 1)]), ["flow has no other"]),
     "two limits": (
         report(30),
-        Demands([Limit(RIGHT, 0.9), Limit(COST, 1)]),
+        GateRules([Limit(RIGHT, 0.9), Limit(COST, 1)]),
         ["exact of flow is 0.75, below 0.9", "cost of flow is 2.975, above 1"],
     ),
-    "a limit of another variant": (report(30), Demands([Limit(RIGHT, 0.9, "other")]), []),
-    "a limit of this variant": (report(30), Demands([Limit(RIGHT, 0.9, "flow")]), ["exact of flow is 0.75, below 0.9"]),
+    "a limit of another variant": (report(30), GateRules([Limit(RIGHT, 0.9, "other")]), []),
+    "a limit of this variant": (
+        report(30),
+        GateRules([Limit(RIGHT, 0.9, "flow")]),
+        ["exact of flow is 0.75, below 0.9"],
+    ),
     "no limit is left if none ended": (
         EvaluationReport([], variants=["flow"]),
-        Demands([Limit(RIGHT, 0.9)]),
+        GateRules([Limit(RIGHT, 0.9)]),
         ["no item of flow has ended", "flow has no exact"],
     ),
-    "as good": (compared(30), Demands(), []),
-    "better": (compared(40, 10), Demands(), []),
-    "worse": (compared(10), Demands(), ["exact of flow is worse than baseline: 0.75 -> 0.25"]),
-    "worse within the tolerance": (compared(10), Demands((), [Limit(RIGHT, 0.9)]), []),
+    "as good": (compared(30), GateRules(), []),
+    "better": (compared(40, 10), GateRules(), []),
+    "worse": (compared(10), GateRules(), ["exact of flow is worse than baseline: 0.75 -> 0.25"]),
+    "worse within the tolerance": (compared(10), GateRules((), [Limit(RIGHT, 0.9)]), []),
     "worse by more": (
         compared(10),
-        Demands((), [Limit(RIGHT, 0.1)]),
+        GateRules((), [Limit(RIGHT, 0.1)]),
         ["exact of flow is worse than baseline by more than 0.1: 0.75 -> 0.25"],
     ),
-    "a tolerance of all scores": (compared(10), Demands((), [Limit(None, 0.9)]), []),
+    "a tolerance of all scores": (compared(10), GateRules((), [Limit(None, 0.9)]), []),
     "the last tolerance": (
         compared(10),
-        Demands((), [Limit(None, 0.9), Limit(RIGHT, 0.0, "flow")]),
+        GateRules((), [Limit(None, 0.9), Limit(RIGHT, 0.0, "flow")]),
         ["exact of flow is worse than baseline: 0.75 -> 0.25"],
     ),
     "a tolerance of another variant": (
         compared(10),
-        Demands((), [Limit(None, 0.9, "other")]),
+        GateRules((), [Limit(None, 0.9, "other")]),
         ["exact of flow is worse than baseline: 0.75 -> 0.25"],
     ),
-    "perhaps worse": (compared(28), Demands(), []),
-    "perhaps worse, strictly": (compared(28), Demands(strict=True), ["may be worse"] * 2),
-    "as good, strictly": (compared(30), Demands(strict=True), ["may be worse"] * 2),
-    "as good with a tolerance, strictly": (compared(30), Demands((), [Limit(None, 0.2)], strict=True), []),
-    "more expensive": (compared(30, cost=4.0), Demands(), ["cost of flow is worse than baseline: 2.975 -> 4.975"]),
-    "cheaper": (compared(30, cost=1.0), Demands(), []),
+    "perhaps worse": (compared(28), GateRules(), []),
+    "perhaps worse, strictly": (compared(28), GateRules(strict=True), ["may be worse"] * 2),
+    "as good, strictly": (compared(30), GateRules(strict=True), ["may be worse"] * 2),
+    "as good with a tolerance, strictly": (compared(30), GateRules((), [Limit(None, 0.2)], strict=True), []),
+    "more expensive": (compared(30, cost=4.0), GateRules(), ["cost of flow is worse than baseline: 2.975 -> 4.975"]),
+    "cheaper": (compared(30, cost=1.0), GateRules(), []),
     "many failed": (
         compared(30, failed=20),
-        Demands(),
+        GateRules(),
         ["exact of flow is worse than baseline: 0.75 -> 0.25", "failed of flow is worse than baseline: 0 -> 0.5"],
     ),
-    "too few cases": (compared(0, of=4), Demands(), []),
-    "too few cases, strictly": (compared(0, of=4), Demands(strict=True), ["too few cases for an interval"] * 3),
+    "too few cases": (compared(0, of=4), GateRules(), []),
+    "too few cases, strictly": (compared(0, of=4), GateRules(strict=True), ["too few cases for an interval"] * 3),
     "nothing to compare": (
         EvaluationReport([], variants=["a"]),
-        Demands(),
+        GateRules(),
         ["no item of a has ended"],
     ),
 }
@@ -107,8 +111,8 @@ SITUATIONS: dict[str, tuple[EvaluationReport, Demands, list[str]]] = {
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_all_say_the_same(situation: str) -> None:
-    found, demands, failures = SITUATIONS[situation]
-    gates = list(gates_of(found, demands))
+    found, gate_rules, failures = SITUATIONS[situation]
+    gates = list(evaluate_gates(found, gate_rules))
     failed = [each for each in gates if each.outcome == "failed"]
     assert len(failed) == len(failures), failed
     for each, said in zip(failed, failures, strict=True):
@@ -143,7 +147,7 @@ def test_there_are_enough_situations() -> None:
 
 
 def test_an_inconclusive_gate_says_how_many_cases_decide_it() -> None:
-    (gate,) = [each for each in gates_of(compared(28), Demands()) if each.outcome == "inconclusive"]
+    (gate,) = [each for each in evaluate_gates(compared(28), GateRules()) if each.outcome == "inconclusive"]
     assert gate.condition == "exact of flow is not worse than baseline"
     count = int(gate.message.partition("about ")[2].split()[0].replace(",", ""))
     assert gate.message.endswith("cases would decide it")

@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import InvalidArgumentError, StepflowClientError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
-from stepflow_client.evaluation.report_text import number_text
+from stepflow_client.evaluation.report_text import format_number
 
 from tests.unit.evaluation.planted import item, planted
 
@@ -55,10 +55,10 @@ def test_the_summary_is_a_table() -> None:
 
 
 def test_numbers_have_as_many_digits_as_their_scores() -> None:
-    shown = [number_text(number) for number in (0, 0.8, 1, 12.345, 1234.5, 123456, 0.01234, -0.5, 1e-9)]
+    shown = [format_number(number) for number in (0, 0.8, 1, 12.345, 1234.5, 123456, 0.01234, -0.5, 1e-9)]
     assert shown == ["0.000", "0.800", "1.000", "12.35", "1,234.5", "123,456", "0.0123", "-0.500", "0.000000"]
-    assert number_text(0.00012, signed=True, scale=0.01) == "+0.0001"
-    assert number_text(-0.00001, signed=True, scale=0.5) == "0.000"
+    assert format_number(0.00012, signed=True, scale=0.01) == "+0.0001"
+    assert format_number(-0.00001, signed=True, scale=0.5) == "0.000"
 
 
 def test_cases_are_paired_by_their_means_over_repeats() -> None:
@@ -255,7 +255,7 @@ def test_secrets_are_not_shown() -> None:
     items += [item(1, "one", {"s": False}, output=secret), item(2, "one", {}, status="failed", error=f"bad {secret}")]
     items += [item(case, "two", {"s": case > 3}, output=f"{secret}!") for case in range(8)]
     items += [item(case, "one", {"s": True}) for case in range(3, 8)]
-    found = report(items)._with(Secrets([secret]), {})
+    found = report(items)._with_secrets(Secrets([secret]), {})
     texts = [found.to_html(), found.to_junit(), str(found.summary()), found._repr_html_()]
     texts += [str(found.to_dicts(include_outputs=True))]
     for text in texts:

@@ -23,7 +23,7 @@ from stepflow_client.evaluation import (
     regex,
     schema_valid,
 )
-from stepflow_client.evaluation.scorers import apply_score, scorers
+from stepflow_client.evaluation.scorers import apply_score, build_scorers
 
 
 def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
@@ -31,7 +31,7 @@ def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
 
 
 def scored(score: Any, output: Any, expected: Any = None, **fields: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    (scorer,) = scorers([score])
+    (scorer,) = build_scorers([score])
     return asyncio.run(apply_score(scorer, item(output, expected, **fields)))
 
 
@@ -98,7 +98,13 @@ def test_the_latency_of_an_item_is_a_score() -> None:
 
 def test_the_names_of_scores() -> None:
     given = [exact(), exact("category"), exact("a[0].b"), regex("x", "id"), output_field("usage.cost", name="cost")]
-    assert [each.name for each in scorers(given)] == ["exact", "exact.category", "exact.a[0].b", "regex.id", "cost"]
+    assert [each.name for each in build_scorers(given)] == [
+        "exact",
+        "exact.category",
+        "exact.a[0].b",
+        "regex.id",
+        "cost",
+    ]
 
 
 def test_low_values_are_good_of_times_distances_and_what_is_said_to_be() -> None:
@@ -107,7 +113,7 @@ def test_low_values_are_good_of_times_distances_and_what_is_said_to_be() -> None
 
     toxic.lower_is_better = True  # type: ignore[attr-defined]
     given = [latency(), json_distance(), output_field("cost", lower_is_better=True), toxic, exact()]
-    assert [each.lower_is_better for each in scorers(given)] == [True, True, True, True, False]
+    assert [each.lower_is_better for each in build_scorers(given)] == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -122,14 +128,14 @@ def test_low_values_are_good_of_times_distances_and_what_is_said_to_be() -> None
         lambda: close("a", relative=math.inf),
         lambda: schema_valid("schema.json"),
         lambda: output_field(""),
-        lambda: scorers([exact]),
-        lambda: scorers(["exact"]),
-        lambda: scorers("exact"),
-        lambda: scorers(None),
-        lambda: scorers([exact("a"), exact("a")]),
-        lambda: scorers({"": exact()}),
-        lambda: scorers([lambda: 1]),
-        lambda: scorers([lambda first, second: 1]),
+        lambda: build_scorers([exact]),
+        lambda: build_scorers(["exact"]),
+        lambda: build_scorers("exact"),
+        lambda: build_scorers(None),
+        lambda: build_scorers([exact("a"), exact("a")]),
+        lambda: build_scorers({"": exact()}),
+        lambda: build_scorers([lambda: 1]),
+        lambda: build_scorers([lambda first, second: 1]),
     ],
 )
 def test_what_is_no_score_is_refused(make: Any) -> None:
@@ -220,12 +226,12 @@ def test_coroutine_functions_are_scores() -> None:
     assert value(judge, 1) == 0.5
     assert value(Judge(), 1) == 0.25
     given = {"a": judge, "b": Judge(), "c": partial(judge), "d": exact()}
-    assert [each.is_async for each in scorers(given)] == [True, True, True, False]
-    assert [each.name for each in scorers([judge, Judge()])] == ["judge", "Judge"]
+    assert [each.is_async for each in build_scorers(given)] == [True, True, True, False]
+    assert [each.name for each in build_scorers([judge, Judge()])] == ["judge", "Judge"]
 
 
 def test_a_mapping_names_the_scores() -> None:
-    found = scorers({"first": exact("a"), "second": exact("a")})
+    found = build_scorers({"first": exact("a"), "second": exact("a")})
     assert [each.name for each in found] == ["first", "second"]
     assert found[0].key != found[1].key
 
@@ -269,7 +275,11 @@ def test_an_evaluator_of_pydantic_evals_is_a_score() -> None:
     assert not failed
     assert found == {"Polite.whole": True, "Polite.time": 0.5, "Polite.nothing": 0.0, "Polite.threshold": 0.5}
     assert "does not report the times of steps" in scored(Polite(), "o", "e")[1]["Polite"]
-    assert scorers([Polite(0.5)])[0].key == scorers([Polite(0.5)])[0].key != scorers([Polite(0.6)])[0].key
+    assert (
+        build_scorers([Polite(0.5)])[0].key
+        == build_scorers([Polite(0.5)])[0].key
+        != build_scorers([Polite(0.6)])[0].key
+    )
 
 
 def test_a_score_has_another_key_with_another_version_or_other_arguments() -> None:
@@ -277,7 +287,7 @@ def test_a_score_has_another_key_with_another_version_or_other_arguments() -> No
         return 1
 
     def key(score: Any) -> str:
-        return scorers({"score": score})[0].key
+        return build_scorers({"score": score})[0].key
 
     given = [exact(), exact("a"), contains("a"), contains("a", "x"), regex("x", "a"), regex("y", "a")]
     given += [schema_valid({"type": "string"}), schema_valid({"type": "number"}), judge]
@@ -294,7 +304,9 @@ def test_only_functions_and_objects_of_users_have_a_source() -> None:
     def other(output: Any) -> int:
         return 2
 
-    sources = [each.source for each in scorers({"a": judge, "b": partial(judge), "c": other, "d": exact(), "e": len})]
+    sources = [
+        each.source for each in build_scorers({"a": judge, "b": partial(judge), "c": other, "d": exact(), "e": len})
+    ]
     assert sources[0] == sources[1] != sources[2]
     assert all(sources[:3])
     assert sources[3:] == ["", ""]

@@ -15,16 +15,16 @@ from stepflow_client.evaluation.statistics import (
     MIN_VALUES,
     SHARE,
     Interval,
-    holm,
+    apply_holm,
     paired_change,
-    resampled,
+    resample,
 )
 
 from tests.unit.evaluation.planted import BETTER, SLOWER, planted
 
 
 def known(values: list[float], made_up: tuple[float, ...] = ()) -> Interval:
-    found = resampled(values, made_up)
+    found = resample(values, made_up)
     assert found is not None
     return found.interval()
 
@@ -56,7 +56,7 @@ def test_far_from_zero_an_interval_is_as_accurate() -> None:
 
 
 def test_few_values_have_a_wide_interval_or_none() -> None:
-    assert resampled([1.0] * (MIN_VALUES - 1)) is None
+    assert resample([1.0] * (MIN_VALUES - 1)) is None
     assert known([1.0] * MIN_VALUES) == Interval(1.0, 1.0)
     # Five right cases of five do not mean that all cases are right.
     assert known([1.0] * MIN_VALUES, made_up=SHARE).low < 0.7
@@ -87,10 +87,10 @@ def test_values_that_depend_on_each_other_are_compared_in_blocks() -> None:
 def test_blocks_of_any_size_have_the_mean_of_all_values() -> None:
     sizes = [1, 30, 2, 5, 9, 1, 1, 40, 3]
     values = [float(number) for number in range(sum(sizes))]
-    found = resampled(values, blocks=sizes)
+    found = resample(values, blocks=sizes)
     assert found is not None
     assert sum(values) / len(values) in found.interval()
-    assert resampled([2.0] * sum(sizes), blocks=sizes).interval() == Interval(2.0, 2.0)  # type: ignore[union-attr]
+    assert resample([2.0] * sum(sizes), blocks=sizes).interval() == Interval(2.0, 2.0)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_blocks_of_any_size_have_the_mean_of_all_values() -> None:
 )
 def test_many_changes_need_more_confidence(p: list[float], found: list[int]) -> None:
     directions = {key: lambda confidence, each=each: int(each <= 1 - confidence) for key, each in enumerate(p)}
-    assert list(holm(directions).values()) == found
+    assert list(apply_holm(directions).values()) == found
 
 
 SHAPES: dict[str, tuple[Callable[[random.Random], float], float, tuple[float, ...], int]] = {

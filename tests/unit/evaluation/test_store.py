@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
-from stepflow_client.evaluation.records import Block, Scored, ended_block
+from stepflow_client.evaluation.records import Block, BlockScores, build_block
 from stepflow_client.evaluation.store import EvaluationStore, TemporaryFolder
 from stepflow_client.types.outcomes import Outcome
 
@@ -32,18 +32,18 @@ def ended(*numbers: int, variant: int = 0, **more: Any) -> Block:
         Outcome(number, None, "run", item_index=3, **{"status": COMPLETED, "output": {"n": number}, **more})
         for number in numbers
     ]
-    return ended_block(variant, [CASES[number] for number in numbers], outcomes)
+    return build_block(variant, [CASES[number] for number in numbers], outcomes)
 
 
-def scored(number: int, *values: Any, key: str = "k") -> Scored:
-    return Scored(0, number, len(values), key, {"score": values}, {})
+def scored(number: int, *values: Any, key: str = "k") -> BlockScores:
+    return BlockScores(0, number, len(values), key, {"score": values}, {})
 
 
 def test_several_evaluations_are_a_trend(tmp_path: Path) -> None:
     for day, value in ((2, 0.5), (1, 0.25), (3, 1.0)):
         with begun(tmp_path / f"day{day}", began=f"2026-11-0{day}T12:00:00+00:00") as store:
-            store.add([ended(*range(450))])
-            store.add_scores(scored(0, *[value] * 10))
+            store.store_blocks([ended(*range(450))])
+            store.store_scores(scored(0, *[value] * 10))
     points = trend(tmp_path)
     assert [(each.name, each.mean, each.cases) for each in points] == [
         ("day1", 0.25, 10),
@@ -61,11 +61,13 @@ def test_several_evaluations_are_a_trend(tmp_path: Path) -> None:
 def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
     failure = {"status": ExecutionStatus.FAILED, "output": None, "error": FlowError(message="no")}
     with begun(tmp_path / "eval") as store:
-        store.add([ended(*range(201, 450)), ended(*range(1, 201))])
-        store.add([ended(0, **failure)])
-        store.add_scores(Scored(0, 448, 2, "k", {"score": [None, 0.5], "label": [None, "x"]}, {"score": ["e", None]}))
-        store.add_scores(scored(447, 1, key="old"))
-        store.add_scores(scored(300, 2, 2))
+        store.store_blocks([ended(*range(201, 450)), ended(*range(1, 201))])
+        store.store_blocks([ended(0, **failure)])
+        store.store_scores(
+            BlockScores(0, 448, 2, "k", {"score": [None, 0.5], "label": [None, "x"]}, {"score": ["e", None]})
+        )
+        store.store_scores(scored(447, 1, key="old"))
+        store.store_scores(scored(300, 2, 2))
     items = list(EvaluationReport.load(tmp_path / "eval"))
     assert [item.case for item in items] == [case.name for case in CASES]
     assert (items[0].status, items[0].error, items[0].output) == ("failed", "no", None)
@@ -78,9 +80,9 @@ def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
 
 def test_what_a_report_reads_is_what_its_items_say(tmp_path: Path) -> None:
     with begun(tmp_path / "eval", "a", "b") as store:
-        store.add([ended(*range(450)), ended(0, 1, 2, variant=1, status=ExecutionStatus.FAILED)])
-        store.add_scores(Scored(0, 3, 2, "k", {"score": [1.5, 2], "tone": ["x", None]}, {"other": [None, "e"]}))
-        store.add_scores(scored(5, True, None))
+        store.store_blocks([ended(*range(450)), ended(0, 1, 2, variant=1, status=ExecutionStatus.FAILED)])
+        store.store_scores(BlockScores(0, 3, 2, "k", {"score": [1.5, 2], "tone": ["x", None]}, {"other": [None, "e"]}))
+        store.store_scores(scored(5, True, None))
     report = EvaluationReport.load(tmp_path / "eval")
     again = EvaluationReport(list(report), variants=report.variants)
     assert again.summary() == report.summary()
@@ -89,25 +91,25 @@ def test_what_a_report_reads_is_what_its_items_say(tmp_path: Path) -> None:
 
 def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
     with begun(tmp_path / "eval") as store:
-        store.add([ended(0)])
-        store.add([ended(0, output={"n": "other"})])
+        store.store_blocks([ended(0)])
+        store.store_blocks([ended(0, output={"n": "other"})])
         for value in (1, 2):
-            store.add_scores(scored(0, value))
+            store.store_scores(scored(0, value))
         (item,) = store.items()
     assert (item.output, item.scores) == ({"n": 0}, {"score": 1})
 
 
 def test_items_without_a_score_are_found(tmp_path: Path) -> None:
     with begun(tmp_path / "eval", "a", "b") as store:
-        store.add([ended(*range(100)), ended(*range(100, 300))])
-        store.add([ended(0, variant=1), ended(1, variant=1, status=ExecutionStatus.FAILED)])
-        store.add_scores(scored(0, *[None] * 298))
-        store.add_scores(scored(299, None))
-        known = {0: store.known(0), 1: store.known(1)}
+        store.store_blocks([ended(*range(100)), ended(*range(100, 300))])
+        store.store_blocks([ended(0, variant=1), ended(1, variant=1, status=ExecutionStatus.FAILED)])
+        store.store_scores(scored(0, *[None] * 298))
+        store.store_scores(scored(299, None))
+        known = {0: store.read_ended(0), 1: store.read_ended(1)}
         assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
-        found = [(block.variant, block.first, places) for block, places in store.unscored("k", known)]
+        found = [(block.variant, block.first, places) for block, places in store.iterate_unscored("k", known)]
         assert found == [(0, 100, [198]), (1, 0, [0])]
-        assert len(list(store.unscored("k", {0: {}, 1: {0: 1}}))) == 1
+        assert len(list(store.iterate_unscored("k", {0: {}, 1: {0: 1}}))) == 1
 
 
 def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
 
 def test_reports_can_be_read_at_the_same_time(tmp_path: Path) -> None:
     with begun(tmp_path / "eval") as store:
-        store.add([ended(0, 1)])
+        store.store_blocks([ended(0, 1)])
     report = EvaluationReport.load(tmp_path / "eval")
     assert [one == other for one, other in zip(report, report, strict=True)] == [True, True]
 
@@ -147,7 +149,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes) -> None:
 
 def test_a_damaged_row_is_an_error(tmp_path: Path) -> None:
     with begun(tmp_path / "eval") as store:
-        store.add([ended(0)])
+        store.store_blocks([ended(0)])
     with closing(sqlite3.connect(tmp_path / "eval" / "evaluation.db", isolation_level=None)) as file:
         file.execute("UPDATE items SET details = '{'")
     with pytest.raises(JournalError, match="damaged"):
@@ -190,9 +192,9 @@ def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
     failure = {"status": ExecutionStatus.FAILED, "output": None, "error": FlowError(message="no hunter22")}
     with begun(tmp_path / "eval") as store:
         store.secrets = Secrets(["hunter22"])
-        store.add([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
+        store.store_blocks([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
         # Scores that are computed later get what the flow returned.
-        first, _ = next(store.unscored("k", {0: store.known(0)}))
+        first, _ = next(store.iterate_unscored("k", {0: store.read_ended(0)}))
         assert first.outputs == [{"key": "is hunter22"}]
     report = EvaluationReport.load(tmp_path / "eval")
     assert [(item.output, item.error) for item in report] == [

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client.evaluation.timing import TimeBudget
+from stepflow_client.evaluation.timing import DurationBudget
 
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_all_or_none(wanted: bool) -> None:
-    budget = TimeBudget(wanted)
-    assert [budget.take(first) for first in (0, 2, 0)] == [wanted] * 3
+    budget = DurationBudget(wanted)
+    assert [budget.should_read(first) for first in (0, 2, 0)] == [wanted] * 3
     budget.note(1e9)
-    assert budget.take(4) is wanted
+    assert budget.should_read(4) is wanted
 
 
 def test_one_run_at_a_time_while_there_is_time() -> None:
-    budget = TimeBudget(None)
-    assert budget.take(0)
-    assert not budget.take(2)
+    budget = DurationBudget(None)
+    assert budget.should_read(0)
+    assert not budget.should_read(2)
     budget.note(0.0)
-    assert budget.take(4)
+    assert budget.should_read(4)
     budget.note(1e9)
-    assert not budget.take(6)
+    assert not budget.should_read(6)
 
 
 def test_all_variants_have_the_times_of_the_same_cases_although_it_is_late() -> None:
-    budget = TimeBudget(None)
-    assert [budget.take(first) for first in (0, 2, 0, 2)] == [True, False, True, False]
+    budget = DurationBudget(None)
+    assert [budget.should_read(first) for first in (0, 2, 0, 2)] == [True, False, True, False]
     budget.note(0.0)
     budget.note(0.0)
     # A run that was left out stays so.
-    assert not budget.take(2)
+    assert not budget.should_read(2)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ..evaluations.limits import read_limits, read_worst
-from ..evaluations.options import Evaluation, files_of
+from ..evaluations.limits import parse_limits, parse_worst
+from ..evaluations.options import Evaluation, classify_output_paths
 from ..output.view import Output
 from ..params.batch import FORMATS, retry_options
 from ..params.flow import flow_argument, no_check_option, one_mapping, retry_needed, setting_options
@@ -28,8 +28,8 @@ _CASES, _JUDGEMENT, _SCORES, _VARIANTS = map(Section, ("Cases", "Judgement", "Sc
 
 def _evaluation(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> Evaluation:
     return Evaluation(
-        files=files_of(paths),
-        worst=None if worst is None else read_worst(worst),
+        files=classify_output_paths(paths),
+        worst=None if worst is None else parse_worst(worst),
         retry=retry.options,
         **given,
     )
@@ -154,9 +154,9 @@ def command(
     The functions of a scores file have any of the parameters input, output, expected and item, and return a number,
     true or false, a label, or a dict of these. Functions whose names begin with _ are not scores.
     """
-    from stepflow_client.evaluation.gates import Demands
+    from stepflow_client.evaluation.gates import GateRules
 
     from ..evaluations.execute import run_command
 
-    limits = read_limits(below, "--fail-below"), read_limits(tolerances, "--tolerance", needs_score=False)
-    run_command(options, Demands(*limits, strict=strict), server, output)
+    limits = parse_limits(below, "--fail-below"), parse_limits(tolerances, "--tolerance", needs_score=False)
+    run_command(options, GateRules(*limits, strict=strict), server, output)

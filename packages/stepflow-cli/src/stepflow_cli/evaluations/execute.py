@@ -22,7 +22,7 @@ from ..params.query import parse_query
 from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions
-from .limits import check_demands
+from .limits import check_gate_names
 from .options import Evaluation
 from .report import print_trend, show_report
 from .scores import read_scores
@@ -30,13 +30,13 @@ from .variants import flow_files, read_variants
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationCase, EvaluationReport, Variant
-    from stepflow_client.evaluation.gates import Demands
+    from stepflow_client.evaluation.gates import GateRules
 
 _MAX_RUNS = 1_000
 """Maximum number of runs of the history that are cases, unless `--limit` sets another one."""
 
 
-def run_command(options: Evaluation, demands: Demands, server: ServerOptions, output: Output) -> None:
+def run_command(options: Evaluation, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
     """Evaluate or load an evaluation, print it, write its files, and fail if a gate fails.
 
     Raises:
@@ -44,21 +44,21 @@ def run_command(options: Evaluation, demands: Demands, server: ServerOptions, ou
     """
     from stepflow_client.evaluation import EvaluationReport
 
-    options.check_options(demands)
+    options.check_options(gate_rules)
     require_extra("an evaluation", "eval", "numpy")
     if options.is_trend:
         print_trend(options, output)
     elif options.is_stored:
         report = EvaluationReport.load(options.flow)
-        check_demands(demands, report.scores, report.variants)
-        show_report(report, options, demands, output)
+        check_gate_names(gate_rules, report.scores, report.variants)
+        show_report(report, options, gate_rules, output)
     else:
         plan = Plan(options)
-        check_demands(demands, plan.scores, ["flow"] if plan.variants is None else plan.variants)
+        check_gate_names(gate_rules, plan.scores, ["flow"] if plan.variants is None else plan.variants)
         with connect(server, flow=options.flow) as target:
             report = plan.run(target)
             plan.note_empty_scores(report)
-            show_report(report, options, demands, output, target)
+            show_report(report, options, gate_rules, output, target)
 
 
 class Plan:

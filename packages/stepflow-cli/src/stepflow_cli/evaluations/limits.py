@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from ..errors import suggest, usage
 
 if TYPE_CHECKING:
-    from stepflow_client.evaluation.gates import Demands, Limit
+    from stepflow_client.evaluation.gates import GateRules, Limit
 
 FAILED = "failed"
 """The share of items that did not complete: every evaluation has it."""
 
 
-def read_limits(words: Iterable[str], option: str, *, needs_score: bool = True) -> list[Limit]:
+def parse_limits(words: Iterable[str], option: str, *, needs_score: bool = True) -> list[Limit]:
     """Return the numbers that an option gives.
 
     Raises:
@@ -45,7 +45,7 @@ def _read(word: str, option: str, *, needs_score: bool = False) -> Limit:
     return Limit(score or None, number, variant if colon else None)
 
 
-def read_worst(word: str) -> Limit:
+def parse_worst(word: str) -> Limit:
     """Return the number of the worst cases to print, and their score.
 
     Raises:
@@ -57,14 +57,14 @@ def read_worst(word: str) -> Limit:
     return worst
 
 
-def check_demands(demands: Demands, scores: Iterable[str], variants: Iterable[str]) -> None:
+def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
     """Check the names before anything runs, as far as they are known: a score may return several.
 
     Raises:
         Problem: If a name belongs to no score or variant; the hint suggests the nearest.
     """
     known, there = [*scores, FAILED], [*variants]
-    for option, limits in (("--fail-below", demands.below), ("--tolerance", demands.tolerances)):
+    for option, limits in (("--fail-below", gate_rules.below), ("--tolerance", gate_rules.tolerances)):
         for limit in limits:
             name = limit.score or FAILED
             if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in known):

@@ -12,7 +12,7 @@ from ..errors import Problem, usage
 from ..inputs.values import Values
 
 if TYPE_CHECKING:
-    from stepflow_client.evaluation.gates import Demands, Limit
+    from stepflow_client.evaluation.gates import GateRules, Limit
 
 _WHERE = "the folder of an evaluation is the one that --output has named"
 _HISTORY = "history:"
@@ -70,11 +70,11 @@ class Evaluation(NamedTuple):
         """Whether FLOW is a folder with several evaluations, and no evaluation itself."""
         return os.path.isdir(self.flow) and not self.is_stored and any(map(is_evaluation, Path(self.flow).iterdir()))
 
-    def needs_one(self, option: str) -> Problem:
+    def single_evaluation_problem(self, option: str) -> Problem:
         """Return the problem of an option that a trend does not have."""
         return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
 
-    def check_options(self, demands: Demands) -> None:
+    def check_options(self, gate_rules: GateRules) -> None:
         """Raise if options contradict each other, or a folder cannot be used, before anything runs.
 
         Args:
@@ -106,15 +106,15 @@ class Evaluation(NamedTuple):
                 )
             of_one = {
                 "--baseline": self.baseline,
-                "--fail-below": demands.below,
-                "--tolerance": demands.tolerances,
-                "--strict": demands.strict,
+                "--fail-below": gate_rules.below,
+                "--tolerance": gate_rules.tolerances,
+                "--strict": gate_rules.strict,
                 "--slice": self.slice_by,
                 "--worst": self.worst,
                 "--output FILE.xml": any(kind == "junit" for kind, _ in self.files.reports),
             }
             for name in (name for name, value in of_one.items() if value and self.is_trend):
-                raise self.needs_one(name)
+                raise self.single_evaluation_problem(name)
         elif os.path.isdir(self.flow):
             raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
         elif self.files.folder is not None:
@@ -160,7 +160,7 @@ def _has_begun(folder: str) -> bool:
     from stepflow_client.evaluation.store import EvaluationStore
 
     with EvaluationStore(folder, is_new=True) as store:
-        if any(store.known(number) for number in store.variants.values()):
+        if any(store.read_ended(number) for number in store.variants.values()):
             return True
     for path in Path(folder, "runs").glob("*.journal"):
         with closing(Journal(path)) as journal:
@@ -169,7 +169,7 @@ def _has_begun(folder: str) -> bool:
     return False
 
 
-def files_of(paths: Iterable[str]) -> Files:
+def classify_output_paths(paths: Iterable[str]) -> Files:
     """Return the folder and the files that the values of `--output` name.
 
     Raises:

@@ -23,7 +23,7 @@ from .variants import flow_files
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, SliceScore, WorstCase
-    from stepflow_client.evaluation.gates import Demands, Gate
+    from stepflow_client.evaluation.gates import Gate, GateRules
 
     from .options import Evaluation
 
@@ -77,7 +77,7 @@ _REPORT = View(
 
 
 def show_report(
-    report: EvaluationReport, options: Evaluation, demands: Demands, output: Output, target: Target | None = None
+    report: EvaluationReport, options: Evaluation, gate_rules: GateRules, output: Output, target: Target | None = None
 ) -> None:
     """Print a report, for people as tables, else as one record; write the files of `--output`; fail if a gate fails.
 
@@ -93,14 +93,14 @@ def show_report(
         Problem: If a file cannot be written, or if a gate fails.
     """
     from stepflow_client.evaluation import EvaluationReport
-    from stepflow_client.evaluation.gates import gates_of
+    from stepflow_client.evaluation.gates import evaluate_gates
 
     if options.baseline is not None:
         report = report.with_baseline(EvaluationReport.load(options.baseline))
     worst = None
     if options.worst is not None:
         worst = report.worst(int(options.worst.number), score=options.worst.score, variant=options.worst.variant)
-    gates = list(gates_of(report, demands))
+    gates = list(evaluate_gates(report, gate_rules))
     slices = report.slice_scores(options.slice_by) if options.slice_by is not None else []
     record = report.to_dict() | {
         "gates": [gate.to_dict() for gate in gates],
@@ -167,7 +167,7 @@ def print_trend(options: Evaluation, output: Output) -> None:
     from stepflow_client.evaluation.trends import TREND_HEADS, trend_cells
 
     if output.format == "junit":
-        raise options.needs_one("-o junit")
+        raise options.single_evaluation_problem("-o junit")
     points = trend(options.flow, limit=options.limit or 10)
     if output.format == "html":
         output.write(trend_page(points))
@@ -190,7 +190,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _summary_text(summary: EvaluationSummary, output: Output) -> str:
-    from stepflow_client.evaluation.report_text import summary_rows, title_of
+    from stepflow_client.evaluation.report_text import format_title, summary_rows
 
     names: list[str] = ["score", "variant", "mean", "interval", "change", "change_interval", "cases"]
     names += ["better", "equal", "worse", "verdict"]
@@ -203,7 +203,7 @@ def _summary_text(summary: EvaluationSummary, output: Output) -> str:
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
         rows.append(row)
     table = output.table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
-    lines = [f"{printable(title_of(summary))}\n\n{table}"]
+    lines = [f"{printable(format_title(summary))}\n\n{table}"]
     # Sentences are wrapped between words on a terminal.
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
     for text in (*summary.notes, *summary.remarks):
@@ -222,15 +222,15 @@ def _slice_row(slice_score: SliceScore) -> dict[str, str]:
 def _worst_text(
     report: EvaluationReport, worst: Sequence[WorstCase], output: Output, commands: Mapping[str, str]
 ) -> str:
-    from stepflow_client.evaluation.report_text import number_text
+    from stepflow_client.evaluation.report_text import format_number
 
     if not worst:
         return "\nNo case is worse.\n"
     rows = [
         {
             "case": each.case,
-            "before": "-" if each.before is None else number_text(each.before),
-            "value": "-" if each.value is None else number_text(each.value),
+            "before": "-" if each.before is None else format_number(each.before),
+            "value": "-" if each.value is None else format_number(each.value),
             "run_id": each.item.run_id,
             "item_index": each.item.item_index,
             "output": report.hidden(each.item.error) or format_json(report.hidden(each.item.output)),

@@ -45,13 +45,13 @@ def read_scores(words: Iterable[str]) -> dict[str, Any]:
         Problem: If a word names no score, if a file cannot be imported, or if two scores have the same name.
         FlowFileError: If the file of a flow or of a schema cannot be read.
     """
-    from stepflow_client.evaluation.scorers import scorers
+    from stepflow_client.evaluation.scorers import build_scorers
 
     found: dict[str, Any] = {}
     for word in words:
         named = _NAMED.fullmatch(word)
         name, text = (named["name"], named["rest"]) if named is not None else ("", word)
-        listed = [(own or scorers([score])[0].name, score) for own, score in _scores(text)]
+        listed = [(own or build_scorers([score])[0].name, score) for own, score in _scores(text)]
         for own, score in listed:
             key = f"{name}.{own}" if name and len(listed) > 1 else name or own
             if key in found:

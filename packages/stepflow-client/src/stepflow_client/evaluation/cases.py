@@ -34,7 +34,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         InvalidArgumentError: If the cases are none of these.
     """
     if cases is None:
-        rows = _cases_of_flow(flow)
+        rows = _read_test_cases(flow)
     elif isinstance(cases, (str, os.PathLike)):
         rows = _rows_of_file(cases, content, expected)
     else:
@@ -42,7 +42,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         listed = getattr(cases, "cases", cases)
         if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping)):
             raise wrong("cases", "a path, a collection of cases, or None for those of the flow", cases)
-        rows = _rows(listed, content, expected)
+        rows = _parse_rows(listed, content, expected)
     seen = set[str]()
     for number, row in enumerate(rows):
         name = str(number) if row.name is None or row.name == "" else str(row.name)
@@ -55,7 +55,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         yield EvaluationCase(name, row.input, row.expected, metadata, tags)
 
 
-def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
+def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
     """Return the names of cases, and their other fields, as JSON.
 
     Raises:
@@ -77,8 +77,8 @@ def encoded(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
     return encode(names), encode(content)
 
 
-def case_of(name: str, content: Sequence[Any]) -> EvaluationCase:
-    """Return a case from its name and its other fields, as `encoded` returns them."""
+def decode_case(name: str, content: Sequence[Any]) -> EvaluationCase:
+    """Return a case from its name and its other fields, as `encode_cases` returns them."""
     value, expected, *more = content
     metadata, tags = more or ({}, ())
     return EvaluationCase(name, value, expected, metadata, tuple(tags))
@@ -95,7 +95,7 @@ class _Row(NamedTuple):
     tags: Any = None
 
 
-def _cases_of_flow(flow: FlowSource) -> Iterator[_Row]:
+def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
     text = FlowText.of(flow)
     cases = tests_in(text, text.name).cases
     if not cases:
@@ -108,24 +108,24 @@ def _cases_of_flow(flow: FlowSource) -> Iterator[_Row]:
 
 def _rows_of_file(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     with read_inputs(path, flow=content, on_bad_line="stop") as rows:
-        yield from _rows(rows, content, expected)
+        yield from _parse_rows(rows, content, expected)
 
 
-def _rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
+def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     schema = declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     # `{input, expected}` is a case, unless the flow's own input has a field `input`.
     is_flat = isinstance(fields, Mapping) and "input" in fields
-    known = _KEYS | {expected}
+    case_keys = _KEYS | {expected}
     for row in rows:
         if isinstance(row, EvaluationCase):
             yield _Row(row.name, row.input, row.expected, row.metadata, row.tags)
         elif isinstance(row, (dict, Mapping)):
-            if "input" in row and not is_flat and row.keys() <= known:
+            if "input" in row and not is_flat and row.keys() <= case_keys:
                 name = row.get("name", key_of(row["input"]))
                 yield _Row(name, row["input"], row.get(expected), row.get("metadata"), row.get("tags"))
             else:
-                value = {key: each for key, each in row.items() if key != expected}
+                value = {key: field for key, field in row.items() if key != expected}
                 yield _Row(key_of(value), value, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
             metadata = getattr(row, "metadata", None)

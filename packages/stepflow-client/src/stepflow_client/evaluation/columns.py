@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from .records import Results
+    from .records import ItemResults
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """The values of a column of scores: numbers; true and false, whose mean is a share; or whether an item has a label."""
@@ -35,24 +35,24 @@ class Column:
 
     def add(self, case: int, value: float, count: int = 1) -> None:
         """Add a number, or the sum of several."""
-        self._reach(case)
+        self._grow_to(case)
         self._sums[case] += value
         self._counts[case] += count
 
     def extend(self, cases: Sequence[int], values: Iterable[float]) -> None:
         """Add a number for each of some cases."""
-        self._reach(max(cases))
+        self._grow_to(max(cases))
         for case, value in zip(cases, values, strict=True):
             self._sums[case] += value
             self._counts[case] += 1
 
-    def _reach(self, case: int) -> None:
+    def _grow_to(self, case: int) -> None:
         more = case + 1 - len(self._sums)
         if more > 0:
             self._sums.extend([0.0] * more)
             self._counts.extend([0] * more)
 
-    def has(self, case: int) -> bool:
+    def has_number(self, case: int) -> bool:
         """Return whether a case has a number."""
         return case < len(self._counts) and self._counts[case] > 0
 
@@ -66,7 +66,7 @@ class Column:
 
     def mean(self, case: int) -> float | None:
         """Return the number of a case; None if it has none."""
-        return self._sums[case] / self._counts[case] if self.has(case) else None
+        return self._sums[case] / self._counts[case] if self.has_number(case) else None
 
     def means(self) -> list[float]:
         """Return the numbers of the cases that have one."""
@@ -86,10 +86,10 @@ class Pairs(NamedTuple):
     after: Sequence[float]
 
 
-def paired(before: Column, after: Column) -> Pairs:
+def pair_columns(before: Column, after: Column) -> Pairs:
     """Return the numbers of the cases that both columns have."""
-    cases = [case for case in before.cases if after.has(case)]
-    return Pairs(cases, *([each.total(case) / each.count(case) for case in cases] for each in (before, after)))
+    cases = [case for case in before.cases if after.has_number(case)]
+    return Pairs(cases, *([column.total(case) / column.count(case) for case in cases] for column in (before, after)))
 
 
 class VariantColumns:
@@ -122,7 +122,7 @@ class VariantColumns:
         return sum(self.statuses.values())
 
 
-def blocks(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
+def block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
     """Return the sizes of about 10 blocks of consecutive cases that share no run."""
     starts, end = [], -1
     for first, last in sorted(span for variant in variants for span in variant.runs.values()):
@@ -147,7 +147,7 @@ class Columns:
         variants: The names of the variants, in their order. Others are added at the end.
     """
 
-    def __init__(self, items: Iterable[Results], variants: Iterable[str] = ()) -> None:
+    def __init__(self, items: Iterable[ItemResults], variants: Iterable[str] = ()) -> None:
         """Read the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
@@ -157,8 +157,8 @@ class Columns:
         """What each column of scores has, by its name."""
         self._labels: dict[str, dict[str, str]] = {}
         """What each label of a score is counted as, by the name of the score."""
-        for some in items:
-            self._add(some)
+        for results in items:
+            self._add_results(results)
         # A column of each label: the share of the labelled items of a case that have it.
         for name, labels in self._labels.items():
             for label in dict.fromkeys(labels.values()):
@@ -171,24 +171,24 @@ class Columns:
                         column.add(case, counts.total(case), variant.labelled[name].count(case))
         self._count_failures()
 
-    def _add(self, some: Results) -> None:
-        variant = self.variants.setdefault(some.variant, VariantColumns())
-        cases = [self.cases.setdefault(name, len(self.cases)) for name in some.cases]
-        self.repeats = max(self.repeats, some.repeats)
-        variant.statuses.update(some.statuses)
-        failed = [status != "completed" for status in some.statuses]
+    def _add_results(self, results: ItemResults) -> None:
+        variant = self.variants.setdefault(results.variant, VariantColumns())
+        cases = [self.cases.setdefault(name, len(self.cases)) for name in results.cases]
+        self.repeats = max(self.repeats, results.repeats)
+        variant.statuses.update(results.statuses)
+        failed = [status != "completed" for status in results.statuses]
         if not variant.first_failure and True in failed:
             place = failed.index(True)
-            variant.first_failure = some.errors[place] or f"the item was {some.statuses[place]}"
+            variant.first_failure = results.errors[place] or f"the item was {results.statuses[place]}"
         variant.failures.extend(cases, failed)
-        for case, run, has_failed, seconds in zip(cases, some.run_ids, failed, some.durations, strict=True):
+        for case, run, has_failed, seconds in zip(cases, results.run_ids, failed, results.durations, strict=True):
             first, last = variant.runs.get(run or case, (case, case))
             variant.runs[run or case] = min(first, case), max(last, case)
             if not has_failed and seconds is not None and seconds >= 0:
                 variant.times.append(seconds)
                 # A step of the fastest component takes some microseconds.
                 variant.log_times.add(case, math.log(max(seconds, 1e-6)))
-        for name, values in some.scores.items():
+        for name, values in results.scores.items():
             numbers: list[float] = []
             scored: list[int] = []
             for case, value in zip(cases, values, strict=True):
@@ -204,7 +204,7 @@ class Columns:
                 is_share = self.kinds.get(name) != "number" and all(isinstance(number, bool) for number in numbers)
                 self.kinds[name] = "share" if is_share else "number"
                 variant.scores.setdefault(name, Column()).extend(scored, numbers)
-        for name, messages in some.score_errors.items():
+        for name, messages in results.score_errors.items():
             errors = [message for message in messages if message is not None]
             variant.errors[name] += len(errors)
             variant.first_errors.setdefault(name, errors[0])
@@ -215,11 +215,11 @@ class Columns:
         A case in which no variant has the score is left out, if other cases are: it expects nothing.
         """
         variants = self.variants.values()
-        if all(each.statuses.keys() <= {"completed"} for each in variants):
+        if all(variant.statuses.keys() <= {"completed"} for variant in variants):
             return
-        ended = {case for each in variants for case in each.failures.cases if each.failures.mean(case) != 1}
+        ended = {case for variant in variants for case in variant.failures.cases if variant.failures.mean(case) != 1}
         for name in [name for name, kind in self.kinds.items() if kind == "share"]:
-            scored = {case for each in variants for case in each.scores.get(name, Column()).cases}
+            scored = {case for variant in variants for case in variant.scores.get(name, Column()).cases}
             for variant in variants:
                 for case in variant.failures.cases:
                     failed = int(variant.failures.total(case))

@@ -63,7 +63,7 @@ class FlowScore:
     def __repr__(self) -> str:
         return f"FlowScore({self.name!r})"
 
-    async def _output(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
+    async def _run_for(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
         """Run the flow for an item, and return its output.
 
         Args:
@@ -76,7 +76,7 @@ class FlowScore:
             ScoreFailedError: If the run failed, or if the item does not fit the input schema of the flow.
             TransportError: If the server cannot be reached.
         """
-        value = self._input_of(item)
+        value = self._build_input(item)
         check = ValueCheck.of(self.flow)
         if check is not None:
             try:
@@ -88,13 +88,13 @@ class FlowScore:
         if not result.is_success:
             message = result.error.message if result.error else f"its run was {result.status.value}"
             raise ScoreFailedError(f"{message} (run {result.run_id})")
-        return self._read(result.output)
+        return self._read_score(result.output)
 
-    def _input_of(self, item: EvaluationItem) -> Any:
+    def _build_input(self, item: EvaluationItem) -> Any:
         """Return the input of the flow for an item."""
         return {"input": item.input, "output": item.output, "expected": item.expected}
 
-    def _read(self, output: Any) -> Any:
+    def _read_score(self, output: Any) -> Any:
         """Return the score that an output of the flow means."""
         return output
 
@@ -134,18 +134,18 @@ def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric
 
 
 class _Rubric(FlowScore):
-    def _input_of(self, item: EvaluationItem) -> Any:
+    def _build_input(self, item: EvaluationItem) -> Any:
         parts = {"Input": item.input, "Expected output": item.expected, "Output": item.output}
-        texts = [f"{title}:\n{_json_or_text(value)}" for title, value in parts.items() if value is not None]
+        texts = [f"{title}:\n{_format_value(value)}" for title, value in parts.items() if value is not None]
         return {"text": "\n\n".join(texts)}
 
-    def _read(self, output: Any) -> bool:
+    def _read_score(self, output: Any) -> bool:
         last = output.strip().rpartition("\n")[2] if isinstance(output, str) else ""
         verdict = _VERDICT.fullmatch(last)
         if verdict is None:
-            raise ScoreFailedError(f"the judge's last line is neither PASS nor FAIL: {cut(_json_or_text(output), 200)}")
+            raise ScoreFailedError(f"the judge's last line is neither PASS nor FAIL: {cut(_format_value(output), 200)}")
         return verdict[1].upper() == "PASS"
 
 
-def _json_or_text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _MAX_LENGTH)

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ..types.shown import Record
-from .report_text import change_texts
-from .statistics import holm
+from .report_text import format_change
+from .statistics import apply_holm
 from .variant_comparison import FAILED, ScoreChange
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Gate(Record):
     """Why it has this outcome, with the numbers."""
 
 
-class Demands(NamedTuple):
+class GateRules(NamedTuple):
     """What an evaluation must meet, besides that items completed."""
 
     below: Sequence[Limit] = ()
@@ -55,13 +55,13 @@ class Demands(NamedTuple):
 
     def tolerance(self, score: str, variant: str) -> float:
         """Return how much worse a score of a variant may be."""
-        found = [
-            each.number for each in self.tolerances if each.score in (None, score) and each.variant in (None, variant)
+        matching = [
+            limit for limit in self.tolerances if limit.score in (None, score) and limit.variant in (None, variant)
         ]
-        return found[-1] if found else 0.0
+        return matching[-1].number if matching else 0.0
 
 
-def gates_of(report: Any, demands: Demands) -> Iterator[Gate]:
+def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
     """Yield the gates of the variants of a report, except its baselines."""
     earlier = report._baselines or {}
     for variant in report.variants:
@@ -77,7 +77,7 @@ def gates_of(report: Any, demands: Demands) -> Iterator[Gate]:
         else:
             yield Gate(variant, condition, "passed", f"{1 - failed.after:.1%} of the items of {variant} completed")
         scores = {change.score: change for change in comparison._changes()}
-        for limit in demands.below:
+        for limit in gate_rules.below:
             if limit.variant not in (None, variant):
                 continue
             score = scores.get(limit.score or "")
@@ -93,25 +93,25 @@ def gates_of(report: Any, demands: Demands) -> Iterator[Gate]:
             else:
                 yield Gate(variant, condition, "passed", text)
         if variant in earlier:
-            yield from _baseline_gates(report, earlier[variant], variant, demands)
+            yield from _compare_with_baseline(report, earlier[variant], variant, gate_rules)
 
 
-def _baseline_gates(report: Any, before: str, variant: str, demands: Demands) -> Iterator[Gate]:
+def _compare_with_baseline(report: Any, before: str, variant: str, gate_rules: GateRules) -> Iterator[Gate]:
     """Yield a gate for each score that can become worse, corrected for their number by the method of Holm."""
-    comparison, changes = report._compared(before, variant)
+    comparison, changes = report._compare(before, variant)
     if comparison.failed is None:
         text = f"no case has ended in both {before} and {variant}"
         yield Gate(variant, f"{variant} can be compared with {before}", "failed", text)
         return
     scores = [change for change in comparison._changes() if change.verdict is not None]
-    tolerances = {score.score: demands.tolerance(score.score, variant) for score in scores}
+    tolerances = {score.score: gate_rules.tolerance(score.score, variant) for score in scores}
     tests = {
-        score.score: partial(changes[score.score].direction, than=worst_change(score, tolerances[score.score]))
+        score.score: partial(changes[score.score].direction, than=tolerated_change(score, tolerances[score.score]))
         for score in scores
     }
     is_failed = tests.pop(FAILED)
     # The table corrects for labels too.
-    directions = {**holm(tests), FAILED: is_failed()}
+    directions = {**apply_holm(tests), FAILED: is_failed()}
     for score in scores:
         if score.lower_is_better is None:
             continue
@@ -122,10 +122,10 @@ def _baseline_gates(report: Any, before: str, variant: str, demands: Demands) ->
         outcome: Outcome = "passed"
         if direction and (direction > 0) == score.lower_is_better:
             outcome, text = "failed", f"{score.score} of {variant} is worse than {before}{more}: {text}"
-        elif not is_decided(score, direction) and (score.verdict != "equal" or demands.strict):
-            difference, interval = change_texts(score)
-            outcome = "failed" if demands.strict else "inconclusive"
-            needed = needed_text(score, changes[score.score], tolerance)
+        elif not is_decided(score, direction) and (score.verdict != "equal" or gate_rules.strict):
+            difference, interval = format_change(score)
+            outcome = "failed" if gate_rules.strict else "inconclusive"
+            needed = describe_needed_cases(score, changes[score.score], tolerance)
             text = f"{text}, change {difference} ({interval}); {needed}"
             text = f"{score.score} of {variant} may be worse than {before}{more}: {text}"
         yield Gate(variant, condition, outcome, text)
@@ -136,14 +136,14 @@ def is_decided(change: ScoreChange, direction: int) -> bool:
     return bool(direction) or (change.low is not None and change.low == change.high)
 
 
-def worst_change(change: ScoreChange, tolerance: float) -> float:
+def tolerated_change(change: ScoreChange, tolerance: float) -> float:
     """Return the change that is worse by a tolerance."""
     return tolerance if change.lower_is_better else -tolerance
 
 
-def needed_text(each: ScoreChange, change: Change, tolerance: float) -> str:
+def describe_needed_cases(change: ScoreChange, paired: Change, tolerance: float) -> str:
     """Return how many cases would decide whether a change is a regression, if they differed as these do."""
-    interval, gap = change.interval(), abs(change.difference - worst_change(each, tolerance))
+    interval, gap = paired.interval(), abs(paired.difference - tolerated_change(change, tolerance))
     if interval is None:
         return "there are too few cases for an interval"
     count = change.cases * ((interval.high - interval.low) / 2 / gap) ** 2 if gap else math.inf

@@ -15,13 +15,13 @@ from ..drawing.theme import DARK, HIDDEN_MARK, LIGHT, STATUS_STYLE, properties
 from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
 from .report_text import (
     SLICE_HEADS,
-    change_texts,
     comparison_rows,
-    interval_text,
-    number_text,
+    format_change,
+    format_interval,
+    format_number,
+    format_title,
     slice_cells,
     summary_rows,
-    title_of,
 )
 from .trends import TREND_HEADS, TrendPoint, trend_cells
 from .variant_comparison import Comparison, EvaluationSummary
@@ -65,10 +65,10 @@ def report_page(
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escaped(", ".join(summary.variants) or "none")))
-    about = facts_list(facts) + _remarks(summary)
+    about = facts_list(facts) + _remarks_html(summary)
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", about)]
     if gates:
-        rows = [row(escaped(gate.condition), _mark(gate.outcome), message(gate.message)) for gate in gates]
+        rows = [row(escaped(gate.condition), _outcome_mark(gate.outcome), message(gate.message)) for gate in gates]
         parts.append(section("Gates", table(("gate", "outcome", "numbers"), rows)))
     if summary.means or summary.durations:
         parts.append(section("Scores", _scores_table(list(summary_rows(summary)))))
@@ -76,10 +76,10 @@ def report_page(
         parts.append(section("Slices", _scores_table([SLICE_HEADS, *map(slice_cells, slices)])))
     changes = list(change_charts(summary))
     if changes:
-        parts.append(section(f"Changes from {escaped(summary.compared_with)}", _charts(changes)))
+        parts.append(section(f"Changes from {escaped(summary.compared_with)}", _charts_html(changes)))
     distributions = list(distribution_charts(report, summary))
     if distributions:
-        parts.append(section("Distributions", _charts(distributions)))
+        parts.append(section("Distributions", _charts_html(distributions)))
     parts.append(section("Cases", cases_section(report, ui_url)))
     return page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
@@ -91,7 +91,7 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
         return _plain_table(heads, rows)
     summary = value if isinstance(value, EvaluationSummary) else value.summary()
     heads, *rows = summary_rows(summary)
-    text = f"<div>{escaped(title_of(summary))}</div>{_plain_table(heads, rows)}{_remarks(summary)}"
+    text = f"<div>{escaped(format_title(summary))}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
     charts = list(change_charts(summary))
     if not isinstance(value, EvaluationSummary):
         charts += distribution_charts(value, summary)
@@ -107,12 +107,12 @@ def trend_page(points: Sequence[TrendPoint]) -> str:
     return page(title, content, _PAGE_STYLE)
 
 
-def _remarks(summary: EvaluationSummary) -> str:
-    remarks = "".join(f"<li>{message(each)}</li>" for each in (*summary.notes, *summary.remarks))
+def _remarks_html(summary: EvaluationSummary) -> str:
+    remarks = "".join(f"<li>{message(remark)}</li>" for remark in (*summary.notes, *summary.remarks))
     return f'<ul class="remarks">{remarks}</ul>' if remarks else ""
 
 
-def _mark(word: str) -> str:
+def _outcome_mark(word: str) -> str:
     return status_mark(_MARKS[word], word)
 
 
@@ -122,19 +122,19 @@ def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
     """Return a table with a line above each new name in the first column, and verdicts as marks."""
-    heads, *found = rows
-    lines, above = [], ""
-    for name, *cells in found:
+    heads, *content = rows
+    body, above = [], ""
+    for name, *cells in content:
         shown = [escaped(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
         if heads[-1] == "verdict" and cells[-1]:
-            shown[-1] = _mark(cells[-1])
+            shown[-1] = _outcome_mark(cells[-1])
         line = row(*shown)
-        lines.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
+        body.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name
-    return f'<div class="scores">{table(heads, lines)}</div>'
+    return f'<div class="scores">{table(heads, body)}</div>'
 
 
-def _charts(charts: list[tuple[str, str]]) -> str:
+def _charts_html(charts: list[tuple[str, str]]) -> str:
     shown = "".join(f"<div><h3>{escaped(name)}</h3>{scroll(chart, escaped(name))}</div>" for name, chart in charts)
     return f'<div class="charts">{shown}</div>'
 
@@ -148,7 +148,7 @@ def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
                 change.change,
                 change.low,
                 change.high,
-                "{} ({})".format(*change_texts(change)),
+                "{} ({})".format(*format_change(change)),
                 change.verdict if change.verdict in ("better", "worse") else "",
             )
             for compared in summary.comparisons
@@ -180,7 +180,7 @@ def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) ->
             numbers = [
                 (name, variant.scores[score].means()) for name, variant in variants.items() if score in variant.scores
             ]
-            yield score, histograms(score, numbers, number_text)
+            yield score, histograms(score, numbers, format_number)
             continue
         estimates = [
             Estimate(
@@ -188,7 +188,7 @@ def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) ->
                 mean.mean,
                 mean.low,
                 mean.high,
-                f"{number_text(mean.mean)} ({interval_text(mean.low, mean.high, scale=mean.mean)})",
+                f"{format_number(mean.mean)} ({format_interval(mean.low, mean.high, scale=mean.mean)})",
             )
             for mean in summary.means
             if mean.score == score

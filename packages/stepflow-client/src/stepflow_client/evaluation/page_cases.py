@@ -19,7 +19,7 @@ from ..drawing.html import json_tree
 from ..drawing.report_parts import escaped, message, status_mark
 from ..flows.expressions import write_path
 from .columns import Column
-from .report_text import number_text
+from .report_text import format_number
 from .variant_comparison import is_named
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ more=document.querySelector(".more"),text=filter&&filter.querySelector("[type=se
 only=filter&&filter.querySelector("[type=checkbox]"),count=document.getElementById("count");
 let most={_FIRST};
 function show(){{
-const words=text.value.toLowerCase();let found=0;
-for(const each of cases){{
-const fits=(!only||!only.checked||!!each.dataset.worse)&&(!words||each.textContent.toLowerCase().includes(words));
-found+=fits;each.hidden=!fits||found>most;
+const words=text.value.toLowerCase();let matched=0;
+for(const item of cases){{
+const fits=(!only||!only.checked||!!item.dataset.worse)&&(!words||item.textContent.toLowerCase().includes(words));
+matched+=fits;item.hidden=!fits||matched>most;
 }}
-count.textContent=found+(found===1?" case":" cases");
-more.hidden=found<=most;more.textContent=Math.min({_FIRST},found-most)+" more";
+count.textContent=matched+(matched===1?" case":" cases");
+more.hidden=matched<=most;more.textContent=Math.min({_FIRST},matched-most)+" more";
 }}
 if(filter){{
 filter.hidden=false;
@@ -101,7 +101,7 @@ class _CasesSection:
 
     def html(self) -> str:
         report = self._report
-        badness = self._badness()
+        badness = self._rate_cases()
         order = nlargest(_MAX_CASES, badness, key=badness.__getitem__)
         items: dict[str, dict[str, list[EvaluationItem]]] = {case: {} for case in order}
         for item in report:
@@ -110,7 +110,7 @@ class _CasesSection:
         cases: list[str] = []
         size = 0
         for name in order:
-            case = self._case(name, items[name], is_worse=badness[name] > 0)
+            case = self._case_html(name, items[name], is_worse=badness[name] > 0)
             size += len(case)
             if size > _MAX_BYTES and cases:
                 break
@@ -124,7 +124,7 @@ class _CasesSection:
             rest += f'<p class="soft">{left:,} more cases are not on this page, the best ones; {hint}.</p>'
         return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
 
-    def _badness(self) -> dict[str, float]:
+    def _rate_cases(self) -> dict[str, float]:
         """Return how much worse each case has become, as a part of the range of a score; of one variant, how bad it is.
 
         A failure is worse than any score. A failure of the baseline is no regression, but comes before other cases.
@@ -135,8 +135,8 @@ class _CasesSection:
             values = [value for column in columns for value in column.means()]
             if kind != "label" and values:
                 ranges[score] = (max(values) - min(values)) or 1.0
-        pairs = self._pairs or [(each, each) for each in islice(self._variants.values(), 1)]
-        found: dict[str, float] = {}
+        pairs = self._pairs or [(variant, variant) for variant in islice(self._variants.values(), 1)]
+        badness: dict[str, float] = {}
         for name, number in self._report._columns.cases.items():
             marks = [-math.inf]
             for before, after in pairs:
@@ -144,62 +144,62 @@ class _CasesSection:
                 marks += [-0.5] if was_failed else []
                 marks += [2.0] if (after.failures.mean(number) or 0.0) > was_failed else []
             for score, width in ranges.items():
-                marks += [change / width for change in self._worsenings(score, number)]
+                marks += [change / width for change in self._measure_worsening(score, number)]
                 value = pairs[0][1].scores.get(score, Column()).mean(number)
                 if not self._pairs and value is not None:
                     # The cases of a single variant are no regressions.
-                    marks.append(self._sign(score) * value / width - _NO_REGRESSION)
-            found[name] = max(marks)
-        return found
+                    marks.append(self._badness_sign(score) * value / width - _NO_REGRESSION)
+            badness[name] = max(marks)
+        return badness
 
-    def _sign(self, score: str) -> float:
+    def _badness_sign(self, score: str) -> float:
         return 1.0 if is_named(score, self._report._rules.lower) else -1.0
 
-    def _worsenings(self, score: str, case: int) -> list[float]:
+    def _measure_worsening(self, score: str, case: int) -> list[float]:
         """Return by how much a score becomes worse in a case, for the pairs of variants that both have it."""
-        found = []
+        changes = []
         for pair in self._pairs:
-            before, after = (each.scores.get(score, Column()).mean(case) for each in pair)
+            before, after = (variant.scores.get(score, Column()).mean(case) for variant in pair)
             if before is not None and after is not None:
-                found.append(self._sign(score) * (after - before))
-        return found
+                changes.append(self._badness_sign(score) * (after - before))
+        return changes
 
-    def _case(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
+    def _case_html(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
         number = self._report._columns.cases[name]
-        values = "".join(self._values(score, number) for score in self._report.scores)
+        values = "".join(self._score_changes_html(score, number) for score in self._report.scores)
         sides = []
         for first, *_ in islice(items.values(), 1):
-            sides.append(f"<h3>case</h3><h4>input</h4>{self._tree(first.input)}")
+            sides.append(f"<h3>case</h3><h4>input</h4>{self._tree_html(first.input)}")
             if first.expected is not None:
-                sides[0] += f"<h4>expected</h4>{self._tree(first.expected)}"
+                sides[0] += f"<h4>expected</h4>{self._tree_html(first.expected)}"
         for variant in self._report.variants:
             if variant in items:
                 before, *_ = items.get(self._report.baselines.get(variant, ""), [None])
-                sides.append(self._side(items[variant], before))
+                sides.append(self._variant_html(items[variant], before))
         body = "".join(f'<div class="side">{side}</div>' for side in sides)
         title = f"<summary><b>{escaped(name)}</b>{values}</summary>"
         worse = ' data-worse="1"' if is_worse else ""
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
-    def _values(self, score: str, case: int) -> str:
+    def _score_changes_html(self, score: str, case: int) -> str:
         """Return the values of a score in one case: of a single variant, or of all if they differ."""
         means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
             return ""
-        texts = {name: "none" if value is None else number_text(value) for name, value in means.items()}
+        texts = {name: "none" if value is None else format_number(value) for name, value in means.items()}
         # Variants with the same baseline are shown in a row.
         rows: dict[str, list[str]] = {}
         for after, before in self._report.baselines.items():
             rows.setdefault(before, [texts[before]]).append(texts[after])
         shown = ", ".join(" → ".join(row) for row in rows.values()) or ", ".join(texts.values())
-        changes = self._worsenings(score, case)
+        changes = self._measure_worsening(score, case)
         kind = " worse" if max(changes, default=0) > 0 else " better" if min(changes, default=0) < 0 else ""
         return f'<span class="values{kind}">{escaped(score)} {shown}</span>'
 
-    def _tree(self, value: Any) -> str:
+    def _tree_html(self, value: Any) -> str:
         return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
-    def _side(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+    def _variant_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Return the repeats of a case with one variant: those with the same output and scores together.
 
         Args:
@@ -213,37 +213,38 @@ class _CasesSection:
         mark = status_mark(items[0].status) if len(groups) == 1 else ""
         parts = [f"<h3>{escaped(items[0].variant)} {mark}</h3>"]
         if len(items) > 1:
-            parts.append(f'<p class="soft">{escaped(self._secrets.hide(", ".join(_spread(items))))}</p>')
+            parts.append(f'<p class="soft">{escaped(self._secrets.hide(", ".join(_describe_spread(items))))}</p>')
         for place, group in enumerate(groups.values()):
-            body = self._repeats(group, before)
+            body = self._repeats_html(group, before)
             if len(groups) > 1:
-                numbers = ", ".join(str(each.repeat + 1) for each in group)
+                numbers = ", ".join(str(item.repeat + 1) for item in group)
                 title = f"<summary>repeat {numbers} {status_mark(group[0].status)}</summary>"
                 body = f'<details class="repeat"{"" if place else " open"}>{title}{body}</details>'
             parts.append(body)
         return "".join(parts)
 
-    def _repeats(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+    def _repeats_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Return what repeats with the same output and scores have in common, and their runs."""
         hide, item = self._secrets.hide, items[0]
         parts = []
-        for each in items:
-            time = f' <span class="soft">{duration_text(each.duration)}</span>' if each.duration else ""
-            parts.append(f"<p>{self._run(each)}{time}</p>")
+        for repeat in items:
+            time = f' <span class="soft">{duration_text(repeat.duration)}</span>' if repeat.duration else ""
+            parts.append(f"<p>{self._run_link(repeat)}{time}</p>")
         for name, value in item.scores.items():
-            parts.append(f"<p>{escaped(name)} <b>{escaped(hide(_score_text(value)))}</b></p>")
+            parts.append(f"<p>{escaped(name)} <b>{escaped(hide(_format_score(value)))}</b></p>")
         parts += [f"<p>{escaped(name)}: {message(hide(text))}</p>" for name, text in item.score_errors.items()]
         if item.error is not None:
             parts.append(f'<p class="problem">{message(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
         if item.is_success:
-            parts.append(f"<h4>output</h4>{self._tree(item.output)}")
+            parts.append(f"<h4>output</h4>{self._tree_html(item.output)}")
         if before is not None and before.is_success and item.is_success:
-            found = "".join(_differences(*(self._secrets.hide_in(each.output) for each in (before, item))))
-            if found:
-                parts.append(f"<h4>differences from {escaped(before.variant)}</h4>{found}")
+            outputs = (self._secrets.hide_in(shown.output) for shown in (before, item))
+            differences = "".join(_differences_html(*outputs))
+            if differences:
+                parts.append(f"<h4>differences from {escaped(before.variant)}</h4>{differences}")
         return "".join(parts)
 
-    def _run(self, item: EvaluationItem) -> str:
+    def _run_link(self, item: EvaluationItem) -> str:
         if item.run_id is None:
             return ""
         text, path = f"run {item.run_id}", f"/runs/{item.run_id}"
@@ -254,7 +255,7 @@ class _CasesSection:
         return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{escaped(text)}</a>'
 
 
-def _spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
+def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
     """Yield how the repeats of a case differ."""
     yield f"{len(items)} repeats"
     failed = sum(not item.is_success for item in items)
@@ -263,35 +264,35 @@ def _spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
     for name in dict.fromkeys(name for item in items for name in item.scores):
         values = [item.scores[name] for item in items if name in item.scores]
         if any(isinstance(value, str) for value in values):
-            counts = Counter(map(_score_text, values)).most_common()
+            counts = Counter(map(_format_score, values)).most_common()
             yield f"{name} {' and '.join(f'{count} x {label}' for label, count in counts)}"
         elif all(isinstance(value, bool) for value in values):
             yield f"{name} {sum(map(bool, values))} of {len(values)}"
         else:
-            yield f"{name} {_range_text([float(value) for value in values], number_text)}"
+            yield f"{name} {_format_range([float(value) for value in values], format_number)}"
     times = [item.duration for item in items if item.duration is not None]
     if times:
-        yield _range_text(times, duration_text)
+        yield _format_range(times, duration_text)
 
 
-def _range_text(values: Sequence[float], text: Callable[[float], str]) -> str:
+def _format_range(values: Sequence[float], text: Callable[[float], str]) -> str:
     low, high = text(min(values)), text(max(values))
     return low if low == high else f"{low} to {high}"
 
 
-def _score_text(value: object) -> str:
+def _format_score(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return number_text(value) if isinstance(value, (int, float)) else str(value)
+    return format_number(value) if isinstance(value, (int, float)) else str(value)
 
 
-def _differences(before: Any, after: Any) -> Iterator[str]:
+def _differences_html(before: Any, after: Any) -> Iterator[str]:
     """Yield the places where two outputs differ."""
     changes = list(value_changes(before, after))
     for change in changes[:_MAX_CHANGES]:
         path = f"<code>{escaped(write_path(change.path))}</code> "
         if isinstance(change.a, str) and isinstance(change.b, str):
-            yield f"<p>{path}{_marked_words(change.a[:_MAX_TEXT_LENGTH], change.b[:_MAX_TEXT_LENGTH])}</p>"
+            yield f"<p>{path}{_mark_changed_words(change.a[:_MAX_TEXT_LENGTH], change.b[:_MAX_TEXT_LENGTH])}</p>"
         else:
             old = "" if change.a is ABSENT else f"<del>{escaped(short_json(change.a, 200))}</del> "
             new = "" if change.b is ABSENT else f"<ins>{escaped(short_json(change.b, 200))}</ins>"
@@ -300,7 +301,7 @@ def _differences(before: Any, after: Any) -> Iterator[str]:
         yield f'<p class="soft">{len(changes) - _MAX_CHANGES} more</p>'
 
 
-def _marked_words(before: str, after: str) -> str:
+def _mark_changed_words(before: str, after: str) -> str:
     """Return two texts as one, with the words that are only in one of them marked."""
     old, new = (re.findall(r"\s+|[^\s]+", text) for text in (before, after))
     parts = []

@@ -61,14 +61,14 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
         raise InvalidArgumentError("variants is empty", hint="leave it out to evaluate the flow as it is")
     common = requests.run_variables(variables)
     planned = []
-    for name, each in by_name.items():
+    for name, variant in by_name.items():
         check_text(name, "the name of a variant")
-        if not isinstance(each, Variant):
-            raise wrong(f"variant {name!r}", "a Variant", each)
-        content = flow if each.flow is None else load_flow(each.flow)
-        own = requests.run_variables(each.variables)
-        changes = merge_overrides([part for part in (overrides, each.overrides) if part is not None])
-        planned.append(PlannedVariant(name, without_cases(content), {**common, **own}, changes))
+        if not isinstance(variant, Variant):
+            raise wrong(f"variant {name!r}", "a Variant", variant)
+        content = flow if variant.flow is None else load_flow(variant.flow)
+        values = requests.run_variables(variant.variables)
+        changes = merge_overrides([part for part in (overrides, variant.overrides) if part is not None])
+        planned.append(PlannedVariant(name, without_cases(content), {**common, **values}, changes))
     return planned
 
 
@@ -77,7 +77,7 @@ def limit(most: int | None, variants: int) -> int | None:
     return None if most is None else max(1, most // variants)
 
 
-def default_size(items: int, variants: int) -> int | None:
+def choose_chunk_size(items: int, variants: int) -> int | None:
     """Return the number of items of one run; None leaves it to `map`.
 
     Times are compared by run. The runs of `map` are too few for that, unless there are thousands of items.
@@ -113,27 +113,27 @@ class RunLabels:
         if variant.name not in self._held:
             self._held[variant.name] = variant, block
             return
-        self._release(variant.name)
-        self._record(variant, block)
+        self._record_held(variant.name)
+        self._record_runs(variant, block)
 
     def end(self) -> None:
         """Record the runs that are left; all have ended."""
         for name in self._held:
-            self._release(name)
+            self._record_held(name)
 
-    def _release(self, name: str) -> None:
+    def _record_held(self, name: str) -> None:
         held, self._held[name] = self._held[name], None
         if held is not None:
-            self._record(*held)
+            self._record_runs(*held)
 
-    def _record(self, variant: PlannedVariant, block: Block) -> None:
+    def _record_runs(self, variant: PlannedVariant, block: Block) -> None:
         labels = self.of(variant)
         if self._history is None or labels is None:
             return
         for run_id, places in block.runs.items():
             repeats = [(block.first + place) % self._repeat for place in places]
-            labels["case"] = _range(block.cases[places[0]].name, block.cases[places[-1]].name)
-            labels["repeat"] = _range(min(repeats), max(repeats))
+            labels["case"] = _format_range(block.cases[places[0]].name, block.cases[places[-1]].name)
+            labels["repeat"] = _format_range(min(repeats), max(repeats))
             self._history.record(
                 run_id, server=self._server, omitted=("input",), labels=dict(labels), **variant.arguments
             )
@@ -141,5 +141,5 @@ class RunLabels:
             self._history.update(run_id, status="failed" if has_failed else "completed")
 
 
-def _range(first: object, last: object) -> str:
+def _format_range(first: object, last: object) -> str:
     return str(first) if first == last else f"{first}..{last}"

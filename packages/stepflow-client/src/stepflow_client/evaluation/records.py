@@ -108,9 +108,9 @@ class WorstCase(Record):
         return self.item.run_id
 
 
-Found = Mapping[str, Sequence[ScoreValue | None]]
+ScoreColumns = Mapping[str, Sequence[ScoreValue | None]]
 """Scores by name: a value for each item, None for an item without it."""
-Failed = Mapping[str, Sequence[str | None]]
+ErrorColumns = Mapping[str, Sequence[str | None]]
 """Messages of scores that failed, by the name of the score."""
 
 
@@ -142,11 +142,11 @@ class Block:
     @property
     def runs(self) -> dict[str, list[int]]:
         """The places of the items of each run. If items were run again, there are several."""
-        found: dict[str, list[int]] = {}
+        runs: dict[str, list[int]] = {}
         for place, run_id in enumerate(self.run_ids):
             if run_id is not None:
-                found.setdefault(run_id, []).append(place)
-        return found
+                runs.setdefault(run_id, []).append(place)
+        return runs
 
     def item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
         """Return an item.
@@ -176,7 +176,7 @@ class Block:
         )
 
 
-def ended_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
+def build_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
     """Return the block of outcomes with consecutive indexes."""
     errors = [outcome.error.message if outcome.error is not None else None for outcome in outcomes]
     for place, outcome in enumerate(outcomes):
@@ -195,7 +195,7 @@ def ended_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequenc
     )
 
 
-class RereadItems:
+class LazyItems:
     """Items that are read again each time, because they may not fit into memory.
 
     Args:
@@ -210,7 +210,7 @@ class RereadItems:
         return self._read()
 
 
-class Results(NamedTuple):
+class ItemResults(NamedTuple):
     """What a report keeps of some items of a variant: neither inputs nor outputs."""
 
     variant: str
@@ -222,11 +222,11 @@ class Results(NamedTuple):
     errors: Sequence[str | None]
     run_ids: Sequence[str | None]
     durations: Sequence[float | None]
-    scores: Found
-    score_errors: Failed
+    scores: ScoreColumns
+    score_errors: ErrorColumns
 
     @classmethod
-    def of(cls, item: EvaluationItem) -> Results:
+    def from_item(cls, item: EvaluationItem) -> ItemResults:
         """Return the results of one item."""
         scores = {name: [value] for name, value in item.scores.items()}
         failed = {name: [message] for name, message in item.score_errors.items()}
@@ -234,7 +234,7 @@ class Results(NamedTuple):
         return cls(item.variant, [item.case], item.repeat + 1, *columns, scores, failed)
 
 
-class Scored(NamedTuple):
+class BlockScores(NamedTuple):
     """The scores of consecutive items by one function."""
 
     variant: int
@@ -243,5 +243,5 @@ class Scored(NamedTuple):
     length: int
     """Number of items."""
     key: str
-    found: Found
-    failed: Failed
+    scores: ScoreColumns
+    errors: ErrorColumns

@@ -32,28 +32,28 @@ from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
 from ..types.data_frame import data_frame
 from .columns import Column, Columns
-from .gates import Demands, Gate, Limit, gates_of, is_decided, needed_text, worst_change
-from .records import EvaluationItem, RereadItems, Results, WorstCase
-from .report_text import change_texts, number_text
-from .scores import usage_of
-from .slices import SliceScore, cases_by, slice_scores
+from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_decided, tolerated_change
+from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
+from .report_text import format_change, format_number
+from .scores import read_usage
+from .slices import SliceScore, group_cases_by, slice_scores
 from .store import StoredItems
 from .variant_comparison import (
     FAILED,
-    Compared,
     Comparison,
+    ComparisonRules,
     EvaluationSummary,
     ScoreChange,
-    ScoreRules,
     ShownAsTable,
+    VariantPair,
+    collect_remarks,
     compare_variants,
+    compute_score_mean,
     is_named,
-    remarks_on,
-    score_mean,
-    variant_durations,
+    summarize_durations,
 )
 
-# It reads reports.
+# Imported only to write a page, because it imports this module too.
 _page = lazy_module("stepflow_client.evaluation.page")
 
 
@@ -94,16 +94,21 @@ class EvaluationReport(ShownAsTable):
         self.name: str = check_instance(name, "name", str)
         """The name of the evaluation; empty if it has none."""
         lower = frozenset(check_texts(lower_is_better, "lower_is_better"))
-        self._rules = ScoreRules(lower, frozenset(check_texts(timed, "timed")), {})
+        self._rules = ComparisonRules(lower, frozenset(check_texts(timed, "timed")), {})
         self._remarks = tuple(check_texts(remarks, "remarks"))
         self._secrets = NO_SECRETS
         self._baselines = None if baselines is None else check_mapping(baselines, "baselines")
-        listed: Any = list(items) if isinstance(items, Iterator) else items
-        if not isinstance(listed, Iterable):
+        collection: Any = list(items) if isinstance(items, Iterator) else items
+        if not isinstance(collection, Iterable):
             raise wrong("items", "a collection of EvaluationItem objects", items)
-        self._items: Iterable[EvaluationItem] = listed
-        self._columns = Columns(_results(listed), check_texts(variants, "variants"))
-        self._comparisons: dict[tuple[str, str], Compared] = {}
+        self._items: Iterable[EvaluationItem] = collection
+        if isinstance(collection, StoredItems):
+            results = collection.results()
+        else:
+            checked = (check_instance(item, "each of items", EvaluationItem) for item in collection)
+            results = map(ItemResults.from_item, checked)
+        self._columns = Columns(results, check_texts(variants, "variants"))
+        self._comparisons: dict[tuple[str, str], VariantPair] = {}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
@@ -118,23 +123,23 @@ class EvaluationReport(ShownAsTable):
         Raises:
             JournalError: If the folder has no evaluation, or cannot be read.
         """
-        return cls._of_stored(StoredItems(folder, hidden=True))
+        return cls._from_folder(StoredItems(folder, hidden=True))
 
     @classmethod
-    def _of_stored(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
+    def _from_folder(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
         """Return the report of the items in a folder. Pages and files of it do not show its secrets."""
         arguments, moments, secrets = items.describe(variables)
-        return cls(items, **arguments)._with(secrets, moments)
+        return cls(items, **arguments)._with_secrets(secrets, moments)
 
-    def _with(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
+    def _with_secrets(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
         self._secrets = secrets
         self._rules = self._rules._replace(moments=moments)
         return self
 
-    def _derived(self, moments: Mapping[str, Hashable], **arguments: Any) -> EvaluationReport:
-        """Return a report of other items with the secrets of this one."""
+    def _derive_report(self, moments: Mapping[str, Hashable], **arguments: Any) -> EvaluationReport:
+        """Return a report of other items with the rules and the secrets of this one."""
         report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **arguments)
-        return report._with(self._secrets, moments)
+        return report._with_secrets(self._secrets, moments)
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)
@@ -161,20 +166,19 @@ class EvaluationReport(ShownAsTable):
         check_text(name, "name")
         if not self.variants or not baseline.variants:
             raise InvalidArgumentError("an evaluation without items cannot be compared")
-        earlier = {
-            variant: variant if variant in baseline.variants else baseline.variants[0] for variant in self.variants
-        }
+        first, *_ = names = baseline.variants
+        earlier = {variant: variant if variant in names else first for variant in self.variants}
         used = list(dict.fromkeys(earlier.values()))
-        new_names = {each: name if len(used) == 1 else f"{name} {each}" for each in used}
-        taken = next((each for each in new_names.values() if each in self.variants), None)
+        new_names = {variant: name if len(used) == 1 else f"{name} {variant}" for variant in used}
+        taken = next((new_name for new_name in new_names.values() if new_name in self.variants), None)
         if taken is not None:
-            raise InvalidArgumentError(f"a variant is called {taken!r}, too", hint="give the baseline another name")
+            raise InvalidArgumentError(f"a variant is already called {taken!r}", hint="give the baseline another name")
         # Digests instead of inputs: there may be many.
-        inputs = {item.case: _input_digest(item) for item in self}
+        inputs = {item.case: _digest_input(item) for item in self}
 
         def earlier_items() -> Iterator[EvaluationItem]:
             for item in baseline:
-                if item.variant in new_names and inputs.get(item.case) == _input_digest(item):
+                if item.variant in new_names and inputs.get(item.case) == _digest_input(item):
                     yield replace(item, variant=new_names[item.variant])
 
         remarks = list(self._remarks)
@@ -191,12 +195,12 @@ class EvaluationReport(ShownAsTable):
         # Times of another evaluation were measured at another time.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
         moments |= {variant: self._rules.moments.get(variant) for variant in self.variants}
-        return self._derived(
+        return self._derive_report(
             moments,
             name=self.name,
-            items=RereadItems(lambda: chain(self, earlier_items())),
+            items=LazyItems(lambda: chain(self, earlier_items())),
             variants=[*new_names.values(), *self.variants],
-            baselines={each: new_names[before] for each, before in earlier.items()},
+            baselines={variant: new_names[before] for variant, before in earlier.items()},
             remarks=remarks,
         )
 
@@ -229,9 +233,10 @@ class EvaluationReport(ShownAsTable):
     @cached_property
     def _summary(self) -> EvaluationSummary:
         columns = self._columns
-        comparisons = [self.compare(before, each) for each, before in self.baselines.items()]
-        means = (score_mean(score, name, columns, self._rules) for score in columns.kinds for name in columns.variants)
-        durations = (variant_durations(name, found) for name, found in columns.variants.items())
+        comparisons = [self.compare(before, after) for after, before in self.baselines.items()]
+        pairs = [(score, name) for score in columns.kinds for name in columns.variants]
+        means = (compute_score_mean(score, name, columns, self._rules) for score, name in pairs)
+        durations = (summarize_durations(name, variant) for name, variant in columns.variants.items())
         return EvaluationSummary(
             name=self.name,
             cases=len(columns.cases),
@@ -240,7 +245,7 @@ class EvaluationReport(ShownAsTable):
             means=[mean for mean in means if mean is not None],
             durations=[duration for duration in durations if duration is not None],
             comparisons=comparisons,
-            remarks=[*self._remarks, *map(self._secrets.hide, remarks_on(columns, comparisons))],
+            remarks=[*self._remarks, *map(self._secrets.hide, collect_remarks(columns, comparisons))],
         )
 
     def compare(self, baseline: str, variant: str) -> Comparison:
@@ -253,20 +258,21 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If there is no such variant.
         """
-        return self._compared(self._variant(baseline, "baseline"), self._variant(variant, "variant")).comparison
+        self._check_variant(baseline, "baseline")
+        return self._compare(baseline, self._check_variant(variant, "variant")).comparison
 
-    def _compared(self, baseline: str, variant: str) -> Compared:
+    def _compare(self, baseline: str, variant: str) -> VariantPair:
         pair = (baseline, variant)
         if pair not in self._comparisons:
             self._comparisons[pair] = compare_variants(self._columns, *pair, self._rules)
         return self._comparisons[pair]
 
-    def _variant(self, name: str, what: str) -> str:
+    def _check_variant(self, name: str, what: str) -> str:
         if check_text(name, what) not in self._columns.variants:
             raise InvalidArgumentError(f"there is no variant {name!r}", hint=near(name, self.variants))
         return name
 
-    def _score(self, name: str) -> str:
+    def _check_score(self, name: str) -> str:
         if check_text(name, "score") not in self._columns.kinds:
             raise InvalidArgumentError(f"there is no score {name!r}", hint=near(name, self.scores))
         return name
@@ -297,34 +303,34 @@ class EvaluationReport(ShownAsTable):
         if comparison.failed is None:
             raise InvalidArgumentError(f"nothing to compare: no case has ended in both {baseline} and {variant}")
         try:
-            found = comparison[score if score == FAILED else self._score(score)]
+            change = comparison[score if score == FAILED else self._check_score(score)]
         except KeyError:
             raise InvalidArgumentError(f"no case has {score} in both {baseline} and {variant}") from None
-        if found.verdict is None:
+        if change.verdict is None:
             raise InvalidArgumentError(f"{score} of {baseline} and {variant} was measured at different times")
-        change = self._compared(baseline, variant).changes[score]
-        direction = change.direction(than=worst_change(found, tolerance))
-        is_worse = (direction if found.lower_is_better else -direction) > 0
-        is_sure = is_decided(found, direction)
+        paired = self._compare(baseline, variant).changes[score]
+        direction = paired.direction(than=tolerated_change(change, tolerance))
+        is_worse = (direction if change.lower_is_better else -direction) > 0
+        is_sure = is_decided(change, direction)
         if not is_worse and (is_sure or not strict):
-            if not is_sure and found.verdict != "equal":
-                needed = needed_text(found, change, tolerance)
+            if not is_sure and change.verdict != "equal":
+                needed = describe_needed_cases(change, paired, tolerance)
                 logger.warning("%s: %s may be worse than %s; %s", score, variant, baseline, needed)
-            return found
+            return change
         what = "is worse" if is_worse else "may be worse"
-        difference, interval = change_texts(found)
+        difference, interval = format_change(change)
         lines = [
-            f"{score}: {variant} {what} than {baseline} by more than {tolerance:g}: {number_text(found.before)} -> "
-            f"{number_text(found.after)}, change {difference} (95% interval {interval})"
+            f"{score}: {variant} {what} than {baseline} by more than {tolerance:g}: {format_number(change.before)} -> "
+            f"{format_number(change.after)}, change {difference} (95% interval {interval})"
         ]
         if not is_worse:
-            lines.append(needed_text(found, change, tolerance))
-        counts = f"{found.wins:,} are better, {found.ties:,} equal, {found.losses:,} worse"
-        lines.append(f"of {found.cases:,} cases {counts}:")
-        for each in () if score == FAILED else self.worst(5, score=score, variant=variant, baseline=baseline):
-            values = ["none" if value is None else number_text(value) for value in (each.before, each.value)]
-            output = short_json(each.item.output, 80)
-            lines.append(f"  case {each.case}: {' -> '.join(values)}, run {each.run_id}: {output}")
+            lines.append(describe_needed_cases(change, paired, tolerance))
+        counts = f"{change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse"
+        lines.append(f"of {change.cases:,} cases {counts}:")
+        for case in () if score == FAILED else self.worst(5, score=score, variant=variant, baseline=baseline):
+            values = ["none" if value is None else format_number(value) for value in (case.before, case.value)]
+            output = short_json(case.item.output, 80)
+            lines.append(f"  case {case.case}: {' -> '.join(values)}, run {case.run_id}: {output}")
         raise AssertionError(self._secrets.hide("\n".join(lines)))
 
     def gates(
@@ -347,21 +353,18 @@ class EvaluationReport(ShownAsTable):
             InvalidArgumentError: If there is no such score, or if a limit is no number.
         """
         if isinstance(tolerance, Mapping):
-            tolerances = self._limits(tolerance, "tolerance")
+            tolerances = self._parse_limits(tolerance, "tolerance")
         elif is_number(tolerance):
             tolerances = [Limit(None, tolerance)]
         else:
             raise wrong("tolerance", "a number, or a mapping of numbers", tolerance)
-        below = self._limits({} if fail_below is None else fail_below, "fail_below")
-        return list(gates_of(self, Demands(below, tolerances, check_flag(strict, "strict"))))
+        below = self._parse_limits({} if fail_below is None else fail_below, "fail_below")
+        return list(evaluate_gates(self, GateRules(below, tolerances, check_flag(strict, "strict"))))
 
-    def _checked_gates(self, gates: Sequence[Gate] | None) -> list[Gate]:
-        return self.gates() if gates is None else check_instances(gates, "gates", Gate)
-
-    def _limits(self, numbers: Mapping[str, float], what: str) -> list[Limit]:
+    def _parse_limits(self, numbers: Mapping[str, float], what: str) -> list[Limit]:
         for name, limit in check_mapping(numbers, what).items():
             if name != FAILED:
-                self._score(name)
+                self._check_score(name)
             if not is_number(limit):
                 raise wrong(f"{what}[{name!r}]", "a number", limit)
         return [Limit(name, limit) for name, limit in numbers.items()]
@@ -385,9 +388,9 @@ class EvaluationReport(ShownAsTable):
         check_integer(limit, "limit", least=1)
         if not self.scores or not self.variants:
             return []
-        name = self.scores[0] if score is None else self._score(score)
-        after = self.variants[-1] if variant is None else self._variant(variant, "variant")
-        before = self.baselines.get(after, after) if baseline is None else self._variant(baseline, "baseline")
+        name = self.scores[0] if score is None else self._check_score(score)
+        after = self.variants[-1] if variant is None else self._check_variant(variant, "variant")
+        before = self.baselines.get(after, after) if baseline is None else self._check_variant(baseline, "baseline")
         sign = 1.0 if is_named(name, self._rules.lower) else -1.0
         variant_columns = self._columns.variants[after]
         values = variant_columns.scores.get(name, Column())
@@ -441,18 +444,18 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
         """
-        found = cases_by(self._items, check_text(field, "field"))
-        if not found:
+        groups = group_cases_by(self._items, check_text(field, "field"))
+        if not groups:
             raise InvalidArgumentError(f"no case has {'tags' if field in ('tag', 'tags') else f'the field {field!r}'}")
         return {
-            value: self._derived(
+            value: self._derive_report(
                 self._rules.moments,
-                items=RereadItems(partial(_items_of, self._items, cases)),
+                items=LazyItems(partial(_select_items, self._items, cases)),
                 name=f"{self.name}: {value}",
                 variants=self.variants,
                 baselines=self._baselines,
             )
-            for value, cases in found.items()
+            for value, cases in groups.items()
         }
 
     def slice_scores(self, field: str) -> list[SliceScore]:
@@ -481,7 +484,7 @@ class EvaluationReport(ShownAsTable):
             include_outputs: Whether to include inputs, expected values and outputs. Default False.
         """
         check_flag(include_outputs, "include_outputs")
-        return [_flat_item(item, self._secrets, include_outputs=include_outputs) for item in self._items]
+        return [_flatten_item(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
     def to_dataframe(self, *, include_outputs: bool = False) -> Any:
         """Return the items as a data frame of pandas, or of polars if pandas is not installed; see `to_dicts`.
@@ -517,7 +520,8 @@ class EvaluationReport(ShownAsTable):
         if ui_url is not None:
             check_text(ui_url, "ui_url")
         check_instances(slices, "slices", SliceScore)
-        text: str = _page.report_page(self, ui_url, self._checked_gates(gates), slices)
+        shown = self.gates() if gates is None else check_instances(gates, "gates", Gate)
+        text: str = _page.report_page(self, ui_url, shown, slices)
         if path is not None:
             write_text(path, text)
         return text
@@ -547,12 +551,12 @@ class EvaluationReport(ShownAsTable):
             if not item.is_success:
                 parts.append(f"{item.status}: {item.error}" if item.error else item.status)
             for name, value in item.scores.items():
-                parts.append(f"{name}={number_text(value) if isinstance(value, (int, float)) else value}")
+                parts.append(f"{name}={format_number(value) if isinstance(value, (int, float)) else value}")
             repeat = f" ({item.repeat})" if item.repeat else ""
             shown = self._secrets.hide(", ".join([*parts, f"run {item.run_id}"]))
             attributes = {"name": f"{item.case}{repeat}", "value": shown}
             ElementTree.SubElement(properties[item.variant], "property", attributes)
-        for gate in self._checked_gates(gates):
+        for gate in self.gates() if gates is None else check_instances(gates, "gates", Gate):
             case = ElementTree.SubElement(suites[gate.variant], "testcase", classname=gate.variant, name=gate.condition)
             if gate.outcome == "failed":
                 ElementTree.SubElement(case, "failure", message=gate.message)
@@ -566,21 +570,15 @@ class EvaluationReport(ShownAsTable):
         return text
 
 
-def _input_digest(item: EvaluationItem) -> bytes:
+def _digest_input(item: EvaluationItem) -> bytes:
     return hashlib.sha256(encode(item.input)).digest()
 
 
-def _results(items: Iterable[Any]) -> Iterator[Results]:
-    if isinstance(items, StoredItems):
-        return items.results()
-    return (Results.of(check_instance(item, "each of items", EvaluationItem)) for item in items)
-
-
-def _items_of(items: Iterable[EvaluationItem], cases: Collection[str]) -> Iterator[EvaluationItem]:
+def _select_items(items: Iterable[EvaluationItem], cases: Collection[str]) -> Iterator[EvaluationItem]:
     return (item for item in items if item.case in cases)
 
 
-def _flat_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:
+def _flatten_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:
     names = ("case", "variant", "repeat", "status", "duration", "run_id", "item_index")
     flat = {name: getattr(item, name) for name in names}
     flat["error"] = None if item.error is None else secrets.hide(item.error)
@@ -590,5 +588,5 @@ def _flat_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool)
         flat[f"score.{name}" if name in flat else name] = value
     if item.tags:
         flat["tags"] = [*item.tags]
-    more = {f"metadata.{name}": value for name, value in item.metadata.items()} | usage_of(item.output)
+    more = {f"metadata.{name}": value for name, value in item.metadata.items()} | read_usage(item.output)
     return flat | {name: value for name, value in secrets.hide_in(more).items() if name not in flat}

@@ -17,7 +17,7 @@ _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", 
 SLICE_HEADS = ("slice", "score", "variant", "cases", "mean", "change", "95% interval", "verdict")
 
 
-def number_text(number: float, *, signed: bool = False, scale: float | None = None) -> str:
+def format_number(number: float, *, signed: bool = False, scale: float | None = None) -> str:
     """Return a score as text with about three digits: 0.850, 0.0102, 12.30, 1,240.
 
     Args:
@@ -36,27 +36,27 @@ def number_text(number: float, *, signed: bool = False, scale: float | None = No
     return f"+{text}" if signed and number > 0 else text
 
 
-def interval_text(low: float | None, high: float | None, *, signed: bool = False, scale: float | None = None) -> str:
+def format_interval(low: float | None, high: float | None, *, signed: bool = False, scale: float | None = None) -> str:
     """Return an interval as text; `-` for none."""
     if low is None or high is None:
         return "-"
     scale = max(abs(low), abs(high)) if scale is None else scale
-    return f"{number_text(low, signed=signed, scale=scale)} to {number_text(high, signed=signed, scale=scale)}"
+    return f"{format_number(low, signed=signed, scale=scale)} to {format_number(high, signed=signed, scale=scale)}"
 
 
-def change_texts(change: ScoreChange | SliceScore) -> tuple[str, str]:
+def format_change(change: ScoreChange | SliceScore) -> tuple[str, str]:
     """Return a change and its interval, with as many digits as the scores have."""
     difference = change.change or 0.0
     after = change.after if isinstance(change, ScoreChange) else change.mean
     scale = max(abs(after), abs(after - difference))
-    interval = interval_text(change.low, change.high, signed=True, scale=scale)
-    return number_text(difference, signed=True, scale=scale), interval
+    interval = format_interval(change.low, change.high, signed=True, scale=scale)
+    return format_number(difference, signed=True, scale=scale), interval
 
 
 def change_cells(change: ScoreChange) -> tuple[str, ...]:
     """Return the cells of a change: itself, its interval, the cases, wins, ties and losses, and the verdict."""
     counts = (change.cases, change.wins, change.ties, change.losses)
-    return (*change_texts(change), *map("{:,}".format, counts), change.verdict or "")
+    return (*format_change(change), *map("{:,}".format, counts), change.verdict or "")
 
 
 def time_cells(change: DurationChange) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def time_cells(change: DurationChange) -> tuple[str, ...]:
     return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict or "")
 
 
-def title_of(summary: EvaluationSummary) -> str:
+def format_title(summary: EvaluationSummary) -> str:
     """Return what was evaluated, on one line."""
     repeats = f", {summary.repeats} times each" if summary.repeats > 1 else ""
     variants = len(summary.variants)
@@ -80,8 +80,9 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     changes = {(score.score, compared.after): score for compared in summary.comparisons for score in compared.scores}
     for mean in summary.means:
         change = changes.get((mean.score, mean.variant))
-        cells = mean.score, mean.variant, number_text(mean.mean), interval_text(mean.low, mean.high, scale=mean.mean)
-        yield (*cells, *(no_change if change is None else change_cells(change)))
+        interval = format_interval(mean.low, mean.high, scale=mean.mean)
+        more = no_change if change is None else change_cells(change)
+        yield (mean.score, mean.variant, format_number(mean.mean), interval, *more)
     before = set[str]()
     for comparison in summary.comparisons:
         failed = comparison.failed
@@ -89,9 +90,9 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
             continue
         if comparison.before not in before:
             before.add(comparison.before)
-            yield (failed.score, comparison.before, number_text(failed.before), "", *no_change)
-        yield (failed.score, comparison.after, number_text(failed.after), "", *change_cells(failed))
-    ratios = {each.after: each.duration for each in summary.comparisons}
+            yield (failed.score, comparison.before, format_number(failed.before), "", *no_change)
+        yield (failed.score, comparison.after, format_number(failed.after), "", *change_cells(failed))
+    ratios = {comparison.after: comparison.duration for comparison in summary.comparisons}
     for times in summary.durations:
         ratio = ratios.get(times.variant)
         change_of_time = no_change if ratio is None else time_cells(ratio)
@@ -101,32 +102,32 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
 
 def slice_cells(score: SliceScore) -> tuple[str, ...]:
     """Return the cells of a score of a slice, under `SLICE_HEADS`."""
-    change = ("", "") if score.change is None else change_texts(score)
-    numbers = f"{score.cases:,}", number_text(score.mean)
+    change = ("", "") if score.change is None else format_change(score)
+    numbers = f"{score.cases:,}", format_number(score.mean)
     return score.value, score.score, score.variant, *numbers, *change, score.verdict or ""
 
 
-def summary_text(summary: EvaluationSummary) -> str:
+def format_summary(summary: EvaluationSummary) -> str:
     """Return a summary as a title, a table and remarks."""
-    lines = [title_of(summary), "", *table_lines(list(summary_rows(summary)), left=2)]
+    lines = [format_title(summary), "", *format_table(list(summary_rows(summary)), left=2)]
     return "\n".join([*lines, *([""] if summary.notes else []), *summary.notes, *summary.remarks])
 
 
-def comparison_text(comparison: Comparison) -> str:
+def format_comparison(comparison: Comparison) -> str:
     """Return a comparison as a table."""
-    return "\n".join(table_lines(list(comparison_rows(comparison)), left=1))
+    return "\n".join(format_table(list(comparison_rows(comparison)), left=1))
 
 
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """Yield the heads, and a row for each score."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
     for change in comparison._changes():
-        yield (change.score, number_text(change.before), number_text(change.after), *change_cells(change))
+        yield (change.score, format_number(change.before), format_number(change.after), *change_cells(change))
     if comparison.duration is not None:
         yield ("time", "", "", *time_cells(comparison.duration))
 
 
-def table_lines(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
     """Return the lines of a table, whose first row has the heads; the first columns and the last one are aligned at the
     left. Repeated names of the first column are left out."""
     count = len(rows[0])

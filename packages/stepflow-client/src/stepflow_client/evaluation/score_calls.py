@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .flow_score import FlowScore
-from .records import Block, EvaluationItem, Scored
+from .records import Block, BlockScores, EvaluationItem
 from .scorers import Scorer, apply_score, call_score
 from .scores import Score
 from .store import EvaluationStore
@@ -63,21 +63,21 @@ class ScoreFunction:
         """
         began = time.monotonic()
         if self.is_fast:
-            store.add_scores(self._together(block, places))
+            store.store_scores(self._score_together(block, places))
         for place in () if self.is_fast else places:
             if not may_continue():
                 return
             number = block.first + place
             # Without a journal, the key would be the same in the next evaluation.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
-            found, failed = await apply_score(self.scorer, item_of(block, place), client, key)
-            values = {name: [value] for name, value in found.items()}
-            messages = {name: [message] for name, message in failed.items()}
-            store.add_scores(Scored(block.variant, number, 1, self.key, values, messages))
+            scores, errors = await apply_score(self.scorer, item_of(block, place), client, key)
+            values = {name: [value] for name, value in scores.items()}
+            messages = {name: [message] for name, message in errors.items()}
+            store.store_scores(BlockScores(block.variant, number, 1, self.key, values, messages))
         fitting = len(places) * _SECONDS / max(time.monotonic() - began, 1e-6)
         self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
 
-    def _together(self, block: Block, places: Sequence[int]) -> Scored:
+    def _score_together(self, block: Block, places: Sequence[int]) -> BlockScores:
         """Return the scores of a built-in function."""
         first, count = places[0], places[-1] - places[0] + 1
         columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
@@ -88,10 +88,10 @@ class ScoreFunction:
             for column, values in zip(columns, results, strict=True):
                 for name, value in values.items():
                     column.setdefault(name, [None] * count)[place - first] = value
-        return Scored(block.variant, block.first + first, count, self.key, *columns)
+        return BlockScores(block.variant, block.first + first, count, self.key, *columns)
 
 
-def _finished(call: Coroutine[Any, Any, None]) -> None:
+def _run_without_waiting(call: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine that waits for nothing."""
     with suppress(StopIteration):
         call.send(None)
@@ -116,7 +116,7 @@ class AsyncScoring:
             await apply()
             return
         run, loop = copy_context().run, asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, lambda: run(lambda: _finished(apply())))
+        await loop.run_in_executor(self._threads, lambda: run(lambda: _run_without_waiting(apply())))
 
     def close(self) -> None:
         """Start no more calls."""
@@ -138,7 +138,7 @@ class SyncScoring:
         if function.is_async:
             asyncio.run(apply())
         else:
-            _finished(apply())
+            _run_without_waiting(apply())
 
     def close(self) -> None:
         """Do nothing."""

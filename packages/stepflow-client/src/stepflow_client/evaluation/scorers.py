@@ -22,7 +22,7 @@ from .flow_score import FlowScore, ScoreFailedError
 if TYPE_CHECKING:
     from .records import EvaluationCase, EvaluationItem, ScoreValue
 
-_GIVEN = ("input", "output", "expected")
+_CASE_PARAMETERS = ("input", "output", "expected")
 _MAX_LABEL_LENGTH = 100
 _MAX_MESSAGE_LENGTH = 1_000
 
@@ -56,15 +56,15 @@ class Scorer:
         if result is None:
             return {}
         if not isinstance(result, Mapping):
-            return {self.name: _value(result)}
+            return {self.name: _to_score_value(result)}
         return {
-            f"{self.name}.{check_json(str(key), 'a name')}": _value(each)
-            for key, each in result.items()
-            if each is not None
+            f"{self.name}.{check_json(str(key), 'a name')}": _to_score_value(value)
+            for key, value in result.items()
+            if value is not None
         }
 
 
-def scorers(scores: Any) -> list[Scorer]:
+def build_scorers(scores: Any) -> list[Scorer]:
     """Return scores, as `evaluate` takes them, with their names.
 
     Args:
@@ -74,53 +74,53 @@ def scorers(scores: Any) -> list[Scorer]:
         InvalidArgumentError: If one is not a score, or two have the same name.
     """
     if isinstance(scores, Mapping):
-        named = [(name, score) for name, score in scores.items()]
+        named = list(scores.items())
     else:
         is_many = isinstance(scores, Iterable) and not callable(scores)
         named = [(None, score) for score in (scores if is_many else [scores])]
-    found: list[Scorer] = []
+    built: list[Scorer] = []
     for name, score in named:
         if name is not None and (not isinstance(name, str) or not name):
             raise wrong("scores", "a mapping with texts as keys", scores)
-        made = _scorer(score, name or _name(score, len(found)))
-        if any(each.name == made.name for each in found):
+        scorer = _build_scorer(score, name or _infer_name(score, len(built)))
+        if any(other.name == scorer.name for other in built):
             hint = 'give them names: scores={"first": ..., "second": ...}'
-            raise InvalidArgumentError(f"two scores are called {made.name!r}", hint=hint)
-        found.append(made)
-    return found
+            raise InvalidArgumentError(f"two scores are called {scorer.name!r}", hint=hint)
+        built.append(scorer)
+    return built
 
 
-def _name(score: Any, number: int) -> str:
+def _infer_name(score: Any, number: int) -> str:
     if is_evaluator(score):
         return str(score.get_default_evaluation_name())
-    score = _unwrapped(score)
+    score = _unwrap_partials(score)
     name = getattr(score, "name", None) or getattr(score, "__name__", None)
     if isinstance(name, str) and name != "<lambda>":
         return name
     return f"score{number + 1}" if name else type(score).__name__
 
 
-def _scorer(score: Any, name: str) -> Scorer:
+def _build_scorer(score: Any, name: str) -> Scorer:
     function: Any = score
     call: Any
     if is_evaluator(score):
         function, call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
     elif isinstance(score, FlowScore):
-        function = call = score._output
+        function = call = score._run_for
     elif not callable(score) or isinstance(score, type):
         expected = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
         raise wrong("a score", expected, score)
     else:
-        call = _caller(score)
+        call = _bind_parameters(score)
     # An object may have a coroutine function as its __call__.
-    is_async = any(map(inspect.iscoroutinefunction, (_unwrapped(function), getattr(function, "__call__", None))))  # noqa: B004
+    is_async = any(map(inspect.iscoroutinefunction, (_unwrap_partials(function), getattr(function, "__call__", None))))  # noqa: B004
     is_lower = getattr(score, "lower_is_better", False) is True
     arguments = {field.name: getattr(score, field.name, None) for field in fields(score)} if is_dataclass(score) else {}
     parts = [type(score).__qualname__, _version(score), arguments]
     # Of a client or a model, only its type: the rest differs in each process.
     text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
     source = ""
-    plain = _unwrapped(score)
+    plain = _unwrap_partials(score)
     code = plain if inspect.isroutine(plain) else type(plain)
     if not code.__module__.startswith(__package__ or "."):
         with suppress(OSError, TypeError):
@@ -129,7 +129,7 @@ def _scorer(score: Any, name: str) -> Scorer:
 
 
 def _version(score: Any) -> str:
-    found = getattr(score, "version", None) or getattr(_unwrapped(score), "version", None)
+    found = getattr(score, "version", None) or getattr(_unwrap_partials(score), "version", None)
     if found is None and is_evaluator(score) and hasattr(score, "get_evaluator_version"):
         found = score.get_evaluator_version()
     return "" if callable(found) else str(found)
@@ -139,13 +139,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _unwrapped(function: Any) -> Any:
+def _unwrap_partials(function: Any) -> Any:
     while isinstance(function, partial):
         function = function.func
     return function
 
 
-def _caller(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
+def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
     """Return the function that calls a score with the parameters that it has."""
     try:
         parameters = inspect.signature(score).parameters.values()
@@ -156,12 +156,12 @@ def _caller(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
     named = [
         parameter for parameter in parameters if parameter.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
     ]
-    names = [each.name for each in named if each.name in (*_GIVEN, "item")]
+    names = [parameter.name for parameter in named if parameter.name in (*_CASE_PARAMETERS, "item")]
     others = [each.name for each in named if each.default is each.empty and each.name not in names]
     others += [parameter.name for parameter in parameters if parameter.kind is kinds.POSITIONAL_ONLY]
     if names and not others:
         return lambda item: score(**{name: item if name == "item" else getattr(item, name) for name in names})
-    if len(names) + len(others) == len(_GIVEN) or (
+    if len(names) + len(others) == len(_CASE_PARAMETERS) or (
         not names and not others and any(parameter.kind is kinds.VAR_POSITIONAL for parameter in parameters)
     ):
         return lambda item: score(item.input, item.output, item.expected)
@@ -172,7 +172,7 @@ def _caller(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
     raise InvalidArgumentError(f"the score {shown(score)} {has}", hint=hint)
 
 
-def _value(value: Any) -> ScoreValue:
+def _to_score_value(value: Any) -> ScoreValue:
     """Return a score as plain data."""
     if hasattr(value, "value") and (hasattr(value, "reason") or isinstance(value, Enum)):
         value = value.value
@@ -215,7 +215,7 @@ async def apply_score(
     """
     try:
         if isinstance(scorer.score, FlowScore):
-            result = await scorer.score._output(item, client, key)
+            result = await scorer.score._run_for(item, client, key)
         else:
             result = scorer.call(item)
             result = await result if inspect.isawaitable(result) else result
@@ -223,7 +223,7 @@ async def apply_score(
     except Exception as error:
         if isinstance(scorer.score, FlowScore) and isinstance(error, StepflowClientError):
             raise
-        return _failed(scorer, error)
+        return _describe_failure(scorer, error)
 
 
 def call_score(
@@ -231,12 +231,12 @@ def call_score(
 ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
     """Return what `apply_score` returns, for a built-in score, without making an `EvaluationItem`."""
     try:
-        return scorer.values(scorer.score._of(case, output, duration)), {}
+        return scorer.values(scorer.score._score_case(case, output, duration)), {}
     except Exception as error:
-        return _failed(scorer, error)
+        return _describe_failure(scorer, error)
 
 
-def _failed(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+def _describe_failure(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
     """Return the message of a score that failed, which is data."""
     kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
     text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)

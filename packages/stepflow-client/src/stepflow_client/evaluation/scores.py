@@ -59,7 +59,7 @@ class Score:
         """Return the score of an output; None if there is nothing to compare it with."""
         raise NotImplementedError
 
-    def _of(self, case: EvaluationCase, output: Any, duration: float | None) -> ScoreValue | None:
+    def _score_case(self, case: EvaluationCase, output: Any, duration: float | None) -> ScoreValue | None:
         """Return the score of an output for a case."""
         return self(case.input, output, case.expected)
 
@@ -69,10 +69,10 @@ class Score:
         Raises:
             LookupError: If the output has no such part.
         """
-        found = part_at(output, self.path)
-        if found is MISSING:
+        part = find_part(output, self.path)
+        if part is MISSING:
             raise LookupError(f"the output has no {write_path(self.path)}: {short_json(output, 100)}")
-        return found
+        return part
 
     def wanted(self, expected: Any) -> Any:
         """Return what is expected of the scored part; None if the case expects nothing of it.
@@ -81,8 +81,8 @@ class Score:
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
-        found = part_at(expected, self.path)
-        return None if found is MISSING else found
+        part = find_part(expected, self.path)
+        return None if part is MISSING else part
 
 
 def exact(path: str = "") -> Score:
@@ -91,7 +91,7 @@ def exact(path: str = "") -> Score:
     Args:
         path: The part of the output. Default: the whole output.
     """
-    return _Exact(**_named("exact", path))
+    return _Exact(**_path_and_name("exact", path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         expected = self.wanted(expected)
         # An output that lacks what is expected is a wrong one.
-        return None if expected is None else equal(expected, part_at(output, self.path))
+        return None if expected is None else equal(expected, find_part(output, self.path))
 
 
 def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
@@ -111,7 +111,7 @@ def contains(path: str = "", text: str | None = None, *, ignore_case: bool = Fal
         ignore_case: Whether upper and lower case are the same. Default False.
     """
     text = None if text is None else check_text(text, "text")
-    return _Contains(**_named("contains", path), text=text, ignore_case=check_flag(ignore_case, "ignore_case"))
+    return _Contains(**_path_and_name("contains", path), text=text, ignore_case=check_flag(ignore_case, "ignore_case"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +123,12 @@ class _Contains(Score):
         text = self.wanted(expected) if self.text is None else self.text
         if text is None:
             return None
-        found = part_at(output, self.path)
-        if isinstance(found, str) and isinstance(text, str):
-            return self._folded(text) in self._folded(found)
-        return isinstance(found, list) and any(equal(self._folded(text), self._folded(each)) for each in found)
+        part, text = find_part(output, self.path), self._fold_case(text)
+        if isinstance(part, str) and isinstance(text, str):
+            return text in self._fold_case(part)
+        return isinstance(part, list) and any(equal(text, self._fold_case(element)) for element in part)
 
-    def _folded(self, value: Any) -> Any:
+    def _fold_case(self, value: Any) -> Any:
         return value.casefold() if self.ignore_case and isinstance(value, str) else value
 
 
@@ -143,7 +143,7 @@ def regex(pattern: str, path: str = "") -> Score:
         re.compile(check_text(pattern, "pattern"))
     except re.error as error:
         raise InvalidArgumentError(f"pattern is not a regular expression: {error}") from None
-    return _Regex(**_named("regex", path), pattern=pattern)
+    return _Regex(**_path_and_name("regex", path), pattern=pattern)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +151,8 @@ class _Regex(Score):
     pattern: str
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool:
-        found = part_at(output, self.path)
-        return isinstance(found, str) and re.search(self.pattern, found) is not None
+        part = find_part(output, self.path)
+        return isinstance(part, str) and re.search(self.pattern, part) is not None
 
 
 def json_distance(path: str = "") -> Score:
@@ -164,7 +164,7 @@ def json_distance(path: str = "") -> Score:
     Args:
         path: The part of the output. Default: the whole output.
     """
-    return _JsonDistance(**_named("json_distance", path), lower_is_better=True)
+    return _JsonDistance(**_path_and_name("json_distance", path), lower_is_better=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,39 +173,39 @@ class _JsonDistance(Score):
         expected = self.wanted(expected)
         if expected is None:
             return None
-        distances = list(_distances(expected, part_at(output, self.path)))
+        distances = list(_measure_distances(expected, find_part(output, self.path)))
         return math.fsum(distances) / len(distances)
 
 
-def _distances(expected: Any, actual: Any) -> Iterator[float]:
+def _measure_distances(expected: Any, actual: Any) -> Iterator[float]:
     """Yield the distance of each plain value of two values."""
     if is_number(expected) and is_number(actual):
         largest = max(abs(expected), abs(actual))
         yield min(1.0, abs(expected - actual) / largest) if largest else 0.0
     elif isinstance(expected, Mapping) and isinstance(actual, Mapping) and (expected or actual):
         for key in dict.fromkeys([*expected, *actual]):
-            yield from _distances(expected.get(key, MISSING), actual.get(key, MISSING))
+            yield from _measure_distances(expected.get(key, MISSING), actual.get(key, MISSING))
     elif isinstance(expected, list) and isinstance(actual, list) and (expected or actual):
         for index in range(max(len(expected), len(actual))):
-            pair = (each[index] if index < len(each) else MISSING for each in (expected, actual))
-            yield from _distances(*pair)
+            pair = (side[index] if index < len(side) else MISSING for side in (expected, actual))
+            yield from _measure_distances(*pair)
     elif expected is MISSING or actual is MISSING:
-        yield from (1.0 for _ in _leaves(actual if expected is MISSING else expected))
+        yield from (1.0 for _ in _iterate_leaves(actual if expected is MISSING else expected))
     elif isinstance(expected, str) and isinstance(actual, str):
-        yield _text_distance(expected, actual)
+        yield _measure_text_distance(expected, actual)
     else:
         yield 0.0 if equal(expected, actual) else 1.0
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _iterate_leaves(value: Any) -> Iterator[Any]:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     if not parts:
         yield value
     for part in parts:
-        yield from _leaves(part)
+        yield from _iterate_leaves(part)
 
 
-def _text_distance(expected: str, actual: str) -> float:
+def _measure_text_distance(expected: str, actual: str) -> float:
     if expected == actual:
         return 0.0
     # Long texts are compared word by word: the time grows with the square of the length.
@@ -227,7 +227,7 @@ def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Sc
             raise wrong(what, "a number of at least zero", value)
     if not absolute and not relative:
         raise InvalidArgumentError("close needs a tolerance", hint="close('price', absolute=0.01), or relative=0.05")
-    return _Close(**_named("close", path), absolute=absolute, relative=relative)
+    return _Close(**_path_and_name("close", path), absolute=absolute, relative=relative)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,8 +246,8 @@ class _Close(Score):
             number = None
         if number is None:
             raise ValueError(f"expected is not a number: {short_json(expected, 100)}")
-        found = part_at(output, self.path)
-        return is_number(found) and abs(found - number) <= max(self.absolute, self.relative * abs(number))
+        part = find_part(output, self.path)
+        return is_number(part) and abs(part - number) <= max(self.absolute, self.relative * abs(number))
 
 
 def schema_valid(schema: Any, path: str = "") -> Score:
@@ -258,10 +258,10 @@ def schema_valid(schema: Any, path: str = "") -> Score:
         path: The part of the output. Default: the whole output.
     """
     from_model = getattr(schema, "model_json_schema", None)
-    found = from_model() if from_model is not None else schema
-    if not isinstance(found, Mapping):
+    definition = from_model() if from_model is not None else schema
+    if not isinstance(definition, Mapping):
         raise wrong("schema", "a JSON Schema: a mapping, or a pydantic model", schema)
-    return _SchemaValid(**_named("schema_valid", path), schema=found)
+    return _SchemaValid(**_path_and_name("schema_valid", path), schema=definition)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,10 +269,10 @@ class _SchemaValid(Score):
     schema: Mapping[str, Any] = field(repr=False)
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool:
-        found = part_at(output, self.path)
-        if found is MISSING:
+        part = find_part(output, self.path)
+        if part is MISSING:
             return False
-        return not mismatches(found, self.schema, definitions_of(self.schema))
+        return not mismatches(part, self.schema, definitions_of(self.schema))
 
 
 def latency() -> Score:
@@ -281,7 +281,7 @@ def latency() -> Score:
     There is none if the server does not report it (before 0.12). Lower is better. (Reports compare the times of items
     without this score; with it, `assert_no_regression` and thresholds can name it.)
     """
-    return _Latency(**_named("latency", ""), lower_is_better=True)
+    return _Latency(**_path_and_name("latency", ""), lower_is_better=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,7 +291,7 @@ class _Latency(Score):
     def __call__(self, item: EvaluationItem) -> float | None:  # type: ignore[override]
         return item.duration
 
-    def _of(self, case: EvaluationCase, output: Any, duration: float | None) -> float | None:
+    def _score_case(self, case: EvaluationCase, output: Any, duration: float | None) -> float | None:
         return duration
 
 
@@ -305,7 +305,7 @@ def output_field(path: str, *, name: str | None = None, lower_is_better: bool = 
         name: The name of the score. Default: the path.
         lower_is_better: Whether low values are good, as of costs. Default False.
     """
-    parts = path_of(check_text(path, "path"))
+    parts = parse_output_path(check_text(path, "path"))
     name = path if name is None else check_text(name, "name")
     return _OutputField(path=parts, name=name, lower_is_better=check_flag(lower_is_better, "lower_is_better"))
 
@@ -325,13 +325,13 @@ def usage(path: str = "") -> Score:
     Args:
         path: The part of the output that has them. Default: the output.
     """
-    return _Usage(**_named("usage", path), lower_is_better=True)
+    return _Usage(**_path_and_name("usage", path), lower_is_better=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Usage(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> Any:
-        return usage_of(self.part(output))
+        return read_usage(self.part(output))
 
 
 _USAGE_KEYS = {
@@ -346,29 +346,29 @@ _USAGE_KEYS = {
 """The keys whose sum is the number of tokens, or the cost; the first that an output has count."""
 
 
-def usage_of(output: Any) -> dict[str, float]:
+def read_usage(output: Any) -> dict[str, float]:
     """Return the tokens and the cost that an output names."""
     places = [output.get("usage"), output] if isinstance(output, Mapping) else []
-    found: dict[str, float] = {}
+    amounts: dict[str, float] = {}
     for place in places:
         for name, forms in _USAGE_KEYS.items():
             for keys in forms:
                 if isinstance(place, Mapping) and all(is_number(place.get(key)) for key in keys):
-                    found.setdefault(name, sum(place[key] for key in keys))
-    return found
+                    amounts.setdefault(name, sum(place[key] for key in keys))
+    return amounts
 
 
-def _named(kind: str, path: str) -> dict[str, Any]:
+def _path_and_name(kind: str, path: str) -> dict[str, Any]:
     """Return the path and the name of a score.
 
     Raises:
         InvalidArgumentError: If the path is malformed.
     """
-    parts = path_of(path)
+    parts = parse_output_path(path)
     return {"path": parts, "name": write_path(parts, kind)}
 
 
-def path_of(text: str) -> Path:
+def parse_output_path(text: str) -> Path:
     """Return the path that a text means: `answer.items[0]`, or the same with `$.` before it.
 
     Raises:
@@ -383,7 +383,7 @@ def path_of(text: str) -> Path:
         raise InvalidArgumentError(f"path is wrong: {text!r}: {error}", hint="write it as answer.items[0]") from None
 
 
-def part_at(value: Any, path: Path) -> Any:
+def find_part(value: Any, path: Path) -> Any:
     """Return the part of a value at a path, or `MISSING`."""
     for part in path:
         try:

@@ -9,8 +9,8 @@ from typing import Any
 from .._base.text import short_json
 from ..types.shown import Record
 from .records import EvaluationItem
-from .scores import MISSING, part_at, path_of
-from .statistics import holm
+from .scores import MISSING, find_part, parse_output_path
+from .statistics import apply_holm
 from .variant_comparison import ScoreChange, Verdict
 
 _TAGS = ("tags", "tag")
@@ -36,10 +36,10 @@ class SliceScore(Record):
     """What the change is, corrected for the number of scores and slices by the method of Holm."""
 
 
-def cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
+def group_cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
     """Return the names of the cases with each tag, or with each value of a field."""
-    path = None if field in _TAGS else path_of(field)
-    found: dict[str, set[str]] = {}
+    path = None if field in _TAGS else parse_output_path(field)
+    groups: dict[str, set[str]] = {}
     seen = set[str]()
     for item in items:
         if item.case in seen:
@@ -47,11 +47,11 @@ def cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset
         seen.add(item.case)
         values = item.tags
         if path is not None:
-            value = item.metadata.get(field, part_at(item.input, path))
+            value = item.metadata.get(field, find_part(item.input, path))
             values = [] if value is MISSING else [value if isinstance(value, str) else short_json(value, 60)]
         for value in values:
-            found.setdefault(value, set()).add(item.case)
-    return {value: frozenset(found[value]) for value in sorted(found)}
+            groups.setdefault(value, set()).add(item.case)
+    return {value: frozenset(groups[value]) for value in sorted(groups)}
 
 
 def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
@@ -60,12 +60,12 @@ def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     tests: dict[tuple[str, str, str], Callable[[float], int]] = {}
     for value, report in slices.items():
         for variant, before in report.baselines.items():
-            compared = report._compared(before, variant)
+            compared = report._compare(before, variant)
             for score in compared.comparison.scores:
                 changes[value, variant, score.score] = score
                 if score.verdict is not None:
                     tests[value, variant, score.score] = compared.changes[score.score].direction
-    directions = holm(tests)
+    directions = apply_holm(tests)
     rows = []
     for value, report in slices.items():
         for mean in report.summary().means:

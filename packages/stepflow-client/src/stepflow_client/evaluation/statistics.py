@@ -42,7 +42,7 @@ CHANGE = (-1.0, 1.0)
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-def numpy() -> Any:
+def import_numpy() -> Any:
     """Return numpy.
 
     Raises:
@@ -66,7 +66,7 @@ class Interval:
         return self.low <= value <= self.high
 
 
-class Resampled:
+class ResampledMean:
     """The mean of values, and the means of their resamples.
 
     Args:
@@ -80,7 +80,7 @@ class Resampled:
         self._doubt = doubt
         self._at = mean(values)
         self._bounds = (min(made_up), max(made_up)) if made_up else (-math.inf, math.inf)
-        numbers = numpy()
+        numbers = import_numpy()
         # Sums of squares are accurate around zero only.
         sample = numbers.asarray((*values, *made_up)) - self._at
         self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
@@ -100,8 +100,8 @@ class Resampled:
         """Return the interval of the mean."""
         if not self._varies:
             return Interval(self._at, self._at)
-        tail, quantile = (1 - confidence) * self._doubt / 2, numpy().quantile
-        wide = _student(1 - tail, self._drawn - 1) * math.sqrt(self._drawn / (self._drawn - 1))
+        tail, quantile = (1 - confidence) * self._doubt / 2, import_numpy().quantile
+        wide = _student_quantile(1 - tail, self._drawn - 1) * math.sqrt(self._drawn / (self._drawn - 1))
         wider = NormalDist().cdf(-wide)
         low, high = quantile(self._means, (wider, 1 - wider))
         end, start = quantile(self._studentized, (tail, 1 - tail)) * -self._error
@@ -112,7 +112,7 @@ class Resampled:
         )
 
 
-def _student(part: float, freedom: int) -> float:
+def _student_quantile(part: float, freedom: int) -> float:
     """Return a quantile of Student's t, by its expansion around the normal distribution. (3% off at 4, less above.)"""
     z = NormalDist().inv_cdf(part)
     terms = (
@@ -128,9 +128,9 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def resampled(
+def resample(
     values: Sequence[float], made_up: Sequence[float] = (), blocks: Sequence[int] | None = None
-) -> Resampled | None:
+) -> ResampledMean | None:
     """Return the mean of values with its resamples; None for fewer than five values, or too few blocks.
 
     Args:
@@ -141,14 +141,14 @@ def resampled(
     if len(values) < MIN_VALUES or (blocks is not None and len(blocks) < MIN_BLOCKS):
         return None
     if blocks is None:
-        return Resampled(values, made_up)
+        return ResampledMean(values, made_up)
     # A value for each block, whose mean is the mean of all values, although blocks have different sizes.
     at, first, of_blocks = mean(values), 0, []
     for size in blocks:
         excess = math.fsum(values[first : first + size]) - size * at
         of_blocks.append(at + excess * len(blocks) / len(values))
         first += size
-    return Resampled(of_blocks, (), _BLOCK_DOUBT)
+    return ResampledMean(of_blocks, (), _BLOCK_DOUBT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Change:
     after: float
     """The mean of the second."""
     difference: float
-    resampled: Resampled | None
+    resampled: ResampledMean | None
     """The resamples of the difference; None for too few cases."""
     ups: int
     """Number of cases in which the second variant's value is higher."""
@@ -210,13 +210,13 @@ def paired_change(
         before=mean(before),
         after=mean(after),
         difference=mean(differences),
-        resampled=resampled(differences, made_up, blocks),
+        resampled=resample(differences, made_up, blocks),
         ups=sum(difference > 0 for difference in differences),
         downs=sum(difference < 0 for difference in differences),
     )
 
 
-def holm(directions: Mapping[_Key, Callable[[float], int]]) -> dict[_Key, int]:
+def apply_holm(directions: Mapping[_Key, Callable[[float], int]]) -> dict[_Key, int]:
     """Return the direction of each of several changes, corrected for their number by the method of Holm.
 
     All of them together have a false direction in at most 5% of the evaluations.
@@ -224,11 +224,11 @@ def holm(directions: Mapping[_Key, Callable[[float], int]]) -> dict[_Key, int]:
     Args:
         directions: Functions that return the direction of a change with a confidence.
     """
-    found = dict.fromkeys(directions, 0)
-    while left := [key for key, direction in found.items() if not direction]:
+    corrected = dict.fromkeys(directions, 0)
+    while left := [key for key, direction in corrected.items() if not direction]:
         confidence = 1 - (1 - CONFIDENCE) / len(left)
         clear = {key: direction for key in left if (direction := directions[key](confidence))}
         if not clear:
             break
-        found |= clear
-    return found
+        corrected |= clear
+    return corrected

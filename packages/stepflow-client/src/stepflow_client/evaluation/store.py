@@ -42,8 +42,8 @@ from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..drawing.report_data import environment_of
 from ..errors import InvalidArgumentError, JournalError
-from .cases import case_of, encoded
-from .records import Block, EvaluationCase, EvaluationItem, Results, Scored
+from .cases import decode_case, encode_cases
+from .records import Block, BlockScores, EvaluationCase, EvaluationItem, ItemResults
 
 _VERSION = 1
 _TABLES = """
@@ -100,7 +100,7 @@ class EvaluationStore:
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the folder {self.folder} cannot be used: {error}") from None
         try:
-            with self._opened() as file:
+            with self._locked_file() as file:
                 if is_new:
                     # Whoever has opened the file keeps everybody else out until the evaluation ends.
                     file.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -134,7 +134,7 @@ class EvaluationStore:
             self._file.close()
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _locked_file(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._file
@@ -143,19 +143,19 @@ class EvaluationStore:
                     raise JournalError(f"the folder {self.folder} is in use by another evaluation") from None
                 raise JournalError(f"the evaluation in {self.folder} cannot be used: {error}") from None
 
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._opened() as file:
+    def _query(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._locked_file() as file:
             return file.execute(query, values).fetchall()
 
     def value(self, name: str, missing: Any = None) -> Any:
         """Return a value of the evaluation; `missing` if it was never set."""
-        rows = self._rows("SELECT value FROM about WHERE name = ?", [name])
-        return _parsed(rows[0][0]) if rows else missing
+        rows = self._query("SELECT value FROM about WHERE name = ?", [name])
+        return _parse_json(rows[0][0]) if rows else missing
 
     def set_values(self, **values: Any) -> None:
         """Set values of the evaluation."""
         rows = [(name, json.dumps(value)) for name, value in values.items()]
-        with self._opened() as file, _transaction(file):
+        with self._locked_file() as file, _transaction(file):
             file.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
 
     def begin(self, cases: Iterable[EvaluationCase], repeat: int, variants: Mapping[str, str], **about: Any) -> int:
@@ -174,9 +174,9 @@ class EvaluationStore:
         before, changed = self.value("count"), []
         if before is not None:
             # Digests instead of cases: there may be many.
-            missing, new = {_case_digest(each) for each in self.cases()}, []
+            missing, new = set(map(_digest_case, self.cases())), []
             for case in cases:
-                digest = _case_digest(case)
+                digest = _digest_case(case)
                 if digest in missing:
                     missing.remove(digest)
                 else:
@@ -184,7 +184,7 @@ class EvaluationStore:
             cases = new
             changed += ["cases"] if missing else []
             changed += ["repeats"] if self.value("repeat") != repeat else []
-            settings = dict(self._rows("SELECT name, settings FROM variants"))
+            settings = dict(self._query("SELECT name, settings FROM variants"))
             others = [repr(name) for name, digest in variants.items() if settings.get(name, digest) != digest]
             changed += [f"flows, variables or overrides of {', '.join(others)}"] if others else []
         if changed:
@@ -195,7 +195,7 @@ class EvaluationStore:
         count = self._store_cases(cases, before or 0)
         if not count:
             raise InvalidArgumentError("there are no cases to evaluate")
-        with self._opened() as file, _transaction(file):
+        with self._locked_file() as file, _transaction(file):
             file.execute("UPDATE variants SET is_used = 0")
             file.executemany(
                 "INSERT INTO variants VALUES ((SELECT count(*) FROM variants), ?, ?, 1) "
@@ -213,12 +213,12 @@ class EvaluationStore:
             nonlocal count
             left, size = iter(cases), ReadAhead(_MAX_BYTES)
             while some := list(islice(left, size.count)):
-                names, content = encoded(some)
+                names, content = encode_cases(some)
                 yield count, names.decode(), content.decode()
                 count += len(some)
                 size.note(len(some), len(content))
 
-        with self._opened() as file, _transaction(file):
+        with self._locked_file() as file, _transaction(file):
             # A call that was killed may have stored some of its cases.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
             file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
@@ -233,7 +233,7 @@ class EvaluationStore:
     @property
     def variants(self) -> dict[str, int]:
         """The numbers of the variants of the last call, by name."""
-        return dict(self._rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
+        return dict(self._query("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
     def journal(self, variant: int) -> Path:
         """Return the path of the journal of a variant's runs."""
@@ -243,46 +243,48 @@ class EvaluationStore:
         """Yield the cases. They are read some at a time, and several readers at about the same place share them."""
         number, count = 0, self.value("count")
         while number < count:
-            first, page = self._page(number)
+            first, page = self._read_page(number)
             yield from page
             number = first + len(page)
 
-    def _page(self, number: int) -> tuple[int, list[EvaluationCase]]:
+    def _read_page(self, number: int) -> tuple[int, list[EvaluationCase]]:
         """Return the cases that are stored together with one, and the number of the first of them."""
         for first, cases in self._cases:
             if first <= number < first + len(cases):
                 return first, cases
         query = "SELECT number, names, content FROM cases WHERE number <= ? ORDER BY number DESC LIMIT 1"
-        ((first, names, content),) = self._rows(query, [number])
-        page = first, [case_of(name, each) for name, each in zip(_parsed(names), _parsed(content), strict=True)]
+        ((first, names, content),) = self._query(query, [number])
+        rows = zip(_parse_json(names), _parse_json(content), strict=True)
+        page = first, [decode_case(name, fields) for name, fields in rows]
         self._cases = [*self._cases[-1:], page]
         return page
 
-    def known(self, variant: int) -> dict[int, int]:
+    def read_ended(self, variant: int) -> dict[int, int]:
         """Return which items of a variant have ended: how many from each first number on."""
-        return dict(self._rows("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
+        return dict(self._query("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
 
-    def add(self, blocks: Collection[Block]) -> None:
+    def store_blocks(self, blocks: Collection[Block]) -> None:
         """Store items that have ended."""
         rows = []
         for block in blocks:
             errors = self.secrets.hide_in(block.errors) if any(block.errors) else block.errors
             details = (block.statuses, errors, block.run_ids, block.indexes, block.durations)
-            columns = dict(zip(_DETAILS, map(_packed, details), strict=True))
+            columns = dict(zip(_DETAILS, map(_pack_column, details), strict=True))
             hidden = self.secrets.hide_in(block.outputs) if self.secrets else block.outputs
-            texts = _json(columns), _json(block.outputs), None if hidden == block.outputs else _json(hidden)
+            texts = _to_json(columns), _to_json(block.outputs), None if hidden == block.outputs else _to_json(hidden)
             rows.append((block.variant, block.first, len(block), *texts))
-        with self._opened() as file, _transaction(file):
+        with self._locked_file() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def add_scores(self, scored: Scored) -> None:
+    def store_scores(self, scored: BlockScores) -> None:
         """Store scores."""
-        texts = (json.dumps({name: _packed(values) for name, values in each.items()}) for each in scored[-2:])
-        with self._opened() as file:
+        columns = (scored.scores, scored.errors)
+        texts = (json.dumps({name: _pack_column(values) for name, values in column.items()}) for column in columns)
+        with self._locked_file() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
             file.execute(query, (scored.variant, scored.key, scored.number, scored.length, *texts))
 
-    def unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Block, list[int]]]:
+    def iterate_unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Block, list[int]]]:
         """Yield blocks that have successful items without a score of a function, with the places of these.
 
         Args:
@@ -292,27 +294,27 @@ class EvaluationStore:
         query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
         for variant in self.variants.values():
             scored = set[int]()
-            for number, count in self._rows(query, (variant, key)):
+            for number, count in self._query(query, (variant, key)):
                 scored.update(range(number, number + count))
             for first, count in known[variant].items():
                 if not scored.issuperset(range(first, first + count)):
-                    block = self._block(variant, first)
+                    block = self._read_block(variant, first)
                     if places := [place for place in block.successes if first + place not in scored]:
                         yield block, places
 
-    def _block(self, variant: int, first: int, outputs: str = "outputs") -> Block:
+    def _read_block(self, variant: int, first: int, outputs: str = "outputs") -> Block:
         query = f"SELECT count, details, {outputs} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
-        ((count, details, values),) = self._rows(query, (variant, first))
-        columns = _unpacked(details, count)
+        ((count, details, values),) = self._query(query, (variant, first))
+        columns = _unpack_columns(details, count)
         statuses, errors, run_ids, indexes, durations = (columns[name] for name in _DETAILS)
         repeat, start = int(self.value("repeat")), 0
         page: list[EvaluationCase] = []
         cases = []
         for number in range(first, first + count):
             if not start <= number // repeat < start + len(page):
-                start, page = self._page(number // repeat)
+                start, page = self._read_page(number // repeat)
             cases.append(page[number // repeat - start])
-        return Block(variant, first, cases, statuses, _parsed(values), errors, run_ids, indexes, durations)
+        return Block(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
 
     def items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
         """Yield the items of the variants of the last call, by case and repeat, with their scores.
@@ -322,9 +324,9 @@ class EvaluationStore:
         """
         keys, repeat = self.value("scores", []), int(self.value("repeat"))
         for name, variant in self.variants.items():
-            for first in self.known(variant):
-                block = self._block(variant, first, "coalesce(hidden, outputs)" if hidden else "outputs")
-                columns = self._scores(variant, first, len(block), keys)
+            for first in self.read_ended(variant):
+                block = self._read_block(variant, first, "coalesce(hidden, outputs)" if hidden else "outputs")
+                columns = self._read_scores(variant, first, len(block), keys)
                 for place in range(len(block)):
                     scores, failed = (
                         {score: values[place] for score, values in column.items() if values[place] is not None}
@@ -332,21 +334,22 @@ class EvaluationStore:
                     )
                     yield block.item(place, name, repeat, scores=scores, score_errors=failed)
 
-    def results(self) -> Iterator[Results]:
+    def results(self) -> Iterator[ItemResults]:
         """Yield what reports keep of the items of the variants of the last call."""
         keys, repeat = self.value("scores", []), int(self.value("repeat"))
-        cases = [name for (names,) in self._rows("SELECT names FROM cases ORDER BY number") for name in _parsed(names)]
+        pages = self._query("SELECT names FROM cases ORDER BY number")
+        cases = [name for (names,) in pages for name in _parse_json(names)]
         for name, variant in self.variants.items():
             query = "SELECT number, count, details FROM items WHERE variant = ? ORDER BY number"
-            for number, count, details in self._rows(query, [variant]):
-                columns = _unpacked(details, count)
-                names = [cases[each // repeat] for each in range(number, number + count)]
-                statuses, errors, run_ids, _, durations = (columns[each] for each in _DETAILS)
-                scores, failed = self._scores(variant, number, count, keys)
+            for number, count, details in self._query(query, [variant]):
+                columns = _unpack_columns(details, count)
+                names = [cases[item // repeat] for item in range(number, number + count)]
+                statuses, errors, run_ids, _, durations = (columns[detail] for detail in _DETAILS)
+                scores, failed = self._read_scores(variant, number, count, keys)
                 repeats = min(repeat, number + count)
-                yield Results(name, names, repeats, statuses, errors, run_ids, durations, scores, failed)
+                yield ItemResults(name, names, repeats, statuses, errors, run_ids, durations, scores, failed)
 
-    def _scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
+    def _read_scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
         """Return the scores of the items of a block, and the messages of those that failed."""
         query = (
             "SELECT number, count, found, failed FROM scores WHERE variant = ? AND score = ? AND number BETWEEN ? AND ?"
@@ -354,40 +357,41 @@ class EvaluationStore:
         scores: _Columns = {}
         failed: _Columns = {}
         for key in keys:
-            for number, several, *texts in self._rows(query, (variant, key, first, first + count - 1)):
+            for number, several, *texts in self._query(query, (variant, key, first, first + count - 1)):
                 place = number - first
                 for columns, text in zip((scores, failed), texts, strict=True):
-                    for name, values in _unpacked(text, several).items():
+                    for name, values in _unpack_columns(text, several).items():
                         columns.setdefault(name, [None] * count)[place : place + several] = values
         return scores, failed
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return encode(value).decode()
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
         raise JournalError(f"a row of the evaluation is damaged: {error}") from None
 
 
-def _packed(values: Sequence[Any]) -> Sequence[Any]:
+def _pack_column(values: Sequence[Any]) -> Sequence[Any]:
     """Return a column, with one value if all are the same."""
     return values[:1] if values.count(values[0]) == len(values) else values
 
 
 @lru_cache(maxsize=64)
-def _unpacked(text: str, count: int) -> _Columns:
+def _unpack_columns(text: str, count: int) -> _Columns:
     """Return columns with a value for each item. They are cached for equal texts: do not mutate them."""
-    columns: _Columns = _parsed(text)
+    columns: _Columns = _parse_json(text)
     return {name: values * count if len(values) == 1 else values for name, values in columns.items()}
 
 
-def _case_digest(case: EvaluationCase) -> bytes:
+def _digest_case(case: EvaluationCase) -> bytes:
     """Return a digest of a case that survives storing and loading it."""
-    return hashlib.sha256(json.dumps([_parsed(each.decode()) for each in encoded([case])]).encode()).digest()
+    texts = [_parse_json(text.decode()) for text in encode_cases([case])]
+    return hashlib.sha256(json.dumps(texts).encode()).digest()
 
 
 @contextmanager
@@ -427,7 +431,7 @@ class StoredItems:
         with EvaluationStore(self._folder) as store:
             yield from store.items(hidden=self._is_hidden)
 
-    def results(self) -> Iterator[Results]:
+    def results(self) -> Iterator[ItemResults]:
         """Yield what a report keeps of the items, without reading their inputs and outputs."""
         with EvaluationStore(self._folder) as store:
             yield from store.results()
@@ -446,10 +450,10 @@ class StoredItems:
                 raise JournalError(f"the evaluation in {self._folder} has not begun", hint="run it again")
             arguments = {"name": store.value("name", ""), "variants": list(store.variants)}
             arguments |= {name: store.value(name, []) for name in ("lower_is_better", "timed")}
-            return arguments, store.value("moments", {}), report_secrets(store.value("flows", []), variables)
+            return arguments, store.value("moments", {}), collect_secrets(store.value("flows", []), variables)
 
 
-def report_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:
+def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:
     """Return the secrets of the flows of all variants: defaults, values of the environment, and passed values.
 
     Args:
@@ -463,5 +467,5 @@ def report_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mappi
         declarations, defaults = environment_of(flow)
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}
-        values |= {f"{number}.{name}": each for name, each in {**defaults, **passed}.items()}
+        values |= {f"{number}.{name}": value for name, value in {**defaults, **passed}.items()}
     return secrets_of(values, declared)

@@ -8,7 +8,7 @@ _SHARE = 0.05
 """Share of the time of an evaluation that reading times may take. Fast flows have many events for each second."""
 
 
-class TimeBudget:
+class DurationBudget:
     """Decides whose times are read: the same cases for all variants.
 
     Args:
@@ -24,7 +24,7 @@ class TimeBudget:
         self._decided: dict[int, bool] = {}
         """Whether the times are read, by the number of the first item."""
 
-    def take(self, first: int) -> bool:
+    def should_read(self, first: int) -> bool:
         """Return whether to read the times of the items of a run, whose first one has this number in its variant."""
         if self._include is not None:
             return self._include

@@ -11,7 +11,7 @@ from .._data.file_paths import file_path
 from ..errors import InvalidArgumentError
 from ..types.shown import Record
 from .report import EvaluationReport
-from .report_text import interval_text, number_text
+from .report_text import format_interval, format_number
 from .store import EvaluationStore
 
 TREND_HEADS = ("score", "variant", "evaluation", "began", "cases", "mean", "95% interval")
@@ -43,32 +43,32 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
         limit: Maximum number of evaluations. Default 10.
 
     Raises:
-        InvalidArgumentError: If no subfolder has an evaluation.
+        InvalidArgumentError: If no entry has an evaluation.
         JournalError: If an evaluation cannot be read.
     """
     path = file_path(folder, "folder")
     check_integer(limit, "limit", least=1)
     began = {}
-    for each in sorted(path.iterdir() if path.is_dir() else ()):
-        if EvaluationStore.exists(each):
-            with EvaluationStore(each) as store:
+    for entry in sorted(path.iterdir() if path.is_dir() else ()):
+        if EvaluationStore.exists(entry):
+            with EvaluationStore(entry) as store:
                 # An evaluation whose cases are invalid leaves a folder, and has not begun.
                 if moment := store.value("began"):
-                    began[each] = datetime.fromisoformat(moment)
+                    began[entry] = datetime.fromisoformat(moment)
     if not began:
         raise InvalidArgumentError(f"no folder in {path} has an evaluation")
     newest = sorted(began, key=began.__getitem__)[-limit:]
     points = [
-        TrendPoint(each.name, began[each], mean.score, mean.variant, mean.cases, mean.mean, mean.low, mean.high)
-        for each in newest
-        for mean in EvaluationReport.load(each).summary().means
+        TrendPoint(entry.name, began[entry], mean.score, mean.variant, mean.cases, mean.mean, mean.low, mean.high)
+        for entry in newest
+        for mean in EvaluationReport.load(entry).summary().means
     ]
-    order = {key: place for place, key in enumerate(dict.fromkeys((each.score, each.variant) for each in points))}
+    order = {key: place for place, key in enumerate(dict.fromkeys((point.score, point.variant) for point in points))}
     return sorted(points, key=lambda point: order[point.score, point.variant])
 
 
 def trend_cells(point: TrendPoint) -> tuple[str, ...]:
     """Return the cells of a score in one of several evaluations, under `TREND_HEADS`."""
     began = f"{point.began.astimezone():%Y-%m-%d %H:%M}"
-    interval = interval_text(point.low, point.high, scale=point.mean)
-    return point.score, point.variant, point.name, began, f"{point.cases:,}", number_text(point.mean), interval
+    interval = format_interval(point.low, point.high, scale=point.mean)
+    return point.score, point.variant, point.name, began, f"{point.cases:,}", format_number(point.mean), interval

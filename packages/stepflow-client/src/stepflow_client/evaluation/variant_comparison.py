@@ -10,8 +10,18 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile
 from ..types.shown import Record
-from .columns import Column, Columns, VariantColumns, blocks, paired
-from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Resampled, holm, mean, paired_change, resampled
+from .columns import Column, Columns, VariantColumns, block_sizes, pair_columns
+from .statistics import (
+    CHANGE,
+    MIN_BLOCKS,
+    SHARE,
+    Change,
+    ResampledMean,
+    apply_holm,
+    mean,
+    paired_change,
+    resample,
+)
 
 # They know the classes of this module.
 _text = lazy_module("stepflow_client.evaluation.report_text")
@@ -137,7 +147,7 @@ class Comparison(ShownAsTable, Record):
         return self.scores if self.failed is None else [*self.scores, self.failed]
 
     def __str__(self) -> str:
-        text: str = _text.comparison_text(self)
+        text: str = _text.format_comparison(self)
         return text
 
 
@@ -174,11 +184,11 @@ class EvaluationSummary(ShownAsTable, Record):
         return notes
 
     def __str__(self) -> str:
-        text: str = _text.summary_text(self)
+        text: str = _text.format_summary(self)
         return text
 
 
-class ScoreRules(NamedTuple):
+class ComparisonRules(NamedTuple):
     """How scores are compared."""
 
     lower: frozenset[str]
@@ -189,66 +199,66 @@ class ScoreRules(NamedTuple):
     """When each variant ran: times are compared between variants that ran at the same time."""
 
 
-class Compared(NamedTuple):
+class VariantPair(NamedTuple):
     """A comparison of two variants, and the changes in it by score."""
 
     comparison: Comparison
     changes: Mapping[str, Change]
 
 
-def score_mean(score: str, variant: str, columns: Columns, rules: ScoreRules) -> ScoreMean | None:
+def compute_score_mean(score: str, variant: str, columns: Columns, rules: ComparisonRules) -> ScoreMean | None:
     """Return the mean of a score of a variant; None without any value."""
-    known = columns.variants[variant]
-    column = known.scores.get(score, Column())
+    variant_columns = columns.variants[variant]
+    column = variant_columns.scores.get(score, Column())
     values = column.means()
     if not values:
         return None
     if is_named(score, rules.timed):
-        found = resampled(values, blocks=blocks(list(column.cases), [known]))
+        resampled = resample(values, blocks=block_sizes(list(column.cases), [variant_columns]))
     else:
-        found = resampled(values, () if columns.kinds[score] == "number" else SHARE)
-    return ScoreMean(score, variant, len(values), mean(values), *_ends(found))
+        resampled = resample(values, () if columns.kinds[score] == "number" else SHARE)
+    return ScoreMean(score, variant, len(values), mean(values), *_interval_ends(resampled))
 
 
-def _ends(found: Resampled | Change | None) -> tuple[float | None, float | None]:
-    interval = None if found is None else found.interval()
+def _interval_ends(resampled: ResampledMean | Change | None) -> tuple[float | None, float | None]:
+    interval = None if resampled is None else resampled.interval()
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
-def compare_variants(columns: Columns, before: str, after: str, rules: ScoreRules) -> Compared:
+def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> VariantPair:
     """Return the comparison of two variants."""
-    one, other = columns.variants[before], columns.variants[after]
+    first, second = columns.variants[before], columns.variants[after]
     changes = {}
     for name, kind in columns.kinds.items():
-        pairs = paired(one.scores.get(name, Column()), other.scores.get(name, Column()))
+        pairs = pair_columns(first.scores.get(name, Column()), second.scores.get(name, Column()))
         if not pairs.cases:
             continue
         if is_named(name, rules.timed):
-            changes[name] = paired_change(pairs.before, pairs.after, blocks=blocks(pairs.cases, (one, other)))
+            changes[name] = paired_change(pairs.before, pairs.after, blocks=block_sizes(pairs.cases, (first, second)))
         else:
             changes[name] = paired_change(pairs.before, pairs.after, () if kind == "number" else CHANGE)
     is_same_time = rules.moments.get(before) == rules.moments.get(after)
     shown = {name: is_same_time or not is_named(name, rules.timed) for name in changes}
-    directions = holm({name: change.direction for name, change in changes.items() if shown[name]})
+    directions = apply_holm({name: change.direction for name, change in changes.items() if shown[name]})
     scores = []
     for name, change in changes.items():
         is_lower_better = None if columns.kinds[name] == "label" else is_named(name, rules.lower)
-        scores.append(_score_change(name, change, is_lower_better, directions.get(name)))
-    pairs = paired(one.failures, other.failures)
+        scores.append(_build_score_change(name, change, is_lower_better, directions.get(name)))
+    pairs = pair_columns(first.failures, second.failures)
     failed = None
     if pairs.cases:
         changes[FAILED] = paired_change(pairs.before, pairs.after, CHANGE)
-        failed = _score_change(FAILED, changes[FAILED], True, changes[FAILED].direction())
-    pairs = paired(one.log_times, other.log_times)
+        failed = _build_score_change(FAILED, changes[FAILED], True, changes[FAILED].direction())
+    pairs = pair_columns(first.log_times, second.log_times)
     duration = None
     if pairs.cases:
-        change = paired_change(pairs.before, pairs.after, blocks=blocks(pairs.cases, (one, other)))
+        change = paired_change(pairs.before, pairs.after, blocks=block_sizes(pairs.cases, (first, second)))
         low, high, verdict = None, None, None
         if is_same_time:
-            low, high = (None if end is None else math.exp(end) for end in _ends(change))
+            low, high = (None if end is None else math.exp(end) for end in _interval_ends(change))
             verdict = _verdict(change, -change.direction(), ("better", "worse"))
         duration = DurationChange(math.exp(change.difference), low, high, change.cases, verdict)
-    return Compared(Comparison(before, after, scores, failed, duration), changes)
+    return VariantPair(Comparison(before, after, scores, failed, duration), changes)
 
 
 def is_named(score: str, names: Collection[str]) -> bool:
@@ -256,11 +266,11 @@ def is_named(score: str, names: Collection[str]) -> bool:
     return score in names or any(score.startswith(f"{name}.") for name in names)
 
 
-def _score_change(score: str, change: Change, lower_is_better: bool | None, direction: int | None) -> ScoreChange:
+def _build_score_change(score: str, change: Change, lower_is_better: bool | None, direction: int | None) -> ScoreChange:
     """Return the change of a score; without a direction, it has no interval and no verdict."""
     wins, losses = (change.downs, change.ups) if lower_is_better else (change.ups, change.downs)
     words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
-    low, high = (None, None) if direction is None else _ends(change)
+    low, high = (None, None) if direction is None else _interval_ends(change)
     return ScoreChange(
         score=score,
         before=change.before,
@@ -283,7 +293,7 @@ def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdi
     return "unclear" if not good else words[0] if good > 0 else words[1]
 
 
-def variant_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
+def summarize_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
     """Return the times of a variant; None if they are not known."""
     if not variant.times:
         return None
@@ -291,7 +301,7 @@ def variant_durations(name: str, variant: VariantColumns) -> VariantDurations | 
     return VariantDurations(name, len(seconds), quantile(seconds, 0.5), quantile(seconds, 0.95))
 
 
-def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:
+def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Yield what to know of the numbers of an evaluation."""
     count = len(columns.cases)
     if not count:
@@ -304,22 +314,22 @@ def remarks_on(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[
         if failed_items:
             yield f"{failed_items:,} of {variant.items:,} items of {name} failed: {variant.first_failure}"
     for score in dict.fromkeys(score for variant in columns.variants.values() for score in variant.errors):
-        failed = {name: each.errors[score] for name, each in columns.variants.items() if each.errors[score]}
+        failed = {name: variant.errors[score] for name, variant in columns.variants.items() if variant.errors[score]}
         which = ", ".join(f"{number:,} of {name}" for name, number in failed.items())
         yield f"{score} failed for some items ({which}): {columns.variants[next(iter(failed))].first_errors[score]}"
     for comparison in comparisons:
         partial: dict[int, list[str]] = {}
-        for each in comparison.scores:
-            if each.cases < count:
-                partial.setdefault(each.cases, []).append(each.score)
+        for change in comparison.scores:
+            if change.cases < count:
+                partial.setdefault(change.cases, []).append(change.score)
         for paired_cases, scores in partial.items():
             both = f"{comparison.before} and {comparison.after}"
             names = ", ".join(scores)
             yield f"{paired_cases:,} of {count:,} cases have {names} in both {both}; others are not compared."
     timed = [
-        f"{len(each.times):,} of {each.statuses['completed']:,} of {name}"
-        for name, each in columns.variants.items()
-        if 0 < len(each.times) < each.statuses["completed"]
+        f"{len(variant.times):,} of {variant.statuses['completed']:,} of {name}"
+        for name, variant in columns.variants.items()
+        if 0 < len(variant.times) < variant.statuses["completed"]
     ]
     if timed:
         yield f"The times of some items only were read: {', '.join(timed)}."

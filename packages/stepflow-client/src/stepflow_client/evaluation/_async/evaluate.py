@@ -27,13 +27,13 @@ from ...errors import InvalidArgumentError
 from ...flows.flow_argument import FlowSource, load_flow
 from ...progress import ProgressOption
 from ..cases import read_cases
-from ..plan import RunLabels, default_size, limit, plan_variants
+from ..plan import RunLabels, choose_chunk_size, limit, plan_variants
 from ..records import Variant
 from ..report import EvaluationReport
 from ..score_calls import ScoreFunction
-from ..scorers import scorers
-from ..statistics import numpy
-from ..store import EvaluationStore, StoredItems, TemporaryFolder, report_secrets
+from ..scorers import build_scorers
+from ..statistics import import_numpy
+from ..store import EvaluationStore, StoredItems, TemporaryFolder, collect_secrets
 from .evaluator import Evaluator
 
 
@@ -158,10 +158,10 @@ async def evaluate(
         check_labels(labels)
     check_progress(progress)
     # The report needs it: fail now, not after hours.
-    numpy()
+    import_numpy()
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
-    functions = [ScoreFunction(scorer, client) for scorer in scorers(scores)]
+    functions = [ScoreFunction(scorer, client) for scorer in build_scorers(scores)]
     temporary = TemporaryFolder() if journal is None else None
     path: Any = journal if temporary is None else temporary.path
     folder = file_path(path, "journal")
@@ -179,19 +179,20 @@ async def evaluate(
         count = store.begin(
             read_cases(cases, flow, content, expected),
             repeat,
-            {each.name: each.settings_digest for each in planned},
+            {variant.name: variant.settings_digest for variant in planned},
             name=name,
             flow=content.get("name"),
             scores=[function.key for function in functions],
             sources=sources,
-            flows=[each.flow for each in planned],
+            flows=[variant.flow for variant in planned],
             lower_is_better=[function.scorer.name for function in functions if function.scorer.lower_is_better],
             timed=[function.scorer.name for function in functions if function.is_timed],
-            moments={**dict.fromkeys((each.name for each in planned), now), **moments},
+            moments={**dict.fromkeys((variant.name for variant in planned), now), **moments},
             began=store.value("began") or datetime.now(UTC).isoformat(),
             id=None if journal is None else store.id or uuid4().hex,
         )
-        store.secrets = report_secrets([each.flow for each in planned], [each.variables for each in planned])
+        given_variables = [variant.variables for variant in planned]
+        store.secrets = collect_secrets([variant.flow for variant in planned], given_variables)
         if include_durations is not False and not (await client.server_info()).capabilities["events"]:
             include_durations = False
         elif include_durations is None and any(function.is_timed for function in functions):
@@ -210,7 +211,7 @@ async def evaluate(
             map_options={
                 "variables_from_env": variables_from_env,
                 "check_input": check_input,
-                "chunk_size": chunk_size or default_size(count * repeat, len(planned)),
+                "chunk_size": chunk_size or choose_chunk_size(count * repeat, len(planned)),
                 "max_concurrency": limit(max_concurrency, len(planned)),
                 "max_attempts": max_attempts,
                 "retry_on": retry_on,
@@ -219,4 +220,4 @@ async def evaluate(
             },
         )
         await evaluator.run()
-    return EvaluationReport._of_stored(StoredItems(folder, temporary), [each.variables for each in planned])
+    return EvaluationReport._from_folder(StoredItems(folder, temporary), given_variables)

@@ -48,19 +48,19 @@ async def history_cases(
     check_integer(limit, "limit", least=1)
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
     values = run_variables(variables)
-    calls = [partial(_cases_of, client, entry.run_id, values) for entry in reversed(entries)]
-    found = await async_gather(calls, _AT_ONCE)
-    left_out = sum(not each for each in found)
+    calls = [partial(_read_run_cases, client, entry.run_id, values) for entry in reversed(entries)]
+    cases_by_run = await async_gather(calls, _AT_ONCE)
+    left_out = sum(not run_cases for run_cases in cases_by_run)
     if left_out:
         why = "they had other variables, overrides or kept steps, or the server no longer has them"
         logger.warning("%d of %d runs of the history are no cases: %s", left_out, len(entries), why)
-    cases = [case for some in found for case in some]
+    cases = [case for run_cases in cases_by_run for case in run_cases]
     if not cases:
         raise InvalidArgumentError(f"the history has no runs on {client.url} that can be cases")
     return cases
 
 
-async def _cases_of(client: Any, run_id: str, variables: Mapping[str, Any]) -> list[EvaluationCase]:
+async def _read_run_cases(client: Any, run_id: str, variables: Mapping[str, Any]) -> list[EvaluationCase]:
     """Return the items of a run as cases; none if another run would differ for another reason than the flow."""
     try:
         snapshot = await client.snapshot(run_id, include=("items", "arguments"))
@@ -71,14 +71,14 @@ async def _cases_of(client: Any, run_id: str, variables: Mapping[str, Any]) -> l
         return []
     secret = {name.removeprefix("variables.") for name in arguments.hidden}
     recorded, expected = (
-        {name: value for name, value in each.items() if name not in secret}
-        for each in (arguments.variables or {}, variables)
+        {name: value for name, value in values.items() if name not in secret}
+        for values in (arguments.variables or {}, variables)
     )
     if recorded != expected or arguments.inputs is None or len(arguments.inputs) != len(items):
         return []
     metadata = arguments.labels
     return [
-        EvaluationCase(f"{run_id} {each.index}" if len(items) > 1 else run_id, value, each.result.output, metadata)
-        for each, value in zip(items, arguments.inputs, strict=True)
-        if each.result is not None and each.result.is_success
+        EvaluationCase(f"{run_id} {item.index}" if len(items) > 1 else run_id, value, item.result.output, metadata)
+        for item, value in zip(items, arguments.inputs, strict=True)
+        if item.result is not None and item.result.is_success
     ]

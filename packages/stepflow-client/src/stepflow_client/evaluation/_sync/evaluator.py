@@ -25,10 +25,10 @@ from ...errors import JournalError, StepflowClientError
 from ...progress import ProgressOption
 from ...types.outcomes import Outcome
 from ..plan import PlannedVariant, RunLabels
-from ..records import Block, EvaluationCase, EvaluationItem, ended_block
+from ..records import Block, EvaluationCase, EvaluationItem, build_block
 from ..score_calls import ScoreFunction, SyncScoring
 from ..store import EvaluationStore
-from ..timing import TimeBudget
+from ..timing import DurationBudget
 
 _INTERVAL = 0.05
 """Seconds between two checks for what has ended."""
@@ -61,7 +61,7 @@ class Evaluator:
     def __post_init__(self) -> None:
         self._turns = _Turns(len(self.variants))
         self._by_number: dict[int, PlannedVariant] = {}
-        self._times = TimeBudget(self.include_durations)
+        self._times = DurationBudget(self.include_durations)
         self._ended: deque[Block] = deque()
         """The items that are not stored yet."""
         self._timed: deque[Block] = deque()
@@ -85,9 +85,9 @@ class Evaluator:
         try:
             with progress_shown(self.progress) as report:
                 report(self._count.progress())
-                self._start()
+                self._start_variants()
                 while len(self._workers):
-                    self._step()
+                    self._process_ended()
                     report(self._count.progress())
                 self.labels.end()
                 report(self._count.progress(is_over=True))
@@ -100,12 +100,12 @@ class Evaluator:
     def _journal(self, number: int) -> Path | None:
         return None if self.store.id is None else self.store.journal(number)
 
-    def _start(self) -> None:
+    def _start_variants(self) -> None:
         numbers, total = self.store.variants, self.total
-        self._by_number = {numbers[each.name]: each for each in self.variants}
-        ended = {number: self.store.known(number) for number in numbers.values()}
+        self._by_number = {numbers[variant.name]: variant for variant in self.variants}
+        ended = {number: self.store.read_ended(number) for number in numbers.values()}
         for function in self.functions:
-            self._unscored[function.key] = self.store.unscored(function.key, ended)
+            self._unscored[function.key] = self.store.iterate_unscored(function.key, ended)
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == total:
                 self._turns.read[place] = math.inf
@@ -121,7 +121,7 @@ class Evaluator:
             self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
         self._start_scores()
 
-    def _step(self) -> None:
+    def _process_ended(self) -> None:
         """Wait a moment for something to end, store what has ended, and start to score it."""
         until = time.monotonic() + _INTERVAL
         try:
@@ -134,22 +134,22 @@ class Evaluator:
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
             if self.labels.common is not None:
                 self.labels.record(self._by_number[block.variant], block)
-            if self._times.take(block.first):
-                self._workers.start(partial(self._read_times, block))
+            if self._times.should_read(block.first):
+                self._workers.start(partial(self._read_durations, block))
             else:
                 blocks.append(block)
         if blocks:
-            self.store.add(blocks)
+            self.store.store_blocks(blocks)
         for waiting in self._waiting.values():
             waiting.extend((block, places) for block in blocks if (places := block.successes))
         self._start_scores()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
         self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
 
-    def _item(self, block: Block, place: int) -> EvaluationItem:
+    def _build_item(self, block: Block, place: int) -> EvaluationItem:
         return block.item(place, self._by_number[block.variant].name, self.repeat)
 
-    def _read_times(self, block: Block) -> int:
+    def _read_durations(self, block: Block) -> int:
         """Read the times of the items of a block, and return the number of score functions that have ended: none."""
         began = time.monotonic()
         for run_id, places in block.runs.items():
@@ -159,7 +159,7 @@ class Evaluator:
                 with self.client.run_events(run_id) as events:
                     for event in events:
                         times.note(event)
-            durations: dict[int | None, float] = {each.index: each.duration for each in times.times}
+            durations: dict[int | None, float] = {item.index: item.duration for item in times.times}
             for place in places:
                 block.durations[place] = durations.get(block.indexes[place])
         self._timed.append(block)
@@ -179,10 +179,10 @@ class Evaluator:
             for chunk in outcomes.chunks():
                 for outcome in chunk:
                     self._count.note(outcome)
-                cases = inputs.cases_of(chunk)
+                cases = inputs.take_cases(chunk)
                 # The journal has the same chunks.
                 if chunk[0].index not in stored:
-                    self._ended.append(ended_block(number, cases, chunk))
+                    self._ended.append(build_block(number, cases, chunk))
                 self._room -= len(chunk)
                 # Too many items wait for their scores.
                 while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
@@ -193,10 +193,10 @@ class Evaluator:
 
     def _start_scores(self) -> None:
         for function in self.functions:
-            waiting, unscored = self._waiting[function.key], self._unscored[function.key]
+            waiting, iterate_unscored = self._waiting[function.key], self._unscored[function.key]
             while self._scores_running < self.max_scores:
                 if not waiting:
-                    waiting.extend(islice(unscored, 1))
+                    waiting.extend(islice(iterate_unscored, 1))
                 if not waiting:
                     break
                 block, places = waiting.popleft()
@@ -209,7 +209,7 @@ class Evaluator:
     def _score(self, function: ScoreFunction, block: Block, places: list[int]) -> int:
         """Score some items of a block, and return the number of score functions that have ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
-        call = partial(function.apply, block, places, self._item, self.client, self.store, may_continue)
+        call = partial(function.apply, block, places, self._build_item, self.client, self.store, may_continue)
         self._scoring.run(function, call)
         return 1
 
@@ -256,23 +256,23 @@ class _Inputs(SyncSource):
         super().__init__(())
         self.place = place
         self._turns = turns
-        self._cases = chain.from_iterable([each] * repeat for each in store.cases())
+        self._cases = chain.from_iterable([case] * repeat for case in store.cases())
         self._open: dict[int, EvaluationCase] = {}
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
 
-    def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `most`, in this variant's turn."""
+    def take_inputs(self, limit: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `limit`, in this variant's turn."""
         if not self._turns.wait(self.place):
             # An end without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
-        cases = list(islice(self._cases, most))
+        cases = list(islice(self._cases, limit))
         self._open.update(enumerate(cases, self._index))
         self._index += len(cases)
-        self.ended = len(cases) < most
+        self.ended = len(cases) < limit
         self._turns.read[self.place] = math.inf if self.ended else self._index
-        return [each.input for each in cases], None
+        return [case.input for case in cases], None
 
-    def cases_of(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
+    def take_cases(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
         """Return the cases of inputs that have ended."""
         return [self._open.pop(outcome.index) for outcome in outcomes]
