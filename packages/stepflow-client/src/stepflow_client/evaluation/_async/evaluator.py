@@ -262,15 +262,15 @@ class _Inputs(AsyncSource):
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
 
-    async def take_inputs(self, limit: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `limit`, in this variant's turn."""
+    async def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `most`, in this variant's turn."""
         if not await self._turns.wait(self.place):
             # An end without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
-        cases = list(islice(self._cases, limit))
+        cases = list(islice(self._cases, most))
         self._open.update(enumerate(cases, self._index))
         self._index += len(cases)
-        self.ended = len(cases) < limit
+        self.ended = len(cases) < most
         self._turns.read[self.place] = math.inf if self.ended else self._index
         return [case.input for case in cases], None
 
