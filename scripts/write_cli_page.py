@@ -1,7 +1,7 @@
 """Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
 The page consists of scripts/pages/cli.md and the help of every command.
-An option that several commands share is shown once.
+An option or a paragraph that several commands share is shown once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ PAGE = ROOT / "docs" / "cli.md"
 NOTES = ROOT / "scripts" / "pages" / "cli.md"
 WIDTH = 100
 SHARED_BY = 8
-"""The number of commands from which an option is shown among the shared ones; below, the first command shows it."""
+"""The number of commands from which an option or a paragraph is shown among the shared ones.
+
+With fewer commands, the first one shows an option, and each shows the paragraph.
+"""
 EVERYWHERE = ("Messages", "Help")
 """The sections of the options that every command has."""
 
@@ -68,8 +71,12 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     common = [(*names, *texts.most_common(1)[0]) for names, texts in variants.items()]
     shared = [Entry(*each) for *each, count in common if count >= SHARED_BY]
     root = commands["stepflow"]
+    heads = {path: head(commands[path]).split("\n\n") for path in options}
+    repeats = Counter(paragraph.strip() for paragraphs in heads.values() for paragraph in paragraphs)
+    repeated = [paragraph for paragraph, count in repeats.items() if count >= SHARED_BY]
     yield "## Shared options\n\nEvery command has those under Messages and Help; it names the others that it has.\n"
     yield f"```text\n{options_text(root, shared)}```\n"
+    yield from (f"{' '.join(paragraph.split())}\n" for paragraph in repeated)
     homes: dict[Entry, str] = {}
     titles = {name: title for title, names in SECTIONS.items() for name in names}
     # `stepflow` itself is first, and commands that its help does not list are last.
@@ -81,7 +88,8 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
             title = groups[path]
             yield f"## {title}\n"
         own = [each for each in entries if each not in shared and homes.setdefault(each, path) == path]
-        parts = [head(commands[path]), options_text(commands[path], own)]
+        description = "\n\n".join(each for each in heads[path] if each.strip() not in repeated).rstrip("\n") + "\n"
+        parts = [description, options_text(commands[path], own)]
         yield "\n".join([f"### {path}\n\n```text", *filter(None, parts)]) + "```\n"
         others: dict[str, list[str]] = defaultdict(list)
         for each in entries:
@@ -103,13 +111,16 @@ def options_of(context: click.Context) -> Iterator[Entry]:
 
 
 def head(context: click.Context) -> str:
-    """Return what the help of a command prints before its options; of `stepflow`, the commands too."""
+    """Return what the help of a command prints before its options; for `stepflow`, the commands too."""
     get_full_help(context)  # makes the context one of the whole help
     formatter, command = context.make_formatter(), context.command
     command.format_usage(context, formatter)
     command.format_help_text(context, formatter)
-    if isinstance(command, click.Group) and context.parent is None:
-        command.format_commands(context, formatter)
+    if isinstance(command, click.Group):
+        if context.parent is None:
+            command.format_commands(context, formatter)
+        else:  # the sections of its commands have the examples
+            return re.sub(r"\nExamples:\n(?:  .*\n)+", "", formatter.getvalue())
     return formatter.getvalue()
 
 
