@@ -28,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo first-hour example test test-all test-older test-httpx test-older-faults test-exhaustive mutants test-faults test-uvloop test-environments test-drill test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
+.PHONY: help env demo first-hour example test test-computing test-waiting test-all test-older test-httpx test-older-faults test-exhaustive mutants test-faults test-uvloop test-environments test-drill test-frameworks test-pages recording screenshots test-editors test-ha soak check-server generate check-generated lint types docs build smoke vscode bench bump clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,8 +71,17 @@ example: $(ENV) ## Run the application in examples/support_desk: a web service, 
 # They read sources and pages, so they belong to `make lint`.
 OF_REPOSITORY := tests/unit/repository
 
+# Each process of a run collects all its tests, which takes seconds: the tests that compute are collected by two only.
 test: $(ENV) | $(COMPILED) ## Run the tests, those on the real server too
-	$(RUN_TESTS) -m "not faults and not exhaustive" --ignore $(OF_REPOSITORY)
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target test-computing test-waiting
+
+test-computing: JOBS = 2
+test-computing: $(ENV)
+	$(RUN_TESTS) -m "not faults and not exhaustive" --ignore $(OF_REPOSITORY) tests/flows tests/unit
+
+test-waiting: JOBS = 5
+test-waiting: $(ENV)
+	$(RUN_TESTS) -m "not faults and not exhaustive" tests/server tests/cli
 
 # Each process would take seconds to collect the files that have none.
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits

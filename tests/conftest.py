@@ -81,40 +81,32 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 _FIRST = {
     f"test_{name}.py"
     for name in (
-        *("runtime", "idempotency_scopes", "runtime_workers", "batch_attempts", "runtime_configs"),
-        *("idempotency_races", "reuse", "exit_codes", "examples", "attacks", "command_line", "doctor"),
-        *("live", "streams", "batch_stream", "runs_logs", "repl"),
+        *("runtime_workers", "batch_attempts", "runtime", "examples", "streams", "exit_codes", "history", "live"),
+        *("attacks", "events", "runs", "idempotency_scopes", "run_golden", "runs_watch", "pages", "doctor"),
+        *(
+            "shared_history",
+            "recorded_runs",
+            "batch_stream",
+            "idempotency_races",
+            "given_up",
+            "hung_servers",
+            "sockets",
+        ),
     )
 }
 """Files whose tests take the longest."""
-_WAITING = ("tests/server", "tests/cli")
-"""Folders whose tests wait for processes; the others compute."""
 
 
-def _in_order(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return tests in an order that keeps the machine busy while several processes run them.
+def _begins_late(item: pytest.Item) -> tuple[bool, bool]:
+    """Order tests so that several processes that run them are all busy until the end.
 
-    Those with a time limit of their own, and those that wait the longest, begin first, so that in the end no process
-    is left alone with one of them. Files that wait and files that compute alternate; the last one computes.
+    Those with a time limit of their own, and those that wait the longest, begin first.
     """
-    files = dict.fromkeys(_file(item) for item in items)
-    waiting = [each for each in files if each.startswith(_WAITING)]
-    computing = [each for each in files if not each.startswith(_WAITING)]
-    places = {each: number / len(waiting) for number, each in enumerate(waiting)}
-    places |= {each: number / len(computing) for number, each in enumerate(computing, start=1)}
-
-    def place(item: pytest.Item) -> tuple[bool, bool, float]:
-        return item.get_closest_marker("timeout") is None, item.path.name not in _FIRST, places[_file(item)]
-
-    return sorted(items, key=place)
-
-
-def _file(item: pytest.Item) -> str:
-    return item.nodeid.split("::")[0]
+    return item.get_closest_marker("timeout") is None, item.path.name not in _FIRST
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    items[:] = _in_order(items)
+    items.sort(key=_begins_late)
     if config.getoption("--loop") != "asyncio":
         _deselect(config, items, lambda item: not _uses_an_event_loop(item))
     if config.getoption("--servers") == "older":
