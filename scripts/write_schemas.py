@@ -40,8 +40,8 @@ def schemas() -> dict[str, Any]:
                 **TypeAdapter(get_type_hints(getattr(kind, each).fget)["return"]).json_schema(),
                 "description": getattr(kind, each).__doc__,
             }
-        assert schema["properties"].keys() == set(kind._shown_names()), name
-        schema |= {"required": kind._shown_names(), "additionalProperties": False}
+        assert schema["properties"].keys() == set(kind._get_dict_keys()), name
+        schema |= {"required": kind._get_dict_keys(), "additionalProperties": False}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": found}
 
 

@@ -114,7 +114,7 @@ with SyncStepflowClient({server_url!r}) as client:
 
 async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: str) -> None:
     async with StepflowClient(server_url) as client:
-        registry = client._context.flows.registries.current
+        registry = client._services.flows.registries.current
         await client.run(FLOW, INPUT)
         for number in range(60_000):
             registry.own("f", str(number))

@@ -47,7 +47,7 @@ from stepflow_client.types import (
     ValidationResult,
 )
 from stepflow_client.types.models import Model, decoded
-from stepflow_client.types.statuses import status_number
+from stepflow_client.types.statuses import get_status_number
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 
@@ -77,7 +77,7 @@ def result(status: str, **fields: Any) -> FlowResult:
 def test_a_status_is_a_number_on_the_wire(number: int, status: ExecutionStatus) -> None:
     assert details(status=number).status is status
     assert details(status=status.value).status is status
-    assert status_number(status) == number
+    assert get_status_number(status) == number
 
 
 @pytest.mark.parametrize(("number", "code"), list(enumerate(list(ErrorCode)[:10], start=1)))
@@ -117,7 +117,7 @@ def test_an_unknown_number_becomes_a_member_of_its_own() -> None:
     assert status == "unknown_99"
     assert status is ExecutionStatus("unknown_99")
     assert status.name == "UNKNOWN_99"
-    assert status_number(status) == 99
+    assert get_status_number(status) == 99
     assert not status.is_finished
     assert isinstance(status, ExecutionStatus)
     assert status not in list(ExecutionStatus)
@@ -128,7 +128,7 @@ def test_an_unknown_member_survives_pickle_and_copy() -> None:
     status = ExecutionStatus("from_the_future")
     assert pickle.loads(pickle.dumps(status)) is status
     assert copy.deepcopy(status) is status
-    assert status_number(status) is None
+    assert get_status_number(status) is None
 
 
 def test_threads_that_meet_a_new_status_get_the_same_member() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowClient, SyncStepflowClient
 from stepflow_client._calls.run_options import OPTIONS_OF
-from stepflow_client._calls.views import merged
+from stepflow_client._calls.views import merge_options
 from stepflow_client._data.arguments import check_client
 
 from tests.unit.calls.test_run_options import keywords
@@ -25,7 +25,7 @@ def test_options_are_those_that_the_method_has(name: str) -> None:
 def test_given_values_replace_options_and_entries_are_added() -> None:
     options = {"timeout": 3, "variables": {"a": 1, "b": 2}}
     given = {"timeout": None, "variables": {"b": 3}}
-    assert merged(options, given) == {"timeout": None, "variables": {"a": 1, "b": 3}}
+    assert merge_options(options, given) == {"timeout": None, "variables": {"a": 1, "b": 3}}
 
 
 class Noted(SyncStepflowClient):

@@ -115,7 +115,7 @@ async def waits_until_the_deadline() -> list[float]:
     for number in range(40):
         deadline = time.monotonic() + 0.005 + number / 20_000
         with pytest.raises(TimeoutError):
-            await workers.finished(deadline)
+            await workers.wait_for_result(deadline)
         early.append(deadline - time.monotonic())
     await workers.aclose()
     return early

@@ -8,7 +8,15 @@ from typing import Literal
 
 import pytest
 from stepflow_client.errors import InvalidArgumentError
-from stepflow_client.logs import LineSplitter, LogConfig, RawLine, failure_reason, parse_line, parse_port, worker_words
+from stepflow_client.logs import (
+    LineSplitter,
+    LogConfig,
+    RawLine,
+    find_failure_reason,
+    find_worker_message,
+    parse_line,
+    parse_port,
+)
 
 LINE = {
     "timestamp": "2026-01-02T03:04:05.678901+00:00",
@@ -154,21 +162,21 @@ def test_an_endless_line_is_cut_and_the_next_is_whole() -> None:
 def test_the_reason_is_taken_from_the_report() -> None:
     worker = parse_line(b"ERROR of a worker", "stderr")
     report = parse_line(encoded(level="ERROR", message=REPORT), "stdout")
-    assert failure_reason([report, worker]) == (
+    assert find_failure_reason([report, worker]) == (
         "Failed to create executor: Failed to create service: Configuration error: Failed to bind 0.0.0.0:80: "
         "Address already in use (os error 98)"
     )
     assert "backtrace no. 1" not in str(report)
-    assert failure_reason([worker]) == "ERROR of a worker"
-    assert failure_reason([parse_line(encoded(), "stdout")]) is None
+    assert find_failure_reason([worker]) == "ERROR of a worker"
+    assert find_failure_reason([parse_line(encoded(), "stdout")]) is None
 
 
 def test_the_last_line_of_a_worker() -> None:
     written = parse_line(b"ModuleNotFoundError: owl", "stderr")
     passed_on = parse_line(encoded(message="Component stderr: ValueError: hill"), "stdout")
-    assert worker_words([written, parse_line(encoded(), "stdout")]) == "ModuleNotFoundError: owl"
-    assert worker_words([written, passed_on]) == "ValueError: hill"
-    assert worker_words([parse_line(encoded(), "stdout")]) is None
+    assert find_worker_message([written, parse_line(encoded(), "stdout")]) == "ModuleNotFoundError: owl"
+    assert find_worker_message([written, passed_on]) == "ValueError: hill"
+    assert find_worker_message([parse_line(encoded(), "stdout")]) is None
 
 
 def test_log_config_becomes_arguments() -> None:

@@ -290,7 +290,7 @@ def test_a_stream_may_be_read_in_one_task_after_another() -> None:
 def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
     reader = InMemoryMetricReader()
     # Other tests of this process may have seen the same run.
-    tracing._newest.clear()
+    tracing._newest_runs.clear()
     provider = MeterProvider([reader])
     monkeypatch.setattr("opentelemetry.metrics._internal._METER_PROVIDER", provider)
     yield reader

@@ -19,7 +19,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client._rules import operations
-from stepflow_client._sync.event_stream import event_stream
+from stepflow_client._sync.following_stream import read_event_stream
 
 from tests.scripted_server import Answer, decoded, listening, message
 from tests.unit.both_twins import EVENT, HEALTH, TWINS, call
@@ -109,7 +109,7 @@ def test_a_stream_that_breaks_names_its_server() -> None:
         both.list_runs()
         servers.broken.add("b")
         request = operations.get_run_events(RUN)
-        events = event_stream(both._connection, request, silence=5.0)
+        events = read_event_stream(both._connection, request, silence=5.0)
         with pytest.raises(ServerConnectionError, match="the connection to http://b broke"):
             next(events)
 

@@ -160,7 +160,7 @@ RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 _KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
 _LARGEST_NUMBER = 10**18
 """The first number that is too large for a cursor."""
-_OWN = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
+_SEPARATE_FIELDS = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
 """Fields that are not read from an event's data."""
 
 
@@ -171,19 +171,19 @@ def check_event_types(types: object) -> frozenset[str]:
         InvalidArgumentError: If one of them is not the type of an event.
     """
     found = check_texts(types, "event_types")
-    types = [*map(_type_named, _KINDS), "unknown"]
+    types = [*map(_make_type_name, _KINDS), "unknown"]
     for each in found:
         if each not in types:
             raise InvalidArgumentError(f"there is no event type {each!r}", hint=near(each, types))
     return frozenset(found)
 
 
-def _type_named(name: str) -> str:
+def _make_type_name(name: str) -> str:
     """Return the type of an event with a name of the server: `step_started` for `StepStarted`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def sequence_number(response: Mapping[str, Any]) -> int:
+def parse_sequence_number(response: Mapping[str, Any]) -> int:
     """Return the sequence number of an event.
 
     Raises:
@@ -205,12 +205,12 @@ def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: O
         reading: How responses about the run are read. Outputs are data; the other parts of an event contain no secrets.
     """
     ((name, data),) = response["event"].items()
-    common = {"cursor": cursor, "sequence_number": sequence_number(response)}
-    fields = {key: value for key, value in data.items() if key not in _OWN}
+    common = {"cursor": cursor, "sequence_number": parse_sequence_number(response)}
+    fields = {key: value for key, value in data.items() if key not in _SEPARATE_FIELDS}
     fields = {"runId": run_id} | fields | {"timestamp": response.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
-        return decoded(UnknownEvent, fields, name=_type_named(name), data=decoder.secrets.hide_in(data), **common)
+        return decoded(UnknownEvent, fields, name=_make_type_name(name), data=decoder.secrets.hide_in(data), **common)
     if "result" in data:
         common["output"] = decoder.step_output(data["result"])
     return decoded(kind, fields, **common)

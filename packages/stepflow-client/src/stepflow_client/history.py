@@ -71,9 +71,9 @@ _MAX_OUTPUTS = 20
 """Number of runs whose step outputs are kept: they may be large, and serve for trying the next version of a flow."""
 _LARGEST_OUTPUTS = 5_000_000
 """Maximum size of the outputs of a run, in characters of JSON."""
-_SET = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
+_UPDATES = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
 _INSERT = f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
-_RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_SET}", f"{_INSERT} ON CONFLICT DO NOTHING"
+_RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_UPDATES}", f"{_INSERT} ON CONFLICT DO NOTHING"
 _PLAIN, _JSON_TEXTS = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *FIELDS)
 _HAS_LABEL = "instr(labels, ?) = 1 OR instr(labels, ?) > 0"
 _FIELD_CONDITIONS = {
@@ -230,8 +230,8 @@ class History:
                 entry of that flow is then replaced.
         """
         check_flag(has_own_flow, "has_own_flow")
-        wanted = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _id_of(run_id)
-        earlier = None if rerun_of is None else _id_of(rerun_of, "rerun_of")
+        wanted = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _check_run_id(run_id)
+        earlier = None if rerun_of is None else _check_run_id(rerun_of, "rerun_of")
         check_flag(has_more_runs, "has_more_runs")
         check_flag(is_embedded, "is_embedded")
         items = check_instances(rerun_items, "rerun_items", int)
@@ -253,7 +253,7 @@ class History:
             size = sum(len(each) for each in row if isinstance(each, str))
             if run_id is None:
                 self._pending[wanted] = row
-            change = partial(self._insert, row, flow_id if has_own_flow and run_id is not None else None)
+            change = partial(self._write_run, row, flow_id if has_own_flow and run_id is not None else None)
             self._store.change("record a run", change, run_id=wanted, size=size, is_durable=run_id is None)
         return wanted
 
@@ -265,8 +265,8 @@ class History:
             run_id: The run; None if none was created, which removes the entry.
         """
         row = self._pending.pop(check_text(entry_id, "entry_id"), None)
-        wanted = None if run_id is None else _id_of(run_id)
-        change = partial(_confirm, entry_id, wanted, row)
+        wanted = None if run_id is None else _check_run_id(run_id)
+        change = partial(_write_confirmation, entry_id, wanted, row)
         size = sum(len(each) for each in row or () if isinstance(each, str))
         self._store.change("record a run", change, run_id=wanted or entry_id, size=size)
 
@@ -277,7 +277,7 @@ class History:
             run_id: The run.
             status: One of the values of `ExecutionStatus`. Any other is read as None.
         """
-        wanted, known = _id_of(run_id), str(check_text(status, "status"))
+        wanted, known = _check_run_id(run_id), str(check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
         self._store.change(
             "update a run", lambda connection: connection.execute(update, [known, wanted, known]), run_id=wanted
@@ -294,7 +294,7 @@ class History:
         Raises:
             InvalidArgumentError: If an argument is invalid.
         """
-        wanted = _id_of(run_id)
+        wanted = _check_run_id(run_id)
         given = {} if labels is None else dict(check_mapping(labels, "labels"))
         for name, value in given.items():
             check_text(value, f"labels[{name!r}]")
@@ -302,7 +302,7 @@ class History:
             check_text(note, "note")
         if note is None and not given:
             return
-        change = partial(_annotate, wanted, note, given)
+        change = partial(_write_annotation, wanted, note, given)
         self._store.change("annotate a run", change, run_id=wanted, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
@@ -316,12 +316,12 @@ class History:
             outputs: For each item, the outputs of the steps that have completed, by step id.
             server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
         """
-        wanted, of = _id_of(run_id), check_instance(server, "server", str)
+        wanted, of = _check_run_id(run_id), check_instance(server, "server", str)
         what = "keep the outputs of a run"
         with self._store.warning(what):
             content = json.dumps([dict(output) for output in outputs], ensure_ascii=False)
             if len(content) <= _LARGEST_OUTPUTS:
-                change = partial(_keep, wanted, of, content)
+                change = partial(_write_outputs, wanted, of, content)
                 self._store.change(what, change, run_id=wanted, size=len(content))
 
     def kept_outputs(self, run_id: RunId, *, server: str | None = None) -> list[dict[str, Any]] | None:
@@ -334,10 +334,10 @@ class History:
         Raises:
             StepflowClientError: If the store cannot be read.
         """
-        query, values = "SELECT content FROM outputs WHERE run_id = ?", [_id_of(run_id)]
+        query, values = "SELECT content FROM outputs WHERE run_id = ?", [_check_run_id(run_id)]
         if server is not None:
             query, values = f"{query} AND server = ?", [*values, server]
-        rows = self._rows(query, values)
+        rows = self._read_rows(query, values)
         return outputs_of(rows[0][0]) if rows else None
 
     def get(self, run_id: RunId) -> HistoryEntry | None:
@@ -346,8 +346,8 @@ class History:
         Raises:
             StepflowClientError: If the store cannot be read.
         """
-        wanted = _id_of(run_id)
-        entries = self._entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
+        wanted = _check_run_id(run_id)
+        entries = self._read_entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
         return next((entry for entry in entries if entry.run_id == wanted), None)
 
     def search(
@@ -392,13 +392,13 @@ class History:
         conditions, values = ["1 = 1"], list[Any]()
         query = read_query(check_text(text, "text")) if text else RunQuery()
         for word in query.words:
-            condition, found = _word_condition(word)
+            condition, found = _make_word_condition(word)
             conditions.append(condition)
             values += found
         for name, value in query.fields.items():
             if name in _FIELD_CONDITIONS:
                 conditions.append(_FIELD_CONDITIONS[name])
-                values.append(_field_value(name, value))
+                values.append(_parse_field_value(name, value))
         if status is not None:
             conditions.append("status = ?")
             values.append(check_text(status, "status"))
@@ -408,23 +408,23 @@ class History:
             values += servers
         if run_id is not None:
             conditions.append("substr(run_id, 1, ?) = ?")
-            wanted = _id_of(run_id)
+            wanted = _check_run_id(run_id)
             values += [len(wanted), wanted]
         if confirmed is not None:
             conditions.append(f"NOT {_IS_PENDING}" if check_flag(confirmed, "confirmed") else _IS_PENDING)
         if rerun_of is not None:
             conditions.append("rerun_of = ?")
-            values.append(_id_of(rerun_of, "rerun_of"))
+            values.append(_check_run_id(rerun_of, "rerun_of"))
         if flow_file is not None:
             conditions.append("flow_file = ?")
             values.append(str(Path(file_path(flow_file, "flow_file")).absolute()))
         for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
             check_text(value, f"labels[{name!r}]")
             conditions.append(f"({_HAS_LABEL})")
-            values += _label(name, value)
+            values += _make_label_patterns(name, value)
         where = " AND ".join(conditions)
         select = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
-        return self._entries(
+        return self._read_entries(
             select, [*values, check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
         )
 
@@ -440,7 +440,7 @@ class History:
         check_seconds(max_age, "max_age", zero=True)
         # All of them includes those recorded before the clock was set back.
         last = time.time() - max_age if max_age > 0 else math.inf
-        return self._store.call("change", partial(_remove, "created <= ?", last), missing=0)
+        return self._store.call("change", partial(_delete_runs, "created <= ?", last), missing=0)
 
     def delete(self, run_id: RunId) -> bool:
         """Remove one run, and return whether it was recorded. Its content is overwritten in the file or the tables.
@@ -450,13 +450,13 @@ class History:
         Raises:
             StepflowClientError: If the store cannot be changed.
         """
-        return bool(self._store.call("change", partial(_remove, "run_id = ?", _id_of(run_id)), missing=0))
+        return bool(self._store.call("change", partial(_delete_runs, "run_id = ?", _check_run_id(run_id)), missing=0))
 
-    def _rows(self, query: str, values: Sequence[Any]) -> list[Any]:
+    def _read_rows(self, query: str, values: Sequence[Any]) -> list[Any]:
         return self._store.call("read", lambda each: each.execute(query, values).fetchall(), missing=[])
 
-    def _entries(self, query: str, values: list[Any]) -> list[HistoryEntry]:
-        rows = self._rows(query, values)
+    def _read_entries(self, query: str, values: list[Any]) -> list[HistoryEntry]:
+        rows = self._read_rows(query, values)
         from .types.history_entry import HistoryEntry
 
         entries = []
@@ -467,7 +467,7 @@ class History:
                 self._store.report("read a run", "its record is damaged")
         return entries
 
-    def _insert(self, row: tuple[Any, ...], own_flow_id: str | None, connection: _Connection) -> None:
+    def _write_run(self, row: tuple[Any, ...], own_flow_id: str | None, connection: _Connection) -> None:
         if own_flow_id is not None:
             connection.execute(_FORGET, [own_flow_id])
         connection.execute(_RECORD, row)
@@ -477,7 +477,7 @@ class History:
             connection.execute(f"DELETE FROM runs WHERE number <= ({newest})", [self._max_runs])  # noqa: S608
 
 
-def _word_condition(word: str) -> tuple[str, list[str]]:
+def _make_word_condition(word: str) -> tuple[str, list[str]]:
     """Return the condition for a word of a query, and its values."""
     # As it stands in JSON, where quotes and backslashes are escaped.
     text, in_json = word, json.dumps(word, ensure_ascii=False)[1:-1]
@@ -488,17 +488,17 @@ def _word_condition(word: str) -> tuple[str, list[str]]:
     name, is_label, value = word.partition("=")
     if is_label:
         matches.append(_HAS_LABEL)
-        values += _label(name, value)
+        values += _make_label_patterns(name, value)
     return f"({' OR '.join(matches)})", values
 
 
-def _label(name: str, value: str) -> list[str]:
+def _make_label_patterns(name: str, value: str) -> list[str]:
     # The text of the object has quotes around names and values only, so that nothing else has this form.
     text = encoded({name: value})[1:-1]
     return ["{" + text, ", " + text]
 
 
-def _field_value(name: str, value: str) -> Any:
+def _parse_field_value(name: str, value: str) -> Any:
     if name not in ("since", "until"):
         return encoded({"name": value})[1:-1] if name == "flow" else value
     try:
@@ -517,7 +517,7 @@ def _store(
     return SharedDatabase(path, on_failure=on_failure, schema=SCHEMA)
 
 
-def _annotate(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:
+def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:
     query = f"SELECT {COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
     # If the checksum has changed, another process has annotated the run in the meantime.
     update = f"UPDATE runs SET ({COLUMNS}) = ({', '.join('?' * len(COLUMNS.split(', ')))}) WHERE run_id = ?"  # noqa: S608
@@ -531,7 +531,9 @@ def _annotate(run_id: str, note: str | None, labels: Mapping[str, str], connecti
             return
 
 
-def _confirm(entry_id: str, run_id: str | None, row: tuple[Any, ...] | None, connection: _Connection) -> None:
+def _write_confirmation(
+    entry_id: str, run_id: str | None, row: tuple[Any, ...] | None, connection: _Connection
+) -> None:
     if row is None:
         row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [entry_id]).fetchone()  # noqa: S608
     if run_id is not None and row is not None:
@@ -545,7 +547,7 @@ def _confirm(entry_id: str, run_id: str | None, row: tuple[Any, ...] | None, con
     connection.execute("DELETE FROM runs WHERE run_id = ?", [entry_id])
 
 
-def _keep(run_id: str, server: str, content: str, connection: _Connection) -> None:
+def _write_outputs(run_id: str, server: str, content: str, connection: _Connection) -> None:
     names = ("number", "run_id", "server", "content")
     insert = "INSERT INTO outputs (run_id, server, content) VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
     connection.execute(insert + ", ".join(f"{name} = excluded.{name}" for name in names), [run_id, server, content])
@@ -553,14 +555,14 @@ def _keep(run_id: str, server: str, content: str, connection: _Connection) -> No
     connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MAX_OUTPUTS])  # noqa: S608
 
 
-def _remove(condition: str, value: float | str, connection: _Connection) -> int:
+def _delete_runs(condition: str, value: float | str, connection: _Connection) -> int:
     count = connection.execute(f"DELETE FROM runs WHERE {condition}", [value]).rowcount  # noqa: S608
     connection.execute("DELETE FROM outputs WHERE run_id NOT IN (SELECT run_id FROM runs)")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return count
 
 
-def _id_of(run_id: RunId, what: str = "run_id") -> str:
+def _check_run_id(run_id: RunId, what: str = "run_id") -> str:
     """Return the id of a run, or its beginning, as a text."""
     found = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
     return check_text(str(found) if isinstance(found, UUID) else found, what)

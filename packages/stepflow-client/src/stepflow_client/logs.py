@@ -25,10 +25,10 @@ _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _EXECUTOR = "stepflow_execution"
 """The part of the server whose records belong to the run that they name beside the message. Other parts go on writing
 under the name of the run for which they were started."""
-_LATE_SECONDS = 1.0
+_MAX_WORKER_DELAY = 1.0
 """Lines from workers come through a different pipe than the server's; they may be read later by up to this time."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_RULE = "━━━"  # the server draws it between an error report and its backtraces
+_BACKTRACE_RULE = "━━━"  # the server draws it between an error report and its backtraces
 _WORKER_LINE = "Component stderr: "
 _BRANCHES = "│├╰─▶╴ "
 _RECORD = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
@@ -168,7 +168,7 @@ class LogEntry(Record):
 
     def __str__(self) -> str:
         """Return the entry as readable text, without backtraces."""
-        text = self.message.partition(_RULE)[0].rstrip()
+        text = self.message.partition(_BACKTRACE_RULE)[0].rstrip()
         return f"{self.level.upper()} {self.target}: {text}" if self.target else text
 
 
@@ -194,7 +194,7 @@ class RunLine(Protocol):
 Line = TypeVar("Line", bound=RunLine)
 
 
-def lines_of_run(
+def find_run_lines(
     lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, others: bool = False
 ) -> list[Line]:
     """Return the lines from the first one that names a run to the last, in their order.
@@ -209,7 +209,7 @@ def lines_of_run(
     if not places:
         return []
     first, last = places[0], places[-1]
-    until = seconds(lines[last]) + _LATE_SECONDS
+    until = seconds(lines[last]) + _MAX_WORKER_DELAY
     late = [line for line in lines[last + 1 :] if not line.target and seconds(line) <= until]
     span = [*lines[first : last + 1], *late]
     return span if others else [line for line in span if not line.run_ids or run_id in line.run_ids]
@@ -299,7 +299,7 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     except (ValueError, RecursionError):
         record = None
     if not (isinstance(record, dict) and isinstance(record.get("message"), str) and "level" in record):
-        plain = _plain(text)
+        plain = _strip_ansi(text)
         return LogEntry(read, _guess_level(plain), plain, stream=stream)
     level, number = str(record["level"]).lower(), record.get("line")
     try:
@@ -309,7 +309,7 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     return LogEntry(
         timestamp=timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC),
         level=cast(LogLevel, level) if level in get_args(LogLevel) else "info",
-        message=_plain(record["message"]),
+        message=_strip_ansi(record["message"]),
         target=str(record.get("target") or ""),
         stream=stream,
         file=None if record.get("file") is None else str(record["file"]),
@@ -318,7 +318,7 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     )
 
 
-def _plain(text: str) -> str:
+def _strip_ansi(text: str) -> str:
     return _ANSI.sub("", text) if "\x1b" in text else text
 
 
@@ -331,7 +331,7 @@ def _guess_level(text: str) -> LogLevel:
     return "debug" if "debug" in start else "info"
 
 
-def failure_reason(entries: Iterable[LogEntry]) -> str | None:
+def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
     """Return the reason why the server ended, in one line; None if its last lines do not contain one.
 
     The server's own error report takes precedence over errors of workers and of the command line.
@@ -341,14 +341,14 @@ def failure_reason(entries: Iterable[LogEntry]) -> str | None:
     if not reports:
         return None
     causes: list[str] = []
-    for line in reports[-1].message.partition(_RULE)[0].splitlines():
+    for line in reports[-1].message.partition(_BACKTRACE_RULE)[0].splitlines():
         cause = line.strip(_BRANCHES).removeprefix("Server error: ")
         if cause and not cause.startswith(("at ", "backtrace (")) and cause not in causes:
             causes.append(cause)
     return ": ".join(causes)[:1000] or None
 
 
-def worker_words(entries: Sequence[LogEntry]) -> str | None:
+def find_worker_message(entries: Sequence[LogEntry]) -> str | None:
     """Return the last line that a worker wrote, which is the exception if it wrote a traceback."""
     for entry in reversed(entries):
         if entry.fields and entry.level not in ("warn", "error"):

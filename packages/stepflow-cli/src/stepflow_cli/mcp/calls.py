@@ -17,7 +17,7 @@ from stepflow_client import (
     TransportError,
 )
 from stepflow_client._codec.flow_tools import tool_result, unfinished
-from stepflow_client._command import async_checked, check_run_id
+from stepflow_client._command import async_run_check, check_run_id
 
 from .runs import AgentRuns, Report
 
@@ -111,7 +111,7 @@ class Call:
         if result is None:
             return unfinished(run_id, self.next_step(run_id))
         spec = spec or self.catalog.tools.get(self.runs.tool_of(run_id) or "")
-        response = await async_checked(partial(tool_result, result, spec, self.catalog.secrets))
+        response = await async_run_check(partial(tool_result, result, spec, self.catalog.secrets))
         more = self.ways(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
         if more is None:
             return response

@@ -139,9 +139,9 @@ class AgentRuns:
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
-        from stepflow_client._command import with_hint
+        from stepflow_client._command import add_hint
 
-        return await with_hint(self.client, result)
+        return await add_hint(self.client, result)
 
     async def close(self) -> None:
         """Wait until the runs that are being started have their labels."""

@@ -18,7 +18,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from stepflow_client import InvalidArgumentError, RateLimitError, ServerConnectionError, StepflowClientError
 from stepflow_client._base.text import cut, visible
 from stepflow_client._codec.flow_tools import refusal, unknown_tool
-from stepflow_client._command import async_checked
+from stepflow_client._command import async_run_check
 
 from .._version import VERSION
 from ..output.messages import note
@@ -179,13 +179,13 @@ class AgentServer:
         )
         if params.name in self._tools:
             tool, spec = self._tools[params.name]
-            call.arguments = await async_checked(partial(spec.input_of, params.arguments))
+            call.arguments = await async_run_check(partial(spec.input_of, params.arguments))
             return answer(await tool.handler(call), call.arguments.get("item", 0))
         flow_spec = self._catalog.tools.get(params.name)
         if flow_spec is None:
             raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
         until = time.monotonic() + self._runs.bounds.max_wait
-        value = await async_checked(partial(flow_spec.input_of, params.arguments))
+        value = await async_run_check(partial(flow_spec.input_of, params.arguments))
 
         async def create() -> str:
             return str(

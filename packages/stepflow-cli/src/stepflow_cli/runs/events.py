@@ -16,7 +16,7 @@ from ..records.runs import duration_text, get_seconds_so_far
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
-    from stepflow_client._command import Followed
+    from stepflow_client._command import RunUpdate
     from stepflow_client.events import RunEvent
 
 
@@ -77,7 +77,7 @@ class RunningRuns:
 
     def __init__(self, client: SyncStepflowClient) -> None:
         self._client = client
-        self._followed: dict[str, Generator[Followed, None, None]] = {}
+        self._followed: dict[str, Generator[RunUpdate, None, None]] = {}
         self._progress: dict[str, RunProgress] = {}
 
     def __enter__(self) -> Self:

@@ -69,14 +69,14 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
 
 def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
     """Yield the recorded runs of a flow whose outputs can be reused, newest first: those of its file, or its name."""
-    from stepflow_client._command import same_server
+    from stepflow_client._command import list_server_aliases
 
     file, name = job.about.get("flow_file"), job.flow.get("name")
     entries = [] if file is None else target.history.search(flow_file=file, limit=_MAX_RUNS)
     if not entries and isinstance(name, str):
         matches = target.history.search(name, limit=_MAX_RUNS)
         entries = [each for each in matches if isinstance(each.flow, Mapping) and each.flow.get("name") == name]
-    servers, config = same_server(target.client.url), _digest_config(target)
+    servers, config = list_server_aliases(target.client.url), _digest_config(target)
     for entry in entries:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
         # A single input that is a list is recorded inside a list.

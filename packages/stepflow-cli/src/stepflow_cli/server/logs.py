@@ -86,7 +86,7 @@ def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
 
     lines: list[KeptLine] = []
     for log in _iter_logs(run_id):
-        lines += logs.lines_of_run(log, run_id, seconds, others=everything)
+        lines += logs.find_run_lines(log, run_id, seconds, others=everything)
     merged = []
     for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
         first, *more = repeated

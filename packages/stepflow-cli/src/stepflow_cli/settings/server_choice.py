@@ -197,10 +197,10 @@ def choose_server(
 def list_server_urls(url: str) -> list[str]:
     """Return the URLs in the history that name the server of a URL; none if it is not a URL."""
     from stepflow_client import StepflowClientError
-    from stepflow_client._command import parse_url, same_server
+    from stepflow_client._command import list_server_aliases, parse_url
 
     try:
-        return same_server(str(parse_url(url)))
+        return list_server_aliases(str(parse_url(url)))
     except StepflowClientError:
         return []
 

@@ -125,7 +125,7 @@ def application(served: Served) -> ASGIApp:
         async with served.client() as opened:
             health = Health(opened)
             runs = RunReader(opened._connection, as_sent=True)
-            snapshots = SnapshotReader(opened._context, lambda: opened._services.follower, runs)
+            snapshots = SnapshotReader(opened._services, lambda: opened._services.follower, runs)
             followers = Followers(opened, health, snapshots)
             app.state.site = Site(
                 opened, snapshots, environment(), forms, followers, health, Listings(opened), Finder(opened),

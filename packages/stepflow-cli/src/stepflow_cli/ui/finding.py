@@ -94,7 +94,7 @@ class Finder:
     def _recorded_reasons(self, word: str) -> dict[str, str]:
         """Return what of each recorded run matches a word, by run id."""
         reasons, text = {}, word.casefold()
-        for entry in self._client._recorder.matching(quoted(word)):
+        for entry in self._client._recorder.search(quoted(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
             label = next((each for each in labels if text in each.casefold()), None)
             note = f"note: {entry.note}" if entry.note and text in entry.note.casefold() else ""

@@ -9,7 +9,7 @@ from statistics import median_low
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import RunDetails, StepflowClient, StepflowClientError
-from stepflow_client._command import same_server
+from stepflow_client._command import list_server_aliases
 
 from ..settings.history import CommandHistory
 from .flow_folder import FlowFile, FlowFolder
@@ -112,7 +112,7 @@ def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
 def _recorded_names(history: CommandHistory, url: str) -> list[str]:
     """Return the names of the flows in the history that were run on this server, newest first."""
     try:
-        entries = history.search(server=same_server(url), limit=_MAX_RECORDED)
+        entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)
     except StepflowClientError:
         return []
     names = (entry.flow.get("name") for entry in entries if isinstance(entry.flow, dict))

@@ -94,7 +94,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
     report = await report_of(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
     own = [time for time in report.times if time.item_index == index]
-    found = ItemReport(replace(report, times=own), site.snapshots.decoder(run.run_id), len(items), sub_runs, lines)
+    found = ItemReport(replace(report, times=own), site.snapshots.get_decoder(run.run_id), len(items), sub_runs, lines)
     if is_complete and run.is_finished and item.status.is_finished:
         site.last_item = found
     return found

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from .. import types
-from .._calls.run_call import ResultCall, RunCall
+from .._calls.run_call import RunCall
 from .._codec import requests, responses, typed
 from .._codec.idempotency_markers import check_key
 from .._codec.variables import flow_variables
 from .._concurrency.background import AsyncSource, AsyncWorkers
-from .._concurrency.input_checks import async_checked
+from .._concurrency.input_checks import async_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
@@ -30,7 +30,7 @@ from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.input_retries import RetryOn, RetryRule
 from .._rules.lost_creation import creation_time
 from .._runs.client_metadata import tagged
-from .._telemetry.tracing import annotate, measured_chunk
+from .._telemetry.tracing import annotate, measure_chunk
 from ..errors import (
     AmbiguousRunError,
     IdempotencyConflictError,
@@ -167,7 +167,7 @@ class Batch:
         """The id of the flow that the chunks of a lane share, by lane."""
         self._source = inputs if isinstance(inputs, AsyncSource) else AsyncSource(inputs)
         self._has_exact_numbers = True
-        self._ahead = chunks.ReadAhead(MAX_BYTES_OLD)
+        self._read_ahead = chunks.ReadAhead(MAX_BYTES_OLD)
         self._tag = uuid4().hex
         self._journal: Journal | None = None
         self._existing: dict[str, str] = {}
@@ -175,7 +175,7 @@ class Batch:
         self._workers: AsyncWorkers[Chunk] = AsyncWorkers()
         self._in_flight: dict[int, str] = {}
         """The ids of runs that have not ended, by chunk number."""
-        self._done: dict[int, list[Outcome]] = {}
+        self._finished_outcomes: dict[int, list[Outcome]] = {}
         """The outcomes of finished chunks that were not yielded yet, by chunk number."""
         self._failure: Exception | None = None
         """The exception raised while reading the inputs."""
@@ -204,21 +204,21 @@ class Batch:
                 try:
                     if has_passed(deadline):
                         raise TimeoutError
-                    chunk = await self._workers.finished(deadline)
+                    chunk = await self._workers.wait_for_result(deadline)
                 except TimeoutError:
                     # Also the errors of requests whose deadline this is.
                     if not has_passed(deadline):
                         raise
                     raise RunTimeoutError("the batch did not end in time; its runs continue") from None
-                self._done[chunk.number] = chunk.outcomes or []
+                self._finished_outcomes[chunk.number] = chunk.outcomes or []
                 ready: list[Outcome] = []
-                while self._done and (not options.ordered or self._next in self._done):
-                    number = self._next if options.ordered else next(iter(self._done))
-                    ready += self._done.pop(number)
+                while self._finished_outcomes and (not options.ordered or self._next in self._finished_outcomes):
+                    number = self._next if options.ordered else next(iter(self._finished_outcomes))
+                    ready += self._finished_outcomes.pop(number)
                     self._next = max(self._next, number + 1)
                 if not all(outcome.is_success for outcome in ready):
                     status = ExecutionStatus.FAILED
-                ready = self._typed(ready)
+                ready = self._apply_output_type(ready)
                 failed = next((place for place, outcome in enumerate(ready) if not outcome.is_success), len(ready))
                 count = len(ready) if options.on_error == "yield" else failed
                 if count:
@@ -229,7 +229,7 @@ class Batch:
                 raise self._failure
             if self._journal is not None:
                 self._journal.end()
-            self._record.ended(status)
+            self._record.record_end(status)
         except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
             continuation = None
             if options.journal is not None:
@@ -251,18 +251,20 @@ class Batch:
 
     async def _prepare(self) -> None:
         options, flow = self._options, self._flow
-        self._content, self._digest, _ = self._flows.checked(flow, "map()")
+        self._content, self._digest, _ = self._flows.check_flow(flow, "map()")
         annotate(flow_name=self._content.get("name"))
-        can = (await self._connection.server()).capabilities
+        can = (await self._connection.detect_server()).capabilities
         self._has_exact_numbers = can["exact_numbers"] or not self._creator.exact_integers
-        self._ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
+        self._read_ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
         from_env, check = options.variables_from_env, options.check_input
         call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
-        needs = self._flows.needs_of_flow(self._content, self._digest)
-        self._arguments = await async_checked(partial(call.completed, await self._creator.arguments(call), needs))
+        needs = self._flows.get_needs(self._content, self._digest)
+        self._arguments = await async_run_check(
+            partial(call.complete_arguments, await self._creator.check_arguments(call), needs)
+        )
         self._declared = flow_variables(self._content)
-        with self._recorder.labelling(options.labels):
-            self._record = self._recorder.batch_recorder(self._content, self._arguments, flow)
+        with self._recorder.apply_labels(options.labels):
+            self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
         if options.check_input:
             self._input_check = needs.input_check
 
@@ -278,9 +280,9 @@ class Batch:
         }
         self._tag = journal.begin({name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()})
         if (first := journal.first_run()) is not None:
-            self._record.resumed(first)
+            self._record.record_resumed(first)
         # By the server's clock, every run of the batch is newer than this.
-        newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _flow_ids)
+        newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids)
         since = journal.since(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost():
             return
@@ -288,7 +290,7 @@ class Batch:
         await asyncio.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
         while True:
-            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), _flow_ids)
+            runs = await self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_flow_ids)
             oldest = min((creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 break
@@ -313,7 +315,7 @@ class Batch:
         digest = hashlib.sha256()
         size = self._sizer.size if recorded is None else recorded.count
         while chunk.count < size:
-            most = min(size - chunk.count, self._ahead.count)
+            most = min(size - chunk.count, self._read_ahead.count)
             if self._unread:
                 values, self._unread = self._unread[:most], self._unread[most:]
             elif self._failure is None and not self._source.ended:
@@ -322,7 +324,7 @@ class Batch:
                 break
             if not values:
                 break
-            fitting = await self._add(chunk, values, digest, is_recorded=recorded is not None)
+            fitting = await self._add_inputs(chunk, values, digest, is_recorded=recorded is not None)
             if fitting < len(values):
                 self._unread = values[fitting:] + self._unread
                 break
@@ -352,7 +354,7 @@ class Batch:
             self._number += 1
         return chunk
 
-    async def _add(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
+    async def _add_inputs(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
         """Add inputs to a chunk, and return how many fit.
 
         Args:
@@ -365,10 +367,10 @@ class Batch:
         text = encode_plain(values)
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.fits_all, values)
-            text = text if await async_checked(fits_all, is_long=len(values) > _MANY) else None
-        if text is not None and (is_recorded or chunk.size + len(text) <= self._ahead.max_bytes):
+            text = text if await async_run_check(fits_all, is_long=len(values) > _MANY) else None
+        if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
-            self._ahead.note(count, len(text))
+            self._read_ahead.note(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
             chunk.keys.extend(map(chunks.key_of, values))
@@ -379,26 +381,26 @@ class Batch:
             self._index += count
             return count
         count, size = len(chunk.values), chunk.size
-        for place, (value, text, error) in enumerate(await async_checked(lambda: [*map(self._checked, values)])):
+        for place, (value, text, error) in enumerate(await async_run_check(lambda: [*map(self._check_input, values)])):
             added = len(text) if error is None else 0
-            if not is_recorded and chunk.count and chunk.size + added > self._ahead.max_bytes:
+            if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
             index, key = self._index, chunks.key_of(value)
             self._index += 1
             chunk.count += 1
             digest.update(b"," + text)
             if error is not None:
-                chunk.refused.append(_refused(index, key, error.message, error.hint))
+                chunk.refused.append(_make_refused_outcome(index, key, error.message, error.hint))
                 continue
             chunk.size += added + 1
             chunk.indexes.append(index)
             chunk.keys.append(key)
             chunk.values.append(value)
             chunk.texts.append(text)
-        self._ahead.note(max(1, len(chunk.values) - count), chunk.size - size)
+        self._read_ahead.note(max(1, len(chunk.values) - count), chunk.size - size)
         return len(values)
 
-    def _checked(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
+    def _check_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
         """Return an input, its JSON as far as it can be written, and the error if it cannot be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
@@ -426,24 +428,24 @@ class Batch:
         began = time.monotonic()
         outcomes: list[Outcome] = []
         if chunk.values:
-            with measured_chunk(len(chunk.values)):
-                outcomes = await self._run_attempt(chunk, lane)
+            with measure_chunk(len(chunk.values)):
+                outcomes = await self._run_once(chunk, lane)
         seconds = time.monotonic() - began
         timings = self._connection.timings
         backoff = None
         if self._retries.is_on:
             backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
         while backoff is not None:
-            again = {each.index for each in self._retries.chosen(self._typed(outcomes), chunk.attempt)}
+            again = {each.index for each in self._retries.chosen(self._apply_output_type(outcomes), chunk.attempt)}
             if not again:
                 break
-            self._repeat(chunk, chunk.attempt + 1, [each for each in outcomes if each.index not in again])
+            self._prepare_repeat(chunk, chunk.attempt + 1, [each for each in outcomes if each.index not in again])
             self._in_flight.pop(chunk.number, None)
             await asyncio.sleep(backoff.next())
             if self._is_closed:
                 # A thread cannot be cancelled while it sleeps.
                 raise StepflowClientError("the batch has ended")
-            outcomes = await self._run_attempt(chunk, lane)
+            outcomes = await self._run_once(chunk, lane)
         if chunk.refused or chunk.settled:
             outcomes = sorted([*outcomes, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
         if self._journal is not None:
@@ -454,7 +456,7 @@ class Batch:
         self._free_lanes.append(lane)
         return chunk
 
-    async def _run_attempt(self, chunk: Chunk, lane: int) -> list[Outcome]:
+    async def _run_once(self, chunk: Chunk, lane: int) -> list[Outcome]:
         """Run the inputs of a chunk once, and return their outcomes."""
         began = time.monotonic()
         if chunk.run_id is not None:
@@ -463,45 +465,45 @@ class Batch:
             try:
                 run = await self._find_or_create_run(chunk, lane)
             except IdempotencyConflictError as error:
-                return [_refused(chunk.first, chunk.keys[0], error.message, error.hint)]
+                return [_make_refused_outcome(chunk.first, chunk.keys[0], error.message, error.hint)]
             except InvalidRequestError:
-                rejected = await self._creator.rejected(chunk.values)
+                rejected = await self._creator.find_rejected_inputs(chunk.values)
                 if not rejected:
                     raise
                 # The run is created without the inputs that the server rejects.
-                settled = [
-                    _refused(chunk.indexes[place], chunk.keys[place], f"the server rejects the input: {error.message}",
-                             error.hint)
-                    for place, error in rejected.items()
-                ]  # fmt: skip
-                self._repeat(chunk, chunk.attempt, settled)
-                return await self._run_attempt(chunk, lane) if chunk.values else []
+                settled = []
+                for place, rejection in rejected.items():
+                    message = f"the server rejects the input: {rejection.message}"
+                    index, key = chunk.indexes[place], chunk.keys[place]
+                    settled.append(_make_refused_outcome(index, key, message, rejection.hint))
+                self._prepare_repeat(chunk, chunk.attempt, settled)
+                return await self._run_once(chunk, lane) if chunk.values else []
             if self._journal is not None:
                 self._journal.created(chunk.number, run.run_id)
         run_id = self._in_flight[chunk.number] = run.run_id
         is_part = chunk.idempotency_key is None
-        if is_part and self._record.created(run_id, chunk.values) and self._journal is not None:
+        if is_part and self._record.record_created(run_id, chunk.values) and self._journal is not None:
             self._journal.first_run(run_id)
         try:
             if run.has_ended and len(run.answers) == len(chunk.values):
                 status = run.status
-                listed = responses.items(run_id, run.answers, self._connection.decoder(run_id))
+                listed = responses.items(run_id, run.answers, self._connection.get_decoder(run_id))
                 # In a completed run, every item has completed.
                 if status is not ExecutionStatus.COMPLETED:
-                    listed = await self._runs.explain(listed, status)
+                    listed = await self._runs.explain_items(listed, status)
             else:
-                ended, listed = await self._waiter.finished(ResultCall(run_id), self._waiter.ended_items)
+                ended, listed = await self._waiter.wait_and_read(run_id, self._waiter.read_items)
                 status = ended.status
-            self._recorder.ended(run_id, status, is_part=is_part)
+            self._recorder.record_end(run_id, status, is_part=is_part)
         except NotFoundError as error:
             if self._options.on_lost == "rerun" and chunk.run_id is not None:
                 chunk.run_id = None
-                return await self._run_attempt(chunk, lane)
+                return await self._run_once(chunk, lane)
             # The server was restarted without its store.
             lost = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
         else:
-            decoder = self._connection.decoder(run_id)
+            decoder = self._connection.get_decoder(run_id)
             outputs = responses.completed_outputs(listed, decoder)
             if outputs is not None and len(outputs) == len(chunk.values):
                 seconds, completed = time.monotonic() - began, ExecutionStatus.COMPLETED
@@ -511,7 +513,7 @@ class Batch:
                 ]
             results = responses.results(listed, status, decoder)
         seconds = time.monotonic() - began
-        errors = [self._with_hint(result.error, value) for result, value in zip(results, chunk.values, strict=True)]
+        errors = [self._add_hint(result.error, value) for result, value in zip(results, chunk.values, strict=True)]
         every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
         return [
             Outcome(index, key, run_id, result.status, result.output, error, seconds, chunk.attempt, item)
@@ -536,7 +538,7 @@ class Batch:
                 idempotency_scope=self._options.idempotency_scope,
                 source=self._flow,
             )
-            with self._recorder.labelling(self._options.labels):
+            with self._recorder.apply_labels(self._options.labels):
                 return await self._keyed().start(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
@@ -545,7 +547,7 @@ class Batch:
             flow_id = self._lane_flows.get(lane)
             if flow_id is None:
                 copy = tagged(self._content, chunk.run_tag)
-                flow_id = await self._flows.store_accepted(self._content, copy, self._digest)
+                flow_id = await self._flows.store_accepted_copy(self._content, copy, self._digest)
                 if self._journal is None:
                     self._lane_flows[lane] = flow_id
             if (existing := self._existing.get(flow_id)) is not None:
@@ -562,16 +564,16 @@ class Batch:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _repeat(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
+    def _prepare_repeat(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
         chunk.repeat(attempt, [*chunk.settled, *settled])
         if self._journal is not None:
             self._journal.repeated(chunk)
 
-    def _typed(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def _apply_output_type(self, outcomes: list[Outcome]) -> list[Outcome]:
         kind = self._options.output_type
         return outcomes if kind is None else [typed.with_typed_outcome(outcome, kind) for outcome in outcomes]
 
-    def _with_hint(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
+    def _add_hint(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Return the error of an input with what to change, and where its step is written in Python, if known."""
         if error is None:
             return None
@@ -585,12 +587,12 @@ class Batch:
         return located(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 
-def _flow_ids(response: dict[str, Any]) -> dict[str, str]:
+def _get_flow_ids(response: dict[str, Any]) -> dict[str, str]:
     """Return the flow ids in a list of runs, by run id."""
     return {str(run["runId"]): str(run["flowId"]) for run in response["runs"]}
 
 
-def _refused(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:
+def _make_refused_outcome(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:
     """Return the outcome of an input that cannot be sent."""
     error = types.FlowError(message=message, code=types.ErrorCode.INVALID_INPUT, hint=hint)
     return Outcome(index, key, None, ExecutionStatus.FAILED, None, error, attempts=0)

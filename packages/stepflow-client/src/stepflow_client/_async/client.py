@@ -15,7 +15,7 @@ from .._base.lazy import lazy_module
 from .._base.near_names import SuggestsNames, refuse_unknown, suggests_names
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
-from .._calls.run_call import ResultCall, RunCall
+from .._calls.run_call import RunCall
 from .._codec import json_bodies, requests, responses, typed
 from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
@@ -33,7 +33,6 @@ from ..flows.flow_argument import flow_argument, load_flow
 from ..types.shown import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .context import ClientContext
 from .services import Services
 from .transport.assembly import ConnectionSettings
 
@@ -207,11 +206,10 @@ class StepflowClient(SuggestsNames, Picklable):
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._recorder = Recorder(history, self._connection.url)
         exact = check_flag(exact_integers, "exact_integers")
-        self._context = ClientContext(self._connection, self._recorder, exact, idempotency_scope)
-        self._services = Services(self._context)
-        self._runs = self._context.runs
+        self._services = Services(self._connection, self._recorder, exact, idempotency_scope)
+        self._runs = self._services.runs
 
-    def _older_flow_of(self, run_id: str) -> str | None:
+    def _find_older_flow_id(self, run_id: str) -> str | None:
         """Return the flow of a run that was found under a key, if it is of another version of the flow."""
         return self._services.keyed.older_flows.get(run_id) if "keyed" in vars(self._services) else None
 
@@ -321,9 +319,9 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If there is no such option.
         """
-        from .._calls.views import view_of
+        from .._calls.views import make_view
 
-        return view_of(self, options)
+        return make_view(self, options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -358,11 +356,11 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         check_flag(include_workers, "include_workers")
         with call_scope(timeout):
-            found = await self._connection.health()
+            found = await self._connection.request_health()
             health = json_bodies.build(responses.health, found, "GET /health")
             if not include_workers:
                 return health
-            listed = await self._connection.components(include_schemas=False)
+            listed = await self._connection.list_components(include_schemas=False)
         return replace(health, failed_plugins=listed.failed_plugins)
 
     async def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
@@ -400,7 +398,7 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
-            server = await self._connection.server()
+            server = await self._connection.detect_server()
             return types.ServerInfo(
                 url=server.url,
                 dialect=server.dialect,
@@ -426,7 +424,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         check_flag(include_schemas, "include_schemas")
         with call_scope(timeout):
-            return await self._connection.components(include_schemas=include_schemas)
+            return await self._connection.list_components(include_schemas=include_schemas)
 
     # Running flows
 
@@ -557,41 +555,41 @@ class StepflowClient(SuggestsNames, Picklable):
             private_copy,
             idempotency_key,
             idempotency_scope,
-            None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
+            None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed
         # As `creation_hold_of`, without a call.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
-        run = partial(self._run, creator.start, hold, began, progress)
+        run = partial(self._run_to_end, creator.start, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
-        result = await (running() if is_plain else self._in_scope("run", deadline, running, labels))
+        result = await (running() if is_plain else self._call_in_scope("run", deadline, running, labels))
         if result.error is not None and result.older_flow_id is None:
-            result = _with_hint(result, flow, input, overrides, variables)
+            result = _add_hint(result, flow, input, overrides, variables)
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
-    async def _in_scope(
+    async def _call_in_scope(
         self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, within its deadline and its span."""
-        labelling, traced = self._recorder.labelling(labels), self._connection.traced(name, kind="INTERNAL")
+        labelling, traced = self._recorder.apply_labels(labels), self._connection.trace(name, kind="INTERNAL")
         with labelling, deadline_scope(deadline), traced as span:
             started = await call()
             span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
 
-    async def _run(
+    async def _run_to_end(
         self, start: Start, hold: int | None, began: float, progress: ProgressOption, call: RunCall
     ) -> FlowResult:
         """Start a run and return its result; cancel it if the caller is cancelled, unless its creation is held."""
         run = await start(call, hold)
         try:
             if progress is False:
-                result = responses.single_result(run, self._connection.decoder(run.run_id))
+                result = responses.single_result(run, self._connection.get_decoder(run.run_id))
                 if result is None:
-                    result = await self._services.waiter.result_of(run)
+                    result = await self._services.waiter.wait_for_result(run)
             else:
-                result = await self._services.reporter.result_of(run, began, progress)
+                result = await self._services.reporter.wait_for_result(run, began, progress)
         except AsyncCancelled:
             if hold is None:
                 # Within the time that a cancelled call has left.
@@ -603,12 +601,12 @@ class StepflowClient(SuggestsNames, Picklable):
             error.run_id = error.run_id or run.run_id
             raise
         if self._recorder.is_on or not is_untraced():
-            self._recorder.ended(run.run_id, result.status)
+            self._recorder.record_end(run.run_id, result.status)
         if run.older_flow_id is not None:
             result = replace(result, older_flow_id=run.older_flow_id)
         return result
 
-    def _readiness(
+    def _make_readiness_check(
         self, flow: FlowSource, overrides: Any, wait_for_components: bool | float
     ) -> Callable[[], Awaitable[None]]:
         """Return what waits until the components of a flow are there."""
@@ -691,12 +689,12 @@ class StepflowClient(SuggestsNames, Picklable):
             private_copy,
             idempotency_key,
             idempotency_scope,
-            None if wait_for_components is False else self._readiness(flow, overrides, wait_for_components),
+            None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed
         start = partial(creator.start, call, None)
         with call_scope(timeout, limits_requests=False):
-            return (await self._in_scope("submit", None, start, labels)).run_id
+            return (await self._call_in_scope("submit", None, start, labels)).run_id
 
     async def start_run(
         self,
@@ -733,7 +731,7 @@ class StepflowClient(SuggestsNames, Picklable):
         refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
             typed.check_output_type(output_type)
-        return self.handle(await self.submit(flow, input, overrides, **options), output_type)._of(flow)
+        return self.handle(await self.submit(flow, input, overrides, **options), output_type)._remember_flow(flow)
 
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
@@ -782,7 +780,7 @@ class StepflowClient(SuggestsNames, Picklable):
             TransportError: If the server cannot be reached.
         """
         with call_scope(timeout, limits_requests=False):
-            return await self._services.keyed.find(flow, idempotency_key, idempotency_scope)
+            return await self._services.keyed.find_run(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,
@@ -915,8 +913,8 @@ class StepflowClient(SuggestsNames, Picklable):
         )
         outcomes = self._services.batch(flow, inputs, options).outcomes(deadline_of(timeout))
         if progress is not False:
-            outcomes = self._services.reporter.counted(outcomes, inputs, progress, expected)
-        return streams.OutcomeStream(self._connection.traced_stream("map", outcomes))
+            outcomes = self._services.reporter.report_outcomes(outcomes, inputs, progress, expected)
+        return streams.OutcomeStream(self._connection.trace_stream("map", outcomes))
 
     async def get_result(
         self,
@@ -942,9 +940,11 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        call = ResultCall(run_id, wait, timeout, single=True)
-        run, result = await self._services.waiter.recorded("get_result", call, self._services.waiter.ended_result)
-        older = self._older_flow_of(run.run_id)
+        waiter = self._services.waiter
+        run, result = await waiter.wait_and_record(
+            "get_result", run_id, waiter.read_result, wait=wait, timeout=timeout, single=True
+        )
+        older = self._find_older_flow_id(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)
         return result if output_type is None else typed.with_typed_output(result, output_type)
 
@@ -971,7 +971,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         if output_type is not None:
             typed.check_output_type(output_type)
-        results = await self._services.waiter.results(ResultCall(run_id, wait, timeout))
+        results = await self._services.waiter.wait_for_results(run_id, wait=wait, timeout=timeout)
         return results if output_type is None else [typed.with_typed_output(result, output_type) for result in results]
 
     # Flows
@@ -992,7 +992,7 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
-            return await self._context.flows.store_flow(flow)
+            return await self._services.flows.store_flow(flow)
 
     async def get_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
@@ -1011,7 +1011,7 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidRequestError: If `flow_id` cannot be the id of a flow.
         """
         with call_scope(timeout):
-            return await self._context.flows.get_flow(flow_id)
+            return await self._services.flows.get_flow(flow_id)
 
     async def delete_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Ask the server to delete a flow.
@@ -1023,7 +1023,7 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
-            await self._context.flows.delete_flow(flow_id)
+            await self._services.flows.delete_flow(flow_id)
 
     async def get_flow_variables(
         self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1040,7 +1040,7 @@ class StepflowClient(SuggestsNames, Picklable):
             NotFoundError: If the server has no such flow.
         """
         with call_scope(timeout):
-            return await self._context.flows.get_flow_variables(flow_id)
+            return await self._services.flows.get_flow_variables(flow_id)
 
     async def check(
         self,
@@ -1075,7 +1075,7 @@ class StepflowClient(SuggestsNames, Picklable):
             TransportError: If the server cannot be reached, unless `offline` is True.
         """
         with call_scope(timeout):
-            return await self._context.flows.check(flow, offline=offline, type_check=type_check, target=target)
+            return await self._services.flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     async def validate(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ValidationResult:
         """Return the server's diagnostics of a flow, without storing it.
@@ -1090,7 +1090,7 @@ class StepflowClient(SuggestsNames, Picklable):
             NotFoundError: If the server has no flow with this id.
         """
         with call_scope(timeout):
-            return await self._context.flows.validate(flow)
+            return await self._services.flows.validate(flow)
 
     # Creating and reading runs
 
@@ -1115,7 +1115,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 input null.
             variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
             overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the server
-                accepts, or a list of either, merged left to right. Servers refuse unknown steps.
+                accepts, or a list of either, merge_options left to right. Servers refuse unknown steps.
             debug: Must be False: no released server has a debug mode, and True is refused.
             max_concurrency: Maximum number of tasks of the run that are executed at once: steps, branches of a step and
                 items of sub-flows, counted over all items. It does not limit the number of items, and sub-flows
@@ -1158,7 +1158,7 @@ class StepflowClient(SuggestsNames, Picklable):
         with call_scope(timeout):
             run = await self._runs.get_run(run_id)
         if run.is_finished:
-            self._recorder.seen(run.run_id, run.status)
+            self._recorder.record_status(run.run_id, run.status)
         return run
 
     async def snapshot(
@@ -1250,9 +1250,9 @@ class StepflowClient(SuggestsNames, Picklable):
         check_flag(include_times, "include_times")
         with call_scope(timeout):
             listed = await self._runs.get_run_steps(run_id, item_index=item_index)
-            steps = await self._runs.with_kept(listed.run_id, listed.steps)
+            steps = await self._runs.mark_kept_steps(listed.run_id, listed.steps)
             if include_times:
-                times = await self._services.follower.step_times(listed.run_id, steps, timeout)
+                times = await self._services.follower.read_step_times(listed.run_id, steps, timeout)
                 steps = [times.applied_to(step) for step in steps]
             return replace(listed, steps=steps)
 
@@ -1271,7 +1271,7 @@ class StepflowClient(SuggestsNames, Picklable):
             NotFoundError: If neither the server nor the history has such a run.
         """
         with call_scope(timeout):
-            return await self._services.snapshots.arguments(run_id)
+            return await self._services.snapshots.read_arguments(run_id)
 
     async def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | NotGiven | None = NOT_GIVEN
@@ -1289,7 +1289,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         with call_scope(timeout):
             step = await self._runs.get_run_step(run_id, step_id, item_index=item_index)
-            return (await self._runs.with_kept(run_id, [step]))[0]
+            return (await self._runs.mark_kept_steps(run_id, [step]))[0]
 
     async def get_run_flow(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
@@ -1324,7 +1324,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         with call_scope(timeout):
             run = await self._runs.cancel_run(run_id)
-            self._recorder.seen(run.run_id, run.status)
+            self._recorder.record_status(run.run_id, run.status)
             return run
 
     async def delete_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
@@ -1384,7 +1384,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 runs.)
         """
         with call_scope(timeout):
-            runs = await self._context.lister.list_runs(
+            runs = await self._services.lister.list_runs(
                 status,
                 limit,
                 offset,
@@ -1416,7 +1416,7 @@ class StepflowClient(SuggestsNames, Picklable):
         from .._calls.run_options import RunFilters
 
         refuse_unknown(filters, ("status", "page_size", *RunFilters.__annotations__))
-        return streams.RunPager(self._context.lister.iter_runs(status, page_size=page_size, **filters))
+        return streams.RunPager(self._services.lister.iter_runs(status, page_size=page_size, **filters))
 
     # Waiting
 
@@ -1440,13 +1440,13 @@ class StepflowClient(SuggestsNames, Picklable):
             TransportError: If the server cannot be reached.
         """
         _check_progress(progress)
-        with self._connection.traced("wait_run", kind="INTERNAL") as span:
+        with self._connection.trace("wait_run", kind="INTERNAL") as span:
             if progress is False:
                 run = await self._services.waiter.wait_run(run_id, timeout=timeout)
             else:
                 run = await self._services.reporter.wait_run(run_id, timeout, progress)
             span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
+        self._recorder.record_end(run.run_id, run.status)
         return run
 
     # Events
@@ -1512,7 +1512,7 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout=timeout,
         )
         run_id = requests.check_run_id(run_id)
-        return streams.EventStream(self._connection.traced_stream("run_events", events, run_id))
+        return streams.EventStream(self._connection.trace_stream("run_events", events, run_id))
 
     # Blobs
 
@@ -1537,7 +1537,7 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidArgumentError: If the value cannot be represented in JSON.
         """
         with call_scope(timeout):
-            return await self._context.blobs.store_blob(data, filename=filename, blob_type=blob_type)
+            return await self._services.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     async def get_blob(self, blob_id: str, *, timeout: float | NotGiven | None = NOT_GIVEN) -> BlobContent:
         """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
@@ -1550,7 +1550,7 @@ class StepflowClient(SuggestsNames, Picklable):
             NotFoundError: If the server has no such blob.
         """
         with call_scope(timeout):
-            return await self._context.blobs.get_blob(blob_id)
+            return await self._services.blobs.get_blob(blob_id)
 
     # Running a run again
 
@@ -1570,7 +1570,7 @@ class StepflowClient(SuggestsNames, Picklable):
         refuse_unknown(options, ("run_id", *PlanOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         timeout = arguments.pop("timeout", None)
-        request = RerunRequest.of(run_id, **arguments, variables_from_env=True)
+        request = RerunRequest.from_arguments(run_id, **arguments, variables_from_env=True)
         return await self._services.rerunner.plan(request, timeout=timeout)
 
     async def rerun(
@@ -1650,7 +1650,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         from .._calls.rerun_plan import RerunRequest
 
-        request = RerunRequest.of(
+        request = RerunRequest.from_arguments(
             run_id,
             keep=keep,
             input=input,
@@ -1664,7 +1664,7 @@ class StepflowClient(SuggestsNames, Picklable):
             variables_from_env=variables_from_env,
             idempotency_key=idempotency_key,
         )
-        with self._recorder.labelling(labels):
+        with self._recorder.apply_labels(labels):
             return await self._services.rerunner.run(request, timeout=timeout)
 
     async def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[RunHandle]:
@@ -1691,8 +1691,8 @@ class StepflowClient(SuggestsNames, Picklable):
         refuse_unknown(options, ("run_id", *RerunOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
-        request = RerunRequest.of(run_id, **arguments)
-        with self._recorder.labelling(labels):
+        request = RerunRequest.from_arguments(run_id, **arguments)
+        with self._recorder.apply_labels(labels):
             run_ids = await self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(each) for each in run_ids]
 
@@ -1776,7 +1776,7 @@ class StepflowClient(SuggestsNames, Picklable):
             return account
 
 
-def _with_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
+def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
     """Return a failed result whose error says which field of its input the component refuses, if that is known.
 
     It also says where the step is written, if the flow is written in Python.

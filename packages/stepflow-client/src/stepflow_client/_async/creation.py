@@ -14,7 +14,7 @@ from .._base.newest import Newest
 from .._calls.run_call import RunCall
 from .._codec import json_bodies, requests, responses
 from .._codec.requests import RunArguments
-from .._concurrency.input_checks import async_checked
+from .._concurrency.input_checks import async_run_check
 from .._data.arguments import check_flag
 from .._data.output_decoder import PLAIN, OutputDecoder, decoder_of
 from .._data.secrets import secrets_of
@@ -25,7 +25,7 @@ from .._rules.deadline import current_deadline, within
 from .._rules.lost_creation import RunRegistry, may_have_created
 from .._rules.releases import Server
 from .._telemetry.recorder import CreatedRun
-from .._telemetry.tracing import annotate, is_untraced, run_started
+from .._telemetry.tracing import annotate, count_started_run, is_untraced
 from ..errors import (
     ApiError,
     InvalidArgumentError,
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
     from .context import ClientContext
 
 _MAX_SENDS = 5
-_MAX_READY = 1_000
+_MAX_TEMPLATES = 1_000
 """Maximum number of flows that are kept ready for their next run."""
 
 
-_CHECK, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
+_CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
 """A request that creates no run, because it names a flow that does not exist."""
 
 _Key = tuple[bytes, int | None, int | None]
 """The digest of a flow, and the `max_concurrency` and `wait` of its runs."""
 
 
-class _Prepared(NamedTuple):
+class _RunTemplate(NamedTuple):
     """What creating several runs of one flow has in common: they differ only in their inputs."""
 
     flow_id: str
@@ -85,7 +85,7 @@ class RunCreator:
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
         """Whether to refuse integers that the server would change."""
-        self._ready: Newest[_Key, _Prepared] = Newest(_MAX_READY)
+        self._templates: Newest[_Key, _RunTemplate] = Newest(_MAX_TEMPLATES)
 
     async def start(self, call: RunCall, wait: int | None) -> responses.Started:
         """Store a flow, create a run of it and return the server's response.
@@ -95,9 +95,11 @@ class RunCreator:
             wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
         flows = self._flows
-        checked = flows.checked(call.flow, "private_copy=True") if call.private_copy else flows.checked_or_id(call.flow)
+        checked = (
+            flows.check_flow(call.flow, "private_copy=True") if call.private_copy else flows.check_flow_or_id(call.flow)
+        )
         if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
-            call = call._replace(input=await flows.fitting_input(checked, call.input))
+            call = call._replace(input=await flows.check_input(checked, call.input))
         if call.ready is not None:
             await call.ready()
         if isinstance(checked, str):
@@ -106,7 +108,7 @@ class RunCreator:
         if not is_untraced():
             annotate(flow_name=content.get("name"))
         if wait and current_deadline() is not None:
-            wait = _held(wait)
+            wait = _limit_hold(wait)
         limit = call.max_concurrency
         has_others = call.private_copy or call.variables_from_env
         has_others = has_others or call.variables is not None or call.overrides is not None
@@ -117,45 +119,47 @@ class RunCreator:
         shared = registry.shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
         for again in (self._connection.spread is None and shared is not None, False):
-            prepared = None if key is None else self._ready.get(key)
+            prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
             if prepared is None or prepared.server is not server or prepared.flow_id != shared:
-                needs = flows.needs_of_flow(content, digest)
-                arguments = await async_checked(partial(call.completed, await self.arguments(call), needs))
-                copy = await flows.store_to_run(checked, is_single=call.private_copy)
+                needs = flows.get_needs(content, digest)
+                arguments = await async_run_check(
+                    partial(call.complete_arguments, await self.check_arguments(call), needs)
+                )
+                copy = await flows.store_run_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have taken some of the time.
-                prepared = self._prepare(copy, arguments, _held(wait))
+                prepared = self._make_template(copy, arguments, _limit_hold(wait))
                 if key is not None and prepared.wait == wait:
-                    server = await self._connection.server()
+                    server = await self._connection.detect_server()
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
-                    self._ready.put(key, prepared._replace(server=server, has_exact_numbers=exact))
+                    self._templates.put(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
                 read = partial(requests.run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
-                inputs = await async_checked(read)
+                inputs = await async_run_check(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
             if self._recorder.is_on:
                 flow_id, is_own = prepared.flow_id, call.private_copy
-                recorded = CreatedRun(flow_id, arguments, call.given_flow, content, has_own_flow=is_own)
+                recorded = CreatedRun(flow_id, arguments, call.original_flow, content, has_own_flow=is_own)
             try:
                 return await self._create(prepared, arguments, registry, recorded)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
-                flows.forget(prepared.flow_id)
+                flows.forget_flow(prepared.flow_id)
                 shared = None
                 if not again:
                     raise
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
     async def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> responses.Started:
-        arguments = await self.arguments(call)
+        arguments = await self.check_arguments(call)
         if call.variables_from_env:
-            await self._flows.variables_of(flow_id)
-        needs = self._flows.needs_by_id(flow_id)
+            await self._flows.get_declared_variables(flow_id)
+        needs = self._flows.find_needs_by_id(flow_id)
         if needs is not None:
-            arguments = await async_checked(partial(call.completed, arguments, needs))
+            arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
         recorded = CreatedRun(flow_id, arguments)
-        return await self.create(self._flows.stored(flow_id), arguments, _held(wait), recorded=recorded)
+        return await self.create(self._flows.get_stored_copy(flow_id), arguments, _limit_hold(wait), recorded=recorded)
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
@@ -163,11 +167,11 @@ class RunCreator:
         run = await self._start_stored(flow_id, call, None)
         return json_bodies.build(responses.created, {"summary": run.summary}, "POST /runs")
 
-    async def arguments(self, call: RunCall) -> RunArguments:
+    async def check_arguments(self, call: RunCall) -> RunArguments:
         """Check the arguments of a run and return them in the format of the request."""
-        server = await self._connection.server()
+        server = await self._connection.detect_server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
-        return await async_checked(partial(call.arguments, exact_integers=exact))
+        return await async_run_check(partial(call.check_arguments, exact_integers=exact))
 
     async def create(
         self,
@@ -185,20 +189,20 @@ class RunCreator:
 
         If `is_single`, the request is sent only once, at once. Its error is raised if there is no run.
         """
-        prepared = self._prepare(copy, arguments, wait)._replace(on_lost=on_lost, is_single=is_single)
+        prepared = self._make_template(copy, arguments, wait)._replace(on_lost=on_lost, is_single=is_single)
         return await self._create(prepared, arguments, self._flows.registries.current, recorded)
 
-    async def rejected(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
+    async def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
         """Return the errors of the inputs that the server rejects, by position; none if it rejects other inputs too.
 
         This takes at most 2 n requests for n inputs, and creates no run: the requests name a flow that does not exist.
         A server reads the inputs first, so its response is a 404 if it accepts them.
         """
         found: dict[int, InvalidRequestError] = {}
-        parts = [] if await self._rejection([None]) else [(0, len(inputs))]
+        parts = [] if await self._find_rejection([None]) else [(0, len(inputs))]
         while parts:
             start, end = parts.pop()
-            error = await self._rejection(inputs[start:end])
+            error = await self._find_rejection(inputs[start:end])
             if error is not None and end - start == 1:
                 found[start] = error
             elif error is not None:
@@ -206,15 +210,15 @@ class RunCreator:
                 parts += [(start, middle), (middle, end)]
         return found
 
-    async def _rejection(self, inputs: list[Any]) -> InvalidRequestError | None:
+    async def _find_rejection(self, inputs: list[Any]) -> InvalidRequestError | None:
         """Return the error with which the server rejects inputs; None if it accepts them."""
         try:
-            await self._connection.send(_CHECK(body={"flowId": _NO_FLOW, "input": inputs}), may_be_missing=True)
+            await self._connection.send(_CHECK_INPUTS(body={"flowId": _NO_FLOW, "input": inputs}), may_be_missing=True)
         except InvalidRequestError as error:
             return error
         return None
 
-    def _prepare(self, copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _Prepared:
+    def _make_template(self, copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _RunTemplate:
         """Return what runs with these arguments, but other inputs, have in common."""
         fields = {
             "flowId": copy.flow_id,
@@ -228,10 +232,10 @@ class RunCreator:
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
         decoder = decoder_of(copy.output, secrets_of(arguments.variables, copy.declared))
-        return _Prepared(copy.flow_id, request, wait, decoder)
+        return _RunTemplate(copy.flow_id, request, wait, decoder)
 
     async def _create(
-        self, prepared: _Prepared, arguments: RunArguments, registry: RunRegistry, recorded: CreatedRun | None
+        self, prepared: _RunTemplate, arguments: RunArguments, registry: RunRegistry, recorded: CreatedRun | None
     ) -> responses.Started:
         """Create a prepared run exactly once and return it.
 
@@ -254,7 +258,7 @@ class RunCreator:
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
         held, is_retried = prepared.wait or 0, not prepared.is_single
         request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
-        entry = None if recorded is None else self._recorder.begin(recorded)
+        entry = None if recorded is None else self._recorder.begin_entry(recorded)
         call = registry.begin(prepared.flow_id, has_one_clock=self._connection.spread is None)
         run_id = made_id = None
         try:
@@ -266,13 +270,13 @@ class RunCreator:
                     run_id = created.run_id
                 except StepflowClientError as error:
                     search = LostRunSearch(self._connection, registry, call, error)
-                    found = await self._found(search, prepared)
+                    found = await self._find_lost_run(search, prepared)
                     if found is None:
                         continue
                     created = found
                 call.is_settled, made_id = True, created.run_id
                 if not is_untraced():
-                    run_started(created.run_id, call.began)
+                    count_started_run(created.run_id, call.began)
                 if decoder is not PLAIN:
                     self._connection.decoders.note(created.run_id, decoder)
                 return created
@@ -280,9 +284,9 @@ class RunCreator:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
             registry.end(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
-                self._recorder.end(entry, made_id, is_settled=call.is_settled)
+                self._recorder.complete_entry(entry, made_id, is_settled=call.is_settled)
 
-    async def _found(self, search: LostRunSearch, prepared: _Prepared) -> responses.Started | None:
+    async def _find_lost_run(self, search: LostRunSearch, prepared: _RunTemplate) -> responses.Started | None:
         """Return the run of a request that failed; None if there is none and the request is to be sent again.
 
         If it must not be sent again, the request's error is raised.
@@ -300,14 +304,14 @@ class RunCreator:
                 return json_bodies.build(responses.started, {"summary": found}, "GET /runs")
             if prepared.is_single or search.is_processed:
                 raise error
-            await self.pause(call.flow_id, error, call.sends)
+            await self.pause_before_resend(call.flow_id, error, call.sends)
         except StepflowClientError as raised:
             # The server's error may quote the request.
             prepared.decoder.secrets.clean(raised)
             raise raised from None
         return None
 
-    async def pause(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
+    async def pause_before_resend(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
         """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""
         timings = self._connection.timings
         pause = random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
@@ -319,7 +323,7 @@ class RunCreator:
         await asyncio.sleep(pause)
 
 
-def _held(wait: int | None) -> int | None:
+def _limit_hold(wait: int | None) -> int | None:
     """Return how many seconds a server may hold the request that creates a run: 0 if the deadline might pass first."""
     deadline = current_deadline()
     return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait

@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import json_bodies
+from .._codec import json_bodies, status_errors
+from .._http.messages import MIN_TIMEOUT, HttpError, HttpRequest
+from .._http.sse import EventDecoder
 from .._rules import operations as api
 from .._rules.backoff import Backoff
 from .._rules.cursor import Cursor
+from .._rules.deadline import has_passed
 from .._rules.ending import Ending
+from .._rules.operations import Request
 from .._rules.request_retries import TRANSIENT_ERRORS
-from ..errors import ServerConnectionError, StepflowClientError
+from .._rules.transport_errors import error_from
+from ..errors import InvalidResponseError, ServerConnectionError, StepflowClientError
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
-from .event_stream import event_stream
 from .runs import RunReader
+from .transport.base import Stream
 
 if TYPE_CHECKING:
     from .. import events
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
     from ..types import RunDetails
 else:
     events = lazy_module("stepflow_client.events")
+
+_EVENTS = "text/event-stream"
+_MAX_ERROR_LENGTH = 64 * 1024
+"""Maximum number of bytes read from a response that is not a stream of events."""
 
 
 class FollowRequest(NamedTuple):
@@ -48,7 +57,7 @@ class FollowRequest(NamedTuple):
     event_types: frozenset[str] | None = None
     """The types of the events that the caller wants; None for all."""
 
-    def wants(self, event: RunEvent) -> bool:
+    def is_wanted(self, event: RunEvent) -> bool:
         """Return whether the caller wants an event."""
         return self.event_types is None or event.type in self.event_types
 
@@ -62,7 +71,7 @@ class Idle(NamedTuple):
     """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
 
 
-async def idle_for(seconds: float, request: FollowRequest, position: Cursor) -> AsyncGenerator[Idle, None]:
+async def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -> AsyncGenerator[Idle, None]:
     """Sleep for some seconds; yield an `Idle` whenever one is due, and at the end."""
     end = time.monotonic() + seconds
     while (remaining := end - time.monotonic()) > 0:
@@ -70,7 +79,7 @@ async def idle_for(seconds: float, request: FollowRequest, position: Cursor) -> 
         yield Idle(position)
 
 
-class _State(NamedTuple):
+class _ReadState(NamedTuple):
     """The state of a run when it was requested."""
 
     run: RunDetails
@@ -106,9 +115,9 @@ class StreamedRun:
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._failures = 0
         """Number of failures since the server last responded."""
-        self._ended: _State | None = None
+        self._ended: _ReadState | None = None
         """How the run ended, if that was known before the stream was opened."""
-        self._state: _State | None = None
+        self._state: _ReadState | None = None
         """The state of the run when it was last requested beside the stream, if no event has arrived since."""
         self._is_silent = False
         """Whether nothing has arrived since the last event of this stream."""
@@ -139,28 +148,28 @@ class StreamedRun:
                 if self._failures == 1:
                     self._backoff.deadline = time.monotonic() + self._timings.event_outage
                 if self._backoff.is_over:
-                    raise _broke_off(run_id, error.message, self._position) from error
+                    raise _make_broken_error(run_id, error.message, self._position) from error
                 # A warning the first time in an outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the events of run %s broke off: %s; requesting them again", run_id, error.message)
-                async for idle in idle_for(self._backoff.next(), self._request, self._position):
+                async for idle in sleep_with_idles(self._backoff.next(), self._request, self._position):
                     yield idle
                 continue
-            self._has_contact()
+            self._reset_failures()
             has_new_events, has_ended = self._position != before, state.ending.is_finished
-            if not has_new_events and has_ended and self._ended is not None and self._has_all(state):
-                yield inferred_end(state.run, self._position)
+            if not has_new_events and has_ended and self._ended is not None and self._has_all_events(state):
+                yield infer_run_end(state.run, self._position)
                 return
             if self._is_silent and self._has_event and not has_ended:
                 yield Idle(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
                 # Do not reconnect immediately after a connection that brought no new events.
-                async for idle in idle_for(self._backoff.next(), self._request, self._position):
+                async for idle in sleep_with_idles(self._backoff.next(), self._request, self._position):
                     yield idle
             self._ended = state if has_ended else None
             logger.info("the events of run %s ended without its end; requesting them again", run_id)
 
-    def _has_all(self, state: _State) -> bool:
+    def _has_all_events(self, state: _ReadState) -> bool:
         """Return whether every event was yielded, if the run had ended before a stream that brought nothing new.
 
         Raises:
@@ -172,7 +181,7 @@ class StreamedRun:
         if self._is_silent or self._has_event or beyond or not state.has_end_event:
             return True
         if time.monotonic() - self._last_event > self._timings.event_outage:
-            raise _broke_off(self._request.run_id, "they end before the run does", self._position)
+            raise _make_broken_error(self._request.run_id, "they end before the run does", self._position)
         return False
 
     async def _read_stream(self) -> AsyncGenerator[RunEvent | Idle, None]:
@@ -185,7 +194,7 @@ class StreamedRun:
         self._quiet_since = time.monotonic()
         silence = self._timings.event_silence if self._ended is None else self._timings.event_silence_after_end
         skip = self._position.handled
-        frames = event_stream(
+        frames = read_event_stream(
             self._connection,
             api.get_run_events(
                 run_id,
@@ -194,16 +203,16 @@ class StreamedRun:
                 include_sub_runs=request.include_sub_runs or None,
             ),
             silence,
-            lambda: min(self._state_due_in(), request.next_idle()),
+            lambda: min(self._get_state_delay(), request.next_idle()),
         )
         async with aclosing(frames):
             async for frame in frames:
                 if frame is not None:
-                    number = json_bodies.build(events.sequence_number, frame, "an event")
+                    number = json_bodies.build(events.parse_sequence_number, frame, "an event")
                     is_repeated = number == self._position.number and skip > 0
                     skip = skip - 1 if is_repeated else 0
                     position = self._position if is_repeated else self._position.after(number)
-                    decoder = self._connection.decoder(run_id)
+                    decoder = self._connection.get_decoder(run_id)
                     read = partial(events.read_event, run_id, cursor=str(position), decoder=decoder)
                     event = json_bodies.build(read, frame, "an event")
                     self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
@@ -213,7 +222,7 @@ class StreamedRun:
                     # After the yield, because handling an event may take long.
                     self._has_event, self._quiet_since = True, time.monotonic()
                     if self._position != before:
-                        self._has_contact()
+                        self._reset_failures()
                         self._last_event = time.monotonic()
                         self._backoff.reset()
                     self._is_over = event.type == "run_completed" and event.run_id == run_id
@@ -221,7 +230,7 @@ class StreamedRun:
                         return
                     continue
                 self._is_silent = True
-                if self._state_due_in() > 0:
+                if self._get_state_delay() > 0:
                     yield Idle(self._position)
                     continue
                 try:
@@ -235,11 +244,11 @@ class StreamedRun:
                     return
                 yield Idle(self._position, self._state.run if self._state is not None and self._has_event else None)
 
-    async def _read_state(self) -> _State:
-        run = await self._runs.state(self._request.run_id)
-        return _State(run, await self._runs.ending(run, self._latest))
+    async def _read_state(self) -> _ReadState:
+        run = await self._runs.get_state(self._request.run_id)
+        return _ReadState(run, await self._runs.determine_ending(run, self._latest))
 
-    def _state_due_in(self) -> float:
+    def _get_state_delay(self) -> float:
         """Return the seconds until the state of the run is to be requested beside the stream, unless events arrive."""
         if self._ended is not None and (self._ended.has_end_event or not self._has_event):
             return math.inf
@@ -247,12 +256,12 @@ class StreamedRun:
         seconds = self._timings.event_late if is_first else self._timings.event_look
         return self._quiet_since + seconds - time.monotonic()
 
-    def _has_contact(self) -> None:
+    def _reset_failures(self) -> None:
         """Record that the server has responded."""
         self._failures, self._backoff.deadline = 0, None
 
 
-def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
+def _make_broken_error(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
     return ServerConnectionError(
         f"the events of run {run_id} broke off: {reason}",
         run_id=run_id,
@@ -261,7 +270,7 @@ def _broke_off(run_id: str, reason: str, position: Cursor) -> ServerConnectionEr
     )
 
 
-def inferred_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
+def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
     """Return the end of a run, for a server that sends none."""
     return events.RunCompletedEvent(
         run_id=run.run_id,
@@ -271,3 +280,79 @@ def inferred_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
         cursor=str(position),
         inferred=True,
     )
+
+
+async def read_event_stream(
+    connection: Connection, request: Request, silence: float, next_look: Callable[[], float] = lambda: math.inf
+) -> AsyncGenerator[dict[str, Any] | None, None]:
+    """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for too long.
+
+    None is yielded in between while no event has arrived. If the stream is abandoned because it is silent, the last
+    value is None.
+
+    Args:
+        connection: Opens the stream.
+        request: The request.
+        silence: Seconds without an event after which the stream is abandoned. Keep-alive comments are not events.
+        next_look: Returns the maximum number of seconds until the next None (over httpx, only the first value counts).
+
+    Raises:
+        TransportError: If the connection fails or breaks, or the response is not a stream of events.
+        ApiError: If the server responds with an error.
+    """
+    from .transport.httpx_bridge import decompress
+
+    sent = connection.build_request(request, connection.timeout.reading(silence))
+    sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
+    with connection.trace(request.operation.name, is_current=False) as span:
+        sent = span.prepare_request(sent, connection.url, request.run_id)
+        try:
+            async with connection.dialect.stream(sent) as stream:
+                span.note(status_code=stream.status)
+                stream.remaining = max(MIN_TIMEOUT, min(silence, next_look()))
+                async with aclosing(decompress(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
+                    content_type = stream.headers.get("content-type", "")
+                    is_event_stream = content_type.partition(";")[0].strip().lower() == _EVENTS
+                    if stream.status != 200 or not is_event_stream:
+                        longest = sent.remaining(min(silence, connection.timeout.read))
+                        problem = await _read_error(sent, stream, chunks, longest)
+                        problem.run_id = request.run_id
+                        raise problem
+                    decoder = EventDecoder(min(connection.timings.max_event_bytes, connection.max_response_bytes))
+                    last_event = time.monotonic()
+                    async for chunk in chunks:
+                        events = decoder.feed(chunk)
+                        for event in events:
+                            yield json_bodies.value(event, str(sent))
+                            last_event = time.monotonic()
+                        left = silence - (time.monotonic() - last_event)
+                        if not events:
+                            yield None
+                        if left <= 0:
+                            return
+                        stream.remaining = max(MIN_TIMEOUT, min(left, next_look()))
+        except (HttpError, OSError, ValueError) as error:
+            if isinstance(error, StepflowClientError):
+                raise
+            raise error_from(error, sent, connection.get_failed_url(error), connection.proxy, request.run_id) from error
+
+
+async def _read_error(
+    sent: HttpRequest, stream: Stream, chunks: AsyncIterator[bytes], limit: float
+) -> StepflowClientError:
+    """Return the error for a response that is not a stream of events.
+
+    Args:
+        sent: The request.
+        stream: The response.
+        chunks: Its body.
+        limit: Seconds for which the body is read.
+    """
+    content, until = b"", time.monotonic() + limit
+    async for chunk in chunks:
+        content += chunk
+        if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
+            break
+    content_type = stream.headers.get("content-type", "")
+    problem = status_errors.error_for(stream.status, content_type, content, str(sent))
+    return problem or InvalidResponseError(f"{sent} did not return a stream of events")

@@ -49,15 +49,15 @@ class ComponentWaiter:
         if overrides is not None:
             from ..flows.interpreter import flow_with
 
-            needed = FlowSteps(flow_with(await self._flows.content(flow), overrides)).components()
+            needed = FlowSteps(flow_with(await self._flows.read_content(flow), overrides)).components()
         else:
-            checked = self._flows.checked_or_id(flow)
+            checked = self._flows.check_flow_or_id(flow)
             if isinstance(checked, str):
                 # This requests the flow if the client does not know it.
-                await self._flows.variables_of(checked)
-                needs = self._flows.needs_by_id(checked)
+                await self._flows.get_declared_variables(checked)
+                needs = self._flows.find_needs_by_id(checked)
             else:
-                needs = self._flows.needs_of_flow(checked.content, checked.digest)
+                needs = self._flows.get_needs(checked.content, checked.digest)
             if needs is not None:
                 needed = needs.components
         missing = {path for path in needed - self._seen if path.startswith("/") and not path.startswith("/builtin/")}
@@ -88,7 +88,7 @@ async def wait_ready(connection: Connection, components: str | Iterable[str], ti
     while not pauses.is_over:
         try:
             with deadline_scope(deadline), call_scope(connection.timings.ready_request):
-                listed = await connection.components(include_schemas=False)
+                listed = await connection.list_components(include_schemas=False)
         except TRANSIENT_ERRORS as error:
             if not error.is_retryable:
                 raise

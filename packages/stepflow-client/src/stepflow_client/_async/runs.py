@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
+from .._base.newest import Newest
 from .._codec import failed_items, json_bodies, requests, responses
 from .._concurrency.background import async_gather
 from .._rules import operations as api
@@ -53,11 +54,11 @@ class RunReader:
         """Store the connection. With `as_sent`, outputs are left as the server sent them; see `OutputDecoder`."""
         self._connection = connection
         self._as_sent = as_sent
-        self._flows: dict[str, dict[str, Any]] = {}
+        self._flows: Newest[str, dict[str, Any]] = Newest(_MAX_FLOWS)
 
-    def decoder(self, run_id: str) -> OutputDecoder:
+    def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
-        known = self._connection.decoder(run_id)
+        known = self._connection.get_decoder(run_id)
         return known._replace(as_sent=True) if self._as_sent else known
 
     async def get_run(self, run_id: RunId) -> RunDetails:
@@ -65,9 +66,9 @@ class RunReader:
         run_id = requests.check_run_id(run_id)
         return await self._connection.call(api.get_run(run_id), partial(responses.run, run_id=run_id))
 
-    async def state_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
+    async def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return the state of a run with its steps, which current servers return together."""
-        decoder = self.decoder(run_id)
+        decoder = self.get_decoder(run_id)
         return await self._connection.call(
             api.get_run(run_id)._replace(operation=_WITH_STEPS),
             lambda answer: (
@@ -76,30 +77,28 @@ class RunReader:
             ),
         )
 
-    def started(self, run_id: str, flow: dict[str, Any]) -> None:
+    def remember_flow(self, run_id: str, flow: dict[str, Any]) -> None:
         """Keep the flow of a new run, as it was stored, until others have been started: it explains a failure."""
-        self._flows[run_id] = flow
-        for each in list(self._flows)[:-_MAX_FLOWS]:
-            self._flows.pop(each, None)
+        self._flows.put(run_id, flow)
 
     async def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
         run_id = requests.check_run_id(run_id)
-        listed = await self.listed_items(run_id)
+        listed = await self.list_items(run_id)
         if not listed.items:
             # Servers may return no items for an unknown run, instead of a 404.
             await self.get_run(run_id)
         status: ExecutionStatus | None = None
         if failed_items.items_of(listed)._unfinished():
-            run = await self.state(run_id)
+            run = await self.get_state(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended after the items were requested.
-                listed = await self.listed_items(run_id)
-                if (await self.ending(run)).is_finished:
+                listed = await self.list_items(run_id)
+                if (await self.determine_ending(run)).is_finished:
                     status = run.status
-        return await self.explain(listed, status)
+        return await self.explain_items(listed, status)
 
-    async def ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
+    async def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
         """Return whether a run has ended, judged by its state and by the time of the last sign of life in it.
 
         Args:
@@ -109,31 +108,31 @@ class RunReader:
         """
         if not is_given_up(run.status, run.items.running):
             return ending_of(run.status, run.items.running, 0.0, math.inf)
-        can = (await self._connection.server()).capabilities
+        can = (await self._connection.detect_server()).capabilities
         if latest is None and can["events"] and run.items.total <= MAX_ITEMS_FOR_STEPS:
-            steps = await self._steps_or_none(run.run_id) or []
+            steps = await self._try_listing_steps(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         signs = [time for time in (run.created_at, run.completed_at, latest) if time is not None]
-        quiet = (await self.server_time() - max(signs)).total_seconds() if signs else 0.0
+        quiet = (await self.get_server_time() - max(signs)).total_seconds() if signs else 0.0
         return ending_of(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
 
-    async def server_time(self) -> datetime:
+    async def get_server_time(self) -> datetime:
         """Return the current time by the server's clock, which also gives the times of runs and events."""
-        health = await self._connection.health()
+        health = await self._connection.request_health()
         return json_bodies.build(responses.health, health, "GET /health").timestamp or datetime.now(UTC)
 
-    async def listed_items(self, run_id: str) -> ListItemsResponse:
+    async def list_items(self, run_id: str) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
-        return responses.items(run_id, await self.item_answers(run_id), self.decoder(run_id))
+        return responses.items(run_id, await self.list_raw_items(run_id), self.get_decoder(run_id))
 
-    async def item_answers(self, run_id: str) -> list[dict[str, Any]]:
+    async def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's data about the items of a run, for `responses.items`."""
         return await self._connection.call(
             api.get_run_items(run_id),
             lambda answer: responses.checked_items(answer["results"]),
         )
 
-    async def explain(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
+    async def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
         """Add details that items do not have themselves: why they failed, or that the server lost them.
 
         Args:
@@ -146,11 +145,11 @@ class RunReader:
         lost = items._unfinished() if status in ENDS_ITEMS else []
         if not failed and not lost:
             return listed
-        can = (await self._connection.server()).capabilities
+        can = (await self._connection.detect_server()).capabilities
         if failed:
             # Add the step that failed first, and its error.
             failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
-            steps = await self._steps_by_item(listed, failed, can)
+            steps = await self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
             if steps and failed_items.needs_flow(listed, failed, steps):
                 # A flow that cannot be read is no failure: it only adds details.
@@ -160,11 +159,11 @@ class RunReader:
                     flow = own or (await self.get_run_flow(listed.run_id)).flow
             listed = failed_items.with_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
-            by_item = await self._steps_by_item(listed, lost, can) if can["live_steps"] else {}
+            by_item = await self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
             listed = failed_items.with_lost_items(listed, status, by_item)
         return listed
 
-    async def _steps_by_item(
+    async def _read_steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
         """Return the started steps of items, as far as the server reports them; in a large run, only of some.
@@ -176,10 +175,10 @@ class RunReader:
         indexes = [listed.items[place].index for place in (places[:MAX_ITEMS_REQUESTED] if is_large else places)]
         # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
-            reads = [partial(self._steps_or_none, run_id, index) for index in indexes]
+            reads = [partial(self._try_listing_steps, run_id, index) for index in indexes]
             found = await async_gather(reads, _AT_ONCE)
             return {index: steps for index, steps in zip(indexes, found, strict=True) if steps is not None}
-        steps = await self._steps_or_none(run_id)
+        steps = await self._try_listing_steps(run_id)
         if steps is None:
             return {}
         by_item: dict[int, list[StepDetails]] = {index: [] for index in indexes}
@@ -188,30 +187,30 @@ class RunReader:
                 by_item[step.item_index].append(step)
         return by_item
 
-    async def _steps_or_none(self, run_id: str, item_index: int | None = None) -> list[StepDetails] | None:
+    async def _try_listing_steps(self, run_id: str, item_index: int | None = None) -> list[StepDetails] | None:
         try:
-            return (await self.listed_steps(run_id, item_index)).steps
+            return (await self.list_steps(run_id, item_index)).steps
         except StepflowClientError:
             return None
 
-    async def listed_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
+    async def list_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
         """Return the steps as the server reports them; none for an unknown run."""
         return await self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
-            lambda answer: responses.steps(run_id, answer["steps"], self.decoder(run_id)),
+            lambda answer: responses.steps(run_id, answer["steps"], self.get_decoder(run_id)),
         )
 
     async def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
-        listed = await self.listed_steps(run_id, index)
+        listed = await self.list_steps(run_id, index)
         if not listed.steps:
             # Servers may return no steps for an unknown run, instead of a 404.
             await self.get_run(run_id)
         return listed
 
-    async def with_kept(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
+    async def mark_kept_steps(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
         """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow.
 
         Args:
@@ -221,7 +220,7 @@ class RunReader:
         if all(step.component != pins.PIN_COMPONENT for step in steps):
             return steps
         try:
-            stored = await self.stored_flow(requests.check_run_id(run_id))
+            stored = await self.get_stored_flow(requests.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
             # The flow of a run created by a step may not be stored.
             return steps
@@ -237,7 +236,7 @@ class RunReader:
         )
         return await self._connection.call(
             request,
-            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.decoder(run_id)),
+            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.get_decoder(run_id)),
         )
 
     async def get_run_flow(self, run_id: RunId) -> StoredFlow:
@@ -245,14 +244,14 @@ class RunReader:
         run_id = requests.check_run_id(run_id)
         return await self._connection.call(api.get_run_flow(run_id), responses.flow)
 
-    async def stored_flow(self, run_id: str) -> dict[str, Any]:
+    async def get_stored_flow(self, run_id: str) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
         return await self._connection.call(api.get_run_flow(run_id), responses.stored_flow)
 
     async def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
         run_id = requests.check_run_id(run_id)
-        now = await self.state(run_id)
+        now = await self.get_state(run_id)
         if now.is_finished:
             raise ConflictError(
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
@@ -261,16 +260,16 @@ class RunReader:
             return await self._connection.call(api.cancel_run(run_id), partial(responses.run, run_id=run_id))
         except ConflictError as error:
             # Older servers refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
-            now = await self.state(run_id)
+            now = await self.get_state(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
-    async def state(self, run_id: str) -> RunDetails:
+    async def get_state(self, run_id: str) -> RunDetails:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
-        return await self.summary(run_id) or await self.get_run(run_id)
+        return await self.find_summary(run_id) or await self.get_run(run_id)
 
-    async def summary(self, run_id: str) -> RunDetails | None:
+    async def find_summary(self, run_id: str) -> RunDetails | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
         listed = await self._connection.call(request, responses.runs)

@@ -26,7 +26,6 @@ from ..errors import (
 from ..types.statuses import ExecutionStatus, read_status
 
 if TYPE_CHECKING:
-    from .._calls.run_call import ResultCall
     from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .context import ClientContext
@@ -70,10 +69,10 @@ class Waiter:
 
     async def wait(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
-        with self._connection.awaiting(run_id):
+        with self._connection.count_waiting(run_id):
             if total is None:
                 # First without waiting: older servers respond to a wait for an unknown run with 500, not 404.
-                first = await self._retry_until(partial(self._runs.state, run_id), run_id)
+                first = await self._retry_request(partial(self._runs.get_state, run_id), run_id)
                 if first.is_finished and not is_given_up(first.status, first.items.running):
                     return first
                 total = first.items.total
@@ -86,47 +85,47 @@ class Waiter:
                 started = time.monotonic()
                 held = 0 if total > _LARGE else requests.wait_seconds(within(deadline, longest), longest)
                 try:
-                    ended = await self._read_ended(run_id, held, total)
+                    ended = await self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
                     # The run continues, or the server resumes it after a restart.
                     self._raise_if_hopeless(error, run_id, last_contact)
                     if not (is_lost or pauses.is_over):
                         is_lost = True
                         logger.warning("run %s: %s; asking again", run_id, error.message)
-                    held, pause = 0, self._requested_pause(error)
+                    held, pause = 0, self._get_retry_after(error)
                 else:
                     if ended is not None:
                         return ended
                     last_contact, is_lost, pause = time.monotonic(), False, 0.0
                 if pauses.is_over:
-                    raise _timed_out(run_id)
+                    raise _make_timeout_error(run_id)
                 if not held or time.monotonic() - started < held / 2:
                     # The server responded early: it does not hold requests, or this one was not to be held.
                     await asyncio.sleep(pauses.next(pause))
 
-    async def _read_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
+    async def _read_state_if_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
         """Request the state of a run, and return it if the run has ended or is lost.
 
         If the server has given the run up, this returns once that is settled.
         """
-        run = await self._runs.summary(run_id) if total > _LARGE else None
+        run = await self._runs.find_summary(run_id) if total > _LARGE else None
         if run is None:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
             run = await self._connection.call(request, partial(responses.run, run_id=run_id))
         if is_given_up(run.status, run.items.running):
-            return await self._follower().settled(run)
+            return await self._follower().wait_until_settled(run)
         return run if run.is_finished else None
 
-    async def result_of(self, run: responses.Started) -> FlowResult:
+    async def wait_for_result(self, run: responses.Started) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.has_ended:
-            return await self.ended_result(run.run_id, run.status, run.answers)
+            return await self.read_result(run.run_id, run.status, run.answers)
         status = run.status
         if not run.has_ended:
             status = (await self.wait(run.run_id, total=1)).status
-        return await self._retry_until(partial(self.ended_result, run.run_id, status), run.run_id, _NO_RESULT)
+        return await self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT)
 
-    async def _retry_until(
+    async def _retry_request(
         self, send: Callable[[], Awaitable[Answer]], run_id: str, late: tuple[str, str] = _NOT_ENDED
     ) -> Answer:
         """Repeat a request until there is a response, even if the server is unavailable for a while.
@@ -153,71 +152,92 @@ class Waiter:
                     # The server was never reachable.
                     raise
                 self._raise_if_hopeless(error, run_id, last_contact)
-                pause = backoff.next(self._requested_pause(error))
+                pause = backoff.next(self._get_retry_after(error))
                 if backoff.is_last:
                     await asyncio.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
                         # This error says more than a timeout: the server is unreachable.
                         raise
-                    raise _timed_out(run_id, late) from error
+                    raise _make_timeout_error(run_id, late) from error
                 if not is_lost:
                     is_lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             await asyncio.sleep(pause)
 
-    async def results(self, call: ResultCall) -> list[FlowResult]:
+    async def wait_for_results(
+        self, run_id: RunId, *, wait: bool = True, timeout: float | None = None, single: bool = False
+    ) -> list[FlowResult]:
         """Return the results of a run, as the client's `get_results` does."""
-        run, listed = await self.recorded("get_results", call, self.ended_items)
-        return responses.results(listed, run.status, self._connection.decoder(run.run_id))
+        run, listed = await self.wait_and_record(
+            "get_results", run_id, self.read_items, wait=wait, timeout=timeout, single=single
+        )
+        return responses.results(listed, run.status, self._connection.get_decoder(run.run_id))
 
-    async def recorded(self, name: str, call: ResultCall, read: _Read[Answer]) -> tuple[_Ended, Answer]:
-        """Return what `finished` returns, in a span of this name, and record how the run has ended."""
-        with self._connection.traced(name, kind="INTERNAL") as span:
-            run, found = await self.finished(call, read)
+    async def wait_and_record(
+        self, name: str, run_id: RunId, read: _Read[Answer], *, wait: bool, timeout: float | None, single: bool
+    ) -> tuple[_Ended, Answer]:
+        """Return what `wait_and_read` returns, in a span of this name, and record how the run has ended."""
+        with self._connection.trace(name, kind="INTERNAL") as span:
+            run, answer = await self.wait_and_read(run_id, read, wait=wait, timeout=timeout, single=single)
             span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
-        return run, found
+        self._recorder.record_end(run.run_id, run.status)
+        return run, answer
 
-    async def finished(self, call: ResultCall, read: _Read[Answer]) -> tuple[_Ended, Answer]:
+    async def wait_and_read(
+        self,
+        run_id: RunId,
+        read: _Read[Answer],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        single: bool = False,
+    ) -> tuple[_Ended, Answer]:
         """Return the state of a run that has ended, and what `read` returns for it.
 
         Args:
-            call: The run, and whether to wait for it.
+            run_id: The run.
             read: Called with the run's id and status, and with the server's data about its items if it was requested
-                already; it is called again if the server was unavailable, unless the call does not wait.
+                already; it is called again if the server was unavailable, unless `wait` is False.
+            wait: Whether to wait for the run.
+            timeout: Seconds to wait; None for no limit.
+            single: Whether to refuse a batch.
 
         Raises:
             RunTimeoutError: If the run has not ended.
-            InvalidArgumentError: If the run is a batch, and the call is for a single result.
+            InvalidArgumentError: If the run is a batch, and `single` is True.
         """
-        run_id, wait, single = requests.check_run_id(call.run_id), call.wait, call.single
+        run_id = requests.check_run_id(run_id)
         check_flag(wait, "wait")
-        with deadline_scope(deadline_of(call.timeout)):
+        with deadline_scope(deadline_of(timeout)):
             server = (
-                await self._retry_until(self._connection.server, run_id) if wait else await self._connection.server()
+                await self._retry_request(self._connection.detect_server, run_id)
+                if wait
+                else await self._connection.detect_server()
             )
             if wait and single and not server.needs_translation:
                 # Servers report the end of an item when the run ends: short runs take one request.
-                answers = await self._retry_until(partial(self._runs.item_answers, run_id), run_id, _NO_ITEMS)
+                answers = await self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in _ENDED:
                     end = partial(read, run_id, status, answers)
-                    return responses.Started(run_id, status, answers), await self._retry_until(end, run_id, _NO_RESULT)
-            read_state = partial(self._runs.state, run_id)
+                    return responses.Started(run_id, status, answers), await self._retry_request(
+                        end, run_id, _NO_RESULT
+                    )
+            read_state = partial(self._runs.get_state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
-            run = await self._retry_until(read_state, run_id) if wait else await read_state()
+            run = await self._retry_request(read_state, run_id) if wait else await read_state()
             if single:
                 _check_single(run)
-            if not wait and not (await self._runs.ending(run)).is_finished:
-                raise _timed_out(run_id)
+            if not wait and not (await self._runs.determine_ending(run)).is_finished:
+                raise _make_timeout_error(run_id)
             if not run.is_finished or is_given_up(run.status, run.items.running):
                 run = await self.wait(run_id, total=run.items.total)
                 if single:
                     _check_single(run)
             if wait:
                 end = partial(read, run_id, run.status, None)
-                return run, await self._retry_until(end, run_id, _NO_RESULT)
+                return run, await self._retry_request(end, run_id, _NO_RESULT)
             return run, await read(run_id, run.status, None)
 
     def _raise_if_hopeless(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
@@ -236,24 +256,24 @@ class Waiter:
             error.run_id = run_id
             raise error
 
-    def _requested_pause(self, error: StepflowClientError) -> float:
+    def _get_retry_after(self, error: StepflowClientError) -> float:
         """Return the delay in the server's Retry-After header, limited to half of the longest tolerated outage."""
         seconds = error.retry_after if isinstance(error, ApiError) else None
         return min(seconds or 0.0, self._connection.timings.wait_outage / 2)
 
-    async def ended_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
+    async def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
         """Return the result of a run of one item that has ended with a status."""
-        answers = await self._runs.item_answers(run_id) if answers is None else answers
-        decoder = self._connection.decoder(run_id)
+        answers = await self._runs.list_raw_items(run_id) if answers is None else answers
+        decoder = self._connection.get_decoder(run_id)
         result = responses.single_result(responses.Started(run_id, status, answers), decoder)
         if result is None:
-            result = responses.only_result(await self.ended_items(run_id, status, answers), status, decoder)
+            result = responses.only_result(await self.read_items(run_id, status, answers), status, decoder)
         return result
 
-    async def ended_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
+    async def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
-        answers = await self._runs.item_answers(run_id) if answers is None else answers
-        return await self._runs.explain(responses.items(run_id, answers, self._runs.decoder(run_id)), status)
+        answers = await self._runs.list_raw_items(run_id) if answers is None else answers
+        return await self._runs.explain_items(responses.items(run_id, answers, self._runs.get_decoder(run_id)), status)
 
 
 def _check_single(run: RunDetails) -> None:
@@ -266,6 +286,6 @@ def _check_single(run: RunDetails) -> None:
         )
 
 
-def _timed_out(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
+def _make_timeout_error(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
     state, hint = late
     return RunTimeoutError(f"run {run_id} {state}", run_id=run_id, hint=hint)

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sized
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._rules.deadline import deadline_scope
-from ..errors import RunTimeoutError
+from .._base.logging import logger
+from .._codec import requests, responses
+from .._display.progress_display import progress_shown
+from .._records.inputs import InputStream
+from .._rules.batch_count import BatchCount
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope
+from .._rules.ending import is_given_up
+from .._runs.initial_progress import progress_of
+from ..errors import RunTimeoutError, StepflowClientError
+from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES
-from .following import Follower, Timer
+from .following import Follower, IdleTimer
 from .following_stream import FollowRequest, Idle
 from .snapshots import SnapshotReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
+    from .._codec.requests import RunId
     from .._rules.run_progress import RunProgress
     from ..events import RunEvent
-    from ..types import RunDetails
+    from ..types import FlowResult, RunDetails
+    from ..types.outcomes import Outcome
     from ..types.snapshot import RunSnapshot
 
 _END_SECONDS = 5.0
 """Seconds to wait for the final status of a run: its last event may arrive earlier."""
+_IDLE_INTERVAL = 0.5
+"""Seconds without an event after which the progress is reported again, to update the elapsed time."""
+_MIN_INTERVAL = 0.2
+"""Minimum seconds between reports after events, however many events there are."""
 
 
-class Followed(NamedTuple):
+class RunUpdate(NamedTuple):
     """A moment of a run that is followed."""
 
     progress: RunProgress
@@ -56,7 +70,7 @@ class RunWatcher:
         until: float = math.inf,
         after: str | None = None,
         include_sub_runs: bool = False,
-    ) -> AsyncGenerator[Followed, None]:
+    ) -> AsyncGenerator[RunUpdate, None]:
         """Yield the progress of a run at once, with each event, when none arrives for a while, and when it has ended.
 
         On servers without a stream of events, its state is requested repeatedly; the only event is its end.
@@ -71,17 +85,17 @@ class RunWatcher:
         Raises:
             RunTimeoutError: If the run has not ended in time.
         """
-        timer = Timer(every, until)
+        timer = IdleTimer(every, until)
         request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs)
-        yield Followed(progress)
-        async with aclosing(self._follower.timed(request, timer)) as sequence:
+        yield RunUpdate(progress)
+        async with aclosing(self._follower.follow_with_timer(request, timer)) as sequence:
             async for seen in sequence:
                 if not isinstance(seen, Idle):
-                    yield Followed(progress, seen, progress.see(seen))
+                    yield RunUpdate(progress, seen, progress.see(seen))
                     continue
                 if seen.run is not None:
                     progress.reported = seen.run.items
-                yield Followed(progress, run=seen.run)
+                yield RunUpdate(progress, run=seen.run)
         ended = await self._snapshots.read(progress.run_id)
         if not ended.details.is_finished:
             with suppress(RunTimeoutError), deadline_scope(min(until, time.monotonic() + _END_SECONDS)):
@@ -92,4 +106,107 @@ class RunWatcher:
         progress.reported = None if run.items.running or run.items.cancelled else run.items
         if run.status in FAILED_STATUSES:
             progress.lose_running()
-        yield Followed(progress, snapshot=ended)
+        yield RunUpdate(progress, snapshot=ended)
+
+
+class ProgressReporter:
+    """Waits for runs and batches, and reports their progress."""
+
+    def __init__(self, snapshots: SnapshotReader, watcher: RunWatcher, waiter: Waiter) -> None:
+        self._snapshots = snapshots
+        self._watcher = watcher
+        self._waiter = waiter
+
+    async def wait_for_result(self, run: responses.Started, began: float, progress: ProgressOption) -> FlowResult:
+        """Wait until a run of one item that was just created ends, and return its result.
+
+        Args:
+            run: The run.
+            began: When the call began, by `time.monotonic()`.
+            progress: How to report the progress.
+        """
+        with progress_shown(progress) as report:
+            if not run.has_ended:
+                await self._follow(run.run_id, report, began)
+            result = await self._waiter.wait_for_result(run)
+            completed = int(result.is_success)
+            seconds = time.monotonic() - began
+            report(Progress(run.run_id, result.status.value, 1, completed, 1 - completed, duration=seconds))
+        return result
+
+    async def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
+        """Wait until a run ends and return it."""
+        run_id = requests.check_run_id(run_id)
+        began = time.monotonic()
+        with deadline_scope(deadline_of(timeout)), progress_shown(progress) as report:
+            await self._follow(run_id, report, began)
+            run = await self._waiter.wait_run(run_id)
+            total, completed = run.items.total, run.items.completed
+            seconds = time.monotonic() - began
+            report(Progress(run_id, run.status.value, total, completed, total - completed, duration=seconds))
+        return run
+
+    async def report_outcomes(
+        self, outcomes: AsyncGenerator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
+    ) -> AsyncGenerator[list[Outcome], None]:
+        """Yield the outcomes of a batch, and report how many there have been.
+
+        Args:
+            outcomes: The outcomes, in lists.
+            inputs: The inputs; their number is known if they have a length, and estimated if they are from a file.
+            progress: How to report the progress.
+            total: Their number, if the caller has given it.
+        """
+        count = BatchCount(len(inputs) if total is None and isinstance(inputs, Sized) else total)
+        file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
+        if file is not None:
+            count.expected, count.is_estimated = file.expected, file.total is None
+        with progress_shown(progress) as report:
+            report(count.progress())
+            shown = time.monotonic()
+            async with aclosing(outcomes) as chunks:
+                async for chunk in chunks:
+                    for outcome in chunk:
+                        count.note(outcome)
+                    if time.monotonic() - shown >= _MIN_INTERVAL:
+                        if file is not None:
+                            count.expected, count.is_estimated = file.expected, file.total is None
+                        report(count.progress())
+                        shown = time.monotonic()
+                    yield chunk
+            report(count.progress(is_over=True))
+
+    async def _follow(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
+        """Report the progress of a run until it has ended or the caller's deadline has passed.
+
+        Errors of the run or its server are not raised here: waiting for the run raises them. Errors of `report` are
+        passed on.
+
+        Args:
+            run_id: The run.
+            report: Called immediately, then every half second, and after events.
+            began: When waiting for the run began, by `time.monotonic()`.
+        """
+        shown = -math.inf
+        async with aclosing(self._follow_to_end(run_id)) as followed:
+            async for seen in followed:
+                if seen.progress.is_over:
+                    return
+                now = time.monotonic()
+                is_idle = seen.event is None and seen.run is None
+                if is_idle or now - shown >= _MIN_INTERVAL:
+                    shown = now
+                    report(seen.progress.progress(now - began))
+
+    async def _follow_to_end(self, run_id: str) -> AsyncGenerator[RunUpdate, None]:
+        try:
+            run = await self._snapshots.read(run_id, "flow")
+            details, deadline = run.details, current_deadline()
+            if details.is_finished and not is_given_up(details.status, details.items.running):
+                return
+            until = math.inf if deadline is None else deadline
+            async with aclosing(self._watcher.follow(progress_of(run), every=_IDLE_INTERVAL, until=until)) as followed:
+                async for seen in followed:
+                    yield seen
+        except StepflowClientError as error:
+            logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)

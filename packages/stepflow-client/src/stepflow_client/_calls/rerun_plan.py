@@ -40,7 +40,7 @@ KEEPS: Mapping[str, Keep] = {
 """What `keep` means if it is a word."""
 
 
-def keep_of(option: KeepOption) -> Keep:
+def parse_keep(option: KeepOption) -> Keep:
     """Return what a rerun keeps.
 
     Raises:
@@ -74,9 +74,9 @@ class RerunRequest:
     idempotency_key: str | None = None
 
     @classmethod
-    def of(cls, run_id: RunId, keep: KeepOption = "nothing", **arguments: Any) -> Self:
+    def from_arguments(cls, run_id: RunId, keep: KeepOption = "nothing", **arguments: Any) -> Self:
         """Return a request with the arguments of `rerun`."""
-        return cls(run_id, keep_of(keep), **arguments)
+        return cls(run_id, parse_keep(keep), **arguments)
 
     def __post_init__(self) -> None:
         """Check the flags, and that they do not exclude each other."""
@@ -91,19 +91,19 @@ class RerunRequest:
             raise InvalidArgumentError("force has no effect with Keep(all_except=...), which executes one step alone")
 
     @property
-    def is_whole(self) -> bool:
+    def covers_all_items(self) -> bool:
         """Whether all items are run again, so that no result of the earlier run is one of the rerun."""
         return not self.keep.succeeded_items and self.items is None
 
     @property
-    def keeps(self) -> bool:
+    def keeps_outputs(self) -> bool:
         """Whether outputs of steps are to be kept."""
         return self.keep.steps != "nothing"
 
     @property
     def needs_outputs(self) -> bool:
         """Whether the rerun is impossible without the outputs of the earlier steps."""
-        return self.keeps and self.keep != KEEPS["succeeded"]
+        return self.keeps_outputs and self.keep != KEEPS["succeeded"]
 
 
 class EarlierRun(NamedTuple):
@@ -152,7 +152,7 @@ class NewRun(NamedTuple):
     """The steps that have changed since the earlier run."""
 
 
-def new_run_of(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> NewRun:
+def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> NewRun:
     """Return the run to create.
 
     Raises:
@@ -177,14 +177,14 @@ def new_run_of(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, An
         given=given,
         variables={**(recorded.variables or {}), **given},
         overrides=overrides,
-        inputs=_inputs(earlier, request),
+        inputs=_select_inputs(earlier, request),
         effective=flow_with(flow, overrides),
         max_concurrency=request.max_concurrency,
         source=None if alone is not None else recorded.flow_file if request.flow is None else request.flow,
     )
 
 
-def _inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any] | None:
+def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any] | None:
     """Return the input of each item that is run again, by index; None if it is unknown.
 
     Raises:
@@ -210,7 +210,7 @@ def _inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any] | None
     return dict(enumerate(given))
 
 
-def kept_of_item(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
+def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
     Raises:
@@ -225,11 +225,11 @@ def kept_of_item(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> d
         return rules.inputs_of_step(new_run.effective, keep.all_except, steps, pinned, earlier.run_id)
     again = set() if keep.before is None else {keep.before}
     if keep.steps == "unchanged":
-        again |= new_run.changed | _reading_changes(new_run, index, cautious=True)
+        again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
     return rules.kept_outputs(new_run.effective, steps, pinned, again)
 
 
-def _reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
+def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
     """Return the steps of an item that read another input, or other variables, than when they were executed."""
     earlier = new_run.earlier
     after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
@@ -238,10 +238,10 @@ def _reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> 
     return rules.steps_reading_changes(new_run.effective, index, after, earlier.source, cautious=cautious)
 
 
-def outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
+def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return the kept steps whose outputs are not those that an execution of the whole flow would give."""
     found = set[str]()
     for item in items:
-        behind = steps_behind(new_run.effective, new_run.changed | _reading_changes(new_run, item.index))
+        behind = steps_behind(new_run.effective, new_run.changed | _find_steps_reading_changes(new_run, item.index))
         found |= behind & item.kept.keys()
     return [step for step in steps_by_id(new_run.flow) if step in found]

@@ -1,4 +1,4 @@
-"""What a caller asks to run, and whose results, on its way from a method of the client to the request."""
+"""The arguments of a call that starts a run, on their way from a method of the client to the request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._codec import requests
 
 if TYPE_CHECKING:
-    from .._codec.requests import RunArguments, RunId, Variables
+    from .._codec.requests import RunArguments, Variables
     from .._runs.client_metadata import Origin
     from ..flows.flow_argument import FlowSource
     from ..flows.needs import FlowNeeds
@@ -38,26 +38,16 @@ class RunCall(NamedTuple):
     """The flow as the caller gave it, if `flow` was already read from a file; None if it is `flow`."""
 
     @property
-    def given_flow(self) -> FlowSource:
+    def original_flow(self) -> FlowSource:
         """The flow as the caller gave it."""
         return self.flow if self.source is None else self.source
 
-    def arguments(self, *, exact_integers: bool = True) -> RunArguments:
+    def check_arguments(self, *, exact_integers: bool = True) -> RunArguments:
         """Return what the request of the run is made of, checked: see `requests.run_arguments`."""
         given = self.input, self.variables, self.overrides, self.max_concurrency
         return requests.run_arguments(*given, exact_integers=exact_integers)
 
-    def completed(self, arguments: RunArguments, needs: FlowNeeds) -> RunArguments:
+    def complete_arguments(self, arguments: RunArguments, needs: FlowNeeds) -> RunArguments:
         """Return arguments, checked against the flow and with variables from the environment: `requests.completed`."""
         environ = os.environ if self.variables_from_env else None
         return requests.completed(arguments, needs, environ, check_values=self.check_input)
-
-
-class ResultCall(NamedTuple):
-    """The arguments of a call for the results of a run, with the meaning that they have in `get_result`."""
-
-    run_id: RunId
-    wait: bool = True
-    timeout: float | None = None
-    single: bool = False
-    """Whether to refuse a batch."""

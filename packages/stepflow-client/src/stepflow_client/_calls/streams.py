@@ -10,31 +10,31 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, 
 from typing import Any, Generic, Self, TypeVar
 
 from ..events import RunEvent
-from ..types.data_frame import data_frames
 from ..types.outcomes import Outcome
 from ..types.results import OutputT
 from ..types.runs import RunDetails
+from ..types.shown import find_data_frame_type
 
 Item = TypeVar("Item")
 
 
-class _Open:
+class _Closable:
     """Warns if a stream is forgotten that was begun and neither read to its end nor closed."""
 
-    _begun = False
-    _holds = True
+    _has_begun = False
+    _holds_resources = True
     """Whether an open stream holds a connection or runs."""
     _source: Any
 
     def __del__(self) -> None:
         source = getattr(self, "_source", None)
         frame = getattr(source, "ag_frame", None) or getattr(source, "gi_frame", None)
-        if self._begun and self._holds and frame is not None:
+        if self._has_begun and self._holds_resources and frame is not None:
             message = f"{type(self).__name__} was not closed: use it in a with block"
             warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
 
 
-class _AsyncStream(_Open, AsyncIterator[Item], Generic[Item]):
+class _AsyncStream(_Closable, AsyncIterator[Item], Generic[Item]):
     def __init__(self, source: AsyncGenerator[Item, None]) -> None:
         self._source = source
 
@@ -42,7 +42,7 @@ class _AsyncStream(_Open, AsyncIterator[Item], Generic[Item]):
         return self
 
     async def __anext__(self) -> Item:
-        self._begun = True
+        self._has_begun = True
         # The coroutine keeps the stream alive: `await anext(client.map(...))`.
         item: Item = await self._source.__anext__()
         return item
@@ -58,12 +58,12 @@ class _AsyncStream(_Open, AsyncIterator[Item], Generic[Item]):
         await self.aclose()
 
 
-class _SyncStream(_Open, Iterator[Item], Generic[Item]):
+class _SyncStream(_Closable, Iterator[Item], Generic[Item]):
     def __init__(self, source: Generator[Item, None, None]) -> None:
         self._source = source
 
     def __next__(self) -> Item:
-        self._begun = True
+        self._has_begun = True
         item: Item = next(self._source)
         return item
 
@@ -113,7 +113,7 @@ class OutcomeStream(_AsyncStream[Outcome[OutputT]], Generic[OutputT]):
 
     async def __anext__(self) -> Outcome[OutputT]:
         """Return the next outcome."""
-        self._begun = True
+        self._has_begun = True
         for outcome in self._ready:
             return outcome
         self._ready = iter(await anext(self._source))
@@ -129,7 +129,7 @@ class OutcomeStream(_AsyncStream[Outcome[OutputT]], Generic[OutputT]):
 
         With `ordered=True`, a list may have the outcomes of several runs.
         """
-        self._begun = True
+        self._has_begun = True
         if left := list(self._ready):
             yield left
         async for chunk in self._source:
@@ -141,8 +141,8 @@ class OutcomeStream(_AsyncStream[Outcome[OutputT]], Generic[OutputT]):
         Raises:
             StepflowClientError: If neither is installed; then nothing is read.
         """
-        frame_of = data_frames()
-        return frame_of(_rows([each async for each in self]))
+        make_data_frame = find_data_frame_type()
+        return make_data_frame(_make_sorted_rows([each async for each in self]))
 
 
 class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
@@ -154,7 +154,7 @@ class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
 
     def __next__(self) -> Outcome[OutputT]:
         """Return the next outcome."""
-        self._begun = True
+        self._has_begun = True
         for outcome in self._ready:
             return outcome
         self._ready = iter(next(self._source))
@@ -170,7 +170,7 @@ class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
 
         With `ordered=True`, a list may have the outcomes of several runs.
         """
-        self._begun = True
+        self._has_begun = True
         if left := list(self._ready):
             yield left
         yield from self._source
@@ -181,21 +181,21 @@ class SyncOutcomeStream(_SyncStream[Outcome[OutputT]], Generic[OutputT]):
         Raises:
             StepflowClientError: If neither is installed; then nothing is read.
         """
-        frame_of = data_frames()
-        return frame_of(_rows(self))
+        make_data_frame = find_data_frame_type()
+        return make_data_frame(_make_sorted_rows(self))
 
 
-def _rows(outcomes: Iterable[Outcome[Any]]) -> list[dict[str, Any]]:
+def _make_sorted_rows(outcomes: Iterable[Outcome[Any]]) -> list[dict[str, Any]]:
     return [each.to_dict() for each in sorted(outcomes, key=lambda each: each.index)]
 
 
 class RunPager(_AsyncStream[RunDetails]):
     """Runs, newest first, read page by page. Nothing is open between two pages."""
 
-    _holds = False
+    _holds_resources = False
 
 
 class SyncRunPager(_SyncStream[RunDetails]):
     """Runs, newest first, read page by page. Nothing is open between two pages."""
 
-    _holds = False
+    _holds_resources = False

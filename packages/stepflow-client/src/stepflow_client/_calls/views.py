@@ -15,7 +15,7 @@ from .run_options import OPTIONS_OF, ClientOptions
 Client = TypeVar("Client")
 
 
-def view_of(client: Client, options: ClientOptions) -> Client:
+def make_view(client: Client, options: ClientOptions) -> Client:
     """Return a client that passes options to the methods that have them, unless the caller gives others.
 
     Args:
@@ -32,18 +32,17 @@ def view_of(client: Client, options: ClientOptions) -> Client:
 
         raise InvalidArgumentError(f"there is no option {unknown[0]!r}", hint=near(unknown[0], sorted(known)))
     base: Any = type(client)
-    view: Any = object.__new__(base if issubclass(base, _View) else _kind(base))
+    view: Any = object.__new__(base if issubclass(base, _View) else _make_view_type(base))
     vars(view).update(vars(client))
-    view._options = merged(getattr(client, "_options", {}), options)
+    view._options = merge_options(getattr(client, "_options", {}), options)
     if headers := options.get("headers"):
-        view._context = view._context.with_headers(check_headers(headers))
-        view._connection, view._runs = view._context.connection, view._context.runs
-        view._services = type(view._services)(view._context)
+        view._services = view._services.with_headers(check_headers(headers))
+        view._connection, view._runs = view._services.connection, view._services.runs
     return view  # type: ignore[no-any-return]
 
 
-def merged(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with the given ones added: mappings are merged, other values replace the earlier ones."""
+def merge_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the given ones added: mappings are merge_options, other values replace the earlier ones."""
     found = dict(options)
     for name, value in given.items():
         if isinstance(value, NotGiven):
@@ -58,20 +57,20 @@ class _View:
 
 
 @cache
-def _kind(base: Any) -> Any:
+def _make_view_type(base: Any) -> Any:
     """Return the subclass of a client whose methods add options."""
-    methods: dict[str, Any] = {name: _passing(base, name, known) for name, known in OPTIONS_OF.items()}
+    methods: dict[str, Any] = {name: _add_options_to_method(base, name, known) for name, known in OPTIONS_OF.items()}
     # Pickles and copies name the class of the client; the options are among the attributes that were added to it.
-    methods["__reduce_ex__"] = lambda self, protocol: (_again, (base, self.__getstate__(), dict(self._options)))
+    methods["__reduce_ex__"] = lambda self, protocol: (_restore_view, (base, self.__getstate__(), dict(self._options)))
     return type(base.__name__, (_View, base), {**methods, "__module__": base.__module__, "__doc__": base.__doc__})
 
 
-def _passing(base: Any, name: str, known: frozenset[str]) -> Callable[..., Any]:
+def _add_options_to_method(base: Any, name: str, known: frozenset[str]) -> Callable[..., Any]:
     method = getattr(base, name)
 
     def passing(self: Any, *arguments: Any, **given: Any) -> Any:
         options = {each: value for each, value in self._options.items() if each in known}
-        return method(self, *arguments, **merged(options, given))
+        return method(self, *arguments, **merge_options(options, given))
 
     async def awaiting(self: Any, *arguments: Any, **given: Any) -> Any:
         return await passing(self, *arguments, **given)
@@ -80,7 +79,7 @@ def _passing(base: Any, name: str, known: frozenset[str]) -> Callable[..., Any]:
     return awaiting if inspect.iscoroutinefunction(method) else passing
 
 
-def _again(base: Any, state: Any, options: ClientOptions) -> Any:
+def _restore_view(base: Any, state: Any, options: ClientOptions) -> Any:
     client = base.__new__(base)
     client.__setstate__(state)
-    return view_of(client, options)
+    return make_view(client, options)

@@ -9,7 +9,7 @@ from .._base.lazy import lazy_names
 if TYPE_CHECKING:
     from .._async.runs import RunReader
     from .._async.snapshots import SnapshotReader
-    from .._async.tools import with_hint
+    from .._async.tools import add_hint
     from .._async.watching import RunWatcher
     from .._base.collector import collector_paused
     from .._base.installing import install_command
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._codec.requests import check_run_id, completed, environment_variables, run_arguments
     from .._codec.variables import flow_variables
     from .._concurrency.background import sync_gather
-    from .._concurrency.input_checks import async_checked
+    from .._concurrency.input_checks import async_run_check
     from .._data.arguments import check_instance, check_mapping, check_text
     from .._data.json_encoding import is_data_object
     from .._data.merge_patch import make_merge_patch, merged
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from .._runs.run_differences import ABSENT, value_changes
     from .._stores.journal import Journal
     from .._stores.user_folders import user_folder
-    from .._sync.watching import Followed
-    from .._telemetry.recorder import same_server
+    from .._sync.watching import RunUpdate
+    from .._telemetry.recorder import list_server_aliases
     from ..testing.case_runs import executes_all
 
 __all__ = [
@@ -77,7 +77,6 @@ __all__ = [
     "FailureHints",
     "FlowModel",
     "FlowTypes",
-    "Followed",
     "ItemCauses",
     "ItemTime",
     "ItemTimes",
@@ -88,14 +87,16 @@ __all__ = [
     "ResolvedInput",
     "RunQuery",
     "RunReader",
+    "RunUpdate",
     "RunWatcher",
     "ServerConfig",
     "SnapshotReader",
     "StepTime",
     "StepTimes",
     "StepTypes",
+    "add_hint",
     "as_stored",
-    "async_checked",
+    "async_run_check",
     "certificate_problem",
     "changes",
     "check_instance",
@@ -131,6 +132,7 @@ __all__ = [
     "is_lost",
     "is_read_once",
     "junit_xml",
+    "list_server_aliases",
     "listening",
     "logger_of",
     "make_merge_patch",
@@ -154,7 +156,6 @@ __all__ = [
     "refused",
     "result_of",
     "run_arguments",
-    "same_server",
     "suppressions_in",
     "sync_gather",
     "tests_in",
@@ -163,7 +164,6 @@ __all__ = [
     "user_folder",
     "value_changes",
     "variable_type",
-    "with_hint",
     "without_cases",
     "write_yaml",
 ]  # fmt: skip
@@ -173,7 +173,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "._async.runs": ["RunReader"],
         "._async.snapshots": ["SnapshotReader"],
-        "._async.tools": ["with_hint"],
+        "._async.tools": ["add_hint"],
         "._async.watching": ["RunWatcher"],
         "._base.collector": ["collector_paused"],
         "._base.installing": ["install_command"],
@@ -192,7 +192,7 @@ __getattr__, __dir__ = lazy_names(
         "._codec.requests": ["check_run_id", "completed", "environment_variables", "run_arguments"],
         "._codec.variables": ["flow_variables"],
         "._concurrency.background": ["sync_gather"],
-        "._concurrency.input_checks": ["async_checked"],
+        "._concurrency.input_checks": ["async_run_check"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],
         "._data.merge_patch": ["make_merge_patch", "merged"],
         "._data.json_encoding": ["is_data_object"],
@@ -224,8 +224,8 @@ __getattr__, __dir__ = lazy_names(
         "._runs.run_differences": ["ABSENT", "value_changes"],
         "._stores.journal": ["Journal"],
         "._stores.user_folders": ["user_folder"],
-        "._sync.watching": ["Followed"],
-        "._telemetry.recorder": ["same_server"],
+        "._sync.watching": ["RunUpdate"],
+        "._telemetry.recorder": ["list_server_aliases"],
         ".testing.case_runs": ["executes_all"],
     },
 )

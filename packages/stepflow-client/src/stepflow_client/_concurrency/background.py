@@ -50,7 +50,7 @@ class AsyncWorkers(Generic[Result]):
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
-    async def finished(self, deadline: float | None = None) -> Result:
+    async def wait_for_result(self, deadline: float | None = None) -> Result:
         """Wait until one of the calls ends and return its result, or raise its error.
 
         Raises:
@@ -104,7 +104,7 @@ class SyncWorkers(Generic[Result]):
         self._running += 1
         threading.Thread(target=run, name="stepflow-client-map", daemon=True).start()
 
-    def finished(self, deadline: float | None = None) -> Result:
+    def wait_for_result(self, deadline: float | None = None) -> Result:
         """Wait until one of the calls ends and return its result, or raise its error.
 
         Raises:
@@ -149,7 +149,7 @@ class AsyncSource:
         if isinstance(inputs, AsyncIterable):
             self._async = aiter(inputs)
         else:
-            self._sync = _iterator(inputs)
+            self._sync = _make_iterator(inputs)
         self.ended = False
 
     async def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
@@ -158,7 +158,7 @@ class AsyncSource:
         Fewer than `most` inputs mean that there are no more.
         """
         if self._async is None:
-            found, failure = _taken(self._sync, most)
+            found, failure = _take_inputs(self._sync, most)
         else:
             found, failure = [], None
             try:
@@ -179,7 +179,7 @@ class SyncSource:
 
     def __init__(self, inputs: Any) -> None:
         """Store the inputs. None is read yet."""
-        self._sync = _iterator(inputs)
+        self._sync = _make_iterator(inputs)
         self.ended = False
 
     def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
@@ -187,12 +187,12 @@ class SyncSource:
 
         Fewer than `most` inputs mean that there are no more.
         """
-        found, failure = _taken(self._sync, most)
+        found, failure = _take_inputs(self._sync, most)
         self.ended = len(found) < most
         return found, failure
 
 
-def _taken(inputs: Iterator[Any], most: int) -> tuple[list[Any], Exception | None]:
+def _take_inputs(inputs: Iterator[Any], most: int) -> tuple[list[Any], Exception | None]:
     found: list[Any] = []
     try:
         # One by one, so that the inputs before a failure are kept.
@@ -203,7 +203,7 @@ def _taken(inputs: Iterator[Any], most: int) -> tuple[list[Any], Exception | Non
     return found, None
 
 
-def _iterator(inputs: Any) -> Iterator[Any]:
+def _make_iterator(inputs: Any) -> Iterator[Any]:
     if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
         raise InvalidArgumentError(f"inputs are an iterable of inputs, not {type(inputs).__name__}")
     return iter(inputs)
@@ -234,12 +234,12 @@ def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Res
             raise
 
 
-async def async_settled(future: Future[Any], deadline: float | None) -> None:
+async def async_wait_until_done(future: Future[Any], deadline: float | None) -> None:
     """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=seconds_until(deadline))
 
 
-def sync_settled(future: Future[Any], deadline: float | None) -> None:
+def sync_wait_until_done(future: Future[Any], deadline: float | None) -> None:
     """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
     from concurrent.futures import wait
 

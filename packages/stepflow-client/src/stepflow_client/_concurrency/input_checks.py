@@ -28,7 +28,7 @@ class _LongCheck(BaseException):
     # No Exception, because checks report those that the code of a value raises.
 
 
-async def async_checked(check: Callable[[], Checked], *, is_long: bool = False) -> Checked:
+async def async_run_check(check: Callable[[], Checked], *, is_long: bool = False) -> Checked:
     """Return the result of a check. A long one is made in a thread, so that it does not block the event loop.
 
     Args:
@@ -40,7 +40,7 @@ async def async_checked(check: Callable[[], Checked], *, is_long: bool = False) 
     """
     if not is_long:
         # As `in_slices`, without a call: every run comes here.
-        before = slices.set(Slices(_stop))
+        before = slices.set(Slices(_raise_long_check))
         try:
             return check()
         except _LongCheck:
@@ -52,14 +52,16 @@ async def async_checked(check: Callable[[], Checked], *, is_long: bool = False) 
         left = None if deadline is None else deadline - time.monotonic()
         # The collector would stop all threads to look at a large input again and again.
         paused = collector_paused()(in_slices)
-        return await asyncio.wait_for(asyncio.to_thread(paused, check, lambda: stopped.is_set() and _stop()), left)
+        return await asyncio.wait_for(
+            asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check()), left
+        )
     except TimeoutError:
-        raise _late() from None
+        raise _make_timeout_error() from None
     finally:
         stopped.set()
 
 
-def sync_checked(check: Callable[[], Checked], *, is_long: bool = False) -> Checked:
+def sync_run_check(check: Callable[[], Checked], *, is_long: bool = False) -> Checked:
     """Return the result of a check.
 
     Args:
@@ -73,16 +75,16 @@ def sync_checked(check: Callable[[], Checked], *, is_long: bool = False) -> Chec
 
     def stop() -> None:
         if has_passed(deadline):
-            raise _late()
+            raise _make_timeout_error()
 
     return check() if deadline is None else in_slices(check, stop)
 
 
-def _stop() -> NoReturn:
+def _raise_long_check() -> NoReturn:
     raise _LongCheck
 
 
-def _late() -> RequestTimeoutError:
+def _make_timeout_error() -> RequestTimeoutError:
     return RequestTimeoutError(
         "the time was over before a check of the flow or its input ended", hint="check_input=False skips that of inputs"
     )

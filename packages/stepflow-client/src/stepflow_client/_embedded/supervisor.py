@@ -19,7 +19,7 @@ from functools import partial
 
 from .._base.logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
-from ..logs import LogEntry, failure_reason, worker_words
+from ..logs import LogEntry, find_failure_reason, find_worker_message
 from . import watchdog
 from .config import REFUSED_ROUTE, ServerConfig, recovery_warnings, store_path, workers_of
 from .config_faults import config_fault
@@ -292,13 +292,13 @@ class Supervisor:
             name = "" if worker is None else f"{worker_name(worker.pid, self.logs, self._workers)} "
             return self._error(f"{name}{loss}", None, entries)
         failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
-        if (fault := config_fault(failure_reason(self.logs.tail()) or "", self.config)) is not None:
+        if (fault := config_fault(find_failure_reason(self.logs.tail()) or "", self.config)) is not None:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
             return explained
         # If the server starts no workers, its stderr contains only its own output.
         own = () if self._workers.started else ("stderr",)
-        words = worker_words([entry for entry in self.logs.tail() if entry.stream not in own])
+        words = find_worker_message([entry for entry in self.logs.tail() if entry.stream not in own])
         if words and words not in failure.message:
             failure.hint = f"the last line of its worker: {words}"
         return failure
@@ -322,7 +322,7 @@ class Supervisor:
         """Return the error for a server that ended, or, without an exit code, was not ready in time."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.tail() if worker_entries is None else worker_entries
-        reason = failure_reason(entries) if worker_entries is None else worker_words(entries)
+        reason = find_failure_reason(entries) if worker_entries is None else find_worker_message(entries)
         if reason is None and worker_entries is not None:
             message += ", without a reason on standard error"
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]

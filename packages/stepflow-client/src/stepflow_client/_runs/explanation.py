@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import flow_with
 from ..types import ErrorCode
-from ..types.account import FailedChild, RunAccount, StepAccount, StepState, failed_in_sub_runs
+from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
 
@@ -85,7 +85,7 @@ def explained(snapshot: RunSnapshot) -> RunSnapshot:
     indexes = {step.item_index for step in steps if step.status in FAILED_STATUSES or step.step_id in special}
     accounts = step_accounts(snapshot, [item for item in snapshot.items if item.index in indexes])
     if details.status is ExecutionStatus.COMPLETED:
-        details = replace(details, failed_in_sub_runs=failed_in_sub_runs(accounts.values()))
+        details = replace(details, failed_in_sub_runs=count_failed_in_sub_runs(accounts.values()))
     return replace(snapshot, details=details, steps=with_states(steps, accounts))
 
 

@@ -49,25 +49,25 @@ class BlobStore:
     def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""
         blob_id = requests.check_id(blob_id, "blob_id")
-        return _content(blob_id, self._connection.send(_reading(blob_id)))
+        return _parse_blob(blob_id, self._connection.send(_build_read_request(blob_id)))
 
     def find_name(self, blob_id: str) -> tuple[str | None, str]:
         """Return the name of a blob, None if the server has no such blob, and the date of the response.
 
         A missing blob is no error here, in traces and metrics either.
         """
-        response = self._connection.send(_reading(blob_id), may_be_missing=True)
+        response = self._connection.send(_build_read_request(blob_id), may_be_missing=True)
         name = responses.attachment_name(response.headers.get("content-disposition"))
         return None if response.status == 404 else name or "", response.headers.get("date", "")
 
 
-def _reading(blob_id: str) -> api.Request:
+def _build_read_request(blob_id: str) -> api.Request:
     from stepflow_api.models import GetBlobAccept
 
     return api.get_blob(blob_id, accept=GetBlobAccept.BYTES)
 
 
-def _content(blob_id: str, response: HttpResponse) -> BlobContent:
+def _parse_blob(blob_id: str, response: HttpResponse) -> BlobContent:
     # Every release with blobs sends the type and filename of raw bytes in headers, and JSON stays exact this way.
     kind = response.headers.get("x-blob-type", "binary")
     return types.BlobContent(

@@ -17,8 +17,8 @@ from .. import types
 from .._calls.run_call import RunCall
 from .._codec import requests
 from .._codec.variables import flow_variables
-from .._concurrency.background import sync_settled
-from .._concurrency.input_checks import sync_checked
+from .._concurrency.background import sync_wait_until_done
+from .._concurrency.input_checks import sync_run_check
 from .._data.secrets import quotes_secret
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     """What simultaneous calls share; None if another one must run the flow."""
 
 
-class _Prepared(NamedTuple):
+class _CacheableCall(NamedTuple):
     """A call, ready to run if the cache has no result: files and the environment are read only once."""
 
     call: RunCall
@@ -56,7 +56,7 @@ class CachedRuns:
 
     def __init__(self, flows: FlowStore) -> None:
         self._flows = flows
-        self._running: dict[object, Future[Outcome]] = {}
+        self._outcomes: dict[object, Future[Outcome]] = {}
         """The outcomes that calls wait for."""
 
     def run(self, cache: ResultCache, call: RunCall, run: Run) -> FlowResult:
@@ -83,15 +83,15 @@ class CachedRuns:
                     cached_at=datetime.fromtimestamp(found.created, UTC),
                 )
             own: Future[Outcome] = Future()
-            shared = self._running.setdefault(place, own)
+            shared = self._outcomes.setdefault(place, own)
             if shared is own:
                 try:
-                    return self._lead(own, cache, prepared, run)
+                    return self._run_and_share(own, cache, prepared, run)
                 finally:
-                    del self._running[place]
+                    del self._outcomes[place]
                     if not own.done():
                         own.set_result(None)
-            sync_settled(shared, current_deadline())
+            sync_wait_until_done(shared, current_deadline())
             if not shared.done():
                 raise RequestTimeoutError("another call for the same result had not ended when the time was over")
             outcome = shared.result()
@@ -100,7 +100,9 @@ class CachedRuns:
             if outcome is not None:
                 return copy.deepcopy(outcome)
 
-    def _lead(self, shared: Future[Outcome], cache: ResultCache, prepared: _Prepared, run: Run) -> FlowResult:
+    def _run_and_share(
+        self, shared: Future[Outcome], cache: ResultCache, prepared: _CacheableCall, run: Run
+    ) -> FlowResult:
         """Run a flow, cache its result, and share it or the error. Nothing is shared if only this call is concerned."""
         try:
             result = run(prepared.call)
@@ -112,14 +114,14 @@ class CachedRuns:
             flow, content = prepared.flow, {} if isinstance(prepared.flow, str) else prepared.flow
             # The output may not quote a secret variable; without the flow's variables, that is unknown.
             with suppress(StepflowClientError):
-                declared = self._flows.variables_of(flow) if isinstance(flow, str) else flow_variables(flow)
+                declared = self._flows.get_declared_variables(flow) if isinstance(flow, str) else flow_variables(flow)
                 if not quotes_secret(result.output, prepared.variables, declared, content):
                     cache._file.keep(prepared.key, result.run_id, result.output)
         # The caller may change its own at once.
         shared.set_result(copy.deepcopy(result))
         return result
 
-    def _prepare(self, cache: ResultCache, call: RunCall) -> _Prepared:
+    def _prepare(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
         """Read the arguments of a call and determine its key.
 
         Raises:
@@ -133,22 +135,22 @@ class CachedRuns:
                 "cache and idempotency_key exclude each other: a result from the cache is of a run without the key",
                 hint="a call under a key returns the result of its run without a cache",
             )
-        input, checked = call.input, self._flows.checked_or_id(call.flow)
+        input, checked = call.input, self._flows.check_flow_or_id(call.flow)
         if call.check_input:
-            input = self._flows.fitting_input(checked, input)
+            input = self._flows.check_input(checked, input)
         # Servers that would change an integer refuse it when the flow is run.
-        arguments = call._replace(input=input, max_concurrency=None).arguments()
+        arguments = call._replace(input=input, max_concurrency=None).check_arguments()
         flow: dict[str, Any] | str
         if isinstance(checked, str):
             flow = checked
             if call.variables_from_env:
-                declared = self._flows.variables_of(flow)
+                declared = self._flows.get_declared_variables(flow)
                 values = requests.environment_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
             flow, digest, _ = checked
-            needs = self._flows.needs_of_flow(flow, digest)
-            arguments = sync_checked(partial(call.completed, arguments, needs))
+            needs = self._flows.get_needs(flow, digest)
+            arguments = sync_run_check(partial(call.complete_arguments, arguments, needs))
         completed = RunCall(
             flow,
             arguments.inputs,
@@ -159,4 +161,4 @@ class CachedRuns:
             ready=call.ready,
             source=call.flow,
         )
-        return _Prepared(completed, flow, arguments.variables, cache._file.key(flow, arguments))
+        return _CacheableCall(completed, flow, arguments.variables, cache._file.key(flow, arguments))

@@ -46,7 +46,7 @@ from .._rules.releases import Server, pinned, recognise
 from .._rules.request_retries import retry_after
 from .._rules.spread import Spread
 from .._rules.transport_errors import error_from
-from .._telemetry.tracing import Kind, is_untraced, operation
+from .._telemetry.tracing import Kind, is_untraced, trace_operation
 from .._telemetry.tracing import Operation as Span
 from ..errors import (
     ApiError,
@@ -55,7 +55,7 @@ from ..errors import (
     NotFoundError,
     StepflowClientError,
 )
-from .transport.assembly import ConnectionSettings, sender_to, signing
+from .transport.assembly import ConnectionSettings, add_credentials, build_sender
 from .transport.failover import Failover
 from .transport.retry import Retry
 from .transport.translation import Dialect
@@ -67,10 +67,10 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
-_ALONE = nullcontext()
+_NO_COUNTING = nullcontext()
 
 
-class _Run(Protocol):
+class _HasRunId(Protocol):
     @property
     def run_id(self) -> str: ...
 
@@ -110,9 +110,9 @@ class Connection:
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
         self._add_headers(check_headers(settings.headers) or {})
-        senders = [sender_to(each, settings) for each in roots]
+        senders = [build_sender(each, settings) for each in roots]
         if header is None:
-            senders = [signing(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
+            senders = [add_credentials(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
         self.proxy = None if settings.transport is not None else shown_proxy(settings.proxy or environment_proxy(root))
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
@@ -148,7 +148,7 @@ class Connection:
 
     def _add_headers(self, headers: Mapping[str, str]) -> None:
         self.headers = {**self.headers, **{name.lower(): value for name, value in headers.items()}, **self._signed}
-        self._with_headers = lru_cache(maxsize=8)(partial(_with_headers, self.headers))
+        self._merge_headers = lru_cache(maxsize=8)(partial(_merge_headers, self.headers))
 
     @property
     def closed(self) -> bool:
@@ -160,22 +160,22 @@ class Connection:
         self.dialect.closed = True
         self.dialect.close()
 
-    def server(self) -> Server:
+    def detect_server(self) -> Server:
         """Return the server's release and capabilities. They are requested only if they are not known yet."""
         known = self.dialect.server
         if known is not None:
             return known
-        answer = self.health()
+        answer = self.request_health()
         return self.dialect.server or recognise(self.url, answer)
 
-    def decoder(self, run_id: str | None) -> OutputDecoder:
+    def get_decoder(self, run_id: str | None) -> OutputDecoder:
         """Return the decoder of responses about a run."""
         found, server = self.decoders.known.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
             return found
         return PLAIN_UNORDERED if found is PLAIN else found._replace(keeps_order=False)
 
-    def health(self) -> dict[str, Any]:
+    def request_health(self) -> dict[str, Any]:
         """Return the server's health.
 
         Raises:
@@ -185,7 +185,7 @@ class Connection:
         recognise(self.url, answer)
         return answer
 
-    def components(self, *, include_schemas: bool = True) -> ComponentList:
+    def list_components(self, *, include_schemas: bool = True) -> ComponentList:
         """Return the components that flows may use, with their paths if the configuration of the server is known."""
         request = api.list_components(exclude_schemas=None if include_schemas else True)
         listed = self.call(request, component_list.components)
@@ -208,14 +208,14 @@ class Connection:
             ApiError: If the server responded with an error.
         """
         if span is None and not is_untraced():
-            with self.traced(request.operation.name) as span:
+            with self.trace(request.operation.name) as span:
                 return self.call(request, make, may_be_missing=may_be_missing, span=span)
         run_id = request.run_id
         try:
             limit = current_timeouts() or self.timeout
-            sent = self.prepare(request, limit.waiting(request.held) if request.held else limit)
+            sent = self.build_request(request, limit.waiting(request.held) if request.held else limit)
             if span is not None:
-                sent = span.sends(sent, self.url, run_id)
+                sent = span.prepare_request(sent, self.url, run_id)
             started = time.monotonic()
             try:
                 response = self.dialect.send(sent)
@@ -223,7 +223,7 @@ class Connection:
                 raise
             except (HttpError, OSError, ValueError) as error:
                 self.dialect.forget()
-                raise error_from(error, sent, self.url_of(error), self.proxy, run_id) from error
+                raise error_from(error, sent, self.get_failed_url(error), self.proxy, run_id) from error
             self.has_answered = True
             if span is not None:
                 span.note(status_code=response.status)
@@ -231,7 +231,7 @@ class Connection:
                 logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
             is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
             if not (is_usual or (may_be_missing and response.status == 404)):
-                self._refuse_errors(request.operation, sent, response)
+                self._raise_for_error(request.operation, sent, response)
             if make is None:
                 return cast("Answer", response)
             parse = decode_raw if request.operation.keeps_numbers else decode
@@ -242,9 +242,9 @@ class Connection:
                 self.dialect.forget()
                 raise
             if self.spread is not None and response.server is not None and request.operation is api.create_run:
-                self.spread.note(cast("_Run", answer).run_id, response.server)
+                self.spread.note(cast("_HasRunId", answer).run_id, response.server)
             if span is not None:
-                span.returns(answer)
+                span.note_result(answer)
             return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
@@ -265,7 +265,7 @@ class Connection:
         """
         return self.call(request, None, may_be_missing=may_be_missing)
 
-    def _refuse_errors(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
+    def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
         """Raise the error that a response represents, if any."""
         problem = status_errors.error_for(response.status, response.content_type, response.content, str(sent))
         if problem is None:
@@ -282,16 +282,16 @@ class Connection:
             problem.hint = "do the servers share one store? strategy='spread' needs it"
         raise problem
 
-    def url_of(self, error: Exception) -> str:
+    def get_failed_url(self, error: Exception) -> str:
         """Return the URL of the server that caused an error, or of the first server if that is unknown."""
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
-    def traced(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> Span:
-        """Return a context manager that traces and measures an operation. See `tracing.operation`."""
-        return operation(name, None if self.is_shared else self.root, kind, is_current)
+    def trace(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> Span:
+        """Return a context manager that traces and measures an operation. See `tracing.trace_operation`."""
+        return trace_operation(name, None if self.is_shared else self.root, kind, is_current)
 
-    def traced_stream(
+    def trace_stream(
         self, name: str, source: Generator[Item, None], run_id: str | None = None
     ) -> Generator[Item, None, None]:
         """Yield the items of a generator in a span that begins with its first item and ends with it.
@@ -303,7 +303,7 @@ class Connection:
             source: The generator.
             run_id: The run concerned, if there is one.
         """
-        with self.traced(name, kind="INTERNAL", is_current=False) as span:
+        with self.trace(name, kind="INTERNAL", is_current=False) as span:
             span.note(run_id=run_id)
             with closing(source):
                 while True:
@@ -314,11 +314,11 @@ class Connection:
                             return
                     yield item
 
-    def awaiting(self, run_id: str) -> AbstractContextManager[None]:
+    def count_waiting(self, run_id: str) -> AbstractContextManager[None]:
         """Return a context manager that counts a run towards its server's load while the run is waited for."""
-        return _ALONE if self.spread is None else self.spread.awaiting(run_id)
+        return _NO_COUNTING if self.spread is None else self.spread.awaiting(run_id)
 
-    def prepare(self, request: Request, limit: Timeouts) -> HttpRequest:
+    def build_request(self, request: Request, limit: Timeouts) -> HttpRequest:
         """Return the request to send, with its headers, timeouts, size limit and deadline.
 
         Args:
@@ -340,8 +340,8 @@ class Connection:
         return HttpRequest(
             parts["method"],
             parts["url"],
-            urlencode({name: _parameter(value) for name, value in params.items()}) if params else "",
-            self.headers if not headers else self._with_headers(tuple(headers.items())),
+            urlencode({name: _format_parameter(value) for name, value in params.items()}) if params else "",
+            self.headers if not headers else self._merge_headers(tuple(headers.items())),
             encode(parts["json"]) if "json" in parts else parts.get("content") or b"",
             limit,
             operation.is_idempotent,
@@ -353,9 +353,9 @@ class Connection:
         )
 
 
-def _with_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, str]:
+def _merge_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, str]:
     return {**headers, **{name.lower(): value for name, value in more}}
 
 
-def _parameter(value: object) -> str:
+def _format_parameter(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -38,7 +38,7 @@ class ClientContext:
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """Return a context that sends more headers over the same connections. It shares the cached flows."""
         twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
-        twin.flows = self.flows.over(twin.connection)
+        twin.flows = self.flows.with_connection(twin.connection)
         return twin
 
     @cached_property

@@ -9,14 +9,14 @@ import os
 import time
 from collections.abc import Mapping
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .. import types
 from .._base.lazy import lazy_module
+from .._base.newest import Newest
 from .._codec import component_list, json_bodies, requests, responses
 from .._codec.variables import flow_variables
-from .._concurrency.input_checks import sync_checked
+from .._concurrency.input_checks import sync_run_check
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
@@ -44,9 +44,6 @@ _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
 _FATAL = (1, "fatal")
 """The level of a diagnostic for which a server refuses a flow, as a number or a word."""
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
 
 class CheckedFlow(NamedTuple):
     """A flow that can be sent."""
@@ -59,7 +56,7 @@ class CheckedFlow(NamedTuple):
     """Its examples and the inputs of its test cases, which copies of the flow keep for `get_flow`."""
 
     @property
-    def with_examples(self) -> dict[str, Any]:
+    def content_with_examples(self) -> dict[str, Any]:
         """The flow as it is stored.
 
         Raises:
@@ -90,16 +87,16 @@ class FlowStore:
         self._connection = connection
         self.registries = RunRegistries()
         # Flows that the server has accepted, and that this client has stored, by digest: neither are sent again.
-        self._accepted: dict[bytes, list[dict[str, Any]]] = {}
-        self._stored: dict[bytes, StoreFlowResponse] = {}
-        self._checked: dict[object, CheckedFlow] = {}
+        self._accepted: Newest[bytes, list[dict[str, Any]]] = Newest(_MAX_FLOWS)
+        self._stored: Newest[bytes, StoreFlowResponse] = Newest(_MAX_FLOWS)
+        self._checked: Newest[object, CheckedFlow] = Newest(_MAX_CHECKED)
         """Checked flows by the stamp of their file or by the content of the flow as it was given."""
-        self._declared: dict[str, Mapping[str, FlowVariable]] = {}
-        self._outputs: dict[str, Any] = {}
+        self._declared: Newest[str, Mapping[str, FlowVariable]] = Newest(_MAX_FLOWS)
+        self._outputs: Newest[str, Any] = Newest(_MAX_FLOWS)
         # What runs of a flow need, by the flow's digest and by its id.
-        self._needs: dict[bytes | str, FlowNeeds] = {}
+        self._needs: Newest[bytes | str, FlowNeeds] = Newest(_MAX_FLOWS)
 
-    def over(self, connection: Connection) -> Self:
+    def with_connection(self, connection: Connection) -> Self:
         """Return a store that sends its requests over another connection, and shares what this one remembers."""
         twin = copy.copy(self)
         twin._connection = connection
@@ -107,61 +104,61 @@ class FlowStore:
 
     def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its id."""
-        content, digest, _ = checked = self.checked(flow, "store_flow()")
-        copy = checked.with_examples
+        content, digest, _ = checked = self.check_flow(flow, "store_flow()")
+        copy = checked.content_with_examples
         # Flows that differ in their examples only are different stored flows.
         key = requests.flow_digest(copy) or digest
         stored = self._stored.get(key)
         if stored is None:
-            flow_id = self.store_accepted(content, copy, digest)
-            diagnostics = _validation(self._accepted.get(digest, [])).diagnostics
+            flow_id = self.store_accepted_copy(content, copy, digest)
+            diagnostics = _build_validation(self._accepted.get(digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
-            self._stored = {**_newest(self._stored), key: stored}
-            self._know_flow(flow_id, content)
+            self._stored.put(key, stored)
+            self._remember_flow(flow_id, content)
         return stored
 
-    def needs_of_flow(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
+    def get_needs(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
         """Return what runs of a flow need. It is determined only once."""
         known = self._needs.get(digest)
         if known is None:
             known = needs.needs_of(flow, flow_variables(flow))
-            self._needs = {**_newest(self._needs), digest: known}
+            self._needs.put(digest, known)
         return known
 
-    def stored(self, flow_id: str) -> StoredCopy:
+    def get_stored_copy(self, flow_id: str) -> StoredCopy:
         """Return what this client knows about a stored flow."""
         return StoredCopy(flow_id, self._declared.get(flow_id), self._outputs.get(flow_id))
 
-    def needs_by_id(self, flow_id: str) -> FlowNeeds | None:
+    def find_needs_by_id(self, flow_id: str) -> FlowNeeds | None:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
         return self._needs.get(flow_id)
 
-    def fitting_input(self, flow: CheckedFlow | str, value: Any) -> Any:
+    def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
         """Return the input of a run after checking it. Of flows given by their ids, the client may not know the schema.
 
         Raises:
             InvalidArgumentError: If it does not match the flow's input schema.
         """
-        known = self.needs_by_id(flow) if isinstance(flow, str) else self.needs_of_flow(flow.content, flow.digest)
+        known = self.find_needs_by_id(flow) if isinstance(flow, str) else self.get_needs(flow.content, flow.digest)
         if known is None or known.input_check is None:
             return value
-        return sync_checked(partial(requests.fitting_input, value, known.input_check))
+        return sync_run_check(partial(requests.fitting_input, value, known.input_check))
 
-    def checked(self, flow: FlowSource, what: str) -> CheckedFlow:
+    def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Return a flow in the form in which it can be sent.
 
         Args:
             flow: The flow.
             what: What needs the flow itself, for the error if it is the id of a stored one.
         """
-        found = self.checked_or_id(flow)
+        found = self.check_flow_or_id(flow)
         if isinstance(found, str):
             raise InvalidArgumentError(
                 f"{what} needs the flow itself, not the id of a stored one", hint="get_flow() returns the flow of an id"
             )
         return found
 
-    def checked_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
+    def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
         """Return the id of a stored flow, or else a flow in the form in which it can be sent.
 
         A flow that was checked before is not checked again.
@@ -190,10 +187,10 @@ class FlowStore:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
         checked = CheckedFlow(content, digest, client_metadata.examples_of(given))
         if stamp is not None:
-            self._checked = {**_newest(self._checked, _MAX_CHECKED), stamp: checked}
+            self._checked.put(stamp, checked)
         return checked
 
-    def store_to_run(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
+    def store_run_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
         """Store a copy of a flow that only this client runs, and return the copy.
 
         Args:
@@ -202,85 +199,89 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return self.store_copy(flow, client_metadata.tagged(flow.with_examples, os.urandom(16).hex()))
+            return self.store_private_copy(
+                flow, client_metadata.tagged(flow.content_with_examples, os.urandom(16).hex())
+            )
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
             is_first = registry.start_storing(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = client_metadata.tagged(flow.with_examples, registry.shared_tag(digest))
-                    flow_id = self.store_accepted(content, copy, digest)
+                    copy = client_metadata.tagged(flow.content_with_examples, registry.shared_tag(digest))
+                    flow_id = self.store_accepted_copy(content, copy, digest)
                     registry.share(digest, flow_id)
                 finally:
                     if is_first:
                         registry.stop_storing(digest)
-                return self._know_flow(flow_id, content)
+                return self._remember_flow(flow_id, content)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             time.sleep(self._connection.timings.store_poll)
         return StoredCopy(known, self._declared.get(known), content.get("output"))
 
-    def store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
+    def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only one call runs, and return it."""
-        flow_id = self.store_accepted(flow.content, copy, flow.digest)
+        flow_id = self.store_accepted_copy(flow.content, copy, flow.digest)
         self.registries.current.reserve(flow_id)
-        return self._know_flow(flow_id, flow.content)
+        return self._remember_flow(flow_id, flow.content)
 
-    def store_accepted(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
+    def store_accepted_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
         """Store a copy of a flow after the server has accepted the flow, and return the id of the copy.
 
         Raises:
             InvalidFlowError: If the server refuses the flow.
         """
         if digest not in self._accepted:
-            diagnostics = self._diagnostics(flow)
+            diagnostics = self._fetch_diagnostics(flow)
             if any(diagnostic.get("level") in _FATAL for diagnostic in diagnostics):
                 from ..types.flows import InvalidFlowError
 
-                result = _validation(diagnostics)
+                result = _build_validation(diagnostics)
                 first, *others = [
                     diagnostic for diagnostic in result.diagnostics if diagnostic.level is types.DiagnosticLevel.FATAL
                 ]
                 more = f" (and {len(others)} more)" if others else ""
                 message = f"the server refuses the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
-            self._accepted = {**_newest(self._accepted), digest: diagnostics}
+            self._accepted.put(digest, diagnostics)
         # A blob preserves the integers of the flow. The server does not check it.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return self._connection.call(request, partial(responses.flow_id, key="blobId"))
 
-    def _know_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
+    def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what runs of a flow need, and how they are read."""
         declared = json_bodies.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
-        self._declared = {**_newest(self._declared), flow_id: declared}
-        self._outputs = {**_newest(self._outputs), flow_id: flow.get("output")}
-        self._needs = {**_newest(self._needs), flow_id: needs.needs_of(flow, declared)}
+        self._declared.put(flow_id, declared)
+        self._outputs.put(flow_id, flow.get("output"))
+        self._needs.put(flow_id, needs.needs_of(flow, declared))
         return StoredCopy(flow_id, declared, flow.get("output"))
 
-    def _diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
+    def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Have the server check a flow, and return its diagnostics as sent by the server."""
-        server = self._connection.server()
+        server = self._connection.detect_server()
         sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
-            return self._connection.call(request, partial(_true_diagnostics, flow=flow))
+            return self._connection.call(request, partial(_filter_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
             message = requests.numbers_as_written(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
-    def forget(self, flow_id: str) -> None:
+    def forget_flow(self, flow_id: str) -> None:
         """Note that the server may no longer have a flow."""
         self.registries.current.forget_flow(flow_id)
         # The server may have been replaced by one that accepts other flows.
-        self._accepted = {}
-        self._stored = {digest: stored for digest, stored in self._stored.items() if stored.flow_id != flow_id}
+        self._accepted.clear()
+        for key, stored in list(self._stored.items()):
+            if stored.flow_id == flow_id:
+                self._stored.pop(key, None)
 
     def get_flow(self, flow_id: FlowId) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
         flow_id = requests.check_flow_id(flow_id)
         return self._connection.call(api.get_flow(flow_id), partial(responses.flow, flow_id=flow_id))
 
-    def content(self, flow: FlowSource) -> dict[str, Any]:
+    def read_content(self, flow: FlowSource) -> dict[str, Any]:
         """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
         source = flow_argument(flow)
         return (self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
@@ -289,20 +290,20 @@ class FlowStore:
         """Ask the server to delete a flow."""
         flow_id = requests.check_flow_id(flow_id)
         self._connection.send(api.delete_flow(flow_id))
-        self.forget(flow_id)
+        self.forget_flow(flow_id)
 
     def get_flow_variables(self, flow_id: FlowId) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them."""
         flow_id = requests.check_flow_id(flow_id)
-        declared = dict(self.variables_of(flow_id))
+        declared = dict(self.get_declared_variables(flow_id))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
         return json_bodies.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
-    def variables_of(self, flow_id: str) -> Mapping[str, FlowVariable]:
+    def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
         declared = self._declared.get(flow_id)
         if declared is None:
-            declared = self._know_flow(flow_id, (self.get_flow(flow_id)).flow).declared or {}
+            declared = self._remember_flow(flow_id, (self.get_flow(flow_id)).flow).declared or {}
         return declared
 
     def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
@@ -316,15 +317,15 @@ class FlowStore:
             request = api.list_components()
             components = self._connection.call(request, component_list.components)
         rules = partial(check, flow, components=components, type_check=type_check, target=target)
-        return sync_checked(rules, is_long=True)
+        return sync_run_check(rules, is_long=True)
 
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Have the server check a flow without storing it."""
-        sent = check_json(client_metadata.without_cases(self.content(flow)), "the flow")
-        return _validation(self._diagnostics(sent))
+        sent = check_json(client_metadata.without_cases(self.read_content(flow)), "the flow")
+        return _build_validation(self._fetch_diagnostics(sent))
 
 
-def _true_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the diagnostics of a flow, without the false ones: servers call mustExecute steps unreachable."""
     responses.flow_id(response)
     diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
@@ -340,10 +341,5 @@ def _true_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list
     ]
 
 
-def _validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:
+def _build_validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:
     return json_bodies.build(responses.validation, {"diagnostics": diagnostics}, "POST /flows")
-
-
-def _newest(known: Mapping[Key, Value], most: int = _MAX_FLOWS) -> dict[Key, Value]:
-    """Return the newest entries in a new dict: other threads may be iterating over the old one."""
-    return dict(islice(known.items(), max(0, len(known) - most), None))

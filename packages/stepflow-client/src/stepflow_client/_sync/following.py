@@ -28,7 +28,7 @@ from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
 from .._telemetry.tracing import annotate
 from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
-from .following_stream import FollowRequest, Idle, StreamedRun, idle_for, inferred_end
+from .following_stream import FollowRequest, Idle, StreamedRun, infer_run_end, sleep_with_idles
 
 if TYPE_CHECKING:
     from .. import events
@@ -42,7 +42,7 @@ else:
     events = lazy_module("stepflow_client.events")
 
 
-class Timer:
+class IdleTimer:
     """Tracks when the next `Idle` is due.
 
     Args:
@@ -59,7 +59,7 @@ class Timer:
         """Start again, after something was yielded."""
         self._last = time.monotonic()
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return the seconds until the next `Idle` is due."""
         return min(self._last + self._every, self.until) - time.monotonic()
 
@@ -81,27 +81,27 @@ class Follower:
         Raises:
             UnsupportedByServerError: If the server has no stream of events, and the caller needs one.
         """
-        server = self._connection.server()
+        server = self._connection.detect_server()
         if request.needs_stream:
             require(server, "events", "a stream of events")
         position = Cursor.parse(request.after, "s" if request.include_sub_runs else "e")
         if server.capabilities["events"]:
             followed = StreamedRun(self._connection, self._runs, request, position).follow()
         else:
-            followed = self._polled(request, position)
+            followed = self._poll_states(request, position)
         with closing(followed) as sequence:
             for seen in sequence:
                 yield seen
 
-    def _polled(self, request: FollowRequest, position: Cursor) -> Generator[RunEvent | Idle, None, None]:
+    def _poll_states(self, request: FollowRequest, position: Cursor) -> Generator[RunEvent | Idle, None, None]:
         """Request the state of the run until it has ended; yield it, and the inferred end."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
         while True:
             try:
-                run = self._runs.state(request.run_id)
-                ending = self._runs.ending(run)
+                run = self._runs.get_state(request.run_id)
+                ending = self._runs.determine_ending(run)
             except TRANSIENT_ERRORS as error:
                 if not error.is_retryable or outage.elapsed > timings.event_outage:
                     raise
@@ -109,14 +109,14 @@ class Follower:
             else:
                 outage.reset()
                 if ending.is_finished:
-                    yield inferred_end(run, position)
+                    yield infer_run_end(run, position)
                     return
                 yield Idle(position, run)
                 pause = backoff.next()
-            for idle in idle_for(pause, request, position):
+            for idle in sleep_with_idles(pause, request, position):
                 yield idle
 
-    def timed(self, request: FollowRequest, timer: Timer) -> Generator[RunEvent | Idle, None, None]:
+    def follow_with_timer(self, request: FollowRequest, timer: IdleTimer) -> Generator[RunEvent | Idle, None, None]:
         """Yield the events of a run until it has ended, and `Idle` with its state or when the timer has expired.
 
         Raises:
@@ -124,7 +124,7 @@ class Follower:
         """
         until = None if timer.until == math.inf else timer.until
         late = RunTimeoutError(f"run {request.run_id} has not ended yet", run_id=request.run_id, hint="it continues")
-        with closing(self.follow(request._replace(next_idle=timer.left))) as sequence:
+        with closing(self.follow(request._replace(next_idle=timer.seconds_left))) as sequence:
             while True:
                 try:
                     # Requests end at the deadline too, in case the server does not respond.
@@ -138,26 +138,26 @@ class Follower:
                     raise late from error
                 if has_passed(until):
                     raise late
-                if not isinstance(seen, Idle) or timer.left() <= 0:
+                if not isinstance(seen, Idle) or timer.seconds_left() <= 0:
                     yield seen
-                    if isinstance(seen, Idle) or request.wants(seen):
+                    if isinstance(seen, Idle) or request.is_wanted(seen):
                         timer.restart()
                 elif seen.run is not None:
                     yield seen
 
-    def settled(self, run: RunDetails) -> RunDetails | None:
+    def wait_until_settled(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.
 
         Returns:
             None if the run may still be executed at the caller's deadline.
         """
-        timer = Timer(until=current_deadline() or math.inf)
+        timer = IdleTimer(until=current_deadline() or math.inf)
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
         with suppress(RunTimeoutError):
-            with closing(self.timed(FollowRequest(run.run_id), timer)) as sequence:
+            with closing(self.follow_with_timer(FollowRequest(run.run_id), timer)) as sequence:
                 for seen in sequence:
                     if not isinstance(seen, Idle) and seen.type == "run_completed":
-                        now = self._runs.state(run.run_id)
+                        now = self._runs.get_state(run.run_id)
                         is_settled = seen.inferred or not is_given_up(now.status, now.items.running)
                         return now if now.is_finished and is_settled else None
         return None
@@ -174,18 +174,18 @@ class Follower:
         heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
         request = FollowRequest(run_id, after, *flags, needs_stream=True, event_types=event_types)
-        return self._events(request, Timer(seconds, until))
+        return self._iterate_events(request, IdleTimer(seconds, until))
 
-    def _events(self, request: FollowRequest, timer: Timer) -> Generator[RunEvent, None, None]:
-        with closing(self.timed(request, timer)) as followed:
+    def _iterate_events(self, request: FollowRequest, timer: IdleTimer) -> Generator[RunEvent, None, None]:
+        with closing(self.follow_with_timer(request, timer)) as followed:
             for seen in followed:
                 if not isinstance(seen, Idle):
                     if seen.type == "run_completed" and seen.run_id == request.run_id:
                         annotate(run_status=seen.status.value)
-                        self._recorder.ended(seen.run_id, seen.status)
-                    if request.wants(seen):
+                        self._recorder.record_end(seen.run_id, seen.status)
+                    if request.is_wanted(seen):
                         yield seen
-                elif timer.left() <= 0:
+                elif timer.seconds_left() <= 0:
                     yield events.HeartbeatEvent(
                         run_id=request.run_id,
                         sequence_number=seen.position.number,
@@ -194,7 +194,7 @@ class Follower:
                         inferred=True,
                     )
 
-    def step_times(
+    def read_step_times(
         self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
     ) -> StepTimes:
         """Return the times of steps that the server has just listed; none if it has no events.
@@ -215,7 +215,7 @@ class Follower:
         times = StepTimes(run_id, steps)
         deadline = deadline_of(timeout)
         with deadline_scope(deadline):
-            if not steps or not (self._connection.server()).capabilities["events"]:
+            if not steps or not (self._connection.detect_server()).capabilities["events"]:
                 return times
             limit = math.inf if deadline is None else deadline
             request = FollowRequest(run_id, next_idle=lambda: limit - time.monotonic())

@@ -66,12 +66,12 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         if output_type is not None:
             typed.check_output_type(output_type)
 
-    def _of(self, flow: object) -> Self:
+    def _remember_flow(self, flow: object) -> Self:
         """Remember the flow, so that errors can point to its Python source; it is lost on pickling."""
         self._flow = flow
         return self
 
-    def _located(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
+    def _add_source_location(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
         error = located(result.error, self._flow)
         return result if error is result.error else replace(result, error=error)
 
@@ -81,7 +81,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
         It is known to the client that found the run.
         """
-        older: str | None = self.client._older_flow_of(self.run_id)
+        older: str | None = self.client._find_older_flow_id(self.run_id)
         return older
 
     def result(
@@ -103,7 +103,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
                 self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
             left = timeout if deadline is None else max(0.001, deadline - time.monotonic())
             result: FlowResult[OutputT] = self.client.get_result(self.run_id, wait=wait, timeout=left)
-        return typed.with_typed_output(self._located(result), self.output_type)
+        return typed.with_typed_output(self._add_source_location(result), self.output_type)
 
     def results(self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> list[FlowResult[OutputT]]:
         """Wait until the run ends and return the results of all items. See `SyncStepflowClient.get_results`.
@@ -112,7 +112,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
             OutputTypeError: If an item succeeded but its output does not match the type of the handle.
         """
         results = self.client.get_results(self.run_id, wait=wait, timeout=timeout)
-        return [typed.with_typed_output(self._located(result), self.output_type) for result in results]
+        return [typed.with_typed_output(self._add_source_location(result), self.output_type) for result in results]
 
     def wait(self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False) -> RunDetails:
         """Wait until the run ends and return its details. See `SyncStepflowClient.wait_run`."""
@@ -171,14 +171,14 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
                 "the log of this server is not known here",
                 hint="a StepflowRuntime has the log of its server; `stepflow runs logs` that of a server it started",
             )
-        from ..logs import lines_of_run
+        from ..logs import find_run_lines
 
         check_integer(limit, "limit", least=1)
         timings = self.client._connection.timings
         pauses = Backoff(timings.log_poll, deadline=time.monotonic() + timings.log_delay)
         while True:
             lines = self.client._server_logs(limit)
-            found = lines_of_run(lines, self.run_id, lambda line: line.timestamp.timestamp())
+            found = find_run_lines(lines, self.run_id, lambda line: line.timestamp.timestamp())
             if found or pauses.is_over:
                 return found
             time.sleep(pauses.next())

@@ -20,7 +20,7 @@ from .._codec import requests, responses
 from .._codec.idempotency_markers import RunNote, check_key, check_scope, input_digest, marker, scoped_key, tag_of
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
-from .._concurrency.input_checks import sync_checked
+from .._concurrency.input_checks import sync_run_check
 from .._rules.deadline import current_deadline, has_passed, within
 from .._rules.ending import is_given_up
 from .._rules.key_lock import (
@@ -69,7 +69,7 @@ _CLOCK_DIFFERENCE = 60.0
 """Maximum difference in seconds between the clock of a server and the dates of responses, which a proxy may set."""
 
 
-class _Keyed(NamedTuple):
+class _KeyedFlow(NamedTuple):
     """A key, and the flow of the call that uses it."""
 
     key: str
@@ -86,7 +86,7 @@ class _Keyed(NamedTuple):
         return self.flow_id if self.scope is None else scoped_key(self.scope, self.key)
 
 
-class _Requested(NamedTuple):
+class _KeyedCall(NamedTuple):
     """What a call requests."""
 
     call: RunCall
@@ -97,16 +97,16 @@ class _Requested(NamedTuple):
     sent_overrides: dict[str, Any] | None
     """The overrides of the steps that are executed: without those of the steps that a rerun keeps."""
 
-    def of(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
+    def complete_arguments(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments of a run of a flow that declares these variables."""
         values = self.arguments.variables
         if self.call.variables_from_env:
             values = requests.environment_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
-    def digest(self, declared: Mapping[str, FlowVariable]) -> str:
+    def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
         """Return the digest of the arguments of a run of a flow that declares these variables."""
-        return input_digest(self.of(declared), declared, self.call.origin)
+        return input_digest(self.complete_arguments(declared), declared, self.call.origin)
 
 
 class KeyedRuns:
@@ -129,29 +129,29 @@ class KeyedRuns:
         self._blobs = context.blobs
         self._recorder = context.recorder
         self._scope = context.key_scope
-        self._date = ""
+        self._last_date = ""
         """The date of the last response about a mark, by the server's clock."""
-        self._was_new = False
+        self._was_last_key_new = False
         """Whether the key of the last call was new: the next call then does not look for a run first."""
         self._sights: Newest[str, Sights] = Newest(_MAX_SIGHTS)
         """What calls that have failed have seen of the marks of their keys."""
         self.older_flows: Newest[str, str] = Newest(_MAX_OLDER)
         """The flows of the runs that were found and are of other versions, by run id."""
 
-    def find(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
+    def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
         """Return the run that exists under a key; None if there is none. With a scope, no flow is needed."""
-        scope = self._scope_of(key, scope)
+        scope = self._resolve_scope(key, scope)
         if flow is None and scope is None:
             raise InvalidArgumentError(
                 "without an idempotency_scope, a key belongs to the content of a flow: find_run needs the flow"
             )
-        checked = None if flow is None else self._flows.checked(flow, "an idempotency key")
+        checked = None if flow is None else self._flows.check_flow(flow, "an idempotency key")
         if scope is None and checked is not None:
-            keyed = self._store_flow(checked, key, None)
+            keyed = self._store_keyed_flow(checked, key, None)
         else:
-            keyed = _Keyed(key, scope, {}, "")
-        lock = self._lock(keyed, "", {})
-        found: Found | None = self._followed(keyed, lock, lock.find())
+            keyed = _KeyedFlow(key, scope, {}, "")
+        lock = self._make_lock(keyed, "", {})
+        found: Found | None = self._run_lock(keyed, lock, lock.find())
         return None if found is None else found.run
 
     def start(self, call: RunCall, wait: int | None) -> responses.Started:
@@ -164,23 +164,23 @@ class KeyedRuns:
         """
         key, origin = call.idempotency_key, call.origin
         assert key is not None
-        scope = self._scope_of(key, call.idempotency_scope)
-        checked = self._flows.checked(call.flow, "an idempotency key")
+        scope = self._resolve_scope(key, call.idempotency_scope)
+        checked = self._flows.check_flow(call.flow, "an idempotency key")
         annotate(flow_name=checked.content.get("name"))
         if call.check_input:
-            call = call._replace(input=self._flows.fitting_input(checked, call.input))
-        arguments = self._creator.arguments(call)
-        requested = _Requested(call, arguments, wait, arguments.overrides)
+            call = call._replace(input=self._flows.check_input(checked, call.input))
+        arguments = self._creator.check_arguments(call)
+        keyed_call = _KeyedCall(call, arguments, wait, arguments.overrides)
         if origin is None:
-            needs = self._flows.needs_of_flow(checked.content, checked.digest)
+            needs = self._flows.get_needs(checked.content, checked.digest)
             # Refuses what does not fit the flow.
-            sync_checked(partial(call.completed, arguments, needs))
+            sync_run_check(partial(call.complete_arguments, arguments, needs))
         else:
             # A rerun has checked what it was given.
             sent = overrides_of_executed(arguments.overrides, origin.kept)
-            requested = requested._replace(sent_overrides=sent or None)
+            keyed_call = keyed_call._replace(sent_overrides=sent or None)
         for again in (True, False):
-            keyed = self._store_flow(checked, key, scope, origin)
+            keyed = self._store_keyed_flow(checked, key, scope, origin)
             registry = self._flows.registries.current
             turn, is_first = b"key " + keyed.subject.encode(), True
             while not registry.start_storing(turn):
@@ -191,30 +191,32 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"{other} when the time was over")
                 time.sleep(self._connection.timings.key_poll)
             try:
-                run = self._found_or_created(keyed, requested, looks=not (self._was_new and is_first))
+                run = self._find_or_create_run(keyed, keyed_call, looks=not (self._was_last_key_new and is_first))
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
-                self._flows.forget(keyed.flow_id)
+                self._flows.forget_flow(keyed.flow_id)
                 if not again:
                     raise
             else:
                 annotate(run_id=run.run_id)
-                self._recorded_in_history(keyed, run, requested)
+                self._record_in_history(keyed, run, keyed_call)
                 return run
             finally:
                 registry.stop_storing(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _scope_of(self, key: str, scope: str | None) -> str | None:
+    def _resolve_scope(self, key: str, scope: str | None) -> str | None:
         check_key(key)
         return self._scope if scope is None else check_scope(scope)
 
-    def _store_flow(self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None) -> _Keyed:
+    def _store_keyed_flow(
+        self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None
+    ) -> _KeyedFlow:
         content, digest, _ = checked
-        flow_id = self._flows.store_accepted(content, tagged(content, tag_of(key, scope), origin), digest)
-        return _Keyed(key, scope, content, flow_id)
+        flow_id = self._flows.store_accepted_copy(content, tagged(content, tag_of(key, scope), origin), digest)
+        return _KeyedFlow(key, scope, content, flow_id)
 
-    def _recorded_in_history(self, keyed: _Keyed, run: responses.Started, requested: _Requested) -> None:
+    def _record_in_history(self, keyed: _KeyedFlow, run: responses.Started, keyed_call: _KeyedCall) -> None:
         """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
@@ -223,42 +225,44 @@ class KeyedRuns:
             logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
         if not self._recorder.is_on:
             return
-        if (known := self._recorder.recorded(run.run_id)) is not None:
-            self._recorder.found(known)
+        if (known := self._recorder.find_entry(run.run_id)) is not None:
+            self._recorder.add_labels(known)
             return
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
-            recorded = _record(keyed, requested.of(flow_variables(keyed.flow)), requested)
+            recorded = _make_history_record(
+                keyed, keyed_call.complete_arguments(flow_variables(keyed.flow)), keyed_call
+            )
             self._recorder.record(run.run_id, recorded)
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
             flow = (self._flows.get_flow(older)).flow
-            recorded = CreatedRun(older, requested.of(flow_variables(flow)), flow=flow)
+            recorded = CreatedRun(older, keyed_call.complete_arguments(flow_variables(flow)), flow=flow)
             self._recorder.record(run.run_id, recorded)
 
-    def _found_or_created(self, keyed: _Keyed, requested: _Requested, *, looks: bool) -> responses.Started:
-        looks = looks or requested.call.ready is not None
-        found = self._recorded_run(keyed) if looks else None
-        self._was_new = found is None
+    def _find_or_create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, *, looks: bool) -> responses.Started:
+        looks = looks or keyed_call.call.ready is not None
+        found = self._find_recorded_run(keyed) if looks else None
+        self._was_last_key_new = found is None
         if found is None:
-            if requested.call.ready is not None:
-                requested.call.ready()
+            if keyed_call.call.ready is not None:
+                keyed_call.call.ready()
             sights = self._sights.pop(keyed.subject, {})
-            lock = self._lock(keyed, self._digest(keyed, requested, keyed.flow_id), sights)
+            lock = self._make_lock(keyed, self._compute_digest(keyed, keyed_call, keyed.flow_id), sights)
             try:
-                outcome = self._followed(keyed, lock, lock.obtain(has_looked=looks), requested)
+                outcome = self._run_lock(keyed, lock, lock.obtain(has_looked=looks), keyed_call)
             except StepflowClientError:
                 self._sights.put(keyed.subject, sights)
                 raise
-            found, self._was_new = outcome.found, not outcome.was_recorded
+            found, self._was_last_key_new = outcome.found, not outcome.was_recorded
             for other in outcome.others:
                 text = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
                 logger.warning(text, keyed.key, found.run.run_id, other.run.run_id)
         if isinstance(found.run, responses.Started):
             return found.run
         run = found.run
-        if run is None or found.digest != self._digest(keyed, requested, run.flow_id):
+        if run is None or found.digest != self._compute_digest(keyed, keyed_call, run.flow_id):
             # `run` is None if the other call has created none, or not yet.
             known = f"the idempotency key {keyed.key!r} was used before"
             if run is not None:
@@ -270,34 +274,36 @@ class KeyedRuns:
             )
         return responses.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
-    def _lock(self, keyed: _Keyed, digest: str, sights: Sights) -> KeyLock:
-        floor, server_time = self._connection.timings.key_lease, self._server_time
+    def _make_lock(self, keyed: _KeyedFlow, digest: str, sights: Sights) -> KeyLock:
+        floor, server_time = self._connection.timings.key_lease, self._get_server_time
         return KeyLock(Call(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
-    def _digest(self, keyed: _Keyed, requested: _Requested, flow_id: str) -> str:
+    def _compute_digest(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, flow_id: str) -> str:
         """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
         own = flow_id == keyed.flow_id
-        declared = flow_variables(keyed.flow) if own else self._flows.variables_of(flow_id)
-        return requested.digest(declared)
+        declared = flow_variables(keyed.flow) if own else self._flows.get_declared_variables(flow_id)
+        return keyed_call.compute_digest(declared)
 
-    def _followed(self, keyed: _Keyed, lock: KeyLock, steps: Steps[Any], requested: _Requested | None = None) -> Any:
-        """Carry out the steps of a lock, and return their result. To create a run, they need what is requested."""
+    def _run_lock(
+        self, keyed: _KeyedFlow, lock: KeyLock, steps: Steps[Any], keyed_call: _KeyedCall | None = None
+    ) -> Any:
+        """Carry out the steps of a lock, and return their result. To create a run, they need the call."""
         sends = 0
         try:
             step = next(steps)
             while True:
                 try:
-                    if isinstance(step, Create) and requested is not None:
+                    if isinstance(step, Create) and keyed_call is not None:
                         sends += 1
-                        result: Any = self._created(keyed, requested, sends)
-                    elif isinstance(step, Compare) and requested is not None:
-                        result = step.call.digest == self._digest(keyed, requested, step.call.flow_id)
+                        result: Any = self._create_run(keyed, keyed_call, sends)
+                    elif isinstance(step, Compare) and keyed_call is not None:
+                        result = step.call.digest == self._compute_digest(keyed, keyed_call, step.call.flow_id)
                     else:
-                        result = self._carried_out(keyed, step)
+                        result = self._run_lock_step(keyed, step)
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
                     if is_late and not isinstance(step, Create):
-                        step = steps.throw(_late(keyed.key, lock, error))
+                        step = steps.throw(_make_timeout_error(keyed.key, lock, error))
                     else:
                         step = steps.throw(error)
                 else:
@@ -305,14 +311,14 @@ class KeyedRuns:
         except StopIteration as end:
             return end.value
 
-    def _carried_out(self, keyed: _Keyed, step: Step) -> Any:
+    def _run_lock_step(self, keyed: _KeyedFlow, step: Step) -> Any:
         match step:
             case Read():
                 return self._read_mark(keyed, step.mark)
             case Store():
                 return self._store_mark(keyed, step.mark, step.name)
             case Find():
-                return self._recorded_run(keyed)
+                return self._find_recorded_run(keyed)
             case Search():
                 return self._search_runs(keyed, step.calls)
             case Record():
@@ -324,25 +330,25 @@ class KeyedRuns:
                 if has_passed(deadline):
                     raise RequestTimeoutError("the time is over")
 
-    def _read_mark(self, keyed: _Keyed, mark: Mark) -> str | None:
+    def _read_mark(self, keyed: _KeyedFlow, mark: Mark) -> str | None:
         """Return the name that was stored with a mark; None if there is no such mark."""
-        name, self._date = self._blobs.find_name(marker(keyed.subject, *mark).blob_id)
+        name, self._last_date = self._blobs.find_name(marker(keyed.subject, *mark).blob_id)
         return name
 
-    def _store_mark(self, keyed: _Keyed, mark: Mark, name: str) -> None:
+    def _store_mark(self, keyed: _KeyedFlow, mark: Mark, name: str) -> None:
         self._blobs.store_blob(marker(keyed.subject, *mark).content, filename=name)
 
-    def _recorded_run(self, keyed: _Keyed) -> Found | None:
+    def _find_recorded_run(self, keyed: _KeyedFlow) -> Found | None:
         """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
         note = RunNote.read(self._read_mark(keyed, ("run",)))
         if note is None:
             return None
         try:
-            return Found(self._runs.state(requests.check_run_id(note.run_id)), note.digest)
+            return Found(self._runs.get_state(requests.check_run_id(note.run_id)), note.digest)
         except (NotFoundError, InvalidArgumentError):
             return None
 
-    def _search_runs(self, keyed: _Keyed, calls: Sequence[Call]) -> list[Found]:
+    def _search_runs(self, keyed: _KeyedFlow, calls: Sequence[Call]) -> list[Found]:
         """Return the runs that callers have created under a key, the oldest first.
 
         A flow that carries a key has no other runs.
@@ -372,22 +378,22 @@ class KeyedRuns:
         # The ids begin with the time of the creation, which is more precise than `created_at`.
         return [Found(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
-    def _server_time(self) -> float:
+    def _get_server_time(self) -> float:
         """Return the time of the last response by the server's clock, in seconds since 1970; 0 if it had no date."""
-        date = parse_date(self._date)
+        date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
 
-    def _created(self, keyed: _Keyed, requested: _Requested, sends: int) -> Found | None:
+    def _create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> Found | None:
         """Send one request that creates the run, and return it; None if it created none and may be sent again."""
         declared = flow_variables(keyed.flow)
         self._flows.registries.current.reserve(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
-        arguments = requested.of(declared)
-        call = Call(keyed.flow_id, requested.digest(declared))
+        arguments = keyed_call.complete_arguments(declared)
+        call = Call(keyed.flow_id, keyed_call.compute_digest(declared))
         try:
-            recorded = _record(keyed, arguments, requested)
-            sent = arguments._replace(overrides=requested.sent_overrides)
-            run = self._creator.create(copy, sent, requested.wait, is_single=True, recorded=recorded)
+            recorded = _make_history_record(keyed, arguments, keyed_call)
+            sent = arguments._replace(overrides=keyed_call.sent_overrides)
+            run = self._creator.create(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
             return Found(run, call.digest)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
@@ -399,19 +405,19 @@ class KeyedRuns:
         except TRANSIENT_ERRORS as error:
             if not error.is_retryable:
                 raise
-            self._creator.pause(keyed.flow_id, error, sends)
+            self._creator.pause_before_resend(keyed.flow_id, error, sends)
             return None
 
 
-def _record(keyed: _Keyed, arguments: RunArguments, requested: _Requested) -> CreatedRun:
+def _make_history_record(keyed: _KeyedFlow, arguments: RunArguments, keyed_call: _KeyedCall) -> CreatedRun:
     """Return what the history records of a run under a key."""
-    call = requested.call
+    call = keyed_call.call
     # A rerun of one step alone has no source.
-    given = call.given_flow if call.origin is None else call.source
+    given = call.original_flow if call.origin is None else call.source
     return CreatedRun(keyed.flow_id, arguments, given, keyed.flow, call.origin, has_own_flow=True)
 
 
-def _late(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
+def _make_timeout_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
     """Return the error of a call that ran out of time before the run of its key was known."""
     slow = f"{error.message}, after {lock.requests} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(

@@ -15,19 +15,19 @@ from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.run_order import Window, is_coarse, newest_first, second
 from ..errors import InvalidResponseError
-from ..types.statuses import ExecutionStatus, status_number
+from ..types.statuses import ExecutionStatus, get_status_number
 from .connection import Connection
 
 if TYPE_CHECKING:
     from .._calls.run_options import RunFilters
-    from .._telemetry.recorder import Labelled, Recorder
+    from .._telemetry.recorder import LabelledRuns, Recorder
     from ..types import RunDetails
 
 
 PAGE = 100
 """Default number of runs per request."""
 _OVERLAP = 10
-_FEW = 50
+_MAX_SINGLE_REQUESTS = 50
 """Up to this number, labelled runs are requested one by one instead of listing all runs."""
 
 
@@ -38,7 +38,7 @@ class _ListRequest(NamedTuple):
     """Their period, which the client looks for."""
     filters: dict[str, Any]
     """The other filters as query parameters."""
-    ids: Labelled | None
+    ids: LabelledRuns | None
     """The runs with the labels; None for any runs."""
     timeout: float | NotGiven | None
     """Seconds for each request, instead of the client's timeout."""
@@ -62,9 +62,9 @@ class RunLister:
         """Return runs, newest first."""
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
-        request = self._request_of(status, filters)
+        request = self._build_request(status, filters)
         if request.window.is_open and request.ids is None:
-            listed = self._page(request, limit, start)
+            listed = self._request_page(request, limit, start)
             if not is_coarse(listed):
                 return listed
             if limit is None and not start:
@@ -74,7 +74,7 @@ class RunLister:
         end = None if limit is None else start + limit
         if end is None or end > start:
             request = request._replace(page_size=max(PAGE, min(end or 0, 1000)))
-            with closing(self._chosen(request)) as runs:
+            with closing(self._iterate_matching_runs(request)) as runs:
                 for run in runs:
                     found.append(run)
                     if len(found) == end:
@@ -86,28 +86,28 @@ class RunLister:
     ) -> Generator[RunDetails, None, None]:
         """Iterate over runs, newest first, page by page."""
         check_integer(page_size, "page_size", least=2)
-        return self._chosen(self._request_of(status, filters)._replace(page_size=page_size))
+        return self._iterate_matching_runs(self._build_request(status, filters)._replace(page_size=page_size))
 
-    def _request_of(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
+    def _build_request(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
         """Check filters and return the runs to list."""
         name, only, labels = filters.get("flow_name"), filters.get("roots_only"), filters.get("labels")
         root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
         window = Window(filters.get("since"), filters.get("until"))
         query = {
-            "status": None if status is None else _status_filter(status),
+            "status": None if status is None else _parse_status_filter(status),
             "flow_name": None if name is None else check_text(name, "flow_name"),
             "root_run_id": None if root is None else requests.check_run_id(root),
             "parent_run_id": None if parent is None else requests.check_run_id(parent),
             "roots_only": None if only is None else check_flag(only, "roots_only"),
         }
-        ids = None if labels is None else self._recorder.labelled(labels)
+        ids = None if labels is None else self._recorder.find_labelled_runs(labels)
         return _ListRequest(window, query, ids, filters.get("timeout", NOT_GIVEN))
 
-    def _chosen(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    def _iterate_matching_runs(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over the runs, newest first."""
         ids = request.ids
         others = {name: value for name, value in request.filters.items() if name != "status" and value}
-        if ids is not None and len(ids.run_ids) <= _FEW and not ids.pending and not others:
+        if ids is not None and len(ids.run_ids) <= _MAX_SINGLE_REQUESTS and not ids.pending and not others:
             for run_id in sorted(ids.run_ids, reverse=True):
                 query = api.list_runs(root_run_id=run_id, roots_only=True, status=request.filters["status"], limit=1)
                 with call_scope(request.timeout):
@@ -118,19 +118,19 @@ class RunLister:
             return
         # Runs are listed newest first.
         min_run_id = "" if ids is None else ids.min_run_id
-        with closing(self._go_through(request)) as runs:
+        with closing(self._iterate_window(request)) as runs:
             for run in runs:
                 if run.run_id < min_run_id:
                     return
                 if ids is None or ids.includes(run):
                     if ids is not None and (entry := ids.pending.get(run.flow_id)) is not None:
-                        self._recorder.end(entry.run_id, run.run_id, is_settled=True)
+                        self._recorder.complete_entry(entry.run_id, run.run_id, is_settled=True)
                     yield run
 
-    def _go_through(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    def _iterate_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over the runs of a window, newest first, regardless of the server's order within a second."""
         held: list[RunDetails] = []
-        with closing(self._as_listed(request)) as runs:
+        with closing(self._iterate_pages(request)) as runs:
             for run in runs:
                 if held and second(run) != second(held[0]):
                     for each in newest_first(held):
@@ -143,13 +143,13 @@ class RunLister:
         for each in newest_first(held):
             yield each
 
-    def _as_listed(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
+    def _iterate_pages(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over runs in the server's order, each only once."""
         seen: set[str] = set()
         page_size = request.page_size
         offset = fruitless = 0
         while True:
-            page = self._page(request, page_size, offset)
+            page = self._request_page(request, page_size, offset)
             new = [run for run in page if run.run_id not in seen]
             fruitless = 0 if new else fruitless + 1
             if fruitless > 10 + 3 * len(seen) // page_size:
@@ -164,7 +164,7 @@ class RunLister:
                 return
             offset += page_size - min(_OVERLAP, page_size // 2)
 
-    def _page(self, request: _ListRequest, limit: int | None, offset: int) -> list[RunDetails]:
+    def _request_page(self, request: _ListRequest, limit: int | None, offset: int) -> list[RunDetails]:
         if offset and limit is None:
             # With SQLite, an offset without a limit is ignored.
             limit = 2**31 - 1
@@ -173,8 +173,8 @@ class RunLister:
             return (self._connection.call(query, responses.runs)).runs
 
 
-def _status_filter(status: ExecutionStatus | str) -> Any:
-    number = status_number(status) if isinstance(status, str) else None
+def _parse_status_filter(status: ExecutionStatus | str) -> Any:
+    number = get_status_number(status) if isinstance(status, str) else None
     # Servers ignore the filter and list all runs if they do not know the number.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
         raise wrong("status", f"one of {', '.join(ExecutionStatus)}", status)

@@ -17,7 +17,7 @@ from .._rules.lost_creation import Call, RunRegistry, creation_time, is_processe
 from ..errors import AmbiguousRunError, StepflowClientError
 from .connection import Connection
 
-_OTHERS = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
+_SHARED_FLOW_HINT = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
 
 
 class LostRunSearch:
@@ -37,9 +37,9 @@ class LostRunSearch:
         timings, now, deadline = connection.timings, time.monotonic(), current_deadline()
         # All times are by `time.monotonic()`. The server has received the request by now, or never will.
         end = now + timings.search_outage
-        self._give_up = end if deadline is None else min(end, deadline)
+        self._give_up_at = end if deadline is None else min(end, deadline)
         """When the search ends if the server does not respond."""
-        self._last_request = max(self._give_up, now + timings.last_search)
+        self._last_request = max(self._give_up_at, now + timings.last_search)
         """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
         # The server may still be processing the request: search for the run for as long as the response was waited for.
         processing = min(now - call.sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
@@ -47,9 +47,9 @@ class LostRunSearch:
         """Whether the server has finished processing the request."""
         # Otherwise it may still be on its way to the server.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
-        self._search_until = min(end, self._give_up)
+        self._search_until = min(end, self._give_up_at)
         """When a run that has not appeared is considered not created, or impossible to identify."""
-        self._may_appear_later = bool(processing) or self._give_up < end
+        self._may_appear_later = bool(processing) or self._give_up_at < end
 
     def find(self) -> dict[str, Any] | None:
         """Return the summary of the run that the request created; None if it created none.
@@ -67,16 +67,16 @@ class LostRunSearch:
                     with deadline_override(self._last_request):
                         runs = self._read_runs()
                 except StepflowClientError as failure:
-                    if not failure.is_retryable or has_passed(self._give_up):
-                        raise self._ambiguous([]) from failure
+                    if not failure.is_retryable or has_passed(self._give_up_at):
+                        raise self._make_ambiguous_error([]) from failure
                     time.sleep(timings.arrival_delay)
                     continue
-                run_id = self._pick(runs)
+                run_id = self._pick_run(runs)
                 if run_id is not None:
                     return runs[run_id]
                 if began >= self._search_until:
                     if self._may_appear_later:
-                        raise self._ambiguous([]) from self.error
+                        raise self._make_ambiguous_error([]) from self.error
                     return None
                 time.sleep(max(0.001, pauses.next()))
         finally:
@@ -87,7 +87,7 @@ class LostRunSearch:
         timings, call = self._connection.timings, self.call
         limit = timings.searched_runs
         while True:
-            runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _summaries)
+            runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_summaries)
             times = [time for time in map(creation_time, runs) if time is not None]
             # A run that the call created is no older than the call. Ages are relative to the newest run of all.
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
@@ -107,7 +107,7 @@ class LostRunSearch:
             found[run_id] = summary
         return found
 
-    def _pick(self, runs: Mapping[str, object]) -> str | None:
+    def _pick_run(self, runs: Mapping[str, object]) -> str | None:
         """Return the id of the run that the call created; None if all runs belong to other calls.
 
         Raises:
@@ -126,23 +126,23 @@ class LostRunSearch:
                 run_id = call.pick(candidates)
                 if run_id is not None and registry.own(call.flow_id, run_id):
                     return run_id
-            if all(other.is_lost for other in other_calls) or has_passed(self._give_up):
-                raise self._ambiguous(candidates) from self.error
+            if all(other.is_lost for other in other_calls) or has_passed(self._give_up_at):
+                raise self._make_ambiguous_error(candidates) from self.error
             # The response to the other call will show whether one of the runs belongs to that call.
             time.sleep(self._connection.timings.arrival_delay / 6)
 
-    def _ambiguous(self, candidates: Sequence[str]) -> AmbiguousRunError:
+    def _make_ambiguous_error(self, candidates: Sequence[str]) -> AmbiguousRunError:
         names = ", ".join(candidates[:5]) or "none was seen"
         flow = f"{self.call.flow_id[:12]}…"
         exact = "private_copy=True makes this exact"
         return AmbiguousRunError(
             f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
             candidates=list(candidates),
-            hint=f"look at the candidates before you start it again; {exact if self._is_ours else _OTHERS}",
+            hint=f"look at the candidates before you start it again; {exact if self._is_ours else _SHARED_FLOW_HINT}",
         )
 
 
-def _summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _get_summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the summaries in a list of runs, by run id."""
     summaries = {run["runId"]: run for run in response["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):

@@ -83,21 +83,25 @@ def sse_events(
     try:
         events = events_of(after=after, heartbeat=heartbeat)
     except InvalidArgumentError as error:
-        return _refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
+        return _make_refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
     try:
         details = handle.details()
         if after is not None and details.is_finished:
             # What follows the last event is known at once. If nothing does, the browser must not come again.
             with events_of(after=after) as following:
                 if next(following, None) is None:
-                    return SyncEventResponse(204, {"cache-control": "no-store"}, _body())
+                    return SyncEventResponse(204, {"cache-control": "no-store"}, _iterate_frames())
     except StepflowClientError as error:
         problem = problem_details(error)
-        return SyncEventResponse(200, _HEADERS, _body(_problem(problem))) if error.is_retryable else _refusal(problem)
-    return SyncEventResponse(200, _HEADERS, _frames(events, handle.run_id, payload))
+        return (
+            SyncEventResponse(200, _HEADERS, _iterate_frames(_format_problem(problem)))
+            if error.is_retryable
+            else _make_refusal(problem)
+        )
+    return SyncEventResponse(200, _HEADERS, _generate_frames(events, handle.run_id, payload))
 
 
-def _frames(
+def _generate_frames(
     events: SyncEventStream, run_id: str, payload: Callable[[RunEvent], Any] | None
 ) -> Generator[bytes, None, None]:
     """Return the frames of a run's stream of events."""
@@ -111,27 +115,27 @@ def _frames(
                     continue
                 data = event.to_dict() if payload is None else payload(event)
                 if data is not None:
-                    yield _frame(data, f"id: {event.cursor}\n")
+                    yield _format_frame(data, f"id: {event.cursor}\n")
                 if isinstance(event, RunCompletedEvent) and event.run_id == run_id:
-                    yield _frame({"run_id": run_id, "status": event.status}, "event: end\n")
+                    yield _format_frame({"run_id": run_id, "status": event.status}, "event: end\n")
         except StepflowClientError as error:
-            yield _problem(problem_details(error))
+            yield _format_problem(problem_details(error))
 
 
-def _frame(data: Any, head: str = "") -> bytes:
+def _format_frame(data: Any, head: str = "") -> bytes:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat)
     return f"{head}data: {text}\n\n".encode("utf-8", "backslashreplace")
 
 
-def _problem(problem: Problem) -> bytes:
+def _format_problem(problem: Problem) -> bytes:
     delay = problem.headers.get("retry-after")
-    return _frame(problem.body, (f"retry: {delay}000\n" if delay else "") + "event: problem\n")
+    return _format_frame(problem.body, (f"retry: {delay}000\n" if delay else "") + "event: problem\n")
 
 
-def _refusal(problem: Problem) -> SyncEventResponse:
-    return SyncEventResponse(problem.status, problem.headers, _body(json.dumps(problem.body).encode()))
+def _make_refusal(problem: Problem) -> SyncEventResponse:
+    return SyncEventResponse(problem.status, problem.headers, _iterate_frames(json.dumps(problem.body).encode()))
 
 
-def _body(*frames: bytes) -> Generator[bytes, None, None]:
+def _iterate_frames(*frames: bytes) -> Generator[bytes, None, None]:
     for frame in frames:
         yield frame

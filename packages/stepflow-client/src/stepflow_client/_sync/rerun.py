@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
-from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, kept_of_item, new_run_of, outdated_steps
-from .._calls.run_call import ResultCall, RunCall
+from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
+from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import rerun_scope
 from .._codec.variables import flow_variables
 from .._concurrency.background import sync_gather
-from .._concurrency.input_checks import sync_checked
+from .._concurrency.input_checks import sync_run_check
 from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import require
 from .._runs import kept_steps as rules
@@ -41,7 +41,7 @@ _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
 
 
-class _Planned(NamedTuple):
+class _PlannedRerun(NamedTuple):
     """A plan, and the data needed to execute it."""
 
     plan: RerunPlan
@@ -79,12 +79,12 @@ class Rerunner:
     def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
         with deadline_scope(deadline_of(timeout)):
-            return (self._planned(request)).plan
+            return (self._make_plan(request)).plan
 
     def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
         with deadline_scope(deadline_of(timeout)):
-            planned = self._ready(request)
+            planned = self._make_executable_plan(request)
             plan = planned.plan
             calls = [partial(self._run_part, planned, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(planned.new_run.earlier.results))
@@ -95,13 +95,13 @@ class Rerunner:
     def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
         with deadline_scope(deadline_of(timeout)):
-            planned = self._ready(request)
-            calls = [partial(self._start, planned, part, group) for part, group in enumerate(planned.plan.groups)]
+            planned = self._make_executable_plan(request)
+            calls = [partial(self._start_part, planned, part, group) for part, group in enumerate(planned.plan.groups)]
             return list(sync_gather(calls, _AT_ONCE))
 
-    def _ready(self, request: RerunRequest) -> _Planned:
+    def _make_executable_plan(self, request: RerunRequest) -> _PlannedRerun:
         """Return a plan that can be executed."""
-        planned = self._planned(request)
+        planned = self._make_plan(request)
         items = planned.plan.items
         if items and planned.new_run.inputs is None and rules.needs_input(planned.new_run.effective, items):
             raise InvalidArgumentError(
@@ -112,24 +112,24 @@ class Rerunner:
             )
         return planned
 
-    def _planned(self, request: RerunRequest) -> _Planned:
+    def _make_plan(self, request: RerunRequest) -> _PlannedRerun:
         rules.check_items(request.items)
-        new = None if request.flow is None else self._flows.content(request.flow)
+        new = None if request.flow is None else self._flows.read_content(request.flow)
         run_id = requests.check_run_id(request.run_id)
         try:
-            earlier = self._earlier(run_id, new, keeps=request.keeps)
+            earlier = self._read_earlier_run(run_id, new, keeps=request.keeps_outputs)
         except NotFoundError:
-            recorded_one = self._recorded(run_id, new) if request.is_whole else None
+            recorded_one = self._read_recorded_run(run_id, new) if request.covers_all_items else None
             if recorded_one is None:
                 raise
             earlier = recorded_one
         old = flow_with(earlier.written, earlier.recorded.overrides)
         recorded = earlier.recorded.only(request.inherit)
         earlier = earlier._replace(recorded=recorded)
-        new_run = new_run_of(request, earlier, earlier.flow if new is None else new)
+        new_run = plan_new_run(request, earlier, earlier.flow if new is None else new)
         flow = new_run.effective
         new_run = new_run._replace(changed=rules.changed_steps(old, flow))
-        items = self._items(new_run)
+        items = self._select_items(new_run)
         if not (request.force or request.keep.all_except is not None):
             rules.check_kept(old, flow, request.overrides, items)
         if not request.variables_from_env:
@@ -141,12 +141,12 @@ class Rerunner:
             total=earlier.total,
             unknown=rules.unknown_of(flow, items, request.variables, request.overrides, recorded),
             recorded=rules.taken_from(recorded, flow, items, new_run.given, has_input=request.input is not NOT_GIVEN),
-            outdated=outdated_steps(new_run, items),
+            outdated=find_outdated_steps(new_run, items),
         )
-        return _Planned(plan, new_run)
+        return _PlannedRerun(plan, new_run)
 
-    def _earlier(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
-        can = self._snapshots.capabilities()
+    def _read_earlier_run(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
+        can = self._snapshots.get_capabilities()
         parts = ["items", "flow", *(["steps"] if keeps and can["step_outputs"] else [])]
         run = self._snapshots.read(run_id, parts)
         status = run.details.status
@@ -157,8 +157,8 @@ class Rerunner:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
         # Without its flow, the run cannot be executed again: raise the server's error.
         flow = run.flow or (self._runs.get_run_flow(run_id)).flow
-        results = responses.results(items, status, self._connection.decoder(run_id))
-        entries = cache(self._recorder.recorded)
+        results = responses.results(items, status, self._connection.get_decoder(run_id))
+        entries = cache(self._recorder.find_entry)
         entry = entries(run_id)
         recorded = rules.recorded_of(entry, flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
@@ -167,17 +167,17 @@ class Rerunner:
         origin, steps = origin_of(run._stored or {}), run.steps or ()
         return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
 
-    def _recorded(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
+    def _read_recorded_run(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
         """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
-        entries = cache(self._recorder.recorded)
-        entry, outputs = entries(run_id), self._recorder.kept_outputs(run_id)
+        entries = cache(self._recorder.find_entry)
+        entry, outputs = entries(run_id), self._recorder.find_kept_outputs(run_id)
         if entry is None or outputs is None or entry.flow is None or (new is None and rules.hides_secrets(entry.flow)):
             return None
         recorded = rules.recorded_of(entry, entry.flow if new is None else new)
         source = partial(rules.executed_in, entries, run_id)
         return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
 
-    def _items(self, new_run: NewRun) -> list[RerunItem]:
+    def _select_items(self, new_run: NewRun) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
         request, earlier = new_run.request, new_run.earlier
         chosen = rules.chosen_items(request.items, earlier.total, earlier.run_id)
@@ -185,27 +185,27 @@ class Rerunner:
             index for index in chosen if not (request.keep.succeeded_items and earlier.results[index].is_success)
         ]
         is_known = earlier.outputs is not None
-        server = self._connection.server()
+        server = self._connection.detect_server()
         if request.needs_outputs and not is_known:
             require(server, "step_outputs", "keeping the outputs of steps")
         readable = is_known or server.capabilities["step_outputs"]
-        keeps = request.keeps and readable and bool(indexes)
+        keeps = request.keeps_outputs and readable and bool(indexes)
         steps: dict[int, list[StepDetails]] = {index: [] for index in indexes}
         for step in earlier.steps:
             if step.item_index in steps:
                 steps[step.item_index].append(step)
-        kept = {index: kept_of_item(new_run, index, steps[index]) if keeps else {} for index in indexes}
+        kept = {index: select_kept_outputs(new_run, index, steps[index]) if keeps else {} for index in indexes}
         return [
             RerunItem(index, kept[index], rules.executed_steps(new_run.effective, kept[index])) for index in indexes
         ]
 
-    def _run_part(self, planned: _Planned, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
+    def _run_part(self, planned: _PlannedRerun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        run_id = self._start(planned, part, group)
-        results = self._waiter.results(ResultCall(run_id, single=len(group) == 1))
+        run_id = self._start_part(planned, part, group)
+        results = self._waiter.wait_for_results(run_id, single=len(group) == 1)
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
-    def _start(self, planned: _Planned, part: int, group: Sequence[RerunItem]) -> str:
+    def _start_part(self, planned: _PlannedRerun, part: int, group: Sequence[RerunItem]) -> str:
         """Start a run of a copy of the flow in which the kept steps are pinned, and return its id.
 
         The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
@@ -216,29 +216,29 @@ class Rerunner:
             part: The position of the run among those of the rerun, which share its idempotency key.
             group: The items of the run.
         """
-        with self._connection.traced("submit", kind="INTERNAL"):
+        with self._connection.trace("submit", kind="INTERNAL"):
             new_run = planned.new_run
             origin = Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
-            checked = self._flows.checked(planned.plan.flow, "a rerun")
+            checked = self._flows.check_flow(planned.plan.flow, "a rerun")
             flow = checked.content
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
             from_env = new_run.request.variables_from_env
             call = RunCall(flow, inputs, new_run.overrides, new_run.variables, from_env, new_run.max_concurrency)
-            given = self._creator.arguments(call)
-            copy = tagged(checked.with_examples, uuid4().hex, origin)
+            given = self._creator.check_arguments(call)
+            copy = tagged(checked.content_with_examples, uuid4().hex, origin)
             sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
             # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
             needs = needs_of(copy, flow_variables(copy), any_variable=True)
             # Given ones were checked before.
-            sent = sync_checked(partial(call.completed, sent, needs))
+            sent = sync_run_check(partial(call.complete_arguments, sent, needs))
             if (key := new_run.request.idempotency_key) is not None:
                 scope = rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
                 run = self._keyed().start(call, None)
             else:
-                stored = self._flows.store_copy(checked, copy)
+                stored = self._flows.store_private_copy(checked, copy)
                 arguments = sent._replace(overrides=given.overrides)
                 recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
                 run = self._creator.create(stored, sent, None, recorded=recorded)
-            self._runs.started(run.run_id, copy)
+            self._runs.remember_flow(run.run_id, copy)
             return run.run_id

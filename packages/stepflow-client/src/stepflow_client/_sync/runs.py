@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
+from .._base.newest import Newest
 from .._codec import failed_items, json_bodies, requests, responses
 from .._concurrency.background import sync_gather
 from .._rules import operations as api
@@ -55,11 +56,11 @@ class RunReader:
         """Store the connection. With `as_sent`, outputs are left as the server sent them; see `OutputDecoder`."""
         self._connection = connection
         self._as_sent = as_sent
-        self._flows: dict[str, dict[str, Any]] = {}
+        self._flows: Newest[str, dict[str, Any]] = Newest(_MAX_FLOWS)
 
-    def decoder(self, run_id: str) -> OutputDecoder:
+    def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
-        known = self._connection.decoder(run_id)
+        known = self._connection.get_decoder(run_id)
         return known._replace(as_sent=True) if self._as_sent else known
 
     def get_run(self, run_id: RunId) -> RunDetails:
@@ -67,9 +68,9 @@ class RunReader:
         run_id = requests.check_run_id(run_id)
         return self._connection.call(api.get_run(run_id), partial(responses.run, run_id=run_id))
 
-    def state_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
+    def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return the state of a run with its steps, which current servers return together."""
-        decoder = self.decoder(run_id)
+        decoder = self.get_decoder(run_id)
         return self._connection.call(
             api.get_run(run_id)._replace(operation=_WITH_STEPS),
             lambda answer: (
@@ -78,30 +79,28 @@ class RunReader:
             ),
         )
 
-    def started(self, run_id: str, flow: dict[str, Any]) -> None:
+    def remember_flow(self, run_id: str, flow: dict[str, Any]) -> None:
         """Keep the flow of a new run, as it was stored, until others have been started: it explains a failure."""
-        self._flows[run_id] = flow
-        for each in list(self._flows)[:-_MAX_FLOWS]:
-            self._flows.pop(each, None)
+        self._flows.put(run_id, flow)
 
     def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
         run_id = requests.check_run_id(run_id)
-        listed = self.listed_items(run_id)
+        listed = self.list_items(run_id)
         if not listed.items:
             # Servers may return no items for an unknown run, instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
         if failed_items.items_of(listed)._unfinished():
-            run = self.state(run_id)
+            run = self.get_state(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended after the items were requested.
-                listed = self.listed_items(run_id)
-                if (self.ending(run)).is_finished:
+                listed = self.list_items(run_id)
+                if (self.determine_ending(run)).is_finished:
                     status = run.status
-        return self.explain(listed, status)
+        return self.explain_items(listed, status)
 
-    def ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
+    def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
         """Return whether a run has ended, judged by its state and by the time of the last sign of life in it.
 
         Args:
@@ -111,31 +110,31 @@ class RunReader:
         """
         if not is_given_up(run.status, run.items.running):
             return ending_of(run.status, run.items.running, 0.0, math.inf)
-        can = (self._connection.server()).capabilities
+        can = (self._connection.detect_server()).capabilities
         if latest is None and can["events"] and run.items.total <= MAX_ITEMS_FOR_STEPS:
-            steps = self._steps_or_none(run.run_id) or []
+            steps = self._try_listing_steps(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         signs = [time for time in (run.created_at, run.completed_at, latest) if time is not None]
-        quiet = (self.server_time() - max(signs)).total_seconds() if signs else 0.0
+        quiet = (self.get_server_time() - max(signs)).total_seconds() if signs else 0.0
         return ending_of(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
 
-    def server_time(self) -> datetime:
+    def get_server_time(self) -> datetime:
         """Return the current time by the server's clock, which also gives the times of runs and events."""
-        health = self._connection.health()
+        health = self._connection.request_health()
         return json_bodies.build(responses.health, health, "GET /health").timestamp or datetime.now(UTC)
 
-    def listed_items(self, run_id: str) -> ListItemsResponse:
+    def list_items(self, run_id: str) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
-        return responses.items(run_id, self.item_answers(run_id), self.decoder(run_id))
+        return responses.items(run_id, self.list_raw_items(run_id), self.get_decoder(run_id))
 
-    def item_answers(self, run_id: str) -> list[dict[str, Any]]:
+    def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's data about the items of a run, for `responses.items`."""
         return self._connection.call(
             api.get_run_items(run_id),
             lambda answer: responses.checked_items(answer["results"]),
         )
 
-    def explain(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
+    def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
         """Add details that items do not have themselves: why they failed, or that the server lost them.
 
         Args:
@@ -148,11 +147,11 @@ class RunReader:
         lost = items._unfinished() if status in ENDS_ITEMS else []
         if not failed and not lost:
             return listed
-        can = (self._connection.server()).capabilities
+        can = (self._connection.detect_server()).capabilities
         if failed:
             # Add the step that failed first, and its error.
             failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
-            steps = self._steps_by_item(listed, failed, can)
+            steps = self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
             if steps and failed_items.needs_flow(listed, failed, steps):
                 # A flow that cannot be read is no failure: it only adds details.
@@ -162,11 +161,11 @@ class RunReader:
                     flow = own or (self.get_run_flow(listed.run_id)).flow
             listed = failed_items.with_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
-            by_item = self._steps_by_item(listed, lost, can) if can["live_steps"] else {}
+            by_item = self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
             listed = failed_items.with_lost_items(listed, status, by_item)
         return listed
 
-    def _steps_by_item(
+    def _read_steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
         """Return the started steps of items, as far as the server reports them; in a large run, only of some.
@@ -178,10 +177,10 @@ class RunReader:
         indexes = [listed.items[place].index for place in (places[:MAX_ITEMS_REQUESTED] if is_large else places)]
         # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
-            reads = [partial(self._steps_or_none, run_id, index) for index in indexes]
+            reads = [partial(self._try_listing_steps, run_id, index) for index in indexes]
             found = sync_gather(reads, _AT_ONCE)
             return {index: steps for index, steps in zip(indexes, found, strict=True) if steps is not None}
-        steps = self._steps_or_none(run_id)
+        steps = self._try_listing_steps(run_id)
         if steps is None:
             return {}
         by_item: dict[int, list[StepDetails]] = {index: [] for index in indexes}
@@ -190,30 +189,30 @@ class RunReader:
                 by_item[step.item_index].append(step)
         return by_item
 
-    def _steps_or_none(self, run_id: str, item_index: int | None = None) -> list[StepDetails] | None:
+    def _try_listing_steps(self, run_id: str, item_index: int | None = None) -> list[StepDetails] | None:
         try:
-            return (self.listed_steps(run_id, item_index)).steps
+            return (self.list_steps(run_id, item_index)).steps
         except StepflowClientError:
             return None
 
-    def listed_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
+    def list_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
         """Return the steps as the server reports them; none for an unknown run."""
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
-            lambda answer: responses.steps(run_id, answer["steps"], self.decoder(run_id)),
+            lambda answer: responses.steps(run_id, answer["steps"], self.get_decoder(run_id)),
         )
 
     def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
         """Return the steps of a run that were started, by item, then in the order of the flow."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
-        listed = self.listed_steps(run_id, index)
+        listed = self.list_steps(run_id, index)
         if not listed.steps:
             # Servers may return no steps for an unknown run, instead of a 404.
             self.get_run(run_id)
         return listed
 
-    def with_kept(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
+    def mark_kept_steps(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
         """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow.
 
         Args:
@@ -223,7 +222,7 @@ class RunReader:
         if all(step.component != pins.PIN_COMPONENT for step in steps):
             return steps
         try:
-            stored = self.stored_flow(requests.check_run_id(run_id))
+            stored = self.get_stored_flow(requests.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
             # The flow of a run created by a step may not be stored.
             return steps
@@ -239,7 +238,7 @@ class RunReader:
         )
         return self._connection.call(
             request,
-            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.decoder(run_id)),
+            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.get_decoder(run_id)),
         )
 
     def get_run_flow(self, run_id: RunId) -> StoredFlow:
@@ -247,14 +246,14 @@ class RunReader:
         run_id = requests.check_run_id(run_id)
         return self._connection.call(api.get_run_flow(run_id), responses.flow)
 
-    def stored_flow(self, run_id: str) -> dict[str, Any]:
+    def get_stored_flow(self, run_id: str) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
         return self._connection.call(api.get_run_flow(run_id), responses.stored_flow)
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
         run_id = requests.check_run_id(run_id)
-        now = self.state(run_id)
+        now = self.get_state(run_id)
         if now.is_finished:
             raise ConflictError(
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
@@ -263,16 +262,16 @@ class RunReader:
             return self._connection.call(api.cancel_run(run_id), partial(responses.run, run_id=run_id))
         except ConflictError as error:
             # Older servers refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
-            now = self.state(run_id)
+            now = self.get_state(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
-    def state(self, run_id: str) -> RunDetails:
+    def get_state(self, run_id: str) -> RunDetails:
         """Return the current state of a run, without its steps if possible: many items have many steps."""
-        return self.summary(run_id) or self.get_run(run_id)
+        return self.find_summary(run_id) or self.get_run(run_id)
 
-    def summary(self, run_id: str) -> RunDetails | None:
+    def find_summary(self, run_id: str) -> RunDetails | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
         listed = self._connection.call(request, responses.runs)

@@ -16,58 +16,71 @@ if TYPE_CHECKING:
     from .creation import RunCreator
     from .following import Follower
     from .idempotency import KeyedRuns
-    from .progress import ProgressReporter
     from .readiness import ComponentWaiter
     from .rerun import Rerunner
     from .snapshots import SnapshotReader
     from .waiting import Waiter
-    from .watching import RunWatcher
+    from .watching import ProgressReporter, RunWatcher
 
 
-class Services:
-    """The services that the methods of one client use.
-
-    Args:
-        context: What the services share.
-    """
-
-    def __init__(self, context: ClientContext) -> None:
-        self._context = context
+class Services(ClientContext):
+    """The services that the methods of one client use, and what they share."""
 
     @cached_property
     def creator(self) -> RunCreator:
         """Creates runs."""
         from .creation import RunCreator
 
-        return RunCreator(self._context)
+        return RunCreator(self)
+
+    @cached_property
+    def keyed(self) -> KeyedRuns:
+        """Creates and finds runs under idempotency keys."""
+        from .idempotency import KeyedRuns
+
+        return KeyedRuns(self, self.creator)
+
+    @cached_property
+    def cached(self) -> CachedRuns:
+        """Runs flows whose results may be in a cache."""
+        from .caching import CachedRuns
+
+        return CachedRuns(self.flows)
+
+    @cached_property
+    def rerunner(self) -> Rerunner:
+        """Runs runs again."""
+        from .rerun import Rerunner
+
+        return Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed)
+
+    @cached_property
+    def readiness(self) -> ComponentWaiter:
+        """Waits until the server has the components of flows."""
+        from .readiness import ComponentWaiter
+
+        return ComponentWaiter(self.connection, self.flows)
 
     @cached_property
     def waiter(self) -> Waiter:
         """Waits until runs end."""
         from .waiting import Waiter
 
-        return Waiter(self._context, lambda: self.follower)
+        return Waiter(self, lambda: self.follower)
 
     @cached_property
     def follower(self) -> Follower:
         """Follows runs."""
         from .following import Follower
 
-        return Follower(self._context)
+        return Follower(self)
 
     @cached_property
     def snapshots(self) -> SnapshotReader:
         """Reads what is known about runs."""
         from .snapshots import SnapshotReader
 
-        return SnapshotReader(self._context, lambda: self.follower)
-
-    @cached_property
-    def reporter(self) -> ProgressReporter:
-        """Reports the progress of runs and batches."""
-        from .progress import ProgressReporter
-
-        return ProgressReporter(self.snapshots, self.watcher, self.waiter)
+        return SnapshotReader(self, lambda: self.follower)
 
     @cached_property
     def watcher(self) -> RunWatcher:
@@ -77,35 +90,14 @@ class Services:
         return RunWatcher(self.follower, self.snapshots, self.waiter)
 
     @cached_property
-    def cached(self) -> CachedRuns:
-        """Runs flows whose results may be in a cache."""
-        from .caching import CachedRuns
+    def reporter(self) -> ProgressReporter:
+        """Reports the progress of runs and batches."""
+        from .watching import ProgressReporter
 
-        return CachedRuns(self._context.flows)
-
-    @cached_property
-    def keyed(self) -> KeyedRuns:
-        """Creates and finds runs under idempotency keys."""
-        from .idempotency import KeyedRuns
-
-        return KeyedRuns(self._context, self.creator)
-
-    @cached_property
-    def readiness(self) -> ComponentWaiter:
-        """Waits until the server has the components of flows."""
-        from .readiness import ComponentWaiter
-
-        return ComponentWaiter(self._context.connection, self._context.flows)
-
-    @cached_property
-    def rerunner(self) -> Rerunner:
-        """Runs runs again."""
-        from .rerun import Rerunner
-
-        return Rerunner(self._context, self.creator, self.waiter, self.snapshots, lambda: self.keyed)
+        return ProgressReporter(self.snapshots, self.watcher, self.waiter)
 
     def batch(self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions) -> Batch:
         """Return a batch; it starts when its outcomes are read."""
         from .batch import Batch
 
-        return Batch(self._context, self.creator, self.waiter, lambda: self.keyed, flow, inputs, options)
+        return Batch(self, self.creator, self.waiter, lambda: self.keyed, flow, inputs, options)

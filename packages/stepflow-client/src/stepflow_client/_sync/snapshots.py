@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
+from .._base.newest import Newest
 from .._base.text import no_item
 from .._codec import failed_items, requests, responses
 from .._concurrency.background import sync_gather
@@ -50,17 +51,17 @@ _MAX_COUNTED = 10_000
 """The items of larger running batches are not counted: they have a hundred thousand events or more."""
 _AT_ONCE = 4
 _PARTS = get_args(SnapshotPart)
-_OF_ACCOUNT = {"items", "flow", "arguments"}
+_ACCOUNT_PARTS = {"items", "flow", "arguments"}
 
 
-class _Run:
+class _RunParts:
     """One run. Each part is requested when it is first needed."""
 
     def __init__(
         self,
         context: ClientContext,
         runs: RunReader,
-        flows: dict[str, dict[str, Any]],
+        flows: Newest[str, dict[str, Any]],
         state: RunDetails,
         steps: Sequence[StepDetails] | None = None,
     ) -> None:
@@ -70,7 +71,7 @@ class _Run:
         self._items: ListItemsResponse | None = None
         self._steps: dict[int | None, Sequence[StepDetails] | None] = {} if steps is None else {None: steps}
         self._stored: dict[str, Any] | None = None
-        self._given: dict[str, Any] | None = None
+        self._arguments: dict[str, Any] | None = None
         self.state = state
         self.server = context.connection.dialect.server
         """The server that has the run. Another one may replace it at the same URL."""
@@ -82,13 +83,13 @@ class _Run:
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         return has_ended and not is_given_up(state.status, state.items.running) and state.items.total <= _MAX_ITEMS
 
-    def items(self) -> ListItemsResponse:
+    def read_items(self) -> ListItemsResponse:
         """Return the items as the server reports them."""
         if self._items is None:
-            self._items = self._runs.listed_items(self.state.run_id)
+            self._items = self._runs.list_items(self.state.run_id)
         return self._items
 
-    def steps(self, index: int | None) -> Sequence[StepDetails] | None:
+    def read_steps(self, index: int | None) -> Sequence[StepDetails] | None:
         """Return the steps that were started, of one item or of all; None if the server does not report them."""
         if self.state.items.total == 1 and index == 0:
             index = None
@@ -96,15 +97,15 @@ class _Run:
             return [step for step in self._steps[None] or () if step.item_index == index]
         if index not in self._steps:
             steps: Sequence[StepDetails] | None = None
-            can = (self._context.connection.server()).capabilities
+            can = (self._context.connection.detect_server()).capabilities
             if can["live_steps"] or self.state.is_finished:
                 # Older servers do not list the steps of sub-runs.
                 with suppress(NotFoundError):
-                    steps = (self._runs.listed_steps(self.state.run_id, index)).steps
+                    steps = (self._runs.list_steps(self.state.run_id, index)).steps
             self._steps[index] = steps
         return self._steps[index]
 
-    def stored(self) -> dict[str, Any]:
+    def read_stored_flow(self) -> dict[str, Any]:
         """Return the flow as it is stored; an empty one if the server does not have it."""
         flow_id = self.state.flow_id
         if self._stored is None:
@@ -117,49 +118,49 @@ class _Run:
             # The flow of a run created by a step may not be stored.
             with suppress(NotFoundError, UnsupportedByServerError):
                 if not isinstance(flow, dict):
-                    flow = self._runs.stored_flow(self.state.run_id)
-                _keep(self._flows, flow_id, flow, _MAX_FLOWS)
+                    flow = self._runs.get_stored_flow(self.state.run_id)
+                self._flows.put(flow_id, flow)
             self._stored = flow if isinstance(flow, dict) else {}
         return self._stored
 
-    def given(self) -> dict[str, Any]:
+    def read_reported_arguments(self) -> dict[str, Any]:
         """Return the inputs and overrides of the run; empty if the server does not report them."""
-        if self._given is None:
+        if self._arguments is None:
             connection, request = self._context.connection, api.get_run(self.state.run_id)
-            is_reported = (connection.server()).needs_translation
-            self._given = connection.call(request, responses.given) if is_reported else {}
-        return self._given
+            is_reported = (connection.detect_server()).needs_translation
+            self._arguments = connection.call(request, responses.given) if is_reported else {}
+        return self._arguments
 
-    def arguments(self) -> RunArguments:
+    def read_arguments(self) -> RunArguments:
         """Return the arguments of the run: from the server if it reports them, otherwise as recorded."""
-        entry = self._context.recorder.recorded(self.state.run_id)
-        origin = origin_of(self.stored()) if entry is None else None
-        return responses.arguments(self.state.run_id, self.given(), entry, origin)
+        entry = self._context.recorder.find_entry(self.state.run_id)
+        origin = origin_of(self.read_stored_flow()) if entry is None else None
+        return responses.arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
 
-    def explained_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
+    def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items with the errors of their steps; those that the server lost have failed."""
-        listed = self.items()
+        listed = self.read_items()
         items, run = failed_items.items_of(listed), self.state
         failed = items._places(FAILED_STATUSES.__contains__)
         lost = items._unfinished() if run.status in ENDS_ITEMS else []
-        if lost and not (self._runs.ending(run)).is_finished:
+        if lost and not (self._runs.determine_ending(run)).is_finished:
             lost = []
         is_large = len(items) > MAX_ITEMS_FOR_STEPS
         if steps is None and not is_large and (failed or lost):
             # It is known already that the items failed: the steps only add details.
             with suppress(StepflowClientError):
-                steps = self.steps(None)
+                steps = self.read_steps(None)
         if steps is None:
-            return (self._runs.explain(listed, run.status if lost or run.is_finished else None)).items
+            return (self._runs.explain_items(listed, run.status if lost or run.is_finished else None)).items
         by_item: dict[int, list[StepDetails]] = {}
         for step in steps:
             by_item.setdefault(step.item_index, []).append(step)
         if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         needs_flow = failed_items.needs_flow(listed, failed, by_item)
-        flow = as_written(self.stored()) if needs_flow else {}
+        flow = as_written(self.read_stored_flow()) if needs_flow else {}
         listed = failed_items.with_failed_steps(listed, failed, by_item, flow)
-        can = (self._context.connection.server()).capabilities
+        can = (self._context.connection.detect_server()).capabilities
         return (
             failed_items.with_lost_items(listed, run.status, by_item if can["live_steps"] else {}) if lost else listed
         ).items
@@ -178,8 +179,8 @@ class SnapshotReader:
         self._context = context
         self._follower = follower
         self._runs = runs or context.runs
-        self._ended: dict[str, _Run] = {}
-        self._flows: dict[str, dict[str, Any]] = {}
+        self._ended: Newest[str, _RunParts] = Newest(_MAX_RUNS)
+        self._flows: Newest[str, dict[str, Any]] = Newest(_MAX_FLOWS)
         """Flows as they are stored, by id."""
 
     def read(
@@ -197,44 +198,44 @@ class SnapshotReader:
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
         parts = {check_choice(text, "include", _PARTS) for text in check_texts(include, "include")}
-        run = self._run(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
+        run = self._read_state(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
         has_account = "account" in parts
         if has_account:
-            parts |= _OF_ACCOUNT
+            parts |= _ACCOUNT_PARTS
         item = 0 if index is None and run.state.items.total == 1 else index
         calls: list[Callable[[], Any]] = [
-            *([run.items] if "items" in parts else ()),
-            *([partial(run.steps, index)] if "steps" in parts else ()),
-            *([partial(run.steps, item)] if has_account and "steps" not in parts and item is not None else ()),
-            *([run.stored] if "flow" in parts else ()),
-            *([run.given] if "arguments" in parts else ()),
+            *([run.read_items] if "items" in parts else ()),
+            *([partial(run.read_steps, index)] if "steps" in parts else ()),
+            *([partial(run.read_steps, item)] if has_account and "steps" not in parts and item is not None else ()),
+            *([run.read_stored_flow] if "flow" in parts else ()),
+            *([run.read_reported_arguments] if "arguments" in parts else ()),
         ]
         if len(calls) > 1:
             sync_gather(calls, _AT_ONCE)
         items: Sequence[RunItem] | None = None
         failures: list[FailedItems] | None = None
         if has_account and item is None:
-            items = run.explained_items(None)
+            items = run.explain_items(None)
             known = items if isinstance(items, types.RunItems) else types.RunItems(items)
             failed = [known[place] for place in known._places(FAILED_STATUSES.__contains__)]
             failures = [group.record() for group in failure_groups(failed)[:MAX_GROUPS_SHOWN]]
             item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
-        steps = run.steps(index if "steps" in parts else item) if has_steps else None
+        steps = run.read_steps(index if "steps" in parts else item) if has_steps else None
         if items is None and "items" in parts:
-            items = run.explained_items(steps)
+            items = run.explain_items(steps)
         has_pins = any(step.component == PIN_COMPONENT for step in steps or ())
-        stored = run.stored() if "flow" in parts or has_pins else None
-        can = self.capabilities()
+        stored = run.read_stored_flow() if "flow" in parts or has_pins else None
+        can = self.get_capabilities()
         details = run.state
         if "counts" in parts:
-            details = replace(details, items=self._counts(run))
+            details = replace(details, items=self._count_items(run))
         snapshot = explained(RunSnapshot(
             details=details,
             items=items,
             steps=None if steps is None else with_kept(steps, stored or {}),
             flow=None if stored is None else as_written(stored),
-            arguments=run.arguments() if "arguments" in parts else None,
+            arguments=run.read_arguments() if "arguments" in parts else None,
             counts=details.items if "counts" in parts else None,
             # Older servers do not update the steps of a cancelled run.
             has_all_steps=can["live_steps"] or run.state.status is not ExecutionStatus.CANCELLED,
@@ -242,7 +243,7 @@ class SnapshotReader:
         ))  # fmt: skip
         if item is None or not has_account:
             return snapshot
-        account = self._account(snapshot, item)
+        account = self._explain_item(snapshot, item)
         return replace(snapshot, details=replace(snapshot.details, account=account, failures=failures))
 
     def compare(
@@ -258,7 +259,7 @@ class SnapshotReader:
             raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
         reads = [partial(self.read, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids]
         # Requested beforehand; otherwise, both concurrent calls would request it.
-        can = self.capabilities()
+        can = self.get_capabilities()
         one, other = sync_gather(reads, 2)
         if pair is not None:
             one, other = only_item(one, pair[0]), only_item(other, pair[1])
@@ -269,57 +270,57 @@ class SnapshotReader:
             not_compared=("inputs",) if can["step_outputs"] else ("inputs", "step outputs"),
         )
 
-    def arguments(self, run_id: RunId) -> RunArguments:
+    def read_arguments(self, run_id: RunId) -> RunArguments:
         """Return the arguments of a run, also of one that only the history has."""
         try:
             found = (self.read(run_id, ("arguments",))).arguments
             assert found is not None
         except NotFoundError:
             run_id = requests.check_run_id(run_id)
-            entry = self._context.recorder.recorded(run_id)
+            entry = self._context.recorder.find_entry(run_id)
             if entry is None:
                 raise
             found = responses.arguments(run_id, {}, entry)
         return found
 
-    def decoder(self, run_id: str) -> OutputDecoder:
+    def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
-        return self._runs.decoder(run_id)
+        return self._runs.get_decoder(run_id)
 
-    def capabilities(self) -> Mapping[str, bool]:
+    def get_capabilities(self) -> Mapping[str, bool]:
         """Return what the server can do."""
-        return (self._context.connection.server()).capabilities
+        return (self._context.connection.detect_server()).capabilities
 
-    def _run(self, run_id: str, *, is_current: bool, has_steps: bool) -> _Run:
+    def _read_state(self, run_id: str, *, is_current: bool, has_steps: bool) -> _RunParts:
         known = self._ended.get(run_id)
         if known is not None and known.server is self._context.connection.dialect.server and not is_current:
             return known
         steps: Sequence[StepDetails] | None = None
         try:
-            if has_steps and not (self._context.connection.server()).needs_translation:
-                state, steps = self._runs.state_with_steps(run_id)
+            if has_steps and not (self._context.connection.detect_server()).needs_translation:
+                state, steps = self._runs.get_run_with_steps(run_id)
             else:
-                state = self._runs.state(run_id)
+                state = self._runs.get_state(run_id)
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             raise
         if known is not None and known.state == state:
             return known
-        run = _Run(self._context, self._runs, self._flows, state, steps)
+        run = _RunParts(self._context, self._runs, self._flows, state, steps)
         if run.state.is_finished:
-            self._context.recorder.seen(run_id, run.state.status)
+            self._context.recorder.record_status(run_id, run.state.status)
         if run.is_kept:
-            _keep(self._ended, run_id, run, _MAX_RUNS)
+            self._ended.put(run_id, run)
         return run
 
-    def _counts(self, run: _Run) -> ItemCounts:
+    def _count_items(self, run: _RunParts) -> ItemCounts:
         """Return the numbers of items by state: of a running batch, which servers do not count, by its events."""
-        state, can = run.state, self.capabilities()
+        state, can = run.state, self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
             return state.items
-        now = self._runs.server_time()
-        progress = progress_of(RunSnapshot(details=state, flow=as_written(run.stored())))
+        now = self._runs.get_server_time()
+        progress = progress_of(RunSnapshot(details=state, flow=as_written(run.read_stored_flow())))
         with closing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
             for seen in sequence:
                 if isinstance(seen, Idle):
@@ -331,7 +332,7 @@ class SnapshotReader:
                     break
         return types.ItemCounts(**progress.counts())
 
-    def _account(self, snapshot: RunSnapshot, index: int) -> RunAccount:
+    def _explain_item(self, snapshot: RunSnapshot, index: int) -> RunAccount:
         items = snapshot.items or ()
         if index >= len(items):
             raise InvalidArgumentError(no_item(snapshot.run_id, index, len(items)))
@@ -343,15 +344,8 @@ class SnapshotReader:
         # The failure to report is the run's.
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
-                listed = self._context.connection.components()
+                listed = self._context.connection.list_components()
             found = schemas_of(component, components_of(listed) or Components())
             if found is not None:
                 schemas[component] = found[0]
         return accounts_of(snapshot, [items[index]], schemas)[index]
-
-
-def _keep(kept: dict[str, Any], key: str, value: Any, most: int) -> None:
-    """Keep a value, and drop the oldest ones."""
-    kept[key] = value
-    for each in list(kept)[:-most]:
-        kept.pop(each, None)

@@ -29,7 +29,7 @@ from .._codec.flow_tools import (
     unknown_tool,
 )
 from .._codec.requests import Variables, run_variables
-from .._concurrency.input_checks import sync_checked
+from .._concurrency.input_checks import sync_run_check
 from .._data.arguments import (
     check_choice,
     check_client,
@@ -118,15 +118,15 @@ class SyncFlowTool:
                 way that a model can act on.
             StepflowClientError: As `SyncStepflowClient.start_run` raises them.
         """
-        given, options = self._prepared(arguments, idempotency_key, labels)
+        given, options = self._prepare_run(arguments, idempotency_key, labels)
         handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [given], timeout=timeout, **options)
         return handle
 
-    def _prepared(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
+    def _prepare_run(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
         """Return the input of a run and its options."""
         both = {**(self._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
-        return sync_checked(partial(self._spec.input_of, arguments)), options
+        return sync_run_check(partial(self._spec.input_of, arguments)), options
 
     def call(
         self,
@@ -150,19 +150,19 @@ class SyncFlowTool:
         """
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            given, options = self._prepared(arguments, idempotency_key, labels)
+            given, options = self._prepare_run(arguments, idempotency_key, labels)
             result = self._client.run(self._spec.flow, [given], timeout=limit, progress=progress, **options)
         except StepflowClientError as error:
-            return self._failed_call(error)
-        return self._result(result)
+            return self._make_failure_result(error)
+        return self._make_result(result)
 
-    def _failed_call(self, error: StepflowClientError) -> ToolResult:
+    def _make_failure_result(self, error: StepflowClientError) -> ToolResult:
         if not isinstance(error, RunTimeoutError) or error.run_id is None:
             return refusal(error, self._secrets)
-        return unfinished(error.run_id, self._tools._next_step(error.run_id, self))
+        return unfinished(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
-    def _result(self, result: Any) -> ToolResult:
-        return sync_checked(partial(tool_result, result, self._spec, self._secrets))
+    def _make_result(self, result: Any) -> ToolResult:
+        return sync_run_check(partial(tool_result, result, self._spec, self._secrets))
 
 
 class SyncFlowTools(Sequence[SyncFlowTool]):
@@ -215,15 +215,15 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         # Other runs of the server are none of a model's business.
         self._unfinished: dict[str, SyncFlowTool] = {}
         """The tools of the runs that took longer than a call, by run id."""
-        self._waiting = None
+        self._wait_tool = None
         if self._max_wait is not None:
-            self._waiting = fixed_tool(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
+            self._wait_tool = fixed_tool(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
         self._tools: dict[str, SyncFlowTool] = {}
-        for name, flow in _named(flows):
+        for name, flow in _pair_with_names(flows):
             loaded = load_flow(flow)
             path = flow_path(flow)
             wanted = tool_name({"name": name} if name is not None else loaded, None if path is None else fsdecode(path))
-            taken = {*self._tools} if self._waiting is None else {*self._tools, WAIT_RUN}
+            taken = {*self._tools} if self._wait_tool is None else {*self._tools, WAIT_RUN}
             spec = tool_spec(loaded, unique_name(wanted, taken))
             self._tools[spec.name] = SyncFlowTool(self, spec)
 
@@ -265,10 +265,10 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             progress: Whether or how to show the progress. Default False.
         """
         tool = self._tools.get(check_instance(name, "name", str))
-        if tool is None and self._waiting is not None and name == WAIT_RUN:
-            return self._wait_run(self._waiting, arguments, max_wait)
+        if tool is None and self._wait_tool is not None and name == WAIT_RUN:
+            return self._wait_run(self._wait_tool, arguments, max_wait)
         if tool is None:
-            return refusal(InvalidArgumentError(unknown_tool(name, [each["name"] for each in self._described()])))
+            return refusal(InvalidArgumentError(unknown_tool(name, [each["name"] for each in self._describe_tools()])))
         return tool.call(
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
@@ -276,7 +276,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
     def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            given = sync_checked(partial(spec.input_of, arguments))
+            given = sync_run_check(partial(spec.input_of, arguments))
             tool = self._unfinished.get(given["run_id"])
             if tool is None:
                 raise InvalidArgumentError(
@@ -287,23 +287,23 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             return refusal(error)
         seconds = min(limit or math.inf, given.get("seconds", math.inf))
         try:
-            result = with_hint(self.client, self.client.get_result(given["run_id"], timeout=seconds))
+            result = add_hint(self.client, self.client.get_result(given["run_id"], timeout=seconds))
         except StepflowClientError as error:
-            return tool._failed_call(error)
-        return tool._result(result)
+            return tool._make_failure_result(error)
+        return tool._make_result(result)
 
-    def _next_step(self, run_id: str, tool: SyncFlowTool) -> str:
+    def _remember_unfinished(self, run_id: str, tool: SyncFlowTool) -> str:
         """Note a run that has not ended, and return what a model does about it."""
-        if self._waiting is None:
+        if self._wait_tool is None:
             return "Its result can be read with its id later."
         self._unfinished[run_id] = tool
         if len(self._unfinished) > _MAX_RUNS:
             del self._unfinished[next(iter(self._unfinished))]
         return f"Call {WAIT_RUN} with run_id {run_id} for its result."
 
-    def _described(self) -> list[dict[str, Any]]:
+    def _describe_tools(self) -> list[dict[str, Any]]:
         """Return the name, description and input schema of each tool, for models."""
-        specs = [*(tool._spec for tool in self), *([] if self._waiting is None else [self._waiting])]
+        specs = [*(tool._spec for tool in self), *([] if self._wait_tool is None else [self._wait_tool])]
         return [
             {"name": spec.name, "description": spec.description, "input_schema": dict(spec.input_schema)}
             for spec in specs
@@ -318,7 +318,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         check_choice(api, "api", ("chat", "responses"))
         functions = [
             {"name": each["name"], "description": each["description"], "parameters": each["input_schema"]}
-            for each in self._described()
+            for each in self._describe_tools()
         ]
         if api == "responses":
             return [{"type": "function", **function, "strict": False} for function in functions]
@@ -326,10 +326,10 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
 
     def to_anthropic(self) -> list[dict[str, Any]]:
         """Return the tools as Anthropic's API takes them: `client.messages.create(tools=...)`."""
-        return self._described()
+        return self._describe_tools()
 
 
-def with_hint(client: Any, result: FlowResult) -> FlowResult:
+def add_hint(client: Any, result: FlowResult) -> FlowResult:
     """Return a failed result with the hint from the account of its run, if there is one.
 
     `SyncStepflowClient.run` adds hints itself; a run that is read by its id has none.
@@ -343,7 +343,7 @@ def with_hint(client: Any, result: FlowResult) -> FlowResult:
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 
-def _named(flows: Any) -> Iterable[tuple[str | None, Any]]:
+def _pair_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
     """Return the flows with the names that they are given."""
     if isinstance(flows, Mapping) and flows and why_no_flow(flows) is not None:
         return check_mapping(flows, "flows").items()

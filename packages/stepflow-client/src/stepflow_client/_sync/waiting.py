@@ -27,7 +27,6 @@ from ..errors import (
 from ..types.statuses import ExecutionStatus, read_status
 
 if TYPE_CHECKING:
-    from .._calls.run_call import ResultCall
     from .._codec.requests import RunId
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .context import ClientContext
@@ -71,10 +70,10 @@ class Waiter:
 
     def wait(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
-        with self._connection.awaiting(run_id):
+        with self._connection.count_waiting(run_id):
             if total is None:
                 # First without waiting: older servers respond to a wait for an unknown run with 500, not 404.
-                first = self._retry_until(partial(self._runs.state, run_id), run_id)
+                first = self._retry_request(partial(self._runs.get_state, run_id), run_id)
                 if first.is_finished and not is_given_up(first.status, first.items.running):
                     return first
                 total = first.items.total
@@ -87,47 +86,47 @@ class Waiter:
                 started = time.monotonic()
                 held = 0 if total > _LARGE else requests.wait_seconds(within(deadline, longest), longest)
                 try:
-                    ended = self._read_ended(run_id, held, total)
+                    ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
                     # The run continues, or the server resumes it after a restart.
                     self._raise_if_hopeless(error, run_id, last_contact)
                     if not (is_lost or pauses.is_over):
                         is_lost = True
                         logger.warning("run %s: %s; asking again", run_id, error.message)
-                    held, pause = 0, self._requested_pause(error)
+                    held, pause = 0, self._get_retry_after(error)
                 else:
                     if ended is not None:
                         return ended
                     last_contact, is_lost, pause = time.monotonic(), False, 0.0
                 if pauses.is_over:
-                    raise _timed_out(run_id)
+                    raise _make_timeout_error(run_id)
                 if not held or time.monotonic() - started < held / 2:
                     # The server responded early: it does not hold requests, or this one was not to be held.
                     time.sleep(pauses.next(pause))
 
-    def _read_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
+    def _read_state_if_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
         """Request the state of a run, and return it if the run has ended or is lost.
 
         If the server has given the run up, this returns once that is settled.
         """
-        run = self._runs.summary(run_id) if total > _LARGE else None
+        run = self._runs.find_summary(run_id) if total > _LARGE else None
         if run is None:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
             run = self._connection.call(request, partial(responses.run, run_id=run_id))
         if is_given_up(run.status, run.items.running):
-            return self._follower().settled(run)
+            return self._follower().wait_until_settled(run)
         return run if run.is_finished else None
 
-    def result_of(self, run: responses.Started) -> FlowResult:
+    def wait_for_result(self, run: responses.Started) -> FlowResult:
         """Wait until a run of one item that was just created ends, and return its result."""
         if run.answers and run.has_ended:
-            return self.ended_result(run.run_id, run.status, run.answers)
+            return self.read_result(run.run_id, run.status, run.answers)
         status = run.status
         if not run.has_ended:
             status = (self.wait(run.run_id, total=1)).status
-        return self._retry_until(partial(self.ended_result, run.run_id, status), run.run_id, _NO_RESULT)
+        return self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT)
 
-    def _retry_until(self, send: Callable[[], Answer], run_id: str, late: tuple[str, str] = _NOT_ENDED) -> Answer:
+    def _retry_request(self, send: Callable[[], Answer], run_id: str, late: tuple[str, str] = _NOT_ENDED) -> Answer:
         """Repeat a request until there is a response, even if the server is unavailable for a while.
 
         It is repeated until the caller's deadline; without one, for two minutes.
@@ -152,69 +151,90 @@ class Waiter:
                     # The server was never reachable.
                     raise
                 self._raise_if_hopeless(error, run_id, last_contact)
-                pause = backoff.next(self._requested_pause(error))
+                pause = backoff.next(self._get_retry_after(error))
                 if backoff.is_last:
                     time.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
                         # This error says more than a timeout: the server is unreachable.
                         raise
-                    raise _timed_out(run_id, late) from error
+                    raise _make_timeout_error(run_id, late) from error
                 if not is_lost:
                     is_lost = True
                     logger.warning("run %s: %s; asking again", run_id, error.message)
             time.sleep(pause)
 
-    def results(self, call: ResultCall) -> list[FlowResult]:
+    def wait_for_results(
+        self, run_id: RunId, *, wait: bool = True, timeout: float | None = None, single: bool = False
+    ) -> list[FlowResult]:
         """Return the results of a run, as the client's `get_results` does."""
-        run, listed = self.recorded("get_results", call, self.ended_items)
-        return responses.results(listed, run.status, self._connection.decoder(run.run_id))
+        run, listed = self.wait_and_record(
+            "get_results", run_id, self.read_items, wait=wait, timeout=timeout, single=single
+        )
+        return responses.results(listed, run.status, self._connection.get_decoder(run.run_id))
 
-    def recorded(self, name: str, call: ResultCall, read: _Read[Answer]) -> tuple[_Ended, Answer]:
-        """Return what `finished` returns, in a span of this name, and record how the run has ended."""
-        with self._connection.traced(name, kind="INTERNAL") as span:
-            run, found = self.finished(call, read)
+    def wait_and_record(
+        self, name: str, run_id: RunId, read: _Read[Answer], *, wait: bool, timeout: float | None, single: bool
+    ) -> tuple[_Ended, Answer]:
+        """Return what `wait_and_read` returns, in a span of this name, and record how the run has ended."""
+        with self._connection.trace(name, kind="INTERNAL") as span:
+            run, answer = self.wait_and_read(run_id, read, wait=wait, timeout=timeout, single=single)
             span.note(run_id=run.run_id, run_status=run.status.value)
-        self._recorder.ended(run.run_id, run.status)
-        return run, found
+        self._recorder.record_end(run.run_id, run.status)
+        return run, answer
 
-    def finished(self, call: ResultCall, read: _Read[Answer]) -> tuple[_Ended, Answer]:
+    def wait_and_read(
+        self,
+        run_id: RunId,
+        read: _Read[Answer],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        single: bool = False,
+    ) -> tuple[_Ended, Answer]:
         """Return the state of a run that has ended, and what `read` returns for it.
 
         Args:
-            call: The run, and whether to wait for it.
+            run_id: The run.
             read: Called with the run's id and status, and with the server's data about its items if it was requested
-                already; it is called again if the server was unavailable, unless the call does not wait.
+                already; it is called again if the server was unavailable, unless `wait` is False.
+            wait: Whether to wait for the run.
+            timeout: Seconds to wait; None for no limit.
+            single: Whether to refuse a batch.
 
         Raises:
             RunTimeoutError: If the run has not ended.
-            InvalidArgumentError: If the run is a batch, and the call is for a single result.
+            InvalidArgumentError: If the run is a batch, and `single` is True.
         """
-        run_id, wait, single = requests.check_run_id(call.run_id), call.wait, call.single
+        run_id = requests.check_run_id(run_id)
         check_flag(wait, "wait")
-        with deadline_scope(deadline_of(call.timeout)):
-            server = self._retry_until(self._connection.server, run_id) if wait else self._connection.server()
+        with deadline_scope(deadline_of(timeout)):
+            server = (
+                self._retry_request(self._connection.detect_server, run_id)
+                if wait
+                else self._connection.detect_server()
+            )
             if wait and single and not server.needs_translation:
                 # Servers report the end of an item when the run ends: short runs take one request.
-                answers = self._retry_until(partial(self._runs.item_answers, run_id), run_id, _NO_ITEMS)
+                answers = self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in _ENDED:
                     end = partial(read, run_id, status, answers)
-                    return responses.Started(run_id, status, answers), self._retry_until(end, run_id, _NO_RESULT)
-            read_state = partial(self._runs.state, run_id)
+                    return responses.Started(run_id, status, answers), self._retry_request(end, run_id, _NO_RESULT)
+            read_state = partial(self._runs.get_state, run_id)
             # A caller that does not wait for the run does not wait for its server either.
-            run = self._retry_until(read_state, run_id) if wait else read_state()
+            run = self._retry_request(read_state, run_id) if wait else read_state()
             if single:
                 _check_single(run)
-            if not wait and not (self._runs.ending(run)).is_finished:
-                raise _timed_out(run_id)
+            if not wait and not (self._runs.determine_ending(run)).is_finished:
+                raise _make_timeout_error(run_id)
             if not run.is_finished or is_given_up(run.status, run.items.running):
                 run = self.wait(run_id, total=run.items.total)
                 if single:
                     _check_single(run)
             if wait:
                 end = partial(read, run_id, run.status, None)
-                return run, self._retry_until(end, run_id, _NO_RESULT)
+                return run, self._retry_request(end, run_id, _NO_RESULT)
             return run, read(run_id, run.status, None)
 
     def _raise_if_hopeless(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
@@ -233,24 +253,24 @@ class Waiter:
             error.run_id = run_id
             raise error
 
-    def _requested_pause(self, error: StepflowClientError) -> float:
+    def _get_retry_after(self, error: StepflowClientError) -> float:
         """Return the delay in the server's Retry-After header, limited to half of the longest tolerated outage."""
         seconds = error.retry_after if isinstance(error, ApiError) else None
         return min(seconds or 0.0, self._connection.timings.wait_outage / 2)
 
-    def ended_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
+    def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
         """Return the result of a run of one item that has ended with a status."""
-        answers = self._runs.item_answers(run_id) if answers is None else answers
-        decoder = self._connection.decoder(run_id)
+        answers = self._runs.list_raw_items(run_id) if answers is None else answers
+        decoder = self._connection.get_decoder(run_id)
         result = responses.single_result(responses.Started(run_id, status, answers), decoder)
         if result is None:
-            result = responses.only_result(self.ended_items(run_id, status, answers), status, decoder)
+            result = responses.only_result(self.read_items(run_id, status, answers), status, decoder)
         return result
 
-    def ended_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
+    def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
-        answers = self._runs.item_answers(run_id) if answers is None else answers
-        return self._runs.explain(responses.items(run_id, answers, self._runs.decoder(run_id)), status)
+        answers = self._runs.list_raw_items(run_id) if answers is None else answers
+        return self._runs.explain_items(responses.items(run_id, answers, self._runs.get_decoder(run_id)), status)
 
 
 def _check_single(run: RunDetails) -> None:
@@ -263,6 +283,6 @@ def _check_single(run: RunDetails) -> None:
         )
 
 
-def _timed_out(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
+def _make_timeout_error(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
     state, hint = late
     return RunTimeoutError(f"run {run_id} {state}", run_id=run_id, hint=hint)

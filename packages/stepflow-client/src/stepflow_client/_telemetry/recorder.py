@@ -13,7 +13,7 @@ from .._base.logging import logger
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.flow_argument import flow_path
-from .tracing import run_ended
+from .tracing import count_ended_run
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
@@ -47,7 +47,7 @@ class CreatedRun(NamedTuple):
     """Whether the run is the only one of its flow id."""
 
 
-class Labelled(NamedTuple):
+class LabelledRuns(NamedTuple):
     """The runs with labels."""
 
     run_ids: frozenset[str]
@@ -90,7 +90,7 @@ class Recorder:
         """Whether anything is recorded."""
 
     @contextmanager
-    def labelling(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+    def apply_labels(self, labels: Mapping[str, str] | None) -> Iterator[None]:
         """Record the runs that are created in the block with labels.
 
         Raises:
@@ -105,7 +105,7 @@ class Recorder:
         finally:
             _labels.reset(token)
 
-    def labelled(self, labels: Mapping[str, str]) -> Labelled:
+    def find_labelled_runs(self, labels: Mapping[str, str]) -> LabelledRuns:
         """Return the runs that are recorded with labels, on any server: others may share its store.
 
         Raises:
@@ -122,7 +122,7 @@ class Recorder:
         others = [entry for entry in pending if not entry.run_id.startswith(OWN)]
         if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION for entry in others):
             logger.warning("runs with these labels may exist that are not listed: see History.search(confirmed=False)")
-        return Labelled(frozenset(entry.run_id for entry in found if entry.is_confirmed), own)
+        return LabelledRuns(frozenset(entry.run_id for entry in found if entry.is_confirmed), own)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
         """Return labels.
@@ -135,15 +135,15 @@ class Recorder:
             raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
         return found
 
-    def begin(self, run: CreatedRun) -> str | None:
-        """Record a run before it is created, so that it leaves a trace if the process ends. `end` completes the entry.
+    def begin_entry(self, run: CreatedRun) -> str | None:
+        """Record a run before it is created, so that it leaves a trace if the process ends; see `complete_entry`.
 
         Returns:
             The id of the entry; None without a history.
         """
         return self.record(None, run)
 
-    def end(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
+    def complete_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
         """Complete the entry of a run, or remove it if it is certain that there is no run."""
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
@@ -172,12 +172,12 @@ class Recorder:
             **about,
         )
 
-    def found(self, entry: HistoryEntry) -> None:
+    def add_labels(self, entry: HistoryEntry) -> None:
         """Add the labels of the current call to a recorded run that it has found. Those that the run has stay."""
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
-    def batch_recorder(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
+    def create_batch_recorder(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
         """Return a recorder of a batch whose inputs are split into several runs.
 
         Args:
@@ -198,32 +198,32 @@ class Recorder:
             },
         )
 
-    def recorded(self, run_id: str) -> HistoryEntry | None:
+    def find_entry(self, run_id: str) -> HistoryEntry | None:
         """Return the recorded entry of a run; None without a history, or if the entry is missing or cannot be read."""
-        return self._read(lambda history: history.get(run_id))
+        return self._read_history(lambda history: history.get(run_id))
 
-    def kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
+    def find_kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
         """Return the outputs of a recorded run's steps, for each item; None if the history does not have them."""
-        return self._read(lambda history: history.kept_outputs(run_id))
+        return self._read_history(lambda history: history.kept_outputs(run_id))
 
-    def matching(self, text: str) -> list[HistoryEntry]:
+    def search(self, text: str) -> list[HistoryEntry]:
         """Return the newest entries of this server that contain a text; none without a history that can be read."""
-        servers = same_server(self._server)
-        return self._read(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []
+        servers = list_server_aliases(self._server)
+        return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []
 
-    def _read(self, read: Callable[[History], Result]) -> Result | None:
+    def _read_history(self, read: Callable[[History], Result]) -> Result | None:
         if self.history is not None:
             with suppress(StepflowClientError):
                 return read(self.history)
         return None
 
-    def ended(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
+    def record_end(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
         """Record the status of a run that has ended; that of a part of a batch is only counted."""
-        run_ended(run_id, status)
+        count_ended_run(run_id, status)
         if not is_part:
-            self.seen(run_id, status)
+            self.record_status(run_id, status)
 
-    def seen(self, run_id: str, status: ExecutionStatus) -> None:
+    def record_status(self, run_id: str, status: ExecutionStatus) -> None:
         """Record the last known status of a run."""
         if self.history is not None:
             self.history.update(run_id, status=status.value)
@@ -245,12 +245,12 @@ class BatchRecorder:
         self._has_more = False
         self._lock = threading.Lock()
 
-    def resumed(self, run_id: str) -> None:
+    def record_resumed(self, run_id: str) -> None:
         """Record the batch again, as one that goes on. Its first run is known from its journal."""
         self._first = run_id
         self._record(run_id)
 
-    def created(self, run_id: str, inputs: list[Any]) -> bool:
+    def record_created(self, run_id: str, inputs: list[Any]) -> bool:
         """Record a run of the batch that was created, or that goes on after a crash. Return whether it is the first."""
         with self._lock:
             is_first = self._first is None
@@ -275,13 +275,13 @@ class BatchRecorder:
             about["input"] = self._inputs
         self._history.record(run_id, has_more_runs=has_more, **about)
 
-    def ended(self, status: ExecutionStatus) -> None:
+    def record_end(self, status: ExecutionStatus) -> None:
         """Record the status of the batch, all of whose runs have ended."""
         if self._history is not None and self._first is not None:
             self._history.update(self._first, status=status.value)
 
 
-def same_server(url: str) -> list[str]:
+def list_server_aliases(url: str) -> list[str]:
     """Return the URLs that name the same server as a URL: localhost and 127.0.0.1 are the same host."""
     names = ("//localhost:", "//127.0.0.1:")
     return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ..types.statuses import ExecutionStatus
 
 _NAME = "stepflow.client"
-_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
+_DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
 """Histogram buckets of durations: those of the semantic conventions for HTTP, and some more for runs."""
-_NAMES = {
+_ATTRIBUTE_NAMES = {
     "operation": "stepflow.operation",
     "flow_name": "stepflow.flow.name",
     "run_id": "stepflow.run.id",
@@ -44,7 +44,7 @@ _NAMES = {
     "error": "error.type",
 }
 """The attributes of spans, with the names from the semantic conventions where those exist."""
-_MEASURED = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
+_METRIC_ATTRIBUTES = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
 """The attributes of metrics: those with few distinct values."""
 
 
@@ -64,9 +64,9 @@ class Operation:
 
         It is for each step of a generator, which must not leave its span current in the code that iterates over it.
         """
-        return _ALONE
+        return _NO_MEASUREMENT
 
-    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
+    def prepare_request(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
         """Record a request, and return it with the `traceparent` header.
 
         Args:
@@ -76,22 +76,22 @@ class Operation:
         """
         return request
 
-    def returns(self, answer: object) -> None:
+    def note_result(self, answer: object) -> None:
         """Record the id of the run that the caller gets, if there is one."""
 
     def note(self, **attributes: object) -> None:
-        """Record attributes by the keys of `_NAMES`. Values that are neither strings nor integers are ignored."""
+        """Record attributes by the keys of `_ATTRIBUTE_NAMES`. Only strings and integers are recorded."""
 
 
 Kind = Literal["CLIENT", "INTERNAL"]
 """CLIENT for a request, INTERNAL for an operation that sends several requests."""
 
-_ALONE = nullcontext()
-_NOTHING = Operation()
+_NO_MEASUREMENT = nullcontext()
+_NO_OPERATION = Operation()
 _innermost: ContextVar[_Traced | None] = ContextVar("stepflow_operation", default=None)
 
 
-def operation(name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> Operation:
+def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> Operation:
     """Return a context manager that wraps an operation in a span and measures it.
 
     Args:
@@ -102,7 +102,7 @@ def operation(name: str, server: ServerUrl | None, kind: Kind, is_current: bool)
             inside the block: otherwise the span would also be current in the code that iterates over the generator. It
             can use `Operation.current` between two yields.
     """
-    return _NOTHING if is_untraced() else _Traced(name, server, kind, is_current)
+    return _NO_OPERATION if is_untraced() else _Traced(name, server, kind, is_current)
 
 
 is_untraced = partial(sys.modules.keys().isdisjoint, ("opentelemetry.trace", "opentelemetry.metrics"))
@@ -115,58 +115,58 @@ def annotate(**attributes: object) -> None:
         traced.note(**attributes)
 
 
-def resent() -> None:
+def note_resend() -> None:
     """Record that a request of the current operation is sent again."""
     if (traced := _innermost.get()) is not None:
         traced.resends += 1
 
 
-_newest: Newest[str, float | None] = Newest(100_000)
+_newest_runs: Newest[str, float | None] = Newest(100_000)
 """When this process created its newest runs, by `time.monotonic()`; None for runs whose end has been counted."""
 _newest_lock = threading.Lock()
 
 
-def run_started(run_id: str, began: float) -> None:
+def count_started_run(run_id: str, began: float) -> None:
     """Count a run that this process created.
 
     Args:
         run_id: The run.
         began: When its creation began, by `time.monotonic()`.
     """
-    if (instruments := _instruments()) is not None:
+    if (instruments := _get_instruments()) is not None:
         with _newest_lock:
-            _newest.put(run_id, began)
+            _newest_runs.put(run_id, began)
         instruments.run_started.add(1)
 
 
-def run_ended(run_id: str, status: ExecutionStatus) -> None:
+def count_ended_run(run_id: str, status: ExecutionStatus) -> None:
     """Count a run whose end was seen, once in a process, and measure it if the process created it.
 
     Args:
         run_id: The run.
         status: Its status. Nothing happens if it is not final.
     """
-    if not status.is_finished or (instruments := _instruments()) is None:
+    if not status.is_finished or (instruments := _get_instruments()) is None:
         return
     with _newest_lock:
-        is_new = run_id not in _newest
-        began = _newest.get(run_id)
-        _newest.put(run_id, None)
-    attributes = {_NAMES["run_status"]: status.value}
+        is_new = run_id not in _newest_runs
+        began = _newest_runs.get(run_id)
+        _newest_runs.put(run_id, None)
+    attributes = {_ATTRIBUTE_NAMES["run_status"]: status.value}
     if is_new or began is not None:
         instruments.run_ended.add(1, attributes)
     if began is not None:
         instruments.run_duration.record(time.monotonic() - began, attributes)
 
 
-def measured_chunk(inputs: int) -> AbstractContextManager[object]:
+def measure_chunk(inputs: int) -> AbstractContextManager[object]:
     """Return a context manager that measures a chunk of `map` and counts its inputs as in flight."""
-    instruments = _instruments()
-    return _ALONE if instruments is None else _in_flight(instruments, inputs)
+    instruments = _get_instruments()
+    return _NO_MEASUREMENT if instruments is None else _measure_in_flight(instruments, inputs)
 
 
 @contextmanager
-def _in_flight(instruments: _Instruments, inputs: int) -> Iterator[None]:
+def _measure_in_flight(instruments: _Instruments, inputs: int) -> Iterator[None]:
     began = time.monotonic()
     instruments.inputs_in_flight.add(inputs)
     try:
@@ -181,7 +181,7 @@ class _Traced(Operation):
 
     def __init__(self, name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> None:
         self._name, self._kind, self._is_current = name, kind, is_current
-        self._attributes: dict[str, Any] = {_NAMES["operation"]: name}
+        self._attributes: dict[str, Any] = {_ATTRIBUTE_NAMES["operation"]: name}
         if server is not None:
             self._attributes |= {"server.address": server.host, "server.port": server.port}
         self.resends = 0
@@ -190,7 +190,7 @@ class _Traced(Operation):
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         self._started = time.monotonic()
-        self._span = _tracer().start_span(
+        self._span = _get_tracer().start_span(
             f"stepflow.{self._name}", kind=SpanKind[self._kind], attributes=self._attributes
         )
         self._context = set_span_in_context(self._span)
@@ -234,7 +234,7 @@ class _Traced(Operation):
         context.detach(self._tokens[0])
         _innermost.reset(self._tokens[1])
 
-    def sends(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
+    def prepare_request(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
         from opentelemetry.propagate import inject
 
         headers = dict(request.headers)
@@ -243,19 +243,19 @@ class _Traced(Operation):
         self.note(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
         return request._replace(headers=headers)
 
-    def returns(self, answer: object) -> None:
+    def note_result(self, answer: object) -> None:
         self.note(run_id=getattr(answer, "run_id", None))
 
     def note(self, **attributes: object) -> None:
         for name, value in attributes.items():
             if isinstance(value, (str, int)):
-                self._attributes[_NAMES[name]] = value
-                self._span.set_attribute(_NAMES[name], value)
+                self._attributes[_ATTRIBUTE_NAMES[name]] = value
+                self._span.set_attribute(_ATTRIBUTE_NAMES[name], value)
 
     def _measure(self, seconds: float) -> None:
-        if (instruments := _instruments()) is None:
+        if (instruments := _get_instruments()) is None:
             return
-        attributes = {name: self._attributes[name] for name in _MEASURED if name in self._attributes}
+        attributes = {name: self._attributes[name] for name in _METRIC_ATTRIBUTES if name in self._attributes}
         instruments.duration.record(seconds, attributes)
         if self.resends:
             instruments.retries.add(self.resends, attributes)
@@ -271,37 +271,37 @@ class _Instruments(NamedTuple):
     chunk_duration: Histogram
 
 
-def _tracer() -> Tracer:
+def _get_tracer() -> Tracer:
     from opentelemetry.trace import get_tracer_provider
 
-    return _tracer_of(get_tracer_provider())
+    return _create_tracer(get_tracer_provider())
 
 
 # An application sets the provider once; only tests change it.
 @lru_cache(maxsize=1)
-def _tracer_of(provider: Any) -> Tracer:
-    tracer: Tracer = provider.get_tracer(_NAME, _version())
+def _create_tracer(provider: Any) -> Tracer:
+    tracer: Tracer = provider.get_tracer(_NAME, _get_version())
     return tracer
 
 
-def _instruments() -> _Instruments | None:
+def _get_instruments() -> _Instruments | None:
     """Return what measures; None if the application does not use metrics."""
     if "opentelemetry.metrics" not in sys.modules:
         return None
     from opentelemetry.metrics import get_meter_provider
 
-    return _instruments_of(get_meter_provider())
+    return _create_instruments(get_meter_provider())
 
 
 @lru_cache(maxsize=1)
-def _instruments_of(provider: Any) -> _Instruments:
-    meter = provider.get_meter(_NAME, _version())
+def _create_instruments(provider: Any) -> _Instruments:
+    meter = provider.get_meter(_NAME, _get_version())
 
     def histogram(name: str, description: str) -> Histogram:
         about = {"name": f"{_NAME}.{name}", "unit": "s", "description": description}
         made: Histogram
         try:
-            made = meter.create_histogram(**about, explicit_bucket_boundaries_advisory=_SECONDS)
+            made = meter.create_histogram(**about, explicit_bucket_boundaries_advisory=_DURATION_BUCKETS)
         except TypeError:
             # Releases of the API before 1.30 do not have this argument.
             made = meter.create_histogram(**about)
@@ -323,7 +323,7 @@ def _instruments_of(provider: Any) -> _Instruments:
 
 
 @lru_cache(maxsize=1)
-def _version() -> str:
+def _get_version() -> str:
     from importlib.metadata import version
 
     return version("stepflow-client")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._base.text import cut
 from .._codec.requests import Variables, run_variables
-from .._concurrency.input_checks import async_checked
+from .._concurrency.input_checks import async_run_check
 from .._data.arguments import check_text
 from .._data.values import check_json, encode
 from .._runs.client_metadata import without_cases
@@ -80,7 +80,7 @@ class FlowScore:
         check = ValueCheck.of(self.flow)
         if check is not None:
             try:
-                await async_checked(partial(check.one, value))
+                await async_run_check(partial(check.one, value))
             except InvalidArgumentError as error:
                 raise ScoreFailedError(error.message) from None
         result = client.run(self.flow, value, variables=self.variables, idempotency_key=key)

@@ -30,7 +30,7 @@ from .._data.values import encode
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
-from ..types.data_frame import data_frame
+from ..types.shown import find_data_frame_type
 from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_decided, tolerated_change
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
@@ -492,7 +492,8 @@ class EvaluationReport(ShownAsTable):
         Raises:
             StepflowClientError: If neither is installed.
         """
-        return data_frame(self.to_dicts(include_outputs=include_outputs))
+        rows = self.to_dicts(include_outputs=include_outputs)
+        return find_data_frame_type()(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON data."""

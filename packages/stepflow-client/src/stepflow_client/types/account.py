@@ -55,7 +55,7 @@ def state_text(state: str, because_of: str | None = None, failed_children: int =
     return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
 
 
-def failed_in_sub_runs(accounts: Iterable[StepAccount]) -> int:
+def count_failed_in_sub_runs(accounts: Iterable[StepAccount]) -> int:
     """Return the number of items of sub-runs that failed although the steps that started them completed."""
     return sum(len(account.failed_children) for account in accounts)
 
@@ -175,7 +175,7 @@ class RunAccount(Model, Shown):
         message = "" if self.error is None else f": {self.error.message}"
         match self.kind:
             case None:
-                return state_text(self.status.value, failed_children=failed_in_sub_runs(self.steps))
+                return state_text(self.status.value, failed_children=count_failed_in_sub_runs(self.steps))
             case "step":
                 return f"step {self.cause!r} failed{message}"
             case "output":

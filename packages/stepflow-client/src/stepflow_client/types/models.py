@@ -29,7 +29,7 @@ KINDS: dict[str, type[Any]] = {
     **{kind.__name__: kind for kind in (bool, datetime, dict, float, int, list, str, tuple, Mapping, Sequence)},
 }
 """The types of fields, by their names in annotations. Those of this package are added when they are defined."""
-_WORDS = {bool: "True or False", datetime: "a time", int: "an integer", str: "text"}
+_TYPE_WORDS = {bool: "True or False", datetime: "a time", int: "an integer", str: "text"}
 
 LOCAL: Mapping[str, Any] = {"exclude": True}
 """The metadata of fields that are not in the result of `to_dict`. (pydantic excludes them as well.)"""
@@ -65,13 +65,13 @@ class _Signature:
         for each in fields(kind):  # type: ignore[arg-type]
             is_positional = each.name in kind.__match_args__
             how = Parameter.POSITIONAL_OR_KEYWORD if is_positional else Parameter.KEYWORD_ONLY
-            default = _default_of(each)
+            default = _get_default(each)
             default = Parameter.empty if default is MISSING else default
             found.append(Parameter(each.name, how, default=default, annotation=each.type))
         return Signature(sorted(found, key=lambda each: each.kind))
 
 
-def _default_of(each: Any) -> Any:
+def _get_default(each: Any) -> Any:
     """Return the default of a field; MISSING if it is required."""
     return each.default if each.default_factory is MISSING else each.default_factory()
 
@@ -91,14 +91,14 @@ class Model(Record):
         def __init__(self, *values: Any, **given: Any) -> None:
             kind = type(self)
             if values:
-                given = _named(kind, values, given)
+                given = _bind_arguments(kind, values, given)
             put, left = object.__setattr__, len(given)
             for name, default, factory, usual, is_optional, wanted, entries, _, _ in kind._fields:
                 if name in given:
                     value = given[name]
                     left -= 1
                     if type(value) is not usual and wanted is not None and not (value is None and is_optional):
-                        value = _converted(f"{kind.__name__}.{name}", wanted, entries, value)
+                        value = _convert(f"{kind.__name__}.{name}", wanted, entries, value)
                 elif factory is not None:
                     value = factory()
                 elif default is MISSING:
@@ -138,19 +138,19 @@ class Model(Record):
     def _shown_fields(self) -> Iterator[tuple[str, Any]]:
         """Yield the fields that `repr` shows: those that differ from their defaults."""
         for each in fields(self):  # type: ignore[arg-type]
-            value, default = getattr(self, each.name), _default_of(each)
+            value, default = getattr(self, each.name), _get_default(each)
             if each.repr and (default is MISSING or value != default):
                 yield each.name, str(value) if isinstance(value, Enum) else value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (type(self), {each.name: getattr(self, each.name) for each in self._fields})
+        return _restore, (type(self), {each.name: getattr(self, each.name) for each in self._fields})
 
 
-def _made(kind: type[Model], given: dict[str, Any]) -> Model:
+def _restore(kind: type[Model], given: dict[str, Any]) -> Model:
     return kind(**given)
 
 
-def _named(kind: type[Model], values: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
+def _bind_arguments(kind: type[Model], values: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments by name."""
     names = kind.__match_args__
     if len(values) > len(names):
@@ -173,14 +173,14 @@ def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     if kind is None:
         return partial(record, kw_only=kw_only)
     made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=True)(kind)
-    made._fields = tuple(_field(each) for each in fields(made))
+    made._fields = tuple(_describe_field(each) for each in fields(made))
     compared = [each.name for each in fields(made) if each.compare]
     made._compared = attrgetter(*compared) if compared else type
     KINDS[made.__name__] = made
     return made
 
 
-def _field(each: Any) -> _Field:
+def _describe_field(each: Any) -> _Field:
     annotation, is_optional, other = str(each.type).partition(" | None")
     head, _, entry = annotation.partition("[")
     wanted = None if other else KINDS.get(head)
@@ -201,7 +201,7 @@ def _field(each: Any) -> _Field:
     )
 
 
-def _converted(name: str, wanted: type[Any], entries: type[Any] | None, value: Any) -> Any:
+def _convert(name: str, wanted: type[Any], entries: type[Any] | None, value: Any) -> Any:
     """Return a value as one of the type of its field: a status by its name, a time as text, an object as a mapping.
 
     Args:
@@ -217,7 +217,7 @@ def _converted(name: str, wanted: type[Any], entries: type[Any] | None, value: A
         if wanted is list and isinstance(value, (list, tuple)):
             if entries is None:
                 return list(value)
-            return [each if type(each) is entries else _converted(name, entries, None, each) for each in value]
+            return [each if type(each) is entries else _convert(name, entries, None, each) for each in value]
         if isinstance(value, wanted) and (wanted is bool or type(value) is not bool):
             if wanted is not Sequence or not isinstance(value, (str, bytes)):
                 return value
@@ -238,7 +238,7 @@ def _converted(name: str, wanted: type[Any], entries: type[Any] | None, value: A
     except (TypeError, ValueError):
         pass
     words = f"a member of {wanted.__name__}" if issubclass(wanted, Enum) else f"a {wanted.__name__}"
-    raise wrong(name, _WORDS.get(wanted, words), value)
+    raise wrong(name, _TYPE_WORDS.get(wanted, words), value)
 
 
 def decoded(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> Kind:
@@ -274,7 +274,7 @@ def decoded(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> 
             elif nested is not None and type(value) is list:
                 value = [decoded(nested, each, f"{where}[{index}]") for index, each in enumerate(value)]
             else:
-                value = _converted(where, wanted, entries, value)
+                value = _convert(where, wanted, entries, value)
         known[name] = value
     return kind(**known)
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from .models import LOCAL, Model, field, record
-from .results import _NO_OUTPUT, ErrorCode, FlowErrorOrNone, FlowResult, OutputT, OutputTypeError, Typed, failure
+from .results import (
+    _NO_OUTPUT,
+    ErrorCode,
+    FlowErrorOrNone,
+    FlowResult,
+    OutputT,
+    OutputTypeError,
+    Typed,
+    make_run_failed_error,
+)
 from .shown import Shown
 from .statuses import FAILED_STATUSES, ExecutionStatus
 
@@ -84,5 +93,5 @@ class Outcome(Typed[OutputT], Model, Shown):
             message, details = f"input {self.index}: {self.error.message}", self.error.details
             raise OutputTypeError(message, run_id=self.run_id, details=details, result=self.result)
         if not self.is_success:
-            raise failure(self.result, f"input {self.index}")
+            raise make_run_failed_error(self.result, f"input {self.index}")
         return self

@@ -168,11 +168,11 @@ class FlowResult(Typed[OutputT], Model, Shown):
             RunFailedError: If it is not; the error's `result` is this result.
         """
         if not self.is_success:
-            raise failure(self, f"run {self.run_id}" if self.run_id else "the run")
+            raise make_run_failed_error(self, f"run {self.run_id}" if self.run_id else "the run")
         return self
 
 
-def failure(result: FlowResult[Any], what: str) -> RunFailedError:
+def make_run_failed_error(result: FlowResult[Any], what: str) -> RunFailedError:
     """Return the error of a result that is not a success.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from enum import Enum
@@ -13,9 +14,8 @@ from typing import Any, ClassVar, cast
 from .._base.lazy import lazy_module
 from .._base.text import rfc3339
 from .._data.json_encoding import fields_of, is_data_object, is_scalar, text_of
-from .data_frame import data_frame
 
-__all__ = ["Record", "Records", "Shown", "plain_data", "show_lists"]
+__all__ = ["Record", "Records", "Shown", "find_data_frame_type", "plain_data", "show_lists"]
 
 # HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
 _notebook = lazy_module("stepflow_client.drawing.notebook_html")
@@ -44,11 +44,11 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict of JSON values: statuses and codes are text, times RFC 3339 text in UTC, objects dicts."""
-        return {name: plain_data(getattr(self, name)) for name in self._shown_names()}
+        return {name: plain_data(getattr(self, name)) for name in self._get_dict_keys()}
 
     @classmethod
     @cache
-    def _shown_names(cls) -> list[str]:
+    def _get_dict_keys(cls) -> list[str]:
         """Return the names in the result of `to_dict`."""
         shown = (
             field for field in fields(cast("Any", cls)) if field.name[0] != "_" and not field.metadata.get("exclude")
@@ -65,10 +65,10 @@ def show_lists() -> None:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     formatter = getattr(getattr(shell, "display_formatter", None), "formatters", {}).get("text/html")
     if formatter is not None and list not in formatter:
-        formatter.for_type(list, _list_html)
+        formatter.for_type(list, _make_list_html)
 
 
-def _list_html(value: list[Any]) -> str | None:
+def _make_list_html(value: list[Any]) -> str | None:
     is_ours = bool(value) and all(isinstance(each, Shown) for each in value)
     html: str | None = _notebook.list_html(value) if is_ours else None
     return html
@@ -90,12 +90,44 @@ class Records(Shown):
             StepflowClientError: If neither is installed.
         """
         rows = ((each, each.to_dict()) for each in cast("Iterable[Any]", self))
-        return data_frame(
+        return find_data_frame_type()(
             [
                 row | {name: value for name in row if isinstance(value := getattr(each, name), datetime)}
                 for each, row in rows
             ]
         )
+
+
+def find_data_frame_type() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
+    """Return a function that makes a data frame of records: of pandas if it is installed, otherwise of polars.
+
+    A column of polars has a single type. With polars, outputs, lists and dicts are therefore converted to JSON text.
+
+    Raises:
+        StepflowClientError: If neither is installed.
+    """
+    try:
+        import pandas  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        pass
+    else:
+        return pandas.DataFrame  # type: ignore[no-any-return]
+    try:
+        import polars  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        from .._base.basic_errors import StepflowClientError
+
+        message = "data frames need pandas or polars; neither is installed"
+        raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None
+    return lambda records: polars.DataFrame(
+        [{name: _flatten_value(name, record[name]) for name in record} for record in records]
+    )
+
+
+def _flatten_value(name: str, value: Any) -> Any:
+    if isinstance(value, (dict, list)) or name == "output":
+        return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return value
 
 
 def plain_data(value: Any) -> Any:

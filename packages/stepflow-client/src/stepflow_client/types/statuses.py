@@ -6,8 +6,16 @@ from enum import Enum, StrEnum
 from typing import Any
 
 __all__ = [
-    "ENUMS", "FAILED_STATUSES", "STATUS_NUMBERS", "UNSUCCESSFUL_STATUSES", "DiagnosticLevel", "ErrorCode",
-    "ExecutionStatus", "read_enum", "read_status", "status_number",
+    "ENUMS",
+    "FAILED_STATUSES",
+    "STATUS_NUMBERS",
+    "UNSUCCESSFUL_STATUSES",
+    "DiagnosticLevel",
+    "ErrorCode",
+    "ExecutionStatus",
+    "get_status_number",
+    "read_enum",
+    "read_status",
 ]  # fmt: skip
 
 _MAX_MEMBERS = 1_000
@@ -127,7 +135,7 @@ def read_status(value: object) -> ExecutionStatus:
     return read_enum(ExecutionStatus, value) if known is None else known
 
 
-def status_number(status: ExecutionStatus | str) -> int | None:
+def get_status_number(status: ExecutionStatus | str) -> int | None:
     """Return the number of a status on the wire, or None if its number is unknown."""
     for number, known in STATUS_NUMBERS.items():
         if known == status:

@@ -149,7 +149,7 @@ def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
     """Yield the runs that match all words, newest first. Servers filter by one status, so listings are merged."""
-    recorded = {word: {entry.run_id for entry in client._recorder.matching(quoted(word))} for word in words}
+    recorded = {word: {entry.run_id for entry in client._recorder.search(quoted(word))} for word in words}
     listings = [client.iter_runs(status=each, **filters) for each in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
         if all(is_matching(run, word) or run.run_id in ids for word, ids in recorded.items()):

@@ -15,7 +15,7 @@ from stepflow_client import RunDetails, RunItem
 from stepflow_client._base.text import short_json
 from stepflow_client._command import MAX_GROUPS_SHOWN, failure_groups
 from stepflow_client.drawing.report_page import latency
-from stepflow_client.types.account import failed_in_sub_runs
+from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..listing import PAGE
@@ -89,7 +89,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         seconds=seconds,
         # `latency` has only numbers, and the path of a run needs no quotes.
         durations=Markup(durations),  # noqa: S704
-        failed_children={index: failed_in_sub_runs(account.steps) for index, account in report.accounts.items()}
+        failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in report.accounts.items()}
         if steps
         else {},
         items=[items[place] for place in places[(number - 1) * PAGE : number * PAGE]],

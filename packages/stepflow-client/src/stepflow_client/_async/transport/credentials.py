@@ -32,13 +32,13 @@ class Authorization(Middleware):
 
     def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send a request with the credentials."""
-        return self.inner.send(self._signed(request))
+        return self.inner.send(self._sign(request))
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
         """Send a request with the credentials and return the response as it arrives."""
-        return self.inner.stream(self._signed(request))
+        return self.inner.stream(self._sign(request))
 
-    def _signed(self, request: HttpRequest) -> HttpRequest:
+    def _sign(self, request: HttpRequest) -> HttpRequest:
         return request._replace(headers={**request.headers, "authorization": self._header})
 
 
@@ -56,19 +56,19 @@ class Token(Middleware):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the token."""
-        return await self.inner.send(await self._signed(request))
+        return await self.inner.send(await self._sign(request))
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with the token and return the response as it arrives."""
-        async with self.inner.stream(await self._signed(request)) as stream:
+        async with self.inner.stream(await self._sign(request)) as stream:
             yield stream
 
-    async def _signed(self, request: HttpRequest) -> HttpRequest:
+    async def _sign(self, request: HttpRequest) -> HttpRequest:
         signed = request._replace(headers=dict(request.headers))
         flow = self._auth.async_auth_flow(signed)
         async with aclosing(flow):
-            await _credentials(flow.__anext__, request)
+            await _request_credentials(flow.__anext__, request)
         return signed
 
 
@@ -88,17 +88,17 @@ class HttpxAuth(Middleware):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request as often as the `httpx.Auth` requires."""
-        from .httpx_bridge import signed_by, to_httpx
+        from .httpx_bridge import copy_headers_from, to_httpx
 
         flow = self._auth.async_auth_flow(to_httpx(request, self._api))
         async with aclosing(flow):
-            signed = await _credentials(flow.__anext__, request)
+            signed = await _request_credentials(flow.__anext__, request)
             while True:
-                response = await self.inner.send(signed_by(request, signed))
+                response = await self.inner.send(copy_headers_from(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
-                following = await _credentials(partial(flow.asend, answer), request)
+                following = await _request_credentials(partial(flow.asend, answer), request)
                 if following is None:
                     return response
                 signed = following
@@ -106,16 +106,16 @@ class HttpxAuth(Middleware):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with the first credentials of the `httpx.Auth`; it does not see the response."""
-        from .httpx_bridge import signed_by, to_httpx
+        from .httpx_bridge import copy_headers_from, to_httpx
 
         flow = self._auth.async_auth_flow(to_httpx(request, self._api))
         async with aclosing(flow):
-            signed = await _credentials(flow.__anext__, request)
-        async with self.inner.stream(signed_by(request, signed)) as stream:
+            signed = await _request_credentials(flow.__anext__, request)
+        async with self.inner.stream(copy_headers_from(request, signed)) as stream:
             yield stream
 
 
-async def _credentials(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
+async def _request_credentials(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
     """Return the request with credentials from the caller's code; None if it has no further request.
 
     Args:

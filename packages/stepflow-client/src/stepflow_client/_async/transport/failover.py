@@ -20,10 +20,10 @@ from ..._rules.deadline import has_passed
 from ..._rules.spread import Spread
 from .base import Stream, Transport, health_request
 
-_FIRST_REST, _MAX_REST_LENGTH = 0.5, 30.0
+_MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.5, 30.0
 _TRIAL = 3.0
 """Seconds in which a server that has failed must respond to a health check before it gets a new run."""
-_AWAY = frozenset({502, 503, 504})
+_UNAVAILABLE = frozenset({502, 503, 504})
 """Statuses that a proxy returns for an unavailable server."""
 _FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
 """Errors of a server that is down, or does not respond."""
@@ -42,7 +42,7 @@ class Failover(Transport):
         self._servers = servers
         self._spread = spread
         self._current = 0
-        self._rests = [_FIRST_REST] * len(servers)
+        self._rest_seconds = [_MIN_REST_SECONDS] * len(servers)
         self._rest_until = [0.0] * len(servers)
 
     async def aclose(self) -> None:
@@ -57,101 +57,101 @@ class Failover(Transport):
         to repeat. After a broken connection, or a proxy's response that its server is unavailable, later requests go to
         another server, including a retry of this one.
         """
-        left = self._order(request.server)
+        left = self._order_servers(request.server)
         while True:
-            with self._chosen(request, left) as number:
+            with self._choose_server(request, left) as number:
                 left.remove(number)
                 # A server that has failed gets a new run only after it has responded again.
                 is_doubtful = self._spread is not None and not request.idempotent and self._has_failed(number)
-                if left and is_doubtful and not await self._responds(request, number):
+                if left and is_doubtful and not await self._passes_health_check(request, number):
                     continue
                 try:
-                    response = await self._servers[number].send(_with_share(request, len(left)))
+                    response = await self._servers[number].send(_limit_to_share(request, len(left)))
                 except PoolTimeout:
                     # The connections to the server are in use, so it responds.
                     if not left:
                         raise
                 except _FAILURES as error:
                     error.server = number
-                    self._failed(number)
-                    if not left or not _may_go_on(request, error):
+                    self._note_failure(number)
+                    if not left or not _may_try_next(request, error):
                         raise
                 else:
-                    self._heard(number, response.status)
+                    self._note_response(number, response.status)
                     return response._replace(server=number)
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request to the preferred server; after a failure, later requests go to another server."""
-        number = self._order(request.server)[0]
+        number = self._order_servers(request.server)[0]
         is_open = False
         try:
             async with self._servers[number].stream(request) as stream:
-                self._heard(number, stream.status)
+                self._note_response(number, stream.status)
                 is_open = True
                 yield stream
         except _FAILURES as error:
             error.server = number
             # An open stream without events is silent although its server is available.
             if not (is_open and isinstance(error, ReadTimeout)):
-                self._failed(number)
+                self._note_failure(number)
             raise
 
-    def _order(self, first: int | None) -> list[int]:
+    def _order_servers(self, first: int | None) -> list[int]:
         """Return the servers in the order to try them: from `first` or the current one on, resting ones at the end."""
         count = len(self._servers)
         # A server that has failed is not preferred again until it has responded.
         first = self._current if first is None or self._has_failed(first) else first
         around = [(first + step) % count for step in range(count)]
-        return sorted(around, key=self._rests_now)
+        return sorted(around, key=self._is_resting)
 
     def _has_failed(self, number: int) -> bool:
-        return self._rests[number] > _FIRST_REST
+        return self._rest_seconds[number] > _MIN_REST_SECONDS
 
-    def _rests_now(self, number: int) -> bool:
+    def _is_resting(self, number: int) -> bool:
         return self._rest_until[number] > time.monotonic()
 
     @contextmanager
-    def _chosen(self, request: HttpRequest, left: list[int]) -> Iterator[int]:
+    def _choose_server(self, request: HttpRequest, left: list[int]) -> Iterator[int]:
         """Choose the next server to try. A request that must not be repeated creates a run."""
         if self._spread is None or request.idempotent:
             yield left[0]
             return
-        live = [number for number in left if not self._rests_now(number)]
+        live = [number for number in left if not self._is_resting(number)]
         with self._spread.placed(live or left) as number:
             yield number
 
-    async def _responds(self, request: HttpRequest, number: int) -> bool:
+    async def _passes_health_check(self, request: HttpRequest, number: int) -> bool:
         """Return whether a server that has failed passes a health check. Meanwhile, it rests for other requests.
 
         Args:
             request: The request to be sent to it next.
             number: The server.
         """
-        self._rest_until[number] = time.monotonic() + self._rests[number]
+        self._rest_until[number] = time.monotonic() + self._rest_seconds[number]
         try:
             response = await self._servers[number].send(health_request(request, request.timeout.at_most(_TRIAL)))
         except HttpError:
-            self._failed(number)
+            self._note_failure(number)
             return False
-        self._heard(number, response.status)
+        self._note_response(number, response.status)
         return not self._has_failed(number)
 
-    def _failed(self, number: int) -> None:
-        self._rest_until[number] = time.monotonic() + self._rests[number]
-        self._rests[number] = min(self._rests[number] * 2, _MAX_REST_LENGTH)
+    def _note_failure(self, number: int) -> None:
+        self._rest_until[number] = time.monotonic() + self._rest_seconds[number]
+        self._rest_seconds[number] = min(self._rest_seconds[number] * 2, _MAX_REST_SECONDS)
 
-    def _heard(self, number: int, status: int) -> None:
-        if status in _AWAY:
-            self._failed(number)
+    def _note_response(self, number: int, status: int) -> None:
+        if status in _UNAVAILABLE:
+            self._note_failure(number)
             return
-        if self._spread is None or self._rests_now(self._current):
+        if self._spread is None or self._is_resting(self._current):
             self._current = number
-        self._rests[number] = _FIRST_REST
+        self._rest_seconds[number] = _MIN_REST_SECONDS
         self._rest_until[number] = 0.0
 
 
-def _may_go_on(request: HttpRequest, error: HttpError) -> bool:
+def _may_try_next(request: HttpRequest, error: HttpError) -> bool:
     """Return whether a request that failed on one server may be sent to the next one."""
     if isinstance(error, ConnectFailed):
         return True
@@ -159,7 +159,7 @@ def _may_go_on(request: HttpRequest, error: HttpError) -> bool:
     return request.idempotent and not isinstance(error, ConnectionBroken) and not has_passed(request.deadline)
 
 
-def _with_share(request: HttpRequest, others: int) -> HttpRequest:
+def _limit_to_share(request: HttpRequest, others: int) -> HttpRequest:
     """Return a request with a server's share of the time that is left, so that one server cannot use all of it.
 
     Args:

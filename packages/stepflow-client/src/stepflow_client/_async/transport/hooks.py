@@ -13,7 +13,7 @@ from ..._http.hooks import Hook, async_hooked
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl
 from .base import Middleware, Stream, Transport
-from .httpx_bridge import signed_by, to_httpx
+from .httpx_bridge import copy_headers_from, to_httpx
 
 
 class Hooks(Middleware):
@@ -33,26 +33,28 @@ class Hooks(Middleware):
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the headers that the hooks have set."""
         began = time.monotonic()
-        sent = await self._sent(request)
-        response = await self.inner.send(signed_by(request, sent))
+        sent = await self._call_request_hooks(request)
+        response = await self.inner.send(copy_headers_from(request, sent))
         seen = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
-        await self._received(request, seen, began)
+        await self._call_response_hooks(request, seen, began)
         return response
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with the headers that the hooks have set; they see the head of the response."""
         began = time.monotonic()
-        sent = await self._sent(request)
-        async with self.inner.stream(signed_by(request, sent)) as stream:
-            await self._received(request, httpx.Response(stream.status, headers=stream.headers, request=sent), began)
+        sent = await self._call_request_hooks(request)
+        async with self.inner.stream(copy_headers_from(request, sent)) as stream:
+            await self._call_response_hooks(
+                request, httpx.Response(stream.status, headers=stream.headers, request=sent), began
+            )
             yield stream
 
-    async def _sent(self, request: HttpRequest) -> httpx.Request:
+    async def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
         sent = to_httpx(request, self._api)
         await async_hooked("request", self._hooks["request"], sent, request)
         return sent
 
-    async def _received(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
+    async def _call_response_hooks(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
         response.elapsed = timedelta(seconds=time.monotonic() - began)
         await async_hooked("response", self._hooks["response"], response, request)

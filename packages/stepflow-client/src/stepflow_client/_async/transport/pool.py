@@ -28,9 +28,9 @@ from .base import Stream, Transport
 if TYPE_CHECKING:
     import ssl
 
-_AT_ONCE = 64 * 1024
+_MAX_SINGLE_SEND = 64 * 1024
 """Maximum size in bytes of a body that is sent in one piece with the head."""
-_EARLY = 0.5
+_EARLY_RESPONSE_TIMEOUT = 0.5
 """Seconds to wait for a response that the server sent before the connection broke."""
 
 
@@ -54,15 +54,15 @@ class Pool(Transport):
         self._headers: dict[HeaderItems, bytes] = {}
         self._tls = tls
         self._idle: list[AsyncSocket] = []
-        self._most_idle = limits.max_keepalive_connections
-        self._longest_idle = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
-        self._most = limits.max_connections
+        self._max_idle = limits.max_keepalive_connections
+        self._max_idle_seconds = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
+        self._max_connections = limits.max_connections
         self._busy: set[AsyncSocket] = set()
-        self._slots = AsyncSlots(self._most)
+        self._slots = AsyncSlots(self._max_connections)
         self._forks = forks()
         self._closed = False
         # The event loop refers to open connections, so they would outlive a pool that was not closed.
-        weakref.finalize(self, _abandon, self._idle).atexit = False
+        weakref.finalize(self, _abandon_all, self._idle).atexit = False
 
     async def aclose(self) -> None:
         """Close all connections, including those in use. No new ones are opened afterwards."""
@@ -79,7 +79,7 @@ class Pool(Transport):
         connection: AsyncSocket | None = None
         done, slot = False, None
         if self._forks != forks():
-            self._leave_to_parent()
+            self._abandon_inherited()
         slots = self._slots
         try:
             slot = slots.take() or await slots.wait(request.remaining(request.timeout.pool))
@@ -89,7 +89,7 @@ class Pool(Transport):
                 seconds = (
                     request.timeout.write if request.deadline is None else request.remaining(request.timeout.write)
                 )
-                if len(request.content) <= _AT_ONCE:
+                if len(request.content) <= _MAX_SINGLE_SEND:
                     connection.send(head + request.content, seconds)
                 else:
                     connection.send(head, seconds)
@@ -99,11 +99,11 @@ class Pool(Transport):
                 await connection.response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
             except ConnectionBroken as error:
-                if reader.complete or len(request.content) <= _AT_ONCE:
+                if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
                     raise
                 # The server may have refused a large body, and responded before it had read all of it.
                 try:
-                    await connection.response(request, _EARLY)
+                    await connection.response(request, _EARLY_RESPONSE_TIMEOUT)
                 except HttpError:
                     raise error from error.__cause__
             return HttpResponse(reader.status, reader.headers, reader.take_body())
@@ -126,13 +126,13 @@ class Pool(Transport):
                 reader.feed(await connection.receive(request.remaining(request.timeout.read)))
                 if not reader.headers_complete:
                     request.check_deadline()
-            yield Stream(reader.status, reader.headers, partial(self._chunks, connection), request.timeout.read)
+            yield Stream(reader.status, reader.headers, partial(self._iterate_chunks, connection), request.timeout.read)
         finally:
             self._busy.discard(connection)
             await connection.aclose()
 
     @staticmethod
-    async def _chunks(connection: AsyncSocket, stream: Stream) -> AsyncGenerator[bytes, None]:
+    async def _iterate_chunks(connection: AsyncSocket, stream: Stream) -> AsyncGenerator[bytes, None]:
         reader = connection.reader
         while True:
             if chunk := reader.take_body():
@@ -146,14 +146,14 @@ class Pool(Transport):
             else:
                 reader.feed(received)
 
-    def _leave_to_parent(self) -> None:
+    def _abandon_inherited(self) -> None:
         """Abandon connections inherited by a fork: parent and child would read each other's responses."""
         self._forks = forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()
         self._idle.clear()
         self._busy.clear()
-        self._slots = AsyncSlots(self._most)
+        self._slots = AsyncSlots(self._max_connections)
 
     async def _connect(self, request: HttpRequest) -> AsyncSocket:
         if not self._closed:
@@ -174,7 +174,7 @@ class Pool(Transport):
             except IndexError:
                 # Another thread has taken the last one in the meantime.
                 return None
-            if time.monotonic() - connection.idle_since < self._longest_idle and connection.is_usable:
+            if time.monotonic() - connection.idle_since < self._max_idle_seconds and connection.is_usable:
                 self._busy.add(connection)
                 return connection
             connection.close()
@@ -184,16 +184,16 @@ class Pool(Transport):
         self._busy.discard(connection)
         now = connection.idle_since = time.monotonic()
         # The first connection has been idle the longest.
-        while (oldest := self._idle[:1]) and oldest[0].idle_since <= now - self._longest_idle:
+        while (oldest := self._idle[:1]) and oldest[0].idle_since <= now - self._max_idle_seconds:
             with suppress(IndexError):
                 self._idle.pop(0).close()
-        if reusable and (self._most_idle is None or len(self._idle) < self._most_idle):
+        if reusable and (self._max_idle is None or len(self._idle) < self._max_idle):
             self._idle.append(connection)
             if not self._closed:
                 return
         connection.close()
 
 
-def _abandon(connections: Iterable[AsyncSocket]) -> None:
+def _abandon_all(connections: Iterable[AsyncSocket]) -> None:
     for connection in connections:
         connection.abandon()

@@ -18,7 +18,7 @@ from .base import Middleware, Transport, health_request
 if TYPE_CHECKING:
     from ..._rules.releases import Server
 
-_OWN = frozenset({operations.health_check.name, operations.list_components.name})
+_ALWAYS_READ = frozenset({operations.health_check.name, operations.list_components.name})
 """Operations whose responses are read here, whatever the server."""
 _UNAUTHORISED = frozenset({401, 403, 407})
 
@@ -48,34 +48,34 @@ class Dialect(Middleware):
     def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send a request in the current format and return a response in the current format."""
         server = self.server
-        if server is None or request.operation in _OWN or server.needs_translation:
-            return self._send(request)
+        if server is None or request.operation in _ALWAYS_READ or server.needs_translation:
+            return self._detect_and_send(request)
         return self.inner.send(request)
 
-    async def _send(self, request: HttpRequest) -> HttpResponse:
+    async def _detect_and_send(self, request: HttpRequest) -> HttpResponse:
         if request.operation == operations.health_check.name:
-            response, server = await self._health(request)
-            self._check_refusal(response, server)
+            response, server = await self._request_health(request)
+            self._check_is_stepflow(response, server)
             return response
         server = self.server
         if server is None:
-            refusal, server = await self._recognise(request)
+            refusal, server = await self._detect_server(request)
             if server is None:
                 return refusal
         if server.needs_translation:
-            return await self._translated(server, request)
+            return await self._send_translated(server, request)
         response = await self.inner.send(request)
-        body = _json(response.content) if request.operation == operations.list_components.name else None
+        body = _parse_json(response.content) if request.operation == operations.list_components.name else None
         if response.status == 200 and isinstance(body, dict):
             # With the field names of the current server.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
                 return response._replace(content=encode(old_responses.current_components(body)))
         return response
 
-    async def _health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
+    async def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Return the response and the server it describes; other threads may reset `self.server` in the meantime."""
         response = await self.inner.send(request)
-        health = _json(response.content) if response.status == 200 else None
+        health = _parse_json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
             return response, None
         server = self.server if self.pinned else releases.recognise(self.url, health)
@@ -87,7 +87,7 @@ class Dialect(Middleware):
         except (ValueError, RecursionError) as error:
             raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
 
-    async def _recognise(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
+    async def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Request the server's health and return the response, and the server it describes.
 
         If the server is None, the response also serves as the response to `request`.
@@ -96,25 +96,27 @@ class Dialect(Middleware):
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         try:
-            response, server = await self._health(health_request(request, request.timeout))
+            response, server = await self._request_health(health_request(request, request.timeout))
         except HttpError as error:
             if request.idempotent:
                 raise
             # Whatever happened to the health request, the request itself was not sent.
-            raise _not_sent(str(error), error.attempts) from error
-        self._check_refusal(response, server)
+            raise _make_not_sent_error(str(error), error.attempts) from error
+        self._check_is_stepflow(response, server)
         if server is None and not request.idempotent and is_transient_status(response.status):
-            raise _not_sent(f"it returned {response.status}", response.attempts)
+            raise _make_not_sent_error(f"it returned {response.status}", response.attempts)
         return response, server
 
-    def _check_refusal(self, response: HttpResponse, server: Server | None) -> None:
+    def _check_is_stepflow(self, response: HttpResponse, server: Server | None) -> None:
         """Raise unless a Stepflow server sent the response to the health request, or one may be behind its sender."""
         if server is None and response.status not in _UNAUTHORISED and not is_transient_status(response.status):
             raise not_stepflow(self.url, response.status, response.headers, response.content)
 
-    async def _translated(self, server: Server, request: HttpRequest) -> HttpResponse:
+    async def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         body = (
-            _json(request.content) if request.headers.get("content-type", "").startswith("application/json") else None
+            _parse_json(request.content)
+            if request.headers.get("content-type", "").startswith("application/json")
+            else None
         )
         current = dialect.Request(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
         translation = dialect.translate(server, current)
@@ -123,8 +125,8 @@ class Dialect(Middleware):
         try:
             translated = next(translation)
             while True:
-                response = await self.inner.send(_request(request, current, translated))
-                reply = dialect.Reply(response.status, _json(response.content))
+                response = await self.inner.send(_build_request(request, current, translated))
+                reply = dialect.Reply(response.status, _parse_json(response.content))
                 translated = translation.send(reply)
         except StopIteration as done:
             final: dialect.Reply = done.value
@@ -156,7 +158,7 @@ class Dialect(Middleware):
         return HttpResponse(final.status, headers, content, response.attempts, response.server)
 
 
-def _request(request: HttpRequest, current: dialect.Request, translated: dialect.Request) -> HttpRequest:
+def _build_request(request: HttpRequest, current: dialect.Request, translated: dialect.Request) -> HttpRequest:
     """Return the translated request to send, with the headers and limits of the original one."""
     if translated.body is current.body and translated.method == current.method:
         content, headers = request.content, request.headers
@@ -173,13 +175,13 @@ def _request(request: HttpRequest, current: dialect.Request, translated: dialect
     )
 
 
-def _not_sent(reason: str, attempts: Sequence[str]) -> ConnectFailed:
+def _make_not_sent_error(reason: str, attempts: Sequence[str]) -> ConnectFailed:
     error = ConnectFailed(reason)
     error.attempts = attempts
     return error
 
 
-def _json(content: bytes) -> Any:
+def _parse_json(content: bytes) -> Any:
     try:
         return decode(content) if content.lstrip()[:1] in (b"{", b"[") else None
     except (ValueError, RecursionError):

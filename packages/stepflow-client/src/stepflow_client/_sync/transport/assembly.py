@@ -43,9 +43,9 @@ class ConnectionSettings(NamedTuple):
     event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None
 
 
-def sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport:
+def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     """Return the transport to a server, which calls the hooks."""
-    sender = _plain_sender_to(root, settings)
+    sender = _build_sender_without_hooks(root, settings)
     if settings.event_hooks is None:
         return sender
     from ..._http.hooks import check_hooks
@@ -54,7 +54,7 @@ def sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     return Hooks(sender, check_hooks(settings.event_hooks), root)
 
 
-def _plain_sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport:
+def _build_sender_without_hooks(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
     limits, transport = settings.limits, settings.transport
     tls = ssl_context(root, settings.verify, settings.cert)
@@ -77,7 +77,7 @@ def _plain_sender_to(root: ServerUrl, settings: ConnectionSettings) -> Transport
     return HttpxTransport(transport, root)
 
 
-def signing(
+def add_credentials(
     sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
 ) -> Transport:
     """Return a transport that adds the credentials for a server: the client's, or those in the server's URL."""

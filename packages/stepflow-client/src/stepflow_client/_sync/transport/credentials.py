@@ -34,13 +34,13 @@ class Authorization(Middleware):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the credentials."""
-        return self.inner.send(self._signed(request))
+        return self.inner.send(self._sign(request))
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
         """Send a request with the credentials and return the response as it arrives."""
-        return self.inner.stream(self._signed(request))
+        return self.inner.stream(self._sign(request))
 
-    def _signed(self, request: HttpRequest) -> HttpRequest:
+    def _sign(self, request: HttpRequest) -> HttpRequest:
         return request._replace(headers={**request.headers, "authorization": self._header})
 
 
@@ -58,19 +58,19 @@ class Token(Middleware):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the token."""
-        return self.inner.send(self._signed(request))
+        return self.inner.send(self._sign(request))
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request with the token and return the response as it arrives."""
-        with self.inner.stream(self._signed(request)) as stream:
+        with self.inner.stream(self._sign(request)) as stream:
             yield stream
 
-    def _signed(self, request: HttpRequest) -> HttpRequest:
+    def _sign(self, request: HttpRequest) -> HttpRequest:
         signed = request._replace(headers=dict(request.headers))
         flow = self._auth.sync_auth_flow(signed)
         with closing(flow):
-            _credentials(flow.__next__, request)
+            _request_credentials(flow.__next__, request)
         return signed
 
 
@@ -90,17 +90,17 @@ class HttpxAuth(Middleware):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request as often as the `httpx.Auth` requires."""
-        from .httpx_bridge import signed_by, to_httpx
+        from .httpx_bridge import copy_headers_from, to_httpx
 
         flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
         with closing(flow):
-            signed = _credentials(flow.__next__, request)
+            signed = _request_credentials(flow.__next__, request)
             while True:
-                response = self.inner.send(signed_by(request, signed))
+                response = self.inner.send(copy_headers_from(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
-                following = _credentials(partial(flow.send, answer), request)
+                following = _request_credentials(partial(flow.send, answer), request)
                 if following is None:
                     return response
                 signed = following
@@ -108,16 +108,16 @@ class HttpxAuth(Middleware):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request with the first credentials of the `httpx.Auth`; it does not see the response."""
-        from .httpx_bridge import signed_by, to_httpx
+        from .httpx_bridge import copy_headers_from, to_httpx
 
         flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
         with closing(flow):
-            signed = _credentials(flow.__next__, request)
-        with self.inner.stream(signed_by(request, signed)) as stream:
+            signed = _request_credentials(flow.__next__, request)
+        with self.inner.stream(copy_headers_from(request, signed)) as stream:
             yield stream
 
 
-def _credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
+def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
     """Return the request with credentials from the caller's code; None if it has no further request.
 
     Args:

@@ -15,7 +15,7 @@ from ..._http.hooks import Hook, sync_hooked
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl
 from .base import Middleware, Stream, Transport
-from .httpx_bridge import signed_by, to_httpx
+from .httpx_bridge import copy_headers_from, to_httpx
 
 
 class Hooks(Middleware):
@@ -35,26 +35,28 @@ class Hooks(Middleware):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the headers that the hooks have set."""
         began = time.monotonic()
-        sent = self._sent(request)
-        response = self.inner.send(signed_by(request, sent))
+        sent = self._call_request_hooks(request)
+        response = self.inner.send(copy_headers_from(request, sent))
         seen = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
-        self._received(request, seen, began)
+        self._call_response_hooks(request, seen, began)
         return response
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request with the headers that the hooks have set; they see the head of the response."""
         began = time.monotonic()
-        sent = self._sent(request)
-        with self.inner.stream(signed_by(request, sent)) as stream:
-            self._received(request, httpx.Response(stream.status, headers=stream.headers, request=sent), began)
+        sent = self._call_request_hooks(request)
+        with self.inner.stream(copy_headers_from(request, sent)) as stream:
+            self._call_response_hooks(
+                request, httpx.Response(stream.status, headers=stream.headers, request=sent), began
+            )
             yield stream
 
-    def _sent(self, request: HttpRequest) -> httpx.Request:
+    def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
         sent = to_httpx(request, self._api)
         sync_hooked("request", self._hooks["request"], sent, request)
         return sent
 
-    def _received(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
+    def _call_response_hooks(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
         response.elapsed = timedelta(seconds=time.monotonic() - began)
         sync_hooked("response", self._hooks["response"], response, request)

@@ -58,7 +58,7 @@ class HttpxTransport(Transport):
         self._transport = check_instance(transport, "transport", httpx.BaseTransport)
         self._api = str(root) + API_PATH
         # Other transports may require calls from the thread that created them.
-        self._may_leave = isinstance(transport, httpx.HTTPTransport)
+        self._may_run_in_thread = isinstance(transport, httpx.HTTPTransport)
 
     def close(self) -> None:
         """Close the transport."""
@@ -68,16 +68,16 @@ class HttpxTransport(Transport):
         """Send a request and return the complete response."""
         if request.deadline is None:
             return self._send(request)
-        with _mapped_errors():
+        with _convert_errors():
             seconds = request.remaining(math.inf) + _GRACE
-            return sync_limited(partial(self._send, request), seconds, leave=self._may_leave)
+            return sync_limited(partial(self._send, request), seconds, leave=self._may_run_in_thread)
 
     def _send(self, request: HttpRequest) -> HttpResponse:
-        with self._opened(request, to_httpx(request, self._api)) as response:
-            headers = _headers(response)
-            raw = _raw(response, request, request.check_deadline)
+        with self._open_response(request, to_httpx(request, self._api)) as response:
+            headers = _get_headers(response)
+            raw = _iterate_raw_body(response, request, request.check_deadline)
             size, pieces = 0, []
-            with closing(raw), closing(unpacked(raw, headers.pop("content-encoding", ""))) as body:
+            with closing(raw), closing(decompress(raw, headers.pop("content-encoding", ""))) as body:
                 for piece in body:
                     size += len(piece)
                     if size > request.max_response_bytes:
@@ -87,21 +87,21 @@ class HttpxTransport(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and return the response as it arrives; it may be compressed, see `unpacked`."""
+        """Send a request and return the response as it arrives; it may be compressed, see `decompress`."""
         sent = to_httpx(request, self._api)
-        with self._opened(request, sent) as response:
-            read = partial(self._chunks, response, request, sent.extensions["timeout"])
-            yield Stream(response.status_code, _headers(response), read, request.timeout.read)
+        with self._open_response(request, sent) as response:
+            read = partial(self._iterate_chunks, response, request, sent.extensions["timeout"])
+            yield Stream(response.status_code, _get_headers(response), read, request.timeout.read)
 
     @staticmethod
-    def _chunks(
+    def _iterate_chunks(
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> Generator[bytes, None, None]:
         # Transports read this when the first chunk is requested, and not again.
         limits["read"] = stream.remaining
         limit = request._replace(timeout=request.timeout.reading(stream.remaining))
         try:
-            with closing(_raw(response, limit)) as chunks:
+            with closing(_iterate_raw_body(response, limit)) as chunks:
                 for chunk in chunks:
                     if chunk:
                         yield chunk
@@ -109,11 +109,11 @@ class HttpxTransport(Transport):
             yield b""
 
     @contextmanager
-    def _opened(self, request: HttpRequest, sent: httpx.Request) -> Generator[httpx.Response, None, None]:
+    def _open_response(self, request: HttpRequest, sent: httpx.Request) -> Generator[httpx.Response, None, None]:
         """Send a request and return the response once its head has been read."""
         # All phases together, plus time for a large body over a slow connection.
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
-        with _mapped_errors():
+        with _convert_errors():
             send = partial(self._transport.handle_request, sent)
             response = sync_limited(send, request.remaining(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
@@ -122,18 +122,18 @@ class HttpxTransport(Transport):
             yield response
         finally:
             # An error on closing must not discard a response that has been read.
-            with suppress(HttpError), _mapped_errors():
+            with suppress(HttpError), _convert_errors():
                 sync_limited(response.close, _GRACE)
 
 
-def _headers(response: httpx.Response) -> dict[str, str]:
+def _get_headers(response: httpx.Response) -> dict[str, str]:
     headers = lower(response.headers.multi_items())
-    if _content(response) is not None:
+    if _get_loaded_content(response) is not None:
         headers.pop("content-encoding", None)
     return headers
 
 
-def _content(response: httpx.Response) -> bytes | None:
+def _get_loaded_content(response: httpx.Response) -> bytes | None:
     """Return the body of a response that was created with it, decompressed by httpx; None if it must be read."""
     try:
         return response.content
@@ -141,7 +141,7 @@ def _content(response: httpx.Response) -> bytes | None:
         return None
 
 
-def _raw(
+def _iterate_raw_body(
     response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
 ) -> Generator[bytes, None, None]:
     """Yield the chunks of a body as they arrive.
@@ -151,15 +151,15 @@ def _raw(
         request: The request; no chunk may take longer than it allows.
         check: Called after each chunk; may raise.
     """
-    if (content := _content(response)) is not None:
+    if (content := _get_loaded_content(response)) is not None:
         yield content
         return
     # Not `aiter_raw`: it fails if closing the stream fails, even after a complete body.
     stream: Any = response.stream
-    with _mapped_errors():
+    with _convert_errors():
         chunks: Iterator[bytes] = stream.__iter__()
     while True:
-        with _mapped_errors():
+        with _convert_errors():
             try:
                 chunk = sync_limited(chunks.__next__, request.remaining(request.timeout.read) + _GRACE)
             except StopIteration:
@@ -168,7 +168,7 @@ def _raw(
         yield chunk
 
 
-def unpacked(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, None]:
+def decompress(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, None]:
     """Yield the decompressed pieces of a body that may be compressed, each of limited size.
 
     Args:
@@ -221,17 +221,17 @@ class TransportBridge(httpx.BaseTransport):
             max_response_bytes=self._max_response_bytes,
             operation="" if known is None else known.name,
         )
-        with self._httpx_errors(request):
+        with self._convert_to_httpx_errors(request):
             if known is get_run_events:
                 opened = self._sender.stream(ours)
                 stream = opened.__enter__()
-                body = _Body(opened, stream, partial(self._httpx_errors, request))
+                body = _Body(opened, stream, partial(self._convert_to_httpx_errors, request))
                 return httpx.Response(stream.status, headers=stream.headers, stream=body, request=request)
             response = self._sender.send(ours)
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
 
     @contextmanager
-    def _httpx_errors(self, request: httpx.Request) -> Iterator[None]:
+    def _convert_to_httpx_errors(self, request: httpx.Request) -> Iterator[None]:
         try:
             yield
         except HttpError as error:
@@ -251,12 +251,12 @@ class _Body(httpx.SyncByteStream):
         stream: Stream,
         httpx_errors: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._opened = opened
+        self._open_response = opened
         self._stream = stream
-        self._httpx_errors = httpx_errors
+        self._convert_to_httpx_errors = httpx_errors
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._httpx_errors():
+        with self._convert_to_httpx_errors():
             with closing(self._stream.chunks) as chunks:
                 for chunk in chunks:
                     if not chunk:
@@ -264,7 +264,7 @@ class _Body(httpx.SyncByteStream):
                     yield chunk
 
     def close(self) -> None:
-        self._opened.__exit__(None, None, None)
+        self._open_response.__exit__(None, None, None)
 
 
 class LocalTransport(httpx.HTTPTransport):
@@ -277,15 +277,15 @@ class LocalTransport(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request over a connection of this process and event loop."""
-        self._come_home()
+        self._reset_after_move()
         return super().handle_request(request)
 
     def close(self) -> None:
         """Close the connections of this process and event loop, not those of others."""
-        self._come_home()
+        self._reset_after_move()
         super().close()
 
-    def _come_home(self) -> None:
+    def _reset_after_move(self) -> None:
         home = sync_home()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
@@ -303,7 +303,7 @@ _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
 @contextmanager
-def _mapped_errors() -> Iterator[None]:
+def _convert_errors() -> Iterator[None]:
     """Convert all errors of a transport to ours: httpx's errors, and those that escape from it or from other code."""
     try:
         yield
@@ -314,10 +314,10 @@ def _mapped_errors() -> Iterator[None]:
         shown = _ERRNO.sub("", str(error)) or type(error).__name__
         if not isinstance(error, (httpx.HTTPError, OSError)):
             shown = f"{type(error).__name__}: {error}"
-        raise _mapped_error(error)(shown) from error
+        raise _choose_error_type(error)(shown) from error
 
 
-def _mapped_error(error: Exception) -> type[HttpError]:
+def _choose_error_type(error: Exception) -> type[HttpError]:
     if isinstance(error, httpx.RemoteProtocolError):
         broken = "disconnected" in str(error) or "peer closed" in str(error)
         return ConnectionBroken if broken else NotHttp
@@ -344,7 +344,7 @@ _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
 ]
 
 
-class _TimeLeft(dict[str, float]):
+class _RemainingTimeouts(dict[str, float]):
     """The timeouts of a request as a dict for httpx, which looks up each of them when its phase begins.
 
     Args:
@@ -383,13 +383,13 @@ def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
             f"{api}{request.path}{query}",
             headers={"accept-encoding": "identity", **request.headers},
             content=request.content or None,
-            extensions={"timeout": _TimeLeft(request)},
+            extensions={"timeout": _RemainingTimeouts(request)},
         )
     except (httpx.InvalidURL, ValueError, TypeError) as error:
         raise CannotSend(str(error)) from error
 
 
-def signed_by(request: HttpRequest, signed: object) -> HttpRequest:
+def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
     """Return a request with the headers set by an `httpx.Auth`.
 
     Raises:

@@ -9,7 +9,7 @@ import time
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
 from ..._rules.request_retries import Budget, RetryPolicy, delay_before_retry, describe
-from ..._telemetry.tracing import resent
+from ..._telemetry.tracing import note_resend
 from .base import Middleware, Transport
 
 
@@ -49,7 +49,7 @@ class Retry(Middleware):
             if delay is None or not request.is_retried or not self._budget.spend():
                 break
             logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
-            resent()
+            note_resend()
             time.sleep(delay)
         if isinstance(outcome, HttpResponse):
             return outcome._replace(attempts=attempts)

@@ -124,7 +124,7 @@ class Evaluator:
         """Wait a moment for something to end, store what has ended, and start to score it."""
         until = time.monotonic() + _INTERVAL
         try:
-            self._scores_running -= await self._workers.finished(until)
+            self._scores_running -= await self._workers.wait_for_result(until)
         except TimeoutError:
             # Also the errors of requests.
             if not has_passed(until):
