@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._checks.flow_model import FlowModel, Read
-from stepflow_client._checks.flow_types import type_flow
+from stepflow_client._checks.flow_types import infer_flow_types
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.json_types import UNKNOWN, is_unknown
 from stepflow_client.flows.source import FlowText, Node
@@ -337,7 +337,7 @@ def test_definitions_of_fields_and_uses_of_components(editor: Editor) -> None:
 @flows
 def test_hover_over_steps(editor: Editor, name: str) -> None:
     flow = FlowText(FLOWS[name], name)
-    types = type_flow(flow.root, UNKNOWN, Catalogue(None))
+    types = infer_flow_types(flow.root, UNKNOWN, Catalogue(None))
     for step in types.model.steps:
         start = inside(name, step.node.items["id"])[0]
         text = editor.at("hover", name, start)["contents"]["value"]

@@ -13,6 +13,7 @@ import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.values import merge_overrides
+from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.needs import FlowNeeds, certain_reads, check_variables, needs_of
 
 from tests.unit.both_twins import TWINS, Server, ask
@@ -255,7 +256,7 @@ def test_values_that_match_the_schemas_of_variables() -> None:
     ],
 )
 def test_input_fields_that_every_run_reads(output: Any, steps: list[dict[str, Any]], fields: list[str]) -> None:
-    read = certain_reads({"steps": steps, "output": output})
+    read = certain_reads(FlowSteps({"steps": steps, "output": output}))
     assert [each.path for each in read if each.kind == "input"] == fields
 
 

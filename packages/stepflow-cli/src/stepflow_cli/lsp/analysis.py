@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from stepflow_client._command import FlowModel, FlowTypes, collector_paused, find_in_config, type_flow
+from stepflow_client._command import FlowModel, FlowTypes, collector_paused, find_in_config, infer_flow_types
 from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows import schema
 from stepflow_client.flows.components import Catalogue
@@ -78,7 +78,7 @@ class Analysis:
     def infer(self) -> Analysis:
         """Infer the types of a flow, and return the analysis."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
-            self.types = type_flow(self.root, UNKNOWN, self.catalogue)
+            self.types = infer_flow_types(self.root, UNKNOWN, self.catalogue)
         return self
 
     def replaces(self, other: Analysis | None) -> bool:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lsprotocol import types
-from stepflow_client._command import FlowTypes, type_text, variable_type
+from stepflow_client._command import FlowTypes, infer_variable_type, type_text
 from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client._editing.text_edits import one_line
 from stepflow_client.flows.expressions import PathError, parse_path, path_part, write_path
@@ -228,7 +228,7 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
     if flow is None:
         return
     for name, schema in (flow.scope.variables or {}).items():
-        type = variable_type(schema, flow.scope.defs)
+        type = infer_variable_type(schema, flow.scope.defs)
         yield Candidate(name, Kind.Variable, type_text(type, 80), _get_description(schema))
         if not prefix or prefix.startswith(("$.", name)):
             yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _iter_paths(type, ""))

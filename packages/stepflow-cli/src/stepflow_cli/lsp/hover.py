@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from lsprotocol import types
-from stepflow_client._command import read, type_text, variable_type
+from stepflow_client._command import infer_variable_type, look_up_reference, type_text
 from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows.expressions import keyword_of, portable_path
 from stepflow_client.flows.json_schema import resolved, type_names
@@ -61,7 +61,7 @@ def _describe_name(analysis: Analysis, place: FlowPlace, mention: Mention) -> li
         schema = _declared_schema(analysis, same)
         if schema is not None:
             lines += [
-                f"type: {_format_type(variable_type(schema, scope.scope.defs))}",
+                f"type: {_format_type(infer_variable_type(schema, scope.scope.defs))}",
                 *_escape(schema.get("description")),
             ]
         if schema is None or mention.written != mention.name:
@@ -105,7 +105,7 @@ def _describe_value(place: FlowPlace) -> list[str]:
         return next(filter(None, described), [])
     if not place.is_expression or place.reads is None:
         return []
-    result = read(holder, word, place.reads.scope)
+    result = look_up_reference(holder, word, place.reads.scope)
     if result.problem is not None:
         return _escape(result.problem)
     type, path = result.type, portable_path(node.value)

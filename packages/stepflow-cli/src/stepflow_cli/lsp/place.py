@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stepflow_client._command import FlowTypes, StepTypes, input_of_uses, node_of_inner, type_flow
+from stepflow_client._command import FlowTypes, StepTypes, infer_flow_types, infer_input_from_uses, node_of_inner
 from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows.expressions import Path, keyword_of
 from stepflow_client.flows.graph import inner_flow
@@ -72,7 +72,7 @@ class FlowPlace:
         if self.reads is None:
             return UNKNOWN
         declared = self.reads.scope.input
-        return input_of_uses(self.reads) if is_unknown(declared) else declared
+        return infer_input_from_uses(self.reads) if is_unknown(declared) else declared
 
     @property
     def is_expected(self) -> bool:
@@ -153,7 +153,7 @@ def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace
     path: Path = tuple(each.part for each in chain[1:])
     types = analysis.types
     if types is None and analysis.kind == "flow" and not first_step and isinstance(chain[0].value, dict):
-        types = type_flow(chain[0], UNKNOWN, analysis.catalogue)
+        types = infer_flow_types(chain[0], UNKNOWN, analysis.catalogue)
     place = FlowPlace(analysis, node, chain[0], path, types, types, first_step)
     while (step := place.step) is not None and isinstance(step.value, Mapping):
         inner = inner_flow(step.value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from .._data.arguments import check_instance, check_mapping, check_text, wrong
@@ -57,57 +57,49 @@ def expectation_of(
     given = [check_json(each, "given") for each in given]
     if at is not None:
         check_instance(at, "at", datetime)
-    new = _ExpectedValues(tuple(given), at)
+    from_actual = partial(replace_volatile, given=tuple(given), at=at)
     is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
         if is_like and "result" in before:
-            return {**before, "result": new.adapt(before["result"], result.output)}
-        return {"outcome": "success", "result": new.from_actual(result.output)}
+            return {**before, "result": _adapt(before["result"], result.output, from_actual)}
+        return {"outcome": "success", "result": from_actual(result.output)}
     error = result.error
     actual = {"code": code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
     if not is_like or not isinstance(before.get("error"), Mapping):
-        return {"outcome": "failed", "error": new.from_actual(actual)}
+        return {"outcome": "failed", "error": from_actual(actual)}
     kept = dict(before["error"])
     if "code" in kept and not code_matches(kept["code"], error):
         kept["code"] = actual["code"]
     if "message" in kept:
-        kept["message"] = new.adapt(kept["message"], actual["message"])
+        kept["message"] = _adapt(kept["message"], actual["message"], from_actual)
     if kept.get("data") is not None and error_data(error) is not None:
-        kept["data"] = new.adapt(kept["data"], error_data(error))
+        kept["data"] = _adapt(kept["data"], error_data(error), from_actual)
     return {**before, "error": kept}
 
 
-@dataclass(frozen=True)
-class _ExpectedValues:
-    """Turns actual values into expected ones."""
+def _adapt(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any:
+    """Return an expected value that matches an actual one, and keeps the parts that match already.
 
-    given: tuple[Any, ...]
-    at: datetime | None
-
-    def from_actual(self, actual: Any) -> Any:
-        """Return an expected value that matches an actual one, and the values of later runs."""
-        return replace_volatile(actual, self.given, self.at)
-
-    def adapt(self, expected: Any, actual: Any) -> Any:
-        """Return an expected value that matches an actual one, and keeps the parts that match already."""
-        if not compare(expected, actual):
-            return expected
-        if is_matcher(expected):
-            return self.from_actual(actual)
-        if expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
-            adapted: dict[str, Any] = {}
-            for key in [key for key in expected if key in actual]:
-                # Whether a text is the id of a run depends on its key.
-                if not is_run_id(key, actual[key]):
-                    adapted[key] = self.adapt(expected[key], actual[key])
-                elif is_run_id(key, expected[key]) or not compare(expected[key], actual[key]):
-                    adapted[key] = expected[key]
-                else:
-                    adapted[key] = self.from_actual({key: actual[key]})[key]
-            return adapted or self.from_actual(actual)
-        if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-            return [self.adapt(*pair) for pair in zip(expected, actual, strict=True)]
-        return self.from_actual(actual)
+    `from_actual` returns an expected value that matches an actual one, and the values of later runs.
+    """
+    if not compare(expected, actual):
+        return expected
+    if is_matcher(expected):
+        return from_actual(actual)
+    if expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        adapted: dict[str, Any] = {}
+        for key in [key for key in expected if key in actual]:
+            # Whether a text is the id of a run depends on its key.
+            if not is_run_id(key, actual[key]):
+                adapted[key] = _adapt(expected[key], actual[key], from_actual)
+            elif is_run_id(key, expected[key]) or not compare(expected[key], actual[key]):
+                adapted[key] = expected[key]
+            else:
+                adapted[key] = from_actual({key: actual[key]})[key]
+        return adapted or from_actual(actual)
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        return [_adapt(*pair, from_actual) for pair in zip(expected, actual, strict=True)]
+    return from_actual(actual)
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:

@@ -94,10 +94,8 @@ def find_in(
         if type_check and isinstance(flow.root.value, dict):
             from .type_rules import check_types
 
-            before = {*findings.all}
+            findings.of_types = True
             check_types(flow.root, catalogue, findings, strict=strict)
-            for key in findings.all.keys() - before:
-                findings.all[key] = findings.all[key]._replace(of_types=True)
         found = list(findings.all.values())
         if found:
             from .._editing.rewrites import with_rewrites

@@ -131,7 +131,3 @@ class FlowModel:
     def schema(self, *path: str) -> Node | None:
         """Return the schema of `input`, `output`, `variables` or `steps`, or a part of it; None if there is none."""
         return self.root.at("schemas", "properties", *path)
-
-    def step_schema(self, step: str) -> Node | None:
-        """Return the flow's own schema of the output of a step, or None."""
-        return self.schema("steps", "properties", step)

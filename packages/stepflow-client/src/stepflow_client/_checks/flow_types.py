@@ -1,7 +1,7 @@
 """Infers the types of a flow: of its input, of the inputs and outputs of its steps, and of its output. Pure.
 
 The output types of builtin components follow from their inputs; flows inside flows are typed as
-well. The type of the input of a flow without an input schema follows from the types wanted where it is used.
+well. The type of the input of a flow without an input schema follows from the types expected where it is used.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from ..flows.json_types import (
     Plain,
     Type,
     is_unknown,
-    list_of,
     object_of,
     union,
     widened,
 )
 from ..flows.schema_types import type_of_schema, type_of_value
 from ..flows.source import Node
-from .expression_types import Scope, Slot, type_of, typed_parts
+from .expression_types import Scope, Slot, collect_slots, infer_type
 from .flow_model import FlowModel, Step, flow_within
 
 _MAX_DEPTH = 20
@@ -49,9 +48,9 @@ class StepTypes:
     """The types of a step."""
 
     step: Step
-    given: Type
+    input: Type
     """The type of its input expression."""
-    wanted: Type
+    expected_input: Type
     """The input type of the component."""
     returned: Type
     """The output type of the component."""
@@ -82,7 +81,7 @@ class FlowTypes:
     """The type of the input that the enclosing flow passes to it."""
 
 
-def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
+def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
     """Return the types of a flow to which an input of the given type is passed; `depth` is its nesting depth."""
     model = FlowModel(root)
 
@@ -105,18 +104,18 @@ def type_flow(root: Node, given: Type, known: Catalogue, depth: int = 0) -> Flow
         return types
     for step in model.steps:
         if step.id not in types.steps:
-            types.steps[step.id] = typed = _step_types(step, model, scope, known, depth)
+            types.steps[step.id] = typed = _infer_step_types(step, model, scope, known, depth)
             scope.steps[step.id] = typed.output
-    types.output = type_of(root.get("output"), scope)
+    types.output = infer_type(root.get("output"), scope)
     types.declared_output = declared_type("output", is_source=False)
     return types
 
 
-def _step_types(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
+def _infer_step_types(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
     types = known.types(step.component) if step.component is not None else None
-    wanted, returned = types or (UNKNOWN, UNKNOWN)
-    returned, inner = _builtin_output(step, scope, known, depth) or (returned, None)
-    own = model.step_schema(step.id)
+    expected_input, returned = types or (UNKNOWN, UNKNOWN)
+    returned, inner = _infer_builtin_output(step, scope, known, depth) or (returned, None)
+    own = model.schema("steps", "properties", step.id)
     source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
     output = type_of_schema(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
     if not is_unknown(output):
@@ -126,11 +125,13 @@ def _step_types(step: Step, model: FlowModel, scope: Scope, known: Catalogue, de
         output = union([returned, NULL if default is None else type_of_value(default.value)])
     else:
         output = returned
-    given = type_of(step.node.get("input"), scope)
-    return StepTypes(step, given, wanted, returned, output, source, is_known=types is not None, inner=inner)
+    input = infer_type(step.node.get("input"), scope)
+    return StepTypes(step, input, expected_input, returned, output, source, is_known=types is not None, inner=inner)
 
 
-def _builtin_output(step: Step, scope: Scope, known: Catalogue, depth: int) -> tuple[Type, FlowTypes | None] | None:
+def _infer_builtin_output(
+    step: Step, scope: Scope, known: Catalogue, depth: int
+) -> tuple[Type, FlowTypes | None] | None:
     """Return the output type of a builtin component, and the types of the flow inside the step.
 
     None if only the schema of the component is known.
@@ -138,53 +139,53 @@ def _builtin_output(step: Step, scope: Scope, known: Catalogue, depth: int) -> t
 
     def type_at(*path: str) -> Type:
         node = step.node.at("input", *path)
-        return UNKNOWN if node is None else type_of(node, scope)
+        return UNKNOWN if node is None else infer_type(node, scope)
 
     flow, inner = flow_within(step.node), None
     match step.component:
         case "/builtin/map":
             if flow is not None:
-                item = widened(elements_of(type_at("items")))
-                inner = type_flow(flow, item if item.members else UNKNOWN, known, depth + 1)
-            results = list_of(_flow_result(inner))
+                item = widened(get_element_type(type_at("items")))
+                inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
+            results = Type((ListOf(_build_result_type(inner)),))
             return object_of({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
         case "/builtin/iterate":
             result = UNKNOWN
             if flow is not None:
-                inner = _iteration_types(flow, widened(type_at("initial_input")), known, depth)
-                result, following = _turn(inner.output)
+                inner = _infer_iteration_types(flow, widened(type_at("initial_input")), known, depth)
+                result, following = _split_iteration_output(inner.output)
                 # Without a result, only the limit of iterations ends it.
                 result = result if result.members else following if following.members else UNKNOWN
             return object_of({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
         case "/builtin/eval":
-            blob = _blob(type_at("flow_id"))
+            blob = _find_blob(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
-                inner = type_flow(blob.flow, type_at("input"), known, depth + 1)
-            return object_of({"result": _flow_result(inner), "run_id": TEXT}), inner
+                inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
+            return object_of({"result": _build_result_type(inner), "run_id": TEXT}), inner
         case "/builtin/put_blob":
             kind = step.node.at("input", "blob_type")
             if flow is not None:
-                inner = type_flow(flow, UNKNOWN, known, depth + 1)
+                inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
             content = widened(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
             return object_of({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))}), inner
         case "/builtin/get_blob":
-            blob = _blob(type_at("blob_id"))
+            blob = _find_blob(type_at("blob_id"))
             return (object_of({"data": blob.content}), None) if blob else None
         case "/builtin/noop":
-            return widened(type_of(step.node.get("input"), scope)), None
+            return widened(infer_type(step.node.get("input"), scope)), None
         case "/builtin/sleep":
             return object_of({"duration_ms": INTEGER}, {"passthrough": widened(type_at("passthrough"))}), None
     return None
 
 
-def elements_of(type: Type) -> Type:
+def get_element_type(type: Type) -> Type:
     """Return the type of the elements of a list."""
     if is_unknown(type):
         return UNKNOWN
     return union(member.items for member in type.members if isinstance(member, ListOf))
 
 
-def _flow_result(inner: FlowTypes | None) -> Type:
+def _build_result_type(inner: FlowTypes | None) -> Type:
     output = UNKNOWN if inner is None else inner.output
     done = {"outcome": type_of_value("success", is_literal=False), "result": output}
     error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
@@ -192,18 +193,18 @@ def _flow_result(inner: FlowTypes | None) -> Type:
     return union([object_of(done), object_of(failed)])
 
 
-def _iteration_types(flow: Node, given: Type, known: Catalogue, depth: int) -> FlowTypes:
+def _infer_iteration_types(flow: Node, given: Type, known: Catalogue, depth: int) -> FlowTypes:
     """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
-        types = type_flow(flow, given, known, depth + 1)
-        wider = widened(union([given, _turn(types.output)[1]]))
+        types = infer_flow_types(flow, given, known, depth + 1)
+        wider = widened(union([given, _split_iteration_output(types.output)[1]]))
         if wider == given:
             return types
         given = wider
-    return type_flow(flow, UNKNOWN, known, depth + 1)
+    return infer_flow_types(flow, UNKNOWN, known, depth + 1)
 
 
-def _turn(output: Type) -> tuple[Type, Type]:
+def _split_iteration_output(output: Type) -> tuple[Type, Type]:
     """Return the types of `result` and of `next` that an iteration may return."""
     if is_unknown(output):
         return UNKNOWN, UNKNOWN
@@ -221,12 +222,12 @@ def _turn(output: Type) -> tuple[Type, Type]:
     return union(results), union(following)
 
 
-def _blob(type: Type) -> Blob | None:
+def _find_blob(type: Type) -> Blob | None:
     member = type.members[0] if len(type.members) == 1 else None
     return member.blob if isinstance(member, Plain) else None
 
 
-class Use(NamedTuple):
+class InputUse(NamedTuple):
     """A place where the flow's input or a part of it is used."""
 
     slot: Slot
@@ -238,29 +239,29 @@ class Use(NamedTuple):
 class _Part:
     """A part of the flow's input."""
 
-    wanted: Type = UNKNOWN
+    expected: Type = UNKNOWN
     is_required: bool = False
     fields: dict[str, _Part] = field(default_factory=dict)
     items: _Part | None = None
 
 
-def uses_of(types: FlowTypes) -> Iterator[Use]:
+def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
     """Yield the places where the flow's own input is used."""
     steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
-    users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.wanted) for step in steps]
+    users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
-    for user, node, wanted in users:
-        for slot in typed_parts(node, wanted, types.scope):
+    for user, node, expected in users:
+        for slot in collect_slots(node, expected, types.scope):
             if keyword_of(slot.node.items) == "$input" and not slot.is_missing:
                 parts = portable_path(slot.node.items["$input"].value)
                 if parts is not None:
-                    yield Use(slot, user, parts)
+                    yield InputUse(slot, user, parts)
 
 
-def input_of_uses(types: FlowTypes) -> Type:
+def infer_input_from_uses(types: FlowTypes) -> Type:
     """Return the type of a flow's input, inferred from its uses."""
     root = _Part()
-    for use in uses_of(types):
+    for use in find_input_uses(types):
         part = root
         for key in use.parts:
             if isinstance(key, int):
@@ -269,21 +270,21 @@ def input_of_uses(types: FlowTypes) -> Type:
             else:
                 part = part.fields.setdefault(key, _Part())
             part.is_required = part.is_required or use.slot.is_certain
-        if is_unknown(part.wanted):
-            part.wanted = use.slot.wanted
-    return _type_of_part(root)
+        if is_unknown(part.expected):
+            part.expected = use.slot.expected
+    return _build_part_type(root)
 
 
-def _type_of_part(part: _Part) -> Type:
+def _build_part_type(part: _Part) -> Type:
     if part.fields and part.items is None:
-        own = next((member for member in part.wanted.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
+        own = next((member for member in part.expected.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
         fields = dict(own.fields)
         for name, each in part.fields.items():
-            type = _type_of_part(each)
+            type = _build_part_type(each)
             field = fields.get(name, Field(type, is_required=False))
             is_required = each.is_required or field.is_required
             fields[name] = Field(field.type if is_unknown(type) else type, is_required)
-        return Type((ObjectOf(fields, UNKNOWN if own.extra is None else own.extra),), part.wanted.is_secret)
+        return Type((ObjectOf(fields, UNKNOWN if own.extra is None else own.extra),), part.expected.is_secret)
     if part.items is not None and not part.fields:
-        return Type((ListOf(_type_of_part(part.items)),), part.wanted.is_secret)
-    return part.wanted
+        return Type((ListOf(_build_part_type(part.items)),), part.expected.is_secret)
+    return part.expected

@@ -13,10 +13,10 @@ from ..flows.findings import TYPE_RULES, Finding
 from ..flows.flow_argument import FlowSource, flow_in
 from ..flows.json_types import UNKNOWN, is_unknown
 from ..flows.schema_types import schema_of
-from ..flows.source import FlowText
+from ..flows.source import FlowText, Node
 from ..types.shown import Record
 from .checker import find_in, result_of
-from .flow_types import input_of_uses, type_flow
+from .flow_types import infer_flow_types, infer_input_from_uses
 from .type_text import type_text
 
 if TYPE_CHECKING:
@@ -112,11 +112,11 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
     """
     flow_in(flow.root.value, flow.name)
     findings = find_in(flow, components, type_check=True, strict=strict)
-    types = type_flow(flow.root, UNKNOWN, Catalogue(components, stubs=flow.stubs))
-    input_type = input_of_uses(types) if types.declared_input is None else types.declared_input
+    types = infer_flow_types(flow.root, UNKNOWN, Catalogue(components, stubs=flow.stubs))
+    input_type = infer_input_from_uses(types) if types.declared_input is None else types.declared_input
     steps = []
     for step in types.steps.values():
-        parts = {"input": step.given, "takes": step.wanted, "output": step.output}
+        parts = {"input": step.input, "takes": step.expected_input, "output": step.output}
         steps.append(
             InferredStep(
                 step.step.id,
@@ -132,10 +132,11 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
         declared = types.model.schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
             missing[name] = schema_of(type)
+    declared_steps = types.model.schema("steps", "properties") or Node(None)
     undeclared = {
         name: schema_of(step.output)
         for name, step in types.steps.items()
-        if types.model.step_schema(name) is None and not is_unknown(step.output) and step.output.members
+        if name not in declared_steps.items and not is_unknown(step.output) and step.output.members
     }
     return InferredFlow(
         input=schema_of(input_type),

@@ -17,7 +17,7 @@ _MAX_DEPTH = 20
 class Conflict(NamedTuple):
     """The reason why values of one type do not match another type."""
 
-    wanted: Type
+    expected: Type
     actual: Type
     path: tuple[str | int, ...] = ()
     """The place in the value."""
@@ -27,14 +27,14 @@ class Conflict(NamedTuple):
     """Whether no value matches; if False, some values may match."""
 
 
-def fits(actual: Type, wanted: Type) -> bool:
-    """Return whether there is no known conflict between a type and the wanted type."""
-    return conflict(actual, wanted) is None
+def fits(actual: Type, expected: Type) -> bool:
+    """Return whether there is no known conflict between a type and the expected type."""
+    return conflict(actual, expected) is None
 
 
-def conflict(actual: Type, wanted: Type) -> Conflict | None:
-    """Return why values of a type do not match the wanted type; None if they match or if that is unknown."""
-    return _Comparison().conflict(actual, wanted, 0)
+def conflict(actual: Type, expected: Type) -> Conflict | None:
+    """Return why values of a type do not match the expected type; None if they match or if that is unknown."""
+    return _Comparison().conflict(actual, expected, 0)
 
 
 class _Comparison:
@@ -43,61 +43,61 @@ class _Comparison:
     def __init__(self) -> None:
         self._results: dict[tuple[int, int], Conflict | None] = {}
 
-    def conflict(self, actual: Type, wanted: Type, depth: int) -> Conflict | None:
+    def conflict(self, actual: Type, expected: Type, depth: int) -> Conflict | None:
         """Return the conflict between two types, or None."""
-        if depth > _MAX_DEPTH or is_unknown(actual) or is_unknown(wanted):
+        if depth > _MAX_DEPTH or is_unknown(actual) or is_unknown(expected):
             return None
-        key = (id(actual), id(wanted))
+        key = (id(actual), id(expected))
         if key not in self._results:
-            reasons = [self._closest(member, wanted, depth) for member in actual.members]
+            reasons = [self._closest(member, expected, depth) for member in actual.members]
             conflicts = [reason for reason in reasons if reason is not None]
             result = conflicts[0] if len(conflicts) == 1 else None
             if len(conflicts) > 1:
                 members = zip(actual.members, reasons, strict=True)
-                result = Conflict(wanted, Type(tuple(each for each, reason in members if reason is not None)))
+                result = Conflict(expected, Type(tuple(each for each, reason in members if reason is not None)))
             if result is not None:
                 is_certain = len(conflicts) == len(reasons) and all(each.is_certain for each in conflicts)
                 result = result._replace(is_certain=is_certain)
             self._results[key] = result
         return self._results[key]
 
-    def _closest(self, member: Member, wanted: Type, depth: int) -> Conflict | None:
-        """Return the conflict between a member and the most similar member of the wanted type; None if one matches."""
+    def _closest(self, member: Member, expected: Type, depth: int) -> Conflict | None:
+        """Return the conflict with the most similar member of the expected type; None if one matches."""
         conflicts = list[Conflict]()
-        for each in wanted.members:
+        for each in expected.members:
             if type(each) is type(member):
                 found = self._member_conflicts(member, each, depth)
                 if not found:
                     return None
                 # Certain conflicts come first.
                 conflicts.append(min(found, key=lambda each: not each.is_certain))
-        whole = Conflict(wanted, Type((member,)))
+        whole = Conflict(expected, Type((member,)))
         near = [each for each in conflicts if each.path or each.missing or not each.is_certain]
         if len(near) == 1:
-            # No other member of the wanted type is more similar.
+            # No other member of the expected type is more similar.
             return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
         return whole._replace(is_certain=all(each.is_certain for each in conflicts))
 
-    def _member_conflicts(self, actual: Any, wanted: Any, depth: int) -> list[Conflict]:
+    def _member_conflicts(self, actual: Any, expected: Any, depth: int) -> list[Conflict]:
         found = list[Conflict]()
         match actual:
             case Plain():
-                conflict = _plain_conflict(actual, wanted)
+                conflict = _plain_conflict(actual, expected)
                 return [] if conflict is None else [conflict]
             case ListOf():
                 for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
-                    expected = wanted.first[index] if index < len(wanted.first) else wanted.items
-                    reason = self.conflict(each, expected, depth + 1)
+                    element = expected.first[index] if index < len(expected.first) else expected.items
+                    reason = self.conflict(each, element, depth + 1)
                     if reason is not None:
                         # A schema of the second element does not apply to lists with one element.
                         is_certain = reason.is_certain and (not index or actual.elements is not None)
                         found.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
                 if actual.elements is None and not actual.first:
-                    reason = self.conflict(actual.items, wanted.items, depth + 1)
+                    reason = self.conflict(actual.items, expected.items, depth + 1)
                     if reason is not None:
                         found.append(reason._replace(path=(0, *reason.path)))
             case ObjectOf():
-                for name, field in wanted.fields.items():
+                for name, field in expected.fields.items():
                     given = actual.fields.get(name)
                     if given is not None:
                         reason = self.conflict(given.type, field.type, depth + 1)
@@ -107,23 +107,23 @@ class _Comparison:
                     # Most schemas with fields list all of them.
                     elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                         is_certain = actual.extra is None
-                        found.append(Conflict(Type((wanted,)), Type((actual,)), missing=name, is_certain=is_certain))
+                        found.append(Conflict(Type((expected,)), Type((actual,)), missing=name, is_certain=is_certain))
         return found
 
 
-def _plain_conflict(actual: Plain, wanted: Plain) -> Conflict | None:
+def _plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:
     numbers = ("integer", "number")
-    if actual.kind != wanted.kind and not (actual.kind in numbers and wanted.kind in numbers):
-        return Conflict(Type((wanted,)), Type((actual,)))
+    if actual.kind != expected.kind and not (actual.kind in numbers and expected.kind in numbers):
+        return Conflict(Type((expected,)), Type((actual,)))
     if actual.values is None:
-        is_wider = actual.kind == "number" and wanted.kind == "integer"
-        return Conflict(Type((wanted,)), Type((actual,)), is_certain=False) if is_wider else None
-    if wanted.values is None:
-        wrong = [value for value in actual.values if not is_json_type(value, wanted.kind)]
+        is_wider = actual.kind == "number" and expected.kind == "integer"
+        return Conflict(Type((expected,)), Type((actual,)), is_certain=False) if is_wider else None
+    if expected.values is None:
+        wrong = [value for value in actual.values if not is_json_type(value, expected.kind)]
     else:
-        allowed = set(map(key_of, wanted.values))
+        allowed = set(map(key_of, expected.values))
         wrong = [value for value in actual.values if key_of(value) not in allowed]
     if not wrong:
         return None
     left = actual._replace(values=tuple(wrong), is_literal=False)
-    return Conflict(Type((wanted,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
+    return Conflict(Type((expected,)), Type((left,)), is_certain=len(wrong) == len(actual.values))

@@ -13,9 +13,9 @@ from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknow
 from ..flows.schema_types import schema_of
 from ..flows.source import Node
 from .declared_rules import level_of
-from .expression_types import Scope, Slot, read, type_of, typed_parts
+from .expression_types import Scope, Slot, collect_slots, infer_type, look_up_reference
 from .flow_model import Read
-from .flow_types import FlowTypes, StepTypes, Use, elements_of, type_flow, uses_of
+from .flow_types import FlowTypes, InputUse, StepTypes, find_input_uses, get_element_type, infer_flow_types
 from .schema_rules import check_result
 from .type_mismatches import Conflict, conflict, fits
 from .type_text import type_noun, type_text
@@ -31,7 +31,7 @@ def check_types(root: Node, catalogue: Catalogue, findings: Findings, *, strict:
 
     Faults that other rules have reported at the same place are not repeated.
     """
-    _TypeCheck(findings, strict).check_flow(type_flow(root, UNKNOWN, catalogue))
+    _TypeCheck(findings, strict).check_flow(infer_flow_types(root, UNKNOWN, catalogue))
 
 
 class _TypeCheck:
@@ -54,10 +54,10 @@ class _TypeCheck:
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
             self._check_reads(step.reads, types.scope)
-            slots = typed_parts(step.node.get("input"), typed.wanted, types.scope)
+            slots = collect_slots(step.node.get("input"), typed.expected_input, types.scope)
             self._check_slots(slots, component or "the component")
             mismatch = conflict(typed.returned, typed.output) if typed.source == "flow" else None
-            declared = types.model.step_schema(step.id)
+            declared = types.model.schema("steps", "properties", step.id)
             if declared is not None and mismatch is not None and mismatch.is_certain:
                 schema, returned = type_text(typed.output, 80), type_text(typed.returned, 80)
                 self.findings.add("type-mismatch", "error", declared, f"the schema of step {step.id!r} declares "
@@ -77,7 +77,7 @@ class _TypeCheck:
                 self.check_flow(typed.inner)
         self._check_reads(types.model.output_reads, types.scope)
         if types.declared_output is not None:
-            slots = typed_parts(types.model.root.get("output"), types.declared_output, types.scope)
+            slots = collect_slots(types.model.root.get("output"), types.declared_output, types.scope)
             self._check_slots(slots, "the flow's output schema")
         else:
             for case in types.model.cases:
@@ -87,7 +87,7 @@ class _TypeCheck:
 
     def _check_slots(self, slots: Iterable[Slot], consumer: str) -> None:
         for slot in slots:
-            node, mismatch = slot.node, conflict(slot.actual, slot.wanted)
+            node, mismatch = slot.node, conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
                 continue
             # Another rule may have reported the misspelt name of a missing field.
@@ -99,40 +99,40 @@ class _TypeCheck:
                               key="$if" if slot.is_missing else None)  # fmt: skip
 
     def _check_reads(self, reads: list[Read], scope: Scope) -> None:
-        for each in reads:
-            lookup = read(each.node, f"${each.kind}", scope)
+        for read in reads:
+            lookup = look_up_reference(read.node, f"${read.kind}", scope, UNKNOWN)
             if lookup.problem is None:
                 continue
-            at = each.node.items["path"] if each.kind == "step" else each.target
-            source = {"step": f" (the output of step {each.step!r})", "input": " (the flow's input)"}.get(each.kind, "")
-            level = level_of(each, lookup.level)
-            self.findings.add(_PATH_RULES[each.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
+            at = read.node.items["path"] if read.kind == "step" else read.target
+            source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
+            level = level_of(read, lookup.level)
+            self.findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
         """Find elements, or an initial input, that do not match the input schema of the inner flow."""
         key = _SUBFLOW_INPUTS.get(step.step.component or "", "")
-        node, wanted = step.step.node.at("input", key), inner.declared_input
-        if node is None or wanted is None:
+        node, expected = step.step.node.at("input", key), inner.declared_input
+        if node is None or expected is None:
             return
         consumer = "the input schema of the flow within"
         if key != "items":
-            self._check_slots(typed_parts(node, wanted, types.scope), consumer)
+            self._check_slots(collect_slots(node, expected, types.scope), consumer)
             return
         if keyword_of(node.items) is not None:
-            item = Slot(node, elements_of(type_of(node, types.scope)), wanted, True, "each item")
+            item = Slot(node, get_element_type(infer_type(node, types.scope)), expected, True, "each item")
             self._check_slots([item], consumer)
         for element in node.elements:
-            self._check_slots(typed_parts(element, wanted, types.scope), consumer)
+            self._check_slots(collect_slots(element, expected, types.scope), consumer)
 
 
 def check_uses(types: FlowTypes, findings: Findings) -> None:
     """Find parts of the input for which no value is valid, because two steps require different types."""
-    first_uses: dict[Path, Use] = {}
-    for use in uses_of(types):
-        if is_unknown(use.slot.wanted):
+    first_uses: dict[Path, InputUse] = {}
+    for use in find_input_uses(types):
+        if is_unknown(use.slot.expected):
             continue
         first = first_uses.setdefault(use.parts, use)
-        types_of_both = (first.slot.wanted, use.slot.wanted)
+        types_of_both = (first.slot.expected, use.slot.expected)
         conflicts = conflict(*types_of_both), conflict(*types_of_both[::-1])
         if any(each is not None and each.is_certain for each in conflicts):
             earlier, later = (type_text(each, 60) for each in types_of_both)
@@ -147,8 +147,8 @@ def message_for(slot: Slot, mismatch: Conflict, consumer: str) -> str:
     where = write_path(mismatch.path, slot.where).removeprefix(".")
     here, keyword, node = f" for {where}" if where else "", keyword_of(slot.node.items), slot.node
     if slot.is_missing:
-        wanted = _noun(slot.wanted)
-        return f"{consumer} expects {wanted}{here}, but without 'else' this is null where the condition is false"
+        expected = _noun(slot.expected)
+        return f"{consumer} expects {expected}{here}, but without 'else' this is null where the condition is false"
     source = "this"
     if keyword == "$step":
         path = node.get("path")
@@ -168,49 +168,49 @@ def message_for(slot: Slot, mismatch: Conflict, consumer: str) -> str:
     verb = "returns" if keyword == "$step" else "is"
     if not mismatch.is_certain:
         verb = "may return" if keyword == "$step" else "may be"
-    return f"{consumer} expects {_noun(mismatch.wanted)}{here}, but {source} {verb} {type_noun(mismatch.actual)}"
+    return f"{consumer} expects {_noun(mismatch.expected)}{here}, but {source} {verb} {type_noun(mismatch.actual)}"
 
 
-def _noun(wanted: Type) -> str:
-    """Return a wanted type as a noun. Null is not mentioned next to other types."""
-    return type_noun(without_null(wanted) if len(wanted.members) > 1 else wanted)
+def _noun(expected: Type) -> str:
+    """Return a expected type as a noun. Null is not mentioned next to other types."""
+    return type_noun(without_null(expected) if len(expected.members) > 1 else expected)
 
 
 def hint_for(slot: Slot, mismatch: Conflict) -> str:
     """Return a hint on how to fix a mismatch: a value to add, another part to read, or another place to look."""
     keyword = keyword_of(slot.node.items)
     if slot.is_missing:
-        return f"add else: with {_noun(slot.wanted)}"
+        return f"add else: with {_noun(slot.expected)}"
     if mismatch.missing is not None:
         return _missing_field_hint(slot, mismatch.missing, keyword)
     as_written = _with_path(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
-    if may_be_null(slot.actual) and not is_unknown(slot.actual) and fits(without_null(slot.actual), slot.wanted):
+    if may_be_null(slot.actual) and not is_unknown(slot.actual) and fits(without_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in _READS:
         if not mismatch.path:
-            part = next((path for path, type in paths_in(slot.actual) if fits(type, slot.wanted)), None)
+            part = next((path for path, type in paths_in(slot.actual) if fits(type, slot.expected)), None)
             if part is not None:
                 or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
                 return f"write {_with_path(slot, str(keyword), part)}{or_map}"
-            items = [member.items for member in slot.wanted.members if isinstance(member, ListOf)]
+            items = [member.items for member in slot.expected.members if isinstance(member, ListOf)]
             if items and fits(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
         return "no expression converts values: read another one, or correct the schema that is wrong"
     values = [
-        str(one) for member in mismatch.wanted.members if isinstance(member, Plain) for one in member.values or ()
+        str(one) for member in mismatch.expected.members if isinstance(member, Plain) for one in member.values or ()
     ]
     if keyword is None and values:
         return near(str(slot.node.value), values, "one of")
-    return f"write {_noun(mismatch.wanted)}" if mismatch.path == () else f"write {type_text(slot.wanted, 60)}"
+    return f"write {_noun(mismatch.expected)}" if mismatch.path == () else f"write {type_text(slot.expected, 60)}"
 
 
 def _missing_field_hint(slot: Slot, name: str, keyword: str | None) -> str:
     if keyword not in _READS:
         return f"add {name}: ..."
-    wanted = [member.fields[name].type for member in slot.wanted.members
+    expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
-    for path, type in paths_in(slot.actual) if wanted and not is_unknown(wanted[0]) else ():
-        if not is_unknown(type) and fits(type, wanted[0]):
+    for path, type in paths_in(slot.actual) if expected and not is_unknown(expected[0]) else ():
+        if not is_unknown(type) and fits(type, expected[0]):
             return f"write an object: {{{name}: {_with_path(slot, str(keyword), path)}}}"
     fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]
     available = f"; this has {', '.join(fields[:8])}" if fields else ""

@@ -58,26 +58,13 @@ class RunNote(NamedTuple):
         return cls(run_id, digest) if run_id and digest else None
 
 
-def check_key(key: object) -> str:
-    """Check a caller's key and return it.
+def check_key(key: object, what: str = "idempotency_key") -> str:
+    """Check a caller's key, or a scope of keys, and return it.
 
     Raises:
         InvalidArgumentError: If it is not a text of 1 to 512 characters.
     """
-    return _checked(key, "idempotency_key")
-
-
-def check_scope(scope: object) -> str:
-    """Check the scope of keys and return it.
-
-    Raises:
-        InvalidArgumentError: If it is not a text of 1 to 512 characters.
-    """
-    return _checked(scope, "idempotency_scope")
-
-
-def _checked(value: object, what: str) -> str:
-    text = check_text(value, what)
+    text = check_text(key, what)
     if len(text) > _MAX_LENGTH:
         raise InvalidArgumentError(f"{what} has {len(text)} characters; {_MAX_LENGTH} are allowed")
     return text

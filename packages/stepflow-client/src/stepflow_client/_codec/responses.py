@@ -308,8 +308,9 @@ def completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN)
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
     with collector_paused() if len(entries) > _MANY else nullcontext():
-        outputs = [entry.get("output") for entry in entries]
-        return build(lambda _: decoder.flow_outputs(outputs), {}, f"GET /runs/{listed.run_id}/items")
+        read = decoder.flow_output
+        request = f"GET /runs/{listed.run_id}/items"
+        return build(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
 
 
 def single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResult | None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .._cases.mock_outcomes import flow_result
     from .._cases.selection import names_of
     from .._checks.checker import excerpt_of, find_in, find_in_config, result_of, suppressions_in
-    from .._checks.expression_types import read, variable_type
+    from .._checks.expression_types import infer_variable_type, look_up_reference
     from .._checks.flow_model import FlowModel, Read, flow_within, node_of_inner
-    from .._checks.flow_types import FlowTypes, StepTypes, input_of_uses, type_flow
+    from .._checks.flow_types import FlowTypes, StepTypes, infer_flow_types, infer_input_from_uses
     from .._checks.inferred_flow import infer_in
     from .._checks.type_text import type_text
     from .._codec.requests import check_run_id, completed, environment_variables, run_arguments
@@ -124,8 +124,10 @@ __all__ = [
     "flow_result",
     "flow_variables",
     "flow_within",
+    "infer_flow_types",
     "infer_in",
-    "input_of_uses",
+    "infer_input_from_uses",
+    "infer_variable_type",
     "install_command",
     "is_data_object",
     "is_given_up",
@@ -135,6 +137,7 @@ __all__ = [
     "list_server_aliases",
     "listening",
     "logger_of",
+    "look_up_reference",
     "make_merge_patch",
     "merge_overrides",
     "merged",
@@ -149,7 +152,6 @@ __all__ = [
     "passing_lines",
     "progress_of",
     "quoted",
-    "read",
     "read_outcomes",
     "read_query",
     "recovery_warnings",
@@ -159,11 +161,9 @@ __all__ = [
     "suppressions_in",
     "sync_gather",
     "tests_in",
-    "type_flow",
     "type_text",
     "user_folder",
     "value_changes",
-    "variable_type",
     "without_cases",
     "write_yaml",
 ]  # fmt: skip
@@ -184,9 +184,9 @@ __getattr__, __dir__ = lazy_names(
         "._cases.mock_outcomes": ["flow_result"],
         "._cases.selection": ["names_of"],
         "._checks.checker": ["excerpt_of", "find_in", "find_in_config", "result_of", "suppressions_in"],
-        "._checks.expression_types": ["read", "variable_type"],
+        "._checks.expression_types": ["look_up_reference", "infer_variable_type"],
         "._checks.flow_model": ["FlowModel", "Read", "flow_within", "node_of_inner"],
-        "._checks.flow_types": ["FlowTypes", "StepTypes", "input_of_uses", "type_flow"],
+        "._checks.flow_types": ["FlowTypes", "StepTypes", "infer_input_from_uses", "infer_flow_types"],
         "._checks.inferred_flow": ["infer_in"],
         "._checks.type_text": ["type_text"],
         "._codec.requests": ["check_run_id", "completed", "environment_variables", "run_arguments"],

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .._base.newest import Newest
 from .secrets import NO_SECRETS, Secrets
-from .values import all_ordered, entries_in_order, fixes_order, ordered, restored, shape_at
+from .values import entries_in_order, fixes_order, ordered, restored, shape_at
 
 _MAX_RUNS = 10_000
 
@@ -34,10 +34,6 @@ class OutputDecoder(NamedTuple):
         if self.as_sent:
             return value
         return restored(value) if self.keeps_order else ordered(value, self.like)
-
-    def flow_outputs(self, values: list[Any]) -> list[Any]:
-        """Return outputs of the flow, each as `flow_output` does."""
-        return [restored(value) for value in values] if self.keeps_order else all_ordered(values, self.like)
 
     def step_output(self, value: Any) -> Any:
         """Return the output of a step. Its keys are sorted if the server returns them in an arbitrary order."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, NoReturn
 
 from .._base.basic_errors import InvalidArgumentError, StepflowClientError
@@ -33,22 +32,6 @@ def encode_plain(value: Any) -> bytes | None:
         return encode(value) if is_plain(value, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
-
-
-def _parsed(decoder: json.JSONDecoder, content: bytes) -> Any:
-    """Return the value of a JSON text.
-
-    Raises:
-        ValueError: If it is not JSON.
-        RecursionError: If it is nested too deeply.
-    """
-    text = content.decode()
-    try:
-        value, end = decoder.scan_once(text, 0)  # type: ignore[attr-defined]  # typeshed lacks it
-    except StopIteration:
-        value, end = None, -1
-    # `decode` does the same after looking for whitespace around the value, and names the place of an error.
-    return value if end == len(text) else decoder.decode(text)
 
 
 def restored(value: Any) -> Any:
@@ -122,25 +105,6 @@ def fixes_order(like: Any) -> bool:
     return isinstance(like, list) or bool(_object(like))
 
 
-def all_ordered(values: list[Any], like: Any = None) -> list[Any]:
-    """Return the decoded outputs of a flow, each like `ordered`. Optimised for outputs that have the same keys."""
-    if isinstance(like, list):
-        return [ordered(value, like) for value in values]
-    shape = _object(like)
-    keys: list[str] = []
-    names: frozenset[str] = frozenset()
-    found = []
-    for value in values:
-        if type(value) is dict:
-            if value.keys() != names:
-                keys = _keys(value, shape)
-                names = frozenset(keys)
-            found.append(_in_order(value, keys, shape))
-        else:
-            found.append(ordered(value) if type(value) in _MAY_CHANGE else value)
-    return found
-
-
 def _in_order(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decoded object with its keys in the given order, and what it contains in the order of a shape."""
     found = {}
@@ -201,10 +165,20 @@ def encode(value: Any) -> bytes:
 _DECODER = json.JSONDecoder(parse_float=lambda text: _whole(float(text)), parse_constant=_refuse)
 _RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
-decode = partial(_parsed, _DECODER)
-"""Parses a server's JSON text. Whole floats below 2**53 become integers."""
-decode_raw = partial(_parsed, _RAW_DECODER)
-"""Parses a server's JSON text without converting numbers, for `restored`."""
+
+def decode(content: bytes) -> Any:
+    """Return the value of a server's JSON text, with whole floats below 2**53 as integers.
+
+    Raises:
+        ValueError: If it is not JSON.
+        RecursionError: If it is nested too deeply.
+    """
+    return _DECODER.decode(content.decode())
+
+
+def decode_raw(content: bytes) -> Any:
+    """Return the value of a server's JSON text without converting numbers, for `restored`; otherwise as `decode`."""
+    return _RAW_DECODER.decode(content.decode())
 
 
 def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth: int = FIELD_DEPTH) -> Any:

@@ -202,9 +202,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         )
         self._connection = Connection(settings)
         if idempotency_scope is not None:
-            from .._codec.idempotency_markers import check_scope
+            from .._codec.idempotency_markers import check_key
 
-            check_scope(idempotency_scope)
+            check_key(idempotency_scope, "idempotency_scope")
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
         """Returns the last lines of the server's log; None unless it is the server of a runtime."""
         self._recorder = Recorder(history, self._connection.url)

@@ -17,7 +17,7 @@ from .._base.newest import Newest
 from .._base.text import duration_text
 from .._calls.run_call import RunCall
 from .._codec import requests, responses
-from .._codec.idempotency_markers import RunNote, check_key, check_scope, input_digest, marker, scoped_key, tag_of
+from .._codec.idempotency_markers import RunNote, check_key, input_digest, marker, scoped_key, tag_of
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._concurrency.input_checks import sync_run_check
@@ -207,7 +207,7 @@ class KeyedRuns:
 
     def _resolve_scope(self, key: str, scope: str | None) -> str | None:
         check_key(key)
-        return self._scope if scope is None else check_scope(scope)
+        return self._scope if scope is None else check_key(scope, "idempotency_scope")
 
     def _store_keyed_flow(
         self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None

@@ -120,15 +120,7 @@ def _attributes(kind: type) -> Mapping[str, Field] | None:
 @lru_cache(maxsize=1024)
 def hints_of(kind: Any) -> Mapping[str, Any]:
     """Return the annotations of a class; Any for names that cannot be resolved, such as a class in a function."""
-    try:
-        return typing.get_type_hints(kind, include_extras=True)
-    except Exception:
-        # Evaluating annotations may raise anything.
-        hints: dict[str, Any] = {}
-        for each in reversed(kind.__mro__):
-            names = vars(sys.modules[each.__module__])
-            hints |= {name: _evaluated(hint, names) for name, hint in inspect.get_annotations(each).items()}
-        return hints
+    return hints_of_function(kind)
 
 
 def _with_arguments(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
@@ -200,18 +192,24 @@ def type_name(kind: Any) -> str:
 
 
 def hints_of_function(function: Any, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the annotations of a function; Any for names that cannot be resolved.
+    """Return the annotations of a function or a class; Any for names that cannot be resolved.
 
     Args:
-        function: The function.
+        function: The function or class.
         names: Names that annotations may use besides those of its module.
     """
     try:
         return typing.get_type_hints(function, localns=dict(names) if names else None, include_extras=True)
     except Exception:
         # Evaluating annotations may raise anything.
-        namespace = {**getattr(function, "__globals__", {}), **(names or {})}
-        return {name: _evaluated(hint, namespace) for name, hint in function.__annotations__.items()}
+        hints: dict[str, Any] = {}
+        for holder in reversed(getattr(function, "__mro__", (function,))):
+            module = getattr(holder, "__globals__", None) or vars(sys.modules[holder.__module__])
+            hints |= {
+                name: _evaluated(hint, {**module, **(names or {})})
+                for name, hint in inspect.get_annotations(holder).items()
+            }
+        return hints
 
 
 def _evaluated(hint: Any, names: dict[str, Any]) -> Any:

@@ -88,6 +88,8 @@ class Findings:
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
         """Whether servers read the flow only when it runs, so that none of its faults makes them reject it."""
+        self.of_types = False
+        """Whether types are being checked."""
 
     @contextmanager
     def unchecked(self, is_unchecked: bool) -> Iterator[None]:
@@ -129,10 +131,11 @@ class Findings:
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
         # An alias has the position of what it refers to.
         span = where if isinstance(where, Key) or where.original is None else where.original
-        found = Finding(
-            rule, level, message, path, where.line, where.column, hint, None, None, span.start, span.end, at=at, key=key
-        )
-        self.all.setdefault((rule, where.line, where.column, path), found)
+        finding = Finding(
+            rule, level, message, path, where.line, where.column, hint,
+            start=span.start, end=span.end, at=at, key=key, of_types=self.of_types,
+        )  # fmt: skip
+        self.all.setdefault((rule, where.line, where.column, path), finding)
 
     def add_mismatch(self, rule: str, level: str, root: Node, wrong: Mismatch, prefix: str = "") -> None:
         """Add the place where the value of a node does not match a schema."""

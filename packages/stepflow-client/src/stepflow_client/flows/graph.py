@@ -172,10 +172,8 @@ class FlowSteps:
 
     def components(self) -> set[str]:
         """Return the components of the steps that run, and of those in the flows in their inputs."""
-        steps = [self.by_id[name].value for name in self.needed()]
-        found = {each for step in steps if isinstance(each := step.get("component"), str)}
-        inner = (each.flow for each in map(inner_flow, steps) if each and isinstance(each.flow, Mapping))
-        return found.union(*(FlowSteps(flow).components() for flow in inner))
+        components = (step.get("component") for step in steps_within(self.flow, needed=True))
+        return {component for component in components if isinstance(component, str)}
 
     def upstream(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all that they may read, directly or through other steps."""

@@ -88,7 +88,7 @@ class FlowNeeds(NamedTuple):
         """
         absent = [name for name in self.required if name not in given]
         if absent:
-            reads = _certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
+            reads = certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
             # A default makes up for a missing variable.
             names = {read.variable.strip() for read in reads if read.variable and "default" not in read.expression}
             absent = [name for name in absent if name in names]
@@ -217,19 +217,18 @@ def _read_names(steps: FlowSteps) -> set[str]:
     return names.union(*(_read_names(within) for inner, within in steps.inner if inner.is_escaped))
 
 
-def certain_reads(flow: Mapping[str, Any]) -> list[Reference]:
-    """Return the references without whose values the output fails: its own, and those of the steps that it needs."""
-    return _certain_reads(FlowSteps(flow))
-
-
-def _certain_reads(
+def certain_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
+    """Return the references without whose values the output fails: its own, and those of the steps that it needs.
+
+    With `with_must_execute`, the steps with `mustExecute` count as well. Steps that are overridden may read anything.
+    """
+
     def needed(references: Iterable[Reference]) -> list[Reference]:
         # A condition that fails is false.
         return [reference for reference in references if reference.is_certain and not reference.in_condition]
 
-    # An overridden step may read anything.
     reads = {name: needed(step.reads) for name, step in steps.by_id.items() if name not in overridden}
     output = needed(steps.output_reads)
     starts = {each.step for each in output if each.step}
@@ -241,7 +240,7 @@ def _certain_reads(
 
 def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
     """Return the paths of the input without which the output fails."""
-    paths = (portable_path(each.path) for each in certain_reads(flow) if each.kind == "input")
+    paths = (portable_path(each.path) for each in certain_reads(FlowSteps(flow)) if each.kind == "input")
     return [path for path in paths if path]
 
 

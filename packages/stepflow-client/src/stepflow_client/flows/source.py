@@ -132,8 +132,10 @@ def read_tree(text: str, source: str) -> Node:
         # JSON is YAML, except for tabs between its tokens and for escaped surrogates. Only positions are read from it.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
     try:
-        root: Node = yaml_reader.read_yaml(text, source, lambda reader, node: _Tree(text, reader, value).document(node))
-        return root
+        root: Node = yaml_reader.read_yaml(
+            text, source, lambda reader, node: node and _Tree(text, reader, value).node(node, value, None)
+        )
+        return root or Node(None, 1, 1)
     except FlowFileError:
         if value is _UNREAD:
             raise
@@ -168,9 +170,6 @@ class _Tree:
         self.aliases = yaml_reader.alias_marks(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
         """The nodes so far, if an alias or a merge may repeat them, by the id of PyYAML's node."""
-
-    def document(self, node: yaml.Node | None) -> Node:
-        return Node(None, 1, 1) if node is None else self.node(node, self.value, None)
 
     def node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
         if self.is_shared and id(node) in self.known:

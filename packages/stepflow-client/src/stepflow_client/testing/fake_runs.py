@@ -16,13 +16,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from .._cases.mock_outcomes import error_number, outcome_of
+from .._cases.mock_outcomes import error_number, outcome_of, subflow_outcome
 from .._runs.pins import Delayed, Fails
 from ..flows.error_codes import WORDS
 from ..flows.expressions import references
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun
-from .subflows import subflow_outcome
 
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 

@@ -8,13 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.text import near
-from .._cases.mock_outcomes import Mock, flow_result, needs_input, outcome_of, settled
+from .._cases.mock_outcomes import Mock, flow_result, needs_input, outcome_of, settled, subflow_outcome
 from .._data.arguments import check_flag, check_instance, check_mapping, check_seconds, check_text
 from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
 from ..errors import InvalidArgumentError
 from ..flows.flow_argument import FlowSource, load_flow
 from ..flows.graph import inner_flow, steps_within
-from .subflows import subflow_outcome
 
 if TYPE_CHECKING:
     from .._codec.requests import Variables
