@@ -149,3 +149,20 @@ def test_a_large_cycle_is_not_told_in_full() -> None:
     found = find_in_text(f"name: f\ndescription: d\nsteps:\n{''.join(steps)}output: {{$step: s0}}\n", "f.yaml")
     assert [each.rule for each in found] == ["cycle"] * 299
     assert found[0].message.endswith(": s0 -> s1 -> s2 -> s3 -> s4 -> s5 -> ... -> s296 -> s297 -> s298 -> s299 -> s0")
+
+
+def test_what_an_alias_repeats_is_checked_like_the_original() -> None:
+    text = """
+schemas: {properties: {output: {type: object, properties: {parts: {enum: [[a]]}}}}}
+steps:
+- id: a
+  component: /builtin/noop
+  input: &read {list: [{$input: $.x}]}
+  onError: {action: useDefault, defaultValue: *read}
+output: {$step: a}
+test:
+  cases:
+  - {name: one, input: {}, output: {outcome: success, result: {parts: &parts [{$any: true}]}}}
+  - {name: two, input: {}, output: {outcome: success, result: {parts: *parts}}}
+"""
+    assert [each.rule for each in find_in_text(text, "flow.yaml")] == ["not-evaluated"]

@@ -92,17 +92,18 @@ def test_rules_are_chosen_and_suppressed_like_others() -> None:
 @pytest.mark.exhaustive
 def test_mutated_flows_break_nothing() -> None:
     texts = [path.read_text() for path in _FILES]
-    for text in [*(text for text, _ in mutations(120, seed=11)), *mutated(texts, 120, seed=12)]:
-        found = find_in_text(text, "flow.yaml", _COMPONENTS, type_check=True)
+    schemas = set()
+    for text in [*(text for text, _ in mutations(400, seed=11)), *mutated(texts, 400, seed=12)]:
         try:
             inferred = infer_in(FlowText(text, "flow.yaml"), _COMPONENTS)
         except FlowFileError:
-            continue
-        assert {each.rule for each in inferred._findings if each.rule in TYPE_RULES} == {
-            each.rule for each in found if each.rule in TYPE_RULES
-        }
-        for schema in (inferred.input, inferred.output, *(step.output for step in inferred.steps)):
-            Draft202012Validator.check_schema(schema)
+            # `infer_in` checks all other texts itself.
+            find_in_text(text, "flow.yaml", _COMPONENTS, type_check=True)
+        else:
+            inferred_schemas = (inferred.input, inferred.output, *(step.output for step in inferred.steps))
+            schemas |= {json.dumps(schema) for schema in inferred_schemas}
+    for schema in schemas:
+        Draft202012Validator.check_schema(json.loads(schema))
 
 
 @pytest.mark.parametrize("number", [200, pytest.param(600, marks=pytest.mark.exhaustive)])

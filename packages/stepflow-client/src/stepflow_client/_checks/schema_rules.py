@@ -181,7 +181,7 @@ def check_result(
         # Expected objects may be incomplete, and a matcher can match many values.
         part = mismatch.key or next(reversed(mismatch.parts), None)
         node = result.at(*mismatch.parts) or result
-        is_matched = not mismatch.key and any(is_matcher(each.value) for each in node.walk())
+        is_matched = not mismatch.key and any(is_matcher(part.value) for part in node.walk(below_aliases=True))
         if "is missing" not in mismatch.message and part not in MATCHERS and not is_matched:
             # Servers do not check outputs, so the schema may be what is wrong.
             findings.add_mismatch("case-output", "warning", result, mismatch, f"this output cannot occur, {by}: ")

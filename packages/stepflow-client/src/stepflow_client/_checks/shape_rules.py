@@ -115,7 +115,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
             findings.add("unused-key", "warning", handler, f"{key} has no effect with action {action.value}",
                          f"use action: {wanted}", key=key)  # fmt: skip
     default = handler.get("defaultValue")
-    for node in default.walk() if default is not None else ():
+    for node in default.walk(below_aliases=True) if default is not None else ():
         for key in ("$step", "$input", "$variable"):
             if key in node.items:
                 findings.add("not-evaluated", "warning", node, f"{key} inside of defaultValue is plain data: it is "

@@ -85,12 +85,12 @@ class Node:
                 node = node.items.get(part)
         return node
 
-    def walk(self) -> Iterator[Node]:
-        """Yield the node and all nodes below it, but not those below aliases."""
+    def walk(self, *, below_aliases: bool = False) -> Iterator[Node]:
+        """Yield the node and all nodes below it, those below aliases only with `below_aliases`."""
         yield self
         children = (*self.items.values(), *self.elements, *(value for _, value in self.merges))
-        for child in children if self.original is None else ():
-            yield from child.walk()
+        for child in children if self.original is None or below_aliases else ():
+            yield from child.walk(below_aliases=below_aliases)
 
     @property
     def written(self) -> list[Key]:
