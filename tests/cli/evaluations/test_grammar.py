@@ -11,7 +11,7 @@ from stepflow_cli.context import Session
 from stepflow_cli.errors import Problem
 from stepflow_cli.evaluations.limits import check_gate_names, parse_limits, parse_worst
 from stepflow_cli.evaluations.scores import read_scores
-from stepflow_cli.evaluations.variants import flow_files, read_variants
+from stepflow_cli.evaluations.variants import list_flow_files, read_variants
 from stepflow_client.evaluation import FlowScore
 from stepflow_client.evaluation.gates import GateRules, Limit
 
@@ -68,8 +68,8 @@ def test_variants() -> None:
     assert found["odd.Name-1 _"].variables == {"tone": "a=b:c"}
     assert found["v2"].flow["name"] == "two"  # type: ignore[call-overload,index]
     assert read_variants([], FLOW) is None
-    assert flow_files(words, "ticket.yaml")["v2"] == "v2.yaml"
-    assert flow_files(words, "ticket.yaml")["now"] == "ticket.yaml"
+    assert list_flow_files(words, "ticket.yaml")["v2"] == "v2.yaml"
+    assert list_flow_files(words, "ticket.yaml")["now"] == "ticket.yaml"
 
 
 FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"

@@ -13,7 +13,7 @@ from mcp_types import CallToolResult
 from stepflow_cli.inputs.values import Values
 from stepflow_cli.mcp.bounds import Bounds
 from stepflow_cli.mcp.server import AgentServer
-from stepflow_cli.mcp.serving import Service, agent_server, prepared
+from stepflow_cli.mcp.serving import Service, agent_server, load_catalog
 from stepflow_cli.server.connect import connect
 from stepflow_cli.settings.server_choice import ServerOptions
 
@@ -75,7 +75,7 @@ async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **option
     options["bounds"] = Bounds(**options.get("bounds", {}))
     service = Service([str(folder)], Values(single_variables=var), **options)
     with connect(ServerOptions(url=url, default="server")) as target, target.history.recording():
-        catalog = prepared(service)
+        catalog = load_catalog(service)
         async with agent_server(target, service, catalog) as made:
             yield made
 

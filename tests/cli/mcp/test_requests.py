@@ -13,7 +13,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import Implementation
-from stepflow_cli.mcp.bounds import MAX_ARGUMENT_BYTES, Rate
+from stepflow_cli.mcp.bounds import MAX_ARGUMENT_BYTES, RateLimiter
 from stepflow_client import StepflowClient
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, agent, run_of, serving, text_of, write
@@ -112,11 +112,11 @@ async def test_no_more_runs_than_allowed(url: str, folder: Path, mode: str) -> N
 
 def test_the_rate_allows_bursts_and_then_one_call_at_a_time() -> None:
     now = [0.0]
-    rate = Rate(2.0, lambda: now[0])
-    assert [rate.take() for _ in range(20)] == [0.0] * 20
-    assert rate.take() == 0.5
+    rate = RateLimiter(2.0, lambda: now[0])
+    assert [rate.acquire() for _ in range(20)] == [0.0] * 20
+    assert rate.acquire() == 0.5
     now[0] += 0.5
-    assert (rate.take(), rate.take()) == (0.0, 0.5)
+    assert (rate.acquire(), rate.acquire()) == (0.0, 0.5)
 
 
 async def test_a_flood_of_calls_is_refused_in_a_sentence(url: str, folder: Path, recorded: Recorded) -> None:

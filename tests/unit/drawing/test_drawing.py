@@ -23,9 +23,9 @@ from stepflow_client.drawing import (
     to_mermaid,
     to_text,
 )
-from stepflow_client.drawing.charts import StepTime, item_times, step_times
+from stepflow_client.drawing.charts import StepTime, collect_item_times, step_times
 from stepflow_client.drawing.html import json_tree
-from stepflow_client.drawing.report_data import masked_arguments
+from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 
@@ -224,7 +224,7 @@ def test_what_a_server_tells_of_inputs_is_masked(monkeypatch: pytest.MonkeyPatch
     declared = {"key": {"type": "string", "is_secret": True, "env_var": "SHOP_KEY", "default": "s3cr3t-default"}}
     flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
     given = RunArguments(run_id="r", inputs=["a hunter2-lynx"], overrides={"b": {"input": "s3cr3t-default"}})
-    shown = masked_arguments(flow, given)
+    shown = mask_arguments(flow, given)
     assert (shown.inputs, shown.overrides) == (["a ***"], {"b": {"input": "***"}})
 
 
@@ -245,7 +245,7 @@ def test_secrets_from_the_environment_are_masked_however_runs_read_them(monkeypa
     declared = {"key": {"type": "string", "is_secret": True}, "login": word, "pin": {"type": "number"}}
     flow = {"schemas": {"properties": {"variables": {"properties": declared}}}, "steps": []}
     given = RunArguments(run_id="r", inputs=["hunter2-lynx of ada: opensesame"])
-    assert masked_arguments(flow, given).inputs == ["*** of ada: ***"]
+    assert mask_arguments(flow, given).inputs == ["*** of ada: ***"]
 
 
 @pytest.mark.parametrize("count", [1, 3, 250])
@@ -297,7 +297,7 @@ def test_times_from_events() -> None:
     events = [event(StepStartedEvent, 0), event(StepStartedEvent, 2, attempt=2), event(StepCompletedEvent, 5, status=3)]
     (step,) = step_times(events, "r")
     assert (len(step.attempts), step.duration, step.status) == (2, 5.0, "failed")
-    assert [item.duration for item in item_times([step])] == [5.0]
+    assert [item.duration for item in collect_item_times([step])] == [5.0]
     assert step_times(events, "another") == []
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepflow_client.drawing.drawn_graph import flow_graph
+from stepflow_client.drawing.drawn_graph import build_graph
 
 
 def edges(flow: dict[str, Any]) -> set[tuple[str, str, str, str]]:
-    graph = flow_graph(flow)
+    graph = build_graph(flow)
     names = {node.id: node.label for node in graph.nodes}
     return {(names[edge.source], names[edge.target], edge.kind, edge.label) for edge in graph.edges}
 
@@ -64,7 +64,7 @@ def test_marks() -> None:
         ],
         "output": [{"$step": "retried"}, {"$step": "defaulted"}],
     }
-    graph = flow_graph(flow)
+    graph = build_graph(flow)
     nodes = {node.label: node for node in graph.nodes}
     assert (nodes["retried"].on_error, nodes["retried"].retries) == ("retry", 2)
     assert nodes["usual"].retries == 3
@@ -82,7 +82,7 @@ def test_sub_flows() -> None:
             {"id": "b", "component": "/builtin/iterate", "input": {"flow": {"$literal": inner}}},
         ]
     }
-    graph = flow_graph(flow)
+    graph = build_graph(flow)
     assert [(sub.step, sub.parent) for sub in graph.sub_flows] == [("a", ""), ("b", "")]
     assert len({node.id for node in graph.nodes}) == len(graph.nodes) == 8
     assert {node.group for node in graph.nodes if node.label == "input"} == {"a", "b"}
@@ -90,8 +90,8 @@ def test_sub_flows() -> None:
 
 def test_faulty_flows_have_a_graph() -> None:
     for flow in ({}, {"steps": 3}, {"steps": [None, {"component": "/a"}, {"id": "a"}, {"id": "a"}], "output": []}):
-        assert len(flow_graph(flow).nodes) <= 2
-    graph = flow_graph({"steps": [], "output": {"$step": "gone"}})
+        assert len(build_graph(flow).nodes) <= 2
+    graph = build_graph({"steps": [], "output": {"$step": "gone"}})
     assert [(node.label, node.kind) for node in graph.nodes] == [("output", "output"), ("gone", "missing")]
     cycle = {"steps": [{"id": "a", "component": "/x", "input": {"$step": "a"}}], "output": {"$step": "a"}}
     assert ("a", "a", "plain", "") in edges(cycle)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..evaluations.limits import parse_limits, parse_worst
-from ..evaluations.options import Evaluation, classify_output_paths
+from ..evaluations.options import EvalOptions, classify_output_paths
 from ..output.view import Output
 from ..params.batch import FORMATS, retry_options
 from ..params.flow import flow_argument, no_check_option, one_mapping, retry_needed, setting_options
@@ -26,8 +26,8 @@ _MAIN = "--cases --variant --score --repeat --output --resume --baseline --fail-
 _CASES, _JUDGEMENT, _SCORES, _VARIANTS = map(Section, ("Cases", "Judgement", "Scores", "Variants"))
 
 
-def _evaluation(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> Evaluation:
-    return Evaluation(
+def _evaluation(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> EvalOptions:
+    return EvalOptions(
         files=classify_output_paths(paths),
         worst=None if worst is None else parse_worst(worst),
         retry=retry.options,
@@ -131,7 +131,7 @@ _results = (
 @server_options(default="embedded", reads_project=True)
 @formatted_output(html="html", junit="junit")
 def command(
-    options: Evaluation,
+    options: EvalOptions,
     below: tuple[str, ...],
     tolerances: tuple[str, ...],
     strict: bool,
@@ -156,7 +156,7 @@ def command(
     """
     from stepflow_client.evaluation.gates import GateRules
 
-    from ..evaluations.execute import run_command
+    from ..evaluations.execute import run_evaluation
 
     limits = parse_limits(below, "--fail-below"), parse_limits(tolerances, "--tolerance", needs_score=False)
-    run_command(options, GateRules(*limits, strict=strict), server, output)
+    run_evaluation(options, GateRules(*limits, strict=strict), server, output)

@@ -69,7 +69,7 @@ def _build_service(tools: str, **options: Any) -> Service:
     from ..mcp.serving import Service
 
     service = Service(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
-    service.check()
+    service.check_tools()
     return service
 
 
@@ -166,12 +166,12 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
     profile names. Files are named by their absolute paths. The file to add the entry to is printed on standard error.
     The flows are read first: the entry is printed only if 'mcp serve' can serve them.
     """
-    from ..mcp.serving import prepared
+    from ..mcp.serving import load_catalog
 
     # Report errors here rather than in the host.
     params = _serve.make_context("serve", list(arguments), ctx.parent).params
     values = _build_values(params["variables"], params["var"])
-    prepared(_build_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
+    load_catalog(_build_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
     names = ("url", "profile", "local", "config")
     server, environment = _server_arguments(ServerOptions(**{each: params[each] for each in names}, default="server"))
     words: list[str] = []

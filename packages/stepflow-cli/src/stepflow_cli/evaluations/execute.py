@@ -23,10 +23,10 @@ from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions
 from .limits import check_gate_names
-from .options import Evaluation
+from .options import EvalOptions
 from .report import print_trend, show_report
 from .scores import read_scores
-from .variants import flow_files, read_variants
+from .variants import list_flow_files, read_variants
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationCase, EvaluationReport, Variant
@@ -36,7 +36,7 @@ _MAX_RUNS = 1_000
 """Maximum number of runs of the history that are cases, unless `--limit` sets another one."""
 
 
-def run_command(options: Evaluation, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
+def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
     """Evaluate or load an evaluation, print it, write its files, and fail if a gate fails.
 
     Raises:
@@ -68,7 +68,7 @@ class Plan:
         options: The options.
     """
 
-    def __init__(self, options: Evaluation) -> None:
+    def __init__(self, options: EvalOptions) -> None:
         """Read flows, variants and scores.
 
         Raises:
@@ -97,7 +97,7 @@ class Plan:
         for variant in (self.variants or {}).values():
             changed |= set(variant.overrides or {})
         main = self._options.flow
-        for file in dict.fromkeys([main, *flow_files(self._options.variants, main).values()]):
+        for file in dict.fromkeys([main, *list_flow_files(self._options.variants, main).values()]):
             if file != "-":
                 check_before_run(read_flow_text(file), file, load_flow_file(file), changed=changed)
 
@@ -120,7 +120,7 @@ class Plan:
         try:
             # Standard output is for the report, not for what scores print.
             printed = redirect_stdout(sys.stderr)
-            with waiting("starting the evaluation") as spinner, printed, recording, self._cases() as cases:
+            with waiting("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
 
                 def show(progress: Any) -> None:
                     done[0] = progress.done
@@ -159,14 +159,14 @@ class Plan:
             raise to_problem(error, hint=continuation or error.hint) from None
 
     @contextmanager
-    def _cases(self) -> Iterator[Any]:
+    def _open_cases(self) -> Iterator[Any]:
         """Yield the cases, or what `evaluate` reads them from."""
         options, query = self._options, self._options.history_query
         if options.cases is None:
             # `evaluate` reads the cases of the flow's file, and its errors name their lines.
             yield None
         elif query is not None:
-            yield recorded_cases(query, self._variables, options.limit)
+            yield read_recorded_cases(query, self._variables, options.limit)
         else:
             try:
                 with read_inputs(options.cases, options.cases_format, self._flow) as rows:
@@ -190,7 +190,7 @@ class Plan:
                 note(f"{name} has no value: {why}")
 
 
-def recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
+def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
     """Return the completed runs of `--cases history:QUERY`, which may be on another server than the evaluation.
 
     Raises:

@@ -20,10 +20,10 @@ def parse_limits(words: Iterable[str], option: str, *, needs_score: bool = True)
     Raises:
         Problem: If a word has another form.
     """
-    return [_read(word, option, needs_score=needs_score) for word in words]
+    return [_parse_limit(word, option, needs_score=needs_score) for word in words]
 
 
-def _read(word: str, option: str, *, needs_score: bool = False) -> Limit:
+def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
     """Return the number that a word gives, with its score and variant: `[[VARIANT:]SCORE=]NUMBER`.
 
     Raises:
@@ -51,7 +51,7 @@ def parse_worst(word: str) -> Limit:
     Raises:
         Problem: If the word has another form.
     """
-    worst = _read(word, "--worst")
+    worst = _parse_limit(word, "--worst")
     if worst.number < 1 or worst.number != int(worst.number):
         raise usage(f"--worst {word}: {worst.number:g} is no number of cases", "write it as --worst 20")
     return worst
@@ -63,15 +63,15 @@ def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Ite
     Raises:
         Problem: If a name belongs to no score or variant; the hint suggests the nearest.
     """
-    known, there = [*scores, FAILED], [*variants]
+    score_names, variant_names = [*scores, FAILED], [*variants]
     for option, limits in (("--fail-below", gate_rules.below), ("--tolerance", gate_rules.tolerances)):
         for limit in limits:
             name = limit.score or FAILED
-            if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in known):
-                longer = [score for score in known if score.startswith(f"{name}.")]
-                near = f"did you mean {longer[0]}?" if longer else suggest(name, known)
-                hint = near or f"the scores are {', '.join(known)}"
+            if not any(name == score or name.startswith((f"{score}.", f"{score}=")) for score in score_names):
+                longer = [score for score in score_names if score.startswith(f"{name}.")]
+                near = f"did you mean {longer[0]}?" if longer else suggest(name, score_names)
+                hint = near or f"the scores are {', '.join(score_names)}"
                 raise usage(f"{option}: there is no score {name}", hint)
-            if limit.variant is not None and limit.variant not in there:
-                hint = suggest(limit.variant, there) or f"the variants are {', '.join(there)}"
+            if limit.variant is not None and limit.variant not in variant_names:
+                hint = suggest(limit.variant, variant_names) or f"the variants are {', '.join(variant_names)}"
                 raise usage(f"{option}: there is no variant {limit.variant}", hint)

@@ -20,7 +20,7 @@ _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl"
 """What is written into a file, by its extension."""
 
 
-class Files(NamedTuple):
+class OutputPaths(NamedTuple):
     """The paths of `--output`."""
 
     folder: str | None = None
@@ -29,7 +29,7 @@ class Files(NamedTuple):
     """The files of the report, as pairs of the kind and the path."""
 
 
-class Evaluation(NamedTuple):
+class EvalOptions(NamedTuple):
     """The options of an evaluation."""
 
     flow: str
@@ -49,7 +49,7 @@ class Evaluation(NamedTuple):
     """The options of `map` about items that run again."""
     labels: dict[str, str]
     resume: bool
-    files: Files
+    files: OutputPaths
     baseline: str | None
     slice_by: str | None
     worst: Limit | None
@@ -169,7 +169,7 @@ def _has_begun(folder: str) -> bool:
     return False
 
 
-def classify_output_paths(paths: Iterable[str]) -> Files:
+def classify_output_paths(paths: Iterable[str]) -> OutputPaths:
     """Return the folder and the files that the values of `--output` name.
 
     Raises:
@@ -184,4 +184,4 @@ def classify_output_paths(paths: Iterable[str]) -> Files:
             folders.append(path)
     if len(folders) > 1:
         raise usage(f"--output names two folders: {folders[0]} and {folders[1]}")
-    return Files(next(iter(folders), None), reports)
+    return OutputPaths(next(iter(folders), None), reports)

@@ -19,13 +19,13 @@ from ..output.color import is_terminal
 from ..output.columns import Column, View, columns
 from ..output.view import Output, format_json
 from ..server.connect import Target
-from .variants import flow_files
+from .variants import list_flow_files
 
 if TYPE_CHECKING:
-    from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, SliceScore, WorstCase
+    from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, WorstCase
     from stepflow_client.evaluation.gates import Gate, GateRules
 
-    from .options import Evaluation
+    from .options import EvalOptions
 
 _INTERVAL = Column("interval", title="95% INTERVAL", kind="words", optional=True)
 _SCORES = View(
@@ -77,7 +77,7 @@ _REPORT = View(
 
 
 def show_report(
-    report: EvaluationReport, options: Evaluation, gate_rules: GateRules, output: Output, target: Target | None = None
+    report: EvaluationReport, options: EvalOptions, gate_rules: GateRules, output: Output, target: Target | None = None
 ) -> None:
     """Print a report, for people as tables, else as one record; write the files of `--output`; fail if a gate fails.
 
@@ -94,6 +94,7 @@ def show_report(
     """
     from stepflow_client.evaluation import EvaluationReport
     from stepflow_client.evaluation.gates import evaluate_gates
+    from stepflow_client.evaluation.report_text import slice_cells
 
     if options.baseline is not None:
         report = report.with_baseline(EvaluationReport.load(options.baseline))
@@ -104,20 +105,22 @@ def show_report(
     slices = report.slice_scores(options.slice_by) if options.slice_by is not None else []
     record = report.to_dict() | {
         "gates": [gate.to_dict() for gate in gates],
-        "worst": report.hidden([each.to_dict() for each in worst or ()]),
+        "worst": report.hidden([case.to_dict() for case in worst or ()]),
     }
     if output.format == "html":
         output.write(report.to_html(gates=gates, slices=slices))
     elif output.format == "junit":
         output.write(report.to_junit(gates=gates))
     elif output.format in (None, "table") and not output.fields:
-        output.write(_summary_text(report.summary(), output) + gates_text(gates, output))
+        output.write(_format_summary(report.summary(), output) + format_gates(gates, output))
         if slices:
-            output.write(f"\n{output.table([_slice_row(each) for each in slices], _SLICES)}")
+            names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
+            rows = [dict(zip(names, slice_cells(score), strict=True)) for score in slices]
+            output.write(f"\n{output.table(rows, _SLICES)}")
         if worst is not None:
-            output.write(_worst_text(report, worst, output, _save_commands(target, worst, options)))
+            output.write(_format_worst(report, worst, output, _save_commands(target, worst, options)))
     else:
-        more = {} if options.slice_by is None else {"slices": [each.to_dict() for each in slices]}
+        more = {} if options.slice_by is None else {"slices": [score.to_dict() for score in slices]}
         output.record(record | more, _REPORT, default="json")
     page = [] if options.files.folder is None else [("html", os.path.join(options.files.folder, "report.html"))]
     for kind, path in (*page, *options.files.reports):
@@ -131,20 +134,20 @@ def show_report(
             case _:
                 # Lines that `--cases` reads.
                 text = "".join(
-                    format_json({"name": each.case, "input": each.item.input, "expected": each.item.expected}) + "\n"
-                    for each in worst or ()
+                    format_json({"name": case.case, "input": case.item.input, "expected": case.item.expected}) + "\n"
+                    for case in worst or ()
                 )
-        _write(path, text)
-    check_gates(gates)
+        _write_text(path, text)
+    raise_failed_gates(gates)
 
 
-def gates_text(gates: Sequence[Gate], output: Output) -> str:
+def format_gates(gates: Sequence[Gate], output: Output) -> str:
     """Return the table of the gates; empty if there are none but the one that items completed, which all have."""
     rows = [gate.to_dict() for gate in gates]
     return f"\n{output.table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
 
-def check_gates(gates: Sequence[Gate]) -> None:
+def raise_failed_gates(gates: Sequence[Gate]) -> None:
     """Raise if a gate fails.
 
     Raises:
@@ -155,7 +158,7 @@ def check_gates(gates: Sequence[Gate]) -> None:
         raise Problem("; ".join(failures), kind="evaluation_failed")
 
 
-def print_trend(options: Evaluation, output: Output) -> None:
+def print_trend(options: EvalOptions, output: Output) -> None:
     """Print the scores of several evaluations in one folder, and write their page.
 
     Raises:
@@ -177,19 +180,18 @@ def print_trend(options: Evaluation, output: Output) -> None:
     else:
         output.records([point.to_dict() for point in points], _TREND, default="json")
     for kind, path in options.files.reports:
-        _write(
-            path, trend_page(points) if kind == "html" else format_json([point.to_dict() for point in points]) + "\n"
-        )
+        text = trend_page(points) if kind == "html" else format_json([point.to_dict() for point in points]) + "\n"
+        _write_text(path, text)
 
 
-def _write(path: str, text: str) -> None:
+def _write_text(path: str, text: str) -> None:
     if path == "-":
         click.echo(text, nl=False)
     else:
         write_bytes(path, text.encode())
 
 
-def _summary_text(summary: EvaluationSummary, output: Output) -> str:
+def _format_summary(summary: EvaluationSummary, output: Output) -> str:
     from stepflow_client.evaluation.report_text import format_title, summary_rows
 
     names: list[str] = ["score", "variant", "mean", "interval", "change", "change_interval", "cases"]
@@ -212,14 +214,7 @@ def _summary_text(summary: EvaluationSummary, output: Output) -> str:
     return "\n".join([*lines, ""]) if len(lines) > 1 else lines[0]
 
 
-def _slice_row(slice_score: SliceScore) -> dict[str, str]:
-    from stepflow_client.evaluation.report_text import slice_cells
-
-    names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
-    return dict(zip(names, slice_cells(slice_score), strict=True))
-
-
-def _worst_text(
+def _format_worst(
     report: EvaluationReport, worst: Sequence[WorstCase], output: Output, commands: Mapping[str, str]
 ) -> str:
     from stepflow_client.evaluation.report_text import format_number
@@ -242,11 +237,11 @@ def _worst_text(
     return f"\n{printable(title)}\n\n{output.table(rows, _WORST)}" + (f"\n{shown}" if shown else "")
 
 
-def _save_commands(target: Target | None, worst: Sequence[WorstCase], options: Evaluation) -> dict[str, str]:
+def _save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
     """Return the commands that keep cases as tests, by case; none if the runs end with the command."""
     if target is None or target.ends_with_command:
         return {}
-    flows = flow_files(options.variants, options.flow)
+    flows = list_flow_files(options.variants, options.flow)
     found = {}
     for each in worst:
         value, flow = json.dumps(each.item.input, ensure_ascii=False), flows.get(each.item.variant, options.flow)

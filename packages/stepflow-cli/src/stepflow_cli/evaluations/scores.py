@@ -47,20 +47,20 @@ def read_scores(words: Iterable[str]) -> dict[str, Any]:
     """
     from stepflow_client.evaluation.scorers import build_scorers
 
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for word in words:
         named = _NAMED.fullmatch(word)
         name, text = (named["name"], named["rest"]) if named is not None else ("", word)
-        listed = [(own or build_scorers([score])[0].name, score) for own, score in _scores(text)]
-        for own, score in listed:
-            key = f"{name}.{own}" if name and len(listed) > 1 else name or own
-            if key in found:
+        listed = [(own_name or build_scorers([score])[0].name, score) for own_name, score in _parse_score(text)]
+        for own_name, score in listed:
+            key = f"{name}.{own_name}" if name and len(listed) > 1 else name or own_name
+            if key in scores:
                 raise usage(f"two scores are called {key}", f"give one of them another name: --score NAME={text}")
-            found[key] = score
-    return found
+            scores[key] = score
+    return scores
 
 
-def _scores(text: str) -> Iterator[tuple[str, Any]]:
+def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
     """Yield the scores that a word names; each with its name, if it does not have one itself."""
     from stepflow_client import InvalidArgumentError
     from stepflow_client.evaluation import FlowScore
@@ -69,7 +69,7 @@ def _scores(text: str) -> Iterator[tuple[str, Any]]:
     if kind in BUILTIN and not os.path.lexists(text):
         path, colon, argument = (rest, "", "") if kind == "rubric" else rest.partition(":")
         try:
-            score = _builtin(kind, path, argument if colon else None)
+            score = _build_builtin(kind, path, argument if colon else None)
         except InvalidArgumentError as error:
             raise usage(f"--score {text}: {error.message}", error.hint) from None
         if score is None:
@@ -80,10 +80,10 @@ def _scores(text: str) -> Iterator[tuple[str, Any]]:
         yield "", FlowScore(flow, name=None if flow.get("name") else os.path.basename(text).partition(".")[0])
     else:
         source, _, name = text.rpartition(":") if ":" in text else (text, "", "")
-        yield from _of_module(source, name, text)
+        yield from _import_scores(source, name, text)
 
 
-def _builtin(kind: str, path: str, argument: str | None) -> Any:
+def _build_builtin(kind: str, path: str, argument: str | None) -> Any:
     """Return a built-in score; None if its argument is missing or has another form."""
     from stepflow_client.evaluation import rubric, scores
     from stepflow_client.flows.file import load_file
@@ -113,7 +113,7 @@ def _builtin(kind: str, path: str, argument: str | None) -> Any:
     return None
 
 
-def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
+def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
     try:
         module = get_project_modules().load(source)
     except Problem as problem:
@@ -124,7 +124,7 @@ def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
         problem.message = f"--score {word}: {problem.message}"
         raise
     if not name:
-        functions = _functions(module)
+        functions = _list_scores(module)
         if not functions:
             raise usage(
                 f"{source} has no score: it defines no public function",
@@ -138,7 +138,7 @@ def _of_module(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
     yield name, getattr(module, name)
 
 
-def _functions(module: ModuleType) -> list[tuple[str, Any]]:
+def _list_scores(module: ModuleType) -> list[tuple[str, Any]]:
     """Return the scores of a module: those that its list `scores` names, else its public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):

@@ -28,7 +28,7 @@ _FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 
 @dataclass
-class _Parts:
+class _VariantWords:
     """The words of one variant."""
 
     flow: str | None = None
@@ -51,25 +51,25 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
     from stepflow_client.evaluation import Variant
 
     variants = {}
-    for name, parts in _parse(words).items():
-        own = None if parts.flow is None else _load_flow(name, parts.flow)
-        varied = flow if own is None else own
+    for name, parts in _parse_words(words).items():
+        own_flow = None if parts.flow is None else _load_variant_flow(name, parts.flow)
+        varied = flow if own_flow is None else own_flow
         values = Values(
             single_variables=parts.variables,
             overrides=[ValueArgument(f"--variant {name}", "set", override) for override in parts.overrides],
         )
         overrides = merge_overrides(values.read_overrides(varied))
-        variants[name] = Variant(flow=own, variables=values.read_variables(varied), overrides=overrides)
+        variants[name] = Variant(flow=own_flow, variables=values.read_variables(varied), overrides=overrides)
     return variants or None
 
 
-def flow_files(words: Iterable[str], flow: str) -> dict[str, str]:
+def list_flow_files(words: Iterable[str], flow: str) -> dict[str, str]:
     """Return the flow of each variant as the command line names it, by the name of the variant."""
-    return {name: parts.flow or flow for name, parts in _parse(words).items()}
+    return {name: parts.flow or flow for name, parts in _parse_words(words).items()}
 
 
-def _parse(words: Iterable[str]) -> dict[str, _Parts]:
-    variants: dict[str, _Parts] = {}
+def _parse_words(words: Iterable[str]) -> dict[str, _VariantWords]:
+    variants: dict[str, _VariantWords] = {}
     for word in words:
         # The name ends at the first `:` or `=`.
         end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
@@ -81,7 +81,7 @@ def _parse(words: Iterable[str]) -> dict[str, _Parts]:
                 else f"--variant {word!r} has no name",
                 f"write {_FORMS}",
             )
-        variant = variants.setdefault(name, _Parts())
+        variant = variants.setdefault(name, _VariantWords())
         if sign == "=":
             if not rest:
                 raise usage(
@@ -102,7 +102,7 @@ def _parse(words: Iterable[str]) -> dict[str, _Parts]:
     return variants
 
 
-def _load_flow(name: str, word: str) -> Mapping[str, Any]:
+def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     """Return the flow of a variant.
 
     Raises:

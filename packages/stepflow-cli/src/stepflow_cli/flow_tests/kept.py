@@ -86,12 +86,12 @@ def read_run_item(snapshot: RunSnapshot, index: int) -> RunItem:
     """
     from stepflow_client._command import flow_result
     from stepflow_client._runs.explanation import accounts_of
-    from stepflow_client.drawing.report_data import masked
+    from stepflow_client.drawing.report_data import mask_snapshot
 
     run, items = snapshot.details, snapshot.items or ()
     if not 0 <= index < len(items):
         raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
-    shown = masked(replace(snapshot, items=[items[index]]))
+    shown = mask_snapshot(replace(snapshot, items=[items[index]]))
     item, arguments = next(iter(shown.items or ())), shown.arguments
     if item.result is None:
         raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")

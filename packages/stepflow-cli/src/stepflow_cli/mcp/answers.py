@@ -21,7 +21,7 @@ def output_uri(run_id: str, item: int, offset: int = 0) -> str:
     return f"stepflow://runs/{run_id}/items/{item}/output{f'?offset={offset}' if offset else ''}"
 
 
-def answer(result: ToolResult, item: int = 0) -> CallToolResult:
+def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
     """Return the response to a call.
 
     Args:

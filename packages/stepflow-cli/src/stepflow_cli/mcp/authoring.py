@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MAX_DIAGNOSTICS = 30
 
 
-def _parsed(call: Call) -> dict[str, Any]:
+def _parse_flow(call: Call) -> dict[str, Any]:
     """Return the flow in the arguments.
 
     Raises:
@@ -39,23 +39,22 @@ async def validate_flow(call: Call) -> ToolResult:
     """Check a flow."""
     from stepflow_client.tools import ToolResult
 
-    flow = await asyncio.to_thread(_parsed, call)
-    found = list((await call.runs.client.check(flow)).diagnostics)
-    messages = {each.message for each in found}
-    found += [
+    flow = await asyncio.to_thread(_parse_flow, call)
+    diagnostics = list((await call.runs.client.check(flow)).diagnostics)
+    messages = {diagnostic.message for diagnostic in diagnostics}
+    diagnostics += [
         diagnostic
         for diagnostic in (await call.runs.client.validate(flow)).diagnostics
         if diagnostic.message not in messages
     ]
-    lines = [
-        visible(f"{each.level.value}: {each.message} (at {each.path})" + (f"; {each.hint}" if each.hint else ""))
-        for each in found[:_MAX_DIAGNOSTICS]
-    ]
-    is_error = any(each.level.value in ("fatal", "error") for each in found)
-    return ToolResult(
-        "\n".join(lines) or "The flow is valid.",
-        {"is_valid": not is_error, "diagnostics": [each.to_dict() for each in found[:_MAX_DIAGNOSTICS]]},
-    )
+    is_error = any(diagnostic.level.value in ("fatal", "error") for diagnostic in diagnostics)
+    lines, records = [], []
+    for diagnostic in diagnostics[:_MAX_DIAGNOSTICS]:
+        hint = f"; {diagnostic.hint}" if diagnostic.hint else ""
+        lines.append(visible(f"{diagnostic.level.value}: {diagnostic.message} (at {diagnostic.path}){hint}"))
+        records.append(diagnostic.to_dict())
+    text = "\n".join(lines) or "The flow is valid."
+    return ToolResult(text, {"is_valid": not is_error, "diagnostics": records})
 
 
 async def list_components(call: Call) -> ToolResult:
@@ -63,8 +62,8 @@ async def list_components(call: Call) -> ToolResult:
     from stepflow_client.tools import ToolResult
 
     name = call.arguments.get("component")
-    listed = await asyncio.to_thread(fetch_components, call.target)
-    components = {_path(each, call.catalog): each for each in listed}
+    listing = await asyncio.to_thread(fetch_components, call.target)
+    components = {_infer_path(component, call.catalog): component for component in listing}
     if name is None:
         lines = [
             visible(f"{path}: {component.description or ''}".removesuffix(": "))
@@ -78,16 +77,20 @@ async def list_components(call: Call) -> ToolResult:
     if path is None:
         hint = nearest_hint(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
         raise InvalidArgumentError(f"there is no component {name!r}", hint=hint or near(name, components, "components"))
-    each = components[path]
-    shown = {"component": path, "description": each.description, "input_schema": each.input_schema}
-    shown["output_schema"] = each.output_schema
-    return ToolResult(json_text(shown), shown)
+    component = components[path]
+    description = {
+        "component": path,
+        "description": component.description,
+        "input_schema": component.input_schema,
+        "output_schema": component.output_schema,
+    }
+    return ToolResult(json_text(description), description)
 
 
 _UNKNOWN_ROUTE = "/ROUTE"
 
 
-def _path(component: ComponentInfo, catalog: Catalog) -> str:
+def _infer_path(component: ComponentInfo, catalog: Catalog) -> str:
     """Return the path by which steps name a component.
 
     Servers do not report their routes: an embedded server's are in its configuration, and others are in the flows that
@@ -97,13 +100,13 @@ def _path(component: ComponentInfo, catalog: Catalog) -> str:
         return component.path
     ending = f"/{component.name.strip('/')}"
     used = (path for spec in catalog.tools.values() for path in spec.needs.components)
-    known = [*(path for path in BUILTINS if component.plugin in (None, "builtin")), *used]
-    return next((path for path in known if path.endswith(ending)), f"{_UNKNOWN_ROUTE}{ending}")
+    paths = [*(path for path in BUILTINS if component.plugin in (None, "builtin")), *used]
+    return next((path for path in paths if path.endswith(ending)), f"{_UNKNOWN_ROUTE}{ending}")
 
 
 async def run_flow_text(call: Call) -> ToolResult:
     """Run a flow from its text."""
-    flow = await asyncio.to_thread(_parsed, call)
+    flow = await asyncio.to_thread(_parse_flow, call)
     value, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
     await async_run_check(partial(tool_spec(flow, "the flow").check_input, value))
 
@@ -111,4 +114,4 @@ async def run_flow_text(call: Call) -> ToolResult:
         client, key = call.runs.client, call.idempotency_key
         return str(await client.submit(flow, [value], labels=call.labels, idempotency_key=key, timeout=limit))
 
-    return await call.outcome(await call.start(create), limit)
+    return await call.wait_for_outcome(await call.start(create), limit)

@@ -24,7 +24,7 @@ class Bounds:
     """Seconds that a call waits for a run. Hosts give a call up after 60."""
 
 
-class Rate:
+class RateLimiter:
     """Counts calls against a rate. Bursts may have the calls of ten seconds.
 
     Args:
@@ -39,7 +39,7 @@ class Rate:
         self._available = self._capacity
         self._updated = clock()
 
-    def take(self) -> float:
+    def acquire(self) -> float:
         """Count a call; return 0 if it is allowed, else the seconds after which one is."""
         now = self._clock()
         self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)

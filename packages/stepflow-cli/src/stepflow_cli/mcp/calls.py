@@ -56,19 +56,19 @@ class Call:
         try:
             run_id = check_run_id(self.arguments["run_id"])
         except InvalidArgumentError as error:
-            error.hint = error.hint or self.ways(list_runs="to see the ids of runs")
+            error.hint = error.hint or self.suggest_tools(list_runs="to see the ids of runs")
             raise
         if not self.runs.owns(run_id):
             raise InvalidArgumentError(
                 f"run {run_id} was not started by an agent on this machine",
-                hint=self.ways(list_runs="to see the runs that were"),
+                hint=self.suggest_tools(list_runs="to see the runs that were"),
             )
         return run_id
 
-    def ways(self, **purposes: str) -> str | None:
+    def suggest_tools(self, **purposes: str) -> str | None:
         """Return a sentence with the purposes of those tools that are offered; None if none is."""
-        ways = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
-        return f"Call {', or '.join(ways)}." if ways else None
+        offered = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
+        return f"Call {', or '.join(offered)}." if offered else None
 
     @property
     def idempotency_key(self) -> str | None:
@@ -82,11 +82,11 @@ class Call:
         except StepflowClientError as error:
             advice = None
             if isinstance(error, RateLimitError):
-                advice = self.ways(wait_run="to wait for one of them", cancel_run="to cancel one")
+                advice = self.suggest_tools(wait_run="to wait for one of them", cancel_run="to cancel one")
             elif isinstance(error, AmbiguousRunError):
-                advice = self.ways(list_runs="to look for the run before you repeat the call")
+                advice = self.suggest_tools(list_runs="to look for the run before you repeat the call")
             elif isinstance(error, ConflictError) and error.run_id is not None:
-                advice = self.ways(wait_run=f"with run_id {error.run_id} first")
+                advice = self.suggest_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
                 # The client raises no other error if it cannot rule out that there is a run.
                 advice = "No run was started: you may repeat the call."
@@ -94,25 +94,25 @@ class Call:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
-    def next_step(self, run_id: str) -> str:
+    def suggest_next(self, run_id: str) -> str:
         """Return the advice for a run that has not ended."""
-        ways = {"wait_run": f"with run_id {run_id} for its result", "get_run": f"with run_id {run_id} for its state"}
-        if "wait_run" in self.offered:
-            del ways["get_run"]
-        return self.ways(**ways, cancel_run="to cancel it") or "Its result can be read with its id later."
+        purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
+        if "wait_run" not in self.offered:
+            purposes = {"get_run": f"with run_id {run_id} for its state", "cancel_run": "to cancel it"}
+        return self.suggest_tools(**purposes) or "Its result can be read with its id later."
 
-    async def outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
+    async def wait_for_outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
         """Wait for a run, and return what is known of it then."""
         try:
-            result = await self.runs.result(run_id, seconds, self.report)
+            result = await self.runs.wait_for_result(run_id, seconds, self.report)
         except (TransportError, ServerFaultError) as error:
-            error.run_id, error.hint = run_id, self.next_step(run_id)
+            error.run_id, error.hint = run_id, self.suggest_next(run_id)
             raise
         if result is None:
-            return unfinished(run_id, self.next_step(run_id))
-        spec = spec or self.catalog.tools.get(self.runs.tool_of(run_id) or "")
+            return unfinished(run_id, self.suggest_next(run_id))
+        spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
         response = await async_run_check(partial(tool_result, result, spec, self.catalog.secrets))
-        more = self.ways(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
+        more = self.suggest_tools(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
         if more is None:
             return response
         structured = {**(response.structured or {}), "next": more}

@@ -47,7 +47,7 @@ class Catalog:
         """The values of each flow's variables, by the name of the tool."""
         self._reserved = reserved
         self._read: dict[str, tuple[_Version, dict[str, Any] | None]] = {}
-        self._is_first = True
+        self._is_starting = True
         self.tools: Mapping[str, FlowToolSpec] = {}
         """The tools, by name."""
         self.secrets: Sequence[Secrets] = ()
@@ -56,9 +56,9 @@ class Catalog:
         self.refresh()
         if not self.tools:
             raise usage("there is no flow to serve", "name flow files, or a folder of them")
-        self._is_first = False
+        self._is_starting = False
 
-    def file_of(self, name: str) -> str:
+    def get_file(self, name: str) -> str:
         """Return the file of a tool's flow."""
         return self._files[name]
 
@@ -66,12 +66,12 @@ class Catalog:
         """Read the files that have changed, and return whether any flow is new, changed or gone."""
         from stepflow_client._codec.flow_tools import tool_name, tool_spec, unique_name
 
-        found: dict[str, FlowToolSpec] = {}
+        tools: dict[str, FlowToolSpec] = {}
         files: dict[str, str] = {}
-        for path in self._paths():
-            flow = self._flow(path)
-            if flow is not None and len(found) < _MAX_FLOWS:
-                name = unique_name(tool_name(flow, path), {*self._reserved, *found})
+        for path in self._iterate_paths():
+            flow = self._read_flow(path)
+            if flow is not None and len(tools) < _MAX_FLOWS:
+                name = unique_name(tool_name(flow, path), {*self._reserved, *tools})
                 spec = self.tools.get(name)
                 if spec is None or not (spec.flow is flow or spec.flow == flow):
                     try:
@@ -80,24 +80,24 @@ class Catalog:
                         self._leave_out(path, error)
                         self._read[path] = (self._read[path][0], None)
                         continue
-                found[name], files[name] = spec, path
-        is_changed = found != self.tools
+                tools[name], files[name] = spec, path
+        is_changed = tools != self.tools
         if is_changed:
-            self.tools, self._files = found, files
+            self.tools, self._files = tools, files
             self.variables = {
-                name: spec.variables_of(self._values.read_variables(spec.flow) or {}) for name, spec in found.items()
+                name: spec.variables_of(self._values.read_variables(spec.flow) or {}) for name, spec in tools.items()
             }
-            self.secrets = [secret for name, spec in found.items() for secret in spec.secrets(self.variables[name])]
+            self.secrets = [secret for name, spec in tools.items() for secret in spec.secrets(self.variables[name])]
         return is_changed
 
-    def _paths(self) -> Iterator[str]:
+    def _iterate_paths(self) -> Iterator[str]:
         for source in self._sources:
             if os.path.isdir(source):
                 yield from map(str, flow_files(source))
             else:
                 yield source
 
-    def _flow(self, path: str) -> dict[str, Any] | None:
+    def _read_flow(self, path: str) -> dict[str, Any] | None:
         try:
             status = Path(path).stat()
             version: _Version = (status.st_mtime_ns, status.st_size)
@@ -117,7 +117,7 @@ class Catalog:
 
     def _leave_out(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
         """Note why a file is not served; raise the error at the start if the file was named."""
-        if self._is_first and path in self._sources:
+        if self._is_starting and path in self._sources:
             raise error
         about = "" if path in error.message else f"{path}: "
         note(f"{about}{error.message}; it is not served")

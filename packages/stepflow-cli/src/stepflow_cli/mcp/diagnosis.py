@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, Keep
 from stepflow_client._base.text import cut, short_json, visible, visible_lines
 from stepflow_client._codec.flow_tools import tool_spec
+from stepflow_client._command import async_run_check
 from stepflow_client.drawing import RunReport
-from stepflow_client.drawing.report_data import masked
+from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.tools import ToolResult
 
@@ -43,14 +45,14 @@ async def diagnose(call: Call) -> ToolResult:
     account = snapshot.account
     assert account is not None
     lines = await asyncio.to_thread(read_run_lines, run_id)
-    text = "\n".join(_lines(account, RunReport(masked(snapshot)), list(_log(lines))))
+    text = "\n".join(_explain_failure(account, RunReport(mask_snapshot(snapshot)), list(_select_log_lines(lines))))
     structured = snapshot.details.to_dict()
     for secret in call.catalog.secrets:
         text, structured = secret.hide(text), secret.hide_in(structured)
     return ToolResult(visible_lines(text), structured, run_id)
 
 
-def _log(lines: Iterable[KeptLine]) -> Iterator[str]:
+def _select_log_lines(lines: Iterable[KeptLine]) -> Iterator[str]:
     """Yield what workers wrote, and the server's warnings; its routine lines do not explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_MEASUREMENT):
@@ -58,11 +60,11 @@ def _log(lines: Iterable[KeptLine]) -> Iterator[str]:
             yield from (line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
 
 
-def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
+def _explain_failure(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
     yield from (f"Failed items: {visible(failure.text)}" for failure in failures)
-    if item and report.run.failed_in_sub_runs:
+    if item and report.run.count_failed_in_sub_runs:
         yield f"Run {account.run_id}: {report.run.text}"
     yield f"Run {account.run_id}{item}: {visible(account.text)}"
     cause = account.step(account.cause) if account.cause else None
@@ -70,15 +72,15 @@ def _lines(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[s
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
         resolved = report.input_of(account.item_index, cause.step_id)
         yield f"Its input: {visible(short_json(resolved.value, _MAX_INPUT))}"
-        yield from (f"Not known of it: {visible(each)}" for each in resolved.not_known)
-        yield from (f"Wrong in it: {visible(failure)}" for failure in resolved.failures)
+        yield from (f"Unknown parts of it: {visible(part)}" for part in resolved.not_known)
+        yield from (f"Errors in it: {visible(failure)}" for failure in resolved.failures)
     if account.hint:
         yield f"Hint: {visible(account.hint)}"
     if account.completed:
         yield f"Completed: {visible(', '.join(account.completed))}"
     for name, because_of in account.not_run.items():
         yield f"Not run: {visible(name)}, because of {visible(because_of or 'an unknown step')}"
-    yield from (f"Unknown: {visible(each)}" for each in account.unknown)
+    yield from (f"Unknown: {visible(text)}" for text in account.unknown)
     yield from (f"Log: {cut(visible(line), _MAX_LINE)}" for line in log[-_MAX_LINES:])
     if cause is not None:
         yield (
@@ -95,7 +97,7 @@ async def rerun(call: Call) -> ToolResult:
         options["overrides"] = call.arguments["overrides"]
     if "from_step" in call.arguments:
         options["keep"] = Keep(before=call.arguments["from_step"])
-    name = call.runs.tool_of(run_id) or ""
+    name = call.runs.find_tool_name(run_id) or ""
     tool, labels = call.catalog.tools.get(name), {**call.labels, **({"tool": name} if name else {})}
     if "input" in call.arguments:
         value = call.arguments["input"]
@@ -104,7 +106,7 @@ async def rerun(call: Call) -> ToolResult:
             # An overridden step may read other fields.
             is_changed = "overrides" in options
             spec = tool_spec(flow_with(tool.flow, options["overrides"]), tool.name) if is_changed else tool
-            spec.check_input(value)
+            await async_run_check(partial(spec.check_input, value))
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None
 
@@ -114,8 +116,8 @@ async def rerun(call: Call) -> ToolResult:
         )
         if not handles:
             raise InvalidArgumentError(f"there is nothing in run {run_id} to run again")
-        for each in handles[1:]:
-            call.runs.add(each.run_id)
+        for handle in handles[1:]:
+            call.runs.add_run(handle.run_id)
         return handles[0].run_id
 
-    return await call.outcome(await call.start(create), call.runs.bounds.max_wait)
+    return await call.wait_for_outcome(await call.start(create), call.runs.bounds.max_wait)

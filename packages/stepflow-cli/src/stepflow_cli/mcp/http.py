@@ -23,39 +23,6 @@ if TYPE_CHECKING:
 PATH = "/mcp"
 
 
-class Guard:
-    """Lets only requests with the token through, that are addressed to this server.
-
-    Args:
-        app: The application that serves accepted requests.
-        addresses: The accepted hosts and origins.
-        token: The token.
-    """
-
-    def __init__(self, app: ASGIApp, addresses: AcceptedAddresses, token: str) -> None:
-        self._app = app
-        self._addresses = addresses
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request or refuse it."""
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        heads = group_headers(scope["headers"])
-        refusal = self._addresses.refusal(heads["host"], heads["origin"])
-        if refusal is not None:
-            return PlainTextResponse(f"{refusal}\n", 403)
-        if scope["path"].rstrip("/") != PATH:
-            return PlainTextResponse(f"The server is at {PATH}.\n", 404)
-        sent = heads["authorization"]
-        if len(sent) != 1 or not hmac.compare_digest(sent[0].encode("latin-1"), self._expected):
-            text = "Send the token that 'stepflow mcp serve' has printed, as 'Authorization: Bearer TOKEN'.\n"
-            return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
-        return None
-
-
 Opened = AbstractAsyncContextManager["AgentServer"]
 
 
@@ -65,8 +32,8 @@ def application(server: Callable[[], Opened], addresses: AcceptedAddresses, toke
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with server() as made:
-            manager = StreamableHTTPSessionManager(made.protocol, max_request_body_size=2 * MAX_ARGUMENT_BYTES)
+        async with server() as opened:
+            manager = StreamableHTTPSessionManager(opened.protocol, max_request_body_size=2 * MAX_ARGUMENT_BYTES)
             managers.append(manager)
             async with manager.run():
                 yield
@@ -79,10 +46,26 @@ def application(server: Callable[[], Opened], addresses: AcceptedAddresses, toke
             closed.set()
 
     app = Starlette(lifespan=lifespan)
-    app.mount(PATH, serve)
+    expected = f"Bearer {token}".encode()
 
-    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        # A mounted application redirects requests without a slash at the end.
-        await (serve if scope["type"] == "http" else app)(scope, receive, send)
+    def refuse(scope: Scope) -> PlainTextResponse | None:
+        headers = group_headers(scope["headers"])
+        refusal = addresses.refusal(headers["host"], headers["origin"])
+        if refusal is not None:
+            return PlainTextResponse(f"{refusal}\n", 403)
+        if scope["path"].rstrip("/") != PATH:
+            return PlainTextResponse(f"The server is at {PATH}.\n", 404)
+        sent = headers["authorization"]
+        if len(sent) != 1 or not hmac.compare_digest(sent[0].encode("latin-1"), expected):
+            text = "Send the token that 'stepflow mcp serve' has printed, as 'Authorization: Bearer TOKEN'.\n"
+            return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
+        return None
 
-    return Guard(routed, addresses, token)
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        # `serve` is not mounted, because mounted applications redirect requests without a slash at the end.
+        if scope["type"] == "http":
+            await (refuse(scope) or serve)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return guarded

@@ -26,7 +26,7 @@ _CAPABILITIES = {
     "resources": {"listChanged": False, "subscribe": False},
     "tools": {"listChanged": True},
 }
-_AHEAD = 10
+_MAX_LEAD = 10
 """Number of lines that may have been read and wait to be handled."""
 
 
@@ -58,20 +58,20 @@ class Offer:
 
     def tools(self) -> list[dict[str, Any]]:
         """Return the tools, as the protocol has them."""
-        found = []
+        tools = []
         for spec in self.catalog.tools.values():
-            is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.file_of(spec.name)))
+            is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_file(spec.name)))
             # Only the author of a flow knows that it destroys nothing.
-            found.append(_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
+            tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
         for tool, spec in self.run_tools.values():
-            made = _tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
+            description = _describe_tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
             if not tool.has_outcome:
-                del made["outputSchema"]
-            found.append(made)
-        return found
+                del description["outputSchema"]
+            tools.append(description)
+        return tools
 
 
-def _tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bool) -> dict[str, Any]:
+def _describe_tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bool) -> dict[str, Any]:
     return {
         "name": spec.name,
         "description": spec.description,
@@ -81,7 +81,7 @@ def _tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bool) -> di
     }
 
 
-class Lines:
+class LineReader:
     """The lines of a file, until its end or until `end` is called: no signal interrupts a thread that waits for a line.
 
     Args:
@@ -92,11 +92,11 @@ class Lines:
         self._source = source
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_AHEAD)
+        self._room = threading.Semaphore(_MAX_LEAD)
         # The interpreter waits for other threads when it exits, and this one may wait for a line until then.
-        threading.Thread(target=self._read, name="standard input", daemon=True).start()
+        threading.Thread(target=self._read_lines, name="standard input", daemon=True).start()
 
-    def _read(self) -> None:
+    def _read_lines(self) -> None:
         for line in self._source:
             self._room.acquire()
             self._put(line)
@@ -111,7 +111,7 @@ class Lines:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
 
-    async def next(self) -> str | None:
+    async def read_line(self) -> str | None:
         """Return the next line that is not empty; None at the end."""
         while (line := await self._lines.get()) is not None:
             self._room.release()
@@ -129,7 +129,7 @@ class Opening:
         offer: The tools.
     """
 
-    def __init__(self, lines: Lines, offer: Offer) -> None:
+    def __init__(self, lines: LineReader, offer: Offer) -> None:
         self._lines = lines
         self._offer = offer
         self._replayed: list[str] = []
@@ -139,54 +139,54 @@ class Opening:
     async def run(self, importing: asyncio.Future[Any]) -> None:
         """Answer lines until one needs the protocol's package, or until it has been imported."""
         while not importing.done():
-            waiting = asyncio.ensure_future(self._lines.next())
+            waiting = asyncio.ensure_future(self._lines.read_line())
             await asyncio.wait((waiting, importing), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 waiting.cancel()
                 return
             line = waiting.result()
-            if line is None or not self._is_answered(line):
+            if line is None or not self._try_to_answer(line):
                 self._replayed += [] if line is None else [line]
                 return
 
-    async def rest(self) -> AsyncIterator[str]:
+    async def iterate_rest(self) -> AsyncIterator[str]:
         """Yield the lines for the protocol's package: the handshake too, because it must know the host."""
         for replayed in self._replayed:
             yield replayed
-        while (line := await self._lines.next()) is not None:
+        while (line := await self._lines.read_line()) is not None:
             yield line
 
-    def _is_answered(self, line: str) -> bool:
-        message = _message(line)
+    def _try_to_answer(self, line: str) -> bool:
+        message = _parse_message(line)
         method, request_id = message.get("method"), message.get("id")
         if method == "notifications/initialized" and self.handshake is not None and "id" not in message:
             self._replayed.append(line)
             return True
         if isinstance(request_id, bool) or not isinstance(request_id, (int, str)):
             return False
-        if method == "initialize" and self.handshake is None and _is_handshake(message.get("params")):
+        if method == "initialize" and self.handshake is None and _is_valid_handshake(message.get("params")):
             self.handshake = request_id
             self._replayed.append(line)
             version = message["params"]["protocolVersion"]
             server = {"name": "stepflow", "title": "Stepflow", "version": VERSION}
-            made = {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": server}
-            _write(request_id, {**made, "instructions": self._offer.instructions})
+            result = {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": server}
+            _write_result(request_id, {**result, "instructions": self._offer.instructions})
             return True
         if method == "tools/list" and self.handshake is not None and not message.get("params"):
-            _write(request_id, {"tools": self._offer.tools()})
+            _write_result(request_id, {"tools": self._offer.tools()})
             return True
         return False
 
 
-def _message(line: str) -> dict[str, Any]:
+def _parse_message(line: str) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
-        found = json.loads(line)
-        if isinstance(found, dict) and found.get("jsonrpc") == "2.0":
-            return found
+        message = json.loads(line)
+        if isinstance(message, dict) and message.get("jsonrpc") == "2.0":
+            return message
     return {}
 
 
-def _is_handshake(params: Any) -> bool:
+def _is_valid_handshake(params: Any) -> bool:
     """Return whether the parameters of a handshake are right, as far as the protocol's package would check them."""
     if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
         return False
@@ -195,6 +195,6 @@ def _is_handshake(params: Any) -> bool:
     return is_named and isinstance(params.get("capabilities"), dict)
 
 
-def _write(request_id: int | str, result: dict[str, Any]) -> None:
+def _write_result(request_id: int | str, result: dict[str, Any]) -> None:
     sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}).encode() + b"\n")
     sys.stdout.buffer.flush()

@@ -34,11 +34,12 @@ class Prompts:
 
     async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListPromptsResult:
         """List the prompts."""
-        return ListPromptsResult(prompts=[Prompt(name=name, description=about) for name, about, *_ in self._all()])
+        prompts = [Prompt(name=name, description=description) for name, description, *_ in self._iterate_prompts()]
+        return ListPromptsResult(prompts=prompts)
 
     async def get(self, _: Any, params: GetPromptRequestParams) -> GetPromptResult:
         """Return the text of a prompt."""
-        for name, about, spec, value in self._all():
+        for name, description, spec, value in self._iterate_prompts():
             if name == params.name:
                 arguments = json.loads(json_text({"input": value} if spec.is_wrapped else value))
                 for secret in self._catalog.secrets:
@@ -47,12 +48,13 @@ class Prompts:
                     f"Call the tool {spec.name} with these arguments, and tell me the result:\n{json_text(arguments)}"
                 )
                 message = PromptMessage(role="user", content=TextContent(text=text))
-                return GetPromptResult(description=about, messages=[message])
+                return GetPromptResult(description=description, messages=[message])
         raise MCPError(INVALID_PARAMS, "there is no such prompt")
 
-    def _all(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
+    def _iterate_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
         """Yield the name and the description of each prompt, with its tool and the input of the flow."""
         for spec in self._catalog.tools.values():
             for example in examples_of(spec.flow):
-                about = example.get("description")
-                yield visible(f"{spec.name}.{example['name']}"), about and visible(about), spec, example["input"]
+                description = example.get("description")
+                name = visible(f"{spec.name}.{example['name']}")
+                yield name, description and visible(description), spec, example["input"]

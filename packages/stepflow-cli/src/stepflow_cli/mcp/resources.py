@@ -26,8 +26,8 @@ from stepflow_client._data.secrets import hidden_flow
 
 from .answers import output_uri
 from .catalog import Catalog
-from .run_tools import PAGE, output_text
-from .runs import AgentRuns
+from .run_tools import PAGE_LENGTH, read_output_text
+from .runs import AGENT_LABEL, AgentRuns
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -58,16 +58,16 @@ class Resources:
 
     async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
         """List the flows, and the newest runs of agents."""
-        found = [
+        resources = [
             Resource(name=spec.name, uri=f"stepflow://flows/{spec.name}", description=spec.description, mime_type=_JSON)
             for spec in self._catalog.tools.values()
         ]
         try:
-            listed = await self._runs.client.list_runs(limit=_MAX_RUNS, labels={"via": "mcp"})
+            listed = await self._runs.client.list_runs(limit=_MAX_RUNS, labels=AGENT_LABEL)
         except StepflowClientError:
             # The flows can be read without the server.
-            return ListResourcesResult(resources=found)
-        found += [
+            return ListResourcesResult(resources=resources)
+        resources += [
             Resource(
                 name=run.run_id,
                 uri=f"stepflow://runs/{run.run_id}",
@@ -76,27 +76,27 @@ class Resources:
             )
             for run in listed.runs
         ]
-        return ListResourcesResult(resources=found)
+        return ListResourcesResult(resources=resources)
 
     async def list_templates(self, _: Any, params: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
         """List the forms of URIs."""
-        made = [
+        templates = [
             ResourceTemplate(name=name, uri_template=uri, description=description, mime_type=kind)
             for name, uri, description, kind in _TEMPLATES
         ]
-        return ListResourceTemplatesResult(resource_templates=made)
+        return ListResourceTemplatesResult(resource_templates=templates)
 
     async def read(self, _: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
         """Return the content of a resource."""
         uri = str(params.uri)
-        found = _URI.fullmatch(uri)
-        if found is None:
+        match = _URI.fullmatch(uri)
+        if match is None:
             raise MCPError(INVALID_PARAMS, "there is no such resource")
-        kind, name, item, part, query = found.groups()
+        kind, name, item, part, query = match.groups()
         more = None
         try:
             if kind == "runs":
-                text, media, more = await self._of_run(name, int(item or 0), part, query or "")
+                text, media, more = await self._read_run(name, int(item or 0), part, query or "")
             elif name in self._catalog.tools:
                 text, media = json_text(hidden_flow(self._catalog.tools[name].flow)), _JSON
             else:
@@ -107,23 +107,23 @@ class Resources:
         content = TextResourceContents(uri=uri, mime_type=media, text=text, _meta=meta)
         return ReadResourceResult(contents=[content])
 
-    async def _of_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
+    async def _read_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
         run_id = check_run_id(run_id)
         if not self._runs.owns(run_id):
             raise MCPError(INVALID_PARAMS, "there is no such run of an agent")
         if part == "report":
-            return await asyncio.to_thread(self._report, run_id), _HTML, None
+            return await asyncio.to_thread(self._render_report_of, run_id), _HTML, None
         if part is None:
             details: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
             for secret in self._catalog.secrets:
                 details = secret.hide_in(details)
             return json_text(details), _JSON, None
-        text = await output_text(self._runs, self._catalog, run_id, item)
-        offset = next((int(each) for each in parse_qs(query).get("offset", []) if each.isdecimal()), 0)
-        end = offset + PAGE
+        text = await read_output_text(self._runs, self._catalog, run_id, item)
+        offset = next((int(text) for text in parse_qs(query).get("offset", []) if text.isdecimal()), 0)
+        end = offset + PAGE_LENGTH
         return text[offset:end], _JSON, output_uri(run_id, item, end) if end < len(text) else None
 
-    def _report(self, run_id: str) -> str:
+    def _render_report_of(self, run_id: str) -> str:
         from stepflow_client.drawing import gather
 
         html = gather(self._reader, run_id).html()

@@ -23,7 +23,7 @@ from stepflow_client.tools import ToolResult
 
 from ..records.runs import STATUSES
 from .calls import Call
-from .runs import AgentRuns
+from .runs import AGENT_LABEL, AgentRuns
 
 if TYPE_CHECKING:
     from stepflow_client._codec.flow_tools import FlowToolSpec
@@ -37,12 +37,12 @@ _ITEM = {"type": "integer", "minimum": 0, "description": "The item of a batch, c
 Handler = Callable[[Call], Awaitable["ToolResult"]]
 
 
-def _later(module: str, name: str) -> Handler:
+def _import_when_called(module: str, name: str) -> Handler:
     """Return a handler whose module is imported when it is called: reports and checks are not needed at the start."""
 
     async def handle(call: Call) -> ToolResult:
-        found: Handler = getattr(import_module(f".{module}", __package__), name)
-        return await found(call)
+        handler: Handler = getattr(import_module(f".{module}", __package__), name)
+        return await handler(call)
 
     return handle
 
@@ -73,23 +73,23 @@ async def _get_run(call: Call) -> ToolResult:
     if not run.is_finished:
         run = (await call.runs.client.snapshot(run_id, include="counts")).details
         counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
-        return unfinished(run_id, call.next_step(run_id) + (counts if run.items.total > 1 else ""), run.status.value)
+        return unfinished(run_id, call.suggest_next(run_id) + (counts if run.items.total > 1 else ""), run.status.value)
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:
-        return await call.outcome(run_id, 0)
-    text = await output_text(call.runs, call.catalog, run_id, item)
-    end = offset + PAGE
+        return await call.wait_for_outcome(run_id, 0)
+    text = await read_output_text(call.runs, call.catalog, run_id, item)
+    end = offset + PAGE_LENGTH
     part = f"characters {offset:,} to {min(end, len(text)):,} of {len(text):,}"
     more = f"\nCall get_run with offset {end} for more." if end < len(text) else ""
     page = f"Output of item {item} of run {run_id}, {part}:\n{text[offset:end]}{more}"
     return ToolResult(page, {"run_id": run_id, "status": run.status.value}, run_id)
 
 
-PAGE = 20_000
+PAGE_LENGTH = 20_000
 """Length of a page of an output."""
 
 
-async def output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int) -> str:
+async def read_output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int) -> str:
     """Return the output of an item as JSON, or its error; without secrets.
 
     Raises:
@@ -108,7 +108,7 @@ async def _wait_run(call: Call) -> ToolResult:
     run_id = call.run_id()
     run = await call.runs.client.get_run(run_id)
     if run.items.total == 1:
-        return await call.outcome(run_id, seconds)
+        return await call.wait_for_outcome(run_id, seconds)
     with suppress(RunTimeoutError):
         await call.runs.client.wait_run(run_id, timeout=seconds)
     return await _get_run(call)
@@ -118,16 +118,18 @@ async def _cancel_run(call: Call) -> ToolResult:
     run_id = call.run_id()
     run = await call.runs.client.cancel_run(run_id)
     account = await call.runs.client.explain_run(run_id)
-    names = ", ".join(account.may_be_executing)
-    text = f"Run {run_id} is marked as cancelled. Servers do not stop steps: {names or 'a running step'} may still "
-    text += "be executing, and later steps may start."
+    names = ", ".join(account.may_be_executing) or "a running step"
+    text = (
+        f"Run {run_id} is marked as cancelled. Servers do not stop steps: {names} may still be executing, and later "
+        "steps may start."
+    )
     structured = {"run_id": run_id, "status": run.status.value}
-    more = call.ways(get_run=f"with run_id {run_id} to see how it ends")
+    more = call.suggest_tools(get_run=f"with run_id {run_id} to see how it ends")
     return ToolResult(text, structured if more is None else {**structured, "next": more}, run_id)
 
 
 async def _list_runs(call: Call) -> ToolResult:
-    filters: dict[str, Any] = {} if call.runs.all_runs else {"labels": {"via": "mcp"}}
+    filters: dict[str, Any] = {} if call.runs.all_runs else {"labels": AGENT_LABEL}
     status = call.arguments.get("status")
     runs = (await call.runs.client.list_runs(status, call.arguments.get("limit", 20), roots_only=True, **filters)).runs
     lines = [f"{run.run_id}  {run.status}  {run.created_at}  {visible(run.flow_name or '')}" for run in runs]
@@ -177,7 +179,7 @@ TOOLS = (
         "diagnose",
         "Explain why a run failed: the step that is the cause, the input it got, log lines, and what to try.",
         {"run_id": RUN_ID, "item": _ITEM},
-        _later("diagnosis", "diagnose"),
+        _import_when_called("diagnosis", "diagnose"),
         ("run_id",),
     ),
     RunTool(
@@ -194,7 +196,7 @@ TOOLS = (
                 "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}',
             },
         },
-        _later("diagnosis", "rerun"),
+        _import_when_called("diagnosis", "rerun"),
         ("run_id",),
         is_read_only=False,
         has_outcome=True,
@@ -204,7 +206,7 @@ TOOLS = (
         "author",
         "Check the text of a flow, without running it.",
         {"flow": {"type": "string", "description": "The flow, as YAML or JSON."}},
-        _later("authoring", "validate_flow"),
+        _import_when_called("authoring", "validate_flow"),
         ("flow",),
     ),
     RunTool(
@@ -212,7 +214,7 @@ TOOLS = (
         "author",
         "List the components that steps of flows may name, or show the schemas of one.",
         {"component": {"type": "string", "description": "The component whose schemas to show."}},
-        _later("authoring", "list_components"),
+        _import_when_called("authoring", "list_components"),
     ),
     RunTool(
         "run_flow_text",
@@ -222,7 +224,7 @@ TOOLS = (
             "flow": {"type": "string", "description": "The flow, as YAML or JSON."},
             "input": {"description": "The input of the flow."},
         },
-        _later("authoring", "run_flow_text"),
+        _import_when_called("authoring", "run_flow_text"),
         ("flow",),
         is_read_only=False,
         is_destructive=True,
@@ -231,6 +233,6 @@ TOOLS = (
 )
 
 
-def tools_of(names: Sequence[str]) -> list[RunTool]:
+def select_tools(names: Sequence[str]) -> list[RunTool]:
     """Return the tools of groups, and those that are named. No group contains `run_flow_text`."""
     return [tool for tool in TOOLS if tool.group in names or tool.name in names]

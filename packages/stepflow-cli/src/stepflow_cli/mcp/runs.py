@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, Progress, StepflowClient
 
 _MAX_REQUESTS = 2_000
-_VIA = ("via", "mcp")
+AGENT_LABEL = {"via": "mcp"}
 """The label of all runs that agents start."""
 
 Report = Callable[["Progress"], Awaitable[None]]
@@ -43,19 +43,14 @@ class AgentRuns:
         self._unfinished: set[str] = set()
         self._own: set[str] = set()
 
-    @staticmethod
-    def labels(agent: str, session: str) -> dict[str, str]:
-        """Return the labels of a run that an agent starts."""
-        return dict([_VIA, ("agent", agent), ("session", session)])
-
     def owns(self, run_id: str) -> bool:
         """Return whether agents may see a run."""
         if self.all_runs or run_id in self._own:
             return True
         entry = self._history.get(run_id)
-        return entry is not None and entry.labels.get(_VIA[0]) == _VIA[1]
+        return entry is not None and entry.labels.items() >= AGENT_LABEL.items()
 
-    def tool_of(self, run_id: str) -> str | None:
+    def find_tool_name(self, run_id: str) -> str | None:
         """Return the name of the tool that started a run; None if that is not known."""
         entry = self._history.get(run_id)
         return None if entry is None else entry.labels.get("tool")
@@ -71,11 +66,11 @@ class AgentRuns:
             RateLimitError: If no more runs are allowed at once.
             StepflowClientError: If the run cannot be started.
         """
-        if self._request(names) is None and not await self._has_room():
+        if self._find_request(names) is None and not await self._has_room():
             raise RateLimitError(f"{self.bounds.runs} runs are in progress, and no more are allowed at once")
-        creation = self._request(names)
+        creation = self._find_request(names)
         if creation is None:
-            creation = asyncio.ensure_future(self._created(create))
+            creation = asyncio.ensure_future(self._create_and_add(create))
             self._requests.update(dict.fromkeys(names or [creation], creation))
             while len(self._requests) > _MAX_REQUESTS:
                 self._requests.popitem(last=False)
@@ -87,10 +82,10 @@ class AgentRuns:
                 del self._requests[name]
             raise
 
-    def _request(self, names: list[Any]) -> asyncio.Task[str] | None:
+    def _find_request(self, names: list[Any]) -> asyncio.Task[str] | None:
         return next((self._requests[name] for name in names if name in self._requests), None)
 
-    async def _created(self, create: Callable[[], Awaitable[str]]) -> str:
+    async def _create_and_add(self, create: Callable[[], Awaitable[str]]) -> str:
         try:
             run_id = await create()
         except TimeoutError as error:
@@ -98,10 +93,10 @@ class AgentRuns:
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise
-        self.add(run_id)
+        self.add_run(run_id)
         return run_id
 
-    def add(self, run_id: str) -> None:
+    def add_run(self, run_id: str) -> None:
         """Add a run that an agent has started."""
         self._own.add(run_id)
         self._unfinished.add(run_id)
@@ -117,7 +112,7 @@ class AgentRuns:
                     self._unfinished.discard(run_id)
         return len(self._unfinished) + starting < self.bounds.runs
 
-    async def result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
+    async def wait_for_result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
         """Wait until a run of one item ends, and return its result; None if it has not ended in time.
 
         Args:
@@ -135,7 +130,7 @@ class AgentRuns:
             elif report is None:
                 result = await handle.result(timeout=seconds)
             else:
-                result = await _reporting(report, lambda progress: handle.result(timeout=seconds, progress=progress))
+                result = await _wait_reporting(report, lambda show: handle.result(timeout=seconds, progress=show))
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
@@ -149,7 +144,9 @@ class AgentRuns:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
-async def _reporting(report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]) -> FlowResult:
+async def _wait_reporting(
+    report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]
+) -> FlowResult:
     """Wait for a run, and pass its newest progress on. A slow reader gets fewer reports, in the same order."""
     newest: list[Progress] = []
     changed = asyncio.Event()

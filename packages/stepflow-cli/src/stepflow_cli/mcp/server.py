@@ -22,13 +22,13 @@ from stepflow_client._command import async_run_check
 
 from .._version import VERSION
 from ..output.messages import note
-from .answers import answer
-from .bounds import MAX_ARGUMENT_BYTES, Rate
+from .answers import build_response
+from .bounds import MAX_ARGUMENT_BYTES, RateLimiter
 from .calls import Call
 from .opening import Offer
 from .prompts import Prompts
 from .resources import Resources
-from .runs import AgentRuns
+from .runs import AGENT_LABEL, AgentRuns
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -73,7 +73,7 @@ class AgentServer:
         self._catalog = catalog = offer.catalog
         self._target = target
         self._tools = offer.run_tools
-        self._rate = Rate(runs.bounds.rate)
+        self._rate = RateLimiter(runs.bounds.rate)
         self._bus = InMemorySubscriptionBus()
         self._listening: dict[Any, Any] = {}
         """The sessions of older protocol versions, which are notified of changes."""
@@ -84,7 +84,7 @@ class AgentServer:
             version=VERSION,
             title="Stepflow",
             instructions=offer.instructions,
-            lifespan=_connection,
+            lifespan=_name_connection,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_list_resources=self._resources.list,
@@ -135,7 +135,7 @@ class AgentServer:
     async def _observe(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Remember the connections to notify of changes."""
         if ctx.method == "notifications/initialized":
-            self._listening[_connection_of(ctx)] = ctx.session
+            self._listening[_get_connection_name(ctx)] = ctx.session
         return await call_next(ctx)
 
     async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -144,7 +144,7 @@ class AgentServer:
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
-            seconds = self._rate.take()
+            seconds = self._rate.acquire()
             if seconds:
                 raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
             size = len(json.dumps(params.arguments, ensure_ascii=False, default=str))
@@ -153,19 +153,19 @@ class AgentServer:
                     f"the arguments have {size:,} characters of JSON, and {MAX_ARGUMENT_BYTES:,} are allowed",
                     hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
                 )
-            return await _until_closed(ctx, self._respond(ctx, params))
+            return await _run_until_closed(ctx, self._respond(ctx, params))
         except StepflowClientError as error:
-            return answer(refusal(error, self._catalog.secrets))
+            return build_response(refusal(error, self._catalog.secrets))
 
     async def _respond(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        connection = _connection_of(ctx)
+        connection = _get_connection_name(ctx)
         meta = (ctx.params or {}).get("_meta") or {}
         key = meta.get(IDEMPOTENCY_META)
         names: list[Any] = [(connection, str(ctx.request_id))] if connection is not None else []
         if isinstance(key, str) and key:
             names.append((IDEMPOTENCY_META, params.name, key))
         client = ctx.session.client_params
-        agent = _label(client.client_info.name if client is not None else "")
+        agent = _to_label(client.client_info.name if client is not None else "")
         call = Call(
             arguments={},
             runs=self._runs,
@@ -173,14 +173,14 @@ class AgentServer:
             target=self._target,
             offered=self._tools,
             key=key if isinstance(key, str) and key else None,
-            labels=self._runs.labels(agent, _label(connection or "none")),
+            labels={**AGENT_LABEL, "agent": agent, "session": _to_label(connection or "none")},
             names=names,
-            report=_Reporter(ctx).report if "progressToken" in meta else None,
+            report=_ProgressReporter(ctx).report if "progressToken" in meta else None,
         )
         if params.name in self._tools:
             tool, spec = self._tools[params.name]
             call.arguments = await async_run_check(partial(spec.input_of, params.arguments))
-            return answer(await tool.handler(call), call.arguments.get("item", 0))
+            return build_response(await tool.handler(call), call.arguments.get("item", 0))
         flow_spec = self._catalog.tools.get(params.name)
         if flow_spec is None:
             raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
@@ -200,10 +200,10 @@ class AgentServer:
             )
 
         run_id = await call.start(create)
-        return answer(await call.outcome(run_id, max(0.0, until - time.monotonic()), flow_spec))
+        return build_response(await call.wait_for_outcome(run_id, max(0.0, until - time.monotonic()), flow_spec))
 
 
-async def _until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
+async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
     """Await a call until its client closes the stream: the run continues, but nobody reads the response."""
     closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
     if closed is None:
@@ -220,12 +220,12 @@ async def _until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToo
 
 
 @asynccontextmanager
-async def _connection(_: Server[Any]) -> AsyncIterator[str]:
+async def _name_connection(_: Server[Any]) -> AsyncIterator[str]:
     """Yield a name of a connection over streams; those over HTTP have session ids."""
     yield uuid4().hex[:12]
 
 
-def _connection_of(ctx: Context) -> str | None:
+def _get_connection_name(ctx: Context) -> str | None:
     """Return the name of a request's connection; None if the protocol has no connections."""
     if ctx.request is None:
         return str(ctx.lifespan_context)
@@ -233,11 +233,11 @@ def _connection_of(ctx: Context) -> str | None:
     return session
 
 
-def _label(text: str) -> str:
+def _to_label(text: str) -> str:
     return visible(cut(text, _MAX_LABEL_LENGTH)) or "unknown"
 
 
-class _Reporter:
+class _ProgressReporter:
     """Sends the progress of a run. Its value never falls, and rises with each notification."""
 
     def __init__(self, ctx: Context) -> None:

@@ -23,8 +23,8 @@ from ..settings.history import get_history_setting
 from ..signals import handling_stop_signals
 from .bounds import Bounds
 from .catalog import Catalog
-from .opening import Lines, Offer, Opening
-from .run_tools import GROUPS, TOOLS, tools_of
+from .opening import LineReader, Offer, Opening
+from .run_tools import GROUPS, TOOLS, select_tools
 from .runs import AgentRuns
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Service:
     all_runs: bool = False
     bounds: Bounds = field(default_factory=Bounds)
 
-    def check(self) -> None:
+    def check_tools(self) -> None:
         """Check the names of the tools.
 
         Raises:
@@ -60,7 +60,7 @@ class Service:
 
     def offer(self, catalog: Catalog) -> Offer:
         """Return the tools that are offered."""
-        return Offer(catalog, tools_of(self.tools), self.read_only)
+        return Offer(catalog, select_tools(self.tools), self.read_only)
 
 
 @asynccontextmanager
@@ -76,21 +76,21 @@ async def agent_server(target: Target, service: Service, catalog: Catalog) -> As
 
     async with target.async_client() as client:
         runs = AgentRuns(client, target.history, service.bounds, all_runs=service.all_runs)
-        made = AgentServer(runs, service.offer(catalog), target)
-        async with made.open():
-            yield made
+        agents = AgentServer(runs, service.offer(catalog), target)
+        async with agents.open():
+            yield agents
 
 
-def prepared(service: Service) -> Catalog:
+def load_catalog(service: Service) -> Catalog:
     """Read the flows.
 
     Raises:
         Problem, FlowFileError: If a flow cannot be served.
     """
-    service.check()
-    catalog = Catalog(service.flows, service.values, [tool.name for tool in tools_of(service.tools)])
+    service.check_tools()
+    catalog = Catalog(service.flows, service.values, [tool.name for tool in select_tools(service.tools)])
     for name in service.read_only:
-        if name not in catalog.tools and name not in map(catalog.file_of, catalog.tools):
+        if name not in catalog.tools and name not in map(catalog.get_file, catalog.tools):
             raise usage(f"--read-only names {name}, which is not served", f"tools are {', '.join(catalog.tools)}")
     if get_history_setting().value == "off":
         note("the history is off: agents see only the runs that this process has started, and no run has a label")
@@ -111,23 +111,23 @@ def _import_protocol() -> None:
 
 def serve_stdio(target: Target, service: Service) -> None:
     """Serve one agent over standard input and output, until it closes them, or until SIGINT, SIGTERM or SIGHUP."""
-    catalog = prepared(service)
+    catalog = load_catalog(service)
     if is_terminal(sys.stdin):
         note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
 
     async def serve() -> None:
         # A file of its own: at exit, the interpreter cannot close `sys.stdin` while a thread reads from it.
-        lines = Lines(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
+        lines = LineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
         # SIGINT, SIGTERM and SIGHUP end the messages like the agent does by closing standard input.
         with handling_stop_signals(lines.end):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_protocol))
             opening = Opening(lines, service.offer(catalog))
             await opening.run(importing)
             await importing
-            from .stdio import connection
+            from .stdio import open_streams
 
-            async with agent_server(target, service, catalog) as made, connection(opening) as (read, write):
-                await made.protocol.run(read, write, made.protocol.create_initialization_options())
+            async with agent_server(target, service, catalog) as agents, open_streams(opening) as (read, write):
+                await agents.protocol.run(read, write, agents.protocol.create_initialization_options())
 
     with target.history.recording():
         asyncio.run(serve())
@@ -140,7 +140,7 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
         Problem: If the port cannot be used.
     """
     with listen(host, port) as listening, target.history.recording():
-        catalog = prepared(service)
+        catalog = load_catalog(service)
         from ..server.asgi import serve_application
         from .http import PATH, application
 

@@ -27,16 +27,16 @@ async def _valid_messages(messages: Any, responses: Any) -> AsyncIterator[Sessio
             if isinstance(message, SessionMessage):
                 yield message
             else:
-                await responses.send(SessionMessage(_refusal(message)))
+                await responses.send(SessionMessage(_build_error(message)))
     finally:
         await messages.aclose()
 
 
-def _refusal(error: ValidationError) -> JSONRPCError:
+def _build_error(failure: ValidationError) -> JSONRPCError:
     """Return the error response to a line that is not a message, with the id of its request if that is legible."""
-    first, *more = error.errors(include_url=False)
+    first, *more = failure.errors(include_url=False)
     # Without a result, an object is reported as a response that lacks one.
-    code, line = INVALID_REQUEST, next((each["input"] for each in more if each["type"] == "missing"), None)
+    code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
     if first["type"] == "json_invalid":
         code = PARSE_ERROR
         # Python reads some lines that the protocol's parser does not, such as those with a lone surrogate.
@@ -49,7 +49,7 @@ def _refusal(error: ValidationError) -> JSONRPCError:
     return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=data)
 
 
-class _Responses:
+class _ResponseStream:
     """The responses to an agent, without the response to a handshake that was already sent.
 
     Args:
@@ -69,7 +69,7 @@ class _Responses:
         else:
             await self._responses.send(message)
 
-    async def __aenter__(self) -> _Responses:
+    async def __aenter__(self) -> _ResponseStream:
         await self._responses.__aenter__()
         return self
 
@@ -78,7 +78,7 @@ class _Responses:
 
 
 @asynccontextmanager
-async def connection(opening: Opening) -> AsyncIterator[tuple[Any, Any]]:
+async def open_streams(opening: Opening) -> AsyncIterator[tuple[Any, Any]]:
     """Yield the streams of messages that are read and written, which continue an opening."""
-    async with stdio_server(stdin=cast("Any", opening.rest())) as (messages, responses):
-        yield _valid_messages(messages, responses), _Responses(responses, opening.handshake)
+    async with stdio_server(stdin=cast("Any", opening.iterate_rest())) as (messages, responses):
+        yield _valid_messages(messages, responses), _ResponseStream(responses, opening.handshake)

@@ -59,9 +59,9 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
 
 def _describe_request(target: Target, job: Job) -> dict[str, Any]:
     from stepflow_client._data.secrets import secrets_of
-    from stepflow_client.drawing.report_data import environment_of
+    from stepflow_client.drawing.report_data import read_flow_environment
 
-    declared, environment = environment_of(job.flow)
+    declared, environment = read_flow_environment(job.flow)
     input, variables = (
         _mask_secrets(value, declared_schema(job.flow, part), definitions_in(job.flow, part))
         for part, value in (("input", job.input), ("variables", job.variables))

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import RunDetails, StepflowClient, StepflowClientError
 from stepflow_client._command import failure_groups, quoted
-from stepflow_client.drawing.report_data import masked
+from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import steps_by_id
 
 from ..runs.find import is_id_prefix, is_matching, parse_creation_range
@@ -139,7 +139,7 @@ class Finder:
     async def _read_errors(self, run_id: str) -> None:
         try:
             async with self._limit:
-                snapshot = masked(await self._client.snapshot(run_id, include=("items", "flow")))
+                snapshot = mask_snapshot(await self._client.snapshot(run_id, include=("items", "flow")))
         except StepflowClientError:
             return
         finally:

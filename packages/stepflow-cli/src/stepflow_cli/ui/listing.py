@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from stepflow_client import RunDetails, StepflowClient
-from stepflow_client.drawing.folding import worst
+from stepflow_client.drawing.folding import worst_state
 from stepflow_client.history import HistoryEntry
 
 PAGE = 50
@@ -107,7 +107,7 @@ class RunRow:
     @property
     def status(self) -> str:
         """The status to show: the worst of the runs that are counted."""
-        return worst(run.status.value for run in self.counted) or self.run.status.value
+        return worst_state(run.status.value for run in self.counted) or self.run.status.value
 
 
 def rows_of_runs(

@@ -13,11 +13,11 @@ from markupsafe import Markup
 from stepflow_client import StepflowClientError
 from stepflow_client._command import write_yaml
 from stepflow_client.drawing import RunReport
-from stepflow_client.drawing.charts import timeline
-from stepflow_client.drawing.drawn_graph import flow_graph
+from stepflow_client.drawing.charts import draw_timeline
+from stepflow_client.drawing.drawn_graph import build_graph
 from stepflow_client.drawing.folding import FoldedGraph, compact
 from stepflow_client.drawing.layout import Layout, lay_out
-from stepflow_client.drawing.report_page import bars_of, statuses_of
+from stepflow_client.drawing.report_page import build_bars, collect_statuses
 from stepflow_client.drawing.svg import Look, svg
 
 from ..inputs.flow import sort_flow_keys
@@ -36,17 +36,17 @@ def timeline_of(
         selected: The step whose bar is the current link. Default none.
     """
     is_live = not report.run.is_finished
-    bars = bars_of(report, until=datetime.now(UTC) if is_live else None)
+    bars = build_bars(report, until=datetime.now(UTC) if is_live else None)
     if shown is not None:
         by_step = {bar.label: bar for bar in bars}
         bars = [by_step[step_id] for step_id in shown if step_id in by_step]
     if not bars:
         return ""
     # Running bars grow in the browser, so they need room.
-    whole = max(bar.end for bar in bars) * 1.25 if is_live else None
-    # `timeline` escapes its values.
+    right_edge = max(bar.end for bar in bars) * 1.25 if is_live else None
+    # `draw_timeline` escapes its values.
     if urls is None:
-        return Markup(timeline(bars, whole=whole))  # noqa: S704
+        return Markup(draw_timeline(bars, right_edge=right_edge))  # noqa: S704
     span = span_of(urls.span)
     began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
     bars = [
@@ -62,7 +62,7 @@ def timeline_of(
     def zoom(begin: float, end: float) -> str:
         return urls.view(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
 
-    return Markup(timeline(bars, whole=whole, span=span, zoom=zoom))  # noqa: S704
+    return Markup(draw_timeline(bars, right_edge=right_edge, span=span, zoom=zoom))  # noqa: S704
 
 
 def span_of(text: str) -> tuple[float, float] | None:
@@ -95,7 +95,7 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
     if not report.flow.get("steps"):
         return Picture("")
     folded, layout = _laid_out(report.flow, is_whole=urls.shows_all)
-    states = statuses_of(report)
+    states = collect_statuses(report)
     boxes = folded.states(states)
     links = {}
     for node in folded.graph.nodes:
@@ -109,7 +109,7 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
             links[node.id] = urls.run
     account = next(iter(report.accounts.values()), None)
     failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
-    box = folded.box_of(selected) if selected else ""
+    box = folded.find_box(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
     look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
     return Picture(_drawn(folded, layout, look), folded.hidden, box)
@@ -117,7 +117,7 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
 
 def picture_of(report: RunReport) -> str:
     """Return the graph of a report as SVG, coloured by its statuses; empty if it cannot be drawn."""
-    return flow_picture(report.flow, statuses_of(report))
+    return flow_picture(report.flow, collect_statuses(report))
 
 
 def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
@@ -140,7 +140,7 @@ def _laid_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
     key = (repr(flow), is_whole)
     found = _layouts.pop(key, None)
     if found is None:
-        folded = compact(flow_graph(flow), is_whole=is_whole)
+        folded = compact(build_graph(flow), is_whole=is_whole)
         try:
             found = folded, lay_out(folded.graph)
         except StepflowClientError:

@@ -14,7 +14,7 @@ from stepflow_client import ExecutionStatus, RunAccount, RunDetails, RunItem
 from stepflow_client._command import PLAIN, OutputDecoder, collector_paused
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.charts import StepTime
-from stepflow_client.drawing.report_data import masked, masked_arguments
+from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
 from stepflow_client.types.snapshot import RunSnapshot
 
 from ..server.logs import KeptLine, read_run_lines
@@ -77,7 +77,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         # Labels and notes may have changed since.
         snapshot = await site.read(run.run_id, ("flow", "arguments"))
         assert snapshot.arguments is not None
-        given = masked_arguments(snapshot.flow or {}, snapshot.arguments)
+        given = mask_arguments(snapshot.flow or {}, snapshot.arguments)
         return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
     # Times that arrive later belong to it too.
     is_complete = follower is None or follower.has_ended
@@ -116,4 +116,4 @@ async def report_of(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True)
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
         times = await (await site.followers.of(snapshot.run_id)).times()
-    return RunReport(masked(snapshot), times)
+    return RunReport(mask_snapshot(snapshot), times)

@@ -21,7 +21,7 @@ from .._runs.resolving import ResolvedInput
 from ..flows.flow_argument import FlowSource, load_flow
 from . import graph_text
 from .charts import StepTime
-from .drawn_graph import FlowGraph, flow_graph
+from .drawn_graph import FlowGraph, build_graph
 from .folding import compact
 from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
@@ -101,7 +101,7 @@ class Drawing:
         try:
             return self.svg()
         except DrawingUnavailableError:
-            return f"<pre>{escape(graph_text.mermaid(self._graph))}</pre>"
+            return f"<pre>{escape(graph_text.write_mermaid(self._graph))}</pre>"
 
 
 def draw(
@@ -136,20 +136,20 @@ def draw(
 def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph in DOT, the language of Graphviz; see `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.dot(_graph(flow), details=include_details)
+    return graph_text.write_dot(_graph(flow), details=include_details)
 
 
 def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart; see `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.mermaid(_graph(flow), details=include_details)
+    return graph_text.write_mermaid(_graph(flow), details=include_details)
 
 
 def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow as indented lines, for people: each step, what it reads and the flow that it runs; see `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.outline(_graph(flow), details=include_details)
+    return graph_text.write_outline(_graph(flow), details=include_details)
 
 
 def _graph(flow: FlowSource) -> FlowGraph:
-    return flow_graph(hidden_flow(check_json(load_flow(flow), "the flow")))
+    return build_graph(hidden_flow(check_json(load_flow(flow), "the flow")))

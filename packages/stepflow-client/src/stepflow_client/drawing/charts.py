@@ -10,12 +10,12 @@ from html import escape
 
 from .._base.text import duration_text, visible
 from .._rules.step_times import ItemTime, ItemTimes, StepTime, step_times
-from .labels import coordinate, cut
+from .labels import cut, format_px
 
 __all__ = ["ItemTime", "StepTime", "step_times"]
 
 
-def item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
+def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
     """Return the times of the items with at least one step that has ended, sorted by index."""
     times = ItemTimes("")
     for step in steps:
@@ -63,7 +63,7 @@ _ROUND = (1, 2, 5, 10, 15, 30, *(60 * each for each in _MINUTES), *(3600 * each 
 """Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days."""
 
 
-def ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:
+def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:
     """Return round times of a timeline with their labels, for example 0, 20ms, 40ms, or 0, 1m, 2m."""
     least = max(end - begin, 1e-6) / most
     if least <= 1 or least > _ROUND[-1]:
@@ -87,10 +87,10 @@ def _tick_text(seconds: float, step: float) -> str:
     return f"{seconds / size:.6g}{unit}"
 
 
-def timeline(
+def draw_timeline(
     bars: Sequence[Bar],
     *,
-    whole: float | None = None,
+    right_edge: float | None = None,
     span: tuple[float, float] | None = None,
     zoom: Callable[[float, float], str] | None = None,
 ) -> str:
@@ -103,8 +103,8 @@ def timeline(
         span: The part of the time to show, in seconds; rows without a bar in it are left out. Default: all.
         zoom: Returns the URL of a part of the time. Default: the scale has no links.
     """
-    whole = whole or max((bar.end for bar in bars), default=0.0) or 0.001
-    begin, end = span or (0.0, whole)
+    right_edge = right_edge or max((bar.end for bar in bars), default=0.0) or 0.001
+    begin, end = span or (0.0, right_edge)
     bars = [bar for bar in bars if bar.end >= begin and bar.start <= end]
     height, width = len(bars) * _ROW + _TOP, _LEFT + _WIDTH + _RIGHT
     scale = _WIDTH / (end - begin)
@@ -114,18 +114,18 @@ def timeline(
         return _LEFT + (min(max(time, begin), end) - begin) * scale
 
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
-    parts = [open_chart(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
-    marks = ticks(end, begin=begin)
+    parts = [start_chart(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
+    marks = choose_ticks(end, begin=begin)
     following = [*marks[1:], (end, duration_text(end))]
     for (time, label), (next_time, next_label) in zip(marks, following, strict=True):
-        edge = coordinate(x(time))
+        edge = format_px(x(time))
         parts.append(f'<line x1="{edge}" y1="20" x2="{edge}" y2="{height}"/>')
-        text = f'<text class="soft" x="{coordinate(x(time) + 3)}" y="16">{label}</text>'
+        text = f'<text class="soft" x="{format_px(x(time) + 3)}" y="16">{label}</text>'
         wide = x(next_time) - x(time)
         if zoom is None or wide < _ROW:
             parts.append(text)
             continue
-        area = f'<rect class="row" x="{edge}" width="{coordinate(wide)}" height="{_ROW}"/>'
+        area = f'<rect class="row" x="{edge}" width="{format_px(wide)}" height="{_ROW}"/>'
         about = f"<title>Zoom into {label} to {next_label}</title>"
         parts.append(f'<a href="{escape(zoom(time, next_time))}">{about}{area}{text}</a>')
     for number, bar in enumerate(bars):
@@ -135,28 +135,28 @@ def timeline(
         about += f", {len(bar.attempts) + 1} attempts" if bar.attempts else ""
         since = f' data-since="{escape(bar.since)}"' if bar.since else ""
         kind = "".join(letter for letter in bar.status if letter.isalnum() or letter == "_")
-        place = f'x="{coordinate(left)}" y="{y}" width="{coordinate(wide)}" height="16"'
+        place = f'x="{format_px(left)}" y="{y}" width="{format_px(wide)}" height="16"'
         # The whole row can be clicked.
         area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW}"/>' if bar.href else ""
         row = f'{area}<title>{escape(visible(about))}</title><text y="{y + 12}">{escape(cut(bar.label))}</text>'
         row += f'<rect class="span {kind}" {place} rx="2"{since}/>'
         for time in bar.attempts:
-            at = coordinate(x(time))
+            at = format_px(x(time))
             row += f'<line class="attempt" x1="{at}" y1="{y}" x2="{at}" y2="{y + 16}"/>'
-        row += f'<text class="soft" x="{coordinate(left + wide + 5)}" y="{y + 12}"{since}>{took}</text>'
+        row += f'<text class="soft" x="{format_px(left + wide + 5)}" y="{y + 12}"{since}>{took}</text>'
         current = ' aria-current="true"' if bar.is_selected else ""
         link = f'<a href="{escape(bar.href)}" data-step="{escape(visible(bar.label))}"{current}>{row}</a>'
         parts.append(link if bar.href else f"<g>{row}</g>")
     return "".join(parts) + "</svg>"
 
 
-def histogram(values: Sequence[float], bins: int = 24) -> str:
+def draw_histogram(values: Sequence[float], bins: int = 24) -> str:
     """Return a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
     step = (high - low) / bins or 1.0
-    counts = bin_counts(values, low, step, bins)
+    counts = count_bins(values, low, step, bins)
     most = max(counts)
-    parts = [open_chart(760, 170, "histogram of durations")]
+    parts = [start_chart(760, 170, "histogram of durations")]
     for index, count in enumerate(counts):
         tall = 120 * count / most
         begin = low + index * step
@@ -173,7 +173,7 @@ def histogram(values: Sequence[float], bins: int = 24) -> str:
     return "".join(parts) + "</svg>"
 
 
-def bin_counts(values: Iterable[float], low: float, step: float, bins: int) -> list[int]:
+def count_bins(values: Iterable[float], low: float, step: float, bins: int) -> list[int]:
     """Return the number of values in each bin of a histogram."""
     counts = [0] * bins
     for value in values:
@@ -181,7 +181,7 @@ def bin_counts(values: Iterable[float], low: float, step: float, bins: int) -> l
     return counts
 
 
-def open_chart(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
+def start_chart(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
     """Return the start of a chart of this size in pixels."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{more}><title>{name}</title>'

@@ -90,14 +90,14 @@ class FlowGraph:
         return sorted({node.plugin for node in self.nodes if node.plugin})
 
 
-def flow_graph(flow: Mapping[str, Any]) -> FlowGraph:
+def build_graph(flow: Mapping[str, Any]) -> FlowGraph:
     """Return the graph of a flow, as read from a file or from a server. Flows nested up to 20 deep are drawn."""
     graph = FlowGraph(name=str(flow.get("name") or ""))
-    _Reader(graph, flow, "", 0).read()
+    _GraphBuilder(graph, flow, "", 0).build()
     return graph
 
 
-def _branch_of(read: Reference) -> tuple[EdgeKind, str]:
+def _describe_branch(read: Reference) -> tuple[EdgeKind, str]:
     """Return the kind and the label of an edge: those of the innermost branch."""
     kind: EdgeKind = "plain"
     label = ""
@@ -111,12 +111,12 @@ def _branch_of(read: Reference) -> tuple[EdgeKind, str]:
             case "default":
                 kind, label = branch.kind, "default"
             case _:
-                text = _expression_text(branch.condition)
+                text = _format_expression(branch.condition)
                 kind, label = branch.kind, text if branch.kind == "then" else f"not {text}"
     return kind, label
 
 
-def _expression_text(value: Any) -> str:
+def _format_expression(value: Any) -> str:
     """Return a short text for an expression, for labels."""
     if isinstance(value, Mapping):
         for key in ("$step", "$input", "$variable"):
@@ -126,11 +126,11 @@ def _expression_text(value: Any) -> str:
                 path = path.removeprefix("$").lstrip(".")
                 return (f"{name}.{path}" if path else name)[:_MAX_CONDITION_LENGTH]
         if "$if" in value:
-            return f"if {_expression_text(value['$if'])}"[:_MAX_CONDITION_LENGTH]
+            return f"if {_format_expression(value['$if'])}"[:_MAX_CONDITION_LENGTH]
     return str(value)[:_MAX_CONDITION_LENGTH]
 
 
-class _Reader:
+class _GraphBuilder:
     """Adds a flow, and the flows inside it, to a graph."""
 
     def __init__(self, graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int) -> None:
@@ -139,29 +139,29 @@ class _Reader:
         self._group = group
         self._depth = depth
         self._steps = FlowSteps(flow)
-        self._ids = {name: self._id(name) for name in self._steps.by_id}
+        self._ids = {name: self._make_id(name) for name in self._steps.by_id}
         self._others: dict[str, GraphNode] = {}
 
-    def _id(self, name: str) -> str:
+    def _make_id(self, name: str) -> str:
         return f"{self._group}\x00{name}" if self._group else name
 
-    def read(self) -> None:
+    def build(self) -> None:
         steps, needed = self._steps.by_id, self._steps.needed()
-        nodes = [self._node(name, step.value, name in needed) for name, step in steps.items()]
+        nodes = [self._build_node(name, step.value, name in needed) for name, step in steps.items()]
         edges: list[GraphEdge] = []
         for name, step in steps.items():
-            edges += self._edges(self._ids[name], step.reads)
+            edges += self._build_edges(self._ids[name], step.reads)
         if self._flow.get("output") is not None:
-            edges += self._edges(self._other("output", "output"), self._steps.output_reads)
+            edges += self._build_edges(self._get_other_node("output", "output"), self._steps.output_reads)
         self._graph.nodes += [*nodes, *self._others.values()]
         self._graph.edges += dict.fromkeys(edges)
         for name, step in steps.items():
-            self._sub_flow(self._ids[name], step.value)
+            self._add_sub_flow(self._ids[name], step.value)
 
-    def _node(self, name: str, step: Mapping[str, Any], is_needed: bool) -> GraphNode:
+    def _build_node(self, name: str, step: Mapping[str, Any], is_needed: bool) -> GraphNode:
         component = str(step.get("component") or "")
-        found = step.get("onError")
-        rule: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        on_error = step.get("onError")
+        rule: Mapping[str, Any] = on_error if isinstance(on_error, Mapping) else {}
         action = rule.get("action")
         retries = rule.get("maxRetries")
         return GraphNode(
@@ -178,33 +178,33 @@ class _Reader:
             group=self._group,
         )
 
-    def _other(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
+    def _get_other_node(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
         # No step has this id by accident, because it would have to begin with this mark.
         key = f"\x00{kind}:{label}"
         if key not in self._others:
-            self._others[key] = GraphNode(id=self._id(key), kind=kind, label=label, group=self._group)
+            self._others[key] = GraphNode(id=self._make_id(key), kind=kind, label=label, group=self._group)
         return self._others[key].id
 
-    def _edges(self, target: str, reads: Iterable[Reference]) -> Iterator[GraphEdge]:
+    def _build_edges(self, target: str, reads: Iterable[Reference]) -> Iterator[GraphEdge]:
         for read in reads:
             if read.kind == "input":
-                source = self._other("input", "input")
+                source = self._get_other_node("input", "input")
             elif read.kind == "variable":
-                source = self._other("variables", "variables")
+                source = self._get_other_node("variables", "variables")
             else:
                 name = str(read.expression["$step"])
-                source = self._ids.get(name) or self._other("missing", name)
+                source = self._ids.get(name) or self._get_other_node("missing", name)
             path = "$" if read.path in (None, "") else str(read.path)
             goal = write_path(read.field, "").removeprefix(".")
-            yield GraphEdge(source, target, *_branch_of(read), f"{path} → {goal}" if goal else path)
+            yield GraphEdge(source, target, *_describe_branch(read), f"{path} → {goal}" if goal else path)
 
-    def _sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
+    def _add_sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
         inner = inner_flow(step)
         flow = inner.flow if inner is not None else None
         if not isinstance(flow, Mapping) or not isinstance(flow.get("steps"), list) or self._depth >= _MAX_DEPTH:
             return
         self._graph.sub_flows.append(SubFlow(node, str(flow.get("name") or step.get("id")), node, self._group))
         before = len(self._graph.nodes)
-        _Reader(self._graph, flow, node, self._depth + 1).read()
+        _GraphBuilder(self._graph, flow, node, self._depth + 1).build()
         if len(self._graph.nodes) > before:
             self._graph.edges.append(GraphEdge(node, self._graph.nodes[before].id, "subflow", "runs"))

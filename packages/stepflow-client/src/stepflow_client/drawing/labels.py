@@ -13,17 +13,17 @@ _MAX_NAME_LENGTH = 28
 _MAX_EDGE_LENGTH = 20
 
 
-def columns(text: str) -> int:
+def count_columns(text: str) -> int:
     """Return the width of a text in columns of a monospaced font. Wide characters count twice."""
     return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
 
 
 def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
     """Return a visible text with a maximum number of columns. A longer text is cut and ends with `…`."""
-    return text_module.cut(visible(text), longest, columns)
+    return text_module.cut(visible(text), longest, count_columns)
 
 
-def coordinate(number: float) -> str:
+def format_px(number: float) -> str:
     """Return a coordinate in pixels as text, without needless digits: a picture has thousands."""
     text = f"{number:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text

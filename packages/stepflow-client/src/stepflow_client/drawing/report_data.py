@@ -110,7 +110,7 @@ class RunReport(Shown):
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)
 
-    def _text_of(self, step: StepDetails) -> str:
+    def _describe_state(self, step: StepDetails) -> str:
         """Return the state of a step in words; the server's status if the state is not known."""
         return step.status.value if step.state == "unknown" else step.text
 
@@ -147,31 +147,31 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
     with call_scope(timeout):
         snapshot = client._services.snapshots.read(run_id, ("items", "steps", "flow", "arguments", "counts"))
         times = client._services.follower.read_step_times(snapshot.run_id, list(snapshot.steps or ())).times
-    return RunReport(masked(snapshot), times)
+    return RunReport(mask_snapshot(snapshot), times)
 
 
-def masked_arguments(flow: Mapping[str, Any], given: RunArguments) -> RunArguments:
+def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments) -> RunArguments:
     """Return the arguments of a run of this stored flow with known secret values replaced by `***`."""
-    secrets = _secrets(flow)
-    hidden = {name: secrets.hide_in(getattr(given, name)) for name in ("inputs", "variables", "overrides")}
-    return replace(given, **hidden)
+    secrets = _collect_secrets(flow)
+    hidden = {name: secrets.hide_in(getattr(arguments, name)) for name in ("inputs", "variables", "overrides")}
+    return replace(arguments, **hidden)
 
 
-def masked_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
+def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
     """Return differences of two runs with the known secret values of one flow, as stored, replaced by `***`."""
-    secrets = _secrets(flow)
+    secrets = _collect_secrets(flow)
     return [
         replace(difference, a=secrets.hide_in(difference.a), b=secrets.hide_in(difference.b))
         for difference in differences
     ]
 
 
-def masked(snapshot: RunSnapshot) -> RunSnapshot:
+def mask_snapshot(snapshot: RunSnapshot) -> RunSnapshot:
     """Return a run with known secret values replaced by `***`: what may be shown of it.
 
     A failed item without the name of the failed step gets it from the steps.
     """
-    flow, steps, given = snapshot.flow or {}, snapshot.steps, snapshot.arguments
+    flow, steps, arguments = snapshot.flow or {}, snapshot.steps, snapshot.arguments
     items = None if snapshot.items is None else list(snapshot.items)
     places = [place for place, item in enumerate(items or ()) if item.error is not None and item.error.step_id is None]
     if items and places:
@@ -181,36 +181,36 @@ def masked(snapshot: RunSnapshot) -> RunSnapshot:
             by_item[step.item_index].append(step)
         listed = ListItemsResponse(run_id="", items=items)
         items = list(failed_items.with_failed_steps(listed, places, by_item, flow).items)
-    secrets = _secrets(flow)
+    secrets = _collect_secrets(flow)
     return replace(
         snapshot,
         flow=None if snapshot.flow is None else hidden_flow(dict(flow)),
-        items=None if items is None else [_hide(each, secrets) for each in items],
-        steps=None if steps is None else [_hide(each, secrets) for each in steps],
-        arguments=None if given is None else masked_arguments(flow, given),
+        items=None if items is None else [_mask_part(item, secrets) for item in items],
+        steps=None if steps is None else [_mask_part(step, secrets) for step in steps],
+        arguments=None if arguments is None else mask_arguments(flow, arguments),
     )
 
 
-def _secrets(flow: Mapping[str, Any]) -> Secrets:
-    declared, given = environment_of(flow)
-    return secrets_of(given, declared)
+def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
+    variables, values = read_flow_environment(flow)
+    return secrets_of(values, variables)
 
 
-def environment_of(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
+def read_flow_environment(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
     """Return the variables that a stored flow declares, and the values of those that are set in the environment."""
     variables = flow_variables(flow)
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, variable in variables.items():
         # A value that no run accepts was never sent.
         with suppress(InvalidArgumentError):
-            given |= environment_variables({}, {name: variable}, os.environ)
-    return variables, given
+            values |= environment_variables({}, {name: variable}, os.environ)
+    return variables, values
 
 
 _Part = TypeVar("_Part", RunItem, StepDetails)
 
 
-def _hide(part: _Part, secrets: Secrets) -> _Part:
+def _mask_part(part: _Part, secrets: Secrets) -> _Part:
     if not secrets:
         return part
     error = part.error

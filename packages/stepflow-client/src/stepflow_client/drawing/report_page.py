@@ -12,18 +12,18 @@ from .._base.text import duration_text, quantile, short_json
 from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
 from ..types import RunArguments, RunItem, StepDetails
-from .charts import CHART_STYLE, Bar, ItemTime, StepTime, histogram, item_times, timeline
-from .drawn_graph import flow_graph
-from .folding import compact, worst
-from .graph_text import mermaid
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_histogram, draw_timeline
+from .drawn_graph import build_graph
+from .folding import compact, worst_state
+from .graph_text import write_mermaid
 from .html import PAGE_STYLE, TREE_STYLE, json_tree, page
 from .layout import DrawingUnavailableError
 from .report_data import RunReport
 from .report_parts import (
     REPORT_STYLE,
-    escaped,
+    capitalize,
     facts_list,
-    folded,
+    fold_text,
     local_time,
     message,
     row,
@@ -31,7 +31,7 @@ from .report_parts import (
     section,
     status_mark,
     table,
-    titled,
+    to_html,
 )  # fmt: skip
 from .svg import STYLE, Look, svg
 from .theme import HIDDEN_MARK, STATUS_STYLE
@@ -51,57 +51,57 @@ def report_page(reports: Sequence[RunReport]) -> str:
     """
     reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(runs)}</h1></div>']
+    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{to_html(runs)}</h1></div>']
     if len(reports) > 1:
         parts.append(_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
-    charts = [bars_of(report) for report in reports]
+    charts = [build_bars(report) for report in reports]
     # One scale, so that durations can be compared by eye.
-    whole = max((bar.end for bars in charts for bar in bars), default=0.0)
+    right_edge = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
-        parts.append(f"<article>{''.join(_sections(report, bars, whole, number))}</article>")
+        parts.append(f"<article>{''.join(_write_sections(report, bars, right_edge, number))}</article>")
     style = PAGE_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE
     return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
-def _sections(report: RunReport, bars: Sequence[Bar], whole: float, number: int) -> Iterator[str]:
+def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, number: int) -> Iterator[str]:
     """Yield the sections of a run, with failures before details."""
     yield section("Run", _summary(report))
-    is_batch, given = len(report.items) != 1, report.given
+    is_batch, arguments = len(report.items) != 1, report.given
     if is_batch and (errors := _errors(report.items)):
         yield section("Errors", errors)
     if not is_batch:
         yield section("Result", _result(report))
-    if given is not None:
-        yield section("Started with", _started_with(given, is_batch=is_batch))
+    if arguments is not None:
+        yield section("Started with", _arguments_table(arguments, is_batch=is_batch))
     if report.flow:
-        graph = flow_graph(report.flow)
+        graph = build_graph(report.flow)
         drawn = compact(graph)
         try:
-            look = Look(drawn.states(statuses_of(report)), style=False, name=f"run{number}")
+            look = Look(drawn.states(collect_statuses(report)), style=False, name=f"run{number}")
             picture = svg(drawn.graph, look)
         except DrawingUnavailableError:
             hint = "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid."
-            picture = f"<p>{hint}</p><pre>{escape(mermaid(graph))}</pre>"
+            picture = f"<p>{hint}</p><pre>{escape(write_mermaid(graph))}</pre>"
         yield section("Graph", scroll(picture, "graph"))
     if bars:
         title = "Timeline" if not is_batch else f"Timeline of the {len(bars)} slowest items"
         if len(bars) > _PAGE:
             title = f"Timeline of the {_PAGE} slowest steps"
             bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE]
-        yield section(title, scroll(timeline(bars, whole=whole), "timeline"))
-    durations = latency(item_times(report.times))
+        yield section(title, scroll(draw_timeline(bars, right_edge=right_edge), "timeline"))
+    durations = summarize_latency(collect_item_times(report.times))
     if durations:
         yield section("Latency of items", durations)
     if report.steps:
         yield section("Steps", _steps(report))
     if is_batch:
-        yield section("Items", _items(report.items, given.inputs if given is not None else None))
+        yield section("Items", _items(report.items, arguments.inputs if arguments is not None else None))
 
 
-def _step_state(report: RunReport, step: StepDetails) -> str:
+def _mark_step_state(report: RunReport, step: StepDetails) -> str:
     """Return the state of a step as a mark."""
-    return status_mark(step.status.value if report.was_run(step) else "not_run", report._text_of(step))
+    return status_mark(step.status.value if report.was_run(step) else "not_run", report._describe_state(step))
 
 
 def _result(report: RunReport) -> str:
@@ -120,8 +120,8 @@ def _result(report: RunReport) -> str:
         content = json_tree(result.output, limit=2_000)
     else:
         error = result.error
-        step = f"Step <code>{escaped(error.step_id)}</code>: " if error.step_id else ""
-        code = f' <span class="soft">({escaped(error.code.value)})</span>' if error.code else ""
+        step = f"Step <code>{to_html(error.step_id)}</code>: " if error.step_id else ""
+        code = f' <span class="soft">({to_html(error.code.value)})</span>' if error.code else ""
         content = f'<p class="problem">{step}{message(error.message)}{code}</p>{_details(error.details)}'
     return content + "".join(f'<p class="soft">{message(note)}</p>' for note in notes)
 
@@ -132,54 +132,58 @@ def _details(details: object) -> str:
 
 def _summary(report: RunReport) -> str:
     run = report.run
-    facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", escaped(run.flow_name or "-"))]
+    facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", to_html(run.flow_name or "-"))]
     if len(report.items) != 1:
         counts = Counter({status: count for status, count in run.items.to_dict().items() if count})
         del counts["total"]
-        texts = (f"{count} {escaped(status)}" for status, count in counts.most_common())
+        texts = (f"{count} {to_html(status)}" for status, count in counts.most_common())
         facts.append(("items", ", ".join(texts) or "none"))
     facts += [("created", local_time(run.created_at))] if run.created_at else []
     if run.duration is not None:
         facts.append(("took", duration_text(run.duration)))
-    facts += [("run", f"<code>{escaped(run.run_id)}</code>"), ("flow id", f"<code>{escaped(run.flow_id)}</code>")]
+    facts += [("run", f"<code>{to_html(run.run_id)}</code>"), ("flow id", f"<code>{to_html(run.flow_id)}</code>")]
     if not report.times:
         facts.append(("times", "not reported by this server, or no step has started"))
     return facts_list(facts)
 
 
-def _started_with(given: RunArguments, *, is_batch: bool) -> str:
+def _arguments_table(arguments: RunArguments, *, is_batch: bool) -> str:
     rows: list[tuple[str, str]] = []
-    if given.inputs is None:
+    if arguments.inputs is None:
         rows.append(("input", "not known: this server does not return it, and the history does not have it"))
     elif is_batch:
-        rows.append(("inputs", f"{len(given.inputs)}, with the items below"))
+        rows.append(("inputs", f"{len(arguments.inputs)}, with the items below"))
     else:
-        rows += [("input", json_tree(each)) for each in given.inputs]
-    rows += [("variables", json_tree(given.variables))] if given.variables else []
-    rows += [("overrides", json_tree(given.overrides))] if given.overrides else []
-    labels = ", ".join(f"{name}={value}" for name, value in given.labels.items())
-    rows += [("labels", escaped(labels))] if labels else []
-    rows += [("note", escaped(given.note))] if given.note else []
-    if given.rerun_of is not None:
-        rows.append(("rerun of", escaped(given.rerun_of)))
-        rows.append(("kept", escaped(", ".join(given.kept) or "no step")))
-    return "<table>" + "".join(f"<tr><th>{titled(name)}</th><td>{value}</td></tr>" for name, value in rows) + "</table>"
+        rows += [("input", json_tree(value)) for value in arguments.inputs]
+    rows += [("variables", json_tree(arguments.variables))] if arguments.variables else []
+    rows += [("overrides", json_tree(arguments.overrides))] if arguments.overrides else []
+    labels = ", ".join(f"{name}={value}" for name, value in arguments.labels.items())
+    rows += [("labels", to_html(labels))] if labels else []
+    rows += [("note", to_html(arguments.note))] if arguments.note else []
+    if arguments.rerun_of is not None:
+        rows.append(("rerun of", to_html(arguments.rerun_of)))
+        rows.append(("kept", to_html(", ".join(arguments.kept) or "no step")))
+    content = "".join(f"<tr><th>{capitalize(name)}</th><td>{value}</td></tr>" for name, value in rows)
+    return f"<table>{content}</table>"
 
 
-def statuses_of(report: RunReport) -> dict[str, str]:
+def collect_statuses(report: RunReport) -> dict[str, str]:
     """Return the state of each step by id, for pictures: the worst state over all items."""
-    found: dict[str, list[str]] = defaultdict(list)
+    states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
         # A state that is not known is shown as the server's status.
-        known = step.state if step.state != "unknown" or step.status is None else step.status.value
-        found[step.step_id].append("completed" if step.is_kept else known)
-    # A step that has run for some of the items is not shown as one that did not run.
-    ran = {name: [s for s in each if s != "not_run" or "completed" not in each] for name, each in found.items()}
-    states = {name: worst(each) for name, each in ran.items()}
-    return {name: state for name, state in states.items() if state not in ("", "not_started")}
+        state = step.state if step.state != "unknown" or step.status is None else step.status.value
+        states[step.step_id].add("completed" if step.is_kept else state)
+    worst = {}
+    for name, step_states in states.items():
+        # A step that has run for some of the items is not shown as one that did not run.
+        if "completed" in step_states:
+            step_states.discard("not_run")
+        worst[name] = worst_state(step_states)
+    return {name: state for name, state in worst.items() if state not in ("", "not_started")}
 
 
-def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
+def build_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
     """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; empty if there are no times.
 
     Args:
@@ -199,7 +203,7 @@ def bars_of(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
 
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
-        slowest = sorted(item_times(started), key=lambda item: -item.duration)[:_MAX_BARS]
+        slowest = sorted(collect_item_times(started), key=lambda item: -item.duration)[:_MAX_BARS]
         return [
             Bar(f"item {item.index}", seconds(item.start), seconds(item.end), status.get(item.index, "running"))
             for item in slowest
@@ -222,7 +226,7 @@ def _errors(items: Sequence[RunItem]) -> str:
     for group in groups[:MAX_GROUPS_SHOWN]:
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
         text = f"<div>{message(group.message[:1000])}</div>{_details(group.error.details)}"
-        count, step, code = str(len(group.indexes)), escaped(group.step_id or ""), escaped(group.code)
+        count, step, code = str(len(group.indexes)), to_html(group.step_id or ""), to_html(group.code)
         rows.append(row(count, step, code, text, f"<span>{which}</span>"))
     if not rows:
         return ""
@@ -230,7 +234,7 @@ def _errors(items: Sequence[RunItem]) -> str:
     return table(("Count", "Step", "Code", "Message", "Items"), rows, stacks=True) + more
 
 
-def latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
+def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
     """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
 
     Args:
@@ -248,12 +252,12 @@ def latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = N
 
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "Slowest": 1.0}
     shown = table(list(parts), [row(*map(cell, parts.values()))])
-    return shown + scroll(histogram(seconds), "histogram")
+    return shown + scroll(draw_histogram(seconds), "histogram")
 
 
-def _counted(report: RunReport, steps: Sequence[StepDetails]) -> str:
+def _count_states(report: RunReport, steps: Sequence[StepDetails]) -> str:
     """Return the number of these steps in each state."""
-    counts = Counter(_step_state(report, step) for step in steps)
+    counts = Counter(_mark_step_state(report, step) for step in steps)
     return ", ".join(f"{state} {count}" for state, count in counts.items())
 
 
@@ -269,8 +273,8 @@ def _steps(report: RunReport) -> str:
             groups[step.step_id].append(step)
         for name, steps in groups.items():
             repeated = sum(len(time.attempts) > 1 for time in times[name])
-            component, counted = escaped(steps[0].component or ""), _counted(report, steps)
-            rows.append(row(escaped(name), component, counted, str(repeated), *_spread(times[name])))
+            component, counted = to_html(steps[0].component or ""), _count_states(report, steps)
+            rows.append(row(to_html(name), component, counted, str(repeated), *_format_percentiles(times[name])))
         return table(("Step", "Component", "Status", "Repeated", "Median", "95 %", "Slowest"), rows)
     for step in report.steps:
         took, attempts, value = "-", "-", ""
@@ -278,15 +282,15 @@ def _steps(report: RunReport) -> str:
             for time in times[step.step_id][:1]:
                 attempts = str(len(time.attempts))
                 took = duration_text(time.duration) if time.duration is not None else "-"
-            value = f"<div>{folded(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
-        component, state = escaped(step.component or ""), _step_state(report, step)
-        rows.append(row(escaped(step.step_id), component, state, took, attempts, value))
+            value = f"<div>{fold_text(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
+        component, state = to_html(step.component or ""), _mark_step_state(report, step)
+        rows.append(row(to_html(step.step_id), component, state, took, attempts, value))
     heads = ("Step", "Component", "Status", "Duration", "Attempts", "Output or error")
     failed = [step.status.value == "failed" for step in report.steps]
-    return _paged(heads, rows, failed) if len(rows) > _PAGE else table(heads, rows, stacks=True)
+    return _split_table(heads, rows, failed) if len(rows) > _PAGE else table(heads, rows, stacks=True)
 
 
-def _spread(times: Sequence[StepTime]) -> tuple[str, ...]:
+def _format_percentiles(times: Sequence[StepTime]) -> tuple[str, ...]:
     seconds = sorted(time.duration for time in times if time.duration is not None)
     return tuple(duration_text(quantile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
@@ -299,13 +303,13 @@ def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     for place, item in enumerate(items):
         error = item.error
         text = error.message[:longest] if error else short_json(item.output, longest) if item.status.is_finished else ""
-        cells = [str(item.index), status_mark(item.status.value), escaped(error.step_id or "") if error else ""]
-        cells += [f"<div>{folded(short_json(known[place], longest))}</div>"] if known else []
-        rows.append(row(*cells, f"<div>{folded(text)}</div>"))
-    return _paged(heads, rows, [item.status.value == "failed" for item in items])
+        cells = [str(item.index), status_mark(item.status.value), to_html(error.step_id or "") if error else ""]
+        cells += [f"<div>{fold_text(short_json(known[place], longest))}</div>"] if known else []
+        rows.append(row(*cells, f"<div>{fold_text(text)}</div>"))
+    return _split_table(heads, rows, [item.status.value == "failed" for item in items])
 
 
-def _paged(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
+def _split_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
     """Return a long table in parts, of which the first is open."""
     pages = []
     for begin in range(0, len(rows), _PAGE):
@@ -321,11 +325,11 @@ def _comparison(reports: Sequence[RunReport]) -> str:
     names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
     rows = []
     for name in names:
-        cells = [escaped(name)]
+        cells = [to_html(name)]
         for report in reports:
-            counted = _counted(report, [step for step in report.steps if step.step_id == name]) or "-"
+            counted = _count_states(report, [step for step in report.steps if step.step_id == name]) or "-"
             times = [time for time in report.times if time.step_id == name and report.was_run(time)]
-            cells += [counted, _spread(times)[0]]
+            cells += [counted, _format_percentiles(times)[0]]
         rows.append(row(*cells))
     heads = ["step"]
     for number in range(1, len(reports) + 1):

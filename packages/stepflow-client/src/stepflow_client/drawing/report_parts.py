@@ -51,7 +51,7 @@ def scroll(content: str, label: str) -> str:
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{content}</div>'
 
 
-def escaped(value: object) -> str:
+def to_html(value: object) -> str:
     """Return a value as text on one line."""
     return escape(visible(str(value)))
 
@@ -61,7 +61,7 @@ def message(text: str) -> str:
     return escape(visible_lines(text)).replace("\n", "&#10;")
 
 
-def titled(name: str) -> str:
+def capitalize(name: str) -> str:
     """Return a heading with its first letter in upper case."""
     return name[:1].upper() + name[1:]
 
@@ -87,7 +87,7 @@ def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False) ->
 
 def facts_list(facts: Sequence[tuple[str, str]]) -> str:
     """Return facts, as pairs of a name and HTML."""
-    pairs = "".join(f"<div><dt>{titled(name)}</dt><dd>{value}</dd></div>" for name, value in facts)
+    pairs = "".join(f"<div><dt>{capitalize(name)}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{pairs}</dl>'
 
 
@@ -99,10 +99,10 @@ def row(*cells: str) -> str:
 def status_mark(status: str, text: str = "") -> str:
     """Return a status as shape, word and colour; `text` replaces the word."""
     kind = f"status {status}" if status in STATUSES else "status"
-    return f'<b class="{kind}">{escaped(text or status.replace("_", " "))}</b>'
+    return f'<b class="{kind}">{to_html(text or status.replace("_", " "))}</b>'
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Return a text; a long one shows its beginning until it is opened."""
     shown = message(text)
     return f"<details><summary>{message(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown

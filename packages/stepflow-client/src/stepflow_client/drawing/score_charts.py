@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 
 from .._base.text import visible
-from .charts import bin_counts, open_chart
-from .labels import coordinate, cut
+from .charts import count_bins, start_chart
+from .labels import cut, format_px
 
 SCORE_STYLE = """
 .ch .whisker{stroke:var(--text);stroke-width:1.5}.ch .track{fill:var(--quiet-soft)}.ch .zero{stroke:var(--edge)}
@@ -38,10 +38,10 @@ class Estimate:
 def share_chart(name: str, estimates: Sequence[Estimate]) -> str:
     """Return a bar from 0 to 1 for each variant, with its interval."""
 
-    def draw(each: Estimate, y: int) -> str:
+    def draw(estimate: Estimate, y: int) -> str:
         track = f'<rect class="track" x="{_LEFT}" y="{y}" width="{_PLOT}" height="14" rx="2"/>'
-        bar = f'<rect x="{_LEFT}" y="{y}" width="{coordinate(_PLOT * each.value)}" height="14" rx="2"/>'
-        return track + bar + _whisker(each, y, lambda value: _LEFT + _PLOT * value)
+        bar = f'<rect x="{_LEFT}" y="{y}" width="{format_px(_PLOT * estimate.value)}" height="14" rx="2"/>'
+        return track + bar + _whisker(estimate, y, lambda value: _LEFT + _PLOT * value)
 
     return _rows(f"shares: {escape(visible(name))}", "", estimates, draw)
 
@@ -57,17 +57,17 @@ def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
     def place(value: float) -> float:
         return middle + _PLOT / 2 * value / most
 
-    def draw(each: Estimate, y: int) -> str:
-        kind = f"point {each.verdict}".rstrip()
-        point = f'<circle class="{kind}" cx="{coordinate(place(each.value))}" cy="{y + 7}" r="5"/>'
-        return _whisker(each, y, place) + point
+    def draw(estimate: Estimate, y: int) -> str:
+        kind = f"point {estimate.verdict}".rstrip()
+        point = f'<circle class="{kind}" cx="{format_px(place(estimate.value))}" cy="{y + 7}" r="5"/>'
+        return _whisker(estimate, y, place) + point
 
     zero = f'<line class="zero" x1="{middle:.0f}" y1="0" x2="{middle:.0f}" y2="{len(estimates) * _ROW + 4}"/>'
     return _rows(f"changes: {escape(visible(name))}", zero, estimates, draw)
 
 
 def _rows(title: str, below: str, estimates: Sequence[Estimate], draw: Callable[[Estimate, int], str]) -> str:
-    parts = [open_chart(_WIDTH, len(estimates) * _ROW + 4, title), below]
+    parts = [start_chart(_WIDTH, len(estimates) * _ROW + 4, title), below]
     for number, estimate in enumerate(estimates):
         y = number * _ROW + 4
         about = escape(visible(f"{estimate.label}: {estimate.text}"))
@@ -77,23 +77,23 @@ def _rows(title: str, below: str, estimates: Sequence[Estimate], draw: Callable[
     return "".join(parts) + "</svg>"
 
 
-def _whisker(each: Estimate, y: int, place: Callable[[float], float]) -> str:
-    if each.low is None or each.high is None:
+def _whisker(estimate: Estimate, y: int, place: Callable[[float], float]) -> str:
+    if estimate.low is None or estimate.high is None:
         return ""
-    low, high = coordinate(place(each.low)), coordinate(place(each.high))
+    low, high = format_px(place(estimate.low)), format_px(place(estimate.high))
     ends = "".join(f'<line class="whisker" x1="{x}" y1="{y + 3}" x2="{x}" y2="{y + 11}"/>' for x in (low, high))
     return f'<line class="whisker" x1="{low}" y1="{y + 7}" x2="{high}" y2="{y + 7}"/>{ends}'
 
 
 def histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
     """Return a histogram for each variant, one below the other, with common bins and scale; `text` formats values."""
-    every = [value for _, each in values for value in each]
-    low, high = min(every), max(every)
+    numbers = [value for _, estimate in values for value in estimate]
+    low, high = min(numbers), max(numbers)
     step = (high - low) / _BINS or 1.0
-    counted = [(label, bin_counts(each, low, step, _BINS)) for label, each in values]
+    counted = [(label, count_bins(estimate, low, step, _BINS)) for label, estimate in values]
     most = max(max(counts) for _, counts in counted) or 1
     width, height = _LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
-    parts = [open_chart(width, height, f"histograms: {escape(visible(name))}")]
+    parts = [start_chart(width, height, f"histograms: {escape(visible(name))}")]
     for row, (label, counts) in enumerate(counted):
         bottom = (row + 1) * (_TALL + 8)
         parts.append(f'<text y="{bottom - 4}">{escape(cut(label, 16))}</text>')

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from .._base.installing import install_command
 from .._base.text import visible
 from .drawn_graph import FlowGraph, GraphEdge, GraphNode
-from .labels import columns, coordinate, cut, edge_label, node_lines, node_title
+from .labels import count_columns, cut, edge_label, format_px, node_lines, node_title
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
-from .theme import DARK, LIGHT, MONO, properties
+from .theme import DARK, LIGHT, MONO, css_properties
 
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
@@ -20,22 +20,22 @@ _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#
 _STATUS_COLOURS = {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
 
 
-def _colours(theme: Mapping[str, str]) -> str:
+def _colour_properties(theme: Mapping[str, str]) -> str:
     names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
     for status, colour in _STATUS_COLOURS.items():
         names |= {status: colour, f"{status}_soft": f"{colour}-soft" if f"{colour}-soft" in theme else "bg"}
-    return properties({name: theme[colour] for name, colour in names.items()}, "sf-")
+    return css_properties({name: theme[colour] for name, colour in names.items()}, "sf-")
 
 
 STYLE = (
     """
 .sf{"""
-    + _colours(LIGHT)
+    + _colour_properties(LIGHT)
     + """background:var(--sf-bg);font-size:12px;font-family:"""
     + MONO
     + """}
 @media (prefers-color-scheme:dark){.sf{"""
-    + _colours(DARK)
+    + _colour_properties(DARK)
     + """}}
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
 .sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}
@@ -96,8 +96,8 @@ def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     layout = layout or lay_out(graph, details=look.details)
     plugins = {plugin: index % len(_COLOURS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
-    width = max(layout.width, *(columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
-    name = _text(graph.name or "flow")
+    width = max(layout.width, *(count_columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
+    name = _escape(graph.name or "flow")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.links else "img"}" '
         f'aria-label="{name}" width="{width:.0f}" height="{height:.0f}" '
@@ -109,49 +109,49 @@ def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     for sub in graph.sub_flows:
         if sub.id in layout.sub_flows:
             box = layout.sub_flows[sub.id]
-            place = f'x="{coordinate(box.x + 10)}" y="{coordinate(box.y + 14)}"'
-            label = f"<text {place}>{_text(cut(sub.label))}</text>"
-            parts.append(f'<g class="sf-group">{_title(sub.label)}{_rect(box)}{label}</g>')
+            place = f'x="{format_px(box.x + 10)}" y="{format_px(box.y + 14)}"'
+            label = f"<text {place}>{_escape(cut(sub.label))}</text>"
+            parts.append(f'<g class="sf-group">{_title(sub.label)}{_rect_svg(box)}{label}</g>')
     parts.append(f'<g marker-end="url(#{look.name}-arrow)">')
-    parts += [_edge(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
+    parts += [_edge_svg(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
     shapes = _Shapes(look.name)
-    nodes = [_node(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
+    nodes = [_node_svg(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
     parts += ["</g>", f"<defs>{shapes.text()}</defs>", *nodes]
     for index, (plugin, colour) in enumerate(plugins.items()):
         y = layout.height + index * LINE
         parts.append(f'<g class="sf-legend sf-p{colour}">')
-        parts.append(f'<rect class="sf-band" x="12" y="{coordinate(y)}" width="12" height="12"/>')
-        parts.append(f'<text x="30" y="{coordinate(y + 6)}">{_text(cut(plugin))}</text></g>')
+        parts.append(f'<rect class="sf-band" x="12" y="{format_px(y)}" width="12" height="12"/>')
+        parts.append(f'<text x="30" y="{format_px(y + 6)}">{_escape(cut(plugin))}</text></g>')
     return "".join(parts) + "</svg>"
 
 
-def _text(text: str) -> str:
+def _escape(text: str) -> str:
     return escape(visible(text))
 
 
 def _title(*lines: str) -> str:
-    return "<title>" + "\n".join(map(_text, lines)) + "</title>"
+    return "<title>" + "\n".join(map(_escape, lines)) + "</title>"
 
 
-def _rect(box: Box, kind: str = "") -> str:
-    size = f'width="{coordinate(box.width)}" height="{coordinate(box.height)}"'
-    return f'<rect{kind} x="{coordinate(box.x)}" y="{coordinate(box.y)}" {size} rx="6"/>'
+def _rect_svg(box: Box, kind: str = "") -> str:
+    size = f'width="{format_px(box.width)}" height="{format_px(box.height)}"'
+    return f'<rect{kind} x="{format_px(box.x)}" y="{format_px(box.y)}" {size} rx="6"/>'
 
 
-def _edge(edge: GraphEdge, route: Route) -> str:
+def _edge_svg(edge: GraphEdge, route: Route) -> str:
     about = " ".join(part for part in (edge.kind if edge.kind != "plain" else "", edge.label, edge.path) if part)
     label = ""
     if route.label is not None:
         box = route.label
-        middle = f'x="{coordinate(box.x + box.width / 2)}" y="{coordinate(box.y + box.height / 2)}"'
-        label = f"<text {middle}>{_text(edge_label(edge))}</text>"
+        middle = f'x="{format_px(box.x + box.width / 2)}" y="{format_px(box.y + box.height / 2)}"'
+        label = f"<text {middle}>{_escape(edge_label(edge))}</text>"
     path = ""
     for (x, y), *others in route.curves:
-        path += f"M{coordinate(x)} {coordinate(y)}"
-        if {each for each, _ in others} == {x}:
-            path += f"V{coordinate(others[-1][1])}"
+        path += f"M{format_px(x)} {format_px(y)}"
+        if {other_x for other_x, _ in others} == {x}:
+            path += f"V{format_px(others[-1][1])}"
         else:
-            path += "C" + " ".join(f"{coordinate(x)} {coordinate(y)}" for x, y in others)
+            path += "C" + " ".join(f"{format_px(x)} {format_px(y)}" for x, y in others)
     kind = f" sf-{edge.kind}" if edge.kind != "plain" else ""
     return f'<g class="sf-edge{kind}">{_title(about)}<path d="{path}"/>{label}</g>'
 
@@ -166,15 +166,15 @@ class _Shapes:
     def use(self, box: Box, plugin: int | None, status: str) -> str:
         """Return what draws a box. Its colours are those of the place of use."""
         left, top = -box.width / 2, -box.height / 2
-        shape = _rect(Box(left, top, box.width, box.height))
+        shape = _rect_svg(Box(left, top, box.width, box.height))
         if plugin is not None:
-            band = _rect(Box(left, top, 4, box.height), ' class="sf-band"')
+            band = _rect_svg(Box(left, top, 4, box.height), ' class="sf-band"')
             shape += f'<g class="sf-p{plugin}">{band}</g>'
         if status in _MARKS:
             # On the corner, where it covers no text.
             x, y = -left - 4, top + 3
-            shape += f'<circle class="sf-badge-{status}" cx="{coordinate(x)}" cy="{coordinate(y)}" r="9"/>'
-            shape += f'<text class="sf-status" x="{coordinate(x)}" y="{coordinate(y)}">{_MARKS[status]}</text>'
+            shape += f'<circle class="sf-badge-{status}" cx="{format_px(x)}" cy="{format_px(y)}" r="9"/>'
+            shape += f'<text class="sf-status" x="{format_px(x)}" y="{format_px(y)}">{_MARKS[status]}</text>'
         number = self._known.setdefault(shape, len(self._known))
         return f'<use href="#{self._name}-{number}"/>'
 
@@ -183,7 +183,7 @@ class _Shapes:
         return "".join(f'<g id="{self._name}-{number}">{shape}</g>' for shape, number in self._known.items())
 
 
-def _node(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: _Shapes) -> str:
+def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: _Shapes) -> str:
     status, href = look.statuses.get(node.id, ""), look.links.get(node.id, "")
     children = look.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
@@ -193,17 +193,17 @@ def _node(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: _Sh
     lines = node_lines(node, look.details)
     words = [status.replace("_", " ")] if status else []
     words += [f"{children} failed in sub-runs"] if children else []
-    link = f' href="{escape(href)}" data-step="{_text(node.id)}"' if href else ""
+    link = f' href="{escape(href)}" data-step="{_escape(node.id)}"' if href else ""
     link += ' aria-current="true"' if href and node.id == look.selected else ""
     tag = "a" if href else "g"
-    place = f"translate({coordinate(box.x + box.width / 2)} {coordinate(box.y + box.height / 2)})"
+    place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">', _title(*node_title(node, lines), *words)]
     parts.append(shapes.use(box, plugin, status))
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
-        parts.append(f'<text{kind} y="{coordinate((index - (len(lines) - 1) / 2) * LINE)}">{_text(line)}</text>')
+        parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{_escape(line)}</text>')
     if children:
-        corner = f'x="{coordinate(box.width / 2 - 17)}" y="{coordinate(9 - box.height / 2)}"'
+        corner = f'x="{format_px(box.width / 2 - 17)}" y="{format_px(9 - box.height / 2)}"'
         parts.append(f'<text class="sf-children" {corner}>{children}{_MARKS["failed"]}</text>')
     return "".join(parts) + f"</{tag}>"
 

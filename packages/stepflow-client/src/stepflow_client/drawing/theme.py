@@ -51,7 +51,7 @@ DARK: Mapping[str, str] = {
 }
 
 
-def properties(colours: Mapping[str, str], prefix: str = "") -> str:
+def css_properties(colours: Mapping[str, str], prefix: str = "") -> str:
     """Return colours as custom properties of CSS."""
     return "".join(f"--{prefix}{name}:{colour};" for name, colour in colours.items())
 
@@ -60,11 +60,11 @@ FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans"
 MONO = 'ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace'
 
 THEME_STYLE = f"""
-:root{{color-scheme:light dark;{properties(LIGHT)}
+:root{{color-scheme:light dark;{css_properties(LIGHT)}
 --space-1:4px;--space-2:8px;--space-3:12px;--space-4:16px;--space-5:24px;--space-6:32px;--space-7:48px;
 --text-1:12px;--text-2:13px;--text-3:14px;--text-4:16px;--text-5:20px;--text-6:24px;
 --radius:6px;--radius-2:10px;--sans:{FONT};--mono:{MONO}}}
-@media (prefers-color-scheme:dark){{:root{{{properties(DARK)}}}}}
+@media (prefers-color-scheme:dark){{:root{{{css_properties(DARK)}}}}}
 """
 """The custom properties of all pages."""
 

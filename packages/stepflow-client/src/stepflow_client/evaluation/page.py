@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 from .._base.text import duration_text
 from ..drawing.charts import CHART_STYLE
 from ..drawing.html import PAGE_STYLE, TREE_STYLE, page
-from ..drawing.report_parts import REPORT_STYLE, escaped, facts_list, message, row, scroll, section, status_mark, table
+from ..drawing.report_parts import (
+    REPORT_STYLE,
+    facts_list,
+    message,
+    row,
+    scroll,
+    section,
+    status_mark,
+    table,
+    to_html,
+)
 from ..drawing.score_charts import SCORE_STYLE, Estimate, change_chart, histograms, share_chart
-from ..drawing.theme import DARK, HIDDEN_MARK, LIGHT, STATUS_STYLE, properties
+from ..drawing.theme import DARK, HIDDEN_MARK, LIGHT, STATUS_STYLE, css_properties
 from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
 from .report_text import (
     SLICE_HEADS,
@@ -44,7 +54,7 @@ _MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
 _NOTEBOOK_STYLE = (
-    f".sfe{{{properties(LIGHT)}}}@media (prefers-color-scheme:dark){{.sfe{{{properties(DARK)}}}}}"
+    f".sfe{{{css_properties(LIGHT)}}}@media (prefers-color-scheme:dark){{.sfe{{{css_properties(DARK)}}}}}"
     ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
 )
 _MAX_NOTEBOOK_CHARTS = 24
@@ -64,11 +74,11 @@ def report_page(
     summary = report.summary()
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
-    facts.append(("variants", escaped(", ".join(summary.variants) or "none")))
+    facts.append(("variants", to_html(", ".join(summary.variants) or "none")))
     about = facts_list(facts) + _remarks_html(summary)
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escaped(title)}</h1></div>', section("Summary", about)]
+    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{to_html(title)}</h1></div>', section("Summary", about)]
     if gates:
-        rows = [row(escaped(gate.condition), _outcome_mark(gate.outcome), message(gate.message)) for gate in gates]
+        rows = [row(to_html(gate.condition), _outcome_mark(gate.outcome), message(gate.message)) for gate in gates]
         parts.append(section("Gates", table(("gate", "outcome", "numbers"), rows)))
     if summary.means or summary.durations:
         parts.append(section("Scores", _scores_table(list(summary_rows(summary)))))
@@ -76,7 +86,7 @@ def report_page(
         parts.append(section("Slices", _scores_table([SLICE_HEADS, *map(slice_cells, slices)])))
     changes = list(change_charts(summary))
     if changes:
-        parts.append(section(f"Changes from {escaped(summary.compared_with)}", _charts_html(changes)))
+        parts.append(section(f"Changes from {to_html(summary.compared_with)}", _charts_html(changes)))
     distributions = list(distribution_charts(report, summary))
     if distributions:
         parts.append(section("Distributions", _charts_html(distributions)))
@@ -91,11 +101,11 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
         return _plain_table(heads, rows)
     summary = value if isinstance(value, EvaluationSummary) else value.summary()
     heads, *rows = summary_rows(summary)
-    text = f"<div>{escaped(format_title(summary))}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
+    text = f"<div>{to_html(format_title(summary))}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
     charts = list(change_charts(summary))
     if not isinstance(value, EvaluationSummary):
         charts += distribution_charts(value, summary)
-    drawn = "".join(f"<div><div>{escaped(name)}</div>{chart}</div>" for name, chart in charts[:_MAX_NOTEBOOK_CHARTS])
+    drawn = "".join(f"<div><div>{to_html(name)}</div>{chart}</div>" for name, chart in charts[:_MAX_NOTEBOOK_CHARTS])
     style = f"<style>{_NOTEBOOK_STYLE}{CHART_STYLE}{SCORE_STYLE}</style>"
     return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
 
@@ -117,7 +127,7 @@ def _outcome_mark(word: str) -> str:
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return table([*map(escaped, heads)], [row(*map(escaped, cells[: len(heads)])) for cells in rows])
+    return table([*map(to_html, heads)], [row(*map(to_html, cells[: len(heads)])) for cells in rows])
 
 
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
@@ -125,7 +135,7 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
     heads, *content = rows
     body, above = [], ""
     for name, *cells in content:
-        shown = [escaped(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
+        shown = [to_html(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
         if heads[-1] == "verdict" and cells[-1]:
             shown[-1] = _outcome_mark(cells[-1])
         line = row(*shown)
@@ -135,7 +145,7 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _charts_html(charts: list[tuple[str, str]]) -> str:
-    shown = "".join(f"<div><h3>{escaped(name)}</h3>{scroll(chart, escaped(name))}</div>" for name, chart in charts)
+    shown = "".join(f"<div><h3>{to_html(name)}</h3>{scroll(chart, to_html(name))}</div>" for name, chart in charts)
     return f'<div class="charts">{shown}</div>'
 
 

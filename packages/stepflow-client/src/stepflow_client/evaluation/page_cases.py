@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, value_changes
 from ..drawing.html import json_tree
-from ..drawing.report_parts import escaped, message, status_mark
+from ..drawing.report_parts import message, status_mark, to_html
 from ..flows.expressions import write_path
 from .columns import Column
 from .report_text import format_number
@@ -177,7 +177,7 @@ class _CasesSection:
                 before, *_ = items.get(self._report.baselines.get(variant, ""), [None])
                 sides.append(self._variant_html(items[variant], before))
         body = "".join(f'<div class="side">{side}</div>' for side in sides)
-        title = f"<summary><b>{escaped(name)}</b>{values}</summary>"
+        title = f"<summary><b>{to_html(name)}</b>{values}</summary>"
         worse = ' data-worse="1"' if is_worse else ""
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
@@ -194,7 +194,7 @@ class _CasesSection:
         shown = ", ".join(" → ".join(row) for row in rows.values()) or ", ".join(texts.values())
         changes = self._measure_worsening(score, case)
         kind = " worse" if max(changes, default=0) > 0 else " better" if min(changes, default=0) < 0 else ""
-        return f'<span class="values{kind}">{escaped(score)} {shown}</span>'
+        return f'<span class="values{kind}">{to_html(score)} {shown}</span>'
 
     def _tree_html(self, value: Any) -> str:
         return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
@@ -211,9 +211,9 @@ class _CasesSection:
             key = [item.status, item.output, item.error, item.scores, item.score_errors]
             groups.setdefault(json.dumps(key, default=repr), []).append(item)
         mark = status_mark(items[0].status) if len(groups) == 1 else ""
-        parts = [f"<h3>{escaped(items[0].variant)} {mark}</h3>"]
+        parts = [f"<h3>{to_html(items[0].variant)} {mark}</h3>"]
         if len(items) > 1:
-            parts.append(f'<p class="soft">{escaped(self._secrets.hide(", ".join(_describe_spread(items))))}</p>')
+            parts.append(f'<p class="soft">{to_html(self._secrets.hide(", ".join(_describe_spread(items))))}</p>')
         for place, group in enumerate(groups.values()):
             body = self._repeats_html(group, before)
             if len(groups) > 1:
@@ -231,8 +231,8 @@ class _CasesSection:
             time = f' <span class="soft">{duration_text(repeat.duration)}</span>' if repeat.duration else ""
             parts.append(f"<p>{self._run_link(repeat)}{time}</p>")
         for name, value in item.scores.items():
-            parts.append(f"<p>{escaped(name)} <b>{escaped(hide(_format_score(value)))}</b></p>")
-        parts += [f"<p>{escaped(name)}: {message(hide(text))}</p>" for name, text in item.score_errors.items()]
+            parts.append(f"<p>{to_html(name)} <b>{to_html(hide(_format_score(value)))}</b></p>")
+        parts += [f"<p>{to_html(name)}: {message(hide(text))}</p>" for name, text in item.score_errors.items()]
         if item.error is not None:
             parts.append(f'<p class="problem">{message(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
         if item.is_success:
@@ -241,7 +241,7 @@ class _CasesSection:
             outputs = (self._secrets.hide_in(shown.output) for shown in (before, item))
             differences = "".join(_differences_html(*outputs))
             if differences:
-                parts.append(f"<h4>differences from {escaped(before.variant)}</h4>{differences}")
+                parts.append(f"<h4>differences from {to_html(before.variant)}</h4>{differences}")
         return "".join(parts)
 
     def _run_link(self, item: EvaluationItem) -> str:
@@ -251,8 +251,8 @@ class _CasesSection:
         if item.item_index is not None:
             text, path = f"{text} item {item.item_index}", f"{path}/items/{item.item_index}"
         if self._ui_url is None:
-            return f'<span class="soft">{escaped(text)}</span>'
-        return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{escaped(text)}</a>'
+            return f'<span class="soft">{to_html(text)}</span>'
+        return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{to_html(text)}</a>'
 
 
 def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
@@ -290,12 +290,12 @@ def _differences_html(before: Any, after: Any) -> Iterator[str]:
     """Yield the places where two outputs differ."""
     changes = list(value_changes(before, after))
     for change in changes[:_MAX_CHANGES]:
-        path = f"<code>{escaped(write_path(change.path))}</code> "
+        path = f"<code>{to_html(write_path(change.path))}</code> "
         if isinstance(change.a, str) and isinstance(change.b, str):
             yield f"<p>{path}{_mark_changed_words(change.a[:_MAX_TEXT_LENGTH], change.b[:_MAX_TEXT_LENGTH])}</p>"
         else:
-            old = "" if change.a is ABSENT else f"<del>{escaped(short_json(change.a, 200))}</del> "
-            new = "" if change.b is ABSENT else f"<ins>{escaped(short_json(change.b, 200))}</ins>"
+            old = "" if change.a is ABSENT else f"<del>{to_html(short_json(change.a, 200))}</del> "
+            new = "" if change.b is ABSENT else f"<ins>{to_html(short_json(change.b, 200))}</ins>"
             yield f"<p>{path}{old}{new}</p>"
     if len(changes) > _MAX_CHANGES:
         yield f'<p class="soft">{len(changes) - _MAX_CHANGES} more</p>'

@@ -40,7 +40,7 @@ from .._data.secrets import NO_SECRETS, Secrets, secrets_of
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
-from ..drawing.report_data import environment_of
+from ..drawing.report_data import read_flow_environment
 from ..errors import InvalidArgumentError, JournalError
 from .cases import decode_case, encode_cases
 from .records import Block, BlockScores, EvaluationCase, EvaluationItem, ItemResults
@@ -464,7 +464,7 @@ def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapp
     values: dict[str, Any] = {}
     for number, flow in enumerate(flows):
         # A variable may be secret in one of the flows only.
-        declarations, defaults = environment_of(flow)
+        declarations, defaults = read_flow_environment(flow)
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}
         values |= {f"{number}.{name}": value for name, value in {**defaults, **passed}.items()}

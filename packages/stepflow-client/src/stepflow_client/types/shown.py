@@ -31,7 +31,7 @@ class Shown:
         return html
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        bundle: dict[str, str] = _notebook.bundle(self)
+        bundle: dict[str, str] = _notebook.build_mime_bundle(self)
         return bundle
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from stepflow_client import RunDetails, RunItem
 from stepflow_client._base.text import short_json
 from stepflow_client._command import MAX_GROUPS_SHOWN, failure_groups
-from stepflow_client.drawing.report_page import latency
+from stepflow_client.drawing.report_page import summarize_latency
 from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
@@ -70,7 +70,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     places = order.sorted(places, keys)
     # While they change, states that may come are shown too.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
-    durations = latency(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
+    durations = summarize_latency(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
     return site.page(
         request,
         "batch",
@@ -87,7 +87,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         reruns=site.reruns_of(run.run_id, MAX_RERUNS),
         unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
         seconds=seconds,
-        # `latency` has only numbers, and the path of a run needs no quotes.
+        # `summarize_latency` has only numbers, and the path of a run needs no quotes.
         durations=Markup(durations),  # noqa: S704
         failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in report.accounts.items()}
         if steps

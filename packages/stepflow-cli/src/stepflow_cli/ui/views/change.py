@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, RerunPlan, StepflowClientError, StoredFlow
 from stepflow_client._command import failure_groups
-from stepflow_client.drawing.report_data import masked_arguments
+from stepflow_client.drawing.report_data import mask_arguments
 
 from ..changes import ChangeError, ChangeForm, Subject, form_of_run, form_of_sent, rerun_arguments
 from ..security import form_fields
@@ -77,7 +77,7 @@ async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject
         raise NotFoundError(f"run {run.run_id} has no item {text}", status_code=404)
     step = place.get("step", "")
     subject = Subject(
-        run, stored, given, masked_arguments(stored.flow, given), form_of(stored), len(items), index, group, step
+        run, stored, given, mask_arguments(stored.flow, given), form_of(stored), len(items), index, group, step
     )
     if step and step not in subject.steps:
         raise NotFoundError(f"the flow has no step {step}", status_code=404)

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, RunArguments, RunDetails, RunDifference, StepAccount
 from stepflow_client._command import ABSENT, value_changes
 from stepflow_client.drawing import RunReport
-from stepflow_client.drawing.report_data import masked_differences
+from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import write_path
 
 from ..relations import path_of
@@ -67,7 +67,7 @@ async def compare_page(request: Request) -> Response:
     # The secrets of both flows, including those from the environment.
     differences = list(compared.every_difference)
     for run in (compared.a, compared.b):
-        differences = masked_differences((await site.read(run.run_id, "flow")).flow or {}, differences)
+        differences = mask_differences((await site.read(run.run_id, "flow")).flow or {}, differences)
     compared = replace(compared, every_difference=differences)
     if pair is None:
         items: dict[int, list[RunDifference]] = {}
