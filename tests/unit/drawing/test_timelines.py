@@ -7,7 +7,7 @@ from stepflow_client.drawing.charts import Bar, choose_ticks, draw_timeline
 
 
 @pytest.mark.parametrize(
-    ("whole", "labels"),
+    ("right_edge", "labels"),
     [
         (0.0003, ["0", "50µs", "100µs", "150µs", "200µs", "250µs", "300µs"]),
         (0.0468, ["0", "10ms", "20ms", "30ms", "40ms"]),
@@ -24,8 +24,8 @@ def test_ticks_are_round(right_edge: float, labels: list[str]) -> None:
 
 
 def test_each_axis_has_between_three_and_nine_ticks() -> None:
-    wholes = [1.3**power * 1e-6 for power in range(140)]
-    assert {len(choose_ticks(right_edge)) for right_edge in wholes} <= set(range(2, 11))
+    right_edges = [1.3**power * 1e-6 for power in range(140)]
+    assert {len(choose_ticks(right_edge)) for right_edge in right_edges} <= set(range(2, 11))
 
 
 def test_several_timelines_can_have_one_scale() -> None:
