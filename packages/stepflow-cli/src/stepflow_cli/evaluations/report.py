@@ -115,7 +115,7 @@ def show_report(
         output.write(_format_summary(report.summary(), output) + format_gates(gates, output))
         if slices:
             names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
-            rows = [dict(zip(names, slice_cells(score), strict=True)) for score in slices]
+            rows: list[dict[str, str]] = [dict(zip(names, slice_cells(score), strict=True)) for score in slices]
             output.write(f"\n{output.table(rows, _SLICES)}")
         if worst is not None:
             output.write(_format_worst(report, worst, output, _save_commands(target, worst, options)))
