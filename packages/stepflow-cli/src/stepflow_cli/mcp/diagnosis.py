@@ -64,7 +64,7 @@ def _explain_failure(account: RunAccount, report: RunReport, log: list[str]) -> 
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
     yield from (f"Failed items: {visible(failure.text)}" for failure in failures)
-    if item and report.run.count_failed_in_sub_runs:
+    if item and report.run.failed_in_sub_runs:
         yield f"Run {account.run_id}: {report.run.text}"
     yield f"Run {account.run_id}{item}: {visible(account.text)}"
     cause = account.step(account.cause) if account.cause else None
