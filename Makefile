@@ -83,9 +83,10 @@ test-waiting: JOBS = 5
 test-waiting: $(ENV)
 	$(RUN_TESTS) -m "not faults and not exhaustive" tests/server tests/cli
 
-# Each process would take seconds to collect the files that have none.
+# Each process would take seconds to collect the files that have none; those of the server have the blocking twins.
 test-exhaustive: $(ENV) ## Run the tests of thousands of cases, of generated code, and those with long waits
-	$(RUN_TESTS) --dist worksteal -m exhaustive $$(grep -rl --include='test_*.py' mark.exhaustive tests)
+	$(RUN_TESTS) --dist worksteal -m exhaustive tests/server \
+	  $$(grep -rl --include='test_*.py' mark.exhaustive tests/cli tests/flows tests/unit)
 
 mutants: $(ENV) | $(COMPILED) ## Change N places of the pure modules, one at a time; fails if tests notice less than 95 % (N=30 SEED=0)
 	$(BIN)/python -m tests.mutants --count $(or $(N),30) --seed $(or $(SEED),0)

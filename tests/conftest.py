@@ -10,6 +10,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -95,6 +96,7 @@ _FIRST = {
     )
 }
 """Files whose tests take the longest."""
+_ON_SERVERS = Path(__file__).parent / "server"
 
 
 def _begins_late(item: pytest.Item) -> tuple[bool, bool]:
@@ -105,7 +107,21 @@ def _begins_late(item: pytest.Item) -> tuple[bool, bool]:
     return item.get_closest_marker("timeout") is None, item.path.name not in _FIRST
 
 
+def _is_twin_on_a_server(item: pytest.Item) -> bool:
+    """Return whether a test does with the blocking client what another one does with the asynchronous client.
+
+    The blocking client is generated from the other one. The tests without a server try both, and those of the command
+    use it on servers.
+    """
+    return item.path.is_relative_to(_ON_SERVERS) and "sync" in _values(item)
+
+
+# Before the tests are chosen by their marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_twin_on_a_server(item) and item.get_closest_marker("faults") is None:
+            item.add_marker(pytest.mark.exhaustive)
     items.sort(key=_begins_late)
     if config.getoption("--loop") != "asyncio":
         _deselect(config, items, lambda item: not _uses_an_event_loop(item))

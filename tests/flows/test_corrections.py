@@ -210,7 +210,7 @@ def test_one_harmful_correction_does_not_stop_the_others() -> None:
     assert [each.rule for each in done.found] == ["unknown-key"]
 
 
-@pytest.mark.parametrize("number", [150, pytest.param(400, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("number", [80, pytest.param(400, marks=pytest.mark.exhaustive)])
 def test_corrections_never_make_a_file_worse(number: int) -> None:
     texts = [*misspelt(number, 3), *(text for text, _ in mutations(number // 2, 5))]
     changed = 0

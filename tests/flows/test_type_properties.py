@@ -92,7 +92,7 @@ _PAIRS = [{"type": "array", "prefixItems": [{"type": "string"}, {"type": second}
 _MANY = pytest.param(200, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])
 
 
-@pytest.mark.parametrize("number", [60, _MANY])
+@pytest.mark.parametrize("number", [30, _MANY])
 def test_a_value_that_is_valid_for_a_schema_is_of_its_type(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @example({"anyOf": [{"type": "array", "items": {}}, {"type": ["null", "array"], "items": False}]}, [None, [], [1]])
@@ -109,7 +109,7 @@ def test_a_value_that_is_valid_for_a_schema_is_of_its_type(number: int) -> None:
     check()
 
 
-@pytest.mark.parametrize("number", [60, _MANY])
+@pytest.mark.parametrize("number", [30, _MANY])
 def test_no_value_is_valid_for_both_schemas_of_a_certain_conflict(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @example(*_PAIRS, [["a"]])
@@ -125,7 +125,7 @@ def test_no_value_is_valid_for_both_schemas_of_a_certain_conflict(number: int) -
     check()
 
 
-@pytest.mark.parametrize("number", [40, _MANY])
+@pytest.mark.parametrize("number", [20, _MANY])
 def test_a_value_is_valid_for_the_schema_of_its_type(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @given(st.lists(_VALUES, min_size=1, max_size=4))

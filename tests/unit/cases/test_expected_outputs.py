@@ -144,7 +144,7 @@ JSON = strategies.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
 @example(None, "0\n", "\n")
 def test_any_value_is_written_and_replaced(first: Any, second: Any, newline: str) -> None:

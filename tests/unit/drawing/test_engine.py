@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _DRAW = """
 from stepflow_client.drawing import draw
 print(draw({"name": "one", "steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}).svg())
@@ -42,6 +44,7 @@ def test_compiled_once(tmp_path: Path) -> None:
     assert modules(tmp_path) == before
 
 
+@pytest.mark.exhaustive
 def test_without_a_cache_folder(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()

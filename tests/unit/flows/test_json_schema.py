@@ -54,7 +54,7 @@ def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 _SCHEMAS = st.recursive(st.booleans() | _schemas(st.booleans()), _schemas, max_leaves=6)
 
 
-@pytest.mark.parametrize("number", [20, pytest.param(200, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("number", [12, pytest.param(200, marks=pytest.mark.exhaustive)])
 def test_no_valid_value_is_refused(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @given(_SCHEMAS, _SCHEMAS, _SCHEMAS, _VALUES)

@@ -182,7 +182,7 @@ def test_it_is_bounded_by_number_age_and_size(location: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("processes", "runs"), [(3, 100), pytest.param(8, 300, marks=pytest.mark.exhaustive)], ids=["few", "many"]
+    ("processes", "runs"), [(2, 100), pytest.param(8, 300, marks=pytest.mark.exhaustive)], ids=["few", "many"]
 )
 def test_processes_that_write_at_once_lose_nothing(processes: int, runs: int, location: str) -> None:
     spawn = multiprocessing.get_context("spawn")
