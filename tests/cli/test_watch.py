@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import releases
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, Stepflow
 from tests.cli.terminal import Terminal
 from tests.cli.test_project import _TESTED
 from tests.cli.test_validate import _SHOP
@@ -30,7 +31,7 @@ class Watching:
 
     def __init__(self, stepflow: Stepflow, *args: str) -> None:
         self.process = subprocess.Popen(
-            [str(STEPFLOW), *args, "--watch"],
+            [str(FORKED), *args, "--watch"],
             cwd=stepflow.folder,
             env=stepflow.environment,
             stdin=subprocess.DEVNULL,
@@ -38,6 +39,7 @@ class Watching:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._folder = str(stepflow.folder)
         self._text = ""
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
@@ -63,11 +65,10 @@ class Watching:
         found = set()
         for each in Path("/proc").iterdir():
             try:
-                fields = (each / "stat").read_text().rpartition(")")[2].split()
-                name = (each / "comm").read_text().strip()
-            except (OSError, ValueError):
+                folder, name = os.readlink(each / "cwd"), (each / "comm").read_text()
+            except OSError:
                 continue
-            if fields[1] == str(self.process.pid) and name.startswith("stepflow-server"):
+            if folder == self._folder and name.startswith("stepflow-server"):
                 found.add(each.name)
         return found
 
