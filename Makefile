@@ -116,13 +116,15 @@ test-faults: $(ENV) ## Run the tests that cut connections and kill servers
 
 UNIT_ON_SOCKETS := tests/unit/http $(addprefix tests/unit/transport/,test_httpx_bridge.py test_hung_servers.py)
 
-# What depends on the event loop: connections and streams that break, deadlines, child processes, threads, and cancelled
-# calls. Other tests look at what is made of responses that have arrived.
-ON_EVENT_LOOP := $(addprefix tests/server/faults/test_,cut_requests.py event_streams.py leftovers.py \
-  processes_and_threads.py storms.py) $(addprefix tests/server/test_,deadlines.py runtime.py stream_timeouts.py web.py)
+# What depends on the event loop: connections and streams that break, deadlines, child processes, and cancelled calls.
+# Other tests look at what is made of responses that have arrived, or start programs with loops of their own.
+ON_EVENT_LOOP := $(addprefix tests/server/faults/test_,cut_requests.py event_streams.py leftovers.py storms.py) \
+  $(addprefix tests/server/test_,deadlines.py runtime.py stream_timeouts.py web.py)
+# One storm, and a third of the places where a creation is cut off: a loop does not know what its bytes mean.
+REPEATED := (at_every_byte and closed) or (a_storm and (copy or distinct))
 
 test-uvloop: $(ENV) ## Run the tests of connections, deadlines and processes in uvloop's event loop
-	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) $(ON_EVENT_LOOP) --loop uvloop -m "not exhaustive"
+	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) $(ON_EVENT_LOOP) --loop uvloop -m "not exhaustive" -k "not ($(REPEATED))"
 
 PAGES := .build/pages
 AXE := .build/axe

@@ -14,7 +14,13 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from stepflow_client import IdempotencyConflictError, RequestTimeoutError, StepflowClient, SyncStepflowClient
+from stepflow_client import (
+    AmbiguousRunError,
+    IdempotencyConflictError,
+    RequestTimeoutError,
+    StepflowClient,
+    SyncStepflowClient,
+)
 
 from tests.durable import DurableServer
 from tests.timings import set_timings
@@ -247,6 +253,9 @@ def test_a_call_that_runs_out_of_time_says_whom_it_waited_for(
                 client.run(flows[1], {"n": 1}, timeout=0.5, **options)
             except RequestTimeoutError as error:
                 told.append(str(error))
+            except AmbiguousRunError:
+                # On a busy machine, the time of the call that takes over ends while it creates the run.
+                continue
     for reason in ("another call is creating its run", "a call that may have created its run is silent"):
         assert any(reason in message for message in told)
     assert not any("overloaded" in message for message in told)

@@ -21,9 +21,9 @@ from stepflow_client.errors import AmbiguousRunError, InvalidResponseError, Requ
 from tests.timings import set_timings
 from tests.unit.both_twins import CALLS, ITEM, RUN_ID, STEP, SUMMARY, TWINS, URL, Server, ask, call
 
-CASES = 5_000
+CASES = 1_500
 """Spoiled answers for each twin."""
-SOCKET_CASES = 200
+SOCKET_CASES = 120
 RELEASES = ["0.13.0", "0.13.0", "0.12.0", "0.11.1", "0.10.0"]
 DEEP = 50_000
 

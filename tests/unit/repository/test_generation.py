@@ -214,7 +214,7 @@ def test_names_of_operations_do_not_change_the_bindings(package: Path, tmp_path:
     assert differences == [f"different: {tmp_path / 'stepflow_api/_openapi/stepflow.yaml'}"]
 
 
-@pytest.mark.parametrize("version", ["0.10.0", "0.11.0", "0.11.1"])
+@pytest.mark.parametrize("version", ["0.10.0", "0.11.1"])
 def test_the_description_that_an_older_server_publishes(
     version: str, edited: Path, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
