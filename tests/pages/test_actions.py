@@ -10,7 +10,7 @@ from stepflow_client import StepflowRuntime, SyncStepflowClient
 from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.history import History
 
-from tests.pages.conftest import LOOKS, check_pages, shot
+from tests.pages.conftest import WIDTHS, check_pages, shot
 from tests.pages.test_loop import folder
 from tests.pages.test_loop import tab as tab_with_folder
 from tests.pages.test_ui import Seen, server
@@ -106,9 +106,9 @@ def test_a_form_has_rows_and_tells_errors_at_their_fields(tab_with_folder: Seen,
     }
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+@pytest.mark.parametrize("widths", WIDTHS)
 def test_actions_are_accessible_at_every_width(
-    tab_with_folder: Seen, client: SyncStepflowClient, width: int, scheme: Any
+    tab_with_folder: Seen, client: SyncStepflowClient, widths: tuple[int, ...]
 ) -> None:
     value = {"day": "2026-01-31", "customer": {"name": "Ada"}, "tags": ["x"], "lines": [{"sku": "A-1", "n": 1}]}
     failing = {**FLOW, "output": {"$step": "label"}}
@@ -128,4 +128,4 @@ def test_actions_are_accessible_at_every_width(
         "keep": f"/runs/{runs[0]}/keep",
         "flows": "/flows",
     }
-    check_pages(tab_with_folder.context, tab_with_folder.base, paths, "actions-", width, scheme)
+    check_pages(tab_with_folder.context, tab_with_folder.base, paths, "actions-", widths)

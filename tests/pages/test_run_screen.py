@@ -13,7 +13,7 @@ from stepflow_client.history import History
 
 from tests.cli.ui.test_pages import LONG
 from tests.cli.ui.test_run_screen import NESTED, PAYMENTS, ROWS
-from tests.pages.conftest import LOOKS, check_pages
+from tests.pages.conftest import WIDTHS, check_pages
 from tests.pages.test_ui import Seen, server, started_ui
 
 __all__ = ["server"]
@@ -229,8 +229,8 @@ def test_without_javascript(browser: Browser, server: StepflowRuntime, failed: s
     assert tab.complaints == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: str, width: int, scheme: Any) -> None:
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: str, widths: tuple[int, ...]) -> None:
     nested = run(client, NESTED, {"items": [{"name": 1}, {"nam": 2}]})
     rows = run(client, ROWS, {"rows": [{"id": number, "text": "long\n" * 100} for number in range(80)]})
     running = client.submit(LONG)
@@ -241,7 +241,7 @@ def test_accessibility_and_width(tab: Seen, client: SyncStepflowClient, failed: 
         "nested": f"/runs/{nested}/steps/each", "rows": f"/runs/{rows}", "value": f"/runs/{rows}/value?find=7",
         "large": f"/runs/{large}", "running": f"/runs/{running}",
     }  # fmt: skip
-    check_pages(tab.context, tab.base, paths, "screen-", width, scheme)
+    check_pages(tab.context, tab.base, paths, "screen-", widths)
     client.cancel_run(running)
 
 

@@ -16,7 +16,7 @@ from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History
 
 from tests import releases
-from tests.pages.conftest import LOOKS, check_pages, shot
+from tests.pages.conftest import WIDTHS, check_pages, shot
 
 FORM: dict[str, Any] = {
     "name": "brew",
@@ -305,8 +305,8 @@ def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: p
         tab.context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int, scheme: Any) -> None:
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, widths: tuple[int, ...]) -> None:
     history = History()
     client = SyncStepflowClient(server.url, history=history)
     failed = client.submit(FAILS, {"nam": "Ada", "about": {"more": "x" * 300}}, {"reading": {"input": {"n": 1}}})
@@ -325,6 +325,6 @@ def test_accessibility_and_width(tab: Seen, server: StepflowRuntime, width: int,
         "again": f"/flows/{client.store_flow(FAILS).flow_id}?again={failed}",
         "new": "/flows/new", "components": "/components", "missing": "/nothing",
     }  # fmt: skip
-    check_pages(tab.context, tab.base, paths, "", width, scheme)
+    check_pages(tab.context, tab.base, paths, "", widths)
     client.cancel_run(running)
     client.close()

@@ -156,18 +156,18 @@ def url(request: pytest.FixtureRequest, release: str, tmp_path: Path) -> Iterato
         server.kill()
 
 
-twins = pytest.mark.parametrize(
-    ("twin", "url"),
+callers = pytest.mark.parametrize(
+    ("twin", "url", "flows_of"),
     [
-        ("async", "memory"),
-        pytest.param("sync", "memory", marks=pytest.mark.exhaustive),
-        # Only the server differs, for which both twins are the same.
-        pytest.param("async", "sqlite", marks=pytest.mark.exhaustive),
+        ("async", "memory", same_flow),
+        ("async", "memory", versions),
+        pytest.param("sync", "memory", versions, marks=pytest.mark.exhaustive),
+        # Only the server differs, for which both twins and all flows are the same.
+        pytest.param("async", "sqlite", same_flow, marks=pytest.mark.exhaustive),
     ],
     indirect=["url"],
 )
-flows_of_callers = pytest.mark.parametrize("flows_of", [same_flow, versions])
-"""The flows of three callers: one flow, or versions of it under a key with a scope."""
+"""Three callers, with one flow or with versions of it under a key with a scope."""
 
 
 def points(twin: str, url: str, flows_of: FlowsOf) -> list[str]:
@@ -186,8 +186,7 @@ def at_every_point(twin: str, url: str, flows_of: FlowsOf, check: Callable[[int,
         list(pool.map(check, range(len(names)), names))
 
 
-@twins
-@flows_of_callers
+@callers
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_caller_that_is_held_anywhere(
     twin: str, url: str, flows_of: FlowsOf, number: int, caplog: pytest.LogCaptureFixture
@@ -219,8 +218,7 @@ def test_a_caller_that_is_held_anywhere(
     at_every_point(twin, url, flows_of, check)
 
 
-@twins
-@flows_of_callers
+@callers
 def test_a_caller_that_is_killed_anywhere(twin: str, url: str, flows_of: FlowsOf) -> None:
     def check(point: int, name: str) -> None:
         flows = flows_of()
@@ -233,8 +231,7 @@ def test_a_caller_that_is_killed_anywhere(twin: str, url: str, flows_of: FlowsOf
     at_every_point(twin, url, flows_of, check)
 
 
-@twins
-@flows_of_callers
+@callers
 def test_a_call_that_runs_out_of_time_says_whom_it_waited_for(
     twin: str, url: str, flows_of: FlowsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,8 +289,7 @@ class Turns:
                     self._waiting.pop(self._random.randrange(len(self._waiting))).set()
 
 
-@twins
-@flows_of_callers
+@callers
 @pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 18), marks=pytest.mark.exhaustive)], ids=str)
 def test_callers_whose_requests_interleave_at_random(twin: str, url: str, flows_of: FlowsOf, seeds: range) -> None:
     def check(seed: int) -> None:
