@@ -23,7 +23,7 @@ name: said
 steps: [{id: say, component: /builtin/create_messages, input: {user_prompt: hi}}]
 output: {$step: say, path: '$.messages[0].content'}
 """
-_WAITS = "Ctrl-C ends it\n"
+_WAITS = "Ctrl-C stops\n"
 
 
 class Watching:
@@ -293,7 +293,7 @@ def test_on_a_terminal(stepflow: Stepflow, terminal: Callable[..., Terminal]) ->
     flow = stepflow.folder / "said.yaml"
     flow.write_text(_FLOW)
     shown = terminal("run", "said.yaml", "--watch", width=80)
-    shown.wait_for("Ctrl-C ends it")
+    shown.wait_for("Ctrl-C stops")
     replace(flow, _FLOW.replace("prompt: hi", "prompt: ho"))
     shown.wait_for('+"ho"')
     shown.interrupt()

@@ -18,7 +18,7 @@ LISTS = [["runs", "list"], ["flows", "list"]]
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
 def test_it_is_drawn_until_ctrl_c(words: list[str], terminal: Callable[..., Terminal], start: Start, ada: str) -> None:
     shown = terminal(*words, "--watch", "-n", "3", width=60, height=20)
-    shown.wait_for("every 2 s; Ctrl-C ends it")
+    shown.wait_for("every 2 s; Ctrl-C stops")
     start({"name": "later", "steps": [], "output": 1})
     shown.wait_for("later")
     assert max(map(len, shown.screen.splitlines())) <= 60
@@ -86,7 +86,7 @@ def test_progress_of_all_running_runs(terminal: Callable[..., Terminal], start: 
 
 def test_a_frame_is_shown_at_once(terminal: Callable[..., Terminal], ada: str) -> None:
     shown = terminal("runs", "list", "--watch", "-n", "3", width=100)
-    shown.wait_for("every 2 s; Ctrl-C ends it")
+    shown.wait_for("every 2 s; Ctrl-C stops")
     shown.interrupt()
     assert shown.end() == 0
     frames = re.findall(rb"\x1b\[\?2026h(.*?)\x1b\[\?2026l", shown.raw, re.DOTALL)

@@ -424,7 +424,7 @@ def from_follower(world: World, run_id: str) -> Facts:
     counts["running"] = (told[-1].total or 0) - sum(counts.values())
     with RunningRuns(world.client) as running:
         for _ in range(20):
-            listed = {name: running.updated([record])[0]["items"][name] for name in counts}
+            listed = {name: running.add_progress([record])[0]["items"][name] for name in counts}
             if listed == counts:
                 return {"counts": nonzero(counts)}
             time.sleep(0.1)

@@ -89,7 +89,7 @@ def test_what_changed_files_name_is_watched_too(tmp_path: Path) -> None:
     paths.append(tmp_path / "b.yaml")
     # A change while the command was running is not lost.
     paths[0].write_text("x")
-    files.find_again()
+    files.refresh()
     assert files.count == 2
     assert files.wait() == [str(paths[0])]
     paths[1].write_text("x")

@@ -45,7 +45,10 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
         yield _rejected_credentials(problem, choice)
         return
     except StepflowClientError as problem:
-        yield _no_server(problem, client.url, choice)
+        hint = name_origins(problem.hint or ANOTHER_SERVICE, choice)
+        if client.url.startswith("http://") and is_speaking_tls(client.url):
+            hint = f"it speaks TLS: write https{client.url.removeprefix('http')}"
+        yield error("stepflow", problem.message, hint, exit_code=4)
         return
     yield ok("stepflow", f"{client.url} is a Stepflow server, and {health.status}")
     yield _check_release(info)
@@ -68,13 +71,6 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
         yield skipped("events", "not applicable to an embedded server")
     else:
         yield skipped("events", f"not measured, {unmeasured}") if unmeasured else _check_event_stream(client, info)
-
-
-def _no_server(problem: StepflowClientError, url: str, choice: ServerChoice) -> Check:
-    hint = name_origins(problem.hint or ANOTHER_SERVICE, choice)
-    if url.startswith("http://") and is_speaking_tls(url):
-        hint = f"it speaks TLS: write https{url.removeprefix('http')}"
-    return error("stepflow", problem.message, hint, exit_code=4)
 
 
 def _rejected_credentials(problem: StepflowClientError, choice: ServerChoice) -> Check:

@@ -11,7 +11,7 @@ from stepflow_client import LogConfig
 from stepflow_client.testing import Servers, TestConfig, config_of
 
 from ..context import current_session
-from ..inputs.config import note_repeated_keys
+from ..inputs.config import note_repeated_keys, read_config_content
 from ..output.messages import note
 from ..server.connect import connect, get_kept_server
 from ..settings.server_choice import ServerOptions, choose_server
@@ -64,24 +64,17 @@ class TestClients:
             return self._server
         config = config_of(tests, self._config)
         if config.path is not None and config.path not in self._contents:
-            self._contents[config.path] = _content(config.path)
+            self._contents[config.path] = read_config_content(config.path)
             if config.project is not None:
                 note(f"the embedded server's configuration is {config.label}, as {config.project} says")
         return self._servers.get(config).sync_client
 
     def restart_changed(self) -> None:
         """Stop the embedded servers if one of their configuration files has changed; `of` starts them again."""
-        if self._servers is not None and any(_content(path) != content for path, content in self._contents.items()):
+        contents = self._contents.items()
+        if self._servers is not None and any(read_config_content(path) != content for path, content in contents):
             self._servers.close()
             self._contents.clear()
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes() if path.is_file() else b""
-    except OSError:
-        # The server reports the error.
-        return b""
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from stepflow_client.testing.case_runs import coverage_lines, lines_of, percent_
 from ..errors import Problem, printable
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
+from ..records.diagnostics import format_github_command
 from .execute import FileResults, build_expectation
 
 CASES = View(
@@ -112,23 +113,15 @@ def format_github_annotations(done: FileResults) -> list[str]:
             continue
         level = "warning" if record["verdict"] == "unchecked" else "error"
         message = record["message"] or "the case expects no output"
-        place = f"file={_property(record['file'])},line={record['line'] or 1},title={_property(record['case'])}"
-        lines.append(f"::{level} {place}::{_escaped(message)}")
+        place = {"file": record["file"], "line": record["line"] or 1, "title": record["case"]}
+        lines.append(format_github_command(level, message, **place))
     return lines
 
 
 def format_github_notice(step: Mapping[str, Any]) -> str:
     """Return the GitHub annotation of a step that no case reaches."""
-    place = f"file={_property(step['file'])},line={step['line'] or 1}"
-    return f"::notice {place}::no test case reaches step {_escaped(step['step'])}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _escaped(text).replace(":", "%3A").replace(",", "%2C")
+    message = f"no test case reaches step {step['step']}"
+    return format_github_command("notice", message, file=step["file"], line=step["line"] or 1)
 
 
 def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:

@@ -1,10 +1,13 @@
-"""Checks of an embedded server's configuration that the server itself does not make."""
+"""The configuration file of an embedded server: its content, and checks that the server itself does not make."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..output.messages import note
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MAX_BYTES = 1024 * 1024
 """Maximum file size in bytes; larger files are not checked."""
@@ -32,6 +35,19 @@ def note_repeated_keys(path: str) -> None:
         note(f"{path}:{again}: {key} occurs twice, first in line {first}; the last one counts")
     if len(found) > _MAX_NOTES:
         note(f"{path}: {len(found) - _MAX_NOTES} more keys occur twice")
+
+
+def read_config_content(path: str | Path | None) -> bytes:
+    """Return the bytes of a configuration file; empty if it cannot be read, which the server reports."""
+    from stepflow_client._command import is_read_once
+
+    if path is None or is_read_once(path):
+        return b""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def find_recovery_warnings(path: str) -> list[tuple[str, str]]:

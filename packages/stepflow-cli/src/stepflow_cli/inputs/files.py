@@ -7,7 +7,7 @@ import select
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import usage
@@ -145,27 +145,12 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
     try:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
-        hint = error.hint if stdin_format else _add_yaml_hint(error.hint, text)
+        hint = error.hint
+        # With a backslash before its quotes, JSON is another mapping in YAML.
+        if not stdin_format and not text.lstrip().startswith('{\\"'):
+            with suppress(FlowFileError):
+                if isinstance(parse_yaml(text), (dict, list)):
+                    looks_like_json = text.lstrip()[:1] in ("{", "[")
+                    hint = f"{hint}; " if hint and looks_like_json else ""
+                    hint += "--stdin-format yaml reads YAML"
         raise usage(error.message, f"{hint}; --no-stdin leaves standard input alone") from None
-
-
-def _add_yaml_hint(hint: str | None, text: str) -> str | None:
-    """Return the hint for a text that is not JSON.
-
-    Args:
-        hint: How to write it as JSON.
-        text: The text; the hint names the option for YAML if it is a mapping or a list in YAML.
-    """
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_yaml
-
-    try:
-        is_yaml = isinstance(parse_yaml(text), (dict, list))
-    except FlowFileError:
-        is_yaml = False
-    # With a backslash before its quotes, JSON is another mapping in YAML.
-    if not is_yaml or text.lstrip().startswith('{\\"'):
-        return hint
-    yaml = "--stdin-format yaml reads YAML"
-    # What looks like JSON may be meant as such.
-    return f"{hint}; {yaml}" if hint and text.lstrip()[:1] in ("{", "[") else yaml

@@ -39,16 +39,14 @@ class ProjectRules:
         state = [(file, get_signature(file)) for file in files]
         cached_state, rules = self._cache.get(project.file, (None, CheckRules()))
         if cached_state != state:
-            rules = self._read(project)
+            rules = CheckRules(type_check=self._type_check)
+            for reads_components in (True, False):
+                components = self._components if reads_components else None
+                options = CheckOptions(components, reads_components=reads_components, type_check=self._type_check)
+                try:
+                    rules = options.of_project(project)
+                    break
+                except (Problem, StepflowClientError) as error:
+                    log.warning("%s", error)
             self._cache[project.file] = (state, rules)
         return rules
-
-    def _read(self, project: Project) -> CheckRules:
-        for reads_components in (True, False):
-            components = self._components if reads_components else None
-            options = CheckOptions(components, reads_components=reads_components, type_check=self._type_check)
-            try:
-                return options.of_project(project)
-            except (Problem, StepflowClientError) as error:
-                log.warning("%s", error)
-        return CheckRules(type_check=self._type_check)

@@ -138,7 +138,17 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
         records, away = fetch(), False
 
         def draw(height: int | None) -> Text:
-            return _format_frame(output.table(records, view), away, height)
+            from rich.text import Text
+
+            lines = output.table(records, view).splitlines()
+            if height is not None:
+                room = max(1, height - 1)
+                if len(lines) > room:
+                    hidden = len(lines) - room + 1
+                    lines = [*lines[: room - 1], f"... and {hidden} more lines"]
+                lines.append("server unreachable; retrying" if away else f"every {_SECONDS:g} s; Ctrl-C stops")
+            # The table's cells already have their final width.
+            return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])
 
         with live_display(draw) as refresh:
             while True:
@@ -170,18 +180,3 @@ def _delaying_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if held:
         raise KeyboardInterrupt
-
-
-def _format_frame(table: str, away: bool, height: int | None) -> Text:
-    from rich.text import Text
-
-    lines = table.splitlines()
-    last = "the server is away; trying again" if away else f"every {_SECONDS:g} s; Ctrl-C ends it"
-    if height is not None:
-        room = max(1, height - 1)
-        if len(lines) > room:
-            hidden = len(lines) - room + 1
-            lines = [*lines[: room - 1], f"... and {hidden} more lines"]
-        lines.append(last)
-    # The table's cells already have their final width.
-    return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])

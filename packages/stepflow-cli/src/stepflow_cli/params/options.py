@@ -37,7 +37,12 @@ class _GroupedParameters:
     def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[Decorator]) -> None:
         self.argument = argument
         self._build, self._decorators = build, decorators
-        self._names = [name for decorator in decorators for name in _arguments_of(decorator)]
+        self._names: list[str] = []
+        for decorator in decorators:
+            if isinstance(decorator, _GroupedParameters):
+                self._names.append(decorator.argument)
+            else:
+                self._names += [param.name or "" for param in click.command()(decorator(lambda: None)).params]
 
     def __call__(self, function: Function) -> Function:
         """Return the command with the parameters."""
@@ -62,13 +67,6 @@ def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) ->
         decorators: Add the parameters. They may be of this kind themselves.
     """
     return _GroupedParameters(argument, build, decorators)
-
-
-def _arguments_of(decorator: Decorator) -> list[str]:
-    """Return the arguments that a decorator passes."""
-    if isinstance(decorator, _GroupedParameters):
-        return [decorator.argument]
-    return [parameter.name or "" for parameter in click.command()(decorator(lambda: None)).params]
 
 
 _CONFIG = {False: "", True: "config in stepflow.toml, else "}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from importlib import import_module
 from inspect import cleandoc
@@ -14,7 +14,7 @@ import click
 from ..context import Session
 from ..errors import usage
 from .conflicts import Conflict, check_conflicts
-from .sections import FILE, Choice, Option
+from .sections import FILE, Choice, Option, Section
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
 _RUN_HELP = "RUN is the id of a run or its first digits; @last is the newest recorded run, @2 the one before."
-_MESSAGES = "Messages"
+_MESSAGES = Section("Messages")
 """The heading of the options that every command takes."""
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -38,45 +38,19 @@ def session_options() -> list[click.Parameter]:
             value += session.verbosity
         setattr(session, param.name, value)
 
-    shared: dict[str, Any] = {"callback": into_session, "expose_value": False, "section": _MESSAGES}
+    def add(usage: str, help: str, to: str | None = None, **settings: Any) -> None:
+        options.append(_MESSAGES.parameter(usage, help, to, callback=into_session, expose_value=False, **settings))
+
+    options: list[click.Parameter] = []
     levels = Choice(["trace", "debug", "info", "warn", "error", "off"])
-    return [
-        Option(
-            ["-v", "--verbose", "verbosity"],
-            count=True,
-            help="Print more messages; -vv adds debug logs and tracebacks.",
-            **shared,
-        ),
-        Option(
-            ["-q", "--quiet"],
-            is_flag=True,
-            help="Suppress notes and progress; print only results and errors.",
-            **shared,
-        ),
-        Option(
-            ["--log-level"],
-            type=levels,
-            metavar="LEVEL",
-            envvar="STEPFLOW_LOG_LEVEL",
-            help="Log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off]",
-            **shared,
-        ),
-        Option(
-            ["--log-file"],
-            type=FILE,
-            metavar="FILE",
-            envvar="STEPFLOW_LOG_FILE",
-            help="Log to this file. [env: STEPFLOW_LOG_FILE; default: standard error]",
-            **shared,
-        ),
-        Option(
-            ["--color"],
-            type=Choice(["auto", "always", "never"]),
-            metavar="WHEN",
-            help="Colours: auto, always or never. [default: auto]",
-            **shared,
-        ),
-    ]
+    level_help = "Log level: trace, debug, info, warn, error or off. [env: STEPFLOW_LOG_LEVEL; default: off]"
+    file_help = "Log to this file. [env: STEPFLOW_LOG_FILE; default: standard error]"
+    add("-v, --verbose", "Print more messages; -vv adds debug logs and tracebacks.", "verbosity", count=True)
+    add("-q, --quiet", "Suppress notes and progress; print only results and errors.")
+    add("--log-level LEVEL", level_help, type=levels, envvar="STEPFLOW_LOG_LEVEL")
+    add("--log-file FILE", file_help, type=FILE, envvar="STEPFLOW_LOG_FILE")
+    add("--color WHEN", "Colours: auto, always or never. [default: auto]", type=Choice(["auto", "always", "never"]))
+    return options
 
 
 class Command(click.Command):
@@ -153,7 +127,7 @@ class Command(click.Command):
             order = [*self.main_options, "--help-all", "--help"]
             params = dict.fromkeys((named[name] for name in order), "Options")
         elif not ctx.meta.get(_WHOLE):
-            params = {param: section for param, section in params.items() if section != _MESSAGES}
+            params = {param: section for param, section in params.items() if section != _MESSAGES.heading}
         sections: dict[str, list[tuple[str, str]]] = {}
         for param, section in params.items():
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
@@ -276,16 +250,13 @@ class LazyGroup(click.Group):
         """Import and return a command by its name or alias; None if the name is unknown."""
         cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.commands and cmd_name in self._summaries:
-            self.commands[cmd_name] = self._imported(cmd_name)
+            attribute = cmd_name.replace("-", "_")
+            module = import_module(f"{self._package}.{self._shared.get(cmd_name, attribute)}")
+            command = copy(getattr(module, f"{attribute}_command" if cmd_name in self._shared else "command"))
+            command.name = cmd_name
+            command.help = "\n\n".join(filter(None, (self._summaries[cmd_name], cleandoc(command.help or ""))))
+            self.commands[cmd_name] = command
         return self.commands.get(cmd_name)
-
-    def _imported(self, name: str) -> click.Command:
-        attribute = name.replace("-", "_")
-        module = import_module(f"{self._package}.{self._shared.get(name, attribute)}")
-        command: click.Command = copy(getattr(module, f"{attribute}_command" if name in self._shared else "command"))
-        command.name = name
-        command.help = "\n\n".join(filter(None, (self._summaries[name], cleandoc(command.help or ""))))
-        return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the shell's completions for a command name, without importing any command."""
@@ -362,9 +333,13 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
     """
     from difflib import SequenceMatcher
 
-    here = ctx.command_path
+    here, root = ctx.command_path, ctx.find_root()
+    cli: Any = root.command
+    # Only the groups are imported, not their commands.
+    groups = [(cli, root.command_path)]
+    groups += [(cli.get_command(root, name), f"{root.command_path} {name}".strip()) for name in cli.groups]
     ranks: dict[str, tuple[bool, bool, bool, float]] = {}
-    for group, path in _iter_groups(ctx.find_root()):
+    for group, path in groups:
         for name in (*group.summaries, *group.aliases):
             match = SequenceMatcher(None, word.lower(), name).ratio()
             if match > 0.6:
@@ -379,11 +354,3 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
     # Several groups may have the same word, for example `list`.
     best = [each for each in ranked if ranks[each] == ranks[ranked[0]]][:3]
     return f"did you mean {' or '.join(best)}?"
-
-
-def _iter_groups(root: click.Context) -> Iterator[tuple[Any, str]]:
-    """Return each group with the words typed to reach it. Only the groups are imported, not their commands."""
-    command: Any = root.command
-    yield command, root.command_path
-    for name in command.groups:
-        yield command.get_command(root, name), f"{root.command_path} {name}".strip()

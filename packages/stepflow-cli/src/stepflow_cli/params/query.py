@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 from stepflow_client._command import RunQuery, read_query
 
@@ -31,9 +29,7 @@ def parse_query(text: str) -> RunQuery:
     return RunQuery(words, fields)
 
 
-def _joined(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
-    return parse_query(" ".join(value))
-
-
-query_argument = click.argument("query", nargs=-1, metavar="[QUERY]...", callback=_joined)
+query_argument = click.argument(
+    "query", nargs=-1, metavar="[QUERY]...", callback=lambda ctx, param, words: parse_query(" ".join(words))
+)
 """Adds QUERY; the command gets `query`."""

@@ -74,14 +74,19 @@ class Section:
     """A heading of `--help`."""
 
     def __init__(self, heading: str) -> None:
-        self._heading = heading
+        self.heading = heading
 
     def option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Decorator:
-        """Return a decorator that adds an option under this heading.
+        """Return a decorator that adds an option, described by the arguments of `parameter`, to a command."""
+        # Each command gets an option of its own.
+        return click.option(cls=lambda _: self.parameter(usage, help, to, **settings))  # type: ignore[arg-type]
+
+    def parameter(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Option:
+        """Return an option under this heading.
 
         Args:
             usage: Its spellings and the placeholder of its value, such as `-O, --output FILE`. Without a placeholder
-                and a `type`, it is a flag.
+                and a `type` or `count`, it is a flag.
             help: The description.
             to: The argument of the command; by default, it is called like the first long spelling.
             **settings: Further arguments of `Option`.
@@ -91,9 +96,9 @@ class Section:
         names += [name, to] if to else [name]
         if value:
             settings["metavar"] = value
-        elif "type" not in settings:
+        elif "type" not in settings and "count" not in settings:
             settings["is_flag"] = True
-        return click.option(*names, cls=Option, section=self._heading, help=help, **settings)
+        return Option(names, section=self.heading, help=help, **settings)
 
 
 OPTIONS = Section("Options")

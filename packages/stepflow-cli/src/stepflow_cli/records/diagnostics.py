@@ -124,20 +124,21 @@ def format_github(records: Iterable[Record]) -> str:
     lines = []
     for record in records:
         hint = f" ({record['hint']})" if record.get("hint") else ""
-        place = f"file={_escape_property(_get_file(record))}"
-        if record.get("line"):
-            place += f",line={record['line']},col={record['column']}"
-        message = _escape_data(f"{record['message']}{hint}")
-        lines.append(f"::{_SEVERITIES[record['level']]} {place},title={_escape_property(record['kind'])}::{message}\n")
+        position = {"line": record["line"], "col": record["column"]} if record.get("line") else {}
+        properties = {"file": _get_file(record), **position, "title": record["kind"]}
+        command = format_github_command(_SEVERITIES[record["level"]], f"{record['message']}{hint}", **properties)
+        lines.append(f"{command}\n")
     return "".join(lines)
 
 
-def _escape_data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def format_github_command(level: str, message: str, **properties: Any) -> str:
+    """Return the GitHub Actions command that annotates the position in the properties."""
 
+    def escape(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
-def _escape_property(text: str) -> str:
-    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")
+    values = {name: escape(str(value)).replace(":", "%3A").replace(",", "%2C") for name, value in properties.items()}
+    return f"::{level} {','.join(f'{name}={value}' for name, value in values.items())}::{escape(message)}"
 
 
 def format_sarif(records: Iterable[Record], version: str) -> str:

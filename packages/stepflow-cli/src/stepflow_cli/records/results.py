@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepflow_client import RunFailedError
 from stepflow_client._base.text import rfc3339
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of a run with one input; `cached_at` is present if it is from the cache."""
 
+_PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
+"""A server's message about a path of several parts."""
+
 BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of one input of a batch."""
 
@@ -32,18 +35,15 @@ def print_result(result: FlowResult, output: Output) -> None:
         Problem: If the run was not successful.
     """
     if output.format:
-        output.record(_record(result), RESULT, default="json")
+        record = result.to_dict()
+        if result.cached_at is not None:
+            record["cached_at"] = rfc3339(result.cached_at)
+        output.record(record, RESULT, default="json")
     elif result.is_success:
         output.value(result.output)
     problem = get_failure(result)
     if problem is not None:
         raise problem
-
-
-def _record(result: FlowResult) -> dict[str, Any]:
-    """Return a result as a record."""
-    record = result.to_dict()
-    return record if result.cached_at is None else record | {"cached_at": rfc3339(result.cached_at)}
 
 
 def cancelled_run_problem(run_id: str) -> Problem:
@@ -62,26 +62,14 @@ def get_failure(result: FlowResult) -> Problem | None:
     try:
         result.raise_for_failure()
     except RunFailedError as error:
-        return Problem(
-            error.message,
-            kind="run_failed",
-            exit_code=ExitCode.for_result(result),
-            run_id=result.run_id,
-            hint=_hint_for_path(error.message),
-        )
+        hint = None
+        # Servers read a path without `$` as the name of a single field.
+        if match := _PATH.search(error.message):
+            path = match[1]
+            hint = f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
+        code = ExitCode.for_result(result)
+        return Problem(error.message, kind="run_failed", exit_code=code, run_id=result.run_id, hint=hint)
     return None
-
-
-_PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
-
-
-def _hint_for_path(message: str) -> str | None:
-    """Return a hint for a path of several parts: servers read a path without `$` as the name of a single field."""
-    match = _PATH.search(message)
-    if match is None:
-        return None
-    path = match[1]
-    return f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
 
 
 def to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:

@@ -56,12 +56,9 @@ class BatchRun:
         self._path = "" if output.path in (None, "-") else str(output.path)
         """The file of the records; empty for standard output."""
         self._journal = f"{self._path}.journal" if self._path else None
-        self._source = job.options.inputs or ""
-        self._check_files()
-
-    def _check_files(self) -> None:
-        """Check that the inputs can be read, and that existing files are not overwritten."""
-        options, source = self._options, self._source
+        options, source = job.options, job.options.inputs or ""
+        self._source = source
+        # Check that the inputs can be read, and that existing files are not overwritten.
         if os.path.isfile(os.path.realpath(source)) or (not os.path.lexists(source) and source != "-"):
             with read_inputs(source, options.input_format, stops=False) as inputs:
                 next(inputs, None)
@@ -91,7 +88,7 @@ class BatchRun:
             return
         complete_job(target, self._job)
         options = self._options
-        chosen = take_range(self._all_inputs(), options.skip, options.limit)
+        chosen = take_range(self._iter_inputs(), options.skip, options.limit)
         if options.sample is not None:
             chosen = choose_sample(chosen, options.sample, options.seed or 0)
         with self._hinting_continuation(target, "--resume" if self._journal else None):
@@ -100,9 +97,9 @@ class BatchRun:
                 first = list(islice(chosen, _ONE_RUN + 1))
                 # If the chunk is larger than the batch, the client knows that no other run shares --max-concurrency.
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
-                records = self._records(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
+                records = self._run_inputs(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
                 with closing(records):
-                    printed = _first_of_each_run(records) if options.output.format == "name" else records
+                    printed = _iter_first_records(records) if options.output.format == "name" else records
                     options.output.records(printed, BATCH_RESULT, default="jsonl", flush=True)
                 # Errors in writing the last record appear only now.
                 sys.stdout.flush()
@@ -135,7 +132,7 @@ class BatchRun:
         journal = f"{output}.retry-{name}.journal"
         complete_job(target, self._job)
         self.progress.expected = len(failed)
-        chosen = self._same_inputs(failed)
+        chosen = self._iter_failed_inputs(failed)
         with self._hinting_continuation(target, "--retry-failed"):
             with writing(output), replacing(output) as merged:
                 with write_outcomes(merged, flow=self._job.flow, format=form) as file:
@@ -148,10 +145,10 @@ class BatchRun:
             _remove(journal)
         self.progress.summarise()
 
-    def _same_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
+    def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
         """Yield the failed inputs after checking that their keys are the recorded ones."""
         try:
-            for position, value in select_positions(self._all_inputs(), failed):
+            for position, value in select_positions(self._iter_inputs(), failed):
                 key = failed[position][0]
                 keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
                 # CSV and Parquet files hold keys as text; an unreadable line has no key.
@@ -161,7 +158,7 @@ class BatchRun:
         except LookupError as error:
             raise usage(f"{self._source} has changed: {error.args[0]}, which has failed") from None
 
-    def _all_inputs(self) -> Iterator[IndexedInput]:
+    def _iter_inputs(self) -> Iterator[IndexedInput]:
         """Yield all inputs of the file with their positions, as they are needed."""
         options = self._options
         # By default, a malformed line ends the batch if its record cannot be told from the others in a file.
@@ -172,22 +169,22 @@ class BatchRun:
         except FlowFileError as error:
             raise usage(error.message, adapt_hint(error.hint, "--on-bad-line fail continues")) from None
 
-    def _values(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
+    def _iter_values(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
             if not number and isinstance(value, dict):
                 # Records have the key of an input, which the flow need not read.
-                fields = {name: each for name, each in value.items() if name not in ("id", "key")}
+                fields = {name: field for name, field in value.items() if name not in ("id", "key")}
                 note_unread_fields(self._job.flow_with_overrides, fields)
             self.progress.begun += 1
             yield value
 
     def _write_records(self, target: Target, chosen: Iterable[IndexedInput], journal: str | None, file: Any) -> None:
-        with closing(self._records(target, chosen, journal)) as records:
+        with closing(self._run_inputs(target, chosen, journal)) as records:
             for record in records:
                 file.write(record)
 
-    def _records(
+    def _run_inputs(
         self,
         target: Target,
         chosen: Iterable[IndexedInput],
@@ -200,7 +197,7 @@ class BatchRun:
         job, options = self._job, self._options
         outcomes = target.client.map(
             job.flow,
-            self._values(chosen),
+            self._iter_values(chosen),
             chunk_size=chunk_size,
             ordered=ordered,
             check_input=options.check,
@@ -214,8 +211,8 @@ class BatchRun:
         )
         recording = target.history.recording(flow=job.flow, **job.about)
         with waiting("running the batch") as spinner, recording, closing(outcomes):
-            for each in outcomes:
-                outcome = replace(each, index=self._positions.pop(each.index))
+            for numbered in outcomes:
+                outcome = replace(numbered, index=self._positions.pop(numbered.index))
                 yield outcome.to_dict()
                 self.progress.note(outcome)
                 if self.progress.is_due():
@@ -268,7 +265,7 @@ def _choose_format(output: Output) -> OutcomeFormat | None:
         raise usage(error.message, hint) from None
 
 
-def _first_of_each_run(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _iter_first_records(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     seen = {None}
     for record in records:
         if record["run_id"] not in seen:

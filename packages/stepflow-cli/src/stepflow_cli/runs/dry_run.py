@@ -49,35 +49,31 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
     if plan is not None:
         print_plan(plan, output)
     else:
-        request = _describe_request(target, job)
+        from stepflow_client._data.secrets import secrets_of
+        from stepflow_client.drawing.report_data import read_flow_environment
+
+        declared, environment = read_flow_environment(job.flow)
+        input, variables = (
+            _mask_secrets(value, declared_schema(job.flow, part), definitions_in(job.flow, part))
+            for part, value in (("input", job.input), ("variables", job.variables))
+        )
+        # Inputs and overrides may repeat the values of secret variables.
+        hide = secrets_of({**environment, **(job.variables or {})}, declared).hide_in
+        request = {
+            "server": "embedded" if target.runtime is not None else target.client.url,
+            "flow": job.flow_id or job.options.flow,
+            "input": hide(input) if job.batch is None else None,
+            "inputs": None if job.batch is None else len(job.batch),
+            "variables": hide(variables),
+            "variables_from_env": job.options.values.variables_from_env,
+            "overrides": hide(job.overrides),
+            "max_concurrency": job.options.max_concurrency,
+        }
         if cache is not None:
             cached = cache.find(job)
             request["cache"] = {"hit": cached is not None, "run_id": None if cached is None else cached.run_id}
         output.record(request, _REQUEST, default="yaml")
     note("nothing was stored or run (--dry-run)")
-
-
-def _describe_request(target: Target, job: Job) -> dict[str, Any]:
-    from stepflow_client._data.secrets import secrets_of
-    from stepflow_client.drawing.report_data import read_flow_environment
-
-    declared, environment = read_flow_environment(job.flow)
-    input, variables = (
-        _mask_secrets(value, declared_schema(job.flow, part), definitions_in(job.flow, part))
-        for part, value in (("input", job.input), ("variables", job.variables))
-    )
-    # Inputs and overrides may repeat the values of secret variables.
-    hide = secrets_of({**environment, **(job.variables or {})}, declared).hide_in
-    return {
-        "server": "embedded" if target.runtime is not None else target.client.url,
-        "flow": job.flow_id or job.options.flow,
-        "input": hide(input) if job.batch is None else None,
-        "inputs": None if job.batch is None else len(job.batch),
-        "variables": hide(variables),
-        "variables_from_env": job.options.values.variables_from_env,
-        "overrides": hide(job.overrides),
-        "max_concurrency": job.options.max_concurrency,
-    }
 
 
 def _mask_secrets(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:

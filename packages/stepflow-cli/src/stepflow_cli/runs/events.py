@@ -88,7 +88,7 @@ class RunningRuns:
         """Stop following."""
         self._keep_only(set())
 
-    def updated(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def add_progress(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the records of runs, with `progress` and the items that have ended so far; follow those that are new.
 
         Args:
@@ -105,7 +105,7 @@ class RunningRuns:
             # The list itself shows whether the server is reachable; the counts so far stay until the run has ended.
             with suppress(StepflowClientError):
                 self._read_events(run_id)
-        return [self._with_progress(record) for record in records]
+        return [self._add_progress(record) for record in records]
 
     def _keep_only(self, run_ids: set[str]) -> None:
         for run_id in self._followed.keys() - run_ids:
@@ -124,7 +124,7 @@ class RunningRuns:
             if update.event is None or time.monotonic() > end:
                 return
 
-    def _with_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _add_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         items, seconds = record["items"], get_seconds_so_far(record) or 0.0
         progress = self._progress.get(record["run_id"])
         if progress is not None:

@@ -106,6 +106,9 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
     Args:
         job: The job, which is completed.
         text: The text of the flow, if it is to be checked.
+
+    Raises:
+        Problem, FlowFileError: If a value is invalid.
     """
     options, values, reuse = job.options, job.options.values, job.reuse
     job.overrides = values.read_overrides(job.flow)
@@ -141,28 +144,21 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
     else:
         job.input = values.read_input(job.flow)
     if reuse.only_step is not None and job.has_input:
-        _isolate_step(job, reuse.only_step)
+        # The flow becomes one of a single step, whose input is that of the job.
+        step = reuse.only_step
+        if reuse.run is not None:
+            raise usage("--step takes its input from the run of --reuse, or from an option: give one of them")
+        overrides = merge_overrides(job.overrides) or {}
+        if "input" in (overrides.get(step) or {}).get("value", {}):
+            raise usage(f"the input of step {step} is given as a whole: an override of it would have no effect")
+        job.flow = flow_of_step(flow_with(job.flow, job.overrides), step)
+        job.flow_id = job.overrides = job.variables = None
+        job.reuse = Reuse()
+        # The run of one step is no run of the flow's file.
+        job.about.pop("flow_file", None)
     if options.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch
         file = options.inputs or next((each.text for each in values.input if each.form == "file"), None)
         if isinstance(job.input, list):
             advice = f"'stepflow batch FLOW INPUTS' runs a flow on each input of a list; {advice}"
         check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)
-
-
-def _isolate_step(job: Job, step: str) -> None:
-    """Replace the flow of a job by one of a single step, whose input is that of the job.
-
-    Raises:
-        Problem: If an option gives the step another input.
-    """
-    if job.reuse.run is not None:
-        raise usage("--step takes its input from the run of --reuse, or from an option: give one of them")
-    overrides = merge_overrides(job.overrides) or {}
-    if "input" in (overrides.get(step) or {}).get("value", {}):
-        raise usage(f"the input of step {step} is given as a whole: an override of it would have no effect")
-    job.flow = flow_of_step(flow_with(job.flow, job.overrides), step)
-    job.flow_id = job.overrides = job.variables = None
-    job.reuse = Reuse()
-    # The run of one step is no run of the flow's file.
-    job.about.pop("flow_file", None)

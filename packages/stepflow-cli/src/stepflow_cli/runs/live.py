@@ -85,34 +85,34 @@ class _ProgressDisplay:
 
     def draw(self) -> None:
         """Draw the run until it has ended. Errors are ignored: the caller, which waits for the run, reports them."""
-        with suppress(Exception), self._watched(_QUIET) as watch:
+        with suppress(Exception), self._watching(_QUIET) as watch:
             from ..output.live import live_display
 
             def picture(height: int | None) -> Any:
-                return watch.tree(height, *([self._counted(watch)] if watch.run.items.total > 1 else []))
+                return watch.tree(height, *([self._format_counts(watch)] if watch.run.items.total > 1 else []))
 
             with live_display(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
                 try:
-                    watch.follow(refresh=partial(self._refreshed, refresh), sub_runs=True)
+                    watch.follow(refresh=partial(self._refresh, refresh), sub_runs=True)
                 finally:
                     self._watch = None
 
     def print_lines(self) -> None:
         """Print a line every 10 s until the run has ended."""
-        with suppress(Exception), self._watched(_LINE) as watch:
+        with suppress(Exception), self._watching(_LINE) as watch:
             last = time.monotonic() - _LINE
 
             def line() -> None:
                 nonlocal last
                 if time.monotonic() - last >= _LINE and watch.progress.steps:
                     last = time.monotonic()
-                    print(f"stepflow: run {self._run_id}: {self._counted(watch)}", file=sys.stderr, flush=True)
+                    print(f"stepflow: run {self._run_id}: {self._format_counts(watch)}", file=sys.stderr, flush=True)
 
-            watch.follow(refresh=partial(self._refreshed, line))
+            watch.follow(refresh=partial(self._refresh, line))
 
     @contextmanager
-    def _watched(self, seconds: float) -> Iterator[RunWatch]:
+    def _watching(self, seconds: float) -> Iterator[RunWatch]:
         """Yield the run's watch after a delay. Most runs have ended by then, and nothing is imported for them."""
         if self.ended.wait(seconds):
             raise _Ended
@@ -121,11 +121,11 @@ class _ProgressDisplay:
         with self._target.another_client() as client:
             yield RunWatch(self._target._replace(client=client), self._run_id)
 
-    def _refreshed(self, refresh: Callable[[], None]) -> None:
+    def _refresh(self, refresh: Callable[[], None]) -> None:
         if self.ended.is_set():
             raise _Ended
         refresh()
 
-    def _counted(self, watch: RunWatch) -> str:
+    def _format_counts(self, watch: RunWatch) -> str:
         completed, failed = watch.progress.ended_items()
         return counted(watch.run.items.total, completed, failed, time.monotonic() - self._began)

@@ -26,8 +26,6 @@ from .wait import add_view_commands, hinting_return
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from stepflow_client import FlowResult
-
     from .caching import JobCache
 
 
@@ -69,23 +67,16 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
             print_result(result, job.options.output)
         except Problem as problem:
             if problem.kind == "run_failed":
-                hint = problem.hint or find_failure_hint(
-                    target, result, job.flow_with_overrides, job.input, job.variables
-                )
-                problem.hint = "; ".join(filter(None, (hint, _find_python_line(job, result)))) or None
+                flow, name = job.flow_with_overrides, str(job.about.get("flow_file", ""))
+                hint, place = problem.hint or find_failure_hint(target, result, flow, job.input, job.variables), None
+                if result.error is not None and is_python_flow(name):
+                    from stepflow_client.flows.python_places import written_at
+
+                    place = written_at(import_flow(name).value, result.error.step_id)
+                problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
     # A failure has a hint of its own.
     job.note_unread_input()
-
-
-def _find_python_line(job: Job, result: FlowResult) -> str | None:
-    """Return a sentence that says where the failed step is written; None for flows that are not in Python."""
-    from stepflow_client.flows.python_places import written_at
-
-    flow = str(job.about.get("flow_file", ""))
-    if result.error is None or not is_python_flow(flow):
-        return None
-    return written_at(import_flow(flow).value, result.error.step_id)
 
 
 def start_run(target: Target, job: Job) -> str:

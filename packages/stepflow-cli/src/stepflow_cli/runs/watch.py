@@ -53,10 +53,10 @@ class RunWatch:
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """The outcome of each step, once the run has ended."""
-        self.progress = progress_of(self.snapshot, flow_of=self._flow_of)
+        self.progress = progress_of(self.snapshot, flow_of=self._get_flow_outline)
         if self.run.is_finished:
             self._deadline = None
-            self._read_end()
+            self._read_final_state()
 
     @property
     def run(self) -> RunDetails:
@@ -106,14 +106,14 @@ class RunWatch:
             for now in followed:
                 if now.event is not None:
                     self._message = None
-                    show(now.event, now.seconds, self._error_of(now.event))
+                    show(now.event, now.seconds, self._find_step_error(now.event))
                 self.snapshot = now.snapshot or self.snapshot
                 if now.event is None or time.monotonic() - drawn >= _REFRESH_SECONDS:
                     refresh()
                     drawn = time.monotonic()
         self._message = None
         # Events do not contain why items failed.
-        self._read_end()
+        self._read_final_state()
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
             if item.error is not None:
@@ -124,7 +124,7 @@ class RunWatch:
         for (index, _), account in self._accounts.items():
             self._note_not_run(index, account)
 
-    def _read_end(self) -> None:
+    def _read_final_state(self) -> None:
         """Request the parts of the run that explain why items failed, unless the run is too large."""
         from stepflow_client._runs.explanation import step_accounts
 
@@ -146,7 +146,7 @@ class RunWatch:
         if step is not None and item in step.ended and account.because_of is not None:
             step.not_run[item] = account.because_of
 
-    def _error_of(self, event: RunEvent) -> str | None:
+    def _find_step_error(self, event: RunEvent) -> str | None:
         """Request why a step failed; only once per step, because a batch may have very many items."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
@@ -174,7 +174,7 @@ class RunWatch:
         step.error = None if error is None else _first_line(error.message)
         return step.error
 
-    def _flow_of(self, run_id: str, item: int) -> FlowOutline:
+    def _get_flow_outline(self, run_id: str, item: int) -> FlowOutline:
         # Flows of sub-runs may not be stored, so their runs are requested.
         if len(self.progress.sub_runs) > _MAX_FLOWS:
             return None, {}

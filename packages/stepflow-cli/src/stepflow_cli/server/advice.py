@@ -24,8 +24,12 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
     from stepflow_client import AuthenticationError, ServerConnectionError
 
     if isinstance(error, AuthenticationError):
-        is_of_proxy = error.status_code == 407
-        return name_origins(error.hint, choice) if is_of_proxy else _hint_for_credentials(choice, error.status_code)
+        if error.status_code == 407:
+            return name_origins(error.hint, choice)
+        if choice.credentials is None:
+            return _NO_CREDENTIALS
+        failure = "have expired, or be for another server" if error.status_code == 401 else "not allow this"
+        return f"{choice.credentials} may {failure}"
     # If the run was found before, the hint to start a server would be wrong.
     if isinstance(error, ServerConnectionError) and not (error.run_id and error.was_sent):
         if choice.url.origin == "default":
@@ -50,31 +54,16 @@ def name_origins(hint: str | None, choice: ServerChoice) -> str | None:
     """Return a hint of the client that names the origin of the server's URL and of its proxy's."""
     if hint is None:
         return None
-    if "the proxy's URL" in hint:
-        hint = hint.replace("the proxy's URL", _name_proxy_origin(choice))
-    return hint.replace("the URL", _name_url_origin(choice))
-
-
-def _name_url_origin(choice: ServerChoice) -> str:
     origin = choice.url.origin
-    if origin.startswith("profile "):
-        return f"the url of {origin}"
-    if origin.startswith("@"):
-        return f"the URL of {origin}"
-    return "the URL" if origin == "default" else describe_origin(origin).removeprefix("from ")
+    if "the proxy's URL" in hint:
+        from ..settings.urls import find_environment_proxy
 
-
-def _name_proxy_origin(choice: ServerChoice) -> str:
-    from ..settings.urls import find_environment_proxy
-
-    if choice.profile is not None and choice.profile.proxy:
-        return f"the proxy of {choice.url.origin}"
-    found = find_environment_proxy(str(choice.url.value))
-    return "the proxy's URL" if found is None else found.variable
-
-
-def _hint_for_credentials(choice: ServerChoice, status: int | None) -> str:
-    used = choice.credentials
-    if used is None:
-        return _NO_CREDENTIALS
-    return f"{used} may have expired, or be for another server" if status == 401 else f"{used} may not allow this"
+        if choice.profile is not None and choice.profile.proxy:
+            hint = hint.replace("the proxy's URL", f"the proxy of {origin}")
+        elif (proxy := find_environment_proxy(str(choice.url.value))) is not None:
+            hint = hint.replace("the proxy's URL", proxy.variable)
+    if origin.startswith(("profile ", "@")):
+        url = f"the url of {origin}" if origin.startswith("profile ") else f"the URL of {origin}"
+    else:
+        url = "the URL" if origin == "default" else describe_origin(origin).removeprefix("from ")
+    return hint.replace("the URL", url)

@@ -51,23 +51,19 @@ class Target(NamedTuple):
         """Return another client of the same server, for use in another thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
-        runtime = self.runtime
-        made = SyncStepflowClient(**self.arguments) if runtime is None else SyncStepflowClient(runtime.url)
-        made._connection.dialect.server = self._known_server
-        return made
+        client = SyncStepflowClient(**self.arguments)
+        client._connection.dialect.server = self._known_server
+        return client
 
     def async_client(self) -> StepflowClient:
         """Return an asynchronous client of the same server with the same history. The caller must close it."""
         from stepflow_client import StepflowClient
 
-        runtime, history = self.runtime, self.history.for_client
-        if runtime is None:
-            made = StepflowClient(**self.arguments, history=history)
-        else:
-            made = StepflowClient(runtime.url, history=history)
-            made._recorder.is_embedded = True
-        made._connection.dialect.server = self._known_server
-        return made
+        client = StepflowClient(**self.arguments, history=self.history.for_client)
+        if self.runtime is not None:
+            client._recorder.is_embedded = True
+        client._connection.dialect.server = self._known_server
+        return client
 
     @property
     def _known_server(self) -> Server | None:
@@ -230,7 +226,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
             # The user may not have named the file.
             raise to_problem(error, hint=error.hint or f"its configuration is {config}") from error
         try:
-            yield Target(clients[0], choice, history, runtime)
+            yield Target(clients[0], choice, history, runtime, arguments={"base_url": runtime.url})
         except StepflowClientError as error:
             if not exit_codes:
                 raise

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
 from stepflow_client._base.text import rfc3339
@@ -184,26 +184,30 @@ def _iter_logs(text: str) -> Iterator[list[KeptLine]]:
                 with suppress(OSError):
                     data += each.read_bytes()
         if text.encode() in data:
-            yield list(_parse_lines(data))
+            lines = []
+            for line in data.split(b"\n"):
+                # The last line may be cut off, and others may be damaged.
+                with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    lines.append(_parse_line(line))
+            yield lines
 
 
-def _parse_lines(data: bytes) -> Iterator[KeptLine]:
-    for line in data.split(b"\n"):
-        # The last line may be cut off, and others may be damaged.
-        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            record = json.loads(line.decode("utf-8", "replace"))
-            yield _parse_line(line, record)
-
-
-def _parse_line(line: bytes, record: dict[str, Any]) -> KeptLine:
+def _parse_line(line: bytes) -> KeptLine:
     from stepflow_client.logs import LogEntry, parse_line
 
+    record = json.loads(line.decode("utf-8", "replace"))
     if "timestamp" in record:
         entry = parse_line(line, "stdout")
     else:
         # A line of a worker, with the time at which it was read.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
-    time, found = rfc3339(entry.timestamp), entry.fields.get("exception")
-    exception = found if isinstance(found, str) else None
-    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids, exception=exception)
+    exception = entry.fields.get("exception")
+    return KeptLine(
+        rfc3339(entry.timestamp),
+        entry.level,
+        entry.target,
+        entry.message,
+        run_ids=entry.run_ids,
+        exception=exception if isinstance(exception, str) else None,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from ..context import current_session
+from ..inputs.config import read_config_content
 from ..settings.server_choice import ServerOptions, choose_server
 from .connect import Target, connect
 
@@ -35,7 +36,7 @@ def session_server(
             return
         path = choose_server(options, flow).config.value
         # Read before the server starts: a change while it starts restarts it in the next round.
-        current = (path, _content(path))
+        current = (path, read_config_content(path))
         is_running = target is not None and target.runtime is not None and target.runtime.is_alive
         if not is_running or config != current:
             target = None
@@ -50,16 +51,3 @@ def session_server(
 
     with stack:
         yield each_round
-
-
-def _content(path: str | None) -> bytes:
-    from stepflow_client._command import is_read_once
-
-    if path is None or is_read_once(path):
-        return b""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        # The server reports the error.
-        return b""

@@ -80,10 +80,10 @@ class Profile(NamedTuple):
                 raise usage(f"profile {self.name}: the environment variable {self.token_env} holds no token")
             return token
         if self.token_file is not None:
-            return self._token_of_file(self.path_of(self.token_file))
-        return self._token_of_command(self.token_command) if self.token_command else None
+            return self._read_token_file(self.path_of(self.token_file))
+        return self._run_token_command(self.token_command) if self.token_command else None
 
-    def _token_of_file(self, path: Path) -> str:
+    def _read_token_file(self, path: Path) -> str:
         file = f"profile {self.name}: the token file {path}"
         try:
             if os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
@@ -97,7 +97,7 @@ class Profile(NamedTuple):
             raise usage(f"{file} is empty")
         return token
 
-    def _token_of_command(self, command: tuple[str, ...]) -> str:
+    def _run_token_command(self, command: tuple[str, ...]) -> str:
         import subprocess
 
         name, seconds = f"profile {self.name}: the token command {command[0]}", _TOKEN_SECONDS
@@ -323,15 +323,15 @@ def _check_timeout(value: Any) -> str | None:
 
 
 def _check_command(value: Any) -> str | None:
-    words: list[Any] = []
-    with suppress(ValueError):
-        words = _split_command(value)
+    words = _split_command(value)
     return None if words and all(isinstance(word, str) for word in words) else "a command: a list of words, or text"
 
 
 def _split_command(command: Any) -> list[Any]:
+    """Return the words of a command; none if its quotes are not closed, or it is neither a list nor text."""
     if isinstance(command, str):
-        return list(shlex.split(command))
+        with suppress(ValueError):
+            return list(shlex.split(command))
     return list(command) if isinstance(command, list) else []
 
 

@@ -190,8 +190,24 @@ def choose_server(
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
     # The token belongs to the server that the environment names, not to that of a run.
     token = None if options.of_run is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
-    settings = _collect_settings(url, profile, environ, chosen, profiles, has_token=bool(token))
-    return ServerChoice(url, profile, settings, options, flow)
+    settings = {"url": url, "profile": chosen or Setting("profile", None, "default")}
+    if url.value is not None:
+        defaults = {"token": None, "timeout": 30.0, "verify": True}
+        for key in (*defaults, "ca_file", "cert_file", "key_file", "proxy"):
+            settings[key] = Setting(key, defaults.get(key), "default")
+        if token:
+            settings["token"] = Setting("token", "environment", _name_variable("STEPFLOW_TOKEN"))
+    if profile is not None and profiles is not None:
+        origin = f"profile {profile.name} in {profiles.path}"
+        for key, value in profiles.tables[profile.name].items():
+            if key.startswith("token_"):
+                source = f"{key.removeprefix('token_')}: {value if isinstance(value, str) else ' '.join(value)}"
+                settings["token"] = Setting("token", source, origin)
+            elif key != "url":
+                settings[key] = Setting(key, value, origin)
+    if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
+        settings["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _name_variable("STEPFLOW_TIMEOUT"))
+    return ServerChoice(url, profile, tuple(settings.values()), options, flow)
 
 
 def list_server_urls(url: str) -> list[str]:
@@ -244,34 +260,3 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
 
 def _name_variable(name: str) -> str:
     return f"environment variable {name}"
-
-
-def _collect_settings(
-    url: Setting,
-    profile: Profile | None,
-    environ: Mapping[str, str],
-    chosen: Setting | None,
-    profiles: Profiles | None,
-    *,
-    has_token: bool,
-) -> tuple[Setting, ...]:
-    """Collect the other settings: the token's source, the timeout, and the profile's TLS settings."""
-    found: dict[str, Setting] = {"url": url, "profile": chosen or Setting("profile", None, "default")}
-    if url.value is not None:
-        found["token"] = Setting("token", None, "default")
-        found["timeout"] = Setting("timeout", 30.0, "default")
-        for key in ("verify", "ca_file", "cert_file", "key_file", "proxy"):
-            found[key] = Setting(key, True if key == "verify" else None, "default")
-        if has_token:
-            found["token"] = Setting("token", "environment", _name_variable("STEPFLOW_TOKEN"))
-    if profile is not None and profiles is not None:
-        origin = f"profile {profile.name} in {profiles.path}"
-        for key, value in profiles.tables[profile.name].items():
-            if key.startswith("token_"):
-                source = f"{key.removeprefix('token_')}: {value if isinstance(value, str) else ' '.join(value)}"
-                found["token"] = Setting("token", source, origin)
-            elif key != "url":
-                found[key] = Setting(key, value, origin)
-    if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
-        found["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _name_variable("STEPFLOW_TIMEOUT"))
-    return tuple(found.values())

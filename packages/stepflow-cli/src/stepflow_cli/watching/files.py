@@ -53,7 +53,7 @@ class WatchedFiles:
         before, self._known = self._known, now
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
-    def find_again(self) -> None:
+    def refresh(self) -> None:
         """Update the list of files, because changed files may refer to others. Pending changes are kept."""
         paths = list(self._find())
         if paths != self._paths:

@@ -52,9 +52,9 @@ def watch_files(
             before = result
             # Keep the list of files if one of them cannot be read.
             with suppress(Exception):
-                files.find_again()
+                files.refresh()
             noun = "file" if files.count == 1 else "files"
-            note(f"watching {files.count} {noun}; Ctrl-C ends it")
+            note(f"watching {files.count} {noun}; Ctrl-C stops")
             changed = files.wait()
             more = f" and {len(changed) - _MAX_NAMES} more" if len(changed) > _MAX_NAMES else ""
             note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMES])}{more} changed")

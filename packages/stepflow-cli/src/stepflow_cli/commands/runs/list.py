@@ -108,7 +108,7 @@ def command(
 
             with RunningRuns(client) as running:
                 watch_records(
-                    lambda: running.updated(
+                    lambda: running.add_progress(
                         [run.to_dict() for run in _list_newest_runs(client, query.words, status, filters, limit)]
                     ),
                     WATCHED_RUN,
