@@ -13,7 +13,7 @@ import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.inputs.batch import choose_sample, select_positions, take_range
 from stepflow_cli.output.messages import Spinner
-from stepflow_cli.params.batch import RETRY_CODES
+from stepflow_cli.params.flow import RETRY_CODES
 from stepflow_cli.runs.batch_progress import BatchProgress, Latencies
 from stepflow_client import ErrorCode, ExecutionStatus, Outcome, read_inputs
 

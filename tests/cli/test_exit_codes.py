@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stepflow_cli.errors import to_problem
-from stepflow_cli.exit_codes import ExitCode
+from stepflow_cli.errors import ExitCode, to_problem
 from stepflow_client import StepflowRuntime, errors
 
 from tests.cli.command import Done, Stepflow

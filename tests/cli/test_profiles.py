@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_cli.errors import Problem
-from stepflow_cli.exit_codes import ExitCode
+from stepflow_cli.errors import ExitCode, Problem
 from stepflow_cli.server import connect
 from stepflow_cli.settings import profiles
 from stepflow_cli.settings.profiles import Profile, Profiles

@@ -15,7 +15,7 @@ from pygls.protocol import default_converter
 from stepflow_cli.lsp.analysis import analyse
 from stepflow_cli.lsp.diagnostics import build_diagnostics
 from stepflow_cli.lsp.navigation import list_symbols
-from stepflow_cli.lsp.project import ProjectRules
+from stepflow_cli.lsp.project_rules import ProjectRules
 from stepflow_cli.lsp.text import DocumentText
 
 from tests.cli.command import Stepflow

@@ -11,7 +11,7 @@ import pytest
 from stepflow_cli.lsp.analysis import analyse
 from stepflow_cli.lsp.server_checks import ServerChecks
 from stepflow_cli.lsp.text import DocumentText
-from stepflow_cli.validation.checks import CheckRules
+from stepflow_cli.validation.flow_checks import CheckRules
 from stepflow_client import LogConfig, StepflowRuntime
 
 from tests.cli.command import Stepflow

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.validation.checks import locate_node
+from stepflow_cli.validation.flow_checks import locate_node
 from stepflow_client import FlowFileError
 from stepflow_client._base.collector import collector_paused
 from stepflow_client._checks.checker import find_in

@@ -12,8 +12,7 @@ import click
 
 from ._version import VERSION
 from .context import Session
-from .errors import add_server, to_problem, usage, wants_json
-from .exit_codes import ExitCode
+from .errors import ExitCode, add_server, to_problem, usage, wants_json
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
 

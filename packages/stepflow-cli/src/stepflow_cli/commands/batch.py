@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from ..output.view import FORMATS
-from ..params.batch import FORMATS as FILE_FORMATS
-from ..params.flow import batch_conflicts, batch_options, detach_option
+from ..params.flow import INPUT_FORMATS, batch_conflicts, batch_options, detach_option
 from ..params.options import file_output, grouped, server_options, wait_options
 from ..params.parsing import Command
 from ..runs.run_options import RunOptions
@@ -25,7 +24,7 @@ _MAIN = (
     server_options(default="embedded", reads_project=True),
     detach_option,
     wait_options,
-    file_output(dict.fromkeys((*FORMATS, *FILE_FORMATS))),
+    file_output(dict.fromkeys((*FORMATS, *INPUT_FORMATS))),
 )
 def command(options: RunOptions) -> None:
     """INPUTS is a file with an input on each line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -

@@ -26,7 +26,7 @@ def command(flows: list[str], output: str | None, check: bool) -> None:
     The module needs only stepflow-client. The same flows give the same module, byte for byte, with the same release of
     datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
     """
-    from ..validation.checks import list_flow_files
+    from ..validation.flow_checks import list_flow_files
 
     file = GeneratedFile(output, check=check)
     flows = list_flow_files(flows)

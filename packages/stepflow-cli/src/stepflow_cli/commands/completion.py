@@ -6,8 +6,8 @@ import click
 
 from ..completion.shells import SHELLS, VARIABLE
 from ..main import cli
+from ..params.declarations import Choice
 from ..params.parsing import Command
-from ..params.sections import Choice
 
 
 @click.command("completion", cls=Command)

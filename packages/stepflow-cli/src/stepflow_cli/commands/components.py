@@ -17,7 +17,7 @@ from ..output.generated import GeneratedFile
 from ..output.messages import note
 from ..output.safety import escape_json
 from ..output.view import Output, View, columns, write_document
-from ..params.conflicts import excludes
+from ..params.declarations import FILE, excludes, option
 from ..params.flow import input_options, one_input
 from ..params.options import (
     SERVER_NAMES,
@@ -30,7 +30,6 @@ from ..params.options import (
     wait_options,
 )
 from ..params.parsing import LazyGroup
-from ..params.sections import FILE, option
 from ..runs.wait import Wait
 from ..server.advice import describe_missing
 from ..server.connect import Target, connect, fetch_components
@@ -147,7 +146,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     from stepflow_client._command import ABSENT, value_changes
     from stepflow_client.flows.expressions import write_path
 
-    from ..validation.checks import load_saved_components
+    from ..validation.flow_checks import load_saved_components
 
     if not Path(path).exists():
         raise Problem(f"{path} does not exist", kind="outdated", hint="without --check it is written")
@@ -203,7 +202,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     from stepflow_client.flows.project import existing_file
 
     from ..codegen.stubs import write_stubs
-    from ..validation.checks import load_saved_components
+    from ..validation.flow_checks import load_saved_components
 
     file = GeneratedFile(output, check=check)
     project = find_flow_project(None)

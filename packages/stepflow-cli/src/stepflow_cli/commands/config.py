@@ -12,9 +12,9 @@ from ..completion.candidates import complete_config_keys, complete_profiles, com
 from ..errors import Problem, printable, suggest, usage
 from ..output.messages import note
 from ..output.view import Output, View, columns
+from ..params.declarations import option
 from ..params.options import changed_profile_option, output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
-from ..params.sections import option
 from ..settings.profiles import load_profiles
 from ..settings.server_choice import ServerOptions, Setting
 

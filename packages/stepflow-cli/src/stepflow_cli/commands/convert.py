@@ -13,10 +13,10 @@ from ..inputs.flow import load_flow_file
 from ..inputs.python_flow import import_flow, is_python_flow
 from ..output.generated import GeneratedFile
 from ..output.safety import escape_json
+from ..params.declarations import OUTPUT, Choice
 from ..params.flow import flow_argument
 from ..params.options import check_needs_file, check_option, file_option
 from ..params.parsing import Command
-from ..params.sections import OUTPUT, Choice
 
 _FORMATS = ("yaml", "json")
 _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from ..context import current_session
-from ..errors import Problem, to_problem
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, to_problem
 from ..output.messages import waiting
 from ..output.view import Output, View, columns
+from ..params.declarations import option
 from ..params.options import output_options, server_options
 from ..params.parsing import Command
-from ..params.sections import option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
-    from ..checks import Check
+    from ..doctor import Check
 
 _CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
 _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
@@ -73,8 +72,8 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
 
 
 def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
-    from ..checks import error, network
-    from ..checks.server import check_server
+    from ..doctor import error, network
+    from ..doctor.server import check_server
 
     yield from network.check_versions()
     configuration, profiles = network.check_profiles()

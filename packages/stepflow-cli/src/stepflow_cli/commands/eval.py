@@ -10,11 +10,18 @@ import click
 from ..evaluations.limits import parse_limits, parse_worst
 from ..evaluations.options import EvalOptions, classify_output_paths
 from ..output.view import Output
-from ..params.batch import FORMATS, retry_options
-from ..params.flow import flow_argument, no_check_option, one_mapping, retry_needed, setting_options
+from ..params.declarations import BATCH, FILE, HISTORY, OUTPUT, Choice, Section
+from ..params.flow import (
+    INPUT_FORMATS,
+    flow_argument,
+    no_check_option,
+    one_mapping,
+    retry_needed,
+    retry_options,
+    setting_options,
+)
 from ..params.options import formatted_output, grouped, label_option, limit_option, server_options
 from ..params.parsing import Command
-from ..params.sections import BATCH, FILE, HISTORY, OUTPUT, Choice, Section
 from ..runs.run_options import Retry
 from ..settings.server_choice import ServerOptions
 
@@ -47,7 +54,7 @@ _cases = (
     _CASES.option(
         "--cases-format",
         "Format of --cases. [default: by the file extension; JSON lines for -]",
-        type=Choice(FORMATS),
+        type=Choice(INPUT_FORMATS),
     ),
     _CASES.option(
         "--expected NAME", "The column or key of the expected output. [default: expected]", default="expected"

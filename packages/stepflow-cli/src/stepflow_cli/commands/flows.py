@@ -15,7 +15,7 @@ from stepflow_client.types.shown import plain_data
 from ..context import current_session
 from ..inputs.flow import load_flow_file, load_flow_or_id
 from ..output.view import Output, View, columns
-from ..params.conflicts import excludes
+from ..params.declarations import excludes, option
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     Confirm,
@@ -29,7 +29,6 @@ from ..params.options import (
 )
 from ..params.parsing import LazyGroup
 from ..params.run_ids import id_type
-from ..params.sections import option
 from ..params.times import TIME
 from ..runs.bulk import check_deletion, note_kept_objects
 from ..server.connect import connect

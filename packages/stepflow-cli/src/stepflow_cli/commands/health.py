@@ -7,9 +7,9 @@ from stepflow_client.types.shown import plain_data
 
 from ..errors import Problem
 from ..output.view import Output, View, columns
+from ..params.declarations import WAITING
 from ..params.options import record_options, server_options
 from ..params.parsing import Command
-from ..params.sections import WAITING
 from ..params.times import DURATION
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions

@@ -12,10 +12,10 @@ from ..inputs.files import write_bytes
 from ..inputs.flow import find_flow_project, read_flow_content
 from ..inputs.python_flow import import_flow, is_python_flow
 from ..output.view import Output, write_document
+from ..params.declarations import OUTPUT, option
 from ..params.flow import flow_argument
 from ..params.options import components_option, file_option, formatted_output, offline_option, server_options
 from ..params.parsing import Command
-from ..params.sections import OUTPUT, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
@@ -62,7 +62,7 @@ def command(
 
     from ..records.diagnostics import InvalidFlow, display_name, finding_records, format_counts, format_source_text
     from ..records.flows import build_types_object, get_type_view, list_type_records
-    from ..validation.checks import CheckOptions, fetch_known_components
+    from ..validation.flow_checks import CheckOptions, fetch_known_components
 
     path = written
     if written == _BESIDE:

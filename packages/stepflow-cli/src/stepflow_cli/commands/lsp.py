@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from ..errors import require_extra
+from ..params.declarations import option
 from ..params.options import components_option
 from ..params.parsing import Command
-from ..params.sections import option
 
 
 @click.command("lsp", cls=Command)
@@ -30,7 +30,7 @@ def command(components: str | None, type_check: bool, stdio: bool) -> None:
     """
     require_extra("'stepflow lsp'", "lsp", "pygls")
     if components is not None:
-        from ..validation.checks import load_components
+        from ..validation.flow_checks import load_components
 
         load_components(components)
     from ..lsp.server import serve

@@ -16,9 +16,9 @@ from ..errors import require_extra, usage
 from ..inputs.values import ValueArgument, Values
 from ..mcp.bounds import Bounds
 from ..output.messages import note
+from ..params.declarations import FILE, Choice, Section, option
 from ..params.options import grouped, host_option, server_options
 from ..params.parsing import LazyGroup
-from ..params.sections import FILE, Choice, Section, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 

@@ -16,8 +16,8 @@ from ..errors import usage
 from ..inputs.files import write_bytes, writing
 from ..output.messages import note
 from ..output.safety import printable
+from ..params.declarations import Choice, option
 from ..params.parsing import Command
-from ..params.sections import Choice, option
 
 _TEMPLATES = Path(__file__).parents[1] / "flow_templates"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

@@ -17,8 +17,7 @@ from click.shell_completion import ShellComplete
 
 from .._version import VERSION
 from ..context import current_session
-from ..errors import to_problem, usage, wants_json
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, to_problem, usage, wants_json
 from ..output.messages import print_problem
 from ..params.options import server_options
 from ..params.parsing import Command

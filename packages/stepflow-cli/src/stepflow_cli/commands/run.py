@@ -6,10 +6,10 @@ import re
 
 import click
 
+from ..params.declarations import WAITING
 from ..params.flow import cache_options, detach_option, rounds_option, run_conflicts, run_options
 from ..params.options import file_output_options, grouped, running_server_options, server_options, wait_options
 from ..params.parsing import Command
-from ..params.sections import WAITING
 from ..runs.run_options import RunOptions
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
@@ -71,8 +71,8 @@ def command(options: RunOptions) -> None:
         execute(options)
         return
     from ..server.session_server import session_server
+    from ..watching.files import list_watched_files
     from ..watching.rounds import check_no_stdin, watch_files
-    from ..watching.sources import list_watched_files
 
     flow, values, server = options.flow, options.values, options.server
     check_no_stdin([flow, *values.files])

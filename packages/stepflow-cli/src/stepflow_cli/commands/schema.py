@@ -11,10 +11,9 @@ from ..errors import usage
 from ..inputs.flow import find_flow_project
 from ..output.messages import note
 from ..output.view import write_document
-from ..params.conflicts import excludes
+from ..params.declarations import Choice, excludes
 from ..params.options import SERVER_NAMES, components_option, file_option, server_options
 from ..params.parsing import Command
-from ..params.sections import Choice
 from ..server.advice import describe_missing
 from ..server.connect import connect, fetch_components
 from ..settings.server_choice import ServerOptions
@@ -33,7 +32,7 @@ def command(kind: str, components: str | None, server: ServerOptions, output: st
     from stepflow_client.flows import schema
     from stepflow_client.flows.project import existing_file
 
-    from ..validation.checks import load_saved_components
+    from ..validation.flow_checks import load_saved_components
 
     names_server = server.is_named
     if kind == "config" and (names_server or components is not None):

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..context import current_session
-from ..errors import Problem, usage
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, usage
 from ..output.messages import note, noting_warnings, waiting
 from ..output.safety import printable_lines
 from ..output.view import Output, View, columns
+from ..params.declarations import FILE, SERVER
 from ..params.options import port_option, record_options
 from ..params.parsing import Command
-from ..params.sections import FILE, SERVER
 from ..params.times import SECONDS
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, handling_stop_signals

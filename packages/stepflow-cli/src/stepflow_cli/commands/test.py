@@ -14,17 +14,16 @@ from ..errors import Problem, printable
 from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
 from ..output.view import Output
-from ..params.conflicts import excludes, needs
+from ..params.declarations import FILE, OUTPUT, Section, excludes, needs
 from ..params.flow import rounds_option
 from ..params.options import formatted_output, server_options, time_limit_option
 from ..params.parsing import Command
-from ..params.sections import FILE, OUTPUT, Section
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client.testing import Recording
 
-    from ..flow_tests.choice import FileCases
+    from ..flow_tests.case_filter import FileCases
     from ..flow_tests.clients import TestClients
     from ..flow_tests.execute import CaseRunSettings, FileResults
 
@@ -114,7 +113,7 @@ def command(
 
     from stepflow_client.testing import Recording
 
-    from ..flow_tests.choice import CaseFilter, select_file_cases
+    from ..flow_tests.case_filter import CaseFilter, select_file_cases
     from ..flow_tests.clients import open_clients
     from ..flow_tests.execute import CaseRunSettings
     from ..flow_tests.report import check_coverage
@@ -165,8 +164,8 @@ def command(
         if not watch:
             once(clients)
             return
+        from ..watching.files import list_watched_files
         from ..watching.rounds import watch_files
-        from ..watching.sources import list_watched_files
 
         def again() -> None:
             clients.restart_changed()

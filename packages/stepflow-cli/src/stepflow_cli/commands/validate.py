@@ -18,16 +18,15 @@ from ..inputs.python_flow import is_python_flow
 from ..output.messages import note, print_problem
 from ..output.safety import printable
 from ..output.view import Output
-from ..params.conflicts import excludes
+from ..params.declarations import Choice, excludes, option
 from ..params.flow import flows_argument, rounds_option
 from ..params.options import components_option, formatted_output, grouped, offline_option, server_options
 from ..params.parsing import Command
-from ..params.sections import Choice, option
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from ..validation.checks import CheckedFlow, CheckOptions
+    from ..validation.flow_checks import CheckedFlow, CheckOptions
 
 _LEVELS = ("fatal", "error", "warning")
 
@@ -87,7 +86,7 @@ def command(
     ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands
     that check flows.
     """
-    from ..validation.checks import CheckOptions
+    from ..validation.flow_checks import CheckOptions
 
     options = CheckOptions(reads_components=offline or not server.is_named, **rules)
     named_server = None if offline else server
@@ -95,8 +94,8 @@ def command(
         _validate(flows, options, output, named_server, fix=fix)
         return
     from ..server.session_server import session_server
+    from ..watching.files import list_watched_files
     from ..watching.rounds import check_no_stdin, watch_files
-    from ..watching.sources import list_watched_files
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]
@@ -130,7 +129,7 @@ def _validate(
     from stepflow_client.flows.findings import RULES
 
     from ..records.diagnostics import finding_records
-    from ..validation.checks import check_flow, check_on_server, check_with_components, list_flow_files
+    from ..validation.flow_checks import check_flow, check_on_server, check_with_components, list_flow_files
 
     rules = {name: options.rules(name) for name in list_flow_files(flows)}
     for rule in (rule for each in rules.values() for rule in (*each.select, *each.ignore)):
@@ -169,7 +168,7 @@ def _fix_file(checked: CheckedFlow) -> CheckedFlow:
     """Correct a file, and return its findings after that."""
     from stepflow_client._command import corrected
 
-    from ..validation.checks import find_offline
+    from ..validation.flow_checks import find_offline
 
     if checked.flow is None:
         return checked

@@ -11,11 +11,10 @@ from ..errors import usage
 from ..inputs.flow import load_flow_file
 from ..output.messages import note
 from ..output.view import Output, open_in_browser, write_document
-from ..params.conflicts import needs
+from ..params.declarations import OUTPUT, needs
 from ..params.flow import flow_argument
 from ..params.options import file_option, format_option
 from ..params.parsing import Command
-from ..params.sections import OUTPUT
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
 _ENDINGS = {name: name for name in ("svg", "png", "html", "dot")} | {

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import merge_overrides
 
-from ..errors import Problem, require_extra, to_problem, usage
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, require_extra, to_problem, usage
 from ..inputs.batch import read_inputs
 from ..inputs.flow import list_case_names, load_flow_file
 from ..output.messages import note, waiting
 from ..output.view import Output
-from ..params.query import parse_query
+from ..params.run_query import parse_query
 from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions

@@ -17,7 +17,7 @@ from ..errors import usage
 from ..inputs.files import read_bytes, write_bytes
 from ..inputs.python_flow import is_python_flow
 from ..output.messages import waiting
-from .choice import FileCases
+from .case_filter import FileCases
 
 if TYPE_CHECKING:
     from stepflow_client.testing import Recording, StepCoverage

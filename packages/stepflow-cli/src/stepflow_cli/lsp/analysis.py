@@ -17,7 +17,7 @@ from stepflow_client.flows.folders import is_config_name, is_flow_text, top_leve
 from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.source import FlowText, Node
 
-from ..validation.checks import CheckRules, find_offline
+from ..validation.flow_checks import CheckRules, find_offline
 from .cursor import blank_invalid_lines
 from .flow_names import Mention, find_mentions
 from .text import DocumentText

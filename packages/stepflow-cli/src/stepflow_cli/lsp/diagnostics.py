@@ -10,7 +10,7 @@ from stepflow_client._command import corrected, edit_of
 from stepflow_client.flows.findings import RULES, Finding
 from stepflow_client.flows.source import FlowText
 
-from ..validation.checks import find_offline
+from ..validation.flow_checks import find_offline
 from .analysis import Analysis
 from .text import DocumentText
 

@@ -11,9 +11,9 @@ from functools import partial
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
-from ..validation.checks import CheckRules
+from ..validation.flow_checks import CheckRules
 from .analysis import Analysis, analyse
-from .project import ProjectRules
+from .project_rules import ProjectRules
 from .server_checks import ServerChecks
 from .text import DocumentText
 

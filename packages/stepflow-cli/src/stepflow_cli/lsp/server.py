@@ -21,7 +21,7 @@ from .completion import TRIGGERS, list_completions
 from .diagnostics import FIX_ALL, build_diagnostics, list_code_actions
 from .documents import Document, Documents
 from .hover import describe_position
-from .project import ProjectRules
+from .project_rules import ProjectRules
 from .server_checks import ServerChecks
 from .text import DocumentText
 

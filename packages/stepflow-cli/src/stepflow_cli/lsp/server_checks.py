@@ -11,7 +11,7 @@ from ..errors import Problem
 from ..server.connect import Target, build_client_arguments
 from ..settings.history import CommandHistory
 from ..settings.server_choice import ServerOptions, choose_server
-from ..validation.checks import CheckedFlow, check_on_server, check_with_components
+from ..validation.flow_checks import CheckedFlow, check_on_server, check_with_components
 from .analysis import Analysis
 
 log = logging.getLogger(__name__)

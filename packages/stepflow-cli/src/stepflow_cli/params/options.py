@@ -26,8 +26,7 @@ from ..output.safety import printable
 from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
-from .conflicts import needs
-from .sections import FILE, OPTIONS, OUTPUT, SERVER, WAITING, Choice, Decorator, Function, Section, option
+from .declarations import FILE, OPTIONS, OUTPUT, SERVER, WAITING, Choice, Decorator, Function, Section, needs, option
 from .times import SECONDS
 
 

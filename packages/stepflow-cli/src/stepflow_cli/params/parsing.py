@@ -13,8 +13,7 @@ import click
 
 from ..context import Session
 from ..errors import usage
-from .conflicts import Conflict, check_conflicts
-from .sections import FILE, Choice, Option, Section
+from .declarations import FILE, Choice, Conflict, Option, Section, check_conflicts
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

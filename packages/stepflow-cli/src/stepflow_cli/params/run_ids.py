@@ -18,8 +18,8 @@ from ..completion.candidates import complete_recorded_runs, complete_run_ids
 from ..errors import usage
 from ..runs.find import is_id_prefix
 from ..stdio import read_stdin
+from .declarations import Choice, Decorator, TextType, option
 from .options import grouped
-from .sections import Choice, Decorator, TextType, option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

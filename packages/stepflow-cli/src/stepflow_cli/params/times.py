@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from ..errors import usage
-from .sections import TextType
+from .declarations import TextType
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PART = re.compile(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import Problem, printable
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, printable
 from ..output.view import View, columns
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from stepflow_client import RunFailedError
 from stepflow_client._base.text import rfc3339
 
-from ..errors import Problem
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem
 from ..output.messages import note
 from ..output.view import Output, View, columns
 from .runs import OUTPUT

@@ -15,8 +15,7 @@ from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError
 from stepflow_client._command import Journal, output_format_of, read_outcomes
 from stepflow_client._stores.user_files import replacing
 
-from ..errors import Problem, to_problem, usage
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, to_problem, usage
 from ..inputs.batch import IndexedInput, adapt_hint, choose_sample, read_inputs, select_positions, take_range
 from ..inputs.files import writing
 from ..inputs.values import note_unread_fields

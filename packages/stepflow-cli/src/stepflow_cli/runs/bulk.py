@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 from stepflow_client import ApiError, NotFoundError
 
 from ..context import current_session
-from ..errors import Problem, to_problem
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, to_problem
 from ..output.columns import View
 from ..output.messages import note, print_problem
 from ..output.view import Output, Record

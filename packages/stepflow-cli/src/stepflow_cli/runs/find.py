@@ -10,8 +10,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ..errors import Problem, usage
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, usage
 from ..output.messages import note
 from ..server.connect import Target, connect, get_kept_server, is_listening
 from ..settings.history import get_history_setting, open_history

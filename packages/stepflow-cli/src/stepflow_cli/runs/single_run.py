@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
 from stepflow_client.flows.graph import FlowSteps
 
-from ..errors import Problem, to_problem
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, to_problem
 from ..inputs.python_flow import import_flow, is_python_flow
 from ..output.messages import note, waiting
 from ..records.results import print_result

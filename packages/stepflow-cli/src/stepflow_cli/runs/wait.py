@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from ..errors import Problem, to_problem
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, to_problem
 from ..output.color import is_terminal
 from ..server.connect import Target
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from stepflow_client import RunTimeoutError
 from stepflow_client._command import is_given_up
 
-from ..errors import Problem
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem
 from ..output.view import Output
 from ..records.runs import RUN
 from ..server.connect import Target

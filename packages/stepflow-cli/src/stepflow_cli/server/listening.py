@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
-from ..errors import Problem, usage
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, usage
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from stepflow_client.flows.project import find_project
 from .history import get_history_setting
 from .profiles import CONFIG_VARIABLE, load_profiles
 from .server_choice import ServerOptions, Setting, choose_server
-from .target import get_target_setting
+from .target_release import get_target_setting
 from .urls import find_environment_proxy
 
 

@@ -25,8 +25,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import Problem, suggest, usage
-from ..exit_codes import ExitCode
+from ..errors import ExitCode, Problem, suggest, usage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from ..context import current_session
 from ..inputs.flow import find_flow_project, list_step_ids, load_flow_text
 from ..inputs.python_flow import is_python_flow
 from ..output.messages import note
-from ..settings.target import get_target_setting
+from ..settings.target_release import get_target_setting
 
 if TYPE_CHECKING:
     from stepflow_client.flows.findings import Finding

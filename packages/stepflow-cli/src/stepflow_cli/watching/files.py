@@ -1,4 +1,4 @@
-"""Waits for changes of files.
+"""The files that a watched command reads, and waiting for their changes.
 
 Polling works on every file system, including network mounts and containers, notices editors that replace files by
 renaming, and needs no further package.
@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+
+from stepflow_client.flows.flow_argument import is_flow_id
 
 from ..inputs.files import DATA_SUFFIXES, Signature, get_signature
+from ..inputs.flow import find_flow_project
+from ..inputs.python_flow import is_python_flow, list_module_files
+from ..settings.server_choice import ServerOptions, choose_server
 
 _SECONDS = 0.02
 """Minimum number of seconds between two polls."""
@@ -84,3 +89,29 @@ def _iter_data_files(folder: str) -> Iterable[str]:
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)
+
+
+def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
+    """Yield a flow's files or folder, and the files that configure how it is checked and run.
+
+    Args:
+        flow: The flow's file, a folder of flows, or the id of a stored flow.
+        server: The server options; with an embedded server, its configuration is included.
+
+    Raises:
+        Problem, FlowFileError: If the settings of the project are invalid.
+    """
+    if is_python_flow(flow):
+        yield from list_module_files(flow)
+    elif not is_flow_id(flow):
+        yield flow
+    project = find_flow_project(flow)
+    for path in (project.file, project.components, project.test_config):
+        if path is not None:
+            yield str(path)
+    if project.file is None and not is_flow_id(flow):
+        # The file may be created while the command is watching.
+        yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
+    choice = None if server is None else choose_server(server, flow)
+    if choice is not None and choice.is_embedded and choice.config.value is not None:
+        yield choice.config.value

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ...errors import usage
-from ...exit_codes import ExitCode
+from ...errors import ExitCode, usage
 from ...output.messages import note
 from ...output.view import Output
+from ...params.declarations import TextType, option
 from ...params.options import output_options, running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import RUN_ID
-from ...params.sections import TextType, option
 from ...records.runs import DIFFERENCE, duration_text
 from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions

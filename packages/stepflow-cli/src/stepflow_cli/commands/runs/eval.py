@@ -9,10 +9,10 @@ import click
 from ...errors import Problem, suggest, usage
 from ...output.columns import format_json_cell
 from ...output.view import Column, Output, View, columns
+from ...params.declarations import option
 from ...params.options import file_output_options, running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import run_argument
-from ...params.sections import option
 from ...runs.find import connect_to_run
 from ...settings.server_choice import ServerOptions
 

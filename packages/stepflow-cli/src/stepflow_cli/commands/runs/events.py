@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from stepflow_client import StepflowClientError, TransportError
 
-from ...errors import Problem, printable, to_problem
-from ...exit_codes import ExitCode
+from ...errors import ExitCode, Problem, printable, to_problem
 from ...output.color import is_terminal
 from ...output.tables import format_line_time
 from ...output.view import Output
+from ...params.declarations import Choice, option
 from ...params.options import grouped, output_options, running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import run_argument
-from ...params.sections import Choice, option
 from ...params.times import SECONDS
 from ...records.runs import EVENT, build_event_record
 from ...runs.find import connect_to_run

@@ -15,12 +15,11 @@ from stepflow_client._command import quoted, sync_gather
 from ...output.color import is_terminal
 from ...output.messages import note
 from ...output.view import Output
-from ...params.conflicts import excludes
+from ...params.declarations import excludes, option
 from ...params.options import label_option, limit_option, output_options, running_server_options, watch_option
 from ...params.parsing import Command
-from ...params.query import query_argument
 from ...params.run_ids import RUN_ID, status_option
-from ...params.sections import option
+from ...params.run_query import query_argument
 from ...params.times import TIME
 from ...records.runs import RUN, WATCHED_RUN
 from ...runs.failures import add_failed_sub_runs

@@ -13,12 +13,11 @@ from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values
 from ...output.messages import waiting
 from ...output.view import Output
-from ...params.conflicts import excludes
+from ...params.declarations import FILE, Section, excludes
 from ...params.flow import history_options, one_input, one_mapping, value_options
 from ...params.options import file_output_options, grouped, running_server_options, timeout_option
 from ...params.parsing import Command
 from ...params.run_ids import run_argument
-from ...params.sections import FILE, Section
 from ...records.results import print_result, print_results, to_outcomes
 from ...runs.failures import find_failure_hint
 from ...runs.find import check_same_flow, connect_to_run

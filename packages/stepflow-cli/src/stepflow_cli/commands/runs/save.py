@@ -20,17 +20,17 @@ from ...inputs.flow import check_flow_exists
 from ...inputs.values import ValueArgument, read_value
 from ...output.color import format_diff_line, has_color
 from ...output.messages import note
+from ...params.declarations import OUTPUT, Section
 from ...params.options import running_server_options
 from ...params.parsing import Command
 from ...params.run_ids import run_argument
-from ...params.sections import OUTPUT, Section
 from ...runs.find import check_same_flow, connect_to_run
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client.types.snapshot import SnapshotPart
 
-    from ...flow_tests.kept import RunItem
+    from ...flow_tests.run_item import RunItem
 
 _CASE = Section("Case")
 
@@ -77,8 +77,8 @@ def command(
         raise usage("--as needs a name")
     if flow is not None:
         check_flow_exists(flow)
-    from ...flow_tests.added_case import add_case
-    from ...flow_tests.kept import diff_lines, rate_match, read_run_item
+    from ...flow_tests.case_edits import add_case
+    from ...flow_tests.run_item import diff_lines, rate_match, read_run_item
 
     with connect_to_run(server, run_id, says=True) as (target, run_id):
         parts: list[SnapshotPart] = ["items", "flow", "arguments"]

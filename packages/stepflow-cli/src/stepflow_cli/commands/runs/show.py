@@ -12,7 +12,7 @@ from ...completion.candidates import complete_steps_of_run
 from ...errors import Problem, suggest, to_problem
 from ...output.messages import note, waiting
 from ...output.view import Output
-from ...params.conflicts import excludes
+from ...params.declarations import excludes, option
 from ...params.options import (
     file_output_options,
     output_options,
@@ -22,7 +22,6 @@ from ...params.options import (
 )
 from ...params.parsing import Command
 from ...params.run_ids import run_argument, status_option
-from ...params.sections import option
 from ...records.history import ENTRY_IN_FULL, build_entry_record
 from ...records.results import print_result, print_results, to_outcomes
 from ...records.runs import ITEM, STEP, TIMED_STEP, get_run_view

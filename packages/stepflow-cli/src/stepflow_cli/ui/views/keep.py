@@ -14,9 +14,9 @@ from stepflow_client._command import write_yaml
 from stepflow_client._stores.user_files import FileChangedError
 from stepflow_client.flows.file import read_file
 
-from stepflow_cli.flow_tests.added_case import add_case
+from stepflow_cli.flow_tests.case_edits import add_case
 
-from ...flow_tests.kept import RunItem, diff_lines, read_run_item
+from ...flow_tests.run_item import RunItem, diff_lines, read_run_item
 from ..flow_folder import FlowFile
 from ..security import form_fields
 from ..site import Site, index_in, query_text, site_of

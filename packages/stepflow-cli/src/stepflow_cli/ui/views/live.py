@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
-from ...params.query import parse_query
+from ...params.run_query import parse_query
 from ..following import RunFollower
 from ..site import Site, site_of
 from .runs import number_of, progress_of, query_of

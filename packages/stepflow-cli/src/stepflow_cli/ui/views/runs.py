@@ -14,7 +14,7 @@ from stepflow_client.progress import Progress
 
 from ...errors import Problem
 from ...output.tables import shorten_ids
-from ...params.query import parse_query
+from ...params.run_query import parse_query
 from ...records.runs import STATUSES
 from ..finding import SearchResult
 from ..listing import PAGE, rows_of_runs

@@ -22,7 +22,7 @@ from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
 from ..server.advice import describe_missing
 from ..server.connect import fetch_components
-from ..settings.target import get_target_setting
+from ..settings.target_release import get_target_setting
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

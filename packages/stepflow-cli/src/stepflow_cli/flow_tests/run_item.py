@@ -65,7 +65,7 @@ class RunItem:
         Raises:
             InvalidArgumentError: If the item was cancelled or lost.
         """
-        from .added_case import build_case
+        from .case_edits import build_case
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
         variables = {name: value for name, value in self._variables.items() if not is_hidden(value)}

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from stepflow_cli import checks
-from stepflow_cli.checks import network, server
+from stepflow_cli import doctor
+from stepflow_cli.doctor import network, server
 from stepflow_client.types import HealthResponse, ServerInfo
 
 from tests import releases
@@ -23,7 +23,7 @@ def info(release: str | None, commit: str | None = None) -> ServerInfo:
 
 @pytest.mark.parametrize("known", releases.RELEASES)
 def test_every_release_is_supported(known: str) -> None:
-    assert server._check_release(info(known)) == checks.ok("release", f"{known} is supported")
+    assert server._check_release(info(known)) == doctor.ok("release", f"{known} is supported")
 
 
 @pytest.mark.parametrize(

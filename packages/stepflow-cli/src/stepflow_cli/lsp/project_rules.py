@@ -11,7 +11,7 @@ from stepflow_client.flows.project import Project
 from ..errors import Problem
 from ..inputs.files import get_signature
 from ..inputs.flow import find_flow_project
-from ..validation.checks import CheckOptions, CheckRules
+from ..validation.flow_checks import CheckOptions, CheckRules
 
 log = logging.getLogger(__name__)
 
