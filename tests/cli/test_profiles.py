@@ -33,8 +33,8 @@ def test_a_file(tmp_path: Path) -> None:
     read = profiles.load_profiles(path)
     assert read.current == "prod"
     profile = read.get("prod")
-    assert profile.token() == "secret"
-    assert profile.client_settings() == {"timeout": 60, "verify": str(tmp_path / "ca.pem")}
+    assert profile.read_token() == "secret"
+    assert profile.get_client_settings() == {"timeout": 60, "verify": str(tmp_path / "ca.pem")}
 
 
 def test_no_file_has_no_profiles(tmp_path: Path) -> None:
@@ -84,37 +84,37 @@ def test_a_token_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     profile = Profile("a", tmp_path, "u", token_file="token")
     file.chmod(0o640)
     with pytest.raises(Problem, match="others can read") as raised:
-        profile.token()
+        profile.read_token()
     assert raised.value.hint == f"chmod 600 {file}"
     file.chmod(0o600)
-    assert profile.token() == "secret"
+    assert profile.read_token() == "secret"
     file.write_text("\n")
     with pytest.raises(Problem, match="is empty"):
-        profile.token()
+        profile.read_token()
     file.unlink()
     with pytest.raises(Problem, match="cannot be read"):
-        profile.token()
+        profile.read_token()
 
 
 def test_a_token_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     profile = Profile("a", tmp_path, "u", token_env="MY_TOKEN")
     monkeypatch.delenv("MY_TOKEN", raising=False)
     with pytest.raises(Problem, match="MY_TOKEN holds no token"):
-        profile.token()
+        profile.read_token()
     monkeypatch.setenv("MY_TOKEN", "secret")
-    assert profile.token() == "secret"
+    assert profile.read_token() == "secret"
 
 
 @pytest.mark.parametrize("command", [("false",), ("true",), ("/no/such/command",)])
 def test_a_token_command_that_gives_none(command: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(Problem, match=f"token command {command[0]}"):
-        Profile("a", tmp_path, "u", token_command=command).token()
+        Profile("a", tmp_path, "u", token_command=command).read_token()
 
 
 def test_a_token_command_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_cli.settings.profiles._TOKEN_SECONDS", 0.2)
     with pytest.raises(Problem, match=r"token command sleep did not end within 0\.2 s"):
-        Profile("a", tmp_path, "u", token_command=("sleep", "60")).token()
+        Profile("a", tmp_path, "u", token_command=("sleep", "60")).read_token()
 
 
 def test_a_file_that_is_nested_too_deeply(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_the_choice_is_explained_in_one_line(
         (tmp_path / "stepflow.toml").write_text(toml)
     read = Profiles(Path("/config.toml"), None, TABLES)
     choice = choose_server(ServerOptions(**options), "flows/f.yaml", profiles=read, environ=environ)
-    assert choice.explained == explained
+    assert choice.explanation == explained
 
 
 @pytest.mark.parametrize("name", ["STEPFLOW_URL", "STEPFLOW_PROFILE", "STEPFLOW_CONFIG_FILE"])

@@ -196,12 +196,12 @@ def test_the_encoding_that_is_agreed_on(folder: Path, command: Stepflow, offered
 def test_positions_and_offsets(encoding: str) -> None:
     text = DocumentText("a\N{ROCKET}\u00fc\r\nb\rc\u2028d\n", encoding)
     for offset in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11):
-        assert text.offset(text.position(offset)) == offset
-    assert [text.position(each).line for each in (0, 4, 5, 7, 10, 11)] == [0, 0, 1, 2, 2, 3]
+        assert text.to_offset(text.to_position(offset)) == offset
+    assert [text.to_position(each).line for each in (0, 4, 5, 7, 10, 11)] == [0, 0, 1, 2, 2, 3]
     # Behind the end of a line, of the text, and in the middle of a character.
-    assert text.offset(types.Position(0, 99)) == 3
-    assert text.offset(types.Position(99, 0)) == 11
-    assert text.offset(types.Position(0, 2)) == (1 if encoding != "utf-32" else 2)
+    assert text.to_offset(types.Position(0, 99)) == 3
+    assert text.to_offset(types.Position(99, 0)) == 11
+    assert text.to_offset(types.Position(0, 2)) == (1 if encoding != "utf-32" else 2)
 
 
 def test_settings_and_components_of_the_project(tmp_path: Path, command: Stepflow) -> None:

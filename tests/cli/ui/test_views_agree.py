@@ -8,7 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -422,7 +422,7 @@ def from_follower(world: World, run_id: str) -> Facts:
         return {}
     counts = {"completed": told[-1].completed, "failed": told[-1].failed}
     counts["running"] = (told[-1].total or 0) - sum(counts.values())
-    with RunningRuns(world.client) as running:
+    with closing(RunningRuns(world.client)) as running:
         for _ in range(20):
             listed = {name: running.add_progress([record])[0]["items"][name] for name in counts}
             if listed == counts:

@@ -50,7 +50,7 @@ ARGUMENTS = {
 """The hint for a missing argument, by its name in the help."""
 
 
-_OF_SERVERS = {
+SERVER_FAILURES = {
     *("server_connection", "request_timeout", "invalid_response", "api", "invalid_request", "authentication"),
     *("not_found", "conflict", "rate_limit", "server_fault", "unsupported_by_server", "invalid_flow"),
     *("run_failed", "run_cancelled", "run_timeout", "ambiguous_run"),
@@ -103,15 +103,12 @@ class ExitCode(IntEnum):
             return cls.OK
         return cls.CANCELLED if result.is_cancelled else cls.FAILED
 
-    @staticmethod
-    def help_text() -> str:
-        """Return the list of exit codes for `--help`."""
-        return (
-            "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file or extra, "
-            "malformed input, id or configuration; 3 the flow is invalid; 4 no server, a port in use, or not "
-            "authorised; 5 timed out (a run on a server continues); 6 cancelled; 7 a run may or may not have been "
-            "created; 130 interrupted."
-        )
+
+EXIT_CODES_HELP = (
+    "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file or extra, malformed "
+    "input, id or configuration; 3 the flow is invalid; 4 no server, a port in use, or not authorised; 5 timed out (a "
+    "run on a server continues); 6 cancelled; 7 a run may or may not have been created; 130 interrupted."
+)
 
 
 class NamedServer(NamedTuple):
@@ -162,13 +159,6 @@ class Problem(Exception):
             "hint": self.hint,
             **({} if self.server is None else {"server": self.server.url}),
         }
-
-
-def add_server(problem: Problem, server: NamedServer | None) -> Problem:
-    """Name the command's server in a problem that its response caused. Return the problem."""
-    if problem.kind in _OF_SERVERS:
-        problem.server = server
-    return problem
 
 
 def usage(message: str, hint: str | None = None) -> Problem:
@@ -326,8 +316,8 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     """Return the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
     from stepflow_client._base.text import nearest
 
-    found = nearest(word, known)
-    return f"did you mean {found}?" if found else None
+    name = nearest(word, known)
+    return f"did you mean {name}?" if name else None
 
 
 def wants_json(args: Sequence[str]) -> bool:

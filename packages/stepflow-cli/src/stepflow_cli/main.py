@@ -12,7 +12,7 @@ import click
 
 from ._version import VERSION
 from .context import Session
-from .errors import ExitCode, add_server, to_problem, usage, wants_json
+from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, to_problem, usage, wants_json
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
 
@@ -107,7 +107,7 @@ cli = LazyGroup(
 
     Only results go to standard output; everything else goes to standard error.
     """,
-    epilog=ExitCode.help_text(),
+    epilog=EXIT_CODES_HELP,
     params=[
         click.Option(
             ["-V", "--version"],
@@ -196,7 +196,9 @@ def run_command_line(args: list[str], session: Session) -> int:
     except (Exception, KeyboardInterrupt) as error:
         from .output.messages import print_problem
 
-        problem = add_server(to_problem(error), session.server)
+        problem = to_problem(error)
+        if problem.kind in SERVER_FAILURES:
+            problem.server = session.server
         if session.verbosity > 1:
             import traceback
 

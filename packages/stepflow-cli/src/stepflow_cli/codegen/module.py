@@ -71,7 +71,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
         )
     # Reserve the names of all inputs and outputs before naming the classes within them.
     for each in typed:
-        schemas.add(*each)
+        schemas.add_flow(*each)
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
     imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[each] for each in untyped)]
     imports += ["pathlib.Path"] if len(python_imports) < len(flows) else []

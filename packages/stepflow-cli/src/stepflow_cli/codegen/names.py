@@ -12,7 +12,7 @@ _IMPORTED = (
     *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
-_RESERVED = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{each}_aliased" for each in _IMPORTED)))
+RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{each}_aliased" for each in _IMPORTED)))
 """Names that cannot be used in the module. A field with an imported name renames the import."""
 
 
@@ -22,7 +22,7 @@ def snake_name(text: str) -> str:
     It gets the prefix `flow` if it would otherwise be invalid or reserved.
     """
     name = _to_snake_case(text)
-    return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in _RESERVED else name
+    return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in RESERVED_NAMES else name
 
 
 def snake_name_or_reserved(text: str, noun: str) -> str:
@@ -48,11 +48,6 @@ def camel_name(text: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", plain))
 
 
-def is_reserved(name: str) -> bool:
-    """Return whether a name has another meaning in Python or in the module."""
-    return name in _RESERVED
-
-
 class UniqueNames:
     """Unique names."""
 
@@ -62,7 +57,7 @@ class UniqueNames:
         Args:
             taken: Further reserved names.
         """
-        self._taken = {*_RESERVED, *taken}
+        self._taken = {*RESERVED_NAMES, *taken}
 
     def take(self, name: str) -> str:
         """Return a unique name: the argument itself, or with a number from 2 on."""

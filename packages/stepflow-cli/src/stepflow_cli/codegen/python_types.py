@@ -40,15 +40,15 @@ class PythonTypes:
         self._waiting: list[str] = []
         self._within: list[str] = []
 
-    def text(self, schema: Mapping[str, Any]) -> str:
+    def annotate(self, schema: Mapping[str, Any]) -> str:
         """Return the annotation for a schema."""
-        return " | ".join(dict.fromkeys(self._options(schema)))
+        return " | ".join(dict.fromkeys(self._list_members(schema)))
 
-    def classes(self) -> Iterator[str]:
+    def write_classes(self) -> Iterator[str]:
         """Yield the sources of the classes that types needed for the first time since the last call."""
         while self._waiting:
             name = self._waiting.pop(0)
-            yield self._class(name) if self._is_object(name) else self._alias(name)
+            yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
 
     def fields(self, schema: Mapping[str, Any]) -> list[Field]:
         """Return the fields of an object, required ones first.
@@ -59,7 +59,7 @@ class PythonTypes:
         # In a class, a field shadows global names.
         names = choose_python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         fields = [
-            Field(names[key], key, self.text(each), key in required, each.get("description"), each.get("default"))
+            Field(names[key], key, self.annotate(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
         ]
         return sorted(
@@ -69,9 +69,9 @@ class PythonTypes:
     def _is_object(self, name: str) -> bool:
         return "properties" in self._named[name]
 
-    def _options(self, schema: Mapping[str, Any]) -> Iterator[str]:
+    def _list_members(self, schema: Mapping[str, Any]) -> Iterator[str]:
         if "$ref" in schema:
-            yield from self._reference(schema["$ref"].removeprefix(PREFIX))
+            yield from self._list_references(schema["$ref"].removeprefix(PREFIX))
         elif "enum" in schema:
             values = [each for each in schema["enum"] if each is not None]
             if values:
@@ -79,21 +79,23 @@ class PythonTypes:
             if len(values) < len(schema["enum"]):
                 yield "None"
         elif "anyOf" in schema:
-            options = [option for each in schema["anyOf"] for option in self._options(each)]
+            options = [option for each in schema["anyOf"] for option in self._list_members(each)]
             # A union with Any is Any.
             yield from ["Any"] if "Any" in options else sorted(options, key=lambda each: each == "None")
         else:
             kinds = schema.get("type", [])
             kinds = kinds if isinstance(kinds, list) else [kinds]
             for kind in sorted(kinds, key=lambda each: each == "null"):
-                yield _PLAIN.get(kind) or (self._list(schema) if kind == "array" else self._mapping(schema))
+                yield _PLAIN.get(kind) or (
+                    self._annotate_list(schema) if kind == "array" else self._annotate_mapping(schema)
+                )
             if not kinds:
                 yield "Any"
 
-    def _reference(self, name: str) -> Iterator[str]:
+    def _list_references(self, name: str) -> Iterator[str]:
         if not self._is_object(name) and name not in self._within:
             self._within.append(name)
-            inner = list(self._options(self._named[name]))
+            inner = list(self._list_members(self._named[name]))
             self._within.pop()
             if name not in self._written:
                 yield from inner
@@ -104,53 +106,53 @@ class PythonTypes:
         if not self._is_input:
             yield name
         elif self._is_object(name):
-            yield self._name(f"{name}Dict")
-            yield self._name(f"{name}Like")
+            yield self._get_final_name(f"{name}Dict")
+            yield self._get_final_name(f"{name}Like")
         else:
-            yield self._name(f"{name}Input")
+            yield self._get_final_name(f"{name}Input")
 
-    def _name(self, name: str) -> str:
+    def _get_final_name(self, name: str) -> str:
         """Return the name of a class or alias in the module."""
         if name not in self._final:
             self._final[name] = self._names.take(name)
         return self._final[name]
 
-    def _list(self, schema: Mapping[str, Any]) -> str:
+    def _annotate_list(self, schema: Mapping[str, Any]) -> str:
         firsts = schema.get("prefixItems")
         if firsts is not None:
-            parts = [self.text(each) for each in firsts]
+            parts = [self.annotate(each) for each in firsts]
             return f"Sequence[{' | '.join(dict.fromkeys(parts))}]" if self._is_input else f"tuple[{', '.join(parts)}]"
-        item = self.text(schema.get("items", {}))
+        item = self.annotate(schema.get("items", {}))
         # A str is a Sequence[str] too, so require a list there; otherwise Sequence accepts narrower element types.
         return f"Sequence[{item}]" if self._is_input and item != "str" else f"list[{item}]"
 
-    def _mapping(self, schema: Mapping[str, Any]) -> str:
+    def _annotate_mapping(self, schema: Mapping[str, Any]) -> str:
         values = schema.get("additionalProperties")
         if not isinstance(values, Mapping) or not values:
             # Accept any object, including instances of classes.
             return "Any" if self._is_input else "dict[str, Any]"
-        return f"{'Mapping' if self._is_input else 'dict'}[str, {self.text(values)}]"
+        return f"{'Mapping' if self._is_input else 'dict'}[str, {self.annotate(values)}]"
 
-    def _alias(self, name: str) -> str:
+    def _write_alias(self, name: str) -> str:
         self._within.append(name)
-        inner = self.text(self._named[name])
+        inner = self.annotate(self._named[name])
         self._within.pop()
-        return f"{self._name(f'{name}Input') if self._is_input else name}: TypeAlias = {quote_text(inner)}\n"
+        return f"{self._get_final_name(f'{name}Input') if self._is_input else name}: TypeAlias = {quote_text(inner)}\n"
 
-    def _class(self, name: str) -> str:
+    def _write_class(self, name: str) -> str:
         schema = self._named[name]
         fields = self.fields(schema)
         description = format_docstring(schema.get("description"), "    ")
         description += "\n" if description and fields else ""
         if not self._is_input:
             return _write_dataclass(name, fields, description)
-        typed = _write_typed_dict(self._name(f"{name}Dict"), fields, description)
+        typed = _write_typed_dict(self._get_final_name(f"{name}Dict"), fields, description)
         # The protocol has the required fields; all of them if none is required.
         properties = []
         for each in [field for field in fields if field.is_required] or fields:
             kind = each.kind if each.is_required else each.optional_kind
             properties.append(f"    @property\n    def {each.name}(self) -> {kind}: ...\n")
-        return f"{typed}\n\nclass {self._name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
+        return f"{typed}\n\nclass {self._get_final_name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
 
 
 @dataclass

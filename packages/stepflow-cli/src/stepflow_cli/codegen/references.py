@@ -28,7 +28,7 @@ class SchemaDocument:
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The targets of references within `allOf`."""
 
-    def wrong(self, message: str, hint: str | None = None) -> Problem:
+    def fault(self, message: str, hint: str | None = None) -> Problem:
         """Return an error about the schema."""
         return usage(f"{self.label}: {message}", hint)
 
@@ -39,7 +39,7 @@ class SchemaDocument:
             Problem: If it cannot be resolved, or refers to another document.
         """
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise self.wrong(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
+            raise self.fault(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
         pointer = unquote(reference[1:]).removeprefix("/schemas")
         parts = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
         for document in (self.root, self.shared):
@@ -48,9 +48,9 @@ class SchemaDocument:
                 for part in parts:
                     target = target[int(part)] if isinstance(target, list) else target[part]
                 return (parts[-1] if parts else ""), target
-        raise self.wrong(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
+        raise self.fault(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
 
-    def target(self, reference: Any) -> tuple[str, Any]:
+    def resolve(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference leads to, following references to references."""
         seen: list[Any] = []
         while True:
@@ -60,7 +60,7 @@ class SchemaDocument:
                 return name, target
             reference = target["$ref"]
             if reference in seen:
-                raise self.wrong(f"$ref refers to itself: {reference}")
+                raise self.fault(f"$ref refers to itself: {reference}")
 
     def identity(self, schema: Any) -> str:
         """Return a text that is equal for equal schemas, including everything they refer to."""
@@ -78,24 +78,24 @@ class SchemaDocument:
                 waiting += each
         return json.dumps([schema, reached], sort_keys=True)
 
-    def merged(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    def merge_all_of(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a schema with its `allOf` parts merged into it."""
         parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
-        return _join_schemas(each for part in parts for each in self._parts(part, seen))
+        return _join_schemas(each for part in parts for each in self._iter_parts(part, seen))
 
-    def _parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    def _iter_parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         if not isinstance(part, Mapping):
             return
         reference = part.get("$ref")
         if isinstance(reference, str):
             if reference in seen:
-                raise self.wrong(f"allOf refers to itself: {reference}")
+                raise self.fault(f"allOf refers to itself: {reference}")
             if reference not in self.referred:
                 target = self.lookup(reference)[1]
-                self.referred[reference] = _join_schemas(self._parts(target, (*seen, reference)))
+                self.referred[reference] = _join_schemas(self._iter_parts(target, (*seen, reference)))
             yield self.referred[reference]
         rest = {key: each for key, each in part.items() if key != "$ref"}
-        yield self.merged(rest, seen) if isinstance(rest.get("allOf"), list) else rest
+        yield self.merge_all_of(rest, seen) if isinstance(rest.get("allOf"), list) else rest
 
 
 class LenientDocument(SchemaDocument):

@@ -39,7 +39,7 @@ class NamedSchemas:
         self.aliases: dict[str, str] = {}
         """Further names of classes, for parts of flows that refer to shared schemas."""
 
-    def add(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
+    def add_flow(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
         """Add the schemas of a flow.
 
         Args:
@@ -55,7 +55,7 @@ class NamedSchemas:
         for part, name in parts.items():
             schema = flow["schemas"]["properties"][part]
             place = SchemaDocument(f"{label}: schemas.properties.{part}", schema, flow["schemas"])
-            _SchemaReader(self, prefix, place, known).top(schema, name)
+            _SchemaReader(self, prefix, place, known).read_part(schema, name)
 
     def read(self, schema: Any, name: str, place: SchemaDocument) -> dict[str, Any]:
         """Return a schema in the form used for generation; its objects become named schemas.
@@ -104,7 +104,7 @@ class _SchemaReader:
     own: str | None = None
     """The reserved name of the part, until its class is defined."""
 
-    def top(self, schema: Any, name: str) -> None:
+    def read_part(self, schema: Any, name: str) -> None:
         """Define a whole part of the flow under its reserved name."""
         self.own = name if self._has_class(schema, name) else None
         read = self.read(schema, name)
@@ -122,13 +122,13 @@ class _SchemaReader:
         """Return whether the schema of a whole part becomes a class that can have this name."""
         part = unwrap_single_part(schema)
         if isinstance(part, Mapping) and "$ref" in part:
-            target_name, part = self.place.target(part["$ref"])
+            target_name, part = self.place.resolve(part["$ref"])
             name = name if self.prefix + camel_name(target_name) == name else ""
         elif isinstance(part, Mapping) and isinstance(part.get("allOf"), list):
-            part = self.place.merged(part)
+            part = self.place.merge_all_of(part)
         return bool(name) and _is_object(part) and part.get("type", "object") in ("object", ["object"])
 
-    def _define(self, name: str) -> str:
+    def _define_class(self, name: str) -> str:
         is_own, self.own = name == self.own, None if name == self.own else self.own
         return self.schemas.define(name, is_taken=is_own)
 
@@ -145,17 +145,17 @@ class _SchemaReader:
         if isinstance(schema, bool):
             return {}
         if not isinstance(schema, Mapping):
-            raise self.place.wrong(f"a schema is a mapping, not {json.dumps(schema)}")
+            raise self.place.fault(f"a schema is a mapping, not {json.dumps(schema)}")
         if "$ref" in schema:
-            return self._reference(schema)
+            return self._read_reference(schema)
         if isinstance(schema.get("allOf"), list):
             part = unwrap_single_part(schema)
             if part is schema:
-                return self.read(self.place.merged(schema), name)
+                return self.read(self.place.merge_all_of(schema), name)
             return self.read(part, name) | {key: schema[key] for key in BESIDE if key in schema}
-        kinds = self._kinds(schema) or list_inexpressible_kinds(schema)
+        kinds = self._list_types(schema) or list_inexpressible_kinds(schema)
         if _is_object(schema):
-            reference = {"$ref": PREFIX + self._class(schema, name)}
+            reference = {"$ref": PREFIX + self._read_object(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
             others = [{"type": each} for each in kinds if each != "object"]
             return ({"anyOf": [reference, *others]} if others else reference) | default
@@ -165,28 +165,28 @@ class _SchemaReader:
             return read
         if len(set(kinds) - {"null"}) > 1 and get_constraints(schema, kinds).keys() - {"enum"}:
             # A constraint applies to only one of the types.
-            return read | {"anyOf": self._options([{**schema, "type": kind} for kind in kinds], name)}
+            return read | {"anyOf": self._read_union([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
         read |= get_constraints(schema, kinds)
         if "string" in kinds and schema.get("format") in _FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:
-            read |= self._elements(schema, name)
+            read |= self._read_elements(schema, name)
         if "object" in kinds and "additionalProperties" in schema:
-            read["additionalProperties"] = self._inner(schema["additionalProperties"], f"{name}Value") or True
+            read["additionalProperties"] = self._read_inner(schema["additionalProperties"], f"{name}Value") or True
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and not kinds:
-                options = self._options(schema[key], name)
+                options = self._read_union(schema[key], name)
                 read |= {"anyOf": options} if options != [_NULL] else {}
         return read
 
-    def _options(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
+    def _read_union(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
         """Return the distinct types of a union, with nested unions flattened."""
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._is_null(each)
-            read: dict[str, Any] = _NULL if is_null else self._inner(each, f"{name}{number}")
+            read: dict[str, Any] = _NULL if is_null else self._read_inner(each, f"{name}{number}")
             for option in read["anyOf"] if set(read) == {"anyOf"} else [read]:
                 if option not in options:
                     options.append(option)
@@ -195,26 +195,26 @@ class _SchemaReader:
     def _is_null(self, schema: Mapping[str, Any]) -> bool:
         """Return whether null is the only value that a schema allows."""
         if "$ref" in schema:
-            schema = self.place.target(schema["$ref"])[1]
+            schema = self.place.resolve(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
             return False
         values = [schema["const"]] if "const" in schema else schema.get("enum")
         return schema.get("type") in ("null", ["null"]) or values == [None]
 
-    def _kinds(self, schema: Mapping[str, Any]) -> list[str]:
+    def _list_types(self, schema: Mapping[str, Any]) -> list[str]:
         kinds = schema.get("type", [])
         kinds = kinds if isinstance(kinds, list) else [kinds]
         for kind in kinds:
             if kind not in _TYPES:
-                raise self.place.wrong(f"there is no type {json.dumps(kind)}", f"types are {', '.join(_TYPES)}")
+                raise self.place.fault(f"there is no type {json.dumps(kind)}", f"types are {', '.join(_TYPES)}")
         return kinds
 
-    def _class(self, schema: Mapping[str, Any], name: str) -> str:
+    def _read_object(self, schema: Mapping[str, Any], name: str) -> str:
         """Return the name of the class for an object with properties."""
         text = self.place.identity(schema)
         if text in self.known:
             return self.known[text]
-        class_name = self.known[text] = self._define(name)
+        class_name = self.known[text] = self._define_class(name)
         properties = {key: schema["properties"][key] for key in _sort_properties(schema["properties"])}
         required = schema.get("required")
         read: dict[str, Any] = {"type": "object"}
@@ -231,7 +231,7 @@ class _SchemaReader:
         self.schemas.named[class_name] = read
         return class_name
 
-    def _inner(self, schema: Any, name: str) -> dict[str, Any]:
+    def _read_inner(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a type within a union, a list or a mapping; a type with constraints gets a name."""
         name = _class_name_of_title(schema, self.prefix) or name
         read = self.read(schema, name)
@@ -240,38 +240,38 @@ class _SchemaReader:
         if not all(self.schemas.named[each] for each in _list_referred_names(read)):
             # The name would come before the recursive type to which it leads.
             return _without_constraints(read)
-        return self._named(json.dumps(read, sort_keys=True), name, read)
+        return self._refer_to(json.dumps(read, sort_keys=True), name, read)
 
-    def _named(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
+    def _refer_to(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
         """Return a reference to a type, and give it a name if it has none yet."""
         if identity not in self.known:
-            type_name = self.known[identity] = self._define(name)
+            type_name = self.known[identity] = self._define_class(name)
             self.schemas.named[type_name] = read
         return {"$ref": PREFIX + self.known[identity]}
 
-    def _elements(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def _read_elements(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         first, rest = schema.get("prefixItems"), schema.get("items")
         if isinstance(first, list) and schema.get("minItems") == schema.get("maxItems") == len(first):
-            return {"prefixItems": [self._inner(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
+            return {"prefixItems": [self._read_inner(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
         if first is not None or rest is None or isinstance(rest, (bool, list)):
             return {"items": {}}
-        return {"items": self._inner(rest, f"{name}Item")}
+        return {"items": self._read_inner(rest, f"{name}Item")}
 
-    def _reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def _read_reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         reference = str(schema["$ref"])
         if reference not in self.referred:
-            target_name, target = self.place.target(schema["$ref"])
+            target_name, target = self.place.resolve(schema["$ref"])
             name = self.prefix + (camel_name(target_name) or "Part")
             if reference in self.expanding and not _is_object(target):
                 # A recursive type that is not an object needs a name.
-                read = self._recursive(reference, target, name)
+                read = self._read_recursive(reference, target, name)
             else:
-                read = self.referred[reference] = self._expanded(reference, target, name)
+                read = self.referred[reference] = self._expand_reference(reference, target, name)
         else:
             read = self.referred[reference]
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
-    def _expanded(self, reference: str, target: Any, name: str) -> dict[str, Any]:
+    def _expand_reference(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         """Return the target of a reference: inline if it is small, otherwise as a named type."""
         self.expanding.append(reference)
         try:
@@ -283,14 +283,14 @@ class _SchemaReader:
         length = 1 + max((self.chains.get(each, 0) for each in _list_referred_names(read)), default=0)
         if length > _MAX_CHAIN_LENGTH:
             return {}
-        named = self._named(self.place.identity({"$ref": reference}), name, read)
+        named = self._refer_to(self.place.identity({"$ref": reference}), name, read)
         self.chains |= dict.fromkeys(_list_referred_names(named), length)
         return named
 
-    def _recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
+    def _read_recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         text = self.place.identity({"$ref": reference})
         if text not in self.known:
-            type_name = self.known[text] = self._define(name)
+            type_name = self.known[text] = self._define_class(name)
             read = _without_constraints(self.read(target, name))
             kinds = read.get("type", [])
             # The generator supports recursion in unions, but not in lists.

@@ -13,7 +13,7 @@ from stepflow_client.flows.components import BUILTINS
 from ..errors import Problem, usage
 from ..output.messages import note
 from .docstrings import format_docstring
-from .names import UniqueNames, camel_name, is_reserved, snake_name_or_reserved
+from .names import RESERVED_NAMES, UniqueNames, camel_name, snake_name_or_reserved
 from .python_types import PythonTypes, choose_python_names, literal
 from .references import LenientDocument
 from .schemas import NamedSchemas
@@ -62,7 +62,7 @@ class ComponentStub(NamedTuple):
     """Whether the path is a guess, because servers do not report routes."""
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> ComponentStub:
+    def from_record(cls, record: Mapping[str, Any]) -> ComponentStub:
         """Return the component of a JSON object of `ComponentInfo`."""
         name = str(record["name"]).strip("/")
         guess = f"/{record['plugin']}/{name}" if record.get("plugin") else f"/{name}"
@@ -98,7 +98,7 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     Raises:
         Problem: If no component matches.
     """
-    stubs = {stub.path: stub for stub in map(ComponentStub.of, records)}
+    stubs = {stub.path: stub for stub in map(ComponentStub.from_record, records)}
 
     def is_chosen(path: str) -> bool:
         return any(fnmatchcase(path, glob) for glob in only) if only else not path.startswith(_BUILTIN)
@@ -122,7 +122,7 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
             "flows in Python already have these: from stepflow_client.authoring import builtin",
         )
     writer = _StubWriter()
-    source = writer.module(chosen)
+    source = writer.write_module(chosen)
     for message in writer.unread.values():
         note(f"{message}; any value is accepted there")
     return source
@@ -140,7 +140,7 @@ class _StubWriter:
         self.unread: dict[str, str] = {}
         """The reasons why schemas were ignored, by the paths of their components."""
 
-    def module(self, components: Iterable[ComponentStub]) -> str:
+    def write_module(self, components: Iterable[ComponentStub]) -> str:
         """Return the source of a module with a function for each component. It does not depend on their order."""
         chosen = sorted(component for component in components if component.path not in _OF_AUTHORING)
         # Functions are named after the last part of the path; if that is ambiguous, after the whole path.
@@ -148,16 +148,16 @@ class _StubWriter:
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
             name = last if lasts.count(last) == 1 else snake_name_or_reserved(stub.path, "component")
-            names.append(self._names.take(f"{name}_" if is_reserved(name) else name))
-        parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._function(stub, name)]
+            names.append(self._names.take(f"{name}_" if name in RESERVED_NAMES else name))
+        parts = [part for stub, name in zip(chosen, names, strict=True) for part in self._write_function(stub, name)]
         body = "\n\n".join(parts)
         return f"{_HEAD}{_write_imports(body)}{'' if not body else chr(10) * 2}{body}"
 
-    def _function(self, stub: ComponentStub, name: str) -> list[str]:
+    def _write_function(self, stub: ComponentStub, name: str) -> list[str]:
         """Return the source of the function of a component, after the classes that it is the first to need."""
         prefix = camel_name(name)
         given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
-        output = self._output_types.text(self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output"))
+        output = self._output_types.annotate(self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output"))
         schema = self._inputs.named.get(str(given.get("$ref", "")).rpartition("/")[2], {})
         descriptions: list[tuple[str, object]] = []
         options = _OPTIONS.format(output=output).splitlines()
@@ -175,7 +175,7 @@ class _StubWriter:
             ]
             parameters = ["*", *required, *optional, *options]
         else:
-            kind = self._input_types.text(given)
+            kind = self._input_types.annotate(given)
             if kind == "Any" or kind.startswith("Mapping[str, "):
                 value = kind.removeprefix("Mapping[str, ").removesuffix("]")
                 parameters = ["*", *options, f"**input: {value}"]
@@ -184,7 +184,7 @@ class _StubWriter:
         listed = "".join(f"    {parameter},\n" for parameter in parameters)
         documentation = format_docstring(stub.description, "    ", descriptions)
         head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
-        classes = [*self._input_types.classes(), *self._output_types.classes()]
+        classes = [*self._input_types.write_classes(), *self._output_types.write_classes()]
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
     def _read(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:

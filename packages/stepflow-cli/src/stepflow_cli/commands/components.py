@@ -213,7 +213,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     else:
         with connect(server) as target:
             records = _read_all_records(target)
-    file.keep(write_stubs(records, only), "leave --check out")
+    file.write_or_compare(write_stubs(records, only), "leave --check out")
 
 
 @command.command("call", conflicts=[one_input])

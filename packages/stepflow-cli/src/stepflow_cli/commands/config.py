@@ -69,9 +69,6 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
         note("run, validate, components and repl start an embedded server, as none is named")
 
 
-_SETTING = View(columns=columns("name", "value", "origin"), name="name")
-
-
 @command.command("get")
 @click.argument("key", metavar="KEY", shell_complete=complete_settings)
 @running_server_options
@@ -110,7 +107,7 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
         if value is None:
             raise Problem(f"{key} is not set", kind="not_set")
     if output.format in ("table", "name"):
-        output.record({"name": key, "value": value, "origin": origin}, _SETTING)
+        output.record({"name": key, "value": value, "origin": origin}, _SETTINGS)
     elif output.format is None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         output.write(printable(str(value)) + "\n")
     else:

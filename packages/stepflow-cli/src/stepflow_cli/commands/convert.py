@@ -49,4 +49,4 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
         text = escape_json(json.dumps(content, indent=2, ensure_ascii=False)) + "\n"
     else:
         text = str(commented()) if callable(commented) else write_yaml(content)
-    file.keep(text, shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)]))
+    file.write_or_compare(text, shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)]))

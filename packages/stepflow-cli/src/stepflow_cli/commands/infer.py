@@ -73,7 +73,7 @@ def command(
     Output(path=path).check()
     content, source = read_flow_content(flow)
     text = import_flow(flow).text if is_python_flow(flow) else FlowText(text_of(content, source), source)
-    known = CheckOptions(components, reads_components=offline or not server.is_named).known_components(
+    known = CheckOptions(components, reads_components=offline or not server.is_named).load_known_components(
         find_flow_project(flow)
     )
     if known is None and not offline:

@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -22,9 +22,6 @@ from ..params.parsing import Command
 from ..params.times import SECONDS
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, handling_stop_signals
-
-if TYPE_CHECKING:
-    from stepflow_client import StepflowRuntime
 
 _SERVER = View(columns=columns("url", "pid:number"), name="url")
 _IN_USE = ("address already in use", "address in use", "os error 98", "os error 48")
@@ -116,7 +113,14 @@ def command(
             try:
                 with waiting("starting the server"):
                     runtime.wait_ready()
-                _announce(runtime, output)
+                where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
+                message = f"The server listens on {runtime.url}{where}, without authentication; Ctrl-C stops it."
+                print(f"{message}\nexport STEPFLOW_URL={runtime.url}", file=sys.stderr, flush=True)
+                if output.format:
+                    # JSON on one line, which a waiting program can read immediately.
+                    form = "jsonl" if output.format == "json" else output.format
+                    output._replace(format=form).record({"url": runtime.url, "pid": runtime.pid}, _SERVER)
+                    sys.stdout.flush()
                 code, tail = crashes.get()
                 while policy.covers(code):
                     note(f"the server ended unexpectedly (exit code {code}) and is started again")
@@ -146,18 +150,6 @@ def _raise_stopped(number: int, frame: Any) -> None:
     for each in STOP:
         signal.signal(each, signal.SIG_IGN)
     raise _Stopped
-
-
-def _announce(runtime: StepflowRuntime, output: Output) -> None:
-    url = runtime.url
-    where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
-    message = f"The server listens on {url}{where}, without authentication; Ctrl-C stops it."
-    print(f"{message}\nexport STEPFLOW_URL={url}", file=sys.stderr, flush=True)
-    if output.format:
-        # JSON on one line, which a waiting program can read immediately.
-        form = "jsonl" if output.format == "json" else output.format
-        output._replace(format=form).record({"url": url, "pid": runtime.pid}, _SERVER)
-        sys.stdout.flush()
 
 
 def _crash_problem(message: str, kind: str, tail: list[str]) -> Problem:

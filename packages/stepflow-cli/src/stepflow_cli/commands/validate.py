@@ -131,7 +131,7 @@ def _validate(
     from ..records.diagnostics import finding_records
     from ..validation.flow_checks import check_flow, check_on_server, check_with_components, list_flow_files
 
-    rules = {name: options.rules(name) for name in list_flow_files(flows)}
+    rules = {name: options.get_rules(name) for name in list_flow_files(flows)}
     for rule in (rule for each in rules.values() for rule in (*each.select, *each.ignore)):
         # The server's rules are spelled differently, for example unreachableStep.
         if rule not in RULES and rule == rule.lower():
@@ -151,7 +151,7 @@ def _validate(
     found: dict[str, list[Mapping[str, Any]]] = {}
     order = {level: place for place, level in enumerate(_LEVELS)}
     for each in checked:
-        records = each.kept([*finding_records(each.name, each.findings), *each.records])
+        records = each.filter_records([*finding_records(each.name, each.findings), *each.records])
         found[each.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
     _print_findings([record for records in found.values() for record in records], output, len(found))
     if unchecked := sum(each.unchecked for each in checked):
@@ -223,7 +223,16 @@ def _report_verdicts(
     # If the server could not be queried, nothing is known about the other flows.
     shown = [flow for flow in found if flow in invalid or failure is None]
     if is_shown and len(found) > 1:
-        click.echo(_format_verdicts({flow: found[flow] for flow in shown}, invalid), err=True, nl=False)
+        from ..output.columns import Column, View, columns
+        from ..output.tables import format_plain_table
+
+        rows = [
+            {"flow": display_name(flow), "verdict": "invalid" if flow in invalid else "valid"}
+            | {level: sum(record["level"] == level for record in found[flow]) or "" for level in _LEVELS}
+            for flow in shown
+        ]
+        view = View((*columns("flow", "verdict"), *(Column(level, kind="number") for level in _LEVELS)))
+        click.echo(format_plain_table(rows, view) if rows else "", err=True, nl=False)
     elif is_shown and not invalid:
         for flow in shown:
             counts = format_counts(found[flow])
@@ -238,18 +247,3 @@ def _report_verdicts(
         raise InvalidFlow(f"{display_name(invalid[0])} is invalid: {format_counts(found[invalid[0]])}", hint=hint)
     if failure is not None:
         raise failure
-
-
-def _format_verdicts(found: Mapping[str, Sequence[Mapping[str, Any]]], invalid: Sequence[str]) -> str:
-    """Return the verdicts on several flows as a table, with the number of diagnostics of each level."""
-    from ..output.columns import Column, View, columns
-    from ..output.tables import format_plain_table
-    from ..records.diagnostics import display_name
-
-    rows = [
-        {"flow": display_name(flow), "verdict": "invalid" if flow in invalid else "valid"}
-        | {level: sum(record["level"] == level for record in records) or "" for level in _LEVELS}
-        for flow, records in found.items()
-    ]
-    counts = (Column(level, kind="number") for level in _LEVELS)
-    return format_plain_table(rows, View((*columns("flow", "verdict"), *counts))) if rows else ""

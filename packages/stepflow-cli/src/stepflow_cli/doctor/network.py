@@ -203,7 +203,7 @@ def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | Check:
     """Return the client's TLS context, or the error in a file that the profile names."""
     import httpx
 
-    settings = {} if profile is None else profile.client_settings()
+    settings = {} if profile is None else profile.get_client_settings()
     verify, cert = settings.get("verify", True), settings.get("cert")
     try:
         context = (

@@ -73,7 +73,7 @@ class CaseFilter:
             if name not in names:
                 raise usage(f"no flow here has a step or a component {name}", suggest(name, names))
 
-    def of(self, tests: FlowTests) -> list[FlowCase]:
+    def select(self, tests: FlowTests) -> list[FlowCase]:
         """Return the cases of a flow that meet the conditions, except for `last_failed`."""
         cases = touching(tests, self.touching) if self.touching else tests.cases
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
@@ -114,7 +114,7 @@ def select_file_cases(
             note(f"{tests.path} has no test cases")
     if any(tests.cases for tests in readable):
         choice.check(readable)
-    plan = [FileCases(tests, tests.cases if tests.is_broken else choice.of(tests)) for tests in flows]
+    plan = [FileCases(tests, tests.cases if tests.is_broken else choice.select(tests)) for tests in flows]
     untested = [each for each in plan if not each.tests.cases]
     plan = [each for each in plan if each.cases]
     if not plan:

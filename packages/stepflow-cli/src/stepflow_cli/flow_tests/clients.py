@@ -53,7 +53,7 @@ class TestClients:
         if self._server is not None:
             self._server.health_check()
 
-    def of(self, tests: FlowTests) -> SyncStepflowClient:
+    def get_client(self, tests: FlowTests) -> SyncStepflowClient:
         """Return the client for the cases of a flow.
 
         Raises:
@@ -70,7 +70,7 @@ class TestClients:
         return self._servers.get(config).sync_client
 
     def restart_changed(self) -> None:
-        """Stop the embedded servers if one of their configuration files has changed; `of` starts them again."""
+        """Stop the embedded servers if one of their configuration files has changed; `get_client` starts them again."""
         contents = self._contents.items()
         if self._servers is not None and any(read_config_content(path) != content for path, content in contents):
             self._servers.close()

@@ -99,7 +99,7 @@ def _run_file(
     if all(case.fault for case in file.cases):
         return [CaseResult(case, "error", message=case.fault) for case in file.cases]
     try:
-        client = clients.of(file.tests)
+        client = clients.get_client(file.tests)
         if settings.record is not None:
             require(client.server_info(), "step_outputs", "--record")
     except StepflowClientError as error:

@@ -44,21 +44,6 @@ def read_bytes(path: str) -> bytes:
         raise usage(error.message, error.hint) from None
 
 
-def read_text(path: str) -> str:
-    """Return a file's text, which must be UTF-8, without a byte order mark.
-
-    Raises:
-        Problem: If it cannot be read.
-    """
-    from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import text_of
-
-    try:
-        return text_of(read_bytes(path), path)
-    except FlowFileError as error:
-        raise usage(error.message, error.hint) from None
-
-
 def write_bytes(path: str, content: bytes, **options: Any) -> None:
     """Write a file, or replace its content.
 
@@ -92,19 +77,6 @@ def writing(path: str) -> Iterator[None]:
 
         hint = "run the command again" if isinstance(error, FileChangedError) else None
         raise usage(f"{path} cannot be written: {error.strerror or error}", hint) from None
-
-
-@contextmanager
-def reading(path: str) -> Iterator[None]:
-    """Convert failures to open a file in the block to a problem.
-
-    Raises:
-        Problem: If it cannot be read.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise usage(f"{path} cannot be read: {error.strerror}") from None
 
 
 _SILENCE = 2.0

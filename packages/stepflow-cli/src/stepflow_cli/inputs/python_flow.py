@@ -54,7 +54,7 @@ class PythonFlow:
         """
         from stepflow_client.flows.source import FlowText
 
-        with self._modules.executing(self._word, "gives no flow"):
+        with self._modules.running_user_code(self._word, "gives no flow"):
             return FlowText.of(self.value)
 
 
@@ -78,7 +78,7 @@ def import_flow(word: str) -> PythonFlow:
         Problem: If the module cannot be imported, or has no such flow.
     """
     modules = get_project_modules()
-    if modules.are_changed:
+    if modules.have_changed:
         modules.forget()
     flow: PythonFlow = modules.found.get(word) or modules.found.setdefault(word, PythonFlow(word, modules))
     return flow

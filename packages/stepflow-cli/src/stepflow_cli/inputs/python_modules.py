@@ -35,7 +35,7 @@ class ProjectModules:
         return list(map(relative_to_cwd, self._files))
 
     @property
-    def are_changed(self) -> bool:
+    def have_changed(self) -> bool:
         """Whether a file differs from what was imported."""
         return any(get_signature(file) != known for file, known in self._files.items())
 
@@ -63,7 +63,7 @@ class ProjectModules:
         folder, name = _locate_module(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-        with self._recording(), self.executing(source, "cannot be imported", module=None if is_file else name):
+        with self._recording(), self.running_user_code(source, "cannot be imported", module=None if is_file else name):
             return _import_file(name, os.path.abspath(source)) if is_file else importlib.import_module(name)
 
     @contextmanager
@@ -87,7 +87,7 @@ class ProjectModules:
                     self._files[file] = get_signature(file)
 
     @contextmanager
-    def executing(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
+    def running_user_code(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
         """Convert what code of the user raises to a problem, and keep what it prints out of the results.
 
         Args:

@@ -71,7 +71,7 @@ class Values(NamedTuple):
         if len(readers) > 1:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
-    def given_input(self, flow: Mapping[str, Any]) -> tuple[Any] | None:
+    def read_given_input(self, flow: Mapping[str, Any]) -> tuple[Any] | None:
         """Return the given input, otherwise the value piped into the command, in a tuple; None if there is neither.
 
         Raises:
@@ -90,7 +90,7 @@ class Values(NamedTuple):
         Raises:
             Problem, FlowFileError: If it cannot be read, or is missing and the flow requires one.
         """
-        given = self.given_input(flow)
+        given = self.read_given_input(flow)
         if given is not None:
             return given[0]
         required = list_required_fields(flow)

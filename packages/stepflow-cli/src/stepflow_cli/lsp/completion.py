@@ -54,7 +54,7 @@ def list_completions(
     analysis: Analysis, text: DocumentText, position: types.Position, *, has_snippets: bool = False
 ) -> types.CompletionList:
     """Return the completions at a position of a document, whose text may be newer than its analysis."""
-    offset = text.offset(position)
+    offset = text.to_offset(position)
     typed = find_typed_word(text.text, analysis.name, offset) if has_completions(analysis, text) else None
     if typed is None:
         return types.CompletionList(is_incomplete=False, items=[])
@@ -105,7 +105,7 @@ def _build_item(
         sort_text=f"{number:05d}",
         filter_text=label,
         insert_text_format=types.InsertTextFormat.Snippet if has_placeholders else None,
-        text_edit=types.TextEdit(text.range(start, end), new),
+        text_edit=types.TextEdit(text.to_range(start, end), new),
     )
 
 

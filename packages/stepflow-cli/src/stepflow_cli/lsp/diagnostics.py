@@ -28,7 +28,7 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
     for record in analysis.server_findings:
         diagnostics.append(
             types.Diagnostic(
-                range=text.range(*text.rest_of_line(record["line"], record["column"])),
+                range=text.to_range(*text.rest_of_line(record["line"], record["column"])),
                 message=_format_message(record["message"], record.get("hint")),
                 severity=_get_severity(record["level"]),
                 code=record["kind"],
@@ -43,7 +43,7 @@ def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
     is_note = finding.of_types and not analysis.rules.type_check
     page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
-        range=analysis.text.range(*_get_span(finding, analysis.text)),
+        range=analysis.text.to_range(*_get_span(finding, analysis.text)),
         message=_format_message(finding.message, finding.hint),
         severity=types.DiagnosticSeverity.Information if is_note else _get_severity(finding.level),
         code=finding.rule,
@@ -72,7 +72,7 @@ def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
 def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
     """Return the code actions for a range of a document: a fix for each finding, and one that fixes everything."""
     text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
-    start, end = text.offset(params.range.start), text.offset(params.range.end)
+    start, end = text.to_offset(params.range.start), text.to_offset(params.range.end)
     actions: list[types.CodeAction] = []
     if _is_requested(types.CodeActionKind.QuickFix, kinds):
         for finding in analysis.findings:
@@ -108,7 +108,7 @@ def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types
         kind=types.CodeActionKind.QuickFix,
         diagnostics=[_build_diagnostic(finding, analysis)],
         is_preferred=finding.fix is not None,
-        edit=types.WorkspaceEdit({uri: [types.TextEdit(analysis.text.range(edit[0], edit[1]), edit[2])]}),
+        edit=types.WorkspaceEdit({uri: [types.TextEdit(analysis.text.to_range(edit[0], edit[1]), edit[2])]}),
     )
 
 
@@ -120,12 +120,11 @@ def _fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
     # Replace only the part that differs: editors then keep the cursor and the folds elsewhere.
     start = _common_prefix_length(old, new)
     tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
-    change = types.TextEdit(analysis.text.range(start, len(old) - tail), new[start : len(new) - tail])
+    change = types.TextEdit(analysis.text.to_range(start, len(old) - tail), new[start : len(new) - tail])
     edit = types.WorkspaceEdit({uri: [change]})
     yield types.CodeAction("Fix everything that can be fixed safely", FIX_ALL, edit=edit)
 
 
 def _common_prefix_length(one: str, other: str) -> int:
-    """Return the length of the longest common prefix."""
     pairs = zip(one, other, strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -68,7 +68,7 @@ class Documents:
         """Change the text of a document, and analyse it after a pause without further changes."""
         document = self._documents.get(uri)
         if document is not None:
-            document.text, document.version = document.text.changed(changes), version
+            document.text, document.version = document.text.apply_changes(changes), version
             self._start_check(document, _PAUSE)
 
     def save(self, uri: str) -> None:
@@ -99,7 +99,7 @@ class Documents:
         self._server.stop()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def current(self, uri: str) -> Analysis | None:
+    async def get_current_analysis(self, uri: str) -> Analysis | None:
         """Return the analysis of a document's current text; None if it is not open."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None and document.latest.text is document.text:
@@ -111,7 +111,7 @@ class Documents:
                 await asyncio.wait([document.task])
         return None
 
-    async def recent(self, uri: str) -> tuple[Analysis, DocumentText] | None:
+    async def get_recent_analysis(self, uri: str) -> tuple[Analysis, DocumentText] | None:
         """Return the newest analysis with types, possibly of an earlier text, and the current text."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:

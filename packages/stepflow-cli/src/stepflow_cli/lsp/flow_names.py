@@ -48,7 +48,7 @@ def find_mentions(model: FlowModel, text: str) -> Iterator[Mention]:
     """Yield the mentions in a flow and in the flows inside its steps."""
     for flow in model.flows:
         # Values that are merged into a mapping are elsewhere in the text.
-        mentions = [each for each in _MentionReader(flow, text).read() if each.start >= 0]
+        mentions = [each for each in _MentionReader(flow, text).iter_mentions() if each.start >= 0]
         yield from {(each.start, each.end): each for each in mentions}.values()
 
 
@@ -61,25 +61,25 @@ class _MentionReader:
         shared = self.flow.at("schemas", "$defs")
         self.shared: Mapping[str, Node] = shared.items if shared is not None else {}
 
-    def read(self) -> Iterator[Mention]:
+    def iter_mentions(self) -> Iterator[Mention]:
         for step in self.model.steps:
-            yield self.mention("step", step.node.items["id"], step.id, is_definition=True)
+            yield self.make_mention("step", step.node.items["id"], step.id, is_definition=True)
             if isinstance(step.component, str):
-                yield self.mention("component", step.node.items["component"], step.component)
+                yield self.make_mention("component", step.node.items["component"], step.component)
             for read in step.reads:
-                yield from self.of_read(read, step.id)
+                yield from self.iter_read(read, step.id)
         for read in self.model.output_reads:
-            yield from self.of_read(read, None)
+            yield from self.iter_read(read, None)
         for schema in (self.input, self.variables, *self.shared.values()):
-            yield from self.declared(schema, is_top=schema is self.variables)
-        yield from self.step_keys(self.model.schema("steps", "properties"))
+            yield from self.iter_declared(schema, is_top=schema is self.variables)
+        yield from self.iter_step_keys(self.model.schema("steps", "properties"))
         examples = self.flow.get("examples")
         for case in (*self.model.cases, *(examples.elements if examples is not None else ())):
-            yield from self.step_keys(case.get("mocks"))
-            yield from self.data(case.get("input"), self.input, "input")
-            yield from self.data(case.get("variables"), self.variables, "variable")
+            yield from self.iter_step_keys(case.get("mocks"))
+            yield from self.iter_data(case.get("input"), self.input, "input")
+            yield from self.iter_data(case.get("variables"), self.variables, "variable")
 
-    def mention(
+    def make_mention(
         self, kind: Kind, whole: Node | Key, written: str, at: tuple[int, int] | None = None, name: str | None = None,
         scope: Hashable = None, **more: Any,
     ) -> Mention:  # fmt: skip
@@ -92,25 +92,25 @@ class _MentionReader:
         scope = scope or (kind if kind == "component" else (kind, id(self.flow)))
         return Mention(kind, name, scope, start, end, whole, written, at, self.flow, **more)
 
-    def step_keys(self, node: Node | None) -> Iterator[Mention]:
+    def iter_step_keys(self, node: Node | None) -> Iterator[Mention]:
         for name, key in node.keys.items() if node is not None else ():
-            yield self.mention("step", key, name)
+            yield self.make_mention("step", key, name)
 
-    def of_read(self, read: Read, user: str | None) -> Iterator[Mention]:
+    def iter_read(self, read: Read, user: str | None) -> Iterator[Mention]:
         written = read.target.value
         if read.kind == "step" and read.step is not None:
-            yield self.mention("step", read.target, read.step, user=user, is_read=True)
+            yield self.make_mention("step", read.target, read.step, user=user, is_read=True)
         elif read.kind != "step" and isinstance(written, str):
             path: Path = ()
             schema = self.input if read.kind == "input" else self.variables
             for part, at in _split_path(written):
                 if isinstance(part, str):
                     kind: Kind = "variable" if read.kind == "variable" and not path else "field"
-                    scope = self.scope(schema, path, read.kind)
-                    yield self.mention(kind, read.target, written, at, part, scope, user=user, is_read=True)
-                schema, path = self.part(schema, part), (*path, part)
+                    scope = self.get_scope(schema, path, read.kind)
+                    yield self.make_mention(kind, read.target, written, at, part, scope, user=user, is_read=True)
+                schema, path = self.get_part_schema(schema, part), (*path, part)
 
-    def declared(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
+    def iter_declared(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
         """Yield the fields that a schema declares; at the top of the schema of the variables, they are variables."""
         if schema is None:
             return
@@ -118,34 +118,34 @@ class _MentionReader:
         properties, required = schema.get("properties"), schema.get("required")
         if properties is not None and schema.original is None:
             for name, key in properties.keys.items():
-                yield self.mention(kind, key, name, scope=_fields_scope(properties), is_definition=True)
+                yield self.make_mention(kind, key, name, scope=_fields_scope(properties), is_definition=True)
             for each in required.elements if required is not None else ():
                 if isinstance(each.value, str):
-                    yield self.mention(kind, each, each.value, scope=_fields_scope(properties))
+                    yield self.make_mention(kind, each, each.value, scope=_fields_scope(properties))
         for keyword in ("properties", "items", "additionalProperties", "anyOf", "oneOf", "allOf"):
             node = schema.get(keyword)
             if node is not None:
                 for inner in node.items.values() if keyword == "properties" else node.elements or [node]:
-                    yield from self.declared(inner)
+                    yield from self.iter_declared(inner)
 
-    def data(self, node: Node | None, schema: Node | None, reads: Reads, path: Path = ()) -> Iterator[Mention]:
+    def iter_data(self, node: Node | None, schema: Node | None, reads: Reads, path: Path = ()) -> Iterator[Mention]:
         """Yield the fields in the input of a test case, or its variables."""
         if node is None:
             return
         kind: Kind = "variable" if reads == "variable" and not path else "field"
         for name, child in node.items.items():
-            yield self.mention(kind, node.keys[name], name, scope=self.scope(schema, path, reads))
-            yield from self.data(child, self.part(schema, name), reads, (*path, name))
+            yield self.make_mention(kind, node.keys[name], name, scope=self.get_scope(schema, path, reads))
+            yield from self.iter_data(child, self.get_part_schema(schema, name), reads, (*path, name))
         for child in node.elements:
-            yield from self.data(child, self.part(schema, 0), reads, (*path, 0))
+            yield from self.iter_data(child, self.get_part_schema(schema, 0), reads, (*path, 0))
 
-    def scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
+    def get_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
         """Return the scope of the fields of a schema; for undeclared fields, their path."""
         schema = self.resolve(schema)
         properties = schema.get("properties") if schema is not None else None
         return (reads, id(self.flow), path) if properties is None else _fields_scope(properties)
 
-    def part(self, schema: Node | None, part: str | int) -> Node | None:
+    def get_part_schema(self, schema: Node | None, part: str | int) -> Node | None:
         """Return the schema of a field or an element of a schema."""
         schema = self.resolve(schema)
         if schema is None:

@@ -24,7 +24,7 @@ def describe_position(analysis: Analysis, position: types.Position) -> types.Hov
     """Return the description of the name, key or value at a position."""
     if analysis.root is None:
         return None
-    text, offset = analysis.text, analysis.text.offset(position)
+    text, offset = analysis.text, analysis.text.to_offset(position)
     mention = find_mention(analysis.mentions, offset)
     spot = find_key_or_value(analysis.root, offset)
     place = find_place(analysis, spot.node)
@@ -37,7 +37,7 @@ def describe_position(analysis: Analysis, position: types.Position) -> types.Hov
         lines, start, end = _describe_value(place), spot.node.start, spot.node.end
     if not lines:
         return None
-    return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, "\n\n".join(lines)), text.range(start, end))
+    return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, "\n\n".join(lines)), text.to_range(start, end))
 
 
 def _describe_name(analysis: Analysis, place: FlowPlace, mention: Mention) -> list[str]:

@@ -31,18 +31,18 @@ def find_references(analysis: Analysis, params: types.ReferenceParams) -> list[t
 def _find_locations(
     analysis: Analysis, params: types.DefinitionParams | types.ReferenceParams, *, definitions: bool, uses: bool
 ) -> list[types.Location]:
-    mention = find_mention(analysis.mentions, analysis.text.offset(params.position))
+    mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     same = find_same_mentions(analysis.mentions, mention) if mention is not None else []
     chosen = [each for each in same if (definitions if each.is_definition else uses)]
-    return [types.Location(params.text_document.uri, analysis.text.range(each.start, each.end)) for each in chosen]
+    return [types.Location(params.text_document.uri, analysis.text.to_range(each.start, each.end)) for each in chosen]
 
 
 def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
     """Return the range and the name at a position; None if there is none to rename."""
-    mention = find_mention(analysis.mentions, analysis.text.offset(params.position))
+    mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
         return None
-    return types.PrepareRenamePlaceholder(analysis.text.range(mention.start, mention.end), mention.name)
+    return types.PrepareRenamePlaceholder(analysis.text.to_range(mention.start, mention.end), mention.name)
 
 
 def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdit:
@@ -51,14 +51,14 @@ def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdi
     Raises:
         JsonRpcInvalidParams: If it cannot be renamed. The message gives the reason.
     """
-    mention = find_mention(analysis.mentions, analysis.text.offset(params.position))
+    mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
         raise JsonRpcInvalidParams("there is no step, variable, input field or component here")
     try:
         edits = list_rename_edits(analysis.text.text, analysis.mentions, mention, params.new_name)
     except ValueError as error:
         raise JsonRpcInvalidParams(str(error)) from None
-    changes = [types.TextEdit(analysis.text.range(start, end), new) for start, end, new in edits]
+    changes = [types.TextEdit(analysis.text.to_range(start, end), new) for start, end, new in edits]
     return types.WorkspaceEdit({params.text_document.uri: changes})
 
 
@@ -69,7 +69,7 @@ def list_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
         name = case.get("name")
         if name is not None and isinstance(name.value, str) and name.start >= 0:
             command = types.Command("run this case", RUN_CASE, arguments=[analysis.name, "--case", escape(name.value)])
-            result.append(types.CodeLens(analysis.text.range(name.start, name.end), command))
+            result.append(types.CodeLens(analysis.text.to_range(name.start, name.end), command))
     return result
 
 
@@ -87,8 +87,10 @@ def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSy
         """Add a symbol, except for merged nodes, which are elsewhere, and empty names, which editors refuse."""
         if label.start < 0 or node.start < 0 or not name.strip():
             return None
-        whole = text.range(min(label.start, node.start), max(label.end, node.end))
-        symbol = types.DocumentSymbol(name, kind, whole, text.range(label.start, label.end), detail=detail, children=[])
+        whole = text.to_range(min(label.start, node.start), max(label.end, node.end))
+        symbol = types.DocumentSymbol(
+            name, kind, whole, text.to_range(label.start, label.end), detail=detail, children=[]
+        )
         result.append(symbol)
         return symbol
 

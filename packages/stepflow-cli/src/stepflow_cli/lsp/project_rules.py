@@ -44,7 +44,7 @@ class ProjectRules:
                 components = self._components if reads_components else None
                 options = CheckOptions(components, reads_components=reads_components, type_check=self._type_check)
                 try:
-                    rules = options.of_project(project)
+                    rules = options.get_project_rules(project)
                     break
                 except (Problem, StepflowClientError) as error:
                     log.warning("%s", error)

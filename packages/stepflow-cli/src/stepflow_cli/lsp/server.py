@@ -146,7 +146,7 @@ def _add_request_handlers(server: StepflowServer) -> None:
 
         @server.feature(method, options)
         async def handle(params: Any) -> Any:
-            analysis = await documents.current(params.text_document.uri)
+            analysis = await documents.get_current_analysis(params.text_document.uri)
             return respond(analysis, params) if analysis is not None else None
 
     answer(types.TEXT_DOCUMENT_HOVER, lambda analysis, params: describe_position(analysis, params.position))
@@ -162,7 +162,7 @@ def _add_request_handlers(server: StepflowServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=TRIGGERS))
     async def complete_text(params: types.CompletionParams) -> types.CompletionList | None:
-        recent = await documents.recent(params.text_document.uri)
+        recent = await documents.get_recent_analysis(params.text_document.uri)
         if recent is None:
             return None
         return await asyncio.to_thread(list_completions, *recent, params.position, has_snippets=server.has_snippets)
@@ -171,5 +171,5 @@ def _add_request_handlers(server: StepflowServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=action_kinds))
     async def list_actions(params: types.CodeActionParams) -> list[types.CodeAction] | None:
-        analysis = await documents.current(params.text_document.uri)
+        analysis = await documents.get_current_analysis(params.text_document.uri)
         return await asyncio.to_thread(list_code_actions, analysis, params) if analysis is not None else None

@@ -57,8 +57,8 @@ class ServerChecks:
                 log.warning("%s", message)
             return None
         self._failure = ""
-        checked.findings = [finding for finding in checked.findings if checked.rules.keeps(finding.rule)]
-        checked.records = [dict(each) for each in checked.kept(checked.records)]
+        checked.findings = [finding for finding in checked.findings if checked.rules.reports(finding.rule)]
+        checked.records = [dict(each) for each in checked.filter_records(checked.records)]
         return checked
 
     def stop(self) -> None:

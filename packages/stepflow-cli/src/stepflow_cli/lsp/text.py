@@ -21,15 +21,15 @@ class DocumentText:
         self._codec, self._unit = _CODECS[encoding]
 
     @cached_property
-    def starts(self) -> list[int]:
+    def line_starts(self) -> list[int]:
         """The offset of the start of each line."""
         return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
-    def offset(self, position: types.Position) -> int:
+    def to_offset(self, position: types.Position) -> int:
         """Return the offset of a position, clipped to the end of its line and of the text."""
-        if position.line >= len(self.starts):
+        if position.line >= len(self.line_starts):
             return len(self.text)
-        start = self.starts[position.line]
+        start = self.line_starts[position.line]
         line = self._line(position.line)
         if line.isascii():
             return start + min(position.character, len(line))
@@ -37,39 +37,39 @@ class DocumentText:
         # A position inside of a character becomes its start.
         return start + len(units.decode(self._codec, "ignore" if self._unit < 4 else "surrogatepass"))
 
-    def position(self, offset: int) -> types.Position:
+    def to_position(self, offset: int) -> types.Position:
         """Return the position of an offset."""
-        line = bisect_right(self.starts, offset) - 1
-        before = self.text[self.starts[line] : offset]
+        line = bisect_right(self.line_starts, offset) - 1
+        before = self.text[self.line_starts[line] : offset]
         units = len(before) if before.isascii() else len(before.encode(self._codec, "surrogatepass")) // self._unit
         return types.Position(line, units)
 
-    def range(self, start: int, end: int) -> types.Range:
+    def to_range(self, start: int, end: int) -> types.Range:
         """Return the range between two offsets."""
-        return types.Range(self.position(start), self.position(end))
+        return types.Range(self.to_position(start), self.to_position(end))
 
     def line_end(self, offset: int) -> int:
         """Return the offset of the end of the line that contains an offset."""
-        line = bisect_right(self.starts, offset) - 1
-        return self.starts[line] + len(self._line(line))
+        line = bisect_right(self.line_starts, offset) - 1
+        return self.line_starts[line] + len(self._line(line))
 
     def rest_of_line(self, line: int, column: int) -> tuple[int, int]:
         """Return the start and end offsets of a line from a column on; both count from 1."""
-        line = min(max(line, 1), len(self.starts)) - 1
-        end = self.starts[line] + len(self._line(line))
-        return min(self.starts[line] + max(column, 1) - 1, end), end
+        line = min(max(line, 1), len(self.line_starts)) - 1
+        end = self.line_starts[line] + len(self._line(line))
+        return min(self.line_starts[line] + max(column, 1) - 1, end), end
 
-    def changed(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
+    def apply_changes(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
         """Return the text after applying changes of the client in order."""
         text = self
         for change in changes:
             new = change.text
             if isinstance(change, types.TextDocumentContentChangePartial):
-                start, end = text.offset(change.range.start), text.offset(change.range.end)
+                start, end = text.to_offset(change.range.start), text.to_offset(change.range.end)
                 new = text.text[:start] + new + text.text[end:]
             text = DocumentText(new, self.encoding)
         return text
 
     def _line(self, line: int) -> str:
-        end = self.starts[line + 1] if line + 1 < len(self.starts) else len(self.text)
-        return self.text[self.starts[line] : end].rstrip("\r\n")
+        end = self.line_starts[line + 1] if line + 1 < len(self.line_starts) else len(self.text)
+        return self.text[self.line_starts[line] : end].rstrip("\r\n")

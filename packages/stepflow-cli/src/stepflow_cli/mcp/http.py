@@ -50,7 +50,7 @@ def application(server: Callable[[], Opened], addresses: AcceptedAddresses, toke
 
     def refuse(scope: Scope) -> PlainTextResponse | None:
         headers = group_headers(scope["headers"])
-        refusal = addresses.refusal(headers["host"], headers["origin"])
+        refusal = addresses.get_refusal(headers["host"], headers["origin"])
         if refusal is not None:
             return PlainTextResponse(f"{refusal}\n", 403)
         if scope["path"].rstrip("/") != PATH:

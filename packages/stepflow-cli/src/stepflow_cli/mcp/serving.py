@@ -144,7 +144,7 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
         from ..server.asgi import serve_application
         from .http import PATH, application
 
-        addresses = AcceptedAddresses.of(listening, host)
+        addresses = AcceptedAddresses.from_socket(listening, host)
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)
         is_new = TOKEN_VARIABLE not in os.environ
 

@@ -28,7 +28,7 @@ class GeneratedFile:
         if not check:
             Output(path=output).check()
 
-    def keep(self, text: str, again: str) -> None:
+    def write_or_compare(self, text: str, again: str) -> None:
         """Write the file, or compare it.
 
         Args:

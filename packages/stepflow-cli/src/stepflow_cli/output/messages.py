@@ -74,7 +74,7 @@ class Spinner:
             if self._status is not None:
                 self._status.update(_to_rich_text(text))
 
-    def say(self, text: str) -> None:
+    def print_above(self, text: str) -> None:
         """Print a line above the spinner, or in its place if it is not shown."""
         with self._lock:
             if self._status is not None:
@@ -127,7 +127,7 @@ def waiting(text: str) -> Iterator[Spinner]:
     color = has_color(sys.stderr, current_session().color)
     threading.Thread(target=spinner.show, args=(color, ended), daemon=True).start()
     try:
-        with outages_reported_by(spinner.say):
+        with outages_reported_by(spinner.print_above):
             yield spinner
     finally:
         ended.set()

@@ -84,9 +84,9 @@ class Output(NamedTuple):
             case "table":
                 self.write(self.table([record], view, vertical=True))
             case "json":
-                self.write(format_json(self._selected(record, view), indent=2) + "\n")
+                self.write(format_json(self._select(record, view), indent=2) + "\n")
             case form:
-                self.write(self._line(form, record, view))
+                self.write(self._format_line(form, record, view))
 
     def records(self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False) -> None:
         """Print records: as an array, JSON lines, a table and so on.
@@ -99,7 +99,7 @@ class Output(NamedTuple):
         """
         form = self.format or self.value_format or default
         if form in ("jsonl", "name"):
-            self.write_all((self._line(form, record, view) for record in records), flush)
+            self.write_all((self._format_line(form, record, view) for record in records), flush)
             return
         everything = list(records)
         if form == "table":
@@ -149,12 +149,12 @@ class Output(NamedTuple):
             if flush:
                 sys.stdout.flush()
 
-    def _selected(self, record: Record, view: View) -> Record:
+    def _select(self, record: Record, view: View) -> Record:
         return next(select_fields([record], self.fields, view)) if self.fields else record
 
-    def _line(self, form: str, record: Record, view: View) -> str:
+    def _format_line(self, form: str, record: Record, view: View) -> str:
         """Return a record in a format without an enclosing structure."""
-        selected = self._selected(record, view)
+        selected = self._select(record, view)
         if form == "jsonl":
             return format_json(selected) + "\n"
         if form == "yaml":

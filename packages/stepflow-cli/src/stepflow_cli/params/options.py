@@ -114,15 +114,10 @@ changed_profile_option = SERVER.option(
 """Adds --profile for commands that change a profile; the command gets `profile`, its name or None."""
 
 
-def _note_format(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        current_session().json_errors = value in ("json", "jsonl")
-    return value
-
-
 def _note_json(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
+    """Print errors as JSON if the results are."""
     if value not in (None, False):
-        current_session().json_errors = True
+        current_session().json_errors = param.name == "json" or value in ("json", "jsonl")
     return value
 
 
@@ -189,7 +184,7 @@ def _output_options(
 
     names = [*formats, *(aliases or ())]
     help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
-    decorators = [format_option(names, help, callback=_note_format)]
+    decorators = [format_option(names, help, callback=_note_json)]
     if file:
         decorators.insert(0, file_option("Write the result to this file, - for standard output.", "path"))
     if table:

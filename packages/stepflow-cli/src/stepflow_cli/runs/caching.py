@@ -96,7 +96,7 @@ class JobCache:
         note(f"this is the result of run {result.run_id}, from the cache; --refresh runs the flow again")
         return True
 
-    def keep(self, job: Job, result: FlowResult) -> None:
+    def store(self, job: Job, result: FlowResult) -> None:
         """Cache the result of a successful run, unless its output contains a secret."""
         key, variables = self._key(job)
         if result.is_success and not quotes_secret(result.output, variables, flow_variables(job.flow), job.flow):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
 from stepflow_client._command import progress_of
@@ -73,18 +73,14 @@ _SILENCE = 0.02
 
 
 class RunningRuns:
-    """Follows running runs, counts their items and describes their progress; a context manager."""
+    """Follows running runs, counts their items and describes their progress. It must be closed."""
 
     def __init__(self, client: SyncStepflowClient) -> None:
         self._client = client
         self._followed: dict[str, Generator[RunUpdate, None, None]] = {}
         self._progress: dict[str, RunProgress] = {}
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Stop following."""
         self._keep_only(set())
 
@@ -101,7 +97,7 @@ class RunningRuns:
         }
         self._keep_only(set(totals))
         # Batches first: they take longest.
-        for run_id in sorted(totals, key=lambda each: totals[each] == 1):
+        for run_id in sorted(totals, key=lambda run_id: totals[run_id] == 1):
             # The list itself shows whether the server is reachable; the counts so far stay until the run has ended.
             with suppress(StepflowClientError):
                 self._read_events(run_id)

@@ -126,7 +126,7 @@ def connect_to_runs(
             if entry.is_embedded and _has_stopped(target, entry):
                 raise EndedRunError(text, entry)
             if says:
-                note(f"{text} is {_describe(entry)} on {target.choice.explained}")
+                note(f"{text} is {_describe(entry)} on {target.choice.explanation}")
         ids = [entries[each].run_id if each in entries else resolve_run_id(target.client, each) for each in texts]
         yield target, list(dict.fromkeys(ids))
 

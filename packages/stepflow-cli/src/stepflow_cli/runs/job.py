@@ -139,7 +139,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
             return
         job.batch = read_all_inputs(options.inputs, options.input_format, job.flow)
     elif any(reuse):
-        given = values.given_input(job.flow)
+        given = values.read_given_input(job.flow)
         job.has_input, job.input = given is not None, given and given[0]
     else:
         job.input = values.read_input(job.flow)

@@ -55,7 +55,7 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
             from ..output.live import restoring_cursor
 
             stack.enter_context(restoring_cursor(sys.stderr))
-        stack.enter_context(outages_reported_by(shown.say))
+        stack.enter_context(outages_reported_by(shown.show_message))
         thread.start()
         try:
             yield
@@ -74,10 +74,10 @@ class _ProgressDisplay:
         self._last_message = ""
         self._began = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show an outage in the live view, or print it if there is no view."""
         if self._watch is not None:
-            self._watch.say(text)
+            self._watch.show_message(text)
         elif text != self._last_message:
             # Both clients report the same outage.
             self._last_message = text

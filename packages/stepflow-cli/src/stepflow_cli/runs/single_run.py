@@ -60,7 +60,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
         result = target.client.get_result(run_id, timeout=wait.timeout)
     keep_outputs(target, job, run_id)
     if cache is not None:
-        cache.keep(job, result)
+        cache.store(job, result)
     with adding_run_id(target, run_id):
         try:
             print_result(result, job.options.output)

@@ -63,7 +63,7 @@ class RunWatch:
         """The run and its state when it was last requested."""
         return self.snapshot.details
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show a message until the next event arrives."""
         self._message = text
 

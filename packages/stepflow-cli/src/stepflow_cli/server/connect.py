@@ -103,7 +103,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     choice = choose_server(server, flow) if kept is None else kept.choice
     session = current_session()
     if session.verbosity:
-        note(choice.explained)
+        note(choice.explanation)
     if choice.ignored_config is not None:
         note(choice.ignored_config)
     if not choice.is_embedded:
@@ -160,8 +160,8 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     arguments: dict[str, Any] = {"base_url": choice.url.value}
     profile = choice.profile
     if profile is not None:
-        arguments |= profile.client_settings()
-        token = profile.token()
+        arguments |= profile.get_client_settings()
+        token = profile.read_token()
         if token is not None:
             arguments["auth"] = token
     environment = environment_settings(os.environ)

@@ -66,13 +66,13 @@ class AcceptedAddresses:
         self.is_exposed = is_exposed
 
     @classmethod
-    def of(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
+    def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
         """Return those of a listening socket, which was opened for a host."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
 
-    def refusal(self, hosts: list[str], origins: list[str]) -> str | None:
+    def get_refusal(self, hosts: list[str], origins: list[str]) -> str | None:
         """Return why a request with these `Host` and `Origin` headers is refused; None if it is not."""
         host = hosts[0] if len(hosts) == 1 else ""
         if not self.accepts_host(host):

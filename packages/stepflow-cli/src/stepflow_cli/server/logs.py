@@ -202,12 +202,6 @@ def _parse_line(line: bytes) -> KeptLine:
         # A line of a worker, with the time at which it was read.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
-    exception = entry.fields.get("exception")
-    return KeptLine(
-        rfc3339(entry.timestamp),
-        entry.level,
-        entry.target,
-        entry.message,
-        run_ids=entry.run_ids,
-        exception=exception if isinstance(exception, str) else None,
-    )
+    time, exception = rfc3339(entry.timestamp), entry.fields.get("exception")
+    exception = exception if isinstance(exception, str) else None
+    return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids, exception=exception)

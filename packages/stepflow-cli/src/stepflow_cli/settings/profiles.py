@@ -67,7 +67,7 @@ class Profile(NamedTuple):
     proxy: str | None = None
     """The URL of a proxy."""
 
-    def token(self) -> str | None:
+    def read_token(self) -> str | None:
         """Read the token; None if the profile gives no source for one.
 
         Raises:
@@ -79,7 +79,7 @@ class Profile(NamedTuple):
                 raise usage(f"profile {self.name}: the environment variable {self.token_env} holds no token")
             return token
         if self.token_file is not None:
-            return self._read_token_file(self.path_of(self.token_file))
+            return self._read_token_file(self.resolve_path(self.token_file))
         return self._run_token_command(self.token_command) if self.token_command else None
 
     def _read_token_file(self, path: Path) -> str:
@@ -116,24 +116,24 @@ class Profile(NamedTuple):
             raise Problem(f"{name} {outcome}", kind="authentication", exit_code=ExitCode.NO_SERVER)
         return token
 
-    def path_of(self, name: str) -> Path:
+    def resolve_path(self, name: str) -> Path:
         """Return the path of a file named in the profile."""
         from pathlib import Path
 
         return self.folder / Path(name).expanduser()
 
-    def client_settings(self) -> dict[str, Any]:
+    def get_client_settings(self) -> dict[str, Any]:
         """Return the client arguments that the profile sets, except the URL and the token."""
         settings: dict[str, Any] = {}
         if self.timeout is not None:
             settings["timeout"] = self.timeout
         if self.ca_file is not None:
-            settings["verify"] = str(self.path_of(self.ca_file))
+            settings["verify"] = str(self.resolve_path(self.ca_file))
         if not self.verify:
             settings["verify"] = False
         if self.cert_file is not None:
             files = [self.cert_file] if self.key_file is None else [self.cert_file, self.key_file]
-            settings["cert"] = tuple(str(self.path_of(file)) for file in files)
+            settings["cert"] = tuple(str(self.resolve_path(file)) for file in files)
         if self.proxy is not None:
             settings["proxy"] = self.proxy
         return settings

@@ -116,7 +116,7 @@ class ServerChoice:
         return without_password(str(self.url.value))
 
     @property
-    def explained(self) -> str:
+    def explanation(self) -> str:
         """The choice and its origin, in one line."""
         if not self.is_embedded:
             return f"server {self.shown_url} ({describe_origin(self.url.origin)})"

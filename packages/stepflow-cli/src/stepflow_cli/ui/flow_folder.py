@@ -15,7 +15,7 @@ from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.flow_argument import load_flow
 from stepflow_client.flows.folders import flow_files
 
-from ..flow_tests.run_item import rate_match
+from ..flow_tests.item_to_save import rate_match
 
 _MAX_FILES = 2_000
 _MAX_BYTES = 2 * 2**20

@@ -95,7 +95,7 @@ class Guard:
 
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
         headers = group_headers(scope["headers"])
-        refusal = self._addresses.refusal(headers["host"], headers["origin"])
+        refusal = self._addresses.get_refusal(headers["host"], headers["origin"])
         if refusal is not None:
             return _refuse(403, refusal)
         method, path = scope["method"], scope["path"]

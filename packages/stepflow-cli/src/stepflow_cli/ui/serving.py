@@ -60,7 +60,7 @@ def serve_pages(
                 print("No browser could be started: open the link yourself.", file=sys.stderr, flush=True)
 
     with listen(host, port) as listening, target.history.recording():
-        addresses = AcceptedAddresses.of(listening, host)
+        addresses = AcceptedAddresses.from_socket(listening, host)
         flows = FlowFolder(folder) if folder is not None else None
         sessions, stopping = Sessions(print_link), asyncio.Event()
         app = application(Served(target.async_client, target.history, flows, addresses, sessions, stopping))

@@ -63,7 +63,7 @@ class CheckRules:
     fail_on: str = "error"
     """The lowest level that makes the flow invalid."""
 
-    def keeps(self, rule: str) -> bool:
+    def reports(self, rule: str) -> bool:
         """Return whether the findings of a rule are reported."""
         return (not self.select or rule in self.select) and rule not in self.ignore
 
@@ -86,7 +86,7 @@ class CheckOptions:
     _projects: dict[str, Project] = field(default_factory=dict, init=False)
     """The project of each folder."""
 
-    def rules(self, flow: str) -> CheckRules:
+    def get_rules(self, flow: str) -> CheckRules:
         """Return the rules for a flow.
 
         Raises:
@@ -94,9 +94,11 @@ class CheckOptions:
             FlowFileError: If the project file is invalid, or the file with its components cannot be read.
         """
         folder = os.path.dirname(flow)
-        return self.of_project(self._projects.get(folder) or self._projects.setdefault(folder, find_flow_project(flow)))
+        return self.get_project_rules(
+            self._projects.get(folder) or self._projects.setdefault(folder, find_flow_project(flow))
+        )
 
-    def of_project(self, project: Project) -> CheckRules:
+    def get_project_rules(self, project: Project) -> CheckRules:
         """Return the rules for the flows of a project.
 
         Raises:
@@ -105,7 +107,7 @@ class CheckOptions:
         """
         defaults = project.rules
         return CheckRules(
-            self.known_components(project),
+            self.load_known_components(project),
             type_check=self.type_check or defaults.type_check,
             target=get_target_setting(flag=self.target, project=project).value,
             select=self.select or defaults.select,
@@ -113,7 +115,7 @@ class CheckOptions:
             fail_on=self.fail_on or defaults.fail_on or "error",
         )
 
-    def known_components(self, project: Project) -> Any:
+    def load_known_components(self, project: Project) -> Any:
         """Return the components that flows of a project may use, if a file has them; else None.
 
         Raises:
@@ -147,9 +149,9 @@ class CheckedFlow:
         """Whether the text can be parsed."""
         return self.flow is None or self.flow.error is None
 
-    def kept(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def filter_records(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the records that the rules select and do not ignore."""
-        return [record for record in records if self.rules.keeps(record["kind"])]
+        return [record for record in records if self.rules.reports(record["kind"])]
 
 
 def list_flow_files(names: Sequence[str]) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from ...errors import Problem, suggest, usage
@@ -15,9 +13,6 @@ from ...params.parsing import Command
 from ...params.run_ids import run_argument
 from ...runs.find import connect_to_run
 from ...settings.server_choice import ServerOptions
-
-if TYPE_CHECKING:
-    from stepflow_client._command import ItemCauses
 
 _NOT_RUN = 9
 """The code of the failure to read a step that was not executed."""
@@ -44,6 +39,7 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
     from stepflow_client._runs.explanation import records_of
     from stepflow_client.flows.expressions import references
     from stepflow_client.flows.file import parse_yaml
+    from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
 
     parsed = parse_yaml(expression, "the expression")
     if isinstance(parsed, str) and parsed.startswith("$"):
@@ -61,34 +57,23 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
                 steps = ", ".join(causes.definitions) or "none"
                 hint = suggest(reference.step, causes.definitions) or f"its steps are {steps}"
                 raise usage(f"the flow of the run has no step {reference.step}", hint)
-        value = _evaluate(parsed, causes)
+        try:
+            value = causes.evaluation.value(parsed)
+        except Failure as failure:
+            message = failure.message
+            if failure.step is not None and (step := causes.listed.get(failure.step)) is not None and step.error:
+                message = f"{message}: {step.error.message}"
+            if failure.code == _NOT_RUN:
+                message = f"{message}: the run did not need it"
+            raise Problem(f"the expression fails: {message}", kind="expression") from None
+        except NotKnownError as error:
+            if str(error).startswith("step "):
+                raise Problem(f"the value depends on {error}, which has not ended", kind="expression") from None
+            hint = "the history has what 'stepflow run' and clients with history=True started"
+            raise Problem(f"the value depends on {error}, which is not known", kind="expression", hint=hint) from None
+        except BROKEN as error:
+            raise usage(f"the expression cannot be evaluated: {' '.join(str(error).split())}") from None
     if output.format:
         output.record({"run_id": run_id, "index": item, "value": value}, _VALUE, default="json")
     else:
         output.value(value)
-
-
-def _evaluate(expression: Any, causes: ItemCauses) -> Any:
-    """Return the value of an expression.
-
-    Raises:
-        Problem: If it fails, or depends on something that is not known.
-    """
-    from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
-
-    try:
-        return causes.evaluation.value(expression)
-    except Failure as failure:
-        message = failure.message
-        if failure.step is not None and (step := causes.listed.get(failure.step)) is not None and step.error:
-            message = f"{message}: {step.error.message}"
-        if failure.code == _NOT_RUN:
-            message = f"{message}: the run did not need it"
-        raise Problem(f"the expression fails: {message}", kind="expression") from None
-    except NotKnownError as error:
-        if str(error).startswith("step "):
-            raise Problem(f"the value depends on {error}, which has not ended", kind="expression") from None
-        hint = "the history has what 'stepflow run' and clients with history=True started"
-        raise Problem(f"the value depends on {error}, which is not known", kind="expression", hint=hint) from None
-    except BROKEN as error:
-        raise usage(f"the expression cannot be evaluated: {' '.join(str(error).split())}") from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from heapq import merge
 from itertools import islice
@@ -105,14 +106,12 @@ def command(
             from ...output.live import watch_records
             from ...runs.events import RunningRuns
 
-            with RunningRuns(client) as running:
-                watch_records(
-                    lambda: running.add_progress(
-                        [run.to_dict() for run in _list_newest_runs(client, query.words, status, filters, limit)]
-                    ),
-                    WATCHED_RUN,
-                    output,
-                )
+            def fetch() -> list[Mapping[str, Any]]:
+                runs = _list_newest_runs(client, query.words, status, filters, limit)
+                return running.add_progress([run.to_dict() for run in runs])
+
+            with closing(RunningRuns(client)) as running:
+                watch_records(fetch, WATCHED_RUN, output)
             return
         # One more than shown, to find out whether there are more.
         runs = _list_newest_runs(client, query.words, status, filters, limit + 1)

@@ -30,7 +30,7 @@ from ...settings.server_choice import ServerOptions
 if TYPE_CHECKING:
     from stepflow_client.types.snapshot import SnapshotPart
 
-    from ...flow_tests.run_item import RunItem
+    from ...flow_tests.item_to_save import ItemToSave
 
 _CASE = Section("Case")
 
@@ -78,7 +78,7 @@ def command(
     if flow is not None:
         check_flow_exists(flow)
     from ...flow_tests.case_edits import add_case
-    from ...flow_tests.run_item import diff_lines, rate_match, read_run_item
+    from ...flow_tests.item_to_save import diff_lines, rate_match, read_item_to_save
 
     with connect_to_run(server, run_id, says=True) as (target, run_id):
         parts: list[SnapshotPart] = ["items", "flow", "arguments"]
@@ -91,7 +91,7 @@ def command(
         if input_json is not None and snapshot.arguments is not None:
             input = read_value(ValueArgument("--input-json", "json", input_json))
             snapshot = replace(snapshot, arguments=replace(snapshot.arguments, inputs=[input] * total))
-        kept = read_run_item(snapshot, index or 0)
+        kept = read_item_to_save(snapshot, index or 0)
         path = flow
         if path is None:
             entry = target.history.get(run_id)
@@ -99,7 +99,7 @@ def command(
                 raise usage("give the file of the flow, as FLOW", "the history does not name the one of this run")
             path = entry.flow_file
             check_flow_exists(path)
-    case = kept.case(name or kept.name, _steps_to_mock(kept, mocked))
+    case = kept.to_case(name or kept.name, _steps_to_mock(kept, mocked))
     before = read_bytes(path)
     try:
         after = add_case(before, case, path, replace=replaces)
@@ -120,7 +120,7 @@ def command(
     note(f"kept as {case['name']!r}; stepflow test {shlex.quote(path)} runs it")
 
 
-def _steps_to_mock(kept: RunItem, mocked: Sequence[str]) -> list[str]:
+def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
     """Return the steps to mock, without those that only other mocked steps read: a test does not need them.
 
     Raises:

@@ -19,7 +19,6 @@ from ...records.runs import EVENT, build_event_record, get_run_view
 from ...runs.failures import explain_run
 from ...runs.find import connect_to_runs
 from ...runs.wait import Wait, add_view_commands, hinting_return
-from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -55,33 +54,30 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
             from ...runs.wait_for_runs import wait_and_print
 
             wait_and_print(target, ids, wait, output)
-        else:
-            _watch(target, ids[0], wait, output)
+            return
+        from ...runs.watch import RunWatch, find_failure
 
+        run_id = ids[0]
+        with hinting_return(target, run_id, wait):
+            watch = RunWatch(target, run_id, wait.timeout)
+            if output.format == "jsonl":
+                watch.follow(lambda event, *_: output.records([build_event_record(event)], EVENT, flush=True))
+            elif output.format in ("json", "yaml", "name") or output.fields:
+                with waiting(f"watching run {run_id}"):
+                    watch.follow()
+                run = explain_run(target.client, run_id)
+                output.record(run.to_dict(), get_run_view(run.account))
+            elif is_terminal(sys.stdout):
+                from ...output.live import live_display
 
-def _watch(target: Target, run_id: str, wait: Wait, output: Output) -> None:
-    from ...runs.watch import RunWatch, find_failure
-
-    with hinting_return(target, run_id, wait):
-        watch = RunWatch(target, run_id, wait.timeout)
-        if output.format == "jsonl":
-            watch.follow(lambda event, *_: output.records([build_event_record(event)], EVENT, flush=True))
-        elif output.format in ("json", "yaml", "name") or output.fields:
-            with waiting(f"watching run {run_id}"):
-                watch.follow()
-            run = explain_run(target.client, run_id)
-            output.record(run.to_dict(), get_run_view(run.account))
-        elif is_terminal(sys.stdout):
-            from ...output.live import live_display
-
-            with live_display(watch.tree) as refresh, outages_reported_by(watch.say):
-                watch.follow(refresh=refresh, sub_runs=True)
-        else:
-            _print_lines(watch, output)
-        problem = find_failure(target, watch.run)
-    if problem is not None:
-        add_view_commands(problem, target, run_id)
-        raise problem
+                with live_display(watch.tree) as refresh, outages_reported_by(watch.show_message):
+                    watch.follow(refresh=refresh, sub_runs=True)
+            else:
+                _print_lines(watch, output)
+            problem = find_failure(target, watch.run)
+        if problem is not None:
+            add_view_commands(problem, target, run_id)
+            raise problem
 
 
 def _print_lines(watch: RunWatch, output: Output) -> None:

@@ -16,7 +16,7 @@ from stepflow_client.flows.file import read_file
 
 from stepflow_cli.flow_tests.case_edits import add_case
 
-from ...flow_tests.run_item import RunItem, diff_lines, read_run_item
+from ...flow_tests.item_to_save import RunItem, diff_lines, read_item_to_save
 from ..flow_folder import FlowFile
 from ..security import form_fields
 from ..site import Site, index_in, query_text, site_of
@@ -86,7 +86,7 @@ async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
     snapshot = await site.read(run_id, ("items", "flow", "arguments"))
-    item = read_run_item(snapshot, index)
+    item = read_item_to_save(snapshot, index)
     entry = site.history.get(snapshot.run_id)
     files = []
     if site.flows is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RunItem:
+class ItemToSave:
     """An item of a run with its input and result, in which known secrets are masked as `***`."""
 
     run: RunDetails
@@ -59,7 +59,7 @@ class RunItem:
         what = "works" if self.result.is_success else "fails"
         return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
 
-    def case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
+    def to_case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
         """Return the test case, with mocks for some of the steps.
 
         Raises:
@@ -73,7 +73,7 @@ class RunItem:
         return build_case(name, self.input, self.result, **known, at=self.run.created_at)
 
 
-def read_run_item(snapshot: RunSnapshot, index: int) -> RunItem:
+def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     """Return an item of a run to keep.
 
     Args:
@@ -105,7 +105,7 @@ def read_run_item(snapshot: RunSnapshot, index: int) -> RunItem:
         step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ended
     }
     input, flow = arguments.inputs[index], snapshot.flow or {}
-    return RunItem(run, index, len(items), flow, arguments, input, item.result, outcomes)
+    return ItemToSave(run, index, len(items), flow, arguments, input, item.result, outcomes)
 
 
 def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
