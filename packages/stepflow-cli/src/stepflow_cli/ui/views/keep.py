@@ -16,7 +16,7 @@ from stepflow_client.flows.file import read_file
 
 from stepflow_cli.flow_tests.case_edits import add_case
 
-from ...flow_tests.item_to_save import RunItem, diff_lines, read_item_to_save
+from ...flow_tests.item_to_save import ItemToSave, diff_lines, read_item_to_save
 from ..flow_folder import FlowFile
 from ..security import form_fields
 from ..site import Site, index_in, query_text, site_of
@@ -28,7 +28,7 @@ _MAX_LINES = 1_000
 class Kept:
     """What to keep: an item, and the files that its flow may come from, the most likely one first."""
 
-    item: RunItem
+    item: ItemToSave
     files: list[FlowFile]
 
 
@@ -98,7 +98,7 @@ async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
 def _draft(kept: Kept, form: Mapping[str, str]) -> Draft:
     name = form.get("name", "").strip() or kept.item.name
     try:
-        case = kept.item.case(name)
+        case = kept.item.to_case(name)
     except StepflowClientError as error:
         return Draft(name, "", problem=error.message)
     text = write_yaml({"test": {"cases": [case]}})
