@@ -263,7 +263,7 @@ def _hint_for_value(error: click.ClickException) -> str | None:
         return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
     if isinstance(error, click.BadOptionUsage) and error.ctx is not None:
         name = error.option_name
-        option = next((each for each in error.ctx.command.params if name in each.opts), None)
+        option = next((parameter for parameter in error.ctx.command.params if name in parameter.opts), None)
         if isinstance(option, click.Option):
             return f"write {name} alone" if option.is_flag else f"write {name} {option.metavar or 'VALUE'}"
     if isinstance(error, click.BadParameter) and isinstance(param, click.Option):

@@ -16,9 +16,9 @@ STOP = (signal.SIGINT, *TERMINATION)
 @contextmanager
 def handling_stop_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Handle the signals of `STOP` while the block runs. One that is ignored, as under nohup, stays ignored."""
-    before = {each: signal.getsignal(each) for each in STOP if signal.getsignal(each) is not signal.SIG_IGN}
-    for each in before:
-        signal.signal(each, handler)
+    before = {number: signal.getsignal(number) for number in STOP if signal.getsignal(number) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield
     finally:

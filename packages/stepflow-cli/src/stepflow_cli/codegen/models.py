@@ -132,7 +132,7 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
         imports: Further imports of the module, such as `pathlib.Path`.
     """
     if not schemas:
-        names = sorted(each.rpartition(".") for each in imports)
+        names = sorted(path.rpartition(".") for path in imports)
         lines = [f"from {module} import {name}\n" for module, _, name in names]
         return "".join(["from __future__ import annotations\n\n", *lines])
     text = _generate(schemas, imports)
@@ -140,7 +140,9 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
         return text
     # Only validation gives these defaults their type: mark them as Any for type checkers.
     lines = _generate(schemas, [*imports, "typing.cast"]).split("\n")
-    defaults = sorted(_find_untyped_defaults("\n".join(lines)), key=lambda each: (each.lineno, each.col_offset))
+    defaults = sorted(
+        _find_untyped_defaults("\n".join(lines)), key=lambda default: (default.lineno, default.col_offset)
+    )
     for value in reversed(defaults):
         last = (value.end_lineno or value.lineno) - 1
         lines[last] = _insert(lines[last], value.end_col_offset or 0, ")")
@@ -159,7 +161,7 @@ def _find_untyped_defaults(text: str) -> Iterator[ast.expr]:
         if not isinstance(node, ast.AnnAssign) or node.value is None:
             continue
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        names = {each.id.removesuffix("_aliased") for each in ast.walk(node.annotation) if isinstance(each, ast.Name)}
+        names = {part.id.removesuffix("_aliased") for part in ast.walk(node.annotation) if isinstance(part, ast.Name)}
         if isinstance(node.value, (ast.Dict, ast.List)) or (is_text and names & set(_TYPES_OF_TEXT)):
             yield node.value
 

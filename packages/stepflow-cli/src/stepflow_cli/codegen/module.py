@@ -64,16 +64,18 @@ def write_module(files: Iterable[str], output: str | None) -> str:
             python_imports.append(f"from {module} import {first} as {alias}\n")
             source = f"{alias}{dot}{rest}"
         # A backslash or a quote would change the docstring.
-        shown = "".join(each for each in " ".join(title.split()) if each.isprintable() and each not in '\\"')[:60]
+        shown = "".join(letter for letter in " ".join(title.split()) if letter.isprintable() and letter not in '\\"')[
+            :60
+        ]
         output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
         flows.append(
             _FLOW.format(**{**_UNTYPED, **parts}, name=name, source=source, title=shown, output_type=output_type)
         )
     # Reserve the names of all inputs and outputs before naming the classes within them.
-    for each in typed:
-        schemas.add_flow(*each)
+    for arguments in typed:
+        schemas.add_flow(*arguments)
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
-    imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[each] for each in untyped)]
+    imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[part] for part in untyped)]
     imports += ["pathlib.Path"] if len(python_imports) < len(flows) else []
     models = write_models(drop_invalid_defaults(schemas.named), imports)
     lines = models.splitlines(keepends=True)

@@ -63,7 +63,7 @@ class PythonTypes:
             for key, each in sorted(schema["properties"].items())
         ]
         return sorted(
-            fields, key=lambda each: (required.index(each.key) if each.is_required else len(required), each.key)
+            fields, key=lambda field: (required.index(field.key) if field.is_required else len(required), field.key)
         )
 
     def _is_object(self, name: str) -> bool:
@@ -73,19 +73,19 @@ class PythonTypes:
         if "$ref" in schema:
             yield from self._list_references(schema["$ref"].removeprefix(PREFIX))
         elif "enum" in schema:
-            values = [each for each in schema["enum"] if each is not None]
+            values = [value for value in schema["enum"] if value is not None]
             if values:
                 yield f"Literal[{', '.join(map(literal, values))}]"
             if len(values) < len(schema["enum"]):
                 yield "None"
         elif "anyOf" in schema:
-            options = [option for each in schema["anyOf"] for option in self._list_members(each)]
+            options = [option for alternative in schema["anyOf"] for option in self._list_members(alternative)]
             # A union with Any is Any.
-            yield from ["Any"] if "Any" in options else sorted(options, key=lambda each: each == "None")
+            yield from ["Any"] if "Any" in options else sorted(options, key=lambda member: member == "None")
         else:
             kinds = schema.get("type", [])
             kinds = kinds if isinstance(kinds, list) else [kinds]
-            for kind in sorted(kinds, key=lambda each: each == "null"):
+            for kind in sorted(kinds, key=lambda word: word == "null"):
                 yield _PLAIN.get(kind) or (
                     self._annotate_list(schema) if kind == "array" else self._annotate_mapping(schema)
                 )
@@ -120,7 +120,7 @@ class PythonTypes:
     def _annotate_list(self, schema: Mapping[str, Any]) -> str:
         firsts = schema.get("prefixItems")
         if firsts is not None:
-            parts = [self.annotate(each) for each in firsts]
+            parts = [self.annotate(schema) for schema in firsts]
             return f"Sequence[{' | '.join(dict.fromkeys(parts))}]" if self._is_input else f"tuple[{', '.join(parts)}]"
         item = self.annotate(schema.get("items", {}))
         # A str is a Sequence[str] too, so require a list there; otherwise Sequence accepts narrower element types.
@@ -149,9 +149,9 @@ class PythonTypes:
         typed = _write_typed_dict(self._get_final_name(f"{name}Dict"), fields, description)
         # The protocol has the required fields; all of them if none is required.
         properties = []
-        for each in [field for field in fields if field.is_required] or fields:
-            kind = each.kind if each.is_required else each.optional_kind
-            properties.append(f"    @property\n    def {each.name}(self) -> {kind}: ...\n")
+        for field in [field for field in fields if field.is_required] or fields:
+            kind = field.kind if field.is_required else field.optional_kind
+            properties.append(f"    @property\n    def {field.name}(self) -> {kind}: ...\n")
         return f"{typed}\n\nclass {self._get_final_name(f'{name}Like')}(Protocol):\n{chr(10).join(properties)}"
 
 

@@ -41,7 +41,7 @@ class SchemaDocument:
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise self.fault(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
         pointer = unquote(reference[1:]).removeprefix("/schemas")
-        parts = [each.replace("~1", "/").replace("~0", "~") for each in pointer.split("/")[1:]]
+        parts = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
         for document in (self.root, self.shared):
             with suppress(LookupError, TypeError, ValueError):
                 target = document
@@ -81,7 +81,7 @@ class SchemaDocument:
     def merge_all_of(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a schema with its `allOf` parts merged into it."""
         parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
-        return _join_schemas(each for part in parts for each in self._iter_parts(part, seen))
+        return _join_schemas(piece for part in parts for piece in self._iter_parts(part, seen))
 
     def _iter_parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         if not isinstance(part, Mapping):

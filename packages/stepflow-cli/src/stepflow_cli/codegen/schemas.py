@@ -157,7 +157,7 @@ class _SchemaReader:
         if _is_object(schema):
             reference = {"$ref": PREFIX + self._read_object(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
-            others = [{"type": each} for each in kinds if each != "object"]
+            others = [{"type": kind} for kind in kinds if kind != "object"]
             return ({"anyOf": [reference, *others]} if others else reference) | default
         read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
         if kinds == ["null"]:
@@ -237,7 +237,7 @@ class _SchemaReader:
         read = self.read(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
-        if not all(self.schemas.named[each] for each in _list_referred_names(read)):
+        if not all(self.schemas.named[target] for target in _list_referred_names(read)):
             # The name would come before the recursive type to which it leads.
             return _without_constraints(read)
         return self._refer_to(json.dumps(read, sort_keys=True), name, read)
@@ -280,7 +280,7 @@ class _SchemaReader:
             self.expanding.pop()
         if _count_types(read) <= _MAX_INLINE:
             return read
-        length = 1 + max((self.chains.get(each, 0) for each in _list_referred_names(read)), default=0)
+        length = 1 + max((self.chains.get(name, 0) for name in _list_referred_names(read)), default=0)
         if length > _MAX_CHAIN_LENGTH:
             return {}
         named = self._refer_to(self.place.identity({"$ref": reference}), name, read)
@@ -332,8 +332,8 @@ def _is_object(schema: Any) -> bool:
 
 def _sort_properties(properties: Mapping[str, Any]) -> list[str]:
     """Return the names of properties; if some give the same Python name, put valid names first, which keeps them."""
-    made = [re.sub(r"\W", "_", each).strip("_").lower() for each in properties]
-    return sorted(properties, key=lambda each: not each.isidentifier()) if len(set(made)) < len(made) else [*properties]
+    made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
+    return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]
 
 
 def _class_name_of_title(schema: Any, prefix: str) -> str | None:

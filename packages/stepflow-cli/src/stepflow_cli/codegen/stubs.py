@@ -144,7 +144,7 @@ class _StubWriter:
         """Return the source of a module with a function for each component. It does not depend on their order."""
         chosen = sorted(component for component in components if component.path not in _OF_AUTHORING)
         # Functions are named after the last part of the path; if that is ambiguous, after the whole path.
-        lasts = [snake_name_or_reserved(each.path.rpartition("/")[2], "component") for each in chosen]
+        lasts = [snake_name_or_reserved(stub.path.rpartition("/")[2], "component") for stub in chosen]
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
             name = last if lasts.count(last) == 1 else snake_name_or_reserved(stub.path, "component")

@@ -80,7 +80,7 @@ def list_components_command(
 
 
 def _list_records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
-    for component in sorted(listed, key=lambda each: (each.plugin or "", each.name)):
+    for component in sorted(listed, key=lambda entry: (entry.plugin or "", entry.name)):
         if hide_unreachable and component.path is None:
             continue
         record = component.to_dict()

@@ -56,15 +56,17 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
 
     found = list_settings(server)
     if output.format in (None, "table"):
-        found = [Setting(each.name, abbreviate_home(each.value), abbreviate_home(each.origin)) for each in found]
-    records = [{"name": each.name, "value": each.value, "origin": each.origin} for each in found]
+        found = [
+            Setting(setting.name, abbreviate_home(setting.value), abbreviate_home(setting.origin)) for setting in found
+        ]
+    records = [{"name": setting.name, "value": setting.value, "origin": setting.origin} for setting in found]
     if show_origin or output.fields:
         output.records(records, _SETTINGS)
     else:
         for record in records:
             del record["origin"]
         output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
-    by_default = any(each.name == "url" and each.origin == "default" for each in found)
+    by_default = any(setting.name == "url" and setting.origin == "default" for setting in found)
     if by_default:
         note("run, validate, components and repl start an embedded server, as none is named")
 
@@ -99,7 +101,7 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
         if value is None:
             raise Problem(f"{path} is not set in {origin}", kind="not_set")
     else:
-        settings = {each.name: each for each in list_settings(server)}
+        settings = {setting.name: setting for setting in list_settings(server)}
         if key not in settings:
             known = [*settings, "current"]
             raise usage(f"there is no setting {key}", suggest(key, known) or f"the settings are {', '.join(known)}")

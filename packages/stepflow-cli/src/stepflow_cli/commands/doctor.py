@@ -52,18 +52,18 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
         for check in _run_checks(server, measure=not no_run):
             checks.append(check)
             spinner.update(f"{check.check}: {check.status}")
-    records = [{name: getattr(each, name) for name in ("check", "status", "message", "hint")} for each in checks]
+    records = [{name: getattr(check, name) for name in ("check", "status", "message", "hint")} for check in checks]
     if output.format in (None, "table") and not output.fields:
         for record in records:
             record["found"] = abbreviate_home("; ".join(filter(None, (record["message"], record["hint"]))))
         output.records(records, _TABLE)
     else:
         output.records(records, _CHECKS)
-    failed = [each for each in checks if each.status == "error"]
+    failed = [check for check in checks if check.status == "error"]
     if failed:
-        codes = [ExitCode(each.exit_code) for each in failed]
+        codes = [ExitCode(check.exit_code) for check in failed]
         raise Problem(
-            f"{len(failed)} of {len(checks)} checks failed: {', '.join(each.check for each in failed)}",
+            f"{len(failed)} of {len(checks)} checks failed: {', '.join(check.check for check in failed)}",
             kind="unhealthy",
             exit_code=ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0],
             # The table already shows the hint.

@@ -122,7 +122,7 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
         output.records(records, _STORED, default="name")
     if refused:
         names = ", ".join(map(display_name, refused))
-        raise InvalidFlow(f"the server refuses {names}", [record for each in refused.values() for record in each])
+        raise InvalidFlow(f"the server refuses {names}", [record for group in refused.values() for record in group])
 
 
 _VARIABLES = View(

@@ -61,7 +61,7 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
-    entries = [entry for each in status or (None,) for entry in search(status=each)]
+    entries = [entry for word in status or (None,) for entry in search(status=word)]
     if len(status) > 1:
         entries.sort(key=lambda entry: entry.created_at, reverse=True)
     output.records(map(build_entry_record, entries[:limit]), ENTRY)

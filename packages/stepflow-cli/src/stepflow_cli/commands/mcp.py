@@ -173,7 +173,7 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
     values = _build_values(params["variables"], params["var"])
     load_catalog(_build_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
     names = ("url", "profile", "local", "config")
-    server, environment = _server_arguments(ServerOptions(**{each: params[each] for each in names}, default="server"))
+    server, environment = _server_arguments(ServerOptions(**{key: params[key] for key in names}, default="server"))
     words: list[str] = []
     for word in arguments:
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)

@@ -70,7 +70,7 @@ def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
             break
         if args:
             # Each line starts logging again, with the options of the repl and its own.
-            for handler in [each for each in logger.handlers if not isinstance(each, logging.NullHandler)]:
+            for handler in [handler for handler in logger.handlers if not isinstance(handler, logging.NullHandler)]:
                 logger.removeHandler(handler)
                 handler.close()
             own = replace(session, json_errors=wants_json(args))

@@ -147,8 +147,8 @@ class _Stopped(BaseException):
 
 def _raise_stopped(number: int, frame: Any) -> None:
     # A second signal must not disturb the shutdown.
-    for each in STOP:
-        signal.signal(each, signal.SIG_IGN)
+    for ignored in STOP:
+        signal.signal(ignored, signal.SIG_IGN)
     raise _Stopped
 
 

@@ -153,7 +153,7 @@ def command(
         cases = [(file.file.name, result) for file in done for result in file.results]
         failed = [each for name, each in cases if each.is_failed and (name, each.case.name) not in updated]
         if failed:
-            has_outputs = any(each.verdict != "error" for each in failed)
+            has_outputs = any(result.verdict != "error" for result in failed)
             hint = "--diff shows what differs, --update accepts the actual outputs"
             message = f"{len(failed)} of {len(cases)} test cases failed"
             raise Problem(message, kind="test_failed", hint=hint if has_outputs and not updated else None)
@@ -216,7 +216,7 @@ def _run_and_report(
         output.write_all(
             (line + "\n" for result in results() for line in format_github_annotations(result)), flush=True
         )
-        output.write_all((format_github_notice(each) + "\n" for each in find_unreached_steps(done)), flush=True)
+        output.write_all((format_github_notice(step) + "\n" for step in find_unreached_steps(done)), flush=True)
     elif output.format is None and not output.fields:
         output.write_all((line + "\n" for result in results() for line in format_file(result, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
@@ -225,8 +225,8 @@ def _run_and_report(
     else:
         output.records((record for result in results() for record in list_case_records(result)), CASES, flush=True)
     seconds = time.monotonic() - started
-    for each in done:
-        save_failed_cases(each.file.tests, each.results)
+    for file in done:
+        save_failed_cases(file.file.tests, file.results)
     if junit is not None:
         write_junit(junit, done, seconds)
     if output.format in (None, "table", "github"):

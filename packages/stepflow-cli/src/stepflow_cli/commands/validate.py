@@ -132,31 +132,31 @@ def _validate(
     from ..validation.flow_checks import check_flow, check_on_server, check_with_components, list_flow_files
 
     rules = {name: options.get_rules(name) for name in list_flow_files(flows)}
-    for rule in (rule for each in rules.values() for rule in (*each.select, *each.ignore)):
+    for rule in (rule for flow_rules in rules.values() for rule in (*flow_rules.select, *flow_rules.ignore)):
         # The server's rules are spelled differently, for example unreachableStep.
         if rule not in RULES and rule == rule.lower():
             raise usage(f"there is no rule {rule!r}", near(rule, sorted(RULES), "the rules are"))
     checked = [check_flow(name, each) for name, each in rules.items()]
     if fix:
-        checked = [_fix_file(each) for each in checked]
+        checked = [_fix_file(flow) for flow in checked]
     failure = None
-    if server is not None and any(each.is_readable for each in checked):
+    if server is not None and any(flow.is_readable for flow in checked):
         try:
             with connect(server, flow=checked[0].name) as target:
                 check_with_components(checked, target)
-                for each in checked:
-                    check_on_server(each, target.client)
+                for flow in checked:
+                    check_on_server(flow, target.client)
         except Exception as error:
             failure = to_problem(error)
     found: dict[str, list[Mapping[str, Any]]] = {}
     order = {level: place for place, level in enumerate(_LEVELS)}
-    for each in checked:
-        records = each.filter_records([*finding_records(each.name, each.findings), *each.records])
-        found[each.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
+    for flow in checked:
+        records = flow.filter_records([*finding_records(flow.name, flow.findings), *flow.records])
+        found[flow.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
     _print_findings([record for records in found.values() for record in records], output, len(found))
-    if unchecked := sum(each.unchecked for each in checked):
+    if unchecked := sum(flow.unchecked for flow in checked):
         note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
-    lowest = {each.name: each.rules.fail_on for each in checked}
+    lowest = {flow.name: flow.rules.fail_on for flow in checked}
     _report_verdicts(found, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet)
 
 
@@ -240,7 +240,7 @@ def _report_verdicts(
     if invalid:
         if failure is not None:
             print_problem(failure, as_json=False)
-        only_warned = all(each["level"] == "warning" for flow in invalid for each in found[flow])
+        only_warned = all(finding["level"] == "warning" for flow in invalid for finding in found[flow])
         hint = "without --fail-on warning, warnings are allowed" if only_warned else None
         if len(found) > 1:
             raise InvalidFlow(f"{len(invalid)} of {len(found)} flows are invalid", hint=hint)

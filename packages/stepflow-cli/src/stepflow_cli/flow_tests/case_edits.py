@@ -111,7 +111,9 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
 def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
     node = root.at("test", "cases", index)
     around = [root.at("test"), root.at("test", "cases"), node]
-    if node is None or any(each is None or each.original is not None or each.merges for each in around):
+    if node is None or any(
+        around_node is None or around_node.original is not None or around_node.merges for around_node in around
+    ):
         raise NotEditableError
     if not case.keys() >= node.items.keys():
         # A key is removed: write the whole case.

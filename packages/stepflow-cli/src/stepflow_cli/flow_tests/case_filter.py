@@ -115,8 +115,8 @@ def select_file_cases(
     if any(tests.cases for tests in readable):
         choice.check(readable)
     plan = [FileCases(tests, tests.cases if tests.is_broken else choice.select(tests)) for tests in flows]
-    untested = [each for each in plan if not each.tests.cases]
-    plan = [each for each in plan if each.cases]
+    untested = [file for file in plan if not file.tests.cases]
+    plan = [file for file in plan if file.cases]
     if not plan:
         raise usage("no test case meets all these conditions")
     if choice.last_failed:

@@ -110,7 +110,7 @@ def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
 
 def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
     """Return the changed lines of a file and some around them, in the format of `diff -u`, without the file names."""
-    was, now = (each.decode("utf-8", "replace").splitlines() for each in (before, after))
+    was, now = (content.decode("utf-8", "replace").splitlines() for content in (before, after))
     return tuple(unified_diff(was, now, lineterm=""))[2:]
 
 
@@ -143,7 +143,7 @@ def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
 def _normalize_paths(value: Any, key: object = None) -> Any:
     """Return a value with the paths of its expressions in one spelling."""
     if isinstance(value, list):
-        return [_normalize_paths(each) for each in value]
+        return [_normalize_paths(element) for element in value]
     if isinstance(value, Mapping):
         return {name: _normalize_paths(each, name) for name, each in value.items()}
     if isinstance(value, str) and key in ("path", "$input", "$variable"):

@@ -92,7 +92,7 @@ def _format_counts(counts: Mapping[str, int]) -> str:
 def format_summary(done: Sequence[FileResults], seconds: float) -> str:
     """Return the last line: how many cases passed and failed, and the total duration."""
     every = [result for file in done for result in file.results]
-    text = f"{_format_counts(Counter(each.verdict for each in every))} in {duration_text(seconds)}"
+    text = f"{_format_counts(Counter(case_result.verdict for case_result in every))} in {duration_text(seconds)}"
     flaky = []
     for file in done:
         for case in file.file.cases:

@@ -81,7 +81,7 @@ def choose_sample(inputs: Iterable[IndexedInput], size: int, seed: int) -> Itera
             held.append(each)
         elif (place := choose.randint(0, seen)) < size:
             held[place] = each
-    yield from sorted(held, key=lambda each: each[0])
+    yield from sorted(held, key=lambda entry: entry[0])
 
 
 def select_positions(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:

@@ -89,4 +89,4 @@ def find_repeated_keys(text: str) -> list[tuple[str, int, int]]:
                 if key.value in lines:
                     repeated.append((key.value, lines[key.value], line))
                 lines.setdefault(key.value, line)
-    return sorted(repeated, key=lambda each: each[2])
+    return sorted(repeated, key=lambda occurrence: occurrence[2])

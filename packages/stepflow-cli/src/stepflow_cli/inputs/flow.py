@@ -107,7 +107,7 @@ def list_case_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples and test cases, examples first."""
     from stepflow_client._command import examples_of
 
-    return [each["name"] for each in examples_of(flow)]
+    return [example["name"] for example in examples_of(flow)]
 
 
 def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
@@ -146,7 +146,7 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
 
     def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):
-            return [ordered(each, first) for each in value]
+            return [ordered(element, first) for element in value]
         if not isinstance(value, Mapping):
             return value
         keys = sorted(value, key=lambda key: (first.index(key) if key in first else len(first), key))
@@ -172,7 +172,7 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
     """
     from stepflow_client._command import examples_of
 
-    inputs = {each["name"]: each["input"] for each in examples_of(flow)}
+    inputs = {example["name"]: example["input"] for example in examples_of(flow)}
     if name in inputs:
         return inputs[name]
     names = list(inputs)
@@ -184,7 +184,7 @@ def get_example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str
     """Return the variables of the test case of this name; empty if there is none, or if it sets none."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
-    named = (each for each in cases or () if isinstance(each, Mapping) and each.get("name") == name)
+    named = (case for case in cases or () if isinstance(case, Mapping) and case.get("name") == name)
     return dict(next(named, {}).get("variables") or {})
 
 

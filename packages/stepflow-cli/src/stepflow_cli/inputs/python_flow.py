@@ -61,7 +61,7 @@ class PythonFlow:
 def is_python_flow(word: str) -> bool:
     """Return whether a word of the command line names a flow of a Python module. A file of this name goes first."""
     module, name = _split_word(word)
-    is_module = all(each.isidentifier() for each in module.split(".")) and not module.lower().endswith(DATA_SUFFIXES)
+    is_module = all(part.isidentifier() for part in module.split(".")) and not module.lower().endswith(DATA_SUFFIXES)
     return bool(name) and (module.lower().endswith(".py") or is_module) and not os.path.lexists(word)
 
 

@@ -155,7 +155,7 @@ def _is_project_file(file: str) -> bool:
     """Return whether a file belongs to the user's project, not to an installed package."""
     import sysconfig
 
-    folders = (os.path.join(each, "") for each in sysconfig.get_paths().values())
+    folders = (os.path.join(path, "") for path in sysconfig.get_paths().values())
     is_installed = "site-packages" in Path(file).parts or file.startswith(tuple(folders))
     return not file.startswith("<") and not is_installed
 
@@ -166,7 +166,7 @@ def _find_project_frames(error: BaseException) -> list[tuple[str, int]]:
 
     import stepflow_client
 
-    frames = [(each.filename, each.lineno or 0) for each in traceback.extract_tb(error.__traceback__)]
+    frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno or 0))
     own = tuple(os.path.join(Path(file).parent, "") for file in (stepflow_client.__file__, Path(__file__).parent))

@@ -48,7 +48,9 @@ class Values(NamedTuple):
     @property
     def files(self) -> list[str]:
         """The files that hold values."""
-        return [each.text for each in (*self.input, *self.variables, *self.overrides) if each.form == "file"]
+        return [
+            argument.text for argument in (*self.input, *self.variables, *self.overrides) if argument.form == "file"
+        ]
 
     def check(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
         """Raise on contradictory options, before anything is read.
@@ -64,9 +66,9 @@ class Values(NamedTuple):
         if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
             raise usage(f"{option} takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
         given = [*self.input, *self.variables, *self.overrides]
-        for each in given:
-            _check_file(each)
-        readers = [each.option for each in given if each.form == "file" and each.text == "-"]
+        for argument in given:
+            _check_file(argument)
+        readers = [argument.option for argument in given if argument.form == "file" and argument.text == "-"]
         readers += ["FLOW"] * (flow == "-") + [option] * (inputs == "-")
         if len(readers) > 1:
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
@@ -81,7 +83,7 @@ class Values(NamedTuple):
             return (get_example_input(flow, self.example),)
         if self.input:
             return (read_value(self.input[0], self.stdin_format),)
-        taken = any(each.form == "file" and each.text == "-" for each in (*self.variables, *self.overrides))
+        taken = any(argument.form == "file" and argument.text == "-" for argument in (*self.variables, *self.overrides))
         return read_piped_value(self.stdin_format) if self.reads_stdin and not taken else None
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
@@ -232,7 +234,7 @@ def read_scalar(text: str) -> Any:
     with suppress(FlowFileError):
         return parse_json(text)
     is_collection = text.lstrip()[:1] in ("{", "[")
-    if not is_collection and (text != text.strip() or any(each in text for each in "#&*!\n")):
+    if not is_collection and (text != text.strip() or any(mark in text for mark in "#&*!\n")):
         return text
     with suppress(FlowFileError):
         value = parse_yaml(text)
@@ -348,7 +350,7 @@ def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
         Problem: If the place is inside an expression, whose parts cannot be overridden.
     """
     listed = flow.get("steps")
-    steps = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    steps = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
     there: Any = {str(step.get("id")): step for step in steps}
     for place, part in enumerate(parts):
         if not isinstance(there, Mapping):

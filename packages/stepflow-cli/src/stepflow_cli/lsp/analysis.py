@@ -122,7 +122,9 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
         analysis.findings = find_in_config(flow)
     else:
         # Types are always checked; their findings are notes unless the settings ask for type checks.
-        findings = [each for each in find_offline(flow, replace(rules, type_check=True)) if rules.reports(each.rule)]
+        findings = [
+            finding for finding in find_offline(flow, replace(rules, type_check=True)) if rules.reports(finding.rule)
+        ]
         omitted = () if rules.type_check else ("untyped-output",)
         analysis.findings = [finding for finding in findings if finding.rule not in omitted]
     return analysis

@@ -65,10 +65,10 @@ def list_completions(
     matches = (
         candidate for candidate in candidates if _label(candidate).startswith(typed.text) or len(chosen) < _MAX_ITEMS
     )
-    for each in islice(matches, 2 * _MAX_ITEMS):
-        chosen.setdefault((_label(each), each.is_key), each)
+    for candidate in islice(matches, 2 * _MAX_ITEMS):
+        chosen.setdefault((_label(candidate), candidate.is_key), candidate)
     # All editors filter completions, but not all of them sort them.
-    best = sorted(chosen.values(), key=lambda each: (not _label(each).startswith(typed.text), each.rank))
+    best = sorted(chosen.values(), key=lambda candidate: (not _label(candidate).startswith(typed.text), candidate.rank))
     items = [
         _build_item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets)
         for number, each in enumerate(best)
@@ -112,7 +112,7 @@ def _build_item(
 def _lacks_value(text: DocumentText, start: int, end: int) -> bool:
     """Return whether the key at a range has no value yet, neither in its line nor indented below it."""
     line, _, below = text.text[end:].partition("\n")
-    following = next((each for each in below.split("\n", 20) if each.strip()), "")
+    following = next((below_line for below_line in below.split("\n", 20) if below_line.strip()), "")
     before = text.text[text.text.rfind("\n", 0, start) + 1 : start]
     depth = len(following) - len(following.lstrip(" "))
     is_sibling = depth == len(before) and not following.lstrip().startswith("- ")
@@ -179,7 +179,7 @@ def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
     elif place.is_expression and holder is not None and part == "$step":
         yield from _iter_steps(place)
     elif place.is_expression and holder is not None and part == "path" and "$step" in holder.items:
-        step = next((each for each in place.steps if each.step.id == holder.items["$step"].value), None)
+        step = next((earlier for earlier in place.steps if earlier.step.id == holder.items["$step"].value), None)
         yield from _iter_paths(step.output, typed.text) if step is not None else ()
     elif place.is_expression and part == "$input":
         yield from _iter_paths(place.input, typed.text)
@@ -209,7 +209,7 @@ def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
 
 def _iter_components(place: FlowPlace) -> Iterator[Candidate]:
     catalogue = place.analysis.catalogue
-    for name in sorted(catalogue.known, key=lambda each: (each.startswith("/builtin/"), each)):
+    for name in sorted(catalogue.known, key=lambda word: (word.startswith("/builtin/"), word)):
         plugin = catalogue.known.plugins.get(name)
         path = name if name.startswith("/") else f"/{plugin}/{name}" if plugin else None
         if path is not None:
@@ -236,7 +236,7 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
 
 def _iter_expressions(place: FlowPlace) -> Iterator[Candidate]:
     """Yield expressions that read a step, the input or a variable; those with the name of the field come first."""
-    steps = [{"$step": each.value} for each in islice(_iter_steps(place), _MAX_READS)]
+    steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
     fields = [{"$input": write_path([part])} for part, _ in islice(parts_of(place.input), _MAX_READS)]
     variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):

@@ -115,13 +115,13 @@ def _find_yaml_part(text: str, offset: int) -> _TextPart:
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
     starts = [match.start() for match in _SECTION.finditer(lines)]
-    start = max((each for each in starts if each <= line), default=0)
-    end = min((each for each in starts if each > line), default=len(text))
+    start = max((position for position in starts if position <= line), default=0)
+    end = min((position for position in starts if position > line), default=len(text))
     first = re.compile(r"^( *)-(?=[ \r\n])", re.MULTILINE).search(text, start, end)
     if first is None or text[text.find("\n", start) : first.start()].strip() or first.start() > offset:
         return _TextPart(start, end)
     dash = re.compile(rf"\n{first[1]}-(?=[ \r\n]|\Z)")
-    elements = [each.start() for each in dash.finditer(lines, start, end + 1)]
+    elements = [dash_match.start() for dash_match in dash.finditer(lines, start, end + 1)]
     index = sum(element <= line for element in elements) - 1
     last = elements[index + 1] if index + 1 < len(elements) else end
     return _TextPart(elements[index], last, text[start : first.start()], index)

@@ -86,7 +86,7 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
 
 
 def _is_requested(kind: str, kinds: Sequence[str] | None) -> bool:
-    return kinds is None or any(kind == each or kind.startswith(f"{each}.") for each in kinds)
+    return kinds is None or any(kind == requested or kind.startswith(f"{requested}.") for requested in kinds)
 
 
 def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.CodeAction]:
@@ -94,7 +94,7 @@ def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types
     edit = edit_of(analysis.text.text, fix) if fix is not None else None
     if fix is None or edit is None:
         return
-    old, new = (cut(" ".join(each.split()), _MAX_TITLE) for each in (fix.old, fix.text))
+    old, new = (cut(" ".join(words.split()), _MAX_TITLE) for words in (fix.old, fix.text))
     if not new:
         title = f"Remove {old}"
     elif not old:

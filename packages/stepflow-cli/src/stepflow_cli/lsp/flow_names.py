@@ -48,8 +48,8 @@ def find_mentions(model: FlowModel, text: str) -> Iterator[Mention]:
     """Yield the mentions in a flow and in the flows inside its steps."""
     for flow in model.flows:
         # Values that are merged into a mapping are elsewhere in the text.
-        mentions = [each for each in _MentionReader(flow, text).iter_mentions() if each.start >= 0]
-        yield from {(each.start, each.end): each for each in mentions}.values()
+        mentions = [mention for mention in _MentionReader(flow, text).iter_mentions() if mention.start >= 0]
+        yield from {(mention.start, mention.end): mention for mention in mentions}.values()
 
 
 class _MentionReader:
@@ -119,9 +119,9 @@ class _MentionReader:
         if properties is not None and schema.original is None:
             for name, key in properties.keys.items():
                 yield self.make_mention(kind, key, name, scope=_fields_scope(properties), is_definition=True)
-            for each in required.elements if required is not None else ():
-                if isinstance(each.value, str):
-                    yield self.make_mention(kind, each, each.value, scope=_fields_scope(properties))
+            for element in required.elements if required is not None else ():
+                if isinstance(element.value, str):
+                    yield self.make_mention(kind, element, element.value, scope=_fields_scope(properties))
         for keyword in ("properties", "items", "additionalProperties", "anyOf", "oneOf", "allOf"):
             node = schema.get(keyword)
             if node is not None:
@@ -183,12 +183,12 @@ def _split_path(path: str) -> list[tuple[str | int, tuple[int, int]]]:
 
 def find_mention(mentions: Iterable[Mention], offset: int) -> Mention | None:
     """Return the mention at an offset, if there is one."""
-    return next((each for each in mentions if each.start <= offset <= each.end), None)
+    return next((mention for mention in mentions if mention.start <= offset <= mention.end), None)
 
 
 def find_same_mentions(mentions: Iterable[Mention], mention: Mention) -> list[Mention]:
     """Return all mentions of the same thing."""
-    return [each for each in mentions if (each.scope, each.name) == (mention.scope, mention.name)]
+    return [other for other in mentions if (other.scope, other.name) == (mention.scope, mention.name)]
 
 
 def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, name: str) -> list[Edit]:
@@ -204,11 +204,11 @@ def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, 
     if mention.kind == "component":
         if not re.fullmatch(r"(/[^/\s]+)+", name):
             raise ValueError("a component must be a path such as /plugin/name")
-    elif name != mention.name and any(each.scope == mention.scope and each.name == name for each in mentions):
+    elif name != mention.name and any(other.scope == mention.scope and other.name == name for other in mentions):
         raise ValueError(f"there is a {mention.kind} {name!r} already")
-    if mention.kind == "field" and mention.flow.parent is not None and not any(each.is_definition for each in same):
+    if mention.kind == "field" and mention.flow.parent is not None and not any(other.is_definition for other in same):
         raise ValueError("the step around this flow creates its input, which has no schema")
-    return [_rename_edit(text, each, name) for each in same]
+    return [_rename_edit(text, other, name) for other in same]
 
 
 def _rename_edit(text: str, mention: Mention, name: str) -> Edit:

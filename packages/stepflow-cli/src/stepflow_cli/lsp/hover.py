@@ -67,14 +67,14 @@ def _describe_name(analysis: Analysis, place: FlowPlace, mention: Mention) -> li
         if schema is None or mention.written != mention.name:
             lines += _describe_value(place)
     readers = list(
-        dict.fromkeys(_format_code(each.user) if each.user else "the output" for each in same if each.is_read)
+        dict.fromkeys(_format_code(other.user) if other.user else "the output" for other in same if other.is_read)
     )
     lines.append(f"read by {', '.join(readers)}" if readers else "read by nothing")
     return lines
 
 
 def _declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str, object] | None:
-    definition = next((each for each in mentions if each.is_definition), None)
+    definition = next((mention for mention in mentions if mention.is_definition), None)
     if definition is None or analysis.root is None:
         return None
     spot = find_key_or_value(analysis.root, definition.start)
@@ -84,11 +84,11 @@ def _declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str
 
 def _describe_key(place: FlowPlace, key: str) -> list[str]:
     defs = place.analysis.schema.get("$defs", {})
-    schemas = [resolved(fields_of(each)[0].get(key), defs) for each in place.schemas]
-    schemas = [each for each in schemas if isinstance(each, Mapping) and each]
+    schemas = [resolved(fields_of(declared)[0].get(key), defs) for declared in place.schemas]
+    schemas = [declared for declared in schemas if isinstance(declared, Mapping) and declared]
     if not schemas:
         return []
-    schema = next((each for each in schemas if each.get("description")), schemas[0])
+    schema = next((declared for declared in schemas if declared.get("description")), schemas[0])
     kinds, description = type_names(schema), _escape(schema.get("description"))
     if not kinds and not description:
         return []

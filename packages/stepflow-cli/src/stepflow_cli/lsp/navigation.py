@@ -33,8 +33,11 @@ def _find_locations(
 ) -> list[types.Location]:
     mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     same = find_same_mentions(analysis.mentions, mention) if mention is not None else []
-    chosen = [each for each in same if (definitions if each.is_definition else uses)]
-    return [types.Location(params.text_document.uri, analysis.text.to_range(each.start, each.end)) for each in chosen]
+    chosen = [mention for mention in same if (definitions if mention.is_definition else uses)]
+    return [
+        types.Location(params.text_document.uri, analysis.text.to_range(mention.start, mention.end))
+        for mention in chosen
+    ]
 
 
 def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
@@ -109,4 +112,4 @@ def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSy
         label = case.get("name")
         if label is not None and isinstance(label.value, str):
             add(label.value, Kind.Event, case, label, "test case")
-    return sorted(result, key=lambda each: (each.range.start.line, each.range.start.character))
+    return sorted(result, key=lambda symbol: (symbol.range.start.line, symbol.range.start.character))

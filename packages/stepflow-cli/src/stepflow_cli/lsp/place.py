@@ -150,7 +150,7 @@ def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace
     while chain[-1].parent is not None:
         chain.append(chain[-1].parent)
     chain.reverse()
-    path: Path = tuple(each.part for each in chain[1:])
+    path: Path = tuple(ancestor.part for ancestor in chain[1:])
     types = analysis.types
     if types is None and analysis.kind == "flow" and not first_step and isinstance(chain[0].value, dict):
         types = infer_flow_types(chain[0], UNKNOWN, analysis.catalogue)
@@ -185,7 +185,9 @@ def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mappi
             current = current[part]
         except (LookupError, TypeError):
             current = None
-        schemas = _expand_schemas([inner for each in schemas for inner in _iter_subschemas(each, part)], current, defs)
+        schemas = _expand_schemas(
+            [inner for outer in schemas for inner in _iter_subschemas(outer, part)], current, defs
+        )
     return schemas
 
 
@@ -201,7 +203,10 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
         seen.add(id(unresolved))
         result.setdefault(id(schema), schema)
         inner = [
-            each for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list) for each in schema[key]
+            alternative
+            for key in ("allOf", "anyOf", "oneOf")
+            if isinstance(schema.get(key), list)
+            for alternative in schema[key]
         ]
         if "if" in schema:
             inner.append(schema.get("else" if mismatches(value, schema["if"], defs) else "then"))

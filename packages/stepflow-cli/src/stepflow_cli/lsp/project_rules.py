@@ -35,7 +35,7 @@ class ProjectRules:
         except StepflowClientError as error:
             log.warning("%s", error)
             project = Project()
-        files = [str(each) for each in (project.file, self._components or project.components) if each is not None]
+        files = [str(file) for file in (project.file, self._components or project.components) if file is not None]
         state = [(file, get_signature(file)) for file in files]
         cached_state, rules = self._cache.get(project.file, (None, CheckRules()))
         if cached_state != state:

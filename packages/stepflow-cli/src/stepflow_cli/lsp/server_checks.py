@@ -58,7 +58,7 @@ class ServerChecks:
             return None
         self._failure = ""
         checked.findings = [finding for finding in checked.findings if checked.rules.reports(finding.rule)]
-        checked.records = [dict(each) for each in checked.filter_records(checked.records)]
+        checked.records = [dict(record) for record in checked.filter_records(checked.records)]
         return checked
 
     def stop(self) -> None:

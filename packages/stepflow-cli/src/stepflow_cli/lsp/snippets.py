@@ -74,7 +74,7 @@ def get_key_snippet(path: Path, key: str, *, is_expression: bool, is_first: bool
     element = ELEMENTS.get(path[:-1], "") if path and is_first else ""
     if element.startswith(f"{key}:"):
         return element
-    place = tuple(0 if isinstance(each, int) else each for each in path), key
+    place = tuple(0 if isinstance(part, int) else part for part in path), key
     return _KEYS.get(place) or (_EXPRESSIONS.get(key, "") if is_expression else "")
 
 

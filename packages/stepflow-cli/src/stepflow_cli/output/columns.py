@@ -45,8 +45,8 @@ class Column(NamedTuple):
 def columns(*written: str) -> tuple[Column, ...]:
     """Return columns that are written as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`."""
     result = []
-    for each in written:
-        name, _, title = each.partition("=")
+    for text in written:
+        name, _, title = text.partition("=")
         field, _, kind = name.partition(":")
         result.append(Column(field, title, cast("Kind", kind or "text")))
     return tuple(result)
@@ -134,7 +134,7 @@ def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) ->
     if parent and any(get_field(record, parent, _MISSING) is None for record in records):
         # The parent is null, so the fields inside it are unknown.
         return
-    if not records and name.partition(".")[0] in {each.partition(".")[0] for each in view.known}:
+    if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known}:
         # The fields inside it are known only once there is a record.
         return
     known = {*view.known, *(path for record in records for path in _iter_field_names(record))}

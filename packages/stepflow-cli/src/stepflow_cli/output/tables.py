@@ -139,7 +139,7 @@ def _fit_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -
             fitting[place] = column, [(short.get(text, text), style) for text, style in texts]
     for column in reversed(view.columns):
         if column.optional and _needed_width(fitting) > width:
-            fitting = [each for each in fitting if each[0] is not column]
+            fitting = [entry for entry in fitting if entry[0] is not column]
     return fitting
 
 
@@ -226,10 +226,10 @@ def _format_value(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, Mapping) and value and all(isinstance(each, bool) for each in value.values()):
+    if isinstance(value, Mapping) and value and all(isinstance(flag, bool) for flag in value.values()):
         # A set of flags: list the enabled ones.
         return ", ".join(name for name, on in value.items() if on) or "-"
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ", ".join(value) or "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -281,7 +281,7 @@ def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
     """Return the shortest unique beginnings of these ids, all of the same length, by id."""
     longest = max(map(len, ids), default=0)
     for length in range(_MIN_LENGTH, longest):
-        short = {each: each[:length].rstrip("-") for each in ids}
+        short = {run_id: run_id[:length].rstrip("-") for run_id in ids}
         if len(set(short.values())) == len(set(ids)):
             return short
-    return {each: each for each in ids}
+    return {run_id: run_id for run_id in ids}

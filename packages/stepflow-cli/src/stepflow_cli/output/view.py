@@ -166,7 +166,7 @@ class Output(NamedTuple):
 def _list_leaves(value: Any) -> list[Any]:
     """Return the values at the leaves of the selected fields."""
     if isinstance(value, dict):
-        return [leaf for each in value.values() for leaf in _list_leaves(each)]
+        return [leaf for inner in value.values() for leaf in _list_leaves(inner)]
     return ["" if value is None else format_json(value) if isinstance(value, (list, bool)) else value]
 
 

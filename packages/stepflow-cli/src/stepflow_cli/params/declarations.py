@@ -147,7 +147,7 @@ def check_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
         # Standard output is the default.
         and (name != "--output" or ctx.params[param.name or ""] != "-")
     }
-    for options, others, is_need, hint in sorted(conflicts, key=lambda each: each.needs):
+    for options, others, is_need, hint in sorted(conflicts, key=lambda conflict: conflict.needs):
         for option, other in product(options.split(), others.split()):
             if option == other or option not in given or is_need == (other in given):
                 continue

@@ -111,7 +111,7 @@ def extra_hint(extra: str, args: Sequence[str]) -> str | None:
     if equals and re.fullmatch(r"[^\s={}\[\]]+", name):
         text = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
         return f"an input is --input-json {text}, a variable is --var {shlex.quote(extra)}"
-    if any(each[:1] in "{[" and not _is_json(each) for each in args if each):
+    if any(arg[:1] in "{[" and not _is_json(arg) for arg in args if arg):
         return "put the JSON into single quotes, so that the shell leaves it as it is: --input-json '{...}'"
     if extra[:1] in ("{", "["):
         return f"an input is --input-json {shlex.quote(extra)}"

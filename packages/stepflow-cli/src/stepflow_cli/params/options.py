@@ -146,7 +146,7 @@ class _Format(Choice):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            if ctx is not None and any(each in str(value) for each in "./"):
+            if ctx is not None and any(mark in str(value) for mark in "./"):
                 file = shlex.quote(str(value))
                 way = f"-O {file} names the file" if has_file_option(ctx.command) else f"add > {file} to write a file"
                 error.hint = f"-o is the format; {way}"  # type: ignore[attr-defined]

@@ -347,9 +347,9 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
                 command = group.aliases.get(name, name)
                 full = command if path == here else f"{path} {command}".strip()
                 ranks[full] = max(ranks.get(full, rank), rank)
-    ranked = sorted(ranks, key=lambda each: ranks[each], reverse=True)
+    ranked = sorted(ranks, key=lambda full: ranks[full], reverse=True)
     if not ranked:
         return None
     # Several groups may have the same word, for example `list`.
-    best = [each for each in ranked if ranks[each] == ranks[ranked[0]]][:3]
+    best = [full for full in ranked if ranks[full] == ranks[ranked[0]]][:3]
     return f"did you mean {' or '.join(best)}?"

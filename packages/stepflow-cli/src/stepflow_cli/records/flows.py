@@ -50,8 +50,8 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
 def list_example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the examples and the inputs of the test cases of a flow."""
     return [
-        {"name": each["name"], "description": each.get("description"), "input": each["input"]}
-        for each in examples_of(flow)
+        {"name": example["name"], "description": example.get("description"), "input": example["input"]}
+        for example in examples_of(flow)
     ]
 
 

@@ -74,7 +74,7 @@ def build_entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, 
         "flow_file": entry.flow_file,
     }
     if full:
-        record |= {each: getattr(entry, each) for each in _VALUES} | {"omitted": list(entry.omitted)}
+        record |= {field: getattr(entry, field) for field in _VALUES} | {"omitted": list(entry.omitted)}
         record |= {"rerun_of": entry.rerun_of, "kept": list(entry.kept), "rerun_items": list(entry.rerun_items)}
         record |= {"has_more_runs": entry.has_more_runs}
     return record

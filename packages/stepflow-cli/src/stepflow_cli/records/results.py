@@ -93,16 +93,16 @@ def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Ou
         Problem: If not all items succeeded.
     """
     if output.format == "name":
-        output.records([{"run_id": each} for each in run_ids], BATCH_RESULT)
+        output.records([{"run_id": name} for name in run_ids], BATCH_RESULT)
     else:
-        output.records((each.to_dict() for each in results), BATCH_RESULT, default="jsonl")
+        output.records((result.to_dict() for result in results), BATCH_RESULT, default="jsonl")
     failed = [result for result in results if not result.is_success]
     if failed:
         from stepflow_client._command import FailureGroups
 
         groups = FailureGroups()
-        for each in failed:
-            groups.add(each.index, each.error, each.status)
+        for result in failed:
+            groups.add(result.index, result.error, result.status)
         for line in groups.lines():
             note(line)
         runs = {result.run_id for result in failed}

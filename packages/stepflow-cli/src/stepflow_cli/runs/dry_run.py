@@ -83,7 +83,7 @@ def _mask_secrets(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:
     if is_secret(schema, defs):
         return _MASK
     if isinstance(value, list):
-        return [_mask_secrets(each, schema.get("items"), defs) for each in value]
+        return [_mask_secrets(element, schema.get("items"), defs) for element in value]
     properties = schema.get("properties")
     if not isinstance(value, Mapping) or not isinstance(properties, Mapping):
         return value

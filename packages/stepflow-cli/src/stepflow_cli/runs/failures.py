@@ -111,7 +111,7 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
     components = components_of(listed)
     if message.startswith(_NO_ROUTE):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
-        found = next((each for each in find_in(FlowText.of(flow), components) if each.path == place), None)
+        found = next((finding for finding in find_in(FlowText.of(flow), components) if finding.path == place), None)
         if found is not None:
             return f"{found.message}: {found.hint}" if found.hint else found.message
         return describe_missing(listed) or f"there is no component {step['component']!r}; 'components list' lists them"

@@ -109,7 +109,7 @@ def connect_to_runs(
         Problem: If a run cannot be found, if runs are on different servers, or as for `connect` and `resolve_run_id`.
     """
     is_named = server.is_named
-    entries = {} if is_named else {each: find_recorded_run(each) for each in texts if each.startswith("@")}
+    entries = {} if is_named else {text: find_recorded_run(text) for text in texts if text.startswith("@")}
     servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
     if len(servers) > 1:
         (one, first), (other, second), *_ = servers.items()
@@ -121,13 +121,13 @@ def connect_to_runs(
             server = server._replace(of_run=Setting("url", url, text))
     with connect(server) as target:
         if is_named:
-            entries = {each: find_recorded_run(each, target.client.url) for each in texts if each.startswith("@")}
+            entries = {text: find_recorded_run(text, target.client.url) for text in texts if text.startswith("@")}
         for text, entry in entries.items():
             if entry.is_embedded and _has_stopped(target, entry):
                 raise EndedRunError(text, entry)
             if says:
                 note(f"{text} is {_describe(entry)} on {target.choice.explanation}")
-        ids = [entries[each].run_id if each in entries else resolve_run_id(target.client, each) for each in texts]
+        ids = [entries[text].run_id if text in entries else resolve_run_id(target.client, text) for text in texts]
         yield target, list(dict.fromkeys(ids))
 
 
@@ -163,7 +163,7 @@ def check_same_flow(
     names = flow.get("name"), written.get("name")
     if all(names) and names[0] != names[1]:
         raise usage(f"{name} is flow {names[1]}, and run {run_id} is of flow {names[0]}", _OTHER_RUN)
-    ids = [{step.get("id") for step in each.get("steps") or ()} for each in (flow, written)]
+    ids = [{step.get("id") for step in version.get("steps") or ()} for version in (flow, written)]
     if not all(names) and all(ids) and ids[0].isdisjoint(ids[1]):
         raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER_RUN)
 

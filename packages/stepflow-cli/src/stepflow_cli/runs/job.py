@@ -158,7 +158,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         job.about.pop("flow_file", None)
     if options.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch
-        file = options.inputs or next((each.text for each in values.input if each.form == "file"), None)
+        file = options.inputs or next((argument.text for argument in values.input if argument.form == "file"), None)
         if isinstance(job.input, list):
             advice = f"'stepflow batch FLOW INPUTS' runs a flow on each input of a list; {advice}"
         check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)

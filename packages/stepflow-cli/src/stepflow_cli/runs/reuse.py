@@ -75,7 +75,7 @@ def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
     entries = [] if file is None else target.history.search(flow_file=file, limit=_MAX_RUNS)
     if not entries and isinstance(name, str):
         matches = target.history.search(name, limit=_MAX_RUNS)
-        entries = [each for each in matches if isinstance(each.flow, Mapping) and each.flow.get("name") == name]
+        entries = [match for match in matches if isinstance(match.flow, Mapping) and match.flow.get("name") == name]
     servers, config = list_server_aliases(target.client.url), _digest_config(target)
     for entry in entries:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None

@@ -48,13 +48,13 @@ def build_tree(
         # Reserve lines for the title, the note, and a count.
         height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
     _add_steps(tree, run, now, height, shown_errors)
-    for each in _select_sub_runs(below):
-        status = each.status, STATUS_STYLES.get(each.status, "")
-        title = _format_line(f"sub-run {each.run_id} ", status, _format_time(each.seconds(now)))
-        title.append(f"  {_format_name(each)}")
-        _add_steps(tree.add(title), each, now, None if height is None else 1, shown_errors)
+    for sub_run in _select_sub_runs(below):
+        status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
+        title = _format_line(f"sub-run {sub_run.run_id} ", status, _format_time(sub_run.seconds(now)))
+        title.append(f"  {_format_name(sub_run)}")
+        _add_steps(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
     if len(below) > _SUB_RUNS:
-        tree.add(_format_line(f"{len(below)} sub-runs in all: {_format_counts([each.status for each in below])}"))
+        tree.add(_format_line(f"{len(below)} sub-runs in all: {_format_counts([sub_run.status for sub_run in below])}"))
     if note:
         tree.add(_format_line(note))
     return tree

@@ -162,8 +162,8 @@ class RunWatch:
                 self._note_not_run(item, account)
             elif item not in step.not_run and is_small and others:
                 with suppress(StepflowClientError):
-                    for each in self._target.client.explain_run(run.run_id, item_index=item).steps:
-                        self._note_not_run(item, each)
+                    for explained in self._target.client.explain_run(run.run_id, item_index=item).steps:
+                        self._note_not_run(item, explained)
         if item in step.not_run or step.error is not None:
             return None
         error = None if account is None else account.error

@@ -44,8 +44,8 @@ def describe_missing(listed: ComponentList) -> str | None:
     failed = listed.failed_plugins
     if not failed:
         return None
-    named, is_one = ", ".join(each.plugin for each in failed), len(failed) == 1
-    errors = "; ".join(dict.fromkeys(each.error for each in failed if each.error))
+    named, is_one = ", ".join(plugin.plugin for plugin in failed), len(failed) == 1
+    errors = "; ".join(dict.fromkeys(plugin.error for plugin in failed if plugin.error))
     message = f"the plugin{'' if is_one else 's'} {named} {'has' if is_one else 'have'} no worker"
     return f"{message} ({errors})" if errors else message
 

@@ -121,10 +121,10 @@ class _LogWriter:
 
     def __init__(self) -> None:
         folder = _get_folder()
-        for each in (folder.parent, folder):
+        for path in (folder.parent, folder):
             # `parents=True` creates missing upper folders with default permissions, so each folder is created by its
             # own call.
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _list_files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
                 path.unlink()
@@ -179,10 +179,10 @@ def _iter_logs(text: str) -> Iterator[list[KeptLine]]:
     files = set(_list_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         data = b""
-        for each in (Path(f"{path}.1"), path):
-            if each in files:
+        for part in (Path(f"{path}.1"), path):
+            if part in files:
                 with suppress(OSError):
-                    data += each.read_bytes()
+                    data += part.read_bytes()
         if text.encode() in data:
             lines = []
             for line in data.split(b"\n"):

@@ -107,7 +107,7 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
         hint = suggest(name, profiles.tables) or f"set its url first: stepflow config set {words} URL"
         raise usage(f"there is no profile {name} in {profiles.path}", hint)
     changed = {**(table or {}), key: value}
-    other = next((each for each in TOKEN_KEYS if each in changed and each != key), None)
+    other = next((token_key for token_key in TOKEN_KEYS if token_key in changed and token_key != key), None)
     if key in TOKEN_KEYS and other is not None:
         hint = f"stepflow config unset {shlex.quote(f'profiles.{name}.{other}')}"
         raise usage(f"profile {name} takes its token from {other}", hint)

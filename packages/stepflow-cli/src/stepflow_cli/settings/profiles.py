@@ -306,7 +306,7 @@ def _check_url(value: Any) -> str | None:
 
     from .urls import split_url
 
-    if not isinstance(value, str) or not value or any(each.isspace() for each in value):
+    if not isinstance(value, str) or not value or any(letter.isspace() for letter in value):
         return "the URL of a server"
     try:
         split_url(value)

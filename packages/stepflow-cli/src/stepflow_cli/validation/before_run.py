@@ -87,7 +87,7 @@ def check_before_run(
     kept = {*list_step_ids(run)} - {*changed}
     flow = text.unplaced.root.value
     every = find_in(text.unplaced, target=target)
-    if all(each.level == "warning" and each.rule not in _NOTED for each in every):
+    if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
         # Two commands that write at the same time lose a digest at worst.
         with suppress(OSError, StepflowClientError):
             cache = user_folder("cache")
@@ -99,11 +99,11 @@ def check_before_run(
 
     chosen, ignored = project.rules.select, project.rules.ignore
     reported = [
-        each
-        for each in _filter_relevant(find_in(text, target=target), flow, kept, is_part=is_part)
-        if (not chosen or each.rule in chosen) and each.rule not in ignored
+        finding
+        for finding in _filter_relevant(find_in(text, target=target), flow, kept, is_part=is_part)
+        if (not chosen or finding.rule in chosen) and finding.rule not in ignored
     ]
-    errors = [each for each in reported if each.level != "warning"]
+    errors = [finding for finding in reported if finding.level != "warning"]
     if not errors:
         for record in finding_records(name, reported):
             note(f"{record['file']}:{record['line']}:{record['column']}: {record['message']}; {record['hint']}")

@@ -191,11 +191,11 @@ def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
 
 def check_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
     """Check flows whose components are not known again, with those of a server. If it lists none, print a note."""
-    read = [each for each in checked if each.is_readable and each.flow is not None and each.rules.components is None]
+    read = [flow for flow in checked if flow.is_readable and flow.flow is not None and flow.rules.components is None]
     components = fetch_known_components(target) if read else None
-    for each in read if components is not None else ():
-        if each.flow is not None:
-            each.findings = find_offline(each.flow, replace(each.rules, components=components))
+    for flow in read if components is not None else ():
+        if flow.flow is not None:
+            flow.findings = find_offline(flow.flow, replace(flow.rules, components=components))
 
 
 def fetch_known_components(target: Target) -> Any:
@@ -273,7 +273,7 @@ def load_saved_components(path: str) -> list[dict[str, Any]]:
     """
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
-    if not isinstance(listed, list) or not all(isinstance(each, dict) and "name" in each for each in listed):
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) and "name" in entry for entry in listed):
         raise usage(f"{path} holds no components", "stepflow components lock writes them")
     return listed
 

@@ -60,7 +60,7 @@ def command(
         compared = target.client.compare_runs(ids[0], ids[-1], ignore=ignore, items=items)
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:
-        output.records((each.to_dict() for each in shown), DIFFERENCE)
+        output.records((difference.to_dict() for difference in shown), DIFFERENCE)
     ends = [
         f"{name} {run.status.value} in {duration_text(run.duration)}"
         for name, run in zip("AB", (compared.a, compared.b), strict=True)

@@ -91,7 +91,7 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
         words = [target.return_command("runs events", run_id)]
         words += ["--include-results"] * options.include_results + ["--include-sub-runs"] * options.include_sub_runs
         words += [] if options.heartbeat is None else [f"--heartbeat {options.heartbeat:g}"]
-        words += [f"--type {shlex.quote(each)}" for each in options.types]
+        words += [f"--type {shlex.quote(kind)}" for kind in options.types]
         words += [f"--after {shlex.quote(cursor)}"] if cursor else []
         return " ".join(words)
 

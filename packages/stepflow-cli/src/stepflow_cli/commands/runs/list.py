@@ -148,7 +148,7 @@ def _iter_matching_runs(
 ) -> Iterator[RunDetails]:
     """Yield the runs that match all words, newest first. Servers filter by one status, so listings are merged."""
     recorded = {word: {entry.run_id for entry in client._recorder.search(quoted(word))} for word in words}
-    listings = [client.iter_runs(status=each, **filters) for each in status or (None,)]
+    listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
         if all(is_matching(run, word) or run.run_id in ids for word, ids in recorded.items()):
             yield run
@@ -159,7 +159,7 @@ def _list_newest_runs(
 ) -> list[RunDetails]:
     if words:
         return list(islice(_iter_matching_runs(client, words, status, filters), limit))
-    listings = [client.list_runs(status=each, limit=limit, **filters).runs for each in status or (None,)]
+    listings = [client.list_runs(status=state, limit=limit, **filters).runs for state in status or (None,)]
     if len(listings) == 1:
         return listings[0]
     # If a run ends meanwhile, it may be in two of the lists.

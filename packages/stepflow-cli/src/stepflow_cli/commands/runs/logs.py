@@ -70,5 +70,5 @@ def command(run_id: str, level: str, limit: int | None, everything: bool, output
 def _format_line(line: KeptLine) -> str:
     again = f"  (repeated {line.times} times)" if line.times > 1 else ""
     first = f"{format_line_time(line.time)}  {line.level:<5}  {line.message}{again}"
-    indented = (f"  {each}" for each in (line.exception or "").splitlines())
-    return "".join(f"{printable(each)}\n" for each in (first, *indented))
+    indented = (f"  {text}" for text in (line.exception or "").splitlines())
+    return "".join(f"{printable(text)}\n" for text in (first, *indented))

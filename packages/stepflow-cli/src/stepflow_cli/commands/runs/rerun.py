@@ -147,7 +147,9 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
                 timeout=wait.timeout,
             )
         # The outcomes have the indexes of the items in the earlier run.
-        outcomes = [each for each in to_outcomes(rerun.results) if not options.items or each.index in options.items]
+        outcomes = [
+            outcome for outcome in to_outcomes(rerun.results) if not options.items or outcome.index in options.items
+        ]
         if len(outcomes) != 1:
             print_results(rerun.run_ids, outcomes, output)
             return

@@ -129,7 +129,7 @@ def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
     from stepflow_client.flows.graph import FlowSteps, steps_by_id
 
     ids = [*steps_by_id(kept.flow)]
-    known = [each for each in ids if each in kept.outcomes]
+    known = [name for name in ids if name in kept.outcomes]
     for step_id in mocked:
         if step_id != "*" and step_id not in ids:
             raise usage(f"the flow of the run has no step {step_id}", suggest(step_id, ids))
@@ -137,9 +137,9 @@ def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
             what = "steps" if step_id == "*" else f"step {step_id}"
             hint = "it did not run, or this server does not return the outputs of steps"
             raise usage(f"the run has no outcome of {what} to mock", hint)
-    chosen = [each for each in known if each in mocked or "*" in mocked]
+    chosen = [name for name in known if name in mocked or "*" in mocked]
     needed = FlowSteps(kept.flow).needed(unread=chosen)
-    left_out = [each for each in chosen if each not in needed]
+    left_out = [name for name in chosen if name not in needed]
     if left_out:
         note(f"no mock of {', '.join(left_out)}: only mocked steps read it")
-    return [each for each in chosen if each in needed]
+    return [name for name in chosen if name in needed]

@@ -57,7 +57,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
             if entry is not None and entry.rerun_of is not None:
                 links |= {"rerun_of": entry.rerun_of, "rerun_items": list(entry.rerun_items)}
             with suppress(StepflowClientError):
-                if reruns := [each.run_id for each in target.history.search(rerun_of=run_id, limit=_MAX_RERUNS)]:
+                if reruns := [rerun.run_id for rerun in target.history.search(rerun_of=run_id, limit=_MAX_RERUNS)]:
                     links["reruns"] = reruns
     except EndedRunError as ended:
         note(f"{ended.message}: this is what the history has")
@@ -121,7 +121,7 @@ def steps_command(
             try:
                 step_details = target.client.get_run_step(run_id, step, item_index=item or 0)
             except NotFoundError as error:
-                ids = {each.step_id for each in target.client.get_run_steps(run_id, item_index=item or 0).steps}
+                ids = {listed.step_id for listed in target.client.get_run_steps(run_id, item_index=item or 0).steps}
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise to_problem(error, hint=hint if ids else None) from None
             output.record(explain_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
