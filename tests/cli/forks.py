@@ -17,7 +17,6 @@ import importlib
 import marshal
 import os
 import pkgutil
-import runpy
 import select
 import selectors
 import signal
@@ -299,7 +298,8 @@ def _become(
     time.tzset()
     os.chdir(folder)
     if SITE in environment:
-        runpy.run_path(environment[SITE])
+        path = environment[SITE]
+        exec(compile(Path(path).read_bytes(), path, "exec"), {"__name__": "sitecustomize", "__file__": path})
     for number, each in enumerate(streams):
         os.dup2(each, number)
         os.close(each)

@@ -105,6 +105,9 @@ SITUATIONS = {
     "folder": Situation("e", "", {}, f"{_EMBEDDED}stepflow-config.yml (from the working folder)", "stopped", "e"),
 }
 
+COVERED = ("environment", "profile of the environment", "option", "embedded after a server")
+"""Situations whose two causes are each in another one, which are tried in test-exhaustive."""
+
 
 @pytest.fixture(scope="module")
 def other_server() -> Iterator[StepflowRuntime]:
@@ -116,7 +119,9 @@ def other_server() -> Iterator[StepflowRuntime]:
         yield server
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.exhaustive) if each in COVERED else each for each in SITUATIONS]
+)
 def test_all_commands_agree(
     name: str, stepflow: Stepflow, newest_server: StepflowRuntime, other_server: StepflowRuntime
 ) -> None:

@@ -144,17 +144,21 @@ JSON = strategies.recursive(
 )
 
 
-@settings(max_examples=12, deadline=None)
-@given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
-@example(None, "0\n", "\n")
-def test_any_value_is_written_and_replaced(first: Any, second: Any, newline: str) -> None:
-    before = ODD.replace(b"\n", newline.encode())
-    content = before
-    for value in (first, second):
-        new = {index: {**SUCCESS, "result": value} for index in range(4)}
-        content = update_expected(content, new, "odd.yaml")
-        cases = parse_yaml(content.decode("utf-8-sig"))["test"]["cases"]
-        assert [case["output"] for case in cases] == list(new.values())
-        assert content.startswith(before[: before.index(b"outcome: success")])
-        assert content.endswith(before[before.index(newline.encode() * 2 + b"# the end") :])
-        assert all(f"# kept {number}".encode() in content for number in (1, 2, 3, 6, 7, 8))
+@pytest.mark.parametrize("number", [12, pytest.param(50, marks=pytest.mark.exhaustive)])
+def test_any_value_is_written_and_replaced(number: int) -> None:
+    @settings(max_examples=number, deadline=None)
+    @given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
+    @example(None, "0\n", "\n")
+    def check(first: Any, second: Any, newline: str) -> None:
+        before = ODD.replace(b"\n", newline.encode())
+        content = before
+        for value in (first, second):
+            new = {index: {**SUCCESS, "result": value} for index in range(4)}
+            content = update_expected(content, new, "odd.yaml")
+            cases = parse_yaml(content.decode("utf-8-sig"))["test"]["cases"]
+            assert [case["output"] for case in cases] == list(new.values())
+            assert content.startswith(before[: before.index(b"outcome: success")])
+            assert content.endswith(before[before.index(newline.encode() * 2 + b"# the end") :])
+            assert all(f"# kept {number}".encode() in content for number in (1, 2, 3, 6, 7, 8))
+
+    check()
