@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from stepflow_client import StepflowClient
-from stepflow_client._checks.checker import find_in
+from stepflow_client._checks.checker import check_source
 from stepflow_client._codec import json_bodies, responses
 from stepflow_client._data.values import decode_raw
 from stepflow_client.flows.source import FlowText
@@ -60,7 +60,7 @@ def _decoders(content: bytes) -> dict[str, Callable[[], Any]]:
     client = StepflowClient(_URL, transport=answer, server_release=_SERVER)
 
     def listed() -> Any:
-        return responses.items(_RUN_ID, json_bodies.value(content, "GET /items", decode_raw)["results"])
+        return responses.read_items(_RUN_ID, json_bodies.parse_object(content, "GET /items", decode_raw)["results"])
 
     def called() -> Any:
         return _LOOP.run_until_complete(client.get_run_items(_RUN_ID))
@@ -113,7 +113,7 @@ def check_steps(is_reversed: bool, steps: int, repeat: int) -> float:
     text = steps_in_order(steps, is_reversed=is_reversed)
     started = time.process_time()
     for _ in range(repeat):
-        find_in(FlowText(text, "flow.yaml"))
+        check_source(FlowText(text, "flow.yaml"))
     return (time.process_time() - started) / repeat / steps
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stepflow_client._checks.checker import find_in
+from stepflow_client._checks.checker import check_source
 from stepflow_client.flows.findings import Finding
 from stepflow_client.flows.source import FlowText
 
@@ -13,4 +13,4 @@ __all__ = ["find_in_text"]
 
 def find_in_text(text: str, source: str, components: Any = None, **options: Any) -> list[Finding]:
     """Return the findings of a text, which is JSON if the name of its source ends with `.json`."""
-    return find_in(FlowText(text, source), components, **options)
+    return check_source(FlowText(text, source), components, **options)

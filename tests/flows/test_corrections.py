@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
-from stepflow_client._checks.checker import find_in
-from stepflow_client._editing.corrections import Corrected, corrected
+from stepflow_client._checks.checker import check_source
+from stepflow_client._editing.corrections import Corrected, correct_flow
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.mutations import misspelt, mutations
@@ -16,7 +16,7 @@ HEAD = "name: f\ndescription: d\n"
 
 
 def corrected_text(text: str, name: str = "f.yaml") -> Corrected:
-    return corrected(FlowText(text, name), find_in)
+    return correct_flow(FlowText(text, name), check_source)
 
 
 def test_only_the_keys_change_in_one_go() -> None:
@@ -175,12 +175,12 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
     """The edit that a hint states is offered where a person has to confirm it, and no correction makes it."""
     text = HEAD + wrong
     assert corrected_text(text).flow.text == text
-    found = find_in(FlowText(text, "f.yaml"))
+    found = check_source(FlowText(text, "f.yaml"))
     suggested = next(each.suggestion for each in found if each.suggestion is not None)
     assert text[suggested.start : suggested.end] == suggested.old
     new = text[: suggested.start] + suggested.text + text[suggested.end :]
     assert new == HEAD + right
-    assert find_in(FlowText(new, "f.yaml")) == []
+    assert check_source(FlowText(new, "f.yaml")) == []
 
 
 @pytest.mark.parametrize(
@@ -216,14 +216,14 @@ def test_corrections_never_make_a_file_worse(number: int) -> None:
     changed = 0
     for text in texts:
         flow = FlowText(text, "f.yaml")
-        before = find_in(flow)
-        done = corrected(flow, find_in)
+        before = check_source(flow)
+        done = correct_flow(flow, check_source)
         if flow.error is None:
             assert len(done.found) <= len(before), text
             assert done.flow.error is None, text
         again = corrected_text(done.flow.text)
         assert (again.flow.text, again.number) == (done.flow.text, 0), text
-        assert done.found == find_in(done.flow)
+        assert done.found == check_source(done.flow)
         for kept in ("#[^\r\n]*", "\r", "['\"]"):
             kinds = re.findall(kept, text), re.findall(kept, done.flow.text)
             assert len(kinds[1]) >= len(kinds[0]), text

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._checks.checker import find_in
-from stepflow_client._editing.corrections import corrected
+from stepflow_client._checks.checker import check_source
+from stepflow_client._editing.corrections import correct_flow
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.declared_mistakes import FLOW, MISTAKES, Mistake
@@ -51,4 +51,4 @@ def test_a_mistake_is_found_and_corrected(mistake: Mistake) -> None:
     assert [each.level for each in here] == [mistake.level], [(e.line, e.column, e.rule, e.message) for e in found]
     assert mistake.hint in f"{here[0].message} {here[0].hint}"
     if not mistake.hint:
-        assert corrected(FlowText(before + after, "flow.yaml"), find_in).flow.text == FLOW
+        assert correct_flow(FlowText(before + after, "flow.yaml"), check_source).flow.text == FLOW

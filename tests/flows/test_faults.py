@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stepflow_client._checks.checker import find_in
+from stepflow_client._checks.checker import check_source
 from stepflow_client.flows.findings import RULES, TYPE_RULES
 from stepflow_client.flows.source import FlowText
 
@@ -41,7 +41,7 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("*.yaml")), ids=str)
 def test_examples_have_no_findings(path: Path) -> None:
-    assert find_in(FlowText.of(path)) == []
+    assert check_source(FlowText.of(path)) == []
 
 
 def test_every_rule_is_documented_and_no_other_is_found() -> None:

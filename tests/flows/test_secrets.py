@@ -8,7 +8,7 @@ import pytest
 from stepflow_client._checks.type_text import type_text
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.file import parse_yaml
-from stepflow_client.flows.schema_types import schema_of, type_of_schema
+from stepflow_client.flows.schema_types import schema_to_type, to_schema
 
 SECRET = {"type": "string", "is_secret": True}
 FLOW = {
@@ -69,15 +69,15 @@ def test_what_a_secret_is_given_to_is_marked(expression: object, shown: str) -> 
     ],
 )
 def test_merged_schemas_stay_secret(schema: dict[str, object], shown: str) -> None:
-    type = type_of_schema(schema)
+    type = schema_to_type(schema)
     assert type_text(type) == shown
-    assert type_text(type_of_schema(schema_of(type))) == shown
+    assert type_text(schema_to_type(to_schema(type))) == shown
 
 
 def test_the_field_of_merged_objects_is_secret_if_it_is_in_one() -> None:
     parts = [{"type": "object", "properties": {"a": each}} for each in ({"type": "string"}, SECRET)]
     for both in (parts, parts[::-1]):
-        assert type_text(type_of_schema({"allOf": both})) == "{a?: string [secret]} [secret]"
+        assert type_text(schema_to_type({"allOf": both})) == "{a?: string [secret]} [secret]"
 
 
 def test_an_input_of_unknown_type_is_secret_if_its_component_says_so() -> None:

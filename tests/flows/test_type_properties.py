@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_client._checks.type_mismatches import conflict, fits
+from stepflow_client._checks.type_mismatches import find_conflict, fits
 from stepflow_client.flows.json_types import union
-from stepflow_client.flows.schema_types import schema_of, type_of_schema, type_of_value
+from stepflow_client.flows.schema_types import schema_to_type, to_schema, value_to_type
 
 _KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
 _NAMES = ["a", "b", "c"]
@@ -98,12 +98,12 @@ def test_a_value_that_is_valid_for_a_schema_is_of_its_type(number: int) -> None:
     @example({"anyOf": [{"type": "array", "items": {}}, {"type": ["null", "array"], "items": False}]}, [None, [], [1]])
     @given(_SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
     def check(schema: Any, values: list[Any]) -> None:
-        type = type_of_schema(schema)
-        again = schema_of(type)
+        type = schema_to_type(schema)
+        again = to_schema(type)
         Draft202012Validator.check_schema(again)
         for value in values:
             if _is_valid(value, schema):
-                assert conflict(type_of_value(value), type) is None, (value, schema)
+                assert find_conflict(value_to_type(value), type) is None, (value, schema)
                 assert _is_valid(value, again), (value, again)
 
     check()
@@ -115,7 +115,7 @@ def test_no_value_is_valid_for_both_schemas_of_a_certain_conflict(number: int) -
     @example(*_PAIRS, [["a"]])
     @given(_SCHEMAS, _SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
     def check(first: Any, second: Any, values: list[Any]) -> None:
-        reason = conflict(type_of_schema(first), type_of_schema(second))
+        reason = find_conflict(schema_to_type(first), schema_to_type(second))
         if reason is None or not reason.is_certain:
             return
         # Of two lists it is certain if no element fits: an empty one has none.
@@ -130,10 +130,10 @@ def test_a_value_is_valid_for_the_schema_of_its_type(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @given(st.lists(_VALUES, min_size=1, max_size=4))
     def check(values: list[Any]) -> None:
-        types = [type_of_value(each) for each in values]
+        types = [value_to_type(each) for each in values]
         for value, type in zip(values, types, strict=True):
-            assert _is_valid(value, schema_of(type))
+            assert _is_valid(value, to_schema(type))
             assert fits(type, union(types))
-            assert _is_valid(value, schema_of(union(types)))
+            assert _is_valid(value, to_schema(union(types)))
 
     check()

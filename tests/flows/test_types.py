@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
-from stepflow_client._checks.checker import find_in
-from stepflow_client._checks.inferred_flow import infer_in
+from stepflow_client._checks.checker import check_source
+from stepflow_client._checks.inferred_flow import infer_from_text
 from stepflow_client._checks.type_text import type_text
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.components import components_of
+from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.findings import TYPE_RULES
 from stepflow_client.flows.flow_argument import load_flow
-from stepflow_client.flows.schema_types import type_of_schema
+from stepflow_client.flows.schema_types import schema_to_type
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.found import find_in_text
@@ -28,7 +28,7 @@ from tests.flows.valid import VALID
 
 _FOLDER = Path(__file__).with_name("type_faults")
 _LISTED = json.loads((_FOLDER / "components.json").read_text())
-_COMPONENTS = components_of(_LISTED)
+_COMPONENTS = parse_components(_LISTED)
 _VALID_FILES = sorted([*Path("examples").glob("*.yaml"), *Path("tests/cli/tested_flows").glob("*.yaml")])
 _FILES = sorted(_FOLDER.glob("*.yaml"))
 _MARK = re.compile(r"^ *#(?P<before> *)\^ (?P<rule>[a-z-]+)$")
@@ -70,12 +70,12 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
     text = json.dumps(VALID[index][0], indent=1)
     for source in ("flow.json", "flow.yaml"):
         assert find_in_text(text, source, type_check=True) == []
-    assert find_in(FlowText.of(VALID[index][0]), type_check=True) == []
+    assert check_source(FlowText.of(VALID[index][0]), type_check=True) == []
 
 
 @pytest.mark.parametrize("path", _VALID_FILES, ids=str)
 def test_flow_files_have_no_findings(path: Path) -> None:
-    assert [each for each in find_in(FlowText.of(path), type_check=True) if each.rule in TYPE_RULES] == []
+    assert [each for each in check_source(FlowText.of(path), type_check=True) if each.rule in TYPE_RULES] == []
 
 
 def test_rules_are_chosen_and_suppressed_like_others() -> None:
@@ -95,9 +95,9 @@ def test_mutated_flows_break_nothing() -> None:
     schemas = set()
     for text in [*(text for text, _ in mutations(400, seed=11)), *mutated(texts, 400, seed=12)]:
         try:
-            inferred = infer_in(FlowText(text, "flow.yaml"), _COMPONENTS)
+            inferred = infer_from_text(FlowText(text, "flow.yaml"), _COMPONENTS)
         except FlowFileError:
-            # `infer_in` checks all other texts itself.
+            # `infer_from_text` checks all other texts itself.
             find_in_text(text, "flow.yaml", _COMPONENTS, type_check=True)
         else:
             inferred_schemas = (inferred.input, inferred.output, *(step.output for step in inferred.steps))
@@ -141,7 +141,7 @@ def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
     ],
 )
 def test_schemas_as_people_read_them(value: Any, words: str) -> None:
-    assert type_text(type_of_schema(value)) == words
+    assert type_text(schema_to_type(value)) == words
 
 
 _INPUT = {
@@ -365,7 +365,9 @@ def test_a_wrong_input_is_told_once(given: str) -> None:
     step = f"{{id: a, component: /builtin/create_messages, input: {given}}}"
     text = f"name: f\ndescription: d\nsteps: [{step}]\noutput: {{$step: a}}\n"
     for source in ("f.yaml", ""):
-        found = find_in(FlowText(text, source) if source else FlowText.of(parse_yaml(text, "f.yaml")), type_check=True)
+        found = check_source(
+            FlowText(text, source) if source else FlowText.of(parse_yaml(text, "f.yaml")), type_check=True
+        )
         assert [each.rule for each in found] == ["component-input"]
 
 

@@ -106,8 +106,8 @@ def test_a_large_answer_is_read_without_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        listed = responses.items("r", json_bodies.value(content, "GET /", decode_raw)["results"])
-        results = responses.results(listed, ExecutionStatus.COMPLETED)
+        listed = responses.read_items("r", json_bodies.parse_object(content, "GET /", decode_raw)["results"])
+        results = responses.read_results(listed, ExecutionStatus.COMPLETED)
     finally:
         gc.callbacks.remove(note)
     assert len(results) == 30_000

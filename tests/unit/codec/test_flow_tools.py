@@ -16,7 +16,7 @@ from stepflow_client import (
     ServerConnectionError,
 )
 from stepflow_client._base.text import json_text
-from stepflow_client._codec.flow_tools import refusal, tool_name, tool_result, tool_spec, unfinished, unique_name
+from stepflow_client._codec.flow_tools import refusal, tool_name, tool_result, tool_spec, unfinished_result, unique_name
 
 from tests.unit.codec.tool_schemas import SCHEMAS, Written, nested
 
@@ -84,7 +84,7 @@ def check_outputs(written: Written) -> None:
         assert said.structured is not None
         assert said.structured["output"] == output
     failed = FlowResult(run_id="r", status=ExecutionStatus.FAILED, error=FlowError(message="no"))
-    for other in (tool_result(failed, spec), unfinished("r", "Wait.")):
+    for other in (tool_result(failed, spec), unfinished_result("r", "Wait.")):
         validator.validate(other.structured)
 
 

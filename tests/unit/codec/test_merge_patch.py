@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stepflow_client._data.merge_patch import make_merge_patch, merged
+from stepflow_client._data.merge_patch import apply_patch, make_merge_patch
 
 SCALARS = st.booleans() | st.integers(-2, 2) | st.text("ab$", max_size=2)
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -20,7 +20,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @given(VALUES, VALUES)
 def test_a_patch_turns_one_value_into_the_other(before: Any, after: Any) -> None:
-    made = merged(before, make_merge_patch(before, after))
+    made = apply_patch(before, make_merge_patch(before, after))
     assert json.dumps(made, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 

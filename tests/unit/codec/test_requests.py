@@ -94,21 +94,21 @@ def test_no_server_has_a_debug_mode() -> None:
     ],
 )
 def test_a_list_is_a_batch(value: Any, inputs: list[Any]) -> None:
-    assert requests.run_inputs(value, exact_integers=True) == inputs
+    assert requests.check_run_inputs(value, exact_integers=True) == inputs
 
 
 @pytest.mark.parametrize("value", [{1: 2}, object(), [object()], float("nan")])
 def test_what_is_no_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="input"):
-        requests.run_inputs(value, exact_integers=True)
+        requests.check_run_inputs(value, exact_integers=True)
 
 
 @pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])
 def test_one_result_needs_one_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="batch of"):
-        requests.single_input(value)
-    requests.single_input([[1, 2]])
-    requests.single_input({"a": 1})
+        requests.require_single_input(value)
+    requests.require_single_input([[1, 2]])
+    requests.require_single_input({"a": 1})
 
 
 def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
@@ -147,21 +147,21 @@ def variable(**fields: Any) -> FlowVariable:
 )
 def test_variables_from_the_environment(schema: dict[str, Any], text: str, value: Any) -> None:
     declared = {"n": variable(env_var="OWN", value_schema=schema)}
-    assert requests.environment_variables({}, declared, {"OWN": text, "STEPFLOW_VAR_N": "other"}) == {"n": value}
-    assert requests.environment_variables({}, declared, {"STEPFLOW_VAR_N": text}) == {"n": value}
-    assert requests.environment_variables({"n": 1}, declared, {"OWN": text}) == {"n": 1}
-    assert requests.environment_variables({}, declared, {}) == {}
+    assert requests.add_env_variables({}, declared, {"OWN": text, "STEPFLOW_VAR_N": "other"}) == {"n": value}
+    assert requests.add_env_variables({}, declared, {"STEPFLOW_VAR_N": text}) == {"n": value}
+    assert requests.add_env_variables({"n": 1}, declared, {"OWN": text}) == {"n": 1}
+    assert requests.add_env_variables({}, declared, {}) == {}
 
 
 def test_the_general_name_of_a_variable() -> None:
     declared = {"api.key-2": variable()}
-    assert requests.environment_variables({}, declared, {"STEPFLOW_VAR_API_KEY_2": "k"}) == {"api.key-2": "k"}
+    assert requests.add_env_variables({}, declared, {"STEPFLOW_VAR_API_KEY_2": "k"}) == {"api.key-2": "k"}
 
 
 def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
     declared = {"n": variable(value_schema={"type": "integer"})}
     with pytest.raises(InvalidArgumentError) as caught:
-        requests.environment_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
+        requests.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
     assert str(caught.value) == "the environment variable STEPFLOW_VAR_N does not hold JSON of type integer"
     assert "hush" not in repr(caught.value.details)
 
@@ -170,10 +170,10 @@ def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
 
 
 def test_a_digest_tells_flows_apart() -> None:
-    assert requests.flow_digest({"a": 1}) == requests.flow_digest({"a": 1})
-    assert requests.flow_digest({"a": 1, "b": 2}) != requests.flow_digest({"b": 2, "a": 1})
-    assert requests.flow_digest({"a": 1}) != requests.flow_digest({"a": 1.0})
-    assert requests.flow_digest({"a": 1}) != requests.flow_digest({"a": True})
+    assert requests.hash_flow({"a": 1}) == requests.hash_flow({"a": 1})
+    assert requests.hash_flow({"a": 1, "b": 2}) != requests.hash_flow({"b": 2, "a": 1})
+    assert requests.hash_flow({"a": 1}) != requests.hash_flow({"a": 1.0})
+    assert requests.hash_flow({"a": 1}) != requests.hash_flow({"a": True})
 
 
 @pytest.mark.parametrize(
@@ -191,23 +191,23 @@ def test_a_digest_tells_flows_apart() -> None:
 )
 def test_the_dry_run_leaves_right_retry_counts_out(handler: Any, checked: Any) -> None:
     flow = {"steps": [{"id": "a", "onError": handler}, {"id": "b"}, "nonsense"], "output": 1}
-    sent = requests.flow_for_dry_run(flow)
+    sent = requests.prepare_dry_run(flow)
     assert sent == {"steps": [{"id": "a", "onError": checked}, {"id": "b"}, "nonsense"], "output": 1}
     assert flow["steps"][0] == {"id": "a", "onError": handler}
 
 
 @pytest.mark.parametrize("flow", [{}, {"steps": None}, {"steps": {"a": 1}}, {"steps": "x"}])
 def test_a_flow_of_another_shape_is_checked_as_it_is(flow: dict[str, Any]) -> None:
-    assert requests.flow_for_dry_run(flow) == flow
+    assert requests.prepare_dry_run(flow) == flow
 
 
 def test_numbers_in_messages_are_those_of_the_flow() -> None:
     said = "invalid type: floating point `2.0`, expected u32; floating point `-3.0`; floating point `2.5`"
-    assert requests.numbers_as_written(said) == (
+    assert requests.restore_written_numbers(said) == (
         "invalid type: number `2`, expected u32; number `-3`; floating point `2.5`"
     )
 
 
 @pytest.mark.parametrize(("remaining", "seconds"), [(60, 25), (25, 25), (2.9, 2), (0.9, 0), (0, 0), (-5, 0)])
 def test_servers_wait_whole_seconds(remaining: float, seconds: int) -> None:
-    assert requests.wait_seconds(remaining, 25.0) == seconds
+    assert requests.get_wait_seconds(remaining, 25.0) == seconds

@@ -108,7 +108,7 @@ SILENT = "the server does not say why"
 def test_the_shapes_of_errors(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
-    found = status_errors.error_for(status, kind, body, ASKED)
+    found = status_errors.status_error(status, kind, body, ASKED)
     assert type(found) is error
     assert found is not None
     assert found.message == message
@@ -141,42 +141,42 @@ def test_the_shapes_of_errors(
     ],
 )
 def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
-    found = status_errors.error_for(status, "", b"", ASKED)
+    found = status_errors.status_error(status, "", b"", ASKED)
     assert type(found) is error
     assert isinstance(found, errors.ApiError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_usable_answer_is_no_error(status: int) -> None:
-    assert status_errors.error_for(status, "application/json", b"{}", ASKED) is None
-    assert status_errors.error_for(status, "", b"", ASKED) is None
+    assert status_errors.status_error(status, "application/json", b"{}", ASKED) is None
+    assert status_errors.status_error(status, "", b"", ASKED) is None
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
 def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
-    found = status_errors.error_for(200, kind, b"", "GET /new")
+    found = status_errors.status_error(200, kind, b"", "GET /new")
     assert type(found) is errors.UnsupportedByServerError
     assert "GET /new" in str(found)
 
 
 def test_a_web_page_and_a_redirect_are_no_answers() -> None:
-    page = status_errors.error_for(200, "text/html; charset=utf-8", b"<html>", ASKED)
+    page = status_errors.status_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
     for status in (301, 302, 307, 308, 304):
-        moved = status_errors.error_for(status, "", b"", ASKED)
+        moved = status_errors.status_error(status, "", b"", ASKED)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
 
 
 def test_a_part_of_a_response_is_no_answer() -> None:
-    part = status_errors.error_for(206, "application/json", b"{}", ASKED)
+    part = status_errors.status_error(206, "application/json", b"{}", ASKED)
     assert type(part) is errors.InvalidResponseError
     assert part.status_code == 206
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    found = status_errors.error_for(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
+    found = status_errors.status_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None
     assert found.message.startswith(f"{ASKED} returned 500 Internal Server Error: line of xxx")
     assert 500 <= len(found.message) <= 600
@@ -186,7 +186,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
 def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
-    found = status_errors.error_for(status, kind, body, ASKED)
+    found = status_errors.status_error(status, kind, body, ASKED)
     assert (found is None) <= (status < 300)
     assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
 
@@ -195,14 +195,14 @@ def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body:
 
 
 def test_an_answer_is_a_json_object() -> None:
-    assert json_bodies.value(b'{"a": 1.0}', ASKED) == {"a": 1}
-    assert json_bodies.json_value(b"[1.0]", ASKED) == [1]
+    assert json_bodies.parse_object(b'{"a": 1.0}', ASKED) == {"a": 1}
+    assert json_bodies.parse_json_value(b"[1.0]", ASKED) == [1]
 
 
 @pytest.mark.parametrize("content", [b"", b"OK", b"[1]", b"null", b"\xff", b'{"a": NaN}', b"[" * 100_000, b"9" * 5000])
 def test_what_is_no_json_object(content: bytes) -> None:
     with pytest.raises(errors.InvalidResponseError) as caught:
-        json_bodies.value(content, ASKED)
+        json_bodies.parse_object(content, ASKED)
     assert ASKED in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -221,7 +221,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
 )
 def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
     with pytest.raises(errors.InvalidResponseError, match="a response of an unknown shape") as caught:
-        json_bodies.build(responses.run, answer, ASKED)
+        json_bodies.build(responses.read_run, answer, ASKED)
     assert reason in str(caught.value)
     assert caught.value.details == answer
 
@@ -257,15 +257,15 @@ def test_any_object_is_read_or_refused(number: int) -> None:
     @given(ANYTHING.filter(lambda value: isinstance(value, dict)))
     def check(answer: dict[str, Any]) -> None:
         for make in (
-            responses.run,
-            responses.created,
-            responses.started,
-            responses.runs,
-            component_list.components,
-            responses.validation,
-            responses.step,
-            lambda each: responses.items(RUN_ID, each["results"]),
-            lambda each: responses.steps(RUN_ID, each["steps"]),
+            responses.read_run,
+            responses.read_created_run,
+            responses.read_started_run,
+            responses.read_runs,
+            component_list.read_components,
+            responses.read_diagnostics,
+            responses.read_step,
+            lambda each: responses.read_items(RUN_ID, each["results"]),
+            lambda each: responses.read_steps(RUN_ID, each["steps"]),
         ):
             with suppress(errors.InvalidResponseError):
                 json_bodies.build(make, answer, ASKED)
@@ -280,15 +280,15 @@ def test_any_object_is_read_or_refused(number: int) -> None:
 def test_a_run_just_created_may_bring_its_items() -> None:
     items = [{"itemIndex": 0, "status": 2, "output": 1}]
     started = responses.Started(RUN_ID, ExecutionStatus.COMPLETED, items, summary=SUMMARY)
-    assert responses.started({"summary": SUMMARY, "results": items}) == started
+    assert responses.read_started_run({"summary": SUMMARY, "results": items}) == started
     for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
-        assert responses.started(answer).answers == []
+        assert responses.read_started_run(answer).answers == []
 
 
 @pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
 def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidResponseError):
-        json_bodies.build(responses.started, {"summary": {**SUMMARY, **wrong}}, ASKED)
+        json_bodies.build(responses.read_started_run, {"summary": {**SUMMARY, **wrong}}, ASKED)
 
 
 def test_results_are_the_same_looked_at_before_or_not() -> None:
@@ -297,19 +297,19 @@ def test_results_are_the_same_looked_at_before_or_not() -> None:
         {"itemIndex": 0, "status": 2, "output": {"a": 1.0}},
         {"itemIndex": 2, "status": 1},
     ]
-    looked_at = responses.items(RUN_ID, answers)
+    looked_at = responses.read_items(RUN_ID, answers)
     for item in looked_at.items:
         assert item.status
     expected = [item.result for item in looked_at.items][:2]
-    for listed in (responses.items(RUN_ID, answers), looked_at):
-        results = responses.results(listed, ExecutionStatus.CANCELLED)
+    for listed in (responses.read_items(RUN_ID, answers), looked_at):
+        results = responses.read_results(listed, ExecutionStatus.CANCELLED)
         assert results[:2] == expected
         assert results[2].is_cancelled
         assert type(results[0].output["a"]) is int
 
 
 def test_items_come_in_the_order_of_their_inputs() -> None:
-    listed = responses.items(
+    listed = responses.read_items(
         RUN_ID,
         [
             {"itemIndex": 2, "status": 4, "completedAt": "2026-11-24T23:42:11Z"},
@@ -336,23 +336,23 @@ def test_items_come_in_the_order_of_their_inputs() -> None:
 
 @pytest.mark.parametrize("message", [None, "", 5, {"a": 1}])
 def test_a_failure_may_be_silent(message: Any) -> None:
-    assert responses.failure({"errorMessage": message}).message == SILENT
-    assert responses.failure({}).details is None
+    assert responses.read_error({"errorMessage": message}).message == SILENT
+    assert responses.read_error({}).details is None
 
 
 def test_an_item_without_an_end_ended_as_its_run() -> None:
-    listed = responses.items(RUN_ID, [{"itemIndex": 0, "status": 1}])
-    assert responses.only_result(listed, ExecutionStatus.CANCELLED).is_cancelled
-    failed = responses.only_result(listed, ExecutionStatus.FAILED)
+    listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 1}])
+    assert responses.get_only_result(listed, ExecutionStatus.CANCELLED).is_cancelled
+    failed = responses.get_only_result(listed, ExecutionStatus.FAILED)
     assert failed.is_failed
     assert failed.error is not None
 
 
 @pytest.mark.parametrize("indexes", [[], [0, 1]])
 def test_one_result_is_asked_of_one_item(indexes: list[int]) -> None:
-    listed = responses.items(RUN_ID, [{"itemIndex": index, "status": 2} for index in indexes])
+    listed = responses.read_items(RUN_ID, [{"itemIndex": index, "status": 2} for index in indexes])
     with pytest.raises(errors.InvalidResponseError, match=f"gave {len(indexes)}") as caught:
-        responses.only_result(listed, ExecutionStatus.COMPLETED)
+        responses.get_only_result(listed, ExecutionStatus.COMPLETED)
     assert caught.value.run_id == RUN_ID
 
 
@@ -363,7 +363,7 @@ def test_steps_come_by_item_then_in_the_order_of_the_flow() -> None:
         {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 2, "output": {"n": 1}},
         {"stepId": "alone", "status": 2},
     ]
-    listed = responses.steps(RUN_ID, answers)
+    listed = responses.read_steps(RUN_ID, answers)
     assert [(step.item_index, step.step_id) for step in listed.steps] == [(0, "a"), (0, "alone"), (0, "b"), (1, "a")]
     assert listed.steps[0].output == {"n": 1}
     assert listed.steps[0].error is None
@@ -393,24 +393,24 @@ def test_steps_come_by_item_then_in_the_order_of_the_flow() -> None:
 def test_failed_steps_say_what_items_do_not(
     item: dict[str, Any], step: dict[str, Any], expected: tuple[str, str, str | None]
 ) -> None:
-    listed = responses.items(
+    listed = responses.read_items(
         RUN_ID, [{"itemIndex": 0, "status": 3, **item}, {"itemIndex": 1, "status": 2, "output": 1}]
     )
-    found = responses.steps(
+    found = responses.read_steps(
         RUN_ID,
         [
             {"stepId": "a", "stepIndex": 0, "itemIndex": 0, "status": 3, **step},
             {"stepId": "later", "stepIndex": 1, "itemIndex": 0, "status": 3, "errorMessage": "follows"},
         ],
     )
-    explained = failed_items.with_failed_steps(listed, [0], {0: found.steps}, {})
+    explained = failed_items.add_failed_steps(listed, [0], {0: found.steps}, {})
     result = explained.items[0].result
     assert result is not None
     assert result.error is not None
     assert (result.error.message, result.error.step_id, result.error.code) == expected
     assert explained.items[1] == listed.items[1]
-    assert failed_items.with_failed_steps(listed, [0], {}, {}) == listed
-    assert failed_items.with_failed_steps(listed, [0], {0: []}, {}) == listed
+    assert failed_items.add_failed_steps(listed, [0], {}, {}) == listed
+    assert failed_items.add_failed_steps(listed, [0], {0: []}, {}) == listed
 
 
 @pytest.mark.parametrize(
@@ -425,20 +425,20 @@ def test_failed_steps_say_what_items_do_not(
 def test_items_of_a_failed_run_that_have_not_ended_are_lost(
     statuses: list[int] | None, code: str, step_id: str | None, details: dict[str, Any] | None
 ) -> None:
-    listed = responses.items(RUN_ID, [{"itemIndex": 0, "status": 2, "output": 1}, {"itemIndex": 1, "status": 1}])
+    listed = responses.read_items(RUN_ID, [{"itemIndex": 0, "status": 2, "output": 1}, {"itemIndex": 1, "status": 1}])
     answers = [
         {"stepId": "abc"[index], "stepIndex": index, "itemIndex": 1, "status": status}
         for index, status in enumerate(statuses or [])
     ]
-    started = {} if statuses is None else {1: responses.steps(RUN_ID, answers).steps}
-    lost = failed_items.with_lost_items(listed, ExecutionStatus.FAILED, started)
+    started = {} if statuses is None else {1: responses.read_steps(RUN_ID, answers).steps}
+    lost = failed_items.add_lost_items(listed, ExecutionStatus.FAILED, started)
     assert lost.items[0] == listed.items[0]
     result = lost.items[1].result
     assert (lost.items[1].status, result and result.status) == ("failed", "failed")
     assert result is not None
     assert result.error is not None
     assert (result.error.code, result.error.step_id, result.error.details) == (code, step_id, details)
-    assert responses.results(lost, ExecutionStatus.FAILED)[1] == result
+    assert responses.read_results(lost, ExecutionStatus.FAILED)[1] == result
     # What is looked at is not changed.
     assert listed.items[1].status == "running"
 
@@ -447,7 +447,7 @@ def test_items_of_a_failed_run_that_have_not_ended_are_lost(
 
 
 def test_findings_come_gravest_first() -> None:
-    found = responses.validation(
+    found = responses.read_diagnostics(
         {
             "diagnostics": [
                 {"level": level, "kind": "k", "code": 1, "formatted": str(level), "path": "$.steps[0]"}
@@ -457,8 +457,8 @@ def test_findings_come_gravest_first() -> None:
     )
     assert [each.message for each in found.diagnostics] == ["1", "2", "3", "7"]
     assert not found.is_valid
-    assert responses.validation(None).is_valid
-    assert responses.validation({}).is_valid
+    assert responses.read_diagnostics(None).is_valid
+    assert responses.read_diagnostics({}).is_valid
 
 
 def test_the_variables_of_a_flow() -> None:
@@ -505,7 +505,7 @@ def test_required_may_be_nonsense(required: Any) -> None:
 
 
 def test_components_by_any_of_their_names() -> None:
-    listed = component_list.components(
+    listed = component_list.read_components(
         {
             "components": [
                 {
@@ -542,7 +542,7 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
         [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
         [FailedPlugin(plugin="q", error="e")],
     )
-    found = component_list.with_paths(listed, routes)
+    found = component_list.add_paths(listed, routes)
     assert [component.path for component in found] == paths
     assert found.failed_plugins == listed.failed_plugins
 
@@ -560,7 +560,7 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
     ],
 )
 def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
-    assert responses.attachment_name(disposition) == name
+    assert responses.parse_attachment_name(disposition) == name
 
 
 @pytest.mark.parametrize(
@@ -574,8 +574,8 @@ def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
     ],
 )
 def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, Any]], status: ExecutionStatus) -> None:
-    assert responses.single_result(Started("r", status, answers)) is None
+    assert responses.read_single_result(Started("r", status, answers)) is None
     done = [{"itemIndex": 0, "status": 2, "output": {"n": 1.0, "none": None}}]
-    result = responses.single_result(Started("r", ExecutionStatus.COMPLETED, done))
+    result = responses.read_single_result(Started("r", ExecutionStatus.COMPLETED, done))
     assert result is not None
     assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})

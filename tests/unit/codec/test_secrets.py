@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import StepflowClient, SyncStepflowClient
-from stepflow_client._data.secrets import secrets_of
+from stepflow_client._data.secrets import find_secrets
 from stepflow_client._embedded.config import ServerConfig
 from stepflow_client._embedded.start_plan import LaunchPlan
 from stepflow_client._http.messages import HttpRequest, HttpResponse
@@ -234,7 +234,7 @@ def variable(**more: Any) -> FlowVariable:
 
 
 def hidden(error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None) -> str:
-    secrets_of(values, declared).clean(error)
+    find_secrets(values, declared).clean(error)
     return str(error)
 
 

@@ -12,7 +12,7 @@ import attrs
 import pytest
 from pydantic import BaseModel, TypeAdapter
 from stepflow_client import ExecutionStatus, FlowResult, InvalidArgumentError, OutputTypeError
-from stepflow_client._codec.typed import check_output_type, with_typed_output
+from stepflow_client._codec.typed import check_output_type, convert_output
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 
@@ -73,11 +73,11 @@ def result(output: Any, status: str = "completed") -> FlowResult:
 )
 def test_an_output_is_an_object_of_the_type(kind: Any, output: Any, read: Any) -> None:
     check_output_type(kind)
-    typed = with_typed_output(result(output), kind)
+    typed = convert_output(result(output), kind)
     assert (typed.output, type(typed.output), typed.run_id) == (read, type(read), RUN_ID)
-    assert with_typed_output(result(output), None).output == output
+    assert convert_output(result(output), None).output == output
     failed = result(None, "failed")
-    assert with_typed_output(failed, kind) is failed
+    assert convert_output(failed, kind) is failed
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_output_is_an_object_of_the_type(kind: Any, output: Any, read: Any) -
 )
 def test_what_does_not_fit_is_told_with_its_path(kind: Any, output: Any, path: str) -> None:
     with pytest.raises(OutputTypeError) as refused:
-        with_typed_output(result(output), kind)
+        convert_output(result(output), kind)
     error = pickle.loads(pickle.dumps(refused.value))
     assert f"the output of run {RUN_ID} does not fit {kind.__name__}: {path}: " in str(error)
     assert (error.run_id, error.details[0]["path"], error.result.output) == (RUN_ID, path, output)
@@ -123,6 +123,6 @@ def test_a_type_adapter_is_an_output_type() -> None:
     adapter = TypeAdapter(int | None)
     check_output_type(adapter)
     result = FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output=3)
-    assert with_typed_output(result, adapter).output == 3
+    assert convert_output(result, adapter).output == 3
     with pytest.raises(OutputTypeError):
-        with_typed_output(replace(result, output="x"), adapter)
+        convert_output(replace(result, output="x"), adapter)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
 from stepflow_client._codec.variables import flow_variables
-from stepflow_client._data.flow_declarations import declared_variables, is_secret, unset_value
-from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, hidden_flow, hidden_mark, secrets_of
+from stepflow_client._data.flow_declarations import declared_variables, get_unset_value, is_secret
+from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, find_secrets, get_hidden_mark, hidden_flow
 from stepflow_client._stores.history_rows import without_secrets
 from stepflow_client.errors import InvalidArgumentError
-from stepflow_client.flows.needs import needs_of
+from stepflow_client.flows.needs import find_requirements
 
 UNSET: list[tuple[Any, Any]] = [
     ({"type": "string"}, ""),
@@ -40,9 +40,9 @@ UNSET: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("schema", "value"), UNSET)
 def test_the_value_of_an_unset_variable(schema: Any, value: Any) -> None:
-    assert unset_value(schema) is value or unset_value(schema) == value != NOT_GIVEN
+    assert get_unset_value(schema) is value or get_unset_value(schema) == value != NOT_GIVEN
     has_default = isinstance(schema, dict) and "default" in schema
-    assert (unset_value(schema, is_required=True) is NOT_GIVEN) == (not has_default)
+    assert (get_unset_value(schema, is_required=True) is NOT_GIVEN) == (not has_default)
 
 
 @pytest.mark.parametrize("required", [[], ["v"]])
@@ -52,12 +52,12 @@ def test_a_variable_without_a_value_has_to_be_set_if_it_is_certainly_read(schema
         "schemas": {"properties": {"variables": {"properties": {"v": schema}, "required": required}}},
         "output": {"$variable": "v"},
     }
-    needs = needs_of(flow, flow_variables(flow))
+    needs = find_requirements(flow, flow_variables(flow))
     with pytest.raises(InvalidArgumentError, match="requires the variable 'v', which is not given"):
         needs.check_variables({}, None)
     needs.check_variables({"v": None}, None)
     flow["output"] = {"$variable": "v", "default": 1}
-    needs_of(flow, flow_variables(flow)).check_variables({}, None)
+    find_requirements(flow, flow_variables(flow)).check_variables({}, None)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_values_of_schemas_with_a_secret_inside_are_hidden(schema: dict[str, Any
     assert "of the key" not in hidden
     assert "the default" not in repr(flow_variables(flow))
     value: Any = {"key": "hunter2"} if schema.get("type") == "object" else "hunter2"
-    assert secrets_of({"key": value}, flow_variables(flow)).hide("no hunter2") == "no ***"
+    assert find_secrets({"key": value}, flow_variables(flow)).hide("no hunter2") == "no ***"
     kept = str(without_secrets({"output": "hunter2"}, flow, {"key": value}))
     assert not any(each in kept for each in ("hunter2", "the default", "of the key"))
 
@@ -121,7 +121,7 @@ def test_nested_alternatives_are_searched_for_secrets_in_linear_time() -> None:
     for _ in range(40):
         schema = {"anyOf": [schema]}
     flow = {"schemas": {"properties": {"variables": {"properties": {"a": schema}}}}}
-    assert hidden_mark(flow) == HIDDEN_IN_URL
+    assert get_hidden_mark(flow) == HIDDEN_IN_URL
     assert not flow_variables(flow)["a"].is_secret
     schema["anyOf"].append(KEY)
     assert flow_variables(flow)["a"].is_secret

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._data.run_query import RunQuery, quoted, read_query
+from stepflow_client._data.run_query import RunQuery, quote, read_query
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_words_and_fields(text: str, words: tuple[str, ...], fields: dict[str, s
 
 
 def test_a_quoted_text_is_one_word() -> None:
-    assert (quoted("plain"), quoted("two words"), quoted("flow:x")) == ("plain", '"two words"', '"flow:x"')
+    assert (quote("plain"), quote("two words"), quote("flow:x")) == ("plain", '"two words"', '"flow:x"')

@@ -7,13 +7,13 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stepflow_client._data.syntax_faults import Fault, json_fault
+from stepflow_client._data.syntax_faults import Fault, explain_json_error
 
 
 def fault_of(text: str) -> Fault:
     with pytest.raises(json.JSONDecodeError) as caught:
         json.loads(text)
-    return json_fault(caught.value)
+    return explain_json_error(caught.value)
 
 
 FAULTS = [
@@ -54,7 +54,7 @@ def test_any_text_has_an_explanation(text: str) -> None:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        fault = json_fault(error)
+        fault = explain_json_error(error)
         assert fault.reason
         assert fault.line is not None
         assert fault.column is not None

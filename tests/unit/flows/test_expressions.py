@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies
 from stepflow_client.flows.expressions import (
     PathError,
-    ambiguity,
-    keyword_of,
+    explain_ambiguity,
+    get_keyword,
     parse_path,
     portable_path,
     references,
@@ -23,11 +23,11 @@ def read(expression: Any) -> list[tuple[str, str, bool]]:
 
 
 def test_the_first_keyword_counts() -> None:
-    assert keyword_of({"$step": "a", "$input": "$", "$if": 1}) == "$if"
-    assert keyword_of({"$literal": 1, "$if": 1}) == "$literal"
-    assert keyword_of({"$from": {}, "$step": "a"}) == "$from"
+    assert get_keyword({"$step": "a", "$input": "$", "$if": 1}) == "$if"
+    assert get_keyword({"$literal": 1, "$if": 1}) == "$literal"
+    assert get_keyword({"$from": {}, "$step": "a"}) == "$from"
     for plain in ({}, {"$steps": "a", "step": 1}, "$step", None, ["$step"]):
-        assert keyword_of(plain) is None
+        assert get_keyword(plain) is None
 
 
 def test_references_of_an_expression_and_their_positions() -> None:
@@ -110,13 +110,13 @@ def test_paths_that_servers_refuse(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["o.k", "arr[0]", '$["a.b"]', "$.o['']", "$.*", "$.a..b", "a."])
 def test_paths_that_may_not_mean_what_they_say(text: str) -> None:
-    assert ambiguity(text)
+    assert explain_ambiguity(text)
     assert portable_path(text) is None
 
 
 @pytest.mark.parametrize("text", ["$", "$.a.b", "$.a[0]", "name", "$['a b']", "a b ", "$.a-b"])
 def test_portable_paths(text: str) -> None:
-    assert ambiguity(text) is None
+    assert explain_ambiguity(text) is None
     assert portable_path(text) == parse_path(text)
 
 

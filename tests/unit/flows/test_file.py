@@ -14,14 +14,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stepflow_client._checks.checker import find_in
+from stepflow_client._checks.checker import check_source
 from stepflow_client._data import yaml_reader
 from stepflow_client._rules.deadline import deadline_scope
 from stepflow_client.errors import FlowFileError
 from stepflow_client.flows import file
 from stepflow_client.flows.file import load_file, parse_json, parse_yaml
 from stepflow_client.flows.flow_argument import load_flow
-from stepflow_client.flows.source import FlowText, read_tree
+from stepflow_client.flows.source import FlowText, parse_tree
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -127,7 +127,7 @@ def test_keys_are_read_as_they_are_written() -> None:
 def test_an_anchor_may_be_defined_again() -> None:
     text = "a: &x 1\nb: *x\nc: &x [2]\nd: [*x, &y {e: &x 3}]\nf: *x\ng: *y\n"
     value = {"a": 1, "b": 1, "c": [2], "d": [[2], {"e": 3}], "f": 3, "g": {"e": 3}}
-    assert parse_yaml(text) == read_tree(text, "f.yaml").value == value
+    assert parse_yaml(text) == parse_tree(text, "f.yaml").value == value
 
 
 def test_aliases_and_merges() -> None:
@@ -326,7 +326,7 @@ def test_a_flow_that_is_not_utf_8_is_a_fault_with_a_place() -> None:
     flow = FlowText.read("name: a\nä: é\noutput: café".encode().replace("é".encode(), b"\xe9", 2), "f.yaml")
     assert flow.error is not None
     assert (flow.error.line, flow.error.column) == (2, 4)
-    assert [(each.rule, each.level, each.line, each.column, each.hint) for each in find_in(flow)] == [
+    assert [(each.rule, each.level, each.line, each.column, each.hint) for each in check_source(flow)] == [
         ("syntax", "fatal", 2, 4, "save it as UTF-8")
     ]
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stepflow_client.flows.folders import flow_files, is_flow_file
+from stepflow_client.flows.folders import find_flow_files, is_flow_file
 
 FLOWS = {
     "a.yaml": "name: a\nsteps:\n- id: x\n",
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_flow_files_are_found_by_name_and_keys(folder: Path) -> None:
-    assert [path.relative_to(folder).as_posix() for path in flow_files(folder)] == list(FLOWS)
+    assert [path.relative_to(folder).as_posix() for path in find_flow_files(folder)] == list(FLOWS)
     assert not is_flow_file(folder / "nowhere.yaml")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._data.secrets import HIDDEN_IN_URL
-from stepflow_client.flows.matching import check_expected, compare, may_equal
+from stepflow_client.flows.matching import check_expected, compare, may_be_equal
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
     ],
 )
 def test_what_may_be_a_value_with_hidden_secrets(hidden: Any, same: Any, other: Any) -> None:
-    assert may_equal(hidden, same)
-    assert may_equal(hidden, hidden)
-    assert other is None or not may_equal(hidden, other)
+    assert may_be_equal(hidden, same)
+    assert may_be_equal(hidden, hidden)
+    assert other is None or not may_be_equal(hidden, other)
 
 
 def test_with_another_mark_the_usual_one_is_data() -> None:
-    assert may_equal("*** of ://***@h", "*** of ://me:word@h", HIDDEN_IN_URL)
-    assert not may_equal("*** of ://***@h", "x of ://me:word@h", HIDDEN_IN_URL)
-    assert not may_equal("***", "x", HIDDEN_IN_URL)
-    assert not may_equal(["://***@h"], ["://h"], HIDDEN_IN_URL)
+    assert may_be_equal("*** of ://***@h", "*** of ://me:word@h", HIDDEN_IN_URL)
+    assert not may_be_equal("*** of ://***@h", "x of ://me:word@h", HIDDEN_IN_URL)
+    assert not may_be_equal("***", "x", HIDDEN_IN_URL)
+    assert not may_be_equal(["://***@h"], ["://h"], HIDDEN_IN_URL)

@@ -14,16 +14,18 @@ from stepflow_client import InvalidArgumentError
 from stepflow_client._codec.variables import flow_variables
 from stepflow_client._data.values import merge_overrides
 from stepflow_client.flows.graph import FlowSteps
-from stepflow_client.flows.needs import FlowNeeds, certain_reads, check_variables, needs_of
+from stepflow_client.flows.needs import RunRequirements, certain_reads, check_variables, find_requirements
 
 from tests.unit.both_twins import TWINS, Server, ask
 
 
-def needs(output: Any, *steps: dict[str, Any], required: tuple[str, ...] = ("key",), **properties: Any) -> FlowNeeds:
+def needs(
+    output: Any, *steps: dict[str, Any], required: tuple[str, ...] = ("key",), **properties: Any
+) -> RunRequirements:
     declared = {"key": {"type": "string", "env_var": "API_KEY"}, **properties}
     schemas = {"properties": {"variables": {"properties": declared, "required": list(required)}}}
     flow = {"schemas": schemas, "steps": [{"component": "/a", **step} for step in steps], "output": output}
-    return needs_of(flow, flow_variables(flow))
+    return find_requirements(flow, flow_variables(flow))
 
 
 KEY = {"$variable": "key"}
@@ -139,7 +141,7 @@ def test_overrides_of_what_it_has() -> None:
     "flow", [{}, {"steps": 5}, {"steps": [1, {"id": 5}, {}]}, {"schemas": [], "output": {"$if": 1}}]
 )
 def test_what_servers_refuse_is_passed_over(flow: dict[str, Any]) -> None:
-    needs_of(flow, {}).check_variables({}, None)
+    find_requirements(flow, {}).check_variables({}, None)
 
 
 MAP = {
@@ -233,7 +235,7 @@ def test_a_value_that_does_not_match_the_schema_of_a_variable(
     assert caught.value.hint == hint
     check_variables(DECLARED, given, check_values=False)
     with pytest.raises(InvalidArgumentError) as caught:
-        needs_of(DECLARED, flow_variables(DECLARED)).check_variables(given, None)
+        find_requirements(DECLARED, flow_variables(DECLARED)).check_variables(given, None)
     assert (caught.value.hint or "").endswith("use check_input=False to send it anyway")
 
 

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from stepflow_client._checks.checker import check
 from stepflow_client.flows.json_schema import mismatches
-from stepflow_client.flows.patterns import linear_pattern
+from stepflow_client.flows.patterns import compile_linear
 
 _ATOMS = ("a", "b", "[ab]", r"\w", ".", r"(\s|)", "(a|ab|b)", "(a|a)", r"(\w|\d)")
 _REPEATED = ("*", "+", "?", "{1,3}", "{2}", "*?", "+?")
@@ -27,7 +27,7 @@ def nasty_pattern(random: random.Random) -> str:
 @pytest.mark.parametrize("seed", range(200))
 def test_a_nasty_pattern_is_matched_in_linear_time_as_by_python(seed: int) -> None:
     pattern = nasty_pattern(random.Random(seed))
-    found = linear_pattern(pattern)
+    found = compile_linear(pattern)
     assert found is not None
     expected = {text: re.search(pattern, text) is not None for text in _SHORT}
     assert {text: found.is_found_in(text) for text in _SHORT} == expected
@@ -44,7 +44,7 @@ def test_a_nasty_pattern_is_matched_in_linear_time_as_by_python(seed: int) -> No
     r"\w{1,255}", "(a{100}){100}", "((a{0,99}){0,99}){0,99}", "a" * 4_001, r"\p{L}{100}",
 ])  # fmt: skip
 def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
-    assert linear_pattern(pattern) is None
+    assert compile_linear(pattern) is None
     named = {"patternProperties": {pattern: False}, "additionalProperties": False}
     for schema, value, place in (({"pattern": pattern}, "x", "pattern"), (named, {"x": 1}, "Properties")):
         assert not mismatches(value, schema, {})
@@ -58,13 +58,13 @@ def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
     "(?i)abc", "(?P<n>a)", "^#[0-9a-fA-F]{6}$", r"^\d{4}-\d{2}-\d{2}$", r"[a\-\-b]", "a{3,}",
 ])  # fmt: skip
 def test_usual_patterns_are_checked(pattern: str) -> None:
-    found = linear_pattern(pattern)
+    found = compile_linear(pattern)
     assert found is not None
     assert found.is_found_in("") == (pattern == r"^(\w+\s?)*$")
 
 
 def test_a_text_that_is_too_long_or_no_unicode_is_not_checked() -> None:
-    found = linear_pattern("^a{1000}b$")
+    found = compile_linear("^a{1000}b$")
     assert found is not None
     assert not found.is_found_in("a" * 900)
     assert found.is_found_in("a" * 2_000)

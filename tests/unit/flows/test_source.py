@@ -12,10 +12,10 @@ import yaml
 from stepflow_cli.validation.flow_checks import locate_node
 from stepflow_client import FlowFileError
 from stepflow_client._base.collector import collector_paused
-from stepflow_client._checks.checker import find_in
+from stepflow_client._checks.checker import check_source
 from stepflow_client._data.yaml_reader import read_yaml
 from stepflow_client.flows.file import parse_json, parse_yaml
-from stepflow_client.flows.source import FlowText, Node, node_of, read_tree
+from stepflow_client.flows.source import FlowText, Node, parse_tree, to_node
 
 from tests.flows.valid import VALID
 
@@ -45,7 +45,7 @@ def written(text: str, node: Node | None) -> str:
 
 
 def test_places() -> None:
-    root = read_tree(TEXT, "f.yaml")
+    root = parse_tree(TEXT, "f.yaml")
     assert root.value == parse_yaml(TEXT)
     step = root.at("steps", 0)
     assert step is not None
@@ -62,7 +62,7 @@ def test_places() -> None:
 
 
 def test_aliases_and_merges() -> None:
-    root = read_tree(TEXT, "f.yaml")
+    root = parse_tree(TEXT, "f.yaml")
     alias = root.at("steps", 0, "input", "q", 1)
     assert alias is not None
     # The value and the place for messages are those of the anchor, the offsets its own.
@@ -84,7 +84,7 @@ def test_the_value_of_a_tree_is_that_of_the_text(flow: object) -> None:
         (json.dumps(flow), "f.yaml"),
         (json.dumps(flow, indent="\t"), "f.json"),
     ):
-        root = read_tree(text, source)
+        root = parse_tree(text, source)
         assert root.value == (parse_json if source == "f.json" else parse_yaml)(text)
         assert root.line == 1
         for node in root.walk():
@@ -96,7 +96,7 @@ def test_the_value_of_a_tree_is_that_of_the_text(flow: object) -> None:
 @pytest.mark.parametrize("source", ["f.json", "f.yaml"])
 def test_json_that_is_no_yaml_has_places(source: str) -> None:
     text = '{"a":\t["\\ud83d\\ude00", {"\\ud83d": 1}],\n "b": 2}'
-    root = read_tree(text, source)
+    root = parse_tree(text, source)
     assert root.value == json.loads(text)
     b, smile = root.at("b"), root.at("a", 0)
     assert b is not None
@@ -117,33 +117,33 @@ def test_what_is_no_flow_text(text: str, message: str) -> None:
     flow = FlowText(text, "f.yaml")
     assert flow.error is not None
     with pytest.raises(FlowFileError, match=message):
-        read_tree(text, "f.yaml")
+        parse_tree(text, "f.yaml")
 
 
 def test_each_value_knows_its_path() -> None:
     text = "a: &a {list: [1, {odd name: 2}]}\nb: *a\nc: {<<: *a, own: 3}\n"
-    root = read_tree(text, "f.yaml")
+    root = parse_tree(text, "f.yaml")
     places = [("a", "list", 1, "odd name"), ("b", "list", 1, "odd name"), ("c", "list", 1, "odd name"), ("c", "own")]
     assert [node.path for place in places if (node := root.at(*place))] == [
         '$.a.list[1]["odd name"]', '$.b.list[1]["odd name"]', '$.c.list[1]["odd name"]', "$.c.own",
     ]  # fmt: skip
-    assert root.path == node_of(1).path == "$"
-    inner = node_of({"a": [{"b": 1}]}).at("a", 0, "b")
+    assert root.path == to_node(1).path == "$"
+    inner = to_node({"a": [{"b": 1}]}).at("a", 0, "b")
     assert inner is not None
     assert inner.path == "$.a[0].b"
 
 
 def test_an_empty_text_and_a_value() -> None:
-    empty = read_tree("# nothing\n", "f.yaml")
+    empty = parse_tree("# nothing\n", "f.yaml")
     assert (empty.value, empty.line, empty.column) == (None, 1, 1)
-    root = node_of({"a": [1, {"b": 2}], 3: 4})
+    root = to_node({"a": [1, {"b": 2}], 3: 4})
     assert root.at("a", 1, "b") is not None
     assert (root.line, [*root.keys]) == (0, ["a", "3"])
 
 
 def test_server_diagnostics_have_a_place() -> None:
     text = "output:\n  $if: {$coalesce: [{$step: a}, 2]}\n  then:\n    odd name: 1\n"
-    root = read_tree(text, "f.yaml")
+    root = parse_tree(text, "f.yaml")
     for path, line, column in (
         ("$.output.condition[1]", 2, 33),
         ('$.output.then["odd name"]', 4, 15),
@@ -165,7 +165,7 @@ def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yaml, "compose", counted)
     flow = FlowText("name: f\noutput: {$step: a}\n", "f.yaml")
     for _ in range(2):
-        assert find_in(flow, type_check=True)
+        assert check_source(flow, type_check=True)
         locate_node(flow.root, "$.output")
     assert len(composed) == 1
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 from stepflow_client import InvalidResponseError, ServerConnectionError, StepflowClientError
-from stepflow_client._codec.status_errors import error_for
+from stepflow_client._codec.status_errors import status_error
 from stepflow_client._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, NotHttp
 from stepflow_client._http.reader import ResponseReader
 from stepflow_client._rules.server_advice import not_stepflow
@@ -114,6 +114,6 @@ def test_other_services(url: str, status: int, headers: dict[str, str], content:
 )
 def test_error_statuses(status: int, asked: str, content: bytes, hint: str | None) -> None:
     kind = "text/html" if content.startswith(b"<") else "application/json"
-    found = error_for(status, kind, content, asked)
+    found = status_error(status, kind, content, asked)
     assert found is not None
     assert found.hint is None if hint is None else hint in str(found.hint)

@@ -70,7 +70,7 @@ def read(history: History) -> list[HistoryEntry]:
 
 def use(entry: HistoryEntry) -> None:
     """Use an entry as the client does."""
-    responses.arguments(entry.run_id, {}, entry)
+    responses.make_run_arguments(entry.run_id, {}, entry)
     with suppress(StepflowClientError):
         recorded_of(entry, FLOW)
 

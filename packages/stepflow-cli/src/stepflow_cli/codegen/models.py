@@ -12,7 +12,7 @@ from typing import Any
 
 from stepflow_client.flow_models import NULLABLE
 from stepflow_client.flows.json_schema import json_type, mismatches
-from stepflow_client.flows.patterns import linear_pattern
+from stepflow_client.flows.patterns import compile_linear
 
 from ..errors import missing_extra_problem
 from ..output.safety import printable_lines
@@ -61,7 +61,7 @@ def _is_expressible(values: list[Any]) -> bool:
 def _is_constraint(key: str, value: Any) -> bool:
     """Return whether pydantic accepts a constraint: it rejects negative lengths, multiples of 0 and some patterns."""
     if key == "pattern":
-        return isinstance(value, str) and linear_pattern(value) is not None
+        return isinstance(value, str) and compile_linear(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     if key in _LENGTHS:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from stepflow_client import InvalidFlowError
 from stepflow_client._data.flow_declarations import declared_variables
-from stepflow_client._data.secrets import flow_secrets, hidden_flow
+from stepflow_client._data.secrets import find_flow_secrets, hidden_flow
 from stepflow_client.types.shown import plain_data
 
 from ..context import current_session
@@ -162,7 +162,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
         output.records(list_example_records(content), _EXAMPLES, default="yaml")
     elif variables:
         # Also the secret parts of defaults that are objects.
-        hide = flow_secrets(content).hide_in
+        hide = find_flow_secrets(content).hide_in
         declared = {name: hide(variable) for name, variable in declared_variables(hidden_flow(content)).items()}
         records = [
             {

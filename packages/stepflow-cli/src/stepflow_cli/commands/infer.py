@@ -56,8 +56,8 @@ def command(
     Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
     'stepflow validate --type-check' reports the same beside its other findings.
     """
-    from stepflow_client._command import infer_in
-    from stepflow_client.flows.file import text_of
+    from stepflow_client._command import infer_from_text
+    from stepflow_client.flows.file import decode_text
     from stepflow_client.flows.source import FlowText
 
     from ..records.diagnostics import InvalidFlow, display_name, finding_records, format_counts, format_source_text
@@ -72,14 +72,14 @@ def command(
         path = f"{stem}.inferred{ending or '.yaml'}"
     Output(path=path).check()
     content, source = read_flow_content(flow)
-    text = import_flow(flow).text if is_python_flow(flow) else FlowText(text_of(content, source), source)
+    text = import_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
     known = CheckOptions(components, reads_components=offline or not server.is_named).load_known_components(
         find_flow_project(flow)
     )
     if known is None and not offline:
         with connect(server, flow=flow) as target:
             known = fetch_known_components(target)
-    inferred = infer_in(text, known, strict=strict)
+    inferred = infer_from_text(text, known, strict=strict)
     findings = finding_records(flow, inferred._findings)
     if path is not None:
         annotated = inferred.annotated(content, source)

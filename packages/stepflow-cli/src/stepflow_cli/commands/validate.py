@@ -166,7 +166,7 @@ def _split_names(values: Sequence[str]) -> list[str]:
 
 def _fix_file(checked: CheckedFlow) -> CheckedFlow:
     """Correct a file, and return its findings after that."""
-    from stepflow_client._command import corrected
+    from stepflow_client._command import correct_flow
 
     from ..validation.flow_checks import find_offline
 
@@ -176,7 +176,7 @@ def _fix_file(checked: CheckedFlow) -> CheckedFlow:
         raise usage("--fix changes files, not standard input")
     if is_python_flow(checked.name):
         raise usage(f"--fix changes flow files, not flows in Python: {checked.name}")
-    done = corrected(checked.flow, lambda flow: find_offline(flow, checked.rules))
+    done = correct_flow(checked.flow, lambda flow: find_offline(flow, checked.rules))
     if done.number:
         before, after = checked.flow.text.encode(), done.flow.text.encode()
         if read_bytes(checked.name).startswith(BOM_UTF8):

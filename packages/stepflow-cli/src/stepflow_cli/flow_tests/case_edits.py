@@ -9,24 +9,24 @@ from functools import partial
 from typing import Any
 
 from stepflow_client._command import (
-    changes,
     check_instance,
     check_mapping,
     check_text,
     expectation_of,
+    get_edits,
     is_lost,
     without_cases,
 )
 from stepflow_client._editing.text_edits import (
     Edit,
     NotEditableError,
-    addition,
-    block_text,
-    changed_file,
-    edited_json,
-    json_indent,
-    line_end,
-    newline_of,
+    detect_json_indent,
+    detect_newline,
+    edit_file,
+    find_line_end,
+    make_addition,
+    write_block,
+    write_json,
 )
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.flows.source import Node
@@ -105,7 +105,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
         return map(partial(_append_case, text, root), [added]), changed
 
     problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
-    return changed_file(content, source, change, problem)
+    return edit_file(content, source, change, problem)
 
 
 def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
@@ -118,16 +118,16 @@ def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) ->
     if not case.keys() >= node.items.keys():
         # A key is removed: write the whole case.
         if node.is_flow:
-            yield node.start, node.end, edited_json(case)
+            yield node.start, node.end, write_json(case)
         else:
             indent, written = _format_element(text, node, case)
-            yield text.rindex("-", 0, node.start) - indent, line_end(text, node.last), written
+            yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
         return
     for name, part in node.items.items():
-        yield from changes(text, node, node.keys[name], part, case[name])
+        yield from get_edits(text, node, node.keys[name], part, case[name])
     new = {name: value for name, value in case.items() if name not in node.items}
     if new:
-        yield addition(text, node, new)
+        yield make_addition(text, node, new)
 
 
 def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
@@ -136,41 +136,41 @@ def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
         # JSON that is not valid YAML, for example because of very long keys, has no positions.
         raise NotEditableError
     if test is None:
-        return addition(text, root, {"test": {"cases": [case]}})
+        return make_addition(text, root, {"test": {"cases": [case]}})
     if test.value in (None, {}):
         return _fill_empty(text, root, "test", {"cases": [case]})
     if not isinstance(test.value, dict) or test.original is not None:
         raise NotEditableError
     cases = test.get("cases")
     if cases is None:
-        return addition(text, test, {"cases": [case]})
+        return make_addition(text, test, {"cases": [case]})
     if cases.value in (None, []):
         return _fill_empty(text, test, "cases", [case])
     if cases.original is not None or not cases.elements:
         raise NotEditableError
-    last, newline = cases.elements[-1], newline_of(text)
+    last, newline = cases.elements[-1], detect_newline(text)
     if not cases.is_flow:
-        end = line_end(text, cases.last)
+        end = find_line_end(text, cases.last)
         return end, end, newline + _format_element(text, last, case)[1]
     start = text.rfind("\n", 0, last.start) + 1
     before = text[start : last.start]
     between = ", " if before.strip() else f",{newline}{before}"
-    lines = edited_json(case, None if before.strip() else json_indent(text)).split("\n")
+    lines = write_json(case, None if before.strip() else detect_json_indent(text)).split("\n")
     return last.end, last.end, between + (newline + before).join(lines)
 
 
 def _fill_empty(text: str, parent: Node, name: str, value: Any) -> Edit:
     """Return the edit that replaces null or an empty collection."""
-    key, node, newline = parent.keys[name], parent.items[name], newline_of(text)
+    key, node, newline = parent.keys[name], parent.items[name], detect_newline(text)
     if key.start < 0 or node.original is not None:
         raise NotEditableError
     colon = text.index(":", key.end) + 1
     end = max(colon, node.end)
     if parent.is_flow:
-        return colon, end, f" {edited_json(value)}"
-    if "#" in text[colon : line_end(text, end)]:
+        return colon, end, f" {write_json(value)}"
+    if "#" in text[colon : find_line_end(text, end)]:
         raise NotEditableError
-    return colon, end, newline + block_text(value, key.column + 1, newline)
+    return colon, end, newline + write_block(value, key.column + 1, newline)
 
 
 def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
@@ -179,8 +179,8 @@ def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[
     if not before.endswith("-"):
         raise NotEditableError
     indent = len(before) - 1 - (before.rfind("\n") + 1)
-    written = block_text([case], indent, newline_of(text))
+    written = write_block([case], indent, detect_newline(text))
     if written.lstrip().startswith("["):
         # A text in it cannot be written in block style.
-        written = f"{' ' * indent}- {edited_json(case)}"
+        written = f"{' ' * indent}- {write_json(case)}"
     return indent, written

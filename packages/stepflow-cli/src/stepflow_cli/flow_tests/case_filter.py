@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stepflow_client.flows.folders import flow_files
+from stepflow_client.flows.folders import find_flow_files
 from stepflow_client.testing import collect_tests, select_cases, touching
 
 from ..errors import suggest, usage
@@ -55,7 +55,7 @@ class CaseFilter:
         Raises:
             Problem: If a condition cannot be met; the hint suggests the most similar name.
         """
-        from stepflow_client._command import names_of
+        from stepflow_client._command import list_names
 
         every = [case for tests in files for case in tests.cases]
         for pattern in self.patterns:
@@ -68,7 +68,7 @@ class CaseFilter:
                 raise usage(f"no test case has the tag {tag}", suggest(tag, tags) or hint)
         if self.expression is not None and not select_cases(every, expression=self.expression):
             raise usage(f"no test case matches -k {self.expression!r}", "it is compared with names and tags")
-        names = {name for tests in files for name in names_of(tests)} if self.touching else set()
+        names = {name for tests in files for name in list_names(tests)} if self.touching else set()
         for name in self.touching:
             if name not in names:
                 raise usage(f"no flow here has a step or a component {name}", suggest(name, names))
@@ -95,15 +95,15 @@ def select_file_cases(
     Raises:
         Problem: If a path does not exist, no flow has one of the variables, or there is nothing to run.
     """
-    from stepflow_client._command import tests_in
+    from stepflow_client._command import parse_tests
 
     files: dict[str, FlowTests] = {}
     for path in paths:
         if is_python_flow(path):
-            read = [tests_in(import_flow(path).text, path)]
+            read = [parse_tests(import_flow(path).text, path)]
         else:
             check_flow_exists(path)
-            read = [collect_tests(file) for file in (flow_files(path) if os.path.isdir(path) else [path])]
+            read = [collect_tests(file) for file in (find_flow_files(path) if os.path.isdir(path) else [path])]
         files |= {str(tests.path.resolve()): tests for tests in read}
     flows = _set_variables(list(files.values()), variables)
     readable = [tests for tests in flows if not tests.is_broken]
@@ -133,11 +133,11 @@ def select_file_cases(
 
 def _set_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
     from stepflow_client.flows.graph import FlowSteps
-    from stepflow_client.flows.needs import variable_names
+    from stepflow_client.flows.needs import find_variable_names
 
     if not variables:
         return flows
-    names = [variable_names(FlowSteps(tests.flow)) for tests in flows]
+    names = [find_variable_names(FlowSteps(tests.flow)) for tests in flows]
     values_of_flows = [Values(single_variables=variables).read_variables(tests.flow) or {} for tests in flows]
     every = {name for declared in names for name in declared or ()}
     for name in (name for values in values_of_flows[:1] for name in values):

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from stepflow_client._base.text import duration_text
 from stepflow_client._command import junit_xml
 from stepflow_client.testing import failure_text
-from stepflow_client.testing.case_runs import coverage_lines, lines_of, percent_of
+from stepflow_client.testing.case_runs import coverage_lines, get_percent, make_line_finder
 
 from ..errors import Problem, printable
 from ..inputs.files import write_bytes
@@ -155,7 +155,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
 
 def list_step_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each step of a file's flow."""
-    line = lines_of(done.file.tests.path)
+    line = make_line_finder(done.file.tests.path)
     return [
         {
             "file": done.file.name,
@@ -187,7 +187,7 @@ def check_coverage(done: Sequence[FileResults], least: float) -> None:
         Problem: If the percentage is below `least`.
     """
     steps = [step for file in done for step in file.steps]
-    percent = percent_of(steps)
+    percent = get_percent(steps)
     if percent < least:
         raise Problem(
             f"the cases reach {sum(step.is_reached for step in steps)} of {len(steps)} steps, "

@@ -122,12 +122,12 @@ def _get_flow(module: ModuleType, source: str, name: str) -> Any:
 def _is_flow(value: object) -> bool:
     """Return whether a value is a flow, a builder, or an object with the fields of a flow. Nothing is built."""
     from stepflow_client._command import is_data_object
-    from stepflow_client.flows.flow_argument import why_no_flow
+    from stepflow_client.flows.flow_argument import explain_no_flow
 
     if isinstance(value, (type, ModuleType)):
         return False
     if isinstance(value, Mapping):
-        return why_no_flow(value) is None
+        return explain_no_flow(value) is None
     is_built = any(callable(getattr(type(value), name, None)) for name in ("__flow__", "build", "to_dict"))
     return is_built or (is_data_object(value) and (hasattr(value, "steps") or hasattr(value, "output")))
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from stepflow_client._command import FlowModel, FlowTypes, collector_paused, find_in_config, infer_flow_types
+from stepflow_client._command import FlowModel, FlowTypes, check_config, collector_paused, infer_flow_types
 from stepflow_client._data.flow_declarations import fields_of
 from stepflow_client.flows import schema
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.findings import Finding
-from stepflow_client.flows.folders import is_config_name, is_flow_text, top_level_keys
+from stepflow_client.flows.folders import find_top_level_keys, is_config_name, is_flow_text
 from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.source import FlowText, Node
 
@@ -39,7 +39,7 @@ def has_completions(analysis: Analysis, text: DocumentText) -> bool:
     """
     if analysis.kind is not None or len(text.text) > MAX_LENGTH:
         return analysis.kind is not None
-    return is_flow_text(text.text) or (top_level_keys(text.text) <= _FLOW_KEYS and not _FOREIGN.search(text.text))
+    return is_flow_text(text.text) or (find_top_level_keys(text.text) <= _FLOW_KEYS and not _FOREIGN.search(text.text))
 
 
 @dataclass
@@ -119,7 +119,7 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
     tree = blank_invalid_lines(flow)
     analysis.root = tree.root if tree.error is None else None
     if kind == "config":
-        analysis.findings = find_in_config(flow)
+        analysis.findings = check_config(flow)
     else:
         # Types are always checked; their findings are notes unless the settings ask for type checks.
         findings = [

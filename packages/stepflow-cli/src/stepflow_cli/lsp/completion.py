@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from lsprotocol import types
 from stepflow_client._command import FlowTypes, infer_variable_type, type_text
 from stepflow_client._data.flow_declarations import fields_of
-from stepflow_client._editing.text_edits import one_line
-from stepflow_client.flows.expressions import PathError, parse_path, path_part, write_path
-from stepflow_client.flows.folders import top_level_keys
-from stepflow_client.flows.json_schema import JSON_TYPES, resolved, type_names
-from stepflow_client.flows.json_types import Type, is_unknown, parts_of, paths_in, type_at_path
+from stepflow_client._editing.text_edits import write_one_line
+from stepflow_client.flows.expressions import PathError, format_path_part, parse_path, write_path
+from stepflow_client.flows.folders import find_top_level_keys
+from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref
+from stepflow_client.flows.json_types import Type, is_unknown, iter_parts, iter_paths, type_at_path
 from stepflow_client.flows.matching import MATCHERS
 
 from .analysis import Analysis, has_completions
@@ -77,7 +77,7 @@ def list_completions(
 
 
 def _label(candidate: Candidate) -> str:
-    return candidate.value if isinstance(candidate.value, str) else one_line(candidate.value)
+    return candidate.value if isinstance(candidate.value, str) else write_one_line(candidate.value)
 
 
 def _build_item(
@@ -94,7 +94,7 @@ def _build_item(
         quote = text.text[start - 1]
         new = json.dumps(label, ensure_ascii=False)[1:-1] if quote == '"' else label.replace("'", "''")
     else:
-        new = json.dumps(candidate.value, ensure_ascii=False) if is_json else one_line(candidate.value)
+        new = json.dumps(candidate.value, ensure_ascii=False) if is_json else write_one_line(candidate.value)
         if candidate.is_key and not text.text[end:].lstrip(" ").startswith(":"):
             new += ": "
     return types.CompletionItem(
@@ -124,7 +124,7 @@ def _iter_candidates(place: FlowPlace, typed: TypedWord, text: DocumentText, *, 
     present = typed.spot.node.items.keys() - {key} if key is not None else set[str]()
     if place.path == () and place.flow.parent is None and not is_json:
         # The tree has only one section of the file.
-        present = top_level_keys(text.text[: typed.start] + text.text[typed.end :])
+        present = find_top_level_keys(text.text[: typed.start] + text.text[typed.end :])
     if place.path == () and not present and (key is None or not is_json):
         yield Candidate("flow", Kind.Snippet, "a flow with an input, a step and an output", rank=0, snippet=FLOW)
     if key is None:
@@ -151,7 +151,7 @@ def _iter_keys(place: FlowPlace, present: Iterable[str], typed: TypedWord) -> It
             for variable in _iter_variables(place.types, "$")
             if variable.value not in present
         )
-    for part, type in parts_of(place.data):
+    for part, type in iter_parts(place.data):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, type_text(type, 80), is_key=True)
     if place.is_expected and not present:
@@ -164,11 +164,11 @@ def _iter_keys(place: FlowPlace, present: Iterable[str], typed: TypedWord) -> It
         for name, unresolved in properties.items():
             if name in present:
                 continue
-            inner = resolved(unresolved, defs)
+            inner = resolve_ref(unresolved, defs)
             rank = 0 if name in required else 2 + _LAST.index(name) if name in _LAST else 1
             snippet = get_key_snippet(path, name, is_expression=place.is_expression, is_first=not present)
             snippet = snippet if is_block or "\n" not in snippet else ""
-            kinds = " | ".join(map(str, type_names(inner))) if isinstance(inner, Mapping) else ""
+            kinds = " | ".join(map(str, get_type_names(inner))) if isinstance(inner, Mapping) else ""
             yield Candidate(name, Kind.Property, kinds, _get_description(inner), True, rank, snippet)
 
 
@@ -198,7 +198,7 @@ def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
         for schema in place.schemas:
             values = [*schema["enum"]] if isinstance(schema.get("enum"), list) else []
             values += [schema["const"]] if "const" in schema else []
-            values += [True, False] if "boolean" in type_names(schema) and not values else []
+            values += [True, False] if "boolean" in get_type_names(schema) and not values else []
             for value in values:
                 kind = Kind.EnumMember if isinstance(value, str) else Kind.Constant
                 if not isinstance(value, (dict, list)):
@@ -237,7 +237,7 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
 def _iter_expressions(place: FlowPlace) -> Iterator[Candidate]:
     """Yield expressions that read a step, the input or a variable; those with the name of the field come first."""
     steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
-    fields = [{"$input": write_path([part])} for part, _ in islice(parts_of(place.input), _MAX_READS)]
+    fields = [{"$input": write_path([part])} for part, _ in islice(iter_parts(place.input), _MAX_READS)]
     variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
         has_same_name = isinstance(place.node.part, str) and place.node.part in "".join(value.values())
@@ -253,8 +253,8 @@ def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
             inner = type_at_path(type, parse_path(begin)).type
         except PathError:
             return
-    following = [(f"{begin or '$'}{path_part(part)}", each) for part, each in parts_of(inner)]
-    certain = [(path, each) for path, each in paths_in(type) if path.startswith(begin)]
+    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in iter_parts(inner)]
+    certain = [(path, each) for path, each in iter_paths(type) if path.startswith(begin)]
     for path, each in (*following, *certain):
         yield Candidate(path, Kind.Field, "" if is_unknown(each) else type_text(each, 80))
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from stepflow_client._command import open_marks
+from stepflow_client._command import find_open_marks
 from stepflow_client.flows.source import FlowText, Node
 
 _CARET = "\ue000"
@@ -87,7 +87,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     parts = [(_find_json_part if is_json else _find_yaml_part)(text, offset) or whole, whole]
     for part in parts if len(text) < _LARGE else parts[:1]:
         before, after = part.head + text[part.start : offset], text[offset : part.end] + part.foot
-        marks = open_marks(before)
+        marks = find_open_marks(before)
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
         if path is not None:

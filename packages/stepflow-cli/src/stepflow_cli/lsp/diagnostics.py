@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
 from stepflow_client._base.text import cut
-from stepflow_client._command import corrected, edit_of
+from stepflow_client._command import correct_flow, make_edit
 from stepflow_client.flows.findings import RULES, Finding
 from stepflow_client.flows.source import FlowText
 
@@ -91,7 +91,7 @@ def _is_requested(kind: str, kinds: Sequence[str] | None) -> bool:
 
 def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.CodeAction]:
     fix = finding.fix or finding.suggestion
-    edit = edit_of(analysis.text.text, fix) if fix is not None else None
+    edit = make_edit(analysis.text.text, fix) if fix is not None else None
     if fix is None or edit is None:
         return
     old, new = (cut(" ".join(words.split()), _MAX_TITLE) for words in (fix.old, fix.text))
@@ -114,7 +114,7 @@ def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types
 
 def _fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
     old = analysis.text.text
-    new = corrected(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
+    new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
     if new == old:
         return
     # Replace only the part that differs: editors then keep the cursor and the folds elsewhere.

@@ -8,9 +8,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from stepflow_client._command import FlowModel, Read
-from stepflow_client._editing.text_edits import Edit, one_line
-from stepflow_client.flows.expressions import Path, PathError, parse_path, path_part
-from stepflow_client.flows.json_schema import referred_name
+from stepflow_client._editing.text_edits import Edit, write_one_line
+from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path
+from stepflow_client.flows.json_schema import parse_ref
 from stepflow_client.flows.nodes import Key, Node
 
 _TOKEN = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
@@ -158,7 +158,7 @@ class _MentionReader:
             reference = schema.get("$ref") if schema is not None else None
             if reference is None:
                 break
-            schema = self.shared.get(referred_name(reference.value) or "")
+            schema = self.shared.get(parse_ref(reference.value) or "")
         return schema
 
 
@@ -225,7 +225,7 @@ def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
     if _SIMPLE.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name
     # If possible, use single quotes in paths: double quotes may have to be escaped.
-    part = path_part(name)
+    part = format_path_part(name)
     part = f"['{name}']" if part[0] == "[" and "'" not in name else part
     begin, end = mention.at
     if mention.written.startswith("$") and mention.kind in ("variable", "field"):
@@ -234,6 +234,6 @@ def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
         is_plain = mention.kind in ("step", "component") or isinstance(whole, Key) or not re.search(r"[.\[\]]", name)
         new = name if is_plain else f"${part}"
     if not quote:
-        return whole.start, whole.end, one_line(new)
+        return whole.start, whole.end, write_one_line(new)
     inner = json.dumps(new, ensure_ascii=False)[1:-1] if quote == '"' else new.replace("'", "''")
     return whole.start + 1, whole.end - 1, inner

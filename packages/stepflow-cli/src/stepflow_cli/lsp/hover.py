@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from lsprotocol import types
 from stepflow_client._command import infer_variable_type, look_up_reference, type_text
 from stepflow_client._data.flow_declarations import fields_of
-from stepflow_client.flows.expressions import keyword_of, portable_path
-from stepflow_client.flows.json_schema import resolved, type_names
+from stepflow_client.flows.expressions import get_keyword, portable_path
+from stepflow_client.flows.json_schema import get_type_names, resolve_ref
 from stepflow_client.flows.json_types import Type, is_unknown, type_at_path
 
 from .analysis import Analysis
@@ -84,12 +84,12 @@ def _declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str
 
 def _describe_key(place: FlowPlace, key: str) -> list[str]:
     defs = place.analysis.schema.get("$defs", {})
-    schemas = [resolved(fields_of(declared)[0].get(key), defs) for declared in place.schemas]
+    schemas = [resolve_ref(fields_of(declared)[0].get(key), defs) for declared in place.schemas]
     schemas = [declared for declared in schemas if isinstance(declared, Mapping) and declared]
     if not schemas:
         return []
     schema = next((declared for declared in schemas if declared.get("description")), schemas[0])
-    kinds, description = type_names(schema), _escape(schema.get("description"))
+    kinds, description = get_type_names(schema), _escape(schema.get("description"))
     if not kinds and not description:
         return []
     kind = f": {_format_code(' | '.join(map(str, kinds)))}" if kinds else ""
@@ -98,7 +98,7 @@ def _describe_key(place: FlowPlace, key: str) -> list[str]:
 
 def _describe_value(place: FlowPlace) -> list[str]:
     node, holder = place.node, place.node.parent
-    word = keyword_of(holder.items) if holder is not None else None
+    word = get_keyword(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
         # A value that a schema lists, such as an action of onError.
         described = (_escape(schema.get("description")) for schema in place.schemas if "enum" in schema)

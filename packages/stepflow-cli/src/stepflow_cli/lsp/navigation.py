@@ -6,7 +6,7 @@ from glob import escape
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
-from stepflow_client._command import FlowModel, flow_within
+from stepflow_client._command import FlowModel, find_subflow
 from stepflow_client.flows.source import Key, Node
 
 from .analysis import Analysis
@@ -103,7 +103,7 @@ def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSy
             add(name, Kind.Variable, node, variables.keys[name])
     for step in model.steps:
         symbol = add(step.id, Kind.Function, step.node, step.node.items["id"], step.component)
-        inner = flow_within(step.node)
+        inner = find_subflow(step.node)
         if symbol is not None and inner is not None:
             symbol.children = _list_symbols(FlowModel(inner), text)
     if (output := model.root.get("output")) is not None:

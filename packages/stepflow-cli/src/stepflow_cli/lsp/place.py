@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stepflow_client._command import FlowTypes, StepTypes, infer_flow_types, infer_input_from_uses, node_of_inner
+from stepflow_client._command import FlowTypes, StepTypes, get_subflow_node, infer_flow_types, infer_input_from_uses
 from stepflow_client._data.flow_declarations import fields_of
-from stepflow_client.flows.expressions import Path, keyword_of
+from stepflow_client.flows.expressions import Path, get_keyword
 from stepflow_client.flows.graph import inner_flow
-from stepflow_client.flows.json_schema import definitions_of, list_schemas, mismatches, resolved
+from stepflow_client.flows.json_schema import get_defs, get_list_schemas, mismatches, resolve_ref
 from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, type_at_path
 from stepflow_client.flows.source import Node
 
@@ -112,11 +112,11 @@ class FlowPlace:
             declared = self.analysis.catalogue.schemas(name)
             field = _strip_expressions(self.step.at("input"), self.path[3:])
             if declared is not None and field is not None:
-                schemas += find_schemas(declared[0], field, {}, definitions_of(declared[0]))
+                schemas += find_schemas(declared[0], field, {}, get_defs(declared[0]))
         if self._data_path[:1] == ("input",) and self.types is not None:
             model = self.types.model
             if (schema := model.schema("input")) is not None:
-                schemas += find_schemas(schema.value, self._data_path[1:], {}, definitions_of(schema.value, model.defs))
+                schemas += find_schemas(schema.value, self._data_path[1:], {}, get_defs(schema.value, model.defs))
         return schemas
 
 
@@ -125,7 +125,7 @@ def _strip_expressions(node: Node | None, path: Sequence[str | int]) -> Path | N
     result: list[str | int] = []
     is_alternative = False
     for part in path:
-        word = keyword_of(node.items) if node is not None else None
+        word = get_keyword(node.items) if node is not None else None
         if is_alternative:
             is_alternative = False
         elif word == "$coalesce" and part == word:
@@ -159,7 +159,7 @@ def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace
         inner = inner_flow(step.value)
         if inner is None or place.path[2 : 2 + len(inner.at)] != inner.at:
             break
-        flow = node_of_inner(step, inner)
+        flow = get_subflow_node(step, inner)
         if flow is None:
             break
         rest = place.path[2 + len(inner.at) :]
@@ -197,7 +197,7 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
     seen, waiting = set[int](), schemas[::-1]
     while waiting:
         unresolved = waiting.pop()
-        schema = resolved(unresolved, defs)
+        schema = resolve_ref(unresolved, defs)
         if id(unresolved) in seen or not isinstance(schema, Mapping):
             continue
         seen.add(id(unresolved))
@@ -216,7 +216,7 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
 
 def _iter_subschemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any]:
     if isinstance(part, int):
-        first, rest = list_schemas(schema)
+        first, rest = get_list_schemas(schema)
         yield first[part] if part < len(first) else rest
     else:
         yield fields_of(schema)[0].get(part, schema.get("additionalProperties"))

@@ -16,7 +16,7 @@ from stepflow_client import (
     StepflowClientError,
     TransportError,
 )
-from stepflow_client._codec.flow_tools import tool_result, unfinished
+from stepflow_client._codec.flow_tools import tool_result, unfinished_result
 from stepflow_client._command import async_run_check, check_run_id
 
 from .runs import AgentRuns, Report
@@ -109,7 +109,7 @@ class Call:
             error.run_id, error.hint = run_id, self.suggest_next(run_id)
             raise
         if result is None:
-            return unfinished(run_id, self.suggest_next(run_id))
+            return unfinished_result(run_id, self.suggest_next(run_id))
         spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
         response = await async_run_check(partial(tool_result, result, spec, self.catalog.secrets))
         more = self.suggest_tools(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError
 from stepflow_client._command import check_json
-from stepflow_client.flows.folders import flow_files
+from stepflow_client.flows.folders import find_flow_files
 
 from ..errors import Problem, usage
 from ..inputs.flow import load_flow_file
@@ -93,7 +93,7 @@ class Catalog:
     def _iterate_paths(self) -> Iterator[str]:
         for source in self._sources:
             if os.path.isdir(source):
-                yield from map(str, flow_files(source))
+                yield from map(str, find_flow_files(source))
             else:
                 yield source
 

@@ -17,7 +17,7 @@ from stepflow_client._codec.flow_tools import (
     WAIT_RUN_FIELDS,
     fixed_tool,
     tool_result,
-    unfinished,
+    unfinished_result,
 )
 from stepflow_client.tools import ToolResult
 
@@ -73,7 +73,9 @@ async def _get_run(call: Call) -> ToolResult:
     if not run.is_finished:
         run = (await call.runs.client.snapshot(run_id, include="counts")).details
         counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
-        return unfinished(run_id, call.suggest_next(run_id) + (counts if run.items.total > 1 else ""), run.status.value)
+        return unfinished_result(
+            run_id, call.suggest_next(run_id) + (counts if run.items.total > 1 else ""), run.status.value
+        )
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:
         return await call.wait_for_outcome(run_id, 0)

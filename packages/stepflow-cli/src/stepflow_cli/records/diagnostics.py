@@ -59,9 +59,9 @@ def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dic
 
 def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Return findings of the offline checks of one flow as records."""
-    from stepflow_client._command import result_of
+    from stepflow_client._command import make_result
 
-    records = diagnostic_records(flow, result_of(findings).diagnostics)
+    records = diagnostic_records(flow, make_result(findings).diagnostics)
     return [record | {"file": flow if flow == "-" else record["file"] or flow} for record in records]
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ExecutionStatus, FlowResult
 from stepflow_client._base.text import without_password
-from stepflow_client._command import completed, flow_variables, run_arguments
+from stepflow_client._command import complete_arguments, flow_variables, run_arguments
 from stepflow_client._data.secrets import quotes_secret
-from stepflow_client.flows.needs import needs_of
+from stepflow_client.flows.needs import find_requirements
 
 from ..errors import usage
 from ..output.messages import note
@@ -105,8 +105,8 @@ class JobCache:
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return the key of a job and the variables that it runs with."""
         given = run_arguments([job.input], job.variables, job.overrides, None)
-        needs = needs_of(job.flow, flow_variables(job.flow))
+        needs = find_requirements(job.flow, flow_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
         # The values were checked when they were read.
-        arguments = completed(given, needs, environment, check_values=False)
+        arguments = complete_arguments(given, needs, environment, check_values=False)
         return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables

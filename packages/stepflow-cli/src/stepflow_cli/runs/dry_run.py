@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow_client._data.flow_declarations import declared_schema, definitions_in, is_secret
+from stepflow_client._data.flow_declarations import declared_schema, get_flow_defs, is_secret
 
 from ..context import current_session
 from ..output.messages import note, waiting
@@ -49,16 +49,16 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
     if plan is not None:
         print_plan(plan, output)
     else:
-        from stepflow_client._data.secrets import secrets_of
+        from stepflow_client._data.secrets import find_secrets
         from stepflow_client.drawing.report_data import read_flow_environment
 
         declared, environment = read_flow_environment(job.flow)
         input, variables = (
-            _mask_secrets(value, declared_schema(job.flow, part), definitions_in(job.flow, part))
+            _mask_secrets(value, declared_schema(job.flow, part), get_flow_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
         # Inputs and overrides may repeat the values of secret variables.
-        hide = secrets_of({**environment, **(job.variables or {})}, declared).hide_in
+        hide = find_secrets({**environment, **(job.variables or {})}, declared).hide_in
         request = {
             "server": "embedded" if target.runtime is not None else target.client.url,
             "flow": job.flow_id or job.options.flow,

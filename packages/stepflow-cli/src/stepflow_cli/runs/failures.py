@@ -104,18 +104,20 @@ def find_failure_hint(
 
 def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
     """Return what a server's message about a step leaves out, in the words of `stepflow validate`."""
-    from stepflow_client._command import find_in
-    from stepflow_client.flows.components import Components, components_of, schemas_of
+    from stepflow_client._command import check_source
+    from stepflow_client.flows.components import Components, find_schemas, parse_components
     from stepflow_client.flows.source import FlowText
 
-    components = components_of(listed)
+    components = parse_components(listed)
     if message.startswith(_NO_ROUTE):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
-        found = next((finding for finding in find_in(FlowText.of(flow), components) if finding.path == place), None)
+        found = next(
+            (finding for finding in check_source(FlowText.of(flow), components) if finding.path == place), None
+        )
         if found is not None:
             return f"{found.message}: {found.hint}" if found.hint else found.message
         return describe_missing(listed) or f"there is no component {step['component']!r}; 'components list' lists them"
-    given, schemas = step.get("input"), schemas_of(str(step.get("component")), components or Components())
+    given, schemas = step.get("input"), find_schemas(str(step.get("component")), components or Components())
     required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):
         return None

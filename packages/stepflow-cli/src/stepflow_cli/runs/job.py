@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._command import environment_variables, flow_variables, merge_overrides
+from stepflow_client._command import add_env_variables, flow_variables, merge_overrides
 from stepflow_client.flows.flow_argument import is_flow_id
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.flows.needs import check_inputs, check_variables
-from stepflow_client.flows.partial_flow import flow_of_step, flow_until
+from stepflow_client.flows.partial_flow import cut_flow, flow_of_step
 
 from ..errors import usage
 from ..inputs.batch import read_all_inputs
@@ -60,7 +60,7 @@ class Job:
         given = self.variables or {}
         if not self.options.values.variables_from_env:
             return given
-        return environment_variables(given, flow_variables(self.flow), os.environ)
+        return add_env_variables(given, flow_variables(self.flow), os.environ)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -115,12 +115,12 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
     job.variables = values.read_variables(job.flow)
     whole_flow, all_overrides, variables = job.flow, job.overrides, job.all_variables
     if options.up_to is not None:
-        job.flow, merged = flow_until(job.flow, options.up_to, job.overrides)
+        job.flow, merged = cut_flow(job.flow, options.up_to, job.overrides)
         job.flow_id, job.overrides = None, None if merged is None else [merged]
     if text is not None:
         part: Mapping[str, Any] = job.flow
         if reuse.only_step is not None:
-            part = flow_until(job.flow, reuse.only_step, job.overrides)[0]
+            part = cut_flow(job.flow, reuse.only_step, job.overrides)[0]
         is_part = options.up_to is not None or reuse.only_step is not None
         changed = {step for override in all_overrides or () for step in override}
         check_before_run(text, options.flow, part, changed=changed, is_part=is_part)

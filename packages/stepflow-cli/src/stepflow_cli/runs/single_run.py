@@ -69,9 +69,9 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                 flow, name = job.flow_with_overrides, str(job.about.get("flow_file", ""))
                 hint, place = problem.hint or find_failure_hint(target, result, flow, job.input, job.variables), None
                 if result.error is not None and is_python_flow(name):
-                    from stepflow_client.flows.python_places import written_at
+                    from stepflow_client.flows.python_places import describe_place
 
-                    place = written_at(import_flow(name).value, result.error.step_id)
+                    place = describe_place(import_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
     # A failure has a hint of its own.

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails, StoredFlow
-from stepflow_client._command import FailureGroup, make_merge_patch, merged
+from stepflow_client._command import FailureGroup, apply_patch, make_merge_patch
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.flows.interpreter import flow_with
@@ -197,7 +197,7 @@ def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
         return [entered if index == subject.index else each for index, each in enumerate(known)]
     # The items have different inputs: only what was changed in the shown one changes in all of them.
     patch = make_merge_patch(subject.input, entered)
-    return [merged(each, patch) if index in subject.indexes else each for index, each in enumerate(known)]
+    return [apply_patch(each, patch) if index in subject.indexes else each for index, each in enumerate(known)]
 
 
 def _refuse_hidden(value: Any) -> None:

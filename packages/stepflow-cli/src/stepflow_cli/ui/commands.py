@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepflow_client._base.text import visible
-from stepflow_client._command import RunQuery, quoted
+from stepflow_client._command import RunQuery, quote
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
@@ -41,7 +41,7 @@ class Commands:
             return []
         roots = [] if "include" in query.fields else ["--roots-only"]
         parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]
-        return [self.command("List these runs", "runs", "list", *roots, *map(str, parts), *map(quoted, query.words))]
+        return [self.command("List these runs", "runs", "list", *roots, *map(str, parts), *map(quote, query.words))]
 
     def of_run(self, run: RunDetails, item: int | None, step_id: str | None) -> list[PageCommand]:
         """Return the commands for a run, an item of it, or a step of it."""

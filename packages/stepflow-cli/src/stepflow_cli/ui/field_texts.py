@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stepflow_client import FlowFileError
-from stepflow_client._editing.text_edits import edited_json as written
+from stepflow_client._editing.text_edits import write_json as written
 from stepflow_client.flows.file import parse_json, parse_yaml
 
 FORMATS = ("date", "date-time", "email", "uri")

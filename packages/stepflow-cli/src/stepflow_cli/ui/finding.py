@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import RunDetails, StepflowClient, StepflowClientError
-from stepflow_client._command import failure_groups, quoted
+from stepflow_client._command import failure_groups, quote
 from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import steps_by_id
 
@@ -94,7 +94,7 @@ class Finder:
     def _recorded_reasons(self, word: str) -> dict[str, str]:
         """Return what of each recorded run matches a word, by run id."""
         reasons, text = {}, word.casefold()
-        for entry in self._client._recorder.search(quoted(word)):
+        for entry in self._client._recorder.search(quote(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
             label = next((each for each in labels if text in each.casefold()), None)
             note = f"note: {entry.note}" if entry.note and text in entry.note.casefold() else ""

@@ -13,7 +13,7 @@ from typing import Any
 from stepflow_client import StepflowClientError
 from stepflow_client._stores.user_files import write_file
 from stepflow_client.flows.flow_argument import load_flow
-from stepflow_client.flows.folders import flow_files
+from stepflow_client.flows.folders import find_flow_files
 
 from ..flow_tests.item_to_save import rate_match
 
@@ -49,7 +49,7 @@ class FlowFolder:
 
     def files(self) -> list[FlowFile]:
         """Return the flows, in the order of their names. Files that have not changed are not read again."""
-        files = map(self._file, islice(flow_files(self.root), _MAX_FILES))
+        files = map(self._file, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
     def named(self, name: str) -> FlowFile | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stepflow_client._data.flow_declarations import fields_of as properties_of
-from stepflow_client.flows.json_schema import mismatches, resolved
+from stepflow_client.flows.json_schema import mismatches, resolve_ref
 
 from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of
 
@@ -106,7 +106,7 @@ class _FormBuilder:
         self._left = _MAX_FIELDS
 
     def resolved(self, schema: Any) -> Mapping[str, Any]:
-        target = resolved(schema, self._definitions)
+        target = resolve_ref(schema, self._definitions)
         return target if isinstance(target, Mapping) else {}
 
     def fields(

@@ -82,11 +82,11 @@ def check_before_run(
         clean = (user_folder("cache") / "checked").read_text("utf-8").split()
     if digest in clean:
         return
-    from stepflow_client._command import find_in
+    from stepflow_client._command import check_source
 
     kept = {*list_step_ids(run)} - {*changed}
     flow = text.unplaced.root.value
-    every = find_in(text.unplaced, target=target)
+    every = check_source(text.unplaced, target=target)
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
         # Two commands that write at the same time lose a digest at worst.
         with suppress(OSError, StepflowClientError):
@@ -100,7 +100,7 @@ def check_before_run(
     chosen, ignored = project.rules.select, project.rules.ignore
     reported = [
         finding
-        for finding in _filter_relevant(find_in(text, target=target), flow, kept, is_part=is_part)
+        for finding in _filter_relevant(check_source(text, target=target), flow, kept, is_part=is_part)
         if (not chosen or finding.rule in chosen) and finding.rule not in ignored
     ]
     errors = [finding for finding in reported if finding.level != "warning"]

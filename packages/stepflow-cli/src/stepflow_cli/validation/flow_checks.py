@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ServerConnectionError, StepflowClientError
-from stepflow_client._command import excerpt_of, find_in, suppressions_in
-from stepflow_client.flows.components import components_of
+from stepflow_client._command import check_source, find_suppressions, make_excerpt
+from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.expressions import PathError, parse_path
 from stepflow_client.flows.file import load_file
 from stepflow_client.flows.flow_argument import is_flow_id
-from stepflow_client.flows.folders import flow_files as files_in
+from stepflow_client.flows.folders import find_flow_files as files_in
 from stepflow_client.flows.project import existing_file
 
 from ..errors import usage
@@ -186,7 +186,7 @@ def check_flow(name: str, rules: CheckRules) -> CheckedFlow:
 
 def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
     """Return the findings of the offline checks."""
-    return find_in(flow, rules.components, type_check=rules.type_check, target=rules.target)
+    return check_source(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
 def check_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
@@ -215,7 +215,7 @@ def fetch_known_components(target: Target) -> Any:
         return None
     if (missing := describe_missing(listed)) is not None:
         note(f"{missing}; its components are not checked")
-    return components_of(listed)
+    return parse_components(listed)
 
 
 def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
@@ -225,7 +225,7 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
     flow = checked.flow
     if flow is not None and not isinstance(flow.root.value, dict):
         return
-    is_suppressed = suppressions_in(flow) if flow is not None else None
+    is_suppressed = find_suppressions(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(finding.level == "fatal" for finding in checked.findings):
         # Only the offline checks give positions for syntax errors.
@@ -250,7 +250,7 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
                 continue
             file = checked.name if checked.name == "-" else flow.name or checked.name
             record |= {"file": file, "line": line, "column": column}
-            record["excerpt"] = excerpt_of(flow.lines, line, column)
+            record["excerpt"] = make_excerpt(flow.lines, line, column)
         checked.records.append(record)
 
 
@@ -261,7 +261,7 @@ def load_components(path: str) -> Any:
         Problem: If the file contains no components.
         FlowFileError: If it cannot be read.
     """
-    return components_of(load_saved_components(path))
+    return parse_components(load_saved_components(path))
 
 
 def load_saved_components(path: str) -> list[dict[str, Any]]:

@@ -145,7 +145,7 @@ class CachedRuns:
             flow = checked
             if call.variables_from_env:
                 declared = await self._flows.get_declared_variables(flow)
-                values = requests.environment_variables(arguments.variables, declared, os.environ)
+                values = requests.add_env_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
             flow, digest, _ = checked

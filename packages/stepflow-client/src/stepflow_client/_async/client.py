@@ -357,7 +357,7 @@ class StepflowClient(SuggestsNames, Picklable):
         check_flag(include_workers, "include_workers")
         with call_scope(timeout):
             found = await self._connection.request_health()
-            health = json_bodies.build(responses.health, found, "GET /health")
+            health = json_bodies.build(responses.read_health, found, "GET /health")
             if not include_workers:
                 return health
             listed = await self._connection.list_components(include_schemas=False)
@@ -534,7 +534,7 @@ class StepflowClient(SuggestsNames, Picklable):
         """
         began, deadline = time.monotonic(), None if timeout is None else deadline_of(timeout)
         if isinstance(input, (list, tuple)):
-            requests.single_input(input)
+            requests.require_single_input(input)
         if output_type is not None:
             typed.check_output_type(output_type)
         if progress is not False:
@@ -566,7 +566,7 @@ class StepflowClient(SuggestsNames, Picklable):
         result = await (running() if is_plain else self._call_in_scope("run", deadline, running, labels))
         if result.error is not None and result.older_flow_id is None:
             result = _add_hint(result, flow, input, overrides, variables)
-        return result if output_type is None else typed.with_typed_output(result, output_type)
+        return result if output_type is None else typed.convert_output(result, output_type)
 
     async def _call_in_scope(
         self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]], labels: Mapping[str, str] | None
@@ -585,7 +585,7 @@ class StepflowClient(SuggestsNames, Picklable):
         run = await start(call, hold)
         try:
             if progress is False:
-                result = responses.single_result(run, self._connection.get_decoder(run.run_id))
+                result = responses.read_single_result(run, self._connection.get_decoder(run.run_id))
                 if result is None:
                     result = await self._services.waiter.wait_for_result(run)
             else:
@@ -946,7 +946,7 @@ class StepflowClient(SuggestsNames, Picklable):
         )
         older = self._find_older_flow_id(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)
-        return result if output_type is None else typed.with_typed_output(result, output_type)
+        return result if output_type is None else typed.convert_output(result, output_type)
 
     async def get_results(
         self,
@@ -972,7 +972,7 @@ class StepflowClient(SuggestsNames, Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         results = await self._services.waiter.wait_for_results(run_id, wait=wait, timeout=timeout)
-        return results if output_type is None else [typed.with_typed_output(result, output_type) for result in results]
+        return results if output_type is None else [typed.convert_output(result, output_type) for result in results]
 
     # Flows
 
@@ -1786,7 +1786,7 @@ def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, 
         return result
     from .._runs.refusals import FailureHints
     from ..flows.interpreter import NOT_KNOWN, flow_with
-    from ..flows.python_places import written_at
+    from ..flows.python_places import describe_place
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
@@ -1794,7 +1794,7 @@ def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, 
     except FlowFileError:
         # The file is gone; the failure to report is the run's.
         return result
-    hint = "; ".join(filter(None, (hint, written_at(flow, result.error.step_id))))
+    hint = "; ".join(filter(None, (hint, describe_place(flow, result.error.step_id))))
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 

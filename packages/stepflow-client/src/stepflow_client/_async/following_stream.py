@@ -323,7 +323,7 @@ async def read_event_stream(
                     async for chunk in chunks:
                         events = decoder.feed(chunk)
                         for event in events:
-                            yield json_bodies.value(event, str(sent))
+                            yield json_bodies.parse_object(event, str(sent))
                             last_event = time.monotonic()
                         left = silence - (time.monotonic() - last_event)
                         if not events:
@@ -354,5 +354,5 @@ async def _read_error(
         if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
             break
     content_type = stream.headers.get("content-type", "")
-    problem = status_errors.error_for(stream.status, content_type, content, str(sent))
+    problem = status_errors.status_error(stream.status, content_type, content, str(sent))
     return problem or InvalidResponseError(f"{sent} did not return a stream of events")

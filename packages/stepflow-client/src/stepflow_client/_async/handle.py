@@ -15,7 +15,7 @@ from .._data.arguments import check_integer
 from .._rules.backoff import Backoff
 from .._rules.deadline import deadline_of, deadline_scope
 from ..errors import UnsupportedByServerError
-from ..flows.python_places import located
+from ..flows.python_places import add_place
 from ..types.results import OutputT
 from ..types.shown import Shown
 
@@ -71,7 +71,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self
 
     def _add_source_location(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
-        error = located(result.error, self._flow)
+        error = add_place(result.error, self._flow)
         return result if error is result.error else replace(result, error=error)
 
     @property
@@ -102,7 +102,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
                 await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
             left = timeout if deadline is None else max(0.001, deadline - time.monotonic())
             result: FlowResult[OutputT] = await self.client.get_result(self.run_id, wait=wait, timeout=left)
-        return typed.with_typed_output(self._add_source_location(result), self.output_type)
+        return typed.convert_output(self._add_source_location(result), self.output_type)
 
     async def results(
         self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN
@@ -113,7 +113,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
             OutputTypeError: If an item succeeded but its output does not match the type of the handle.
         """
         results = await self.client.get_results(self.run_id, wait=wait, timeout=timeout)
-        return [typed.with_typed_output(self._add_source_location(result), self.output_type) for result in results]
+        return [typed.convert_output(self._add_source_location(result), self.output_type) for result in results]
 
     async def wait(
         self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False

@@ -99,7 +99,7 @@ class LostRunSearch:
             if summary["flowId"] != call.flow_id or (creation_time(run_id) or oldest) < oldest:
                 continue
             if self.is_processed:
-                run = responses.run({"summary": summary})
+                run = responses.read_run({"summary": summary})
                 # A server whose store has failed may have stored a run that it does not execute.
                 if not run.items.total or is_given_up(run.status, run.items.running):
                     continue

@@ -11,7 +11,7 @@ from .._base.not_given import NOT_GIVEN
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
 from .._calls.run_call import RunCall
 from .._codec import requests, responses
-from .._codec.idempotency_markers import rerun_scope
+from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.variables import flow_variables
 from .._concurrency.background import async_gather
 from .._concurrency.input_checks import async_run_check
@@ -22,7 +22,7 @@ from .._runs.client_metadata import Origin, origin_of, tagged
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.interpreter import flow_with
-from ..flows.needs import needs_of
+from ..flows.needs import find_requirements
 from ..types import ListItemsResponse
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from ..types.statuses import FAILED_STATUSES
@@ -155,7 +155,7 @@ class Rerunner:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
         # Without its flow, the run cannot be executed again: raise the server's error.
         flow = run.flow or (await self._runs.get_run_flow(run_id)).flow
-        results = responses.results(items, status, self._connection.get_decoder(run_id))
+        results = responses.read_results(items, status, self._connection.get_decoder(run_id))
         entries = cache(self._recorder.find_entry)
         entry = entries(run_id)
         recorded = rules.recorded_of(entry, flow if new is None else new)
@@ -226,11 +226,11 @@ class Rerunner:
             copy = tagged(checked.content_with_examples, uuid4().hex, origin)
             sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
             # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
-            needs = needs_of(copy, flow_variables(copy), any_variable=True)
+            needs = find_requirements(copy, flow_variables(copy), any_variable=True)
             # Given ones were checked before.
             sent = await async_run_check(partial(call.complete_arguments, sent, needs))
             if (key := new_run.request.idempotency_key) is not None:
-                scope = rerun_scope(origin.run_id, part)
+                scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
                 run = await self._keyed().start(call, None)
             else:

@@ -23,7 +23,7 @@ from .._runs.explanation import accounts_of, explained, needs_schema
 from .._runs.initial_progress import progress_of
 from .._runs.pins import PIN_COMPONENT
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.components import Components, components_of, schemas_of
+from ..flows.components import Components, find_schemas, parse_components
 from ..types.snapshot import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .following_stream import FollowRequest, Idle
@@ -126,19 +126,19 @@ class _RunParts:
         if self._arguments is None:
             connection, request = self._context.connection, api.get_run(self.state.run_id)
             is_reported = (await connection.detect_server()).needs_translation
-            self._arguments = await connection.call(request, responses.given) if is_reported else {}
+            self._arguments = await connection.call(request, responses.read_given_arguments) if is_reported else {}
         return self._arguments
 
     async def read_arguments(self) -> RunArguments:
         """Return the arguments of the run: from the server if it reports them, otherwise as recorded."""
         entry = self._context.recorder.find_entry(self.state.run_id)
         origin = origin_of(await self.read_stored_flow()) if entry is None else None
-        return responses.arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
+        return responses.make_run_arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
 
     async def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items with the errors of their steps; those that the server lost have failed."""
         listed = await self.read_items()
-        items, run = failed_items.items_of(listed), self.state
+        items, run = failed_items.get_run_items(listed), self.state
         failed = items._places(FAILED_STATUSES.__contains__)
         lost = items._unfinished() if run.status in ENDS_ITEMS else []
         if lost and not (await self._runs.determine_ending(run)).is_finished:
@@ -157,10 +157,10 @@ class _RunParts:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         needs_flow = failed_items.needs_flow(listed, failed, by_item)
         flow = as_written(await self.read_stored_flow()) if needs_flow else {}
-        listed = failed_items.with_failed_steps(listed, failed, by_item, flow)
+        listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
         can = (await self._context.connection.detect_server()).capabilities
         return (
-            failed_items.with_lost_items(listed, run.status, by_item if can["live_steps"] else {}) if lost else listed
+            failed_items.add_lost_items(listed, run.status, by_item if can["live_steps"] else {}) if lost else listed
         ).items
 
 
@@ -278,7 +278,7 @@ class SnapshotReader:
             entry = self._context.recorder.find_entry(run_id)
             if entry is None:
                 raise
-            found = responses.arguments(run_id, {}, entry)
+            found = responses.make_run_arguments(run_id, {}, entry)
         return found
 
     def get_decoder(self, run_id: str) -> OutputDecoder:
@@ -343,7 +343,7 @@ class SnapshotReader:
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = await self._context.connection.list_components()
-            found = schemas_of(component, components_of(listed) or Components())
+            found = find_schemas(component, parse_components(listed) or Components())
             if found is not None:
                 schemas[component] = found[0]
         return accounts_of(snapshot, [items[index]], schemas)[index]

@@ -18,7 +18,7 @@ from ..errors import InvalidArgumentError
 from ..flows.graph import steps_behind, steps_by_id
 from ..flows.interpreter import flow_with
 from ..flows.needs import check_variables
-from ..flows.partial_flow import check_step, flow_until
+from ..flows.partial_flow import cut_flow, require_step
 from ..types.reruns import Keep
 
 if TYPE_CHECKING:
@@ -161,14 +161,14 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
     before, alone = request.keep.before, request.keep.all_except
     for step in (before, alone):
         if step is not None:
-            check_step(flow, step)
+            require_step(flow, step)
     recorded = earlier.recorded
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [each for each in (recorded.overrides, *changes) if each] or None
     given = requests.run_variables(request.variables)
     check_variables(flow, given, [merge_overrides(request.overrides), recorded.overrides])
     if alone is not None:
-        flow, overrides = flow_until(flow, alone, overrides)
+        flow, overrides = cut_flow(flow, alone, overrides)
         flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]
     return NewRun(
         request=request,
@@ -200,7 +200,7 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
     if given is NOT_GIVEN:
         return None
     if total == 1:
-        requests.single_input(given)
+        requests.require_single_input(given)
         return {0: given[0] if isinstance(given, (list, tuple)) else given}
     if not isinstance(given, (list, tuple)) or len(given) != total:
         raise InvalidArgumentError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .._codec.requests import RunArguments, Variables
     from .._runs.client_metadata import Origin
     from ..flows.flow_argument import FlowSource
-    from ..flows.needs import FlowNeeds
+    from ..flows.needs import RunRequirements
 
 
 class RunCall(NamedTuple):
@@ -47,7 +47,7 @@ class RunCall(NamedTuple):
         given = self.input, self.variables, self.overrides, self.max_concurrency
         return requests.run_arguments(*given, exact_integers=exact_integers)
 
-    def complete_arguments(self, arguments: RunArguments, needs: FlowNeeds) -> RunArguments:
+    def complete_arguments(self, arguments: RunArguments, needs: RunRequirements) -> RunArguments:
         """Return arguments, checked against the flow and with variables from the environment: `requests.completed`."""
         environ = os.environ if self.variables_from_env else None
-        return requests.completed(arguments, needs, environ, check_values=self.check_input)
+        return requests.complete_arguments(arguments, needs, environ, check_values=self.check_input)

@@ -13,21 +13,21 @@ from .._data.arguments import check_instance, check_mapping, check_text, wrong
 from .._data.values import check_json
 from .._editing.text_edits import (
     Edit,
-    addition,
-    block_text,
-    changed_file,
-    edited_json,
-    flow_text,
-    line_end,
-    newline_of,
-    plain_text,
+    detect_newline,
+    edit_file,
+    find_line_end,
+    make_addition,
+    write_block,
+    write_flow_value,
+    write_json,
+    write_plain,
 )
 from ..errors import FlowFileError
-from ..flows.error_codes import code_word
+from ..flows.error_codes import get_code_word
 from ..flows.matching import compare, is_matcher, is_run_id
 from ..flows.source import Key, Node
 from ..types import FlowResult
-from .flow_cases import code_matches, error_data
+from .flow_cases import get_error_data, matches_code
 from .volatile_values import replace_volatile
 
 
@@ -64,16 +64,16 @@ def expectation_of(
             return {**before, "result": _adapt(before["result"], result.output, from_actual)}
         return {"outcome": "success", "result": from_actual(result.output)}
     error = result.error
-    actual = {"code": code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
+    actual = {"code": get_code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
     if not is_like or not isinstance(before.get("error"), Mapping):
         return {"outcome": "failed", "error": from_actual(actual)}
     kept = dict(before["error"])
-    if "code" in kept and not code_matches(kept["code"], error):
+    if "code" in kept and not matches_code(kept["code"], error):
         kept["code"] = actual["code"]
     if "message" in kept:
         kept["message"] = _adapt(kept["message"], actual["message"], from_actual)
-    if kept.get("data") is not None and error_data(error) is not None:
-        kept["data"] = _adapt(kept["data"], error_data(error), from_actual)
+    if kept.get("data") is not None and get_error_data(error) is not None:
+        kept["data"] = _adapt(kept["data"], get_error_data(error), from_actual)
     return {**before, "error": kept}
 
 
@@ -121,14 +121,14 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     def change(text: str, root: Node) -> tuple[list[Edit], Any]:
         wanted, edits = copy.deepcopy(root.value), list[Edit]()
         for index, value in expected.items():
-            edits += _edits(text, root, index, value, source)
+            edits += _replace_output(text, root, index, value, source)
             wanted["test"]["cases"][index]["output"] = value
         return edits, wanted
 
-    return changed_file(content, source, change, "the expected outputs cannot be replaced without touching more")
+    return edit_file(content, source, change, "the expected outputs cannot be replaced without touching more")
 
 
-def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
+def _replace_output(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
     """Yield the edits that replace the expected output of a case."""
     case = root.at("test", "cases", index)
     holders = [root.at("test"), root.at("test", "cases"), case]
@@ -136,7 +136,7 @@ def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterat
         raise FlowFileError(f"{source}: test case {index} is an alias; write it out to update it", path=source)
     key, node = case.keys.get("output"), case.get("output")
     if key is None or node is None or key.start < 0:
-        yield addition(text, case, {"output": value})
+        yield make_addition(text, case, {"output": value})
         return
     inside = {id(each) for each in node.walk()}
     for alias in root.walk():
@@ -144,44 +144,44 @@ def _edits(text: str, root: Node, index: int, value: Any, source: str) -> Iterat
             name, line = text[alias.start + 1 : alias.end], text.count("\n", 0, alias.start) + 1
             message = f"{source}: line {node.line}: the expected output holds the anchor &{name}, which line {line} "
             raise FlowFileError(message + "uses; write it out there", path=source, line=node.line)
-    yield from changes(text, case, key, node, value)
+    yield from get_edits(text, case, key, node, value)
 
 
-def changes(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
+def get_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
     """Yield minimal edits: unchanged values keep their layout and their comments. Elements of a list have no key."""
     old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return
     if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
         for name, part in node.items.items():
-            yield from changes(text, node, node.keys[name], part, new[name])
+            yield from get_edits(text, node, node.keys[name], part, new[name])
     elif key is None:
-        yield node.start, node.end, edited_json(new)
+        yield node.start, node.end, write_json(new)
     elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for part, after in zip(node.elements, new, strict=True):
-            yield from changes(text, node, None, part, after)
+            yield from get_edits(text, node, None, part, after)
     else:
-        yield _replacement(text, parent, key, node, new)
+        yield _replace_value(text, parent, key, node, new)
 
 
-def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
-    newline = newline_of(text)
+def _replace_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
+    newline = detect_newline(text)
     colon = text.index(":", key.end) + 1
     is_simple = not isinstance(value, (dict, list)) or not value
     is_collection = isinstance(node.value, (dict, list)) and node.original is None
     if node.start == node.end:
         # Nothing is written here, and the position of such an empty value is somewhere after the colon.
         if parent.is_flow or is_simple:
-            return colon, colon, f" {edited_json(value)}"
-        return colon, colon, newline + block_text(value, key.column + 1, newline)
+            return colon, colon, f" {write_json(value)}"
+        return colon, colon, newline + write_block(value, key.column + 1, newline)
     if parent.is_flow or (node.is_flow and is_collection):
         is_one_line = "\n" not in text[node.start : node.end]
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
-        return node.start, node.end, flow_text(text, key, value, newline, one_line=keeps_line)
+        return node.start, node.end, write_flow_value(text, key, value, newline, one_line=keeps_line)
     if is_simple and not is_collection:
-        if isinstance(value, str) and "\n" in value and text[node.end : line_end(text, node.end)].strip():
+        if isinstance(value, str) and "\n" in value and text[node.end : find_line_end(text, node.end)].strip():
             # A comment after it would become part of a literal block.
-            return node.start, node.end, edited_json(value)
+            return node.start, node.end, write_json(value)
         block = value if isinstance(value, str) and "\n" in value else ""
         lines = block.removesuffix("\n").split("\n")
         if block and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
@@ -189,10 +189,10 @@ def _replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> E
             margin, style = " " * (key.column + 1), "|" if block.endswith("\n") else "|-"
             return node.start, node.end, newline.join([style, *(margin + line if line else line for line in lines)])
         is_plain = not block and (not isinstance(value, str) or value.isprintable())
-        return node.start, node.end, plain_text(value) if is_plain else edited_json(value)
+        return node.start, node.end, write_plain(value) if is_plain else write_json(value)
     if "\n" not in text[key.end : node.start]:
-        return colon, node.end, newline + block_text(value, key.column + 1, newline)
+        return colon, node.end, newline + write_block(value, key.column + 1, newline)
     # The value is on separate lines: comments between the key and the value are kept.
     # Only a list may have the same indent as its key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
-    return node.start, node.end, " " * (indent - node.column + 1) + block_text(value, indent, newline).lstrip(" ")
+    return node.start, node.end, " " * (indent - node.column + 1) + write_block(value, indent, newline).lstrip(" ")

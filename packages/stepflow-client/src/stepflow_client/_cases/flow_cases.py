@@ -13,7 +13,7 @@ from .._checks.shape_rules import check_shape
 from .._data.file_paths import file_path
 from .._runs.client_metadata import without_cases
 from ..errors import FlowFileError
-from ..flows.error_codes import WORDS, code_word
+from ..flows.error_codes import WORDS, get_code_word
 from ..flows.expressions import Path as Place
 from ..flows.expressions import parse_path
 from ..flows.findings import Findings
@@ -68,7 +68,7 @@ class FlowTests:
     """Values of variables for the cases that do not set them."""
 
 
-def variables_of(tests: FlowTests, case: FlowCase) -> dict[str, Any]:
+def get_case_variables(tests: FlowTests, case: FlowCase) -> dict[str, Any]:
     """Return the variables that a case runs with."""
     return {**tests.variables, **case.variables}
 
@@ -85,10 +85,10 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
     name = str(file_path(path, "path"))
     text = FlowText.of(name)
     flow_in(text.root.value, name)
-    return tests_in(text, name)
+    return parse_tests(text, name)
 
 
-def tests_in(text: FlowText, name: str) -> FlowTests:
+def parse_tests(text: FlowText, name: str) -> FlowTests:
     """Return the flow in a text, and its test cases; see `read_tests`.
 
     Args:
@@ -96,7 +96,7 @@ def tests_in(text: FlowText, name: str) -> FlowTests:
         name: The name of the flow, relative to which it names files.
     """
     root = text.root
-    faults = _faults_of_cases(root, name)
+    faults = _find_faults(root, name)
     test: Mapping[str, Any] = root.value.get("test") or {}
     config = test.get("config", test.get("stepflow_config"))
     if config is not None and not isinstance(config, Mapping):
@@ -144,7 +144,7 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
         return FlowTests(Path(fsdecode(path)), {}, (case,), is_broken=True)
 
 
-def _faults_of_cases(root: Node, name: str) -> dict[int, str]:
+def _find_faults(root: Node, name: str) -> dict[int, str]:
     """Return the first fault of each malformed case, by its position.
 
     Raises:
@@ -201,7 +201,7 @@ def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]
     if result.is_success:
         differences = compare(case.expected["result"], result.output, "$.result")
     else:
-        differences = _error_differences(case.expected["error"], error)
+        differences = _compare_error(case.expected["error"], error)
     return ("failed" if differences else "passed"), differences
 
 
@@ -210,15 +210,15 @@ def is_lost(result: FlowResult) -> bool:
     return result.error is not None and result.error.code in (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
-def _error_differences(expected: Mapping[str, Any], error: FlowError | None) -> list[Difference]:
+def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list[Difference]:
     found: list[Difference] = []
-    if "code" in expected and not code_matches(expected["code"], error):
+    if "code" in expected and not matches_code(expected["code"], error):
         code = error.code.value.upper() if error and error.code else "none"
         found.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
         found += compare(expected["message"], error.message if error else "", "$.error.message")
     if expected.get("data") is not None:
-        data = error_data(error)
+        data = get_error_data(error)
         if data is None:
             found.append(Difference("$.error.data", short_json(expected["data"]), "nothing: the server sends no data"))
         else:
@@ -229,7 +229,7 @@ def _error_differences(expected: Mapping[str, Any], error: FlowError | None) -> 
 _NUMBERS = dict(enumerate(WORDS.values(), start=1))
 
 
-def code_matches(expected: Any, error: FlowError | None) -> bool:
+def matches_code(expected: Any, error: FlowError | None) -> bool:
     """Return whether a failure has the code that a flow file expects.
 
     A word of the file format (`COMPONENT_FAILED`) or of this package (`component_failed`), in upper or lower case,
@@ -239,7 +239,7 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
     if error is None or error.code is None:
         return False
     if is_matcher(expected):
-        return not compare(expected, code_word(error))
+        return not compare(expected, get_code_word(error))
     if isinstance(expected, str):
         return WORDS.get(expected.upper(), expected.lower()) == error.code
     details = error.details if isinstance(error.details, Mapping) else {}
@@ -247,7 +247,7 @@ def code_matches(expected: Any, error: FlowError | None) -> bool:
     return expected in own or _NUMBERS.get(int(expected)) == error.code
 
 
-def error_data(error: FlowError | None) -> Any:
+def get_error_data(error: FlowError | None) -> Any:
     """Return the data that a worker added to a failure, or None."""
     details = error.details if error and isinstance(error.details, Mapping) else {}
     return details.get("data", details.get("errorData"))

@@ -8,7 +8,7 @@ from typing import Any
 from .._runs.pins import Delayed, Fails
 from ..errors import InvalidArgumentError
 from ..flows.graph import SUBFLOW_INPUTS
-from ..flows.interpreter import RETRIED, most_attempts
+from ..flows.interpreter import RETRIED, get_max_attempts
 from ..types import ErrorCode, FlowError
 
 Mock = Any | Callable[[Any], Any]
@@ -46,47 +46,47 @@ def needs_input(mock: Mock) -> bool:
     return callable(mock) or isinstance(mock, InTurn)
 
 
-def outcome_of(mock: Mock, given: Any) -> Any:
+def get_outcome(mock: Mock, given: Any) -> Any:
     """Return the outcome of one attempt of a step: an output, `Fails` or `Delayed`."""
     if isinstance(mock, InTurn):
-        return outcome_of(mock.next(), given)
-    return outcome_of(mock(given), given) if callable(mock) else mock
+        return get_outcome(mock.next(), given)
+    return get_outcome(mock(given), given) if callable(mock) else mock
 
 
-def settled(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
+def settle_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
     """Return the outcome of a step after as many attempts as its `onError` allows, with the delays of all of them."""
     outcome, seconds = None, 0.0
-    for _ in range(most_attempts(step)):
-        outcome = outcome_of(mock, given)
+    for _ in range(get_max_attempts(step)):
+        outcome = get_outcome(mock, given)
         if isinstance(outcome, Delayed):
             outcome, seconds = outcome.outcome, seconds + outcome.delay
-        if not isinstance(outcome, Fails) or error_number(outcome.error_code) not in RETRIED:
+        if not isinstance(outcome, Fails) or get_error_number(outcome.error_code) not in RETRIED:
             break
     return Delayed(outcome, seconds) if seconds else outcome
 
 
-def error_number(code: ErrorCode) -> int:
+def get_error_number(code: ErrorCode) -> int:
     """Return the number of a code on the wire."""
     return list(ErrorCode).index(code) + 1
 
 
 def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
     """Return an output, or an error, as a flow result."""
-    from ..flows.error_codes import code_word
+    from ..flows.error_codes import get_code_word
 
     if error is None:
         return {"outcome": "success", "result": output}
-    return {"outcome": "failed", "error": {"code": code_word(error), "message": error.message}}
+    return {"outcome": "failed", "error": {"code": get_code_word(error), "message": error.message}}
 
 
-def as_flow_result(mock: Mock) -> Any:
+def format_mock(mock: Mock) -> Any:
     """Return a mock as the test cases of flow files write it: as a flow result, or as a list of these.
 
     Raises:
         InvalidArgumentError: If it is a function or has a delay, which flow files have not.
     """
     if isinstance(mock, InTurn):
-        return [as_flow_result(outcome) for outcome in mock._outcomes]
+        return [format_mock(outcome) for outcome in mock._outcomes]
     if isinstance(mock, Fails):
         return flow_result(None, FlowError(message=mock.message, code=mock.error_code))
     if callable(mock) or isinstance(mock, Delayed):
@@ -94,7 +94,7 @@ def as_flow_result(mock: Mock) -> Any:
     return flow_result(mock, None)
 
 
-def of_flow_result(value: Any) -> Any:
+def parse_mock(value: Any) -> Any:
     """Return the outcome that the `mocks` of a test case and recordings write as a flow result; of a list, `InTurn`.
 
     Args:
@@ -104,7 +104,7 @@ def of_flow_result(value: Any) -> Any:
         InvalidArgumentError: If it is neither, or has an unknown error code.
     """
     if isinstance(value, list):
-        return InTurn(*map(of_flow_result, value))
+        return InTurn(*map(parse_mock, value))
     if isinstance(value, Mapping) and value.get("outcome") == "success" and "result" in value:
         return value["result"]
     error = value.get("error") if isinstance(value, Mapping) and value.get("outcome") == "failed" else None
@@ -121,7 +121,7 @@ RunAll = Callable[[Any, Sequence[Any]], list[dict[str, Any]]]
 """Runs a flow with each of several inputs, and returns the flow results."""
 
 
-def subflow_outcome(component: str, step_id: str, step_input: Any, run: RunAll) -> Any:
+def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> Any:
     """Return the outcome of a step with one of these components: its output, or `Fails`."""
     rejected = Fails("UNREACHABLE", f'step "{step_id}" failed')
     flow = step_input.get(SUBFLOW_INPUTS[component]) if isinstance(step_input, Mapping) else None
@@ -144,7 +144,7 @@ def subflow_outcome(component: str, step_id: str, step_input: Any, run: RunAll) 
         (result,) = run(flow, [value])
         turns += 1
         if result["outcome"] == "failed":
-            return of_flow_result(result)
+            return parse_mock(result)
         output = result["result"] if isinstance(result["result"], Mapping) else {}
         if "result" in output:
             return {"result": output["result"], "iterations": turns, "terminated": False}

@@ -10,9 +10,9 @@ from typing import Any
 from .._data.arguments import check_instance, check_instances, check_text, check_texts
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference
-from ..flows.graph import FlowSteps, inner_flow, steps_within
+from ..flows.graph import FlowSteps, inner_flow, iter_steps
 from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
-from .flow_cases import FlowCase, FlowTests, variables_of
+from .flow_cases import FlowCase, FlowTests, get_case_variables
 
 _TOKENS = re.compile(r"\(|\)|[^\s()]+")
 _Matches = Callable[[FlowCase], bool]
@@ -112,15 +112,15 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
     """
     check_instance(tests, "tests", FlowTests)
     wanted = {*check_texts(names, "names")}
-    return [case for case in tests.cases if wanted & (_named_in(steps_of_case(tests, case)) | case.mocks.keys())]
+    return [case for case in tests.cases if wanted & (_collect_names(find_case_steps(tests, case)) | case.mocks.keys())]
 
 
-def steps_of_case(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps that the run of a case may execute, and its mocked ones; see `steps_reached`."""
-    return steps_reached(tests.flow, case.input, variables_of(tests, case), case.mocks)
+def find_case_steps(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
+    """Yield the steps that the run of a case may execute, and its mocked ones; see `find_reachable_steps`."""
+    return find_reachable_steps(tests.flow, case.input, get_case_variables(tests, case), case.mocks)
 
 
-def steps_reached(
+def find_reachable_steps(
     flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any], mocked: Collection[str] = ()
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a run may execute, with the steps of the flows in their inputs.
@@ -154,14 +154,14 @@ def steps_reached(
             yield step.value
             inner = inner_flow(step.value)
             if inner is not None and step.id not in mocked:
-                yield from steps_within(inner.flow, needed=True)
+                yield from iter_steps(inner.flow, needed=True)
 
 
-def _named_in(steps: Iterable[Mapping[str, Any]]) -> set[str]:
+def _collect_names(steps: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the ids and the components of steps."""
     return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
 
 
-def names_of(tests: FlowTests) -> set[str]:
+def list_names(tests: FlowTests) -> set[str]:
     """Return the ids and the components of all steps of a flow, and of the flows in its steps."""
-    return _named_in(steps_within(tests.flow))
+    return _collect_names(iter_steps(tests.flow))

@@ -68,12 +68,12 @@ def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None 
             return value
         pattern, end = "^", 0
         for part in parts:
-            pattern += _escaped(value[end : part.start()]) + (_UUID if part["uuid"] else _TIME)
+            pattern += _escape(value[end : part.start()]) + (_UUID if part["uuid"] else _TIME)
             end = part.end()
-        return {"$regex": f"{pattern}{_escaped(value[end:])}$"}
+        return {"$regex": f"{pattern}{_escape(value[end:])}$"}
 
     return replaced(value)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r"[\\.^$*+?{}\[\]|()]", r"\\\g<0>", text)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from .._base.collector import collector_paused
 from .._data.arguments import check_flag, wrong
 from .._rules.releases import TARGETS, target_release
-from ..flows.components import Catalogue, Components, components_of
-from ..flows.findings import Finding, Findings, Release, syntax_finding
+from ..flows.components import Catalogue, Components, parse_components
+from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.flow_argument import FlowSource
 from ..flows.source import FlowText, Node
-from .component_rules import check_component, check_output_paths, subflow_of
+from .component_rules import check_component, check_output_paths, check_subflow
 from .declared_rules import check_declared
 from .expression_rules import check_expression
 from .flow_model import FlowModel
@@ -66,14 +66,14 @@ def check(
         InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is no release.
     """
     check_flag(type_check, "type_check")
-    findings = find_in(FlowText.of(flow), components_of(components), type_check=type_check, target=target)
-    return result_of(
+    findings = check_source(FlowText.of(flow), parse_components(components), type_check=type_check, target=target)
+    return make_result(
         [finding for finding in findings if (not select or finding.rule in select) and finding.rule not in ignore]
     )
 
 
 @collector_paused()
-def find_in(
+def check_source(
     flow: FlowText,
     components: Components | None = None,
     *,
@@ -86,7 +86,7 @@ def find_in(
     Raises:
         InvalidArgumentError: If `target` is no release.
     """
-    release = check_target(target)
+    release = parse_target(target)
     if flow.error is None:
         findings = Findings(release)
         catalogue = Catalogue(components, release, flow.stubs if type_check else None)
@@ -98,43 +98,43 @@ def find_in(
             check_types(flow.root, catalogue, findings, strict=strict)
         found = list(findings.all.values())
         if found:
-            from .._editing.rewrites import with_rewrites
+            from .._editing.rewrites import add_rewrites
 
-            found = with_rewrites(flow, found)
+            found = add_rewrites(flow, found)
     else:
-        from .._editing.syntax_edits import with_syntax_fix
+        from .._editing.syntax_edits import add_syntax_fix
 
-        found = [with_syntax_fix(flow, syntax_finding(flow.name, flow.error))]
+        found = [add_syntax_fix(flow, make_syntax_finding(flow.name, flow.error))]
     if not found:
         return []
-    lines, is_suppressed = flow.lines, suppressions_in(flow)
+    lines, is_suppressed = flow.lines, find_suppressions(flow)
     shown = [
-        each._replace(excerpt=excerpt_of(lines, each.line, each.column), file=flow.name, at=None, key=None)
+        each._replace(excerpt=make_excerpt(lines, each.line, each.column), file=flow.name, at=None, key=None)
         for each in found
         if not is_suppressed(each.line, (each.rule,))
     ]
     return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
 
 
-def find_in_config(config: FlowText) -> list[Finding]:
+def check_config(config: FlowText) -> list[Finding]:
     """Return the places where a server configuration does not match its schema, for editors."""
     from .._editing.editor_schema import schema
-    from .._editing.rewrites import with_rewrites
+    from .._editing.rewrites import add_rewrites
     from ..flows.json_schema import mismatches
 
     error = config.error
     if error is not None:
         # Unlike the parser, servers accept duplicate keys, and keys that are objects (the inputs of mocks).
         is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
-        return [] if is_accepted else [syntax_finding(config.name, error)]
+        return [] if is_accepted else [make_syntax_finding(config.name, error)]
     config_schema, findings = schema("config"), Findings()
     for mismatch in mismatches(config.root.value, config_schema, config_schema["$defs"]):
         # Servers ignore unknown keys.
         findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
-    return with_rewrites(config, list(findings.all.values()))
+    return add_rewrites(config, list(findings.all.values()))
 
 
-def check_target(target: str | None) -> Release | None:
+def parse_target(target: str | None) -> Release | None:
     """Return the first two numbers of the release that a flow is for; None for all releases.
 
     Raises:
@@ -175,13 +175,13 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
                 findings.add("large-integer", "warning", node, "servers turn an integer of this size into a float, "
                              "which loses digits", "put it in quotes")  # fmt: skip
     for step in model.steps if depth < _MAX_DEPTH else ():
-        inner = subflow_of(step, findings)
+        inner = check_subflow(step, findings)
         if inner is not None:
             with findings.unchecked(not inner[1]):
                 _check_flow(inner[0], catalogue, findings, depth + 1)
 
 
-def suppressions_in(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
+def find_suppressions(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
     """Return a function that returns whether comments suppress one of several rules in a line."""
     # The rules by line; line 0 is the whole file, and an empty set means all rules.
     found: dict[int, list[set[str]]] = {}
@@ -197,7 +197,7 @@ def suppressions_in(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
     )
 
 
-def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
+def make_excerpt(lines: Sequence[str], line: int, column: int) -> str:
     """Return a line of a file with a mark below the column; empty if there is no such line."""
     if not 1 <= line <= len(lines):
         return ""
@@ -209,7 +209,7 @@ def excerpt_of(lines: Sequence[str], line: int, column: int) -> str:
     return f"{shown}\n{before}^"
 
 
-def result_of(findings: Sequence[Finding]) -> ValidationResult:
+def make_result(findings: Sequence[Finding]) -> ValidationResult:
     """Return findings as a `ValidationResult`."""
     from ..types import Diagnostic, DiagnosticLevel, ValidationResult
 

@@ -8,15 +8,15 @@ from typing import Any
 from .._base.text import did_you_mean, near, nearest
 from .._data.flow_declarations import fields_of
 from ..flows.components import Catalogue, Components
-from ..flows.expressions import keyword_of, portable_path, references
+from ..flows.expressions import get_keyword, portable_path, references
 from ..flows.findings import Findings
 from ..flows.graph import inner_flow
-from ..flows.json_schema import definitions_of, mismatches
+from ..flows.json_schema import get_defs, mismatches
 from ..flows.json_types import type_at_path
-from ..flows.schema_types import type_of_schema
+from ..flows.schema_types import schema_to_type
 from ..flows.source import Node
-from .declared_rules import level_of
-from .flow_model import FlowModel, Step, node_of_inner
+from .declared_rules import soften_level
+from .flow_model import FlowModel, Step, get_subflow_node
 
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
 """Keys of a step that are rarely fields of a component's input."""
@@ -55,7 +55,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
             findings.add("unknown-component", level, node, f"there is no component {node.value!r}", hint)
         elif nearest(plugin, ["builtin"], 0.75):
             findings.add("unknown-component", "warning", node, f"{node.value!r} looks misspelt", hint)
-        _misplaced_keys(step, {}, findings)
+        _check_misplaced_keys(step, {}, findings)
 
 
 def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Findings) -> None:
@@ -69,14 +69,14 @@ def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Finding
         if step is None or not isinstance(path, str) or step.uses_default:
             continue
         if (own := declared.get(step.id)) is not None:
-            type, source = type_of_schema(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
+            type, source = schema_to_type(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
         elif component_types := catalogue.types(step.component or ""):
             type, source = component_types[1], f"the output of {step.component}"
         else:
             continue
         lookup = type_at_path(type, portable_path(path) or (), keeps_null=True)
         if lookup.problem:
-            findings.add("unknown-output-path", level_of(read, lookup.level), read.node.items["path"],
+            findings.add("unknown-output-path", soften_level(read, lookup.level), read.node.items["path"],
                          f"{lookup.problem} ({source})", lookup.hint)  # fmt: skip
 
 
@@ -100,8 +100,8 @@ def _check_input(step: Step, schema: Any, findings: Findings) -> None:
     component = step.node.items["component"]
     node = step.node.get("input") or Node(None, component.line, component.column).put(step.node, "input")
     schema = schema if isinstance(schema, Mapping) else {}
-    misplaced = _misplaced_keys(step, schema, findings)
-    for mismatch in mismatches(node.value, schema, definitions_of(schema), evaluated=True):
+    misplaced = _check_misplaced_keys(step, schema, findings)
+    for mismatch in mismatches(node.value, schema, get_defs(schema), evaluated=True):
         if not mismatch.parts and mismatch.key in misplaced:
             continue
         if mismatch.key is not None:
@@ -115,10 +115,10 @@ def _check_input(step: Step, schema: Any, findings: Findings) -> None:
         findings.add_mismatch("component-input", level, node, mismatch, f"{step.component} {effect}: ")
 
 
-def _misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findings) -> list[str]:
+def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findings) -> list[str]:
     """Report keys of the step that are indented into its input, where they are data, and return them."""
     node, fields = step.node.get("input"), fields_of(schema)[0]
-    if node is None or keyword_of(node.items) is not None:
+    if node is None or get_keyword(node.items) is not None:
         return []
     plain = {key: key.replace("_", "").lower() for key in node.items if key not in fields}
     misplaced = {key: _STEP_KEYS[name] for key, name in plain.items() if name in _STEP_KEYS}
@@ -128,18 +128,18 @@ def _misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findings) -
     return [*misplaced]
 
 
-def subflow_of(step: Step, findings: Findings) -> tuple[Node, bool] | None:
+def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
     """Return the flow in the input of map, iterate or put_blob, and whether servers check it; None without one.
 
     Report a flow without `$literal` around it if its expressions would be evaluated in the outer flow.
     """
     inner = inner_flow(step.value)
-    node = node_of_inner(step.node, inner) if inner is not None else None
+    node = get_subflow_node(step.node, inner) if inner is not None else None
     if inner is None or node is None:
         return None
-    if step.component == "/builtin/iterate" and isinstance(node.value, dict) and keyword_of(node.items) is None:
+    if step.component == "/builtin/iterate" and isinstance(node.value, dict) and get_keyword(node.items) is None:
         output = node.get("output")
-        values = [(node, False)] if output is None else list(_possible_values(output))
+        values = [(node, False)] if output is None else list(_find_outputs(output))
         is_certain = not any(is_turn for _, is_turn in values)
         message = "iterate needs 'result' or 'next' in the output of its flow"
         for value in [value for value, is_turn in values if not is_turn]:
@@ -155,19 +155,19 @@ def subflow_of(step: Step, findings: Findings) -> tuple[Node, bool] | None:
     return None
 
 
-def _possible_values(output: Node) -> Iterator[tuple[Node, bool]]:
+def _find_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
     """Yield the parts that an expression may evaluate to, and whether each may have `result` or `next`."""
-    match keyword_of(output.items):
+    match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):
                 if key in output.items:
-                    yield from _possible_values(output.items[key])
+                    yield from _find_outputs(output.items[key])
             if "else" not in output.items and output.items["$if"].value is not True:
                 yield Node(None, output.line, output.column).put(output, "else"), False
         case "$coalesce":
             for element in output.items["$coalesce"].elements:
                 if element.value is not None:
-                    yield from _possible_values(element)
+                    yield from _find_outputs(element)
         case None | "$literal" as keyword:
             value = output if keyword is None else output.items[keyword]
             yield output, isinstance(value.value, dict) and not value.items.keys().isdisjoint(("result", "next"))

@@ -7,11 +7,11 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import near, short_json
-from .._data.flow_declarations import fields_of, unset_value
+from .._data.flow_declarations import fields_of, get_unset_value
 from ..flows.expressions import portable_path, write_path
 from ..flows.findings import Findings
 from ..flows.json_types import ObjectOf, Type, type_at_path
-from ..flows.schema_types import type_of_schema
+from ..flows.schema_types import schema_to_type
 from ..flows.source import Node
 from .flow_model import FlowModel, Read
 
@@ -20,7 +20,7 @@ def check_declared(model: FlowModel, findings: Findings, *, is_subflow: bool) ->
     """Find reads of inputs and variables that fail, or may fail, according to the flow's own schemas."""
     schema = model.schema("input")
     if schema is not None:
-        type = type_of_schema(schema.value, model.defs, is_source=True)
+        type = schema_to_type(schema.value, model.defs, is_source=True)
         _find_ineffective_defaults(schema, findings)
         for read in model.reads:
             if read.kind == "input":
@@ -32,12 +32,12 @@ def check_declared(model: FlowModel, findings: Findings, *, is_subflow: bool) ->
     variables.check_unused()
 
 
-def level_of(read: Read, level: str) -> str:
+def soften_level(read: Read, level: str) -> str:
     """Return the level of a wrong path, which in a condition only makes the condition false."""
     return "warning" if read.reference.in_condition else level
 
 
-def _is_tolerated(read: Read) -> bool:
+def _may_be_missing(read: Read) -> bool:
     """Return whether a missing value does no harm: in a condition, or in a branch that has the same condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.in_condition or read.reference.expression in guards
@@ -48,8 +48,8 @@ def _check_input(read: Read, type: Type, findings: Findings) -> None:
     lookup = type_at_path(type, parts)
     if lookup.problem:
         message = f"{lookup.problem} (the flow's input schema)"
-        findings.add("unknown-input", level_of(read, lookup.level), read.target, message, lookup.hint)
-    if _is_tolerated(read):
+        findings.add("unknown-input", soften_level(read, lookup.level), read.target, message, lookup.hint)
+    if _may_be_missing(read):
         return
     for index, part in enumerate(parts):
         holder = type_at_path(type, parts[:index]).type
@@ -96,10 +96,10 @@ class _Variables:
             return
         name, has_default = str(parts[0]), "default" in read.reference.expression
         if name in self.declared:
-            type = type_of_schema(self.declared[name], self.model.defs, is_source=True)
+            type = schema_to_type(self.declared[name], self.model.defs, is_source=True)
             lookup = type_at_path(type, parts[1:])
             if lookup.problem:
-                level = level_of(read, lookup.level)
+                level = soften_level(read, lookup.level)
                 self.findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
         elif self.schema is not None and not self.is_subflow and self._is_undeclared(name):
             # Servers pass undeclared variables on, but this client refuses them.
@@ -108,7 +108,7 @@ class _Variables:
                               near(name, self.declared, "declared are"))  # fmt: skip
             return
         is_required = name in self.required
-        value = unset_value(self.declared.get(name), is_required=is_required)
+        value = get_unset_value(self.declared.get(name), is_required=is_required)
         if value is not NOT_GIVEN:
             if has_default and len(parts) == 1:
                 is_explicit = "default" in self.declared[name]
@@ -116,7 +116,7 @@ class _Variables:
                 self.findings.add("dead-default", "warning", read.node, "this default is never used: in runs that do "
                                   f"not set {name!r}, its value is {used}", "write the default into the schema of the "
                                   "variable", key="default")  # fmt: skip
-        elif has_default or _is_tolerated(read):
+        elif has_default or _may_be_missing(read):
             return
         elif self.is_subflow:
             level = "error" if self.findings.in_unchecked and read.reference.is_certain else "warning"
@@ -135,7 +135,7 @@ class _Variables:
         schema = self.schema or {}
         if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
             return False
-        type = type_of_schema(schema, self.model.defs, is_source=True)
+        type = schema_to_type(schema, self.model.defs, is_source=True)
         objects = [member for member in type.members if isinstance(member, ObjectOf)]
         if not objects:
             return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Container
 
 from .._base.text import did_you_mean, near, nearest
-from .._editing.text_edits import one_line
-from ..flows.expressions import KEYWORDS, PathError, ambiguity, keyword_of, parse_path, write_path
+from .._editing.text_edits import write_one_line
+from ..flows.expressions import KEYWORDS, PathError, explain_ambiguity, get_keyword, parse_path, write_path
 from ..flows.findings import Findings
 from ..flows.source import Node
 
@@ -42,7 +42,7 @@ _OUTPUTS = ("output", "outputs", "result")
 
 def check_expression(node: Node, findings: Findings, steps: Container[str] = ()) -> None:
     """Find faults in an expression and in the expressions inside it; `steps` are the ids of the steps of the flow."""
-    keyword = keyword_of(node.items)
+    keyword = get_keyword(node.items)
     if keyword is None:
         _check_data(node, findings, steps)
         return
@@ -57,7 +57,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
         case "$if":
             if "then" not in node.items:
                 findings.add("missing-then", "fatal", node, "an $if needs 'then'", "add then: ...", key=keyword)
-            if value.value is not None and not isinstance(value.value, bool) and keyword_of(value.items) is None:
+            if value.value is not None and not isinstance(value.value, bool) and get_keyword(value.items) is None:
                 level, hint = "warning", "0, empty text and empty lists are true"
                 if value.items:
                     # The author expects the server to evaluate an object.
@@ -87,7 +87,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
 
 
 def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
-    if (name := _forgotten_keyword(node, steps)) is not None:
+    if (name := _find_forgotten_keyword(node, steps)) is not None:
         findings.add("unknown-keyword", "error", node, f"{name!r} without $ is no keyword: the object is passed on as "
                      "data", f"write ${name}", key=name)  # fmt: skip
         return
@@ -106,7 +106,7 @@ def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
         _check_text(node, findings)
 
 
-def _forgotten_keyword(node: Node, steps: Container[str]) -> str | None:
+def _find_forgotten_keyword(node: Node, steps: Container[str]) -> str | None:
     """Return the keyword of an expression without its `$`; None if the object may be data."""
     keys = node.items.keys()
     name = next(iter(keys), "")
@@ -119,10 +119,10 @@ def _forgotten_keyword(node: Node, steps: Container[str]) -> str | None:
     elif keys == {"literal"}:
         is_expression = not node.items[name].items.keys().isdisjoint(("steps", "output"))
     elif keys == {"coalesce"}:
-        is_expression = any(keyword_of(element.items) for element in node.items[name].elements)
+        is_expression = any(get_keyword(element.items) for element in node.items[name].elements)
     elif keys in ({"if", "then"}, {"if", "then", "else"}):
         name = "if"
-        is_expression = keyword_of(node.items[name].items) is not None
+        is_expression = get_keyword(node.items[name].items) is not None
     return name if is_expression else None
 
 
@@ -153,7 +153,7 @@ def _check_path(node: Node, keyword: str, findings: Findings) -> None:
         findings.add("malformed-path", "fatal", node, f"servers reject the path {node.value!r}: {error}",
                      "write $.name[0]['other name']")  # fmt: skip
         return
-    reason = ambiguity(node.value)
+    reason = explain_ambiguity(node.value)
     if reason and node.value.strip().startswith("$"):
         findings.add("ambiguous-path", "warning", node, reason)
     elif reason:
@@ -165,7 +165,7 @@ def _check_path(node: Node, keyword: str, findings: Findings) -> None:
 def _is_certain(node: Node) -> bool:
     """Return whether a part of an expression is evaluated in each run, so that its failure fails the run."""
     while (holder := node.parent) is not None:
-        is_branch = node.part in ("$if", "then", "else", "default") and keyword_of(holder.items) is not None
+        is_branch = node.part in ("$if", "then", "else", "default") and get_keyword(holder.items) is not None
         if is_branch or (holder.part == "$coalesce" and node.part != 0):
             return False
         node = holder
@@ -179,7 +179,7 @@ def _check_text(node: Node, findings: Findings) -> None:
     reference = re.search(_READ, text, re.VERBOSE)
     if reference is not None:
         is_whole, shown = reference[0].strip() == text.strip(), repr(reference[0].strip())
-        hint = f"write {_expression_for(reference[reference.lastgroup or 0])} in place of the text"
+        hint = f"write {_translate_reference(reference[reference.lastgroup or 0])} in place of the text"
         hint += "" if is_whole else ": a component can put texts together"
         # A component may evaluate templates itself, and a single word may be data.
         level = "error" if is_whole and reference.lastgroup != "whole" else "warning"
@@ -193,17 +193,17 @@ def _check_text(node: Node, findings: Findings) -> None:
         findings.add("template", level, node, f"text is never evaluated: {shown} reaches the component as it is", hint)
 
 
-def _expression_for(reference: str) -> str:
+def _translate_reference(reference: str) -> str:
     """Return the expression for a reference such as `input.x` or `steps.a.output.x`."""
     name = re.match(_NAME, reference)
     assert name is not None
     kind, parts = name[0].rpartition(".")[2], re.findall(_PATH, reference[name.end() :])
     if kind.startswith("input"):
-        return one_line({"$input": "$" + "".join(parts)})
+        return write_one_line({"$input": "$" + "".join(parts)})
     if not parts:
         return f"{{${'step' if kind.startswith('step') else 'variable'}: NAME}}"
     first, rest = parts[0].strip(".[]'\""), parts[1:]
     if not kind.startswith("step"):
-        return one_line({"$variable": first if not rest else "$" + "".join(parts)})
+        return write_one_line({"$variable": first if not rest else "$" + "".join(parts)})
     rest = rest[1:] if rest and rest[0].strip(".[]'\"") in _OUTPUTS else rest
-    return one_line({"$step": first, "path": "$" + "".join(rest)} if rest else {"$step": first})
+    return write_one_line({"$step": first, "path": "$" + "".join(rest)} if rest else {"$step": first})

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._data.flow_declarations import unset_value
-from ..flows.expressions import is_expression, keyword_of, portable_path
+from .._data.flow_declarations import get_unset_value
+from ..flows.expressions import get_keyword, is_expression, portable_path
 from ..flows.json_types import (
     NEVER,
     NULL,
@@ -26,7 +26,7 @@ from ..flows.json_types import (
     union,
     without_null,
 )
-from ..flows.schema_types import type_of_schema, type_of_value
+from ..flows.schema_types import schema_to_type, value_to_type
 from ..flows.source import Node
 
 _MAX_DEPTH = 60
@@ -90,7 +90,7 @@ def infer_type(
     def infer_part(part: Node | None, expected: Type, where: str, is_certain: bool, inner: Scope = scope) -> Type:
         return infer_type(part, inner, expected, slots, where, is_certain, depth + 1)
 
-    keyword = keyword_of(node.items)
+    keyword = get_keyword(node.items)
     match keyword:
         case "$if":
             condition = infer_part(node.items["$if"], UNKNOWN, where, is_certain)
@@ -143,7 +143,7 @@ def infer_type(
             type = look_up_reference(node, keyword, scope, default).type
             type = _remove_false(type) if node.value in scope.true_conditions else type
         case "$literal" | None:
-            type = type_of_value(node.value if keyword is None else node.items[keyword].value)
+            type = value_to_type(node.value if keyword is None else node.items[keyword].value)
         case _:
             type = UNKNOWN
     slots.append(Slot(node, type, expected, is_certain, where))
@@ -162,7 +162,7 @@ def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[t
 
     A condition whose path may not exist can be false, but one whose step may fail cannot.
     """
-    keyword = keyword_of(node.items["$if"].items)
+    keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in ("$step", "$input", "$variable")
     may_fail = is_reference and look_up_reference(node.items["$if"], str(keyword), scope, UNKNOWN).may_be_missing
     is_false = bool(condition.members) and all(
@@ -203,7 +203,7 @@ def look_up_reference(node: Node, keyword: str, scope: Scope, default: Type | No
         return Lookup(UNKNOWN)
     schema, is_required = scope.variables[parts[0]], parts[0] in scope.required
     lookup = type_at_path(infer_variable_type(schema, scope.defs, is_required=is_required), parts[1:])
-    has_value = unset_value(schema, is_required=is_required) is not NOT_GIVEN
+    has_value = get_unset_value(schema, is_required=is_required) is not NOT_GIVEN
     if "default" not in node.items:
         return lookup if has_value or is_required else lookup._replace(may_be_missing=True)
     # Servers use the default only if a part is missing, or if the variable has no value.
@@ -214,6 +214,6 @@ def look_up_reference(node: Node, keyword: str, scope: Scope, default: Type | No
 
 def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
     """Return the type of a variable from its schema, including the type of its value in runs that do not set it."""
-    type, value = type_of_schema(schema, defs, is_source=True), unset_value(schema, is_required=is_required)
+    type, value = schema_to_type(schema, defs, is_source=True), get_unset_value(schema, is_required=is_required)
     # The value of an expression belongs to the outer flow.
-    return type if value is NOT_GIVEN or is_expression(value) else union([type, type_of_value(value, is_literal=False)])
+    return type if value is NOT_GIVEN or is_expression(value) else union([type, value_to_type(value, is_literal=False)])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..flows import graph
 from ..flows.expressions import Reference
-from ..flows.nodes import Copy
+from ..flows.nodes import NodeCopy
 from ..flows.source import Node
 
 
@@ -43,7 +43,7 @@ class Read(NamedTuple):
         return self.node.items["$" + self.reference.kind]
 
 
-def flow_within(step: Node) -> Node | None:
+def find_subflow(step: Node) -> Node | None:
     """Return the flow in the input of a step; None if there is none, or if its expressions belong to the outer flow.
 
     Without $literal around it, expressions in it are evaluated in the outer flow.
@@ -51,15 +51,15 @@ def flow_within(step: Node) -> Node | None:
     inner = graph.inner_flow(step.value)
     if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
         return None
-    return node_of_inner(step, inner)
+    return get_subflow_node(step, inner)
 
 
-def node_of_inner(step: Node, inner: graph.InnerFlow) -> Node | None:
+def get_subflow_node(step: Node, inner: graph.InnerFlow) -> Node | None:
     """Return the node of a flow in the input of a step, without the `$literal` around its steps and its output."""
     node = step.at(*inner.at)
     if node is None or not inner.escaped:
         return node
-    made = Copy(node)
+    made = NodeCopy(node)
     made.value, made.parent, made.part = inner.flow, node.parent, node.part
     made.items = {**node.items, **{key: node.items[key].items["$literal"] for key in inner.escaped}}
     return made
@@ -112,7 +112,7 @@ class FlowModel:
         """The flow and the flows inside its steps, at any depth."""
         yield self
         for step in self.steps:
-            inner = flow_within(step.node)
+            inner = find_subflow(step.node)
             if inner is not None:
                 yield from FlowModel(inner).flows
 

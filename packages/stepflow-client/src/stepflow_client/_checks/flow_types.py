@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from .._data.flow_declarations import declared_schema, fields_of
 from ..flows.components import Catalogue
-from ..flows.expressions import Path, keyword_of, portable_path
+from ..flows.expressions import Path, get_keyword, portable_path
 from ..flows.json_types import (
     BOOLEAN,
     INTEGER,
@@ -27,14 +27,14 @@ from ..flows.json_types import (
     Plain,
     Type,
     is_unknown,
-    object_of,
+    make_object,
     union,
-    widened,
+    widen,
 )
-from ..flows.schema_types import type_of_schema, type_of_value
+from ..flows.schema_types import schema_to_type, value_to_type
 from ..flows.source import Node
 from .expression_types import Scope, Slot, collect_slots, infer_type
-from .flow_model import FlowModel, Step, flow_within
+from .flow_model import FlowModel, Step, find_subflow
 
 _MAX_DEPTH = 20
 _MAX_ITERATIONS = 3
@@ -89,7 +89,7 @@ def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) 
         schema = model.schema(name)
         if schema is None or schema.value is None:
             return None
-        return type_of_schema(schema.value, model.defs, is_source=is_source)
+        return schema_to_type(schema.value, model.defs, is_source=is_source)
 
     declared = declared_type("input", is_source=True)
     variables = model.schema("variables", "properties")
@@ -117,12 +117,12 @@ def _infer_step_types(step: Step, model: FlowModel, scope: Scope, known: Catalog
     returned, inner = _infer_builtin_output(step, scope, known, depth) or (returned, None)
     own = model.schema("steps", "properties", step.id)
     source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
-    output = type_of_schema(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
+    output = schema_to_type(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
     if not is_unknown(output):
         source = "flow"
     elif step.uses_default:
         default = step.node.at("onError", "defaultValue")
-        output = union([returned, NULL if default is None else type_of_value(default.value)])
+        output = union([returned, NULL if default is None else value_to_type(default.value)])
     else:
         output = returned
     input = infer_type(step.node.get("input"), scope)
@@ -141,40 +141,40 @@ def _infer_builtin_output(
         node = step.node.at("input", *path)
         return UNKNOWN if node is None else infer_type(node, scope)
 
-    flow, inner = flow_within(step.node), None
+    flow, inner = find_subflow(step.node), None
     match step.component:
         case "/builtin/map":
             if flow is not None:
-                item = widened(get_element_type(type_at("items")))
+                item = widen(get_element_type(type_at("items")))
                 inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
             results = Type((ListOf(_build_result_type(inner)),))
-            return object_of({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
+            return make_object({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
         case "/builtin/iterate":
             result = UNKNOWN
             if flow is not None:
-                inner = _infer_iteration_types(flow, widened(type_at("initial_input")), known, depth)
+                inner = _infer_iteration_types(flow, widen(type_at("initial_input")), known, depth)
                 result, following = _split_iteration_output(inner.output)
                 # Without a result, only the limit of iterations ends it.
                 result = result if result.members else following if following.members else UNKNOWN
-            return object_of({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
+            return make_object({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
         case "/builtin/eval":
             blob = _find_blob(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
-            return object_of({"result": _build_result_type(inner), "run_id": TEXT}), inner
+            return make_object({"result": _build_result_type(inner), "run_id": TEXT}), inner
         case "/builtin/put_blob":
             kind = step.node.at("input", "blob_type")
             if flow is not None:
                 inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
-            content = widened(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
-            return object_of({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))}), inner
+            content = widen(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
+            return make_object({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))}), inner
         case "/builtin/get_blob":
             blob = _find_blob(type_at("blob_id"))
-            return (object_of({"data": blob.content}), None) if blob else None
+            return (make_object({"data": blob.content}), None) if blob else None
         case "/builtin/noop":
-            return widened(infer_type(step.node.get("input"), scope)), None
+            return widen(infer_type(step.node.get("input"), scope)), None
         case "/builtin/sleep":
-            return object_of({"duration_ms": INTEGER}, {"passthrough": widened(type_at("passthrough"))}), None
+            return make_object({"duration_ms": INTEGER}, {"passthrough": widen(type_at("passthrough"))}), None
     return None
 
 
@@ -187,17 +187,17 @@ def get_element_type(type: Type) -> Type:
 
 def _build_result_type(inner: FlowTypes | None) -> Type:
     output = UNKNOWN if inner is None else inner.output
-    done = {"outcome": type_of_value("success", is_literal=False), "result": output}
+    done = {"outcome": value_to_type("success", is_literal=False), "result": output}
     error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
-    failed = {"outcome": type_of_value("failed", is_literal=False), "error": Type((error,))}
-    return union([object_of(done), object_of(failed)])
+    failed = {"outcome": value_to_type("failed", is_literal=False), "error": Type((error,))}
+    return union([make_object(done), make_object(failed)])
 
 
 def _infer_iteration_types(flow: Node, given: Type, known: Catalogue, depth: int) -> FlowTypes:
     """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
         types = infer_flow_types(flow, given, known, depth + 1)
-        wider = widened(union([given, _split_iteration_output(types.output)[1]]))
+        wider = widen(union([given, _split_iteration_output(types.output)[1]]))
         if wider == given:
             return types
         given = wider
@@ -252,7 +252,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, expected in users:
         for slot in collect_slots(node, expected, types.scope):
-            if keyword_of(slot.node.items) == "$input" and not slot.is_missing:
+            if get_keyword(slot.node.items) == "$input" and not slot.is_missing:
                 parts = portable_path(slot.node.items["$input"].value)
                 if parts is not None:
                     yield InputUse(slot, user, parts)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_flag, check_instance, check_text
 from .._editing.schema_edits import add_schemas
-from ..flows.components import Catalogue, Components, components_of
+from ..flows.components import Catalogue, Components, parse_components
 from ..flows.findings import TYPE_RULES, Finding
 from ..flows.flow_argument import FlowSource, flow_in
 from ..flows.json_types import UNKNOWN, is_unknown
-from ..flows.schema_types import schema_of
+from ..flows.schema_types import to_schema
 from ..flows.source import FlowText, Node
 from ..types.shown import Record
-from .checker import find_in, result_of
+from .checker import check_source, make_result
 from .flow_types import infer_flow_types, infer_input_from_uses
 from .type_text import type_text
 
@@ -63,7 +63,7 @@ class InferredFlow(Record):
     @property
     def result(self) -> ValidationResult:
         """The findings in the form that `check` returns."""
-        return result_of(self._findings)
+        return make_result(self._findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
         """Return the content of the flow's file with the missing schemas added; the rest is unchanged.
@@ -101,17 +101,17 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     check_flag(strict, "strict")
-    return infer_in(FlowText.of(flow), components_of(components), strict=strict)
+    return infer_from_text(FlowText.of(flow), parse_components(components), strict=strict)
 
 
-def infer_in(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
+def infer_from_text(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
     """Infer the types of the flow in a text; see `infer`.
 
     Raises:
         FlowFileError: If the text is neither YAML nor JSON, or not a flow.
     """
     flow_in(flow.root.value, flow.name)
-    findings = find_in(flow, components, type_check=True, strict=strict)
+    findings = check_source(flow, components, type_check=True, strict=strict)
     types = infer_flow_types(flow.root, UNKNOWN, Catalogue(components, stubs=flow.stubs))
     input_type = infer_input_from_uses(types) if types.declared_input is None else types.declared_input
     steps = []
@@ -121,7 +121,7 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
             InferredStep(
                 step.step.id,
                 step.step.component,
-                **{name: schema_of(type) for name, type in parts.items()},
+                **{name: to_schema(type) for name, type in parts.items()},
                 source=step.source,
                 line=step.step.node.items["id"].line,
                 summary={name: type_text(type) for name, type in parts.items()},
@@ -131,16 +131,16 @@ def infer_in(flow: FlowText, components: Components | None = None, *, strict: bo
     for name, type in (("input", input_type), ("output", types.output)):
         declared = types.model.schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
-            missing[name] = schema_of(type)
+            missing[name] = to_schema(type)
     declared_steps = types.model.schema("steps", "properties") or Node(None)
     undeclared = {
-        name: schema_of(step.output)
+        name: to_schema(step.output)
         for name, step in types.steps.items()
         if name not in declared_steps.items and not is_unknown(step.output) and step.output.members
     }
     return InferredFlow(
-        input=schema_of(input_type),
-        output=schema_of(types.output),
+        input=to_schema(input_type),
+        output=to_schema(types.output),
         steps=steps,
         missing=missing | ({"steps": {"properties": undeclared}} if undeclared else {}),
         summary={"input": type_text(input_type), "output": type_text(types.output)},

@@ -9,9 +9,9 @@ from typing import Any
 from .._base.text import did_you_mean, near, nearest
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
-from ..flows.json_schema import JSON_TYPES, definitions_of, mismatches, referred_name
-from ..flows.patterns import linear_pattern
-from ..flows.schema_keywords import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_kind
+from ..flows.json_schema import JSON_TYPES, get_defs, mismatches, parse_ref
+from ..flows.patterns import compile_linear
+from ..flows.schema_keywords import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_of_kind
 from ..flows.source import Node
 from .flow_model import FlowModel
 
@@ -75,14 +75,14 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
         findings.add("not-a-schema", "error", node, "a schema is a mapping", "write {type: string} or the like")
         return
     _check_keywords(node, findings)
-    defs = definitions_of(node.value, defs)
+    defs = get_defs(node.value, defs)
     kind = node.get("type")
     for each in (kind.elements or [kind]) if kind is not None else []:
         if each.value not in JSON_TYPES:
             findings.add("not-a-schema", "error", each, f"there is no type {each.value!r}",
                          near(str(each.value), JSON_TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
-    name = referred_name(reference.value) if reference is not None else None
+    name = parse_ref(reference.value) if reference is not None else None
     if reference is not None and name is not None and not {name, name.split("/")[0]} & defs.keys():
         findings.add("dangling-ref", "error", reference, f"$ref leads nowhere: {reference.value}",
                      near(name, defs, "schemas.$defs has"))  # fmt: skip
@@ -101,7 +101,7 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
     patterns: list[tuple[Node, Any, str | None]] = [] if pattern is None else [(pattern, pattern.value, None)]
     patterns += [(named, key, key) for key in named.items] if named is not None else []
     for at, text, key in patterns:
-        if isinstance(text, str) and linear_pattern(text) is None:
+        if isinstance(text, str) and compile_linear(text) is None:
             findings.add("unchecked-pattern", "warning", at, "values are not checked against this pattern", "patterns "
                          "are checked if they have no lookaround, back-references or large repetitions",
                          key=key)  # fmt: skip
@@ -128,20 +128,20 @@ def _check_keywords(node: Node, findings: Findings) -> None:
         if key in KEYWORDS:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
             # These have findings of their own.
-            if key not in ("required", "type") and not is_kind(child.value, kind):
+            if key not in ("required", "type") and not is_of_kind(child.value, kind):
                 findings.add("not-a-schema", "error", child, f"{key} is {kind}", _HINTS.get(kind))
-        elif (name := _misspelt_keyword(key)) is not None and name not in node.items:
+        elif (name := _find_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"a schema has no keyword {key!r}: this client hides the "
                              "values anyway, but other programs do not", did_you_mean(name), key=key)  # fmt: skip
-            elif is_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
+            elif is_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
                 findings.add("unknown-key", level, node, f"a schema has no keyword {key!r}: it has no effect",
                              did_you_mean(name), key=key)  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
-def _misspelt_keyword(key: str) -> str | None:
+def _find_keyword(key: str) -> str | None:
     """Return the keyword that a key is a misspelling of; None if the key is an annotation."""
     if is_secret_marker(key):
         return "is_secret"
@@ -165,10 +165,10 @@ def _check_cases(kind: str, cases: Iterable[Node], model: FlowModel, findings: F
             for mismatch in mismatches(value.value, input_schema.value, model.defs):
                 findings.add_mismatch("case-input", "error", value, mismatch, prefix)
         if output_schema is not None:
-            check_result(case, output_schema.value, model.defs, findings)
+            check_output(case, output_schema.value, model.defs, findings)
 
 
-def check_result(
+def check_output(
     case: Node, schema: Any, defs: Mapping[str, Any], findings: Findings, by: str = "by the flow's schema"
 ) -> None:
     """Find places where the expected output of a test case does not match a schema; `by` says whose schema it is."""

@@ -8,7 +8,7 @@ from typing import Any
 from .._base.text import near, nearest
 from ..errors import InvalidArgumentError
 from ..flows.findings import Findings
-from ..flows.flow_argument import why_no_flow
+from ..flows.flow_argument import explain_no_flow
 from ..flows.source import Node
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -72,11 +72,11 @@ _EARLIER_IN_CASES = {
 
 def check_shape(flow: Node, findings: Findings) -> None:
     """Find wrong keys and types at every level of a flow, except inside its steps and expressions."""
-    reason = why_no_flow(flow.value) if isinstance(flow.value, dict) else None
+    reason = explain_no_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
         unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, *_COMMON} and not _is_empty(node)]
         # A misspelt key is a finding of its own.
-        if not any(_same_key(key, _FLOW) or nearest(key, _FLOW) or _plain(key) in _EARLIER for key in unknown):
+        if not any(_find_key(key, _FLOW) or nearest(key, _FLOW) or _fold_key(key) in _EARLIER for key in unknown):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
     if not _check_mapping(flow, "a flow", _FLOW, (), findings):
@@ -85,12 +85,12 @@ def check_shape(flow: Node, findings: Findings) -> None:
         findings.add("no-output", "warning", flow, "the flow has no output: it ends with null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
     with findings.unchecked(True):
-        for example in _elements(flow.get("examples")):
+        for example in _get_elements(flow.get("examples")):
             _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
-        test = _value_at(flow, "test")
+        test = _get_non_null(flow, "test")
         if test is not None and _check_mapping(test, "test", _TEST, (), findings):
             _check_test(test, findings)
-    schemas = _value_at(flow, "schemas")
+    schemas = _get_non_null(flow, "schemas")
     if schemas is not None:
         _check_schemas(schemas, findings)
 
@@ -99,10 +99,10 @@ def check_step_shape(step: Node, findings: Findings) -> None:
     """Find wrong keys and types in a step."""
     if not _check_mapping(step, "a step", _STEP, ("id", "component"), findings):
         return
-    handler = _value_at(step, "onError")
+    handler = _get_non_null(step, "onError")
     if handler is None or not _check_mapping(handler, "onError", _ON_ERROR, ("action",), findings):
         return
-    action, retries = handler.get("action"), _value_at(handler, "maxRetries")
+    action, retries = handler.get("action"), _get_non_null(handler, "maxRetries")
     if action is None:
         return
     if action.value not in _ACTIONS:
@@ -122,13 +122,13 @@ def check_step_shape(step: Node, findings: Findings) -> None:
                              "never evaluated", "write the value itself", key=key)  # fmt: skip
 
 
-def _value_at(node: Node, key: str) -> Node | None:
+def _get_non_null(node: Node, key: str) -> Node | None:
     """Return the value of a key; None if it is missing or null."""
     value = node.get(key)
     return value if value is not None and value.value is not None else None
 
 
-def _elements(node: Node | None) -> Sequence[Node]:
+def _get_elements(node: Node | None) -> Sequence[Node]:
     return node.elements if node is not None else ()
 
 
@@ -136,13 +136,13 @@ def _is_empty(node: Node) -> bool:
     return node.value in (None, {}, [])
 
 
-def _plain(key: str) -> str:
+def _fold_key(key: str) -> str:
     return key.replace("_", "").replace("-", "").lower()
 
 
-def _same_key(key: str, known: Collection[str]) -> str | None:
+def _find_key(key: str, known: Collection[str]) -> str | None:
     """Return the known key that differs from a key only in underscores, hyphens and case, or None."""
-    return next((each for each in known if _plain(each) == _plain(key)), None)
+    return next((each for each in known if _fold_key(each) == _fold_key(key)), None)
 
 
 def _check_test(test: Node, findings: Findings) -> None:
@@ -152,7 +152,7 @@ def _check_test(test: Node, findings: Findings) -> None:
     if "configFile" in test.items and "config" in test.items:
         findings.add("config-twice", "error", test, "a test has config or configFile, not both", "keep one",
                      key="config")  # fmt: skip
-    for case in _elements(test.get("cases")):
+    for case in _get_elements(test.get("cases")):
         if not _check_mapping(case, "a test case", _CASE, ("name", "input"), findings):
             continue
         expected, mocks = case.get("output"), case.get("mocks")
@@ -164,13 +164,13 @@ def _check_test(test: Node, findings: Findings) -> None:
         for mock in mocks.items.values() if mocks is not None else ():
             for outcome in mock.elements or (mock,):
                 _check_mock_outcome(outcome, findings)
-        for tag in _elements(case.get("tags")):
+        for tag in _get_elements(case.get("tags")):
             if not isinstance(tag.value, str):
-                findings.add("wrong-type", "error", tag, f"tags is a list of texts, this is {_kind(tag.value)}")
+                findings.add("wrong-type", "error", tag, f"tags is a list of texts, this is {_name_kind(tag.value)}")
 
 
 def _check_mock_outcome(node: Node, findings: Findings) -> None:
-    from ..flows.error_codes import error_code
+    from ..flows.error_codes import parse_error_code
 
     outcome, error = node.get("outcome"), node.get("error")
     if outcome is not None and outcome.value == "success" and "result" in node.items:
@@ -180,7 +180,7 @@ def _check_mock_outcome(node: Node, findings: Findings) -> None:
         _check_keys(error, "the error of a mock", ("code", "message"), findings)
         code = error.get("code")
         try:
-            error_code(str(code.value) if code is not None else "COMPONENT_FAILED")
+            parse_error_code(str(code.value) if code is not None else "COMPONENT_FAILED")
         except InvalidArgumentError as unknown:
             findings.add("mock", "error", code or node, unknown.message, unknown.hint)
     else:
@@ -212,7 +212,7 @@ def _check_expected(expected: Node, findings: Findings) -> None:
                          "write {message: {$any: true}} to expect any failure")  # fmt: skip
         code = value.get("code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
-            findings.add("expected-output", "error", code, f"code is a word or a number, not {_kind(code.value)}")
+            findings.add("expected-output", "error", code, f"code is a word or a number, not {_name_kind(code.value)}")
     try:
         check_expected(value.value)
     except InvalidArgumentError as error:
@@ -242,26 +242,27 @@ def _check_schemas(schemas: Node, findings: Findings) -> None:
                          "before 0.11 ignore it, newer ones reject it", f"write schemas: {{properties: {{{key}: "
                          "...}}}}", key=key)  # fmt: skip
         elif key not in _SCHEMAS:
-            _add_unknown_key(schemas, key, "schemas", _SCHEMAS, findings)
-    shared, properties = _value_at(schemas, "$defs"), _value_at(schemas, "properties")
+            _report_unknown_key(schemas, key, "schemas", _SCHEMAS, findings)
+    shared, properties = _get_non_null(schemas, "$defs"), _get_non_null(schemas, "properties")
     if shared is not None and not isinstance(shared.value, dict):
-        findings.add("wrong-type", "fatal", shared, f"$defs is an object, not {_kind(shared.value)}",
+        findings.add("wrong-type", "fatal", shared, f"$defs is an object, not {_name_kind(shared.value)}",
                      "write $defs: {NAME: ...}")  # fmt: skip
     if properties is not None and isinstance(properties.value, dict):
         _check_mapping(properties, "schemas.properties", _PROPERTIES, (), findings)
     elif properties is not None:
-        findings.add("misplaced-schema", "error", properties, f"schemas.properties is a mapping, not "
-                     f"{_kind(properties.value)}: servers ignore it", "write properties: {input: ...}")  # fmt: skip
+        findings.add("misplaced-schema", "error", properties, "schemas.properties is a mapping, not "
+                     f"{_name_kind(properties.value)}: servers ignore it",
+                     "write properties: {input: ...}")  # fmt: skip
 
 
 def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
     """Check the keys of a mapping and the types of their values, and return whether it is a mapping."""
     if not isinstance(node.value, dict):
-        findings.add("wrong-type", "fatal", node, f"{what} is a mapping, not {_kind(node.value)}")
+        findings.add("wrong-type", "fatal", node, f"{what} is a mapping, not {_name_kind(node.value)}")
         return False
     for key, child in node.items.items():
         if key not in known:
-            _add_unknown_key(node, key, what, known, findings)
+            _report_unknown_key(node, key, what, known, findings)
             continue
         kind = known[key]
         if child.value is None and key in _NOT_NULL:
@@ -271,7 +272,7 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
             # Examples and tests are not sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
-            findings.add("wrong-type", level, child, f"{key} is {kind}, not {_kind(child.value)}", hint)
+            findings.add("wrong-type", level, child, f"{key} is {kind}, not {_name_kind(child.value)}", hint)
     for key in required:
         value = node.items.get(key)
         if value is None or (value.value is None and key != "input"):
@@ -279,18 +280,18 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
     return True
 
 
-def _add_unknown_key(node: Node, key: str, what: str, known: dict[str, str], findings: Findings) -> None:
+def _report_unknown_key(node: Node, key: str, what: str, known: dict[str, str], findings: Findings) -> None:
     if key in ("schema", "$schema") and what == "a flow":
         return
-    same = _same_key(key, known)
-    earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_plain(key))
+    same = _find_key(key, known)
+    earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_fold_key(key))
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
     is_meant = same or earlier or nearest(key, known)
     level = "error" if is_meant and not _is_empty(node.items[key]) else "warning"
     findings.add("unknown-key", level, node, f"{what} has no key {key!r}: servers silently ignore it", hint, key=key)
 
 
-def _kind(value: Any) -> str:
+def _name_kind(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else "a boolean"
     names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a mapping"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..flows.json_schema import is_json_type, key_of
+from ..flows.json_schema import is_json_type, make_key
 from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown
 
 _MAX_DEPTH = 20
@@ -29,10 +29,10 @@ class Conflict(NamedTuple):
 
 def fits(actual: Type, expected: Type) -> bool:
     """Return whether there is no known conflict between a type and the expected type."""
-    return conflict(actual, expected) is None
+    return find_conflict(actual, expected) is None
 
 
-def conflict(actual: Type, expected: Type) -> Conflict | None:
+def find_conflict(actual: Type, expected: Type) -> Conflict | None:
     """Return why values of a type do not match the expected type; None if they match or if that is unknown."""
     return _Comparison().conflict(actual, expected, 0)
 
@@ -82,7 +82,7 @@ class _Comparison:
         found = list[Conflict]()
         match actual:
             case Plain():
-                conflict = _plain_conflict(actual, expected)
+                conflict = _find_plain_conflict(actual, expected)
                 return [] if conflict is None else [conflict]
             case ListOf():
                 for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
@@ -111,7 +111,7 @@ class _Comparison:
         return found
 
 
-def _plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:
+def _find_plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:
     numbers = ("integer", "number")
     if actual.kind != expected.kind and not (actual.kind in numbers and expected.kind in numbers):
         return Conflict(Type((expected,)), Type((actual,)))
@@ -121,8 +121,8 @@ def _plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:
     if expected.values is None:
         wrong = [value for value in actual.values if not is_json_type(value, expected.kind)]
     else:
-        allowed = set(map(key_of, expected.values))
-        wrong = [value for value in actual.values if key_of(value) not in allowed]
+        allowed = set(map(make_key, expected.values))
+        wrong = [value for value in actual.values if make_key(value) not in allowed]
     if not wrong:
         return None
     left = actual._replace(values=tuple(wrong), is_literal=False)

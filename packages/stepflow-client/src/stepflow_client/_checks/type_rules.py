@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .._base.text import near
-from .._editing.text_edits import one_line
+from .._editing.text_edits import write_one_line
 from ..flows.components import Catalogue
-from ..flows.expressions import Path, keyword_of, write_path
+from ..flows.expressions import Path, get_keyword, write_path
 from ..flows.findings import Findings
-from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, may_be_null, paths_in, without_null
-from ..flows.schema_types import schema_of
+from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, iter_paths, may_be_null, without_null
+from ..flows.schema_types import to_schema
 from ..flows.source import Node
-from .declared_rules import level_of
+from .declared_rules import soften_level
 from .expression_types import Scope, Slot, collect_slots, infer_type, look_up_reference
 from .flow_model import Read
 from .flow_types import FlowTypes, InputUse, StepTypes, find_input_uses, get_element_type, infer_flow_types
-from .schema_rules import check_result
-from .type_mismatches import Conflict, conflict, fits
+from .schema_rules import check_output
+from .type_mismatches import Conflict, find_conflict, fits
 from .type_text import type_noun, type_text
 
 _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
@@ -56,7 +56,7 @@ class _TypeCheck:
             self._check_reads(step.reads, types.scope)
             slots = collect_slots(step.node.get("input"), typed.expected_input, types.scope)
             self._check_slots(slots, component or "the component")
-            mismatch = conflict(typed.returned, typed.output) if typed.source == "flow" else None
+            mismatch = find_conflict(typed.returned, typed.output) if typed.source == "flow" else None
             declared = types.model.schema("steps", "properties", step.id)
             if declared is not None and mismatch is not None and mismatch.is_certain:
                 schema, returned = type_text(typed.output, 80), type_text(typed.returned, 80)
@@ -81,13 +81,13 @@ class _TypeCheck:
             self._check_slots(slots, "the flow's output schema")
         else:
             for case in types.model.cases:
-                check_result(case, schema_of(types.output), {}, self.findings, by="by the types of its steps")
+                check_output(case, to_schema(types.output), {}, self.findings, by="by the types of its steps")
         if types.declared_input is None and is_unknown(types.given_input):
-            check_uses(types, self.findings)
+            check_input_uses(types, self.findings)
 
     def _check_slots(self, slots: Iterable[Slot], consumer: str) -> None:
         for slot in slots:
-            node, mismatch = slot.node, conflict(slot.actual, slot.expected)
+            node, mismatch = slot.node, find_conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
                 continue
             # Another rule may have reported the misspelt name of a missing field.
@@ -95,7 +95,7 @@ class _TypeCheck:
                 continue
             is_certain = mismatch.is_certain and not slot.is_missing
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
-            self.findings.add(rule, level, node, message_for(slot, mismatch, consumer), hint_for(slot, mismatch),
+            self.findings.add(rule, level, node, format_message(slot, mismatch, consumer), suggest_fix(slot, mismatch),
                               key="$if" if slot.is_missing else None)  # fmt: skip
 
     def _check_reads(self, reads: list[Read], scope: Scope) -> None:
@@ -105,7 +105,7 @@ class _TypeCheck:
                 continue
             at = read.node.items["path"] if read.kind == "step" else read.target
             source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
-            level = level_of(read, lookup.level)
+            level = soften_level(read, lookup.level)
             self.findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
@@ -118,14 +118,14 @@ class _TypeCheck:
         if key != "items":
             self._check_slots(collect_slots(node, expected, types.scope), consumer)
             return
-        if keyword_of(node.items) is not None:
+        if get_keyword(node.items) is not None:
             item = Slot(node, get_element_type(infer_type(node, types.scope)), expected, True, "each item")
             self._check_slots([item], consumer)
         for element in node.elements:
             self._check_slots(collect_slots(element, expected, types.scope), consumer)
 
 
-def check_uses(types: FlowTypes, findings: Findings) -> None:
+def check_input_uses(types: FlowTypes, findings: Findings) -> None:
     """Find parts of the input for which no value is valid, because two steps require different types."""
     first_uses: dict[Path, InputUse] = {}
     for use in find_input_uses(types):
@@ -133,7 +133,7 @@ def check_uses(types: FlowTypes, findings: Findings) -> None:
             continue
         first = first_uses.setdefault(use.parts, use)
         types_of_both = (first.slot.expected, use.slot.expected)
-        conflicts = conflict(*types_of_both), conflict(*types_of_both[::-1])
+        conflicts = find_conflict(*types_of_both), find_conflict(*types_of_both[::-1])
         if any(each is not None and each.is_certain for each in conflicts):
             earlier, later = (type_text(each, 60) for each in types_of_both)
             message = f"{use.user} expects {later}, but {first.user} expects {earlier} of the same input"
@@ -142,12 +142,12 @@ def check_uses(types: FlowTypes, findings: Findings) -> None:
                          f"{first.slot.node.line})")  # fmt: skip
 
 
-def message_for(slot: Slot, mismatch: Conflict, consumer: str) -> str:
+def format_message(slot: Slot, mismatch: Conflict, consumer: str) -> str:
     """Return one sentence that describes a mismatch with the type that a component or schema (`consumer`) requires."""
     where = write_path(mismatch.path, slot.where).removeprefix(".")
-    here, keyword, node = f" for {where}" if where else "", keyword_of(slot.node.items), slot.node
+    here, keyword, node = f" for {where}" if where else "", get_keyword(slot.node.items), slot.node
     if slot.is_missing:
-        expected = _noun(slot.expected)
+        expected = _describe(slot.expected)
         return f"{consumer} expects {expected}{here}, but without 'else' this is null where the condition is false"
     source = "this"
     if keyword == "$step":
@@ -168,30 +168,30 @@ def message_for(slot: Slot, mismatch: Conflict, consumer: str) -> str:
     verb = "returns" if keyword == "$step" else "is"
     if not mismatch.is_certain:
         verb = "may return" if keyword == "$step" else "may be"
-    return f"{consumer} expects {_noun(mismatch.expected)}{here}, but {source} {verb} {type_noun(mismatch.actual)}"
+    return f"{consumer} expects {_describe(mismatch.expected)}{here}, but {source} {verb} {type_noun(mismatch.actual)}"
 
 
-def _noun(expected: Type) -> str:
+def _describe(expected: Type) -> str:
     """Return a expected type as a noun. Null is not mentioned next to other types."""
     return type_noun(without_null(expected) if len(expected.members) > 1 else expected)
 
 
-def hint_for(slot: Slot, mismatch: Conflict) -> str:
+def suggest_fix(slot: Slot, mismatch: Conflict) -> str:
     """Return a hint on how to fix a mismatch: a value to add, another part to read, or another place to look."""
-    keyword = keyword_of(slot.node.items)
+    keyword = get_keyword(slot.node.items)
     if slot.is_missing:
-        return f"add else: with {_noun(slot.expected)}"
+        return f"add else: with {_describe(slot.expected)}"
     if mismatch.missing is not None:
-        return _missing_field_hint(slot, mismatch.missing, keyword)
-    as_written = _with_path(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
+        return _suggest_field(slot, mismatch.missing, keyword)
+    as_written = _extend_path(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
     if may_be_null(slot.actual) and not is_unknown(slot.actual) and fits(without_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in _READS:
         if not mismatch.path:
-            part = next((path for path, type in paths_in(slot.actual) if fits(type, slot.expected)), None)
+            part = next((path for path, type in iter_paths(slot.actual) if fits(type, slot.expected)), None)
             if part is not None:
                 or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
-                return f"write {_with_path(slot, str(keyword), part)}{or_map}"
+                return f"write {_extend_path(slot, str(keyword), part)}{or_map}"
             items = [member.items for member in slot.expected.members if isinstance(member, ListOf)]
             if items and fits(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
@@ -201,28 +201,28 @@ def hint_for(slot: Slot, mismatch: Conflict) -> str:
     ]
     if keyword is None and values:
         return near(str(slot.node.value), values, "one of")
-    return f"write {_noun(mismatch.expected)}" if mismatch.path == () else f"write {type_text(slot.expected, 60)}"
+    return f"write {_describe(mismatch.expected)}" if mismatch.path == () else f"write {type_text(slot.expected, 60)}"
 
 
-def _missing_field_hint(slot: Slot, name: str, keyword: str | None) -> str:
+def _suggest_field(slot: Slot, name: str, keyword: str | None) -> str:
     if keyword not in _READS:
         return f"add {name}: ..."
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
-    for path, type in paths_in(slot.actual) if expected and not is_unknown(expected[0]) else ():
+    for path, type in iter_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
         if not is_unknown(type) and fits(type, expected[0]):
-            return f"write an object: {{{name}: {_with_path(slot, str(keyword), path)}}}"
+            return f"write an object: {{{name}: {_extend_path(slot, str(keyword), path)}}}"
     fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]
     available = f"; this has {', '.join(fields[:8])}" if fields else ""
     return f"write an object with {name} in place of {keyword}{available}"
 
 
-def _with_path(slot: Slot, keyword: str, path: str) -> str:
+def _extend_path(slot: Slot, keyword: str, path: str) -> str:
     """Return the reference of a slot as written in the file, with a path appended."""
     target = slot.node.items[keyword].value
     node = slot.node.get("path") if keyword == "$step" else slot.node.items[keyword]
     start = str(node.value) if node is not None and node.value else "$"
     whole = (start if start.startswith("$") else f"$.{start}") + path.removeprefix("$")
     if keyword == "$step":
-        return one_line({"$step": target} if whole == "$" else {"$step": target, "path": whole})
-    return one_line({keyword: whole})
+        return write_one_line({"$step": target} if whole == "$" else {"$step": target, "path": whole})
+    return write_one_line({keyword: whole})

@@ -6,7 +6,7 @@ import json
 import re
 
 from .._base.text import cut
-from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widened
+from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widen
 
 _MAX_DEPTH = 8
 _SHOWN_FIELDS = 12
@@ -53,7 +53,7 @@ class _Writer:
             return "nothing"
         key = (id(type), depth)
         if key not in self._texts:
-            members = union([widened(type)]).members
+            members = union([widen(type)]).members
             text = " | ".join(dict.fromkeys(self._member(member, depth) for member in members))
             self._texts[key] = cut(text, _MAX_LENGTH) + mark
         return self._texts[key]

@@ -11,7 +11,7 @@ from ..types import ComponentInfo, ComponentList, FailedPlugin
 from ..types.models import decoded
 
 
-def components(answer: dict[str, Any]) -> ComponentList:
+def read_components(answer: dict[str, Any]) -> ComponentList:
     """Read the components of a server."""
     failed = [decoded(FailedPlugin, each) for each in answer.get("failedPlugins") or []]
     listed = [
@@ -27,7 +27,7 @@ def components(answer: dict[str, Any]) -> ComponentList:
     return ComponentList(listed, failed)
 
 
-def with_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
+def add_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
     """Return the components with the path that flows use for each, if the configured routes determine it.
 
     Args:

@@ -16,7 +16,7 @@ FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 """The message of an item that says only which step failed."""
 
 
-def items_of(listed: ListItemsResponse) -> RunItems:
+def get_run_items(listed: ListItemsResponse) -> RunItems:
     """Return the items of a list in a form that can be accessed without building all of them."""
     items = listed.items
     return items if isinstance(items, RunItems) else RunItems(items)
@@ -24,7 +24,7 @@ def items_of(listed: ListItemsResponse) -> RunItems:
 
 def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
     """Return whether the flow is needed to tell which step failed first: if several did, or one with another error."""
-    items = items_of(listed)
+    items = get_run_items(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
         error, errors = items[place].error, {(step.error.message, step.error.code) for step in failed if step.error}
@@ -33,7 +33,7 @@ def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByI
     return False
 
 
-def with_failed_steps(
+def add_failed_steps(
     listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
     """Add the step that failed first to failed items, and its error: an item itself often reports only that one failed.
@@ -47,7 +47,7 @@ def with_failed_steps(
     from .._runs.causes import ItemRecord, cause_of
     from ..flows.graph import FlowSteps
 
-    items = items_of(listed)
+    items = get_run_items(listed)
     flow_steps = FlowSteps(flow)
     explained: dict[int, RunItem] = {}
     for place in places:
@@ -69,7 +69,7 @@ def with_failed_steps(
     return replace(listed, items=items._replaced(explained))
 
 
-def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
+def add_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
     """Add an error to the items of a lost run that have not ended.
 
     A run can also be completed without the output of an item, if the server's store fails between the two.
@@ -79,7 +79,7 @@ def with_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started:
         status: The final status of the run.
         started: The steps that had started, by item index, for the items whose steps were requested.
     """
-    items = items_of(listed)
+    items = get_run_items(listed)
     lost: dict[int, RunItem] = {}
     message = "the server lost the run before this item ended"
     if status == ExecutionStatus.COMPLETED:

@@ -13,13 +13,13 @@ from typing import Any
 
 from .._base.text import cut, json_text, near, visible, visible_lines
 from .._data.flow_declarations import declared_schema
-from .._data.secrets import Secrets, flow_secrets, secrets_of
+from .._data.secrets import Secrets, find_flow_secrets, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.graph import FlowSteps
-from ..flows.json_schema import Mismatch, Validator, definitions_of, mismatches, shown
-from ..flows.needs import FlowNeeds, needs_of, required_paths, unread_fields
-from ..flows.tool_schemas import WRAPPER, is_plain_object, names_in, self_contained, with_required, wrapped
+from ..flows.json_schema import Mismatch, Validator, get_defs, mismatches, short_repr
+from ..flows.needs import RunRequirements, find_requirements, required_paths, unread_fields
+from ..flows.tool_schemas import WRAPPER, add_required, inline_schema, is_plain_object, iter_names, wrap_schema
 from ..types import FlowResult
 from ..types.tools import ToolResult
 from .variables import flow_variables
@@ -57,7 +57,7 @@ class FlowToolSpec:
     is_wrapped: bool
     """Whether the input of the flow is the field `input` of the arguments, because it need not be an object."""
     flow: Mapping[str, Any]
-    needs: FlowNeeds
+    needs: RunRequirements
 
     def input_of(self, arguments: Any) -> Any:
         """Return the input of the flow in the arguments of a call.
@@ -69,7 +69,7 @@ class FlowToolSpec:
             InvalidArgumentError: If they do not match. The message names each wrong field, what is expected, and what
                 was passed.
         """
-        value = _object(arguments)
+        value = _parse_arguments(arguments)
         self._check(value)
         return value[WRAPPER] if self.is_wrapped else value
 
@@ -96,14 +96,14 @@ class FlowToolSpec:
             if fault.key:
                 unknown.setdefault(fault.path, fault)
         faults = [*unknown.values(), *(fault for fault in faults if not fault.key)]
-        lines = list(dict.fromkeys(map(_line, faults)))
+        lines = list(dict.fromkeys(map(_format_fault, faults)))
         if lines:
             lines[_MAX_FAULTS:] = ["- and more"] if len(lines) > _MAX_FAULTS else []
             raise InvalidArgumentError("\n".join([f"the arguments of {self.name} do not match its schema:", *lines]))
 
     @cached_property
     def _validator(self) -> Validator:
-        return Validator(self.input_schema, definitions_of(self.input_schema))
+        return Validator(self.input_schema, get_defs(self.input_schema))
 
     def variables_of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of some variables that the flow has: all of them if its schema allows any."""
@@ -114,16 +114,16 @@ class FlowToolSpec:
 
     def secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the values that must not be shown to a model."""
-        found = (secrets_of(self.variables_of(variables), self.needs.declared), flow_secrets(self.flow))
+        found = (find_secrets(self.variables_of(variables), self.needs.declared), find_flow_secrets(self.flow))
         return tuple(each for each in found if each)
 
     def is_expected(self, output: Any) -> bool:
         """Return whether an output matches the schema that the tool publishes."""
         schema = declared_schema(self.flow, "output")
-        return not mismatches(output, schema, definitions_of(schema, _shared(self.flow)))
+        return not mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
 
 
-def _object(arguments: Any) -> dict[str, Any]:
+def _parse_arguments(arguments: Any) -> dict[str, Any]:
     if isinstance(arguments, (str, bytes)):
         try:
             arguments = json.loads(arguments or "{}")
@@ -135,10 +135,10 @@ def _object(arguments: Any) -> dict[str, Any]:
     return value
 
 
-def _line(fault: Mismatch) -> str:
+def _format_fault(fault: Mismatch) -> str:
     """Return a fault as one line: where, what is expected, what is there, and what to do."""
     where = fault.path.removeprefix("$").removeprefix(".") or "the arguments"
-    value = shown(fault.value)
+    value = short_repr(fault.value)
     has_value = fault.message.startswith(value) or fault.message.endswith((f"this is {value}", "is missing"))
     is_of_value = fault.key is None and not has_value
     got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _MAX_VALUE_LENGTH)})" if is_of_value else ""
@@ -163,17 +163,17 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     flow = check_json(flow, "the flow")
     declared = declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
-        declared = _inferred(flow)
-    schema = self_contained(declared, definitions_of(declared, _shared(flow)))
+        declared = _infer_input(flow)
+    schema = inline_schema(declared, get_defs(declared, _get_defs(flow)))
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
     is_wrapped = not is_plain_object(schema)
     if not is_wrapped:
         # Servers do not apply the defaults of an input schema: a missing field fails the run.
-        schema = with_required(schema, required_paths(flow))
+        schema = add_required(schema, required_paths(flow))
     output = declared_schema(flow, "output")
-    output = {} if output is None else self_contained(output, definitions_of(output, _shared(flow)), decided=True)
-    hidden = next((each for each in names_in([schema, output]) if visible(each) != each), None)
+    output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), decided=True)
+    hidden = next((each for each in iter_names([schema, output]) if visible(each) != each), None)
     if hidden is not None:
         raise InvalidArgumentError(
             f"the flow is no tool: the name of its field {visible(hidden)!r} has control or invisible characters",
@@ -181,16 +181,16 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         )
     return FlowToolSpec(
         name=name,
-        description=_description(flow, name),
-        input_schema=wrapped(schema) if is_wrapped else schema,
+        description=_describe(flow, name),
+        input_schema=wrap_schema(schema) if is_wrapped else schema,
         output_schema=outcome_schema(output),
         is_wrapped=is_wrapped,
         flow=flow,
-        needs=needs_of(flow, flow_variables(flow)),
+        needs=find_requirements(flow, flow_variables(flow)),
     )
 
 
-def _inferred(flow: Mapping[str, Any]) -> Any:
+def _infer_input(flow: Mapping[str, Any]) -> Any:
     """Return the schema of the input that the steps of a flow require; that of any object if nothing is known."""
     if "$input" not in json.dumps(flow):
         return {"type": "object"}
@@ -204,12 +204,12 @@ def _inferred(flow: Mapping[str, Any]) -> Any:
     return {key: value for key, value in found.items() if key != "additionalProperties"}
 
 
-def _shared(flow: Mapping[str, Any]) -> Any:
+def _get_defs(flow: Mapping[str, Any]) -> Any:
     schemas = flow.get("schemas")
     return schemas.get("$defs") if isinstance(schemas, Mapping) else None
 
 
-def _description(flow: Mapping[str, Any], name: str) -> str:
+def _describe(flow: Mapping[str, Any], name: str) -> str:
     for key in ("description", "title"):
         text = flow.get(key)
         if isinstance(text, str) and text.strip():
@@ -321,7 +321,7 @@ def tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable
     return ToolResult(text, structured, result.run_id, not result.is_success)
 
 
-def unfinished(run_id: str, next_step: str, status: str = "running") -> ToolResult:
+def unfinished_result(run_id: str, next_step: str, status: str = "running") -> ToolResult:
     """Return what a model reads about a run that has not ended.
 
     Args:

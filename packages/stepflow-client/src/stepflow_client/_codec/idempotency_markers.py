@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._data.arguments import check_text
-from .._data.values import restored
+from .._data.values import restore_integers
 from ..errors import InvalidArgumentError
 from .requests import RunArguments
 
@@ -70,32 +70,32 @@ def check_key(key: object, what: str = "idempotency_key") -> str:
     return text
 
 
-def scoped_key(scope: str, key: str) -> str:
+def make_scoped_key(scope: str, key: str) -> str:
     """Return a text that only this scope with this key has, and no id of a flow."""
     return json.dumps([scope, key])
 
 
-def tag_of(key: str, scope: str | None) -> str:
+def make_tag(key: str, scope: str | None) -> str:
     """Return the tag of the flow that runs under a key. The colon distinguishes it from the tags of clients."""
-    return f"key:{key}" if scope is None else f"scoped-key:{scoped_key(scope, key)}"
+    return f"key:{key}" if scope is None else f"scoped-key:{make_scoped_key(scope, key)}"
 
 
-def marker(subject: str, *parts: str | int) -> Marker:
+def make_marker(subject: str, *parts: str | int) -> Marker:
     """Return a marker of a key.
 
     Args:
-        subject: What has one run: the id of the flow with the tag of the key, or a `scoped_key`.
+        subject: What has one run: the id of the flow with the tag of the key, or a `make_scoped_key`.
         *parts: What the marker is about; `run` for the run of the key, else one of the marks of `key_lock`.
     """
     return Marker("\n".join(["stepflow-client idempotency key", subject, *map(str, parts)]).encode())
 
 
-def rerun_scope(run_id: str, part: int) -> str:
+def make_rerun_scope(run_id: str, part: int) -> str:
     """Return the scope of the keys of a rerun of a run, for one of the runs that it consists of."""
     return f"rerun of {run_id}" + (f", part {part + 1}" if part else "")
 
 
-def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable], origin: Origin | None = None) -> str:
+def hash_arguments(arguments: RunArguments, declared: Mapping[str, FlowVariable], origin: Origin | None = None) -> str:
     """Return a digest of the input, variables and overrides of a run.
 
     Values of secret variables are left out, because short ones could be guessed from the digest. 1 and 1.0 give the
@@ -110,5 +110,5 @@ def input_digest(arguments: RunArguments, declared: Mapping[str, FlowVariable], 
     variables = {name: value for name, value in arguments.variables.items() if name not in hidden}
     # A copy, because `restored` changes its argument.
     rerun = [] if origin is None else [[[*origin.items], sorted(origin.kept)]]
-    content = restored(json.loads(json.dumps([arguments.inputs, variables, arguments.overrides or {}, *rerun])))
+    content = restore_integers(json.loads(json.dumps([arguments.inputs, variables, arguments.overrides or {}, *rerun])))
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

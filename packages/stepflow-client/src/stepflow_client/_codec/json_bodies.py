@@ -11,7 +11,7 @@ from .._base.collector import collector_paused
 from .._base.text import cut
 from .._data.values import decode
 from .._rules.server_advice import ANOTHER_SERVICE
-from .status_errors import one_line
+from .status_errors import clean_line
 
 Answer = TypeVar("Answer")
 
@@ -19,7 +19,7 @@ _LARGE = 32 * 1024
 """Size in bytes above which a response counts as large."""
 
 
-def value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
+def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
     """Return the JSON object in the body of a response.
 
     Args:
@@ -30,17 +30,17 @@ def value(content: bytes, request: object, decode: Callable[[bytes], Any] = deco
     Raises:
         InvalidResponseError: If the body is not a JSON object.
     """
-    # Small responses skip `json_value`: this is the hot path.
+    # Small responses skip `parse_json_value`: this is the hot path.
     try:
-        decoded = decode(content) if len(content) <= _LARGE else json_value(content, request, decode)
+        decoded = decode(content) if len(content) <= _LARGE else parse_json_value(content, request, decode)
     except (ValueError, RecursionError):
         decoded = None
     if not isinstance(decoded, dict):
-        raise _not_json(content, request)
+        raise _not_json_error(content, request)
     return decoded
 
 
-def json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> Any:
+def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> Any:
     """Return the JSON value in the body of a response.
 
     Raises:
@@ -50,11 +50,11 @@ def json_value(content: bytes, request: object, decode: Callable[[bytes], Any] =
         with collector_paused() if len(content) > _LARGE else nullcontext():
             return decode(content)
     except (ValueError, RecursionError):
-        raise _not_json(content, request) from None
+        raise _not_json_error(content, request) from None
 
 
-def _not_json(content: bytes, request: object) -> errors.InvalidResponseError:
-    start = one_line(content[:400].decode("utf-8", "replace")) or "an empty body"
+def _not_json_error(content: bytes, request: object) -> errors.InvalidResponseError:
+    start = clean_line(content[:400].decode("utf-8", "replace")) or "an empty body"
     start = cut(start, 80)
     return errors.InvalidResponseError(
         f"{request} returned something other than a JSON object: {start}",
@@ -75,7 +75,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], requ
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         reason = str(error)
     raise errors.InvalidResponseError(
-        f"{request} returned a response of an unknown shape: {one_line(reason)}",
+        f"{request} returned a response of an unknown shape: {clean_line(reason)}",
         details=answer,
         hint="the server may be of a newer release",
     )

@@ -17,7 +17,7 @@ from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.file import load_file, parse_json
 
 if TYPE_CHECKING:
-    from ..flows.needs import FlowNeeds, ValueCheck
+    from ..flows.needs import RunRequirements, ValueCheck
     from ..types import FlowVariable
 
 Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
@@ -142,7 +142,7 @@ def check_debug(debug: bool) -> None:
         )
 
 
-def run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
+def check_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
     """Return the list of inputs of a run: a list is a batch, any other value is the only input.
 
     Raises:
@@ -177,14 +177,14 @@ def run_arguments(
         InvalidArgumentError: If an argument is invalid.
     """
     return RunArguments(
-        inputs=run_inputs(input, exact_integers=exact_integers),
+        inputs=check_run_inputs(input, exact_integers=exact_integers),
         variables=run_variables(variables, exact_integers=exact_integers),
         overrides=merge_overrides(overrides),
         max_concurrency=check_concurrency(max_concurrency),
     )
 
 
-def single_input(value: Any) -> None:
+def require_single_input(value: Any) -> None:
     """Reject a batch for a call that returns a single result.
 
     Raises:
@@ -197,19 +197,19 @@ def single_input(value: Any) -> None:
         )
 
 
-def items_of(value: Any) -> list[Any]:
+def list_items(value: Any) -> list[Any]:
     """Return the inputs of a run's items as JSON values: the elements of a list, or else the only input."""
     plain = check_json(value, "the input")
     return plain if isinstance(plain, list) else [plain]
 
 
-def fitting_input(value: Any, check: ValueCheck) -> list[Any]:
+def check_fitting_input(value: Any, check: ValueCheck) -> list[Any]:
     """Return the inputs of a run's items after checking them against the flow's input schema.
 
     Raises:
         InvalidArgumentError: If it does not match, or cannot be represented in JSON.
     """
-    items = items_of(value)
+    items = list_items(value)
     check.all(items, "use check_input=False to send it anyway")
     return items
 
@@ -232,7 +232,7 @@ def run_variables(variables: Variables | None, *, exact_integers: bool = True) -
     return dict(checked)
 
 
-def environment_variables(
+def add_env_variables(
     given: Mapping[str, Any], declared: Mapping[str, FlowVariable], environ: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the variables, with missing ones read from the environment.
@@ -268,8 +268,8 @@ def environment_variables(
     return filled
 
 
-def completed(
-    arguments: RunArguments, needs: FlowNeeds, environ: Mapping[str, str] | None, *, check_values: bool
+def complete_arguments(
+    arguments: RunArguments, needs: RunRequirements, environ: Mapping[str, str] | None, *, check_values: bool
 ) -> RunArguments:
     """Check arguments against the flow of the run, and return them with missing variables read from the environment.
 
@@ -282,23 +282,23 @@ def completed(
     needs.check_overrides(arguments.overrides)
     values = arguments.variables
     if environ is not None:
-        values = environment_variables(values, needs.declared, environ)
+        values = add_env_variables(values, needs.declared, environ)
     needs.check_variables(values, arguments.overrides, from_env=environ is not None, check_values=check_values)
     return arguments._replace(variables=values)
 
 
-def flow_digest(flow: dict[str, Any]) -> bytes | None:
+def hash_flow(flow: dict[str, Any]) -> bytes | None:
     """Return a digest that identifies a flow, including the order of its keys; None if the flow is not plain data.
 
     The digest is only compared within this process, so it can use marshal, which writes plain values several times
     faster than JSON.
     """
-    content = plain_content(flow)
+    content = dump_flow(flow)
     # The keyed hash of Python, twice: hashlib takes several milliseconds to import.
     return None if content is None else b"%d %d" % (hash(content), hash(content + b"."))
 
 
-def plain_content(flow: Any) -> bytes | None:
+def dump_flow(flow: Any) -> bytes | None:
     """Return bytes that only equal flows have; None if the flow is not plain data."""
     try:
         # Version 2 always writes equal values the same way; the output of later versions depends on object identity.
@@ -307,12 +307,12 @@ def plain_content(flow: Any) -> bytes | None:
         return None
 
 
-def of_plain_content(content: bytes) -> Any:
-    """Return a copy of the flow with this `plain_content`."""
+def load_dumped_flow(content: bytes) -> Any:
+    """Return a copy of the flow with this `dump_flow`."""
     return marshal.loads(content)  # noqa: S302 - it was written here
 
 
-def file_stamp(path: object) -> tuple[Any, ...] | None:
+def get_file_stamp(path: object) -> tuple[Any, ...] | None:
     """Return a value that changes when a file changes; None if the file does not exist or `path` is not a path."""
     if not isinstance(path, (str, PathLike)):
         return None
@@ -323,7 +323,7 @@ def file_stamp(path: object) -> tuple[Any, ...] | None:
     return (os.fspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
+def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
     """Return the flow in a form that current servers can check.
 
     Current servers read every number of a flow sent to POST /flows as a float and then reject the resulting
@@ -340,11 +340,11 @@ def flow_for_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
     return {**flow, "steps": steps} if steps else flow
 
 
-def numbers_as_written(message: str) -> str:
+def restore_written_numbers(message: str) -> str:
     """Return a server's message with whole numbers as written in the flow: servers report 2 as `2.0`."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
 
 
-def wait_seconds(remaining: float, longest: float) -> int:
+def get_wait_seconds(remaining: float, longest: float) -> int:
     """Return how many whole seconds the server should wait; 0 for an immediate response."""
     return max(0, math.floor(min(remaining, longest)))

@@ -15,7 +15,7 @@ from .. import errors, types
 from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
 from .._data.output_decoder import PLAIN, OutputDecoder
-from .._data.values import restored
+from .._data.values import restore_integers
 from ..types.models import decoded
 from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
 from . import failed_items
@@ -50,7 +50,7 @@ _MANY = 100
 """Number of items above which a run counts as large."""
 
 
-def attachment_name(disposition: str | None) -> str | None:
+def parse_attachment_name(disposition: str | None) -> str | None:
     """Return the file name in a Content-Disposition header, or None."""
     from email.message import Message
 
@@ -62,7 +62,7 @@ def attachment_name(disposition: str | None) -> str | None:
 # Runs, items, steps
 
 
-def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
+def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     """Read a run's summary.
 
     Args:
@@ -72,30 +72,32 @@ def run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     Raises:
         ValueError: If the summary is about another run.
     """
-    found = _run(types.RunDetails, answer["summary"])
+    found = _read_summary(types.RunDetails, answer["summary"])
     if run_id is not None and found.run_id != run_id:
         raise ValueError(f"it is about another run, {found.run_id}")
     return found
 
 
-def created(answer: dict[str, Any]) -> CreateRunResponse:
+def read_created_run(answer: dict[str, Any]) -> CreateRunResponse:
     """Read a newly created run."""
-    return _run(types.CreateRunResponse, answer["summary"])
+    return _read_summary(types.CreateRunResponse, answer["summary"])
 
 
-def runs(answer: dict[str, Any]) -> ListRunsResponse:
+def read_runs(answer: dict[str, Any]) -> ListRunsResponse:
     """Read a list of run summaries."""
-    return types.ListRunsResponse(runs=[_run(types.RunDetails, summary) for summary in answer["runs"]])
+    return types.ListRunsResponse(runs=[_read_summary(types.RunDetails, summary) for summary in answer["runs"]])
 
 
-def _run(kind: type[Run], summary: Any) -> Run:
+def _read_summary(kind: type[Run], summary: Any) -> Run:
     """Read a summary, whose ids are checked: they are used in the paths of requests."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
-    return decoded(kind, summary, run_id=_run_id(summary["runId"]), flow_id=_sendable(summary["flowId"], "flowId"))
+    return decoded(
+        kind, summary, run_id=_parse_run_id(summary["runId"]), flow_id=_check_id(summary["flowId"], "flowId")
+    )
 
 
-def _run_id(value: Any) -> str:
+def _parse_run_id(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"runId is {value!r}")
     if RUN_ID.fullmatch(value):
@@ -105,16 +107,16 @@ def _run_id(value: Any) -> str:
     return str(UUID(value))
 
 
-def _sendable(value: Any, what: str) -> str:
+def _check_id(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value or value in (".", ".."):
         raise TypeError(f"{what} is {value!r}")
     value.encode()
     return value
 
 
-def flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
+def read_flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
     """Return the id of a flow after checking that it can be used in paths and bodies."""
-    return _sendable(answer[key], key)
+    return _check_id(answer[key], key)
 
 
 class Started(NamedTuple):
@@ -137,19 +139,19 @@ class Started(NamedTuple):
         return bool(self.answers) and all(read_status(answer["status"]).is_finished for answer in self.answers)
 
 
-def started(answer: dict[str, Any]) -> Started:
+def read_started_run(answer: dict[str, Any]) -> Started:
     """Read the fields of a newly created run that are needed to wait for its end."""
     summary = answer["summary"]
-    items = checked_items(answer.get("results") or [])
+    items = check_items(answer.get("results") or [])
     run_id = summary["runId"]
-    run_id = run_id if RUN_ID.fullmatch(run_id) else _run_id(run_id)
+    run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
     # Known numbers skip `read_status`: this is the hot path. (`true` equals 1.)
     known = STATUS_NUMBERS.get(status) if type(status) is int else None
     return Started(run_id, known or read_status(status), items, summary=summary)
 
 
-def checked_items(answers: Any) -> list[dict[str, Any]]:
+def check_items(answers: Any) -> list[dict[str, Any]]:
     """Return the items of a response after checking that each has an index and a status.
 
     Items are built lazily, so this check also covers items that are never accessed.
@@ -167,7 +169,7 @@ def checked_items(answers: Any) -> list[dict[str, Any]]:
     return answers
 
 
-def given(answer: dict[str, Any]) -> dict[str, Any]:
+def read_given_arguments(answer: dict[str, Any]) -> dict[str, Any]:
     """Read the inputs and overrides a run was started with, which only older servers return."""
     given = answer.get("given") or {}
     inputs = given.get("inputs")
@@ -176,7 +178,7 @@ def given(answer: dict[str, Any]) -> dict[str, Any]:
     return {"inputs": inputs, "overrides": given.get("overrides")}
 
 
-def stored_flow(answer: dict[str, Any]) -> dict[str, Any]:
+def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
     """Read the content of a stored flow, including what a client has added to it."""
     content = answer["flow"]
     if not isinstance(content, dict):
@@ -184,7 +186,7 @@ def stored_flow(answer: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def arguments(
+def make_run_arguments(
     run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None, origin: client_metadata.Origin | None = None
 ) -> RunArguments:
     """Return the arguments a run was started with.
@@ -200,7 +202,7 @@ def arguments(
         return types.RunArguments(
             run_id=run_id,
             inputs=inputs,
-            overrides=_plain_overrides(overrides),
+            overrides=_unwrap_overrides(overrides),
             rerun_of=None if origin is None else origin.run_id,
             kept=[] if origin is None else list(origin.kept),
         )
@@ -213,7 +215,7 @@ def arguments(
         run_id=run_id,
         inputs=inputs,
         variables=None if "variables" in entry.omitted else dict(entry.variables or {}),
-        overrides=_plain_overrides(overrides or entry.overrides),
+        overrides=_unwrap_overrides(overrides or entry.overrides),
         labels=dict(entry.labels),
         note=entry.note,
         is_recorded=True,
@@ -222,7 +224,7 @@ def arguments(
     )
 
 
-def _plain_overrides(overrides: Any) -> Any:
+def _unwrap_overrides(overrides: Any) -> Any:
     """Return overrides in the form that callers use, `{step: {"input": ...}}`.
 
     Servers and the history wrap each change.
@@ -237,7 +239,7 @@ def _plain_overrides(overrides: Any) -> Any:
     return changes or None
 
 
-def flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow:
+def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow:
     """Read a stored flow, without what a client has added to it.
 
     Args:
@@ -255,26 +257,28 @@ def flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow
     return stored
 
 
-def items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> ListItemsResponse:
+def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> ListItemsResponse:
     """Read the items of a run, in the order of their inputs. Each item is built when it is first accessed."""
-    answers = checked_items(answers)
+    answers = check_items(answers)
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
         answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
-    read = partial(build, partial(item, run_id, decoder=decoder), request=f"GET /runs/{run_id}/items")
+    read = partial(build, partial(read_item, run_id, decoder=decoder), request=f"GET /runs/{run_id}/items")
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
 
 
-def item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> RunItem:
+def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> RunItem:
     """Read one item. It has no output and no error while it is running."""
     status = read_status(answer["status"])
     output = decoder.flow_output(answer.get("output")) if status.is_finished else None
-    error = failure(answer, decoder) if status in FAILED_STATUSES else None
+    error = read_error(answer, decoder) if status in FAILED_STATUSES else None
     known = {"index": answer["itemIndex"], "run_id": run_id, "status": status, "output": output, "error": error}
     return decoded(types.RunItem, answer, **known)
 
 
-def results(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN) -> list[FlowResult]:
+def read_results(
+    listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN
+) -> list[FlowResult]:
     """Return the results of a finished run.
 
     In a run that was cancelled or could not start, an item may still be marked as running. It gets the status of the
@@ -289,9 +293,9 @@ def results(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputD
     entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
 
     def read(entry: Any) -> FlowResult:
-        found = entry if isinstance(entry, types.RunItem) else item(run_id, entry, decoder)
+        found = entry if isinstance(entry, types.RunItem) else read_item(run_id, entry, decoder)
         return found.result or types.FlowResult(
-            run_id=run_id, status=status, error=failure({}) if status in FAILED_STATUSES else None
+            run_id=run_id, status=status, error=read_error({}) if status in FAILED_STATUSES else None
         )
 
     with collector_paused() if len(entries) > _MANY else nullcontext():
@@ -302,7 +306,7 @@ _COMPLETED = frozenset({2, "completed"})
 """The status values of completed items."""
 
 
-def completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:
+def read_completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:
     """Return the output of each item of a run if all of them have completed; otherwise None. No items are built."""
     entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
@@ -313,7 +317,7 @@ def completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN)
         return build(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
 
 
-def single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResult | None:
+def read_single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResult | None:
     """Return the result of a newly created run of one item, if it succeeded at once; otherwise None."""
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
@@ -324,17 +328,17 @@ def single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResult | 
         output = decoder.flow_output(answer.get("output"))
     except (ValueError, RecursionError):
         # Raises the error that names the fault.
-        return build(partial(item, run.run_id, decoder=decoder), answer, f"GET /runs/{run.run_id}/items").result
+        return build(partial(read_item, run.run_id, decoder=decoder), answer, f"GET /runs/{run.run_id}/items").result
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
-def only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN) -> FlowResult:
+def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN) -> FlowResult:
     """Return the result of a finished run of one item.
 
     Raises:
         InvalidResponseError: If the server returned another number of items.
     """
-    found = results(listed, status, decoder)
+    found = read_results(listed, status, decoder)
     if len(found) != 1:
         raise errors.InvalidResponseError(
             f"run {listed.run_id} has one item, but the server gave {len(found)}", run_id=listed.run_id
@@ -342,13 +346,13 @@ def only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder: Out
     return found[0]
 
 
-def failure(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
+def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
     """Read the error of a failed item or step. Secrets quoted in it are hidden."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
     step = failed_items.FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
-    details = restored({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
+    details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := pins.mocked_failure(message)) is not None:
         # The server's code and data belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
@@ -362,30 +366,32 @@ def failure(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError
     )
 
 
-def steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN) -> ListStepsResponse:
+def read_steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN) -> ListStepsResponse:
     """Read the steps of a run, sorted by item, then in the order of the flow."""
-    read = [step(answer, decoder) for answer in answers]
+    read = [read_step(answer, decoder) for answer in answers]
     read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
     return types.ListStepsResponse(run_id=run_id, steps=read)
 
 
-def step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDetails:
+def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDetails:
     """Read one step."""
     known: dict[str, Any] = {"component": answer.get("component") or None}
-    known["error"] = failure(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
+    known["error"] = read_error(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
     if answer.get("journalSeqno") == 0:
         # Translated from an older server, which does not send this time.
         known["updated_at"] = None
     return decoded(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **known)
 
 
-def asked_step(answer: dict[str, Any], step_id: str, item_index: int, decoder: OutputDecoder = PLAIN) -> StepDetails:
+def read_requested_step(
+    answer: dict[str, Any], step_id: str, item_index: int, decoder: OutputDecoder = PLAIN
+) -> StepDetails:
     """Read the requested step.
 
     Raises:
         ValueError: If the response is about another step.
     """
-    read = step(answer, decoder)
+    read = read_step(answer, decoder)
     if (read.step_id, read.item_index) != (step_id, item_index):
         raise ValueError(f"it is about another step, {read.step_id!r} of item {read.item_index}")
     return read
@@ -394,12 +400,12 @@ def asked_step(answer: dict[str, Any], step_id: str, item_index: int, decoder: O
 # The server, flows and components
 
 
-def health(answer: dict[str, Any]) -> types.HealthResponse:
+def read_health(answer: dict[str, Any]) -> types.HealthResponse:
     """Read a server's health. A server that reports its release does not report its build; that field was filled in."""
     return decoded(types.HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
 
 
-def validation(diagnostics: dict[str, Any] | None) -> types.ValidationResult:
+def read_diagnostics(diagnostics: dict[str, Any] | None) -> types.ValidationResult:
     """Read the diagnostics of a flow, the most severe first."""
     grave = {types.DiagnosticLevel.FATAL: 0, types.DiagnosticLevel.ERROR: 1}
     found = [decoded(types.Diagnostic, each) for each in (diagnostics or {}).get("diagnostics", [])]

@@ -40,7 +40,7 @@ _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
 _MAX_MESSAGE_LENGTH = 500
 
 
-def error_for(status: int, content_type: str, content: bytes, request: str) -> errors.StepflowClientError | None:
+def status_error(status: int, content_type: str, content: bytes, request: str) -> errors.StepflowClientError | None:
     """Return the error that a response represents, or None if the response is usable.
 
     Args:
@@ -65,7 +65,7 @@ def error_for(status: int, content_type: str, content: bytes, request: str) -> e
         return errors.InvalidResponseError(
             f"{request} returned a redirect ({status})", status_code=status, hint="use the address that it leads to"
         )
-    message, details = _message_of(kind, content)
+    message, details = _parse_message(kind, content)
     if status == 408:
         return errors.RequestTimeoutError(message or f"{request} returned 408", status_code=408)
     from http import HTTPStatus
@@ -83,7 +83,7 @@ def error_for(status: int, content_type: str, content: bytes, request: str) -> e
     return kinds(message, status_code=status, details=details, hint=hint)
 
 
-def _message_of(kind: str, content: bytes) -> tuple[str | None, Any]:
+def _parse_message(kind: str, content: bytes) -> tuple[str | None, Any]:
     text = content.decode("utf-8", "replace").strip()
     if kind == "text/html" or text[:1] == "<":
         return None, text[:_MAX_MESSAGE_LENGTH] or None
@@ -92,15 +92,15 @@ def _message_of(kind: str, content: bytes) -> tuple[str | None, Any]:
     except (ValueError, RecursionError):
         details = None
     if not isinstance(details, dict):
-        return one_line(text) or None, text or None
+        return clean_line(text) or None, text or None
     inner = details.get("error")
     message = (inner if isinstance(inner, dict) else details).get("message")
     if not isinstance(message, str):
         message = inner if isinstance(inner, str) else None
-    return (one_line(message) or None) if message else None, details
+    return (clean_line(message) or None) if message else None, details
 
 
-def one_line(text: str) -> str:
+def clean_line(text: str) -> str:
     """Return a text of a server as one printable line of limited length."""
     # A lone surrogate can neither be printed nor stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())

@@ -46,10 +46,10 @@ def check_output_type(output_type: Any) -> None:
         InvalidArgumentError: If they cannot.
     """
     if output_type is not None:
-        _adapter(output_type)
+        _get_adapter(output_type)
 
 
-def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]:
+def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]:
     """Return a result with its output converted to a type. A result that is not a success is returned unchanged.
 
     Raises:
@@ -57,10 +57,10 @@ def with_typed_output(result: FlowResult[Any], output_type: Any) -> FlowResult[A
     """
     if output_type is None or not result.is_success:
         return result
-    return replace(result, output=_typed_output(result, output_type))
+    return replace(result, output=_convert_value(result, output_type))
 
 
-def with_typed_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
+def convert_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
     """Return an outcome with its output converted to a type. One that is not a success is returned unchanged.
 
     If the output does not match the type, the outcome is a failure, so that the others of the batch are not lost; its
@@ -69,15 +69,15 @@ def with_typed_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
     if not outcome.is_success:
         return outcome
     try:
-        return replace(outcome, output=_typed_output(outcome.result, output_type))
+        return replace(outcome, output=_convert_value(outcome.result, output_type))
     except OutputTypeError as error:
         failure = FlowError(message=error.message, code=ErrorCode.INVALID_OUTPUT, details=error.details)
         return replace(outcome, status=ExecutionStatus.FAILED, output=None, error=failure)
 
 
-def _typed_output(result: FlowResult[Any], output_type: Any) -> Any:
+def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
     try:
-        return _adapter(output_type).validate_python(result.output)
+        return _get_adapter(output_type).validate_python(result.output)
     except ValidationError as error:
         found = [
             {"path": write_path(each["loc"]), "message": each["msg"]} for each in error.errors(include_input=False)
@@ -92,9 +92,9 @@ def _typed_output(result: FlowResult[Any], output_type: Any) -> Any:
         ) from None
 
 
-def _adapter(output_type: Any) -> TypeAdapter[Any]:
+def _get_adapter(output_type: Any) -> TypeAdapter[Any]:
     try:
-        return _cached_adapter(output_type)
+        return _make_adapter(output_type)
     except Exception as error:
         # Hints that are texts are evaluated, which may raise anything.
         raise wrong(
@@ -103,41 +103,41 @@ def _adapter(output_type: Any) -> TypeAdapter[Any]:
 
 
 @functools.lru_cache(maxsize=256)
-def _cached_adapter(output_type: Any) -> TypeAdapter[Any]:
+def _make_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
-    adapter = TypeAdapter(readable_type(output_type))
+    adapter = TypeAdapter(make_readable(output_type))
     # A name that cannot be resolved would only be found with the first output, after the run.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 
 
-def readable_type(annotation: Any) -> Any:
+def make_readable(annotation: Any) -> Any:
     """Return an annotation with classes that pydantic cannot read replaced by types that it can read.
 
     They are attrs classes, msgspec structs and TypedDicts. Dataclasses are changed: pydantic then reads `Name`.
     """
     if is_typeddict(annotation):
-        return _of_typed_dict(annotation)
+        return _convert_typed_dict(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__attrs_attrs__"):
-        return _of_attrs(annotation)
+        return _convert_attrs(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__struct_fields__"):
-        return Annotated[Any, PlainValidator(functools.partial(_struct, annotation))]
+        return Annotated[Any, PlainValidator(functools.partial(_convert_struct, annotation))]
     if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__"):
-        _set_names(annotation)
+        _set_alias_names(annotation)
         return annotation
     arguments = get_args(annotation)
     origin: Any = get_origin(annotation)
     if not arguments or origin not in _GENERICS:
         return annotation
-    parts = tuple(readable_type(argument) for argument in arguments)
+    parts = tuple(make_readable(argument) for argument in arguments)
     if parts == arguments:
         return annotation
     return functools.reduce(operator.or_, parts) if origin is types.UnionType else origin[parts]
 
 
 @functools.lru_cache(maxsize=256)
-def _of_typed_dict(kind: Any) -> Any:
+def _convert_typed_dict(kind: Any) -> Any:
     # Before Python 3.12, pydantic accepts only TypedDicts from typing_extensions.
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
@@ -147,19 +147,19 @@ def _of_typed_dict(kind: Any) -> Any:
             hint = get_args(hint)[0]
         else:
             wrapper = Required if name in kind.__required_keys__ else NotRequired
-        fields[name] = wrapper[readable_type(hint)]
+        fields[name] = wrapper[make_readable(hint)]
     return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]
 
 
 @functools.lru_cache(maxsize=256)
-def _of_attrs(kind: Any) -> Any:
+def _convert_attrs(kind: Any) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     fields: dict[str, Any] = {}
     for each in kind.__attrs_attrs__:
         if each.init:
             # A missing field is not passed on, so that the default of the attrs class applies.
             default = ... if type(each.default).__name__ == "_Nothing" else None
-            fields[each.alias] = (readable_type(hints.get(each.name, Any)), default)
+            fields[each.alias] = (make_readable(hints.get(each.name, Any)), default)
     model = create_model(kind.__name__, **fields)
 
     def made(value: Any) -> Any:
@@ -168,7 +168,7 @@ def _of_attrs(kind: Any) -> Any:
     return Annotated[model, AfterValidator(made)]
 
 
-def _struct(kind: Any, value: Any) -> Any:
+def _convert_struct(kind: Any, value: Any) -> Any:
     import msgspec
 
     try:
@@ -177,7 +177,7 @@ def _struct(kind: Any, value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _set_names(kind: Any, *, is_within: bool = False) -> None:
+def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
     """Let pydantic know the names that `Name` gives to fields of a dataclass, and of the dataclasses in its fields.
 
     With `is_within`, it is part of a dataclass with such names, whose configuration it would take over.
@@ -195,15 +195,15 @@ def _set_names(kind: Any, *, is_within: bool = False) -> None:
     with suppress(Exception):
         # Hints that are texts are evaluated, which may raise anything.
         for hint in get_type_hints(kind, include_extras=True).values():
-            for each in _parts_of(hint):
+            for each in _iter_parts(hint):
                 if hasattr(each, "__dataclass_fields__"):
-                    _set_names(each, is_within=is_named)
+                    _set_alias_names(each, is_within=is_named)
 
 
-def _parts_of(hint: Any) -> Iterator[Any]:
+def _iter_parts(hint: Any) -> Iterator[Any]:
     yield hint
     for each in get_args(hint):
-        yield from _parts_of(each)
+        yield from _iter_parts(each)
 
 
 _KNOWN_NAMES = weakref.WeakSet[Any]()

@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from .._base.installing import install_command
     from .._base.logging import listening, logger_of
     from .._base.near_files import near_file, nearest_file
-    from .._cases.expected_outputs import changes, expectation_of
-    from .._cases.flow_cases import is_lost, tests_in
+    from .._cases.expected_outputs import expectation_of, get_edits
+    from .._cases.flow_cases import is_lost, parse_tests
     from .._cases.mock_outcomes import flow_result
-    from .._cases.selection import names_of
-    from .._checks.checker import excerpt_of, find_in, find_in_config, result_of, suppressions_in
+    from .._cases.selection import list_names
+    from .._checks.checker import check_config, check_source, find_suppressions, make_excerpt, make_result
     from .._checks.expression_types import infer_variable_type, look_up_reference
-    from .._checks.flow_model import FlowModel, Read, flow_within, node_of_inner
+    from .._checks.flow_model import FlowModel, Read, find_subflow, get_subflow_node
     from .._checks.flow_types import FlowTypes, StepTypes, infer_flow_types, infer_input_from_uses
-    from .._checks.inferred_flow import infer_in
+    from .._checks.inferred_flow import infer_from_text
     from .._checks.type_text import type_text
-    from .._codec.requests import check_run_id, completed, environment_variables, run_arguments
+    from .._codec.requests import add_env_variables, check_run_id, complete_arguments, run_arguments
     from .._codec.variables import flow_variables
     from .._concurrency.background import sync_gather
     from .._concurrency.input_checks import async_run_check
     from .._data.arguments import check_instance, check_mapping, check_text
     from .._data.json_encoding import is_data_object
-    from .._data.merge_patch import make_merge_patch, merged
+    from .._data.merge_patch import apply_patch, make_merge_patch
     from .._data.output_decoder import PLAIN, OutputDecoder
-    from .._data.run_query import QUERY_FIELDS, RunQuery, quoted, read_query
+    from .._data.run_query import QUERY_FIELDS, RunQuery, quote, read_query
     from .._data.toml_reader import parse_toml
     from .._data.values import check_json, encode, merge_overrides
-    from .._data.yaml_reader import open_marks
+    from .._data.yaml_reader import find_open_marks
     from .._data.yaml_writer import write_yaml
-    from .._editing.corrections import corrected, edit_of
+    from .._editing.corrections import correct_flow, make_edit
     from .._embedded.config import ServerConfig, is_read_once, recovery_warnings
     from .._embedded.log_pump import passing_lines
     from .._http.settings import check_timeout, environment_settings, parse_url
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .._stores.user_folders import user_folder
     from .._sync.watching import RunUpdate
     from .._telemetry.recorder import list_server_aliases
-    from ..testing.case_runs import executes_all
+    from ..testing.case_runs import may_execute
 
 __all__ = [
     "ABSENT",
@@ -94,38 +94,39 @@ __all__ = [
     "StepTime",
     "StepTimes",
     "StepTypes",
+    "add_env_variables",
     "add_hint",
+    "apply_patch",
     "as_stored",
     "async_run_check",
     "certificate_problem",
-    "changes",
+    "check_config",
     "check_instance",
     "check_json",
     "check_mapping",
     "check_run_id",
+    "check_source",
     "check_text",
     "check_timeout",
     "collector_paused",
-    "completed",
-    "corrected",
+    "complete_arguments",
+    "correct_flow",
     "deadline_of",
     "deadline_scope",
-    "edit_of",
     "encode",
     "environment_settings",
-    "environment_variables",
     "examples_of",
-    "excerpt_of",
-    "executes_all",
     "expectation_of",
     "failure_groups",
-    "find_in",
-    "find_in_config",
+    "find_open_marks",
+    "find_subflow",
+    "find_suppressions",
     "flow_result",
     "flow_variables",
-    "flow_within",
+    "get_edits",
+    "get_subflow_node",
     "infer_flow_types",
-    "infer_in",
+    "infer_from_text",
     "infer_input_from_uses",
     "infer_variable_type",
     "install_command",
@@ -134,33 +135,32 @@ __all__ = [
     "is_lost",
     "is_read_once",
     "junit_xml",
+    "list_names",
     "list_server_aliases",
     "listening",
     "logger_of",
     "look_up_reference",
+    "make_edit",
+    "make_excerpt",
     "make_merge_patch",
+    "make_result",
+    "may_execute",
     "merge_overrides",
-    "merged",
-    "names_of",
     "near_file",
     "nearest_file",
-    "node_of_inner",
-    "open_marks",
     "output_format_of",
+    "parse_tests",
     "parse_toml",
     "parse_url",
     "passing_lines",
     "progress_of",
-    "quoted",
+    "quote",
     "read_outcomes",
     "read_query",
     "recovery_warnings",
     "refused",
-    "result_of",
     "run_arguments",
-    "suppressions_in",
     "sync_gather",
-    "tests_in",
     "type_text",
     "user_folder",
     "value_changes",
@@ -179,30 +179,30 @@ __getattr__, __dir__ = lazy_names(
         "._base.installing": ["install_command"],
         "._base.logging": ["listening", "logger_of"],
         "._base.near_files": ["near_file", "nearest_file"],
-        "._cases.expected_outputs": ["changes", "expectation_of"],
-        "._cases.flow_cases": ["is_lost", "tests_in"],
+        "._cases.expected_outputs": ["get_edits", "expectation_of"],
+        "._cases.flow_cases": ["is_lost", "parse_tests"],
         "._cases.mock_outcomes": ["flow_result"],
-        "._cases.selection": ["names_of"],
-        "._checks.checker": ["excerpt_of", "find_in", "find_in_config", "result_of", "suppressions_in"],
+        "._cases.selection": ["list_names"],
+        "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "find_suppressions"],
         "._checks.expression_types": ["look_up_reference", "infer_variable_type"],
-        "._checks.flow_model": ["FlowModel", "Read", "flow_within", "node_of_inner"],
+        "._checks.flow_model": ["FlowModel", "Read", "find_subflow", "get_subflow_node"],
         "._checks.flow_types": ["FlowTypes", "StepTypes", "infer_input_from_uses", "infer_flow_types"],
-        "._checks.inferred_flow": ["infer_in"],
+        "._checks.inferred_flow": ["infer_from_text"],
         "._checks.type_text": ["type_text"],
-        "._codec.requests": ["check_run_id", "completed", "environment_variables", "run_arguments"],
+        "._codec.requests": ["check_run_id", "complete_arguments", "add_env_variables", "run_arguments"],
         "._codec.variables": ["flow_variables"],
         "._concurrency.background": ["sync_gather"],
         "._concurrency.input_checks": ["async_run_check"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],
-        "._data.merge_patch": ["make_merge_patch", "merged"],
+        "._data.merge_patch": ["make_merge_patch", "apply_patch"],
         "._data.json_encoding": ["is_data_object"],
         "._data.output_decoder": ["PLAIN", "OutputDecoder"],
-        "._data.run_query": ["QUERY_FIELDS", "RunQuery", "quoted", "read_query"],
+        "._data.run_query": ["QUERY_FIELDS", "RunQuery", "quote", "read_query"],
         "._data.toml_reader": ["parse_toml"],
         "._data.values": ["check_json", "encode", "merge_overrides"],
-        "._data.yaml_reader": ["open_marks"],
+        "._data.yaml_reader": ["find_open_marks"],
         "._data.yaml_writer": ["write_yaml"],
-        "._editing.corrections": ["corrected", "edit_of"],
+        "._editing.corrections": ["correct_flow", "make_edit"],
         "._embedded.config": ["ServerConfig", "is_read_once", "recovery_warnings"],
         "._embedded.log_pump": ["passing_lines"],
         "._http.settings": ["check_timeout", "environment_settings", "parse_url"],
@@ -226,6 +226,6 @@ __getattr__, __dir__ = lazy_names(
         "._stores.user_folders": ["user_folder"],
         "._sync.watching": ["RunUpdate"],
         "._telemetry.recorder": ["list_server_aliases"],
-        ".testing.case_runs": ["executes_all"],
+        ".testing.case_runs": ["may_execute"],
     },
 )

@@ -27,7 +27,7 @@ class Name:
         self.name = name
 
 
-def name_of(annotation: Any, otherwise: str) -> str:
+def get_json_name(annotation: Any, otherwise: str) -> str:
     """Return the name that a `Name` in an annotation gives, or the other one."""
     if get_origin(annotation) is not Annotated:
         return otherwise
@@ -52,4 +52,4 @@ def field_names(kind: Any) -> dict[str, str] | None:
     if not any("Name" in str(each) for base in kind.__mro__ for each in getattr(base, "__annotations__", {}).values()):
         return {name: name for name in names}
     hints = get_type_hints(kind, include_extras=True)
-    return {name: name_of(hints[name], name) for name in names}
+    return {name: get_json_name(hints[name], name) for name in names}

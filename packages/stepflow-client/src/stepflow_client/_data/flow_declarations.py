@@ -31,30 +31,30 @@ def fields_of(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
     return found[0] if isinstance(found[0], Mapping) else {}, names
 
 
-def definitions_of(schema: Any, defs: Any = None) -> dict[str, Any]:
+def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
     """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
     own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
     return {name: each for found in (defs, *own) if isinstance(found, Mapping) for name, each in found.items()}
 
 
-def definitions_in(flow: Any, part: str) -> dict[str, Any]:
+def get_flow_defs(flow: Any, part: str) -> dict[str, Any]:
     """Return the shared schemas that the schema of the flow's `input`, `output` or `variables` can refer to."""
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
-    return definitions_of(declared_schema(flow, part), definitions_of(schemas))
+    return get_defs(declared_schema(flow, part), get_defs(schemas))
 
 
 def declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
     """Return the variables that a flow declares, by name, each with the fields of a `FlowVariable`."""
     properties, required = (declared_schema(flow, "variables", key) for key in ("properties", "required"))
-    defs = definitions_in(flow, "variables")
+    defs = get_flow_defs(flow, "variables")
     return {
         name: {
             # A variable with a default can be omitted, even if the list contains it.
             "is_required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
-            "env_var": _text(declared.get("env_var")),
+            "env_var": _get_string(declared.get("env_var")),
             "is_secret": is_secret(declared, defs),
-            "description": _text(declared.get("description")),
+            "description": _get_string(declared.get("description")),
             "value_schema": dict(declared),
         }
         for name, declared in (properties.items() if isinstance(properties, Mapping) else ())
@@ -62,7 +62,7 @@ def declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def unset_value(schema: Any, *, is_required: bool = False) -> Any:
+def get_unset_value(schema: Any, *, is_required: bool = False) -> Any:
     """Return the value of a variable in runs that do not set it; `NOT_GIVEN` if reading the variable then fails.
 
     Servers read only `default` and `type` of the schema itself: not `$ref`, `anyOf`, `enum` or the like.
@@ -89,7 +89,7 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
     if _is_marked(schema):
         return True
     alternatives = [schema[key] for key in ALTERNATIVES if key in schema]
-    return any(map(holds_secret, [*alternatives, *referred_schemas(schema, definitions_of(schema, defs))]))
+    return any(map(holds_secret, [*alternatives, *find_referred_schemas(schema, get_defs(schema, defs))]))
 
 
 def holds_secret(schema: Any) -> bool:
@@ -104,7 +104,7 @@ def _is_marked(schema: Mapping[str, Any]) -> bool:
     return any(is_secret_marker(key) for key, value in schema.items() if value is not False and value is not None)
 
 
-def referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
+def find_referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
     """Return the shared schemas that a schema refers to, directly or through one another."""
     found: dict[str, Any] = {}
     waiting = [schema] if defs else []
@@ -130,5 +130,5 @@ def is_secret_marker(key: Any) -> bool:
     return "s" in plain and "t" in plain and nearest(plain, ("issecret", "secret"), 0.8) is not None
 
 
-def _text(value: Any) -> str | None:
+def _get_string(value: Any) -> str | None:
     return value if isinstance(value, str) else None

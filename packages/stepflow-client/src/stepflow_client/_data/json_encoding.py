@@ -79,7 +79,7 @@ def is_scalar(value: object) -> bool:
     return is_decimal or (uuid is not None and isinstance(value, uuid.UUID))
 
 
-def text_of(value: Any) -> Any:
+def encode_scalar(value: Any) -> Any:
     """Return such a value in JSON: dates and times as ISO 8601 text, the value of an enum, everything else as text."""
     if isinstance(value, Enum):
         return value.value
@@ -92,7 +92,7 @@ def is_data_object(value: object) -> bool:
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
 
 
-def built(value: Any) -> Any:
+def call_builder(value: Any) -> Any:
     """Return what a builder builds; any other value unchanged. A builder has a method `build` or `to_dict`.
 
     Raises:
@@ -104,7 +104,7 @@ def built(value: Any) -> Any:
     return build(value) if callable(build) else value
 
 
-def fields_of(value: Any) -> Any:
+def encode_fields(value: Any) -> Any:
     """Return the fields of an object of one of these kinds, by their external names.
 
     External names are the aliases of pydantic and the renamed fields of msgspec. A method `to_dict` takes precedence
@@ -121,7 +121,7 @@ def fields_of(value: Any) -> Any:
         def fields_of_other(value: Any) -> Any:
             if not is_data_object(value):
                 raise TypeError(f"{type(value).__name__} is not a JSON value")
-            return fields_of(value)
+            return encode_fields(value)
 
         # msgspec handles tags, renamed fields and omitted defaults itself.
         return msgspec.to_builtins(value, enc_hook=fields_of_other)

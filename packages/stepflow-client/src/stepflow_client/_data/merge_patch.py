@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def merged(value: Any, patch: Any) -> Any:
+def apply_patch(value: Any, patch: Any) -> Any:
     """Return a value with a merge patch applied."""
     if not isinstance(patch, Mapping):
         return patch
@@ -16,7 +16,7 @@ def merged(value: Any, patch: Any) -> Any:
         if change is None:
             whole.pop(key, None)
         else:
-            whole[key] = merged(whole.get(key), change)
+            whole[key] = apply_patch(whole.get(key), change)
     return whole
 
 
@@ -33,11 +33,11 @@ def make_merge_patch(before: Any, after: Any) -> Any:
     for key, value in after.items():
         if value is None and (key not in old or old[key] is not None):
             raise ValueError(f"{key!r} cannot become null: an override with null removes the key")
-        if key not in old or _text(old[key]) != _text(value):
+        if key not in old or _serialize(old[key]) != _serialize(value):
             patch[key] = make_merge_patch(old.get(key), value)
     return patch
 
 
-def _text(value: Any) -> str:
+def _serialize(value: Any) -> str:
     """Return a value as a text to compare: true and 1 differ."""
     return json.dumps(value, sort_keys=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .._base.newest import Newest
 from .secrets import NO_SECRETS, Secrets
-from .values import entries_in_order, fixes_order, ordered, restored, shape_at
+from .values import fixes_order, get_shape_at, iter_in_order, restore_integers, restore_order
 
 _MAX_RUNS = 10_000
 
@@ -33,7 +33,7 @@ class OutputDecoder(NamedTuple):
         """Return the output of the flow with its numbers and the order of its keys as the author wrote them."""
         if self.as_sent:
             return value
-        return restored(value) if self.keeps_order else ordered(value, self.like)
+        return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
 
     def step_output(self, value: Any) -> Any:
         """Return the output of a step. Its keys are sorted if the server returns them in an arbitrary order."""
@@ -46,7 +46,7 @@ class OutputDecoder(NamedTuple):
 
     def whole(self, value: Any) -> Any:
         """Return a value as the server sent it with its numbers and the order of its keys."""
-        return restored(value) if self.keeps_order else ordered(value, self.like)
+        return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
 
     def entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
         """Yield entries of an object or a list as the server sent it, and how each is read.
@@ -57,23 +57,23 @@ class OutputDecoder(NamedTuple):
             found: Iterable[tuple[str | int, Any, Any]] = ((key, each, None) for key, each in value.items())
             found = islice(found, start, end)
         else:
-            found = entries_in_order(value, self.like, start, end)
+            found = iter_in_order(value, self.like, start, end)
         for key, each, like in found:
             how = self if like is self.like else self._replace(like=like)
-            yield key, each if isinstance(each, (dict, list)) else restored(each), how
+            yield key, each if isinstance(each, (dict, list)) else restore_integers(each), how
 
     def at(self, path: Iterable[str | int]) -> OutputDecoder:
         """Return how the part of a value at a path is read."""
         like = self.like
         for key in path:
-            like = shape_at(like, key)
+            like = get_shape_at(like, key)
         return self._replace(like=like)
 
 
 PLAIN = OutputDecoder()
 
 
-def decoder_of(output: Any, secrets: Secrets) -> OutputDecoder:
+def make_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
     """Return how to read the responses about runs of a flow.
 
     Args:

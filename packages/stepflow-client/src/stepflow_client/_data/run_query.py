@@ -19,10 +19,10 @@ class RunQuery(NamedTuple):
     """The values of `flow:`, `status:`, `since:`, `until:` and `include:`."""
 
     def __str__(self) -> str:
-        return " ".join([*(f"{name}:{quoted(value)}" for name, value in self.fields.items()), *map(quoted, self.words)])
+        return " ".join([*(f"{name}:{quote(value)}" for name, value in self.fields.items()), *map(quote, self.words)])
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text as one word of a query."""
     return f'"{text}"' if read_query(text) != RunQuery((text,)) else text
 

@@ -15,11 +15,11 @@ from urllib.parse import quote
 from .flow_declarations import (
     ALTERNATIVES,
     declared_schema,
-    definitions_in,
     fields_of,
+    find_referred_schemas,
+    get_flow_defs,
     holds_secret,
     is_secret,
-    referred_schemas,
 )
 
 HIDDEN = "***"
@@ -63,8 +63,8 @@ class Secrets:
     """
 
     def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
-        scalars = [scalar for value in values for scalar in _scalars(value)]
-        texts = {form for scalar in scalars if isinstance(scalar, str) for form in _forms(scalar)}
+        scalars = [scalar for value in values for scalar in _iter_scalars(value)]
+        texts = {form for scalar in scalars if isinstance(scalar, str) for form in _get_written_forms(scalar)}
         whole = {text for text in texts if len(text) < _SHORT and words}
         others = (scalar for scalar in scalars if not isinstance(scalar, str))
         self._values = [
@@ -132,16 +132,16 @@ def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
     return isinstance(value, (list, tuple)) and any(is_hidden(each, mark) for each in value)
 
 
-def hidden_mark(flow: Mapping[str, Any] | None) -> str:
+def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
     """Return the mark for hidden secrets in the history of a flow's runs. `flow` is None if it is unknown.
 
     Without secret variables, `***` itself is data: only URLs have hidden parts.
     """
-    has_secrets = flow is None or any(map(holds_secret, variable_schemas(flow).values()))
+    has_secrets = flow is None or any(map(holds_secret, get_variable_schemas(flow).values()))
     return HIDDEN if has_secrets else HIDDEN_IN_URL
 
 
-def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:
+def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:
     """Return the secrets among the values of a run's variables, and the defaults of its secret variables.
 
     Args:
@@ -155,8 +155,8 @@ def secrets_of(variables: Mapping[str, Any], declared: Mapping[str, _Declared] |
     for name, variable in declared.items():
         schema = {**variable.value_schema, "is_secret": True} if variable.is_secret else variable.value_schema
         if name in variables:
-            found += _secret_parts(variables[name], schema)
-        found += _schema_secrets(schema)
+            found += _find_secret_parts(variables[name], schema)
+        found += _find_schema_secrets(schema)
     return Secrets(found) if found else NO_SECRETS
 
 
@@ -171,7 +171,7 @@ def quotes_secret(
         declared: Their declarations in the flow.
         flow: The flow, as far as it is known.
     """
-    return any(each.hide_in(value) != value for each in (secrets_of(variables, declared), flow_secrets(flow)))
+    return any(each.hide_in(value) != value for each in (find_secrets(variables, declared), find_flow_secrets(flow)))
 
 
 def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,62 +179,62 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
 
     These are their defaults, in schemas and in expressions, and every other place that quotes them.
     """
-    declared, secrets = variable_schemas(flow), flow_secrets(flow)
+    declared, secrets = get_variable_schemas(flow), find_flow_secrets(flow)
     if secrets is NO_SECRETS:
         return dict(flow)
     hidden: dict[str, Any] = secrets.hide_in(
-        _without_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
+        _hide_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
     )
     hidden["schemas"]["properties"]["variables"]["properties"] = {
-        name: secrets.hide_in(hidden_schema(each) if isinstance(each, Mapping) else each)
+        name: secrets.hide_in(hide_schema(each) if isinstance(each, Mapping) else each)
         for name, each in declared.items()
     }
     return hidden
 
 
-def flow_secrets(flow: Mapping[str, Any]) -> Secrets:
+def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     """Return the values that a flow itself contains for its secret variables, such as defaults; `NO_SECRETS` for none.
 
     Short values are left out: hiding each `1` would leave nothing readable.
     """
-    declared = variable_schemas(flow)
-    shared = referred_schemas(declared, definitions_in(flow, "variables"))
-    found = [part for each in (*declared.values(), *shared) for part in _schema_secrets(each)]
-    found += _expression_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
+    declared = get_variable_schemas(flow)
+    shared = find_referred_schemas(declared, get_flow_defs(flow, "variables"))
+    found = [part for each in (*declared.values(), *shared) for part in _find_schema_secrets(each)]
+    found += _find_expression_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
     return Secrets(found, words=False) if found else NO_SECRETS
 
 
-def variable_schemas(flow: Any) -> dict[str, Any]:
+def get_variable_schemas(flow: Any) -> dict[str, Any]:
     """Return the schemas of a flow's variables; one that is secret because of a schema inside is marked itself."""
-    defs = definitions_in(flow, "variables")
+    defs = get_flow_defs(flow, "variables")
     return {
         name: {**each, "is_secret": True} if is_secret(each, defs) else each
         for name, each in fields_of(declared_schema(flow, "variables"))[0].items()
     }
 
 
-def _without_defaults(value: Any, names: set[str]) -> Any:
+def _hide_defaults(value: Any, names: set[str]) -> Any:
     """Return a flow with the defaults in expressions of secret variables hidden, whatever their type."""
     if isinstance(value, Mapping):
-        is_secret = "default" in value and _names_one(value.get("$variable"), names)
+        is_secret = "default" in value and _refers_to_any(value.get("$variable"), names)
         return {
-            key: HIDDEN if is_secret and key == "default" else _without_defaults(each, names)
+            key: HIDDEN if is_secret and key == "default" else _hide_defaults(each, names)
             for key, each in value.items()
         }
-    return [_without_defaults(each, names) for each in value] if isinstance(value, list) else value
+    return [_hide_defaults(each, names) for each in value] if isinstance(value, list) else value
 
 
-def _names_one(path: Any, names: set[str]) -> bool:
+def _refers_to_any(path: Any, names: set[str]) -> bool:
     """Return whether the path in an expression such as `$variable: key` refers to one of these variables."""
     return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
 
 
-def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+def hide_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of a variable with the values in its secret parts replaced by `***`."""
     secret = is_secret(schema)
 
     def inner(part: Any) -> Any:
-        return hidden_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
+        return hide_schema({**part, "is_secret": True} if secret else part) if isinstance(part, Mapping) else part
 
     shown: dict[str, Any] = {}
     for key, value in schema.items():
@@ -243,13 +243,13 @@ def hidden_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         elif key in ALTERNATIVES and isinstance(value, list):
             shown[key] = [inner(each) for each in value]
         elif key in _VALUE_KEYS:
-            shown[key] = HIDDEN if secret else Secrets(_secret_parts(value, schema)).hide_in(value)
+            shown[key] = HIDDEN if secret else Secrets(_find_secret_parts(value, schema)).hide_in(value)
         else:
             shown[key] = value
     return shown
 
 
-def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
+def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
     """Yield the parts of a value that its schema marks as secret: the whole value, or properties and items of it."""
     if not isinstance(schema, Mapping):
         return
@@ -258,13 +258,13 @@ def _secret_parts(value: Any, schema: Any) -> Iterator[Any]:
     elif isinstance(value, Mapping) and isinstance(schema.get("properties"), Mapping):
         for name, each in schema["properties"].items():
             if name in value:
-                yield from _secret_parts(value[name], each)
+                yield from _find_secret_parts(value[name], each)
     elif isinstance(value, list):
         for each in value:
-            yield from _secret_parts(each, schema.get("items"))
+            yield from _find_secret_parts(each, schema.get("items"))
 
 
-def _schema_secrets(schema: Any) -> Iterator[Any]:
+def _find_schema_secrets(schema: Any) -> Iterator[Any]:
     """Yield the values that a schema itself contains for its secret parts: defaults, examples and so on."""
     if not isinstance(schema, Mapping):
         return
@@ -272,30 +272,30 @@ def _schema_secrets(schema: Any) -> Iterator[Any]:
         if key in schema:
             values = schema[key] if key in ("enum", "examples") and isinstance(schema[key], list) else [schema[key]]
             for value in values:
-                yield from _secret_parts(value, schema)
+                yield from _find_secret_parts(value, schema)
     alternatives = [each for key in ALTERNATIVES if isinstance(schema.get(key), list) for each in schema[key]]
     for each in (*fields_of(schema)[0].values(), *alternatives):
-        yield from _schema_secrets(each)
+        yield from _find_schema_secrets(each)
 
 
-def _expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
+def _find_expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
     """Yield the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
-    if isinstance(value, Mapping) and "default" in value and _names_one(value.get("$variable"), names):
+    if isinstance(value, Mapping) and "default" in value and _refers_to_any(value.get("$variable"), names):
         yield value["default"]
     if isinstance(value, (Mapping, list)):
         for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _expression_defaults(each, names)
+            yield from _find_expression_defaults(each, names)
 
 
-def _scalars(value: Any) -> Iterator[Any]:
+def _iter_scalars(value: Any) -> Iterator[Any]:
     if isinstance(value, (Mapping, list, tuple)):
         for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _scalars(each)
+            yield from _iter_scalars(each)
     elif value is not None:
         yield value
 
 
-def _forms(text: str) -> set[str]:
+def _get_written_forms(text: str) -> set[str]:
     """Return the forms in which a text may appear: unchanged, as quoted by a server, in a URL, and on a single line."""
     forms = {
         text,

@@ -50,7 +50,7 @@ def _unclosed(text: str, index: int) -> Fault:
     return fault_at(text, index, f"this {sign} is not closed", f"write {_CLOSERS[sign]} after its last part")
 
 
-def json_fault(error: json.JSONDecodeError) -> Fault:
+def explain_json_error(error: json.JSONDecodeError) -> Fault:
     """Return what is wrong with a text that json refuses."""
     text = error.doc
     rest = text[error.pos :].lstrip()
@@ -82,12 +82,12 @@ def json_fault(error: json.JSONDecodeError) -> Fault:
     return fault_at(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), advice)
 
 
-def yaml_fault(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
+def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
     """Return what is wrong with a text that PyYAML refuses; `loader` is the class that raised the error."""
     problem, context, mark = error.problem or "", error.context or "", error.problem_mark or error.context_mark
     if mark is None:
         return Fault(problem or context)
-    found = _explained(text, problem, error.context_mark or mark, mark, loader)
+    found = _explain_common_mistake(text, problem, error.context_mark or mark, mark, loader)
     if found is not None:
         return found
     reason = f"{context} {problem}" if problem.startswith("but ") else f"{problem} {context}"
@@ -96,7 +96,7 @@ def yaml_fault(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
     return fault_at(text, where.index, reason.strip())
 
 
-def _explained(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
+def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
     """Return the explanation of a common mistake.
 
     Args:
@@ -127,7 +127,7 @@ def _explained(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loa
             begin = start + head.start()
             return fault_at(text, begin, f"text with {sign} inside of braces needs quotes", f"quote it: {quoted}")
         outer = text[text.rfind("\n", 0, context.index) + 1 :].partition("\n")[0]
-        if at >= len(text.rstrip()) or (mark.line > context.line and _indentation(line) <= _indentation(outer)):
+        if at >= len(text.rstrip()) or (mark.line > context.line and _get_indent(line) <= _get_indent(outer)):
             return _unclosed(text, context.index)
     if "mapping values are not allowed" in problem:
         pair = _PAIR.fullmatch(_COMMENT.sub("", line).rstrip())
@@ -135,31 +135,31 @@ def _explained(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loa
             hint = f"quote text with ': ': {pair['key']}: {json.dumps(pair['value'], ensure_ascii=False)}"
             return fault_at(text, start + pair.start("value"), "text with ': ' needs quotes", hint)
         hint = "indent it like the line above, or put text of several lines in quotes"
-        return fault_at(text, start + _indentation(line), "this line is indented deeper than its mapping", hint)
-    if "node content" in problem and sign != "," and (opened := _before(text, mark, loader)[0]):
+        return fault_at(text, start + _get_indent(line), "this line is indented deeper than its mapping", hint)
+    if "node content" in problem and sign != "," and (opened := _scan_before(text, mark, loader)[0]):
         return _unclosed(text, opened[-1])
     if any(each in problem for each in ("expected '-' indicator", "did not find expected key", "<block end>")):
-        return _outside(text, context, mark, loader)
+        return _explain_misplaced_line(text, context, mark, loader)
     return None
 
 
-def _outside(text: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
+def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
     """Explain what is no part of the list or the mapping around it, which begins at `context`."""
     line = text[text.rfind("\n", 0, mark.index) + 1 :].partition("\n")[0]
-    if _indentation(line) == mark.column:
+    if _get_indent(line) == mark.column:
         if mark.column == context.column:
             reason = f"this line and line {context.line + 1} are not both elements of a list, or keys of a mapping"
             return fault_at(text, mark.index, reason, "begin each element of a list with '- '")
         column = context.column + (3 if text[context.index] == "-" else 1)
         reason = "the indentation of this line fits no line above"
         return fault_at(text, mark.index, reason, f"indent it to column {column}")
-    _, last = _before(text, mark, loader)
+    _, last = _scan_before(text, mark, loader)
     if last is not None and not last.plain and last.start_mark.line < mark.line:
         return _open_quote(text, last.start_mark)
     return None
 
 
-def _before(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], yaml.ScalarToken | None]:
+def _scan_before(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], yaml.ScalarToken | None]:
     """Return where the brackets begin that are open at a mark, and the last scalar before it."""
     opened, last = list[int](), None
     with suppress(yaml.YAMLError):
@@ -178,5 +178,5 @@ def _open_quote(text: str, mark: yaml.Mark) -> Fault:
     return fault_at(text, mark.index, "this quote is not closed", "close it at the end of the text")
 
 
-def _indentation(line: str) -> int:
+def _get_indent(line: str) -> int:
     return len(line) - len(line.lstrip())

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from .._base.basic_errors import InvalidArgumentError, StepflowClientError
 from .._base.slices import slices
 from ..flows.expressions import is_expression, write_path
-from .json_encoding import fields_of, is_data_object, is_scalar, text_of
+from .json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
 
 LARGEST_EXACT_INTEGER = 2**53
 """Beyond this, a float cannot represent every integer. Current servers use floats for all numbers."""
@@ -34,7 +34,7 @@ def encode_plain(value: Any) -> bytes | None:
         return None
 
 
-def restored(value: Any) -> Any:
+def restore_integers(value: Any) -> Any:
     """Return a decoded value with whole floats below 2**53 as integers. Lists and dicts are changed in place.
 
     Raises:
@@ -42,19 +42,19 @@ def restored(value: Any) -> Any:
     """
     kind = type(value)
     if kind is float:
-        return _whole(value)
+        return _to_integer(value)
     if kind is dict:
         for key, each in value.items():
             if type(each) in _MAY_CHANGE:
-                value[key] = restored(each)
+                value[key] = restore_integers(each)
     elif kind is list:
         for index, each in enumerate(value):
             if type(each) in _MAY_CHANGE:
-                value[index] = restored(each)
+                value[index] = restore_integers(each)
     return value
 
 
-def ordered(value: Any, like: Any = None) -> Any:
+def restore_order(value: Any, like: Any = None) -> Any:
     """Return a decoded value like `restored`, with its keys in a fixed order.
 
     Args:
@@ -67,25 +67,25 @@ def ordered(value: Any, like: Any = None) -> Any:
     """
     kind = type(value)
     if kind is float:
-        return _whole(value)
+        return _to_integer(value)
     if kind is dict:
         # `_object` handles None too; this saves a call for most values.
-        shape = {} if like is None else _object(like)
-        return _in_order(value, _keys(value, shape) if shape else sorted(value), shape)
+        shape = {} if like is None else _get_shape(like)
+        return _order_object(value, _order_keys(value, shape) if shape else sorted(value), shape)
     if kind is list:
         if isinstance(like, list) and len(like) == len(value):
-            return [ordered(each, shape) for each, shape in zip(value, like, strict=True)]
-        return [ordered(each) if type(each) in _MAY_CHANGE else each for each in value]
+            return [restore_order(each, shape) for each, shape in zip(value, like, strict=True)]
+        return [restore_order(each) if type(each) in _MAY_CHANGE else each for each in value]
     return value
 
 
-def entries_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Any]]:
+def iter_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Any]]:
     """Yield the entries of a decoded object or list from `start` to before `end`, in the order that `ordered` gives it.
 
     Each comes with its key or index and with the expression that defines the order in it, as far as there is one.
     """
     if isinstance(value, dict):
-        for key in _keys(value, shape := _object(like))[start:end]:
+        for key in _order_keys(value, shape := _get_shape(like))[start:end]:
             yield key, value[key], shape.get(key)
     else:
         shapes = like if isinstance(like, list) and len(like) == len(value) else None
@@ -93,19 +93,19 @@ def entries_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tu
             yield index, each, None if shapes is None else shapes[index]
 
 
-def shape_at(like: Any, key: str | int) -> Any:
+def get_shape_at(like: Any, key: str | int) -> Any:
     """Return the expression that defines the order in an entry, or None."""
     if isinstance(key, int):
         return like[key] if isinstance(like, list) and key < len(like) else None
-    return _object(like).get(key)
+    return _get_shape(like).get(key)
 
 
 def fixes_order(like: Any) -> bool:
     """Return whether an expression fixes the order of the keys in its value."""
-    return isinstance(like, list) or bool(_object(like))
+    return isinstance(like, list) or bool(_get_shape(like))
 
 
-def _in_order(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) -> dict[str, Any]:
+def _order_object(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decoded object with its keys in the given order, and what it contains in the order of a shape."""
     found = {}
     for key in keys:
@@ -113,19 +113,19 @@ def _in_order(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) 
         kind = type(each)
         if kind is float:
             # Most numbers are small whole ones, written as floats by the server.
-            each = int(each) if 0.0 < each < 1e15 and each.is_integer() else _whole(each)
+            each = int(each) if 0.0 < each < 1e15 and each.is_integer() else _to_integer(each)
         elif kind is list or kind is dict:
-            each = ordered(each, shape.get(key))
+            each = restore_order(each, shape.get(key))
         found[key] = each
     return found
 
 
-def _keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
+def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
     """Return the keys of an object: first the keys of a shape in its order, then all others, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
-def _object(like: Any) -> Mapping[str, Any]:
+def _get_shape(like: Any) -> Mapping[str, Any]:
     """Return the object that an expression contains; an empty one if its value comes from elsewhere."""
     if like is None:
         return {}
@@ -136,7 +136,7 @@ def _object(like: Any) -> Mapping[str, Any]:
     return like if isinstance(like, Mapping) and not is_expression(like) else {}
 
 
-def _whole(number: float) -> int | float:
+def _to_integer(number: float) -> int | float:
     if number.is_integer():
         # -0.0 stays a float: as an integer it would lose its sign.
         if abs(number) < LARGEST_EXACT_INTEGER and (number or math.copysign(1, number) > 0):
@@ -149,7 +149,7 @@ def _whole(number: float) -> int | float:
 _MAY_CHANGE = frozenset({float, dict, list})
 
 
-def _refuse(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -162,8 +162,8 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-_DECODER = json.JSONDecoder(parse_float=lambda text: _whole(float(text)), parse_constant=_refuse)
-_RAW_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_float=lambda text: _to_integer(float(text)), parse_constant=_reject_constant)
+_RAW_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 
 
 def decode(content: bytes) -> Any:
@@ -233,7 +233,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
     else:
         children = (value,)
     if len(children) > _MANY:
-        _spend(len(children))
+        _spend_slices(len(children))
     for child in children:
         kind = type(child)
         if kind is str:
@@ -253,7 +253,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
     return True
 
 
-def _spend(values: int) -> None:
+def _spend_slices(values: int) -> None:
     """Count the steps of a check of several values."""
     current = slices.get()
     if current is not None:
@@ -290,7 +290,7 @@ class _Checker:
         if len(path) >= self.max_depth:
             self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
         if isinstance(value, (Mapping, list, tuple)) and len(value) > _MANY:
-            _spend(2 * len(value))
+            _spend_slices(2 * len(value))
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):
@@ -301,7 +301,7 @@ class _Checker:
             return [self.check(each, (*path, index)) for index, each in enumerate(value)]
         if is_data_object(value):
             try:
-                fields = fields_of(value)
+                fields = encode_fields(value)
             except Exception as error:
                 # Raised by the object's own code, or for a field that its library cannot write as JSON.
                 self.refuse(path, f"{type(value).__name__} cannot be written as JSON: {error}")
@@ -313,7 +313,7 @@ class _Checker:
             if isinstance(value, base):
                 return self.check(_PLAIN[base](value), path)
         if is_scalar(value):
-            return self.check(text_of(value), path)
+            return self.check(encode_scalar(value), path)
         self.refuse(path, f"{type(value).__name__} is not a JSON value")
 
     def check_text(self, text: str, path: tuple[str | int, ...]) -> None:

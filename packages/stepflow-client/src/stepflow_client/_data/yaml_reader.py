@@ -79,7 +79,7 @@ class _Composer(yaml.composer.Composer):
         return node
 
 
-def plain_scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+def scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     """Return the patterns of plain scalars that are not text, by first character, in PyYAML's format."""
     resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
     return resolvers
@@ -111,7 +111,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             return convert(reader, node)
         return None if node is None else reader.value(node)
     except yaml.MarkedYAMLError as error:
-        raise syntax_faults.yaml_fault(text, error, _Loader).error(source, "is not YAML") from None
+        raise syntax_faults.explain_yaml_error(text, error, _Loader).error(source, "is not YAML") from None
     except yaml.reader.ReaderError as error:
         wrong = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
         wrong.hint = "remove the character, or name a text file"
@@ -123,14 +123,14 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
 
 
-def alias_marks(text: str) -> Iterator[tuple[int, int]]:
+def find_aliases(text: str) -> Iterator[tuple[int, int]]:
     """Yield where the aliases of a YAML document begin and end; a node has only the position of its anchor."""
     for token in yaml.scan(text, Loader=_Loader) if "*" in text else ():
         if isinstance(token, yaml.AliasToken):
             yield token.start_mark.index, token.end_mark.index
 
 
-def open_marks(text: str) -> list[str]:
+def find_open_marks(text: str) -> list[str]:
     """Return the brackets that are open at the end of a YAML or JSON text, and the quote, if one is open."""
     marks: list[str] = []
     try:
@@ -143,7 +143,7 @@ def open_marks(text: str) -> list[str]:
         if error.context_mark is not None and "quoted scalar" in (error.context or ""):
             # The scanner keeps tokens back that may be keys, and does not give them after an error.
             start = error.context_mark.index
-            return [*open_marks(text[:start]), text[start]]
+            return [*find_open_marks(text[:start]), text[start]]
     except yaml.reader.ReaderError:
         pass
     return marks
@@ -203,7 +203,7 @@ class YamlReader:
                 continue
             key = self.key(key_node)
             if key in own:
-                self.fail(key_node, f"the key {key!r} appears twice in one mapping", _twice_hint(node, key))
+                self.fail(key_node, f"the key {key!r} appears twice in one mapping", _suggest_duplicate_fix(node, key))
             own[key] = value_node
         # The mapping's own values override merged ones; merged keys come first, as in PyYAML.
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
@@ -277,7 +277,7 @@ _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
 }
 
 
-def _twice_hint(node: yaml.MappingNode, key: str) -> str:
+def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
     """Return a hint for a key that a mapping has twice: a second first key is a new element without its dash."""
     first = next(name for name, _ in node.value if name.value == key)
     line = first.start_mark.line + 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from .yaml_reader import plain_scalar_resolvers
+from .yaml_reader import scalar_resolvers
 
 _UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 """Line separators and bidirectional controls: YAML allows them, but they change what people read."""
@@ -21,7 +21,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
-def _text(dumper: _Dumper, text: str) -> yaml.Node:
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     if not text.isascii():
         # UTF-8 has no halves of surrogate pairs.
         text = text.encode("utf-8", "backslashreplace").decode()
@@ -31,13 +31,13 @@ def _text(dumper: _Dumper, text: str) -> yaml.Node:
     return node
 
 
-_Dumper.add_representer(str, _text)
+_Dumper.add_representer(str, _represent_text)
 _Dumper.yaml_implicit_resolvers = {
     first: [
         *yaml.SafeDumper.yaml_implicit_resolvers.get(first, ()),
-        *plain_scalar_resolvers().get(first, ()),
+        *scalar_resolvers().get(first, ()),
     ]
-    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *plain_scalar_resolvers()}
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *scalar_resolvers()}
 }
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..flows.findings import Finding, Fix
 from ..flows.source import FlowText
-from .text_edits import Edit, apply
+from .text_edits import Edit, apply_edits
 
 _MAX_ROUNDS = 100
 
@@ -25,7 +25,7 @@ class Corrected(NamedTuple):
     """The number of corrections."""
 
 
-def corrected(flow: FlowText, find: Find) -> Corrected:
+def correct_flow(flow: FlowText, find: Find) -> Corrected:
     """Correct a flow until nothing is left that can be corrected; the rest of its text is unchanged.
 
     A correction is only made if the flow then has no more findings, and none that are more severe. A second call with
@@ -33,7 +33,7 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
     """
     state = Corrected(flow, find(flow))
     for _ in range(_MAX_ROUNDS):
-        fixes = _fixes(state)
+        fixes = _collect_fixes(state)
         # Try all fixes, then halves, quarters and so on, down to each alone: few of them are harmful.
         parts = [fixes] if fixes else []
         for part in parts:
@@ -41,7 +41,7 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
             parts += [part[:middle], part[middle:]] if middle else []
         # Fixes are tried with those that they make possible; each alone without them, too.
         choices = [(part, _MAX_ROUNDS) for part in parts] + [([fix], 1) for fix in fixes]
-        attempts = (_settled(state, chosen, find, rounds) for chosen, rounds in choices)
+        attempts = (_apply_fixes(state, chosen, find, rounds) for chosen, rounds in choices)
         better = next((attempt for attempt in attempts if attempt is not None and not _is_worse(attempt, state)), None)
         if better is None:
             break
@@ -49,30 +49,30 @@ def corrected(flow: FlowText, find: Find) -> Corrected:
     return state
 
 
-def _settled(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
+def _apply_fixes(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
     """Return the flow with these fixes and the fixes of findings that they reveal; None if nothing changes."""
     before = state.flow.text
-    old = {(each.old, each.text) for each in _fixes(state)}
+    old = {(each.old, each.text) for each in _collect_fixes(state)}
     for _ in range(rounds):
-        edits = [edit for fix in fixes if (edit := edit_of(state.flow.text, fix)) is not None]
-        flow = FlowText(apply(state.flow.text, edits), state.flow.name)
+        edits = [edit for fix in fixes if (edit := make_edit(state.flow.text, fix)) is not None]
+        flow = FlowText(apply_edits(state.flow.text, edits), state.flow.name)
         state = Corrected(flow, find(flow), state.number + len(edits))
-        fixes = [each for each in _fixes(state) if (each.old, each.text) not in old]
+        fixes = [each for each in _collect_fixes(state) if (each.old, each.text) not in old]
         if not fixes:
             break
     return state if state.flow.text != before else None
 
 
-def _fixes(state: Corrected) -> list[Fix]:
+def _collect_fixes(state: Corrected) -> list[Fix]:
     """Return the fixes of a flow's findings in the order of the file, without those that overlap an earlier one."""
     chosen: list[Fix] = []
     for fix in sorted({each.fix for each in state.found if each.fix is not None}):
-        if edit_of(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
+        if make_edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
             chosen.append(fix)
     return chosen
 
 
-def edit_of(text: str, fix: Fix) -> Edit | None:
+def make_edit(text: str, fix: Fix) -> Edit | None:
     """Return the edit of a fix; None if the text is written in another way, with escapes for example."""
     written = text[fix.start : fix.end]
     if written == fix.old:

@@ -13,10 +13,10 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from .._data.arguments import wrong
-from ..flows.components import Components, components_of, known_components
+from ..flows.components import Components, parse_components, with_builtins
 from ..flows.graph import SUBFLOW_INPUTS
-from ..flows.json_schema import referred_name
-from ..flows.schema_keywords import is_valid
+from ..flows.json_schema import parse_ref
+from ..flows.schema_keywords import is_valid_keyword
 
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
@@ -52,15 +52,15 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
         (files("stepflow_client._editing") / "schemas" / f"{kind}.json").read_text("utf-8")
     )
     if kind == "flow":
-        _add_components(found["$defs"], components_of(components))
+        _add_components(found["$defs"], parse_components(components))
     return found
 
 
 def _add_components(definitions: Schema, components: Components | None) -> None:
     """Add the schemas of the known components; without a server, these are the builtin ones."""
-    known = known_components(components)
+    known = with_builtins(components)
     paths = sorted(name for name in known if name.startswith("/"))
-    names = sorted(_escaped(name) for name in known if not name.startswith("/"))
+    names = sorted(_escape(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
     if components is None or not components.is_whole:
         # Any other component may exist, except builtin ones.
@@ -91,7 +91,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
             content["else"]["properties"][field] = _SUBFLOW
         definitions[label] = content
         is_path = name.startswith("/")
-        which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escaped(name)}$"}
+        which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escape(name)}$"}
         step: Schema = {"properties": {"input": {"$ref": f"#/$defs/{label}"}}}
         if isinstance(given.get("required"), list) and given["required"]:
             step["required"] = ["input"]
@@ -117,7 +117,7 @@ class _Inputs:
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return dict(_EXPRESSION)
         if "$ref" in schema:
-            name = referred_name(schema["$ref"])
+            name = parse_ref(schema["$ref"])
             if name is None or name not in self.defs:
                 # Servers report builtin components without their shared schemas.
                 return dict(_EXPRESSION)
@@ -136,7 +136,7 @@ class _Inputs:
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
     def _plain(self, schema: Mapping[str, Any], depth: int) -> Schema:
-        found: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid(key, schema[key])}
+        found: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
         for key in ("enum", "const"):
             values = schema.get(key) if key == "enum" else [schema.get(key)]
             # Objects and lists may contain expressions.
@@ -165,6 +165,6 @@ class _Inputs:
         return found
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     # Escaped for ECMAScript: `re.escape` escapes more characters than ECMAScript allows.
     return re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text)

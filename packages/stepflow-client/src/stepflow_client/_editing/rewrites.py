@@ -10,22 +10,22 @@ from typing import Any
 
 from .._base.text import nearest, suggested_name
 from ..errors import FlowFileError
-from ..flows.expressions import keyword_of
+from ..flows.expressions import get_keyword
 from ..flows.file import parse_yaml
 from ..flows.findings import Finding, Fix
 from ..flows.json_schema import JSON_TYPES
 from ..flows.source import FlowText, Key, Node
 from .text_edits import (
     Edit,
-    added,
-    fix_of,
-    moved_before,
-    newline_of,
-    one_line,
-    removed_element,
-    removed_key,
-    wrapped,
-    written,
+    add_key,
+    detect_newline,
+    make_fix,
+    move_element,
+    remove_element,
+    remove_key,
+    wrap_value,
+    write_inline,
+    write_one_line,
 )
 
 _CLEAR = 0.75
@@ -54,15 +54,15 @@ _VALUES: Mapping[str, Any] = {
 """Values to begin with for keys that are missing."""
 
 
-def with_rewrites(flow: FlowText, found: Sequence[Finding]) -> list[Finding]:
+def add_rewrites(flow: FlowText, found: Sequence[Finding]) -> list[Finding]:
     """Return the findings of a flow with exact hints and with fixes. Findings that only repeat another are left out."""
     rewriter = _Rewriter(flow)
     better = [
         rewriter.rewrite(each)
         for each in found
         # The rewrite of a `$from` removes the keys beside it.
-        if each.rule != "ignored-key" or each.at is None or keyword_of(each.at.items) != "$from" or
-        _old_reference(each.at) is None
+        if each.rule != "ignored-key" or each.at is None or get_keyword(each.at.items) != "$from" or
+        _convert_from_expression(each.at) is None
     ]  # fmt: skip
     # Two keys of one mapping cannot both become the same key, and it is not clear which of them is meant.
     keys = [(id(each.at), each.fix.text) if each.fix and each.key == each.fix.old else None for each in better]
@@ -72,38 +72,38 @@ def with_rewrites(flow: FlowText, found: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def _flow_around(node: Node | None) -> Node | None:
+def _find_flow(node: Node | None) -> Node | None:
     """Return the innermost flow around a node."""
     while node is not None and not node.get("steps"):
         node = node.parent
     return node
 
 
-def _listed_steps(node: Node | None) -> Sequence[Node]:
-    flow = _flow_around(node)
+def _find_steps(node: Node | None) -> Sequence[Node]:
+    flow = _find_flow(node)
     return flow.items["steps"].elements if flow is not None else ()
 
 
-def _steps_around(node: Node | None) -> list[str]:
+def _find_step_ids(node: Node | None) -> list[str]:
     """Return the ids of the steps of the innermost flow around a node."""
-    ids = (step.get("id") for step in _listed_steps(node))
+    ids = (step.get("id") for step in _find_steps(node))
     return [each.value for each in ids if each is not None and isinstance(each.value, str)]
 
 
-def _steps_read(node: Node) -> list[str]:
+def _find_read_steps(node: Node) -> list[str]:
     """Return the ids of the steps that are read in the innermost flow around a node."""
-    flow = _flow_around(node)
+    flow = _find_flow(node)
     return [str(each.value) for each in flow.walk() if each.part == "$step"] if flow is not None else []
 
 
-def _new_id(node: Node) -> str:
+def _suggest_step_id(node: Node) -> str:
     """Return an id for a step: one that is read and does not exist, if there is one."""
-    known = _steps_around(node)
-    return next((each for each in _steps_read(node) if each not in known), f"step_{node.line}")
+    known = _find_step_ids(node)
+    return next((each for each in _find_read_steps(node) if each not in known), f"step_{node.line}")
 
 
-def _input_schema(node: Node, *path: str) -> Node | None:
-    flow = _flow_around(node)
+def _find_input_schema(node: Node, *path: str) -> Node | None:
+    flow = _find_flow(node)
     return flow.at("schemas", "properties", "input", "properties", *path) if flow is not None else None
 
 
@@ -119,11 +119,11 @@ class _Rewriter:
         at, text = finding.at, self.text
         if at is not None:
             match finding.rule:
-                case "from-expression" if new := _old_reference(at):
+                case "from-expression" if new := _convert_from_expression(at):
                     old = text[at.start : at.end] if at.start >= 0 else "#"
                     # A comment inside of it would be lost.
-                    fix = None if "#" in old else Fix(at.start, at.end, old, written(text, new))
-                    finding = finding._replace(hint=f"write {written(text, new)}", fix=fix)
+                    fix = None if "#" in old else Fix(at.start, at.end, old, write_inline(text, new))
+                    finding = finding._replace(hint=f"write {write_inline(text, new)}", fix=fix)
                 case "undefined-step":
                     finding = self.rewrite_dotted_step(finding, at)
                 case "unknown-keyword" if suggested_name(finding.hint) == "$from":
@@ -132,14 +132,14 @@ class _Rewriter:
                     finding = finding._replace(hint=_SHAPES.get(str(at.part)))
                 case "wrong-type" if finding.hint == _IN_QUOTES and at.start >= 0 and at.original is None:
                     edits = self.replaced(at, json.dumps(text[at.start : at.end]))
-                    finding = finding._replace(fix=fix_of(text, edits))
+                    finding = finding._replace(fix=make_fix(text, edits))
         if finding.fix is not None or at is None:
             return finding
         if (name := suggested_name(finding.hint)) is not None:
             fix, is_safe = self.correction(finding, at, name)
         else:
             edits, is_safe = self.edits(finding, at, finding.hint or "")
-            fix = fix_of(text, edits)
+            fix = make_fix(text, edits)
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
     def edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
@@ -157,73 +157,73 @@ class _Rewriter:
             case "large-integer":
                 return self.replaced(at, json.dumps(text[at.start : at.end])), False
             case "ambiguous-path" if found := re.fullmatch(r"write (\$\..+)", hint):
-                return self.replaced(at, written(text, found[1])), True
+                return self.replaced(at, write_inline(text, found[1])), True
             case "component-input" if found := re.fullmatch(r"write (\d+) without quotes", hint):
                 return self.replaced(at, found[1]), True
             case "malformed-path" if isinstance(at.value, str) and re.match(r"\$[A-Za-z_]", at.value):
-                return self.replaced(at, written(text, f"$.{at.value[1:]}")), True
+                return self.replaced(at, write_inline(text, f"$.{at.value[1:]}")), True
             case "unknown-key" if found := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):
                 value = {"properties": {found[1]: at.items[key].value}}
-                edits = [*removed_key(text, at, key), *added(text, at, "schemas", value)]
+                edits = [*remove_key(text, at, key), *add_key(text, at, "schemas", value)]
                 return edits if "schemas" not in at.items else (), False
             case "missing-key" | "missing-then" | "component-input" | "case-input" if found := re.fullmatch(
                 r"add (\S+): (.+)", hint
             ):
                 return self.add_missing(at, found[1], found[2], finding.rule), False
             case "no-output":
-                steps = _steps_around(at)
-                return added(text, at, "output", {"$step": steps[-1]}) if steps else (), False
+                steps = _find_step_ids(at)
+                return add_key(text, at, "output", {"$step": steps[-1]}) if steps else (), False
             case "unused-variable":
                 required = holder.get("required") if holder is not None else None
                 names = [element.value for element in required.elements] if required is not None else []
-                edits = removed_key(text, at, key)
+                edits = remove_key(text, at, key)
                 if required is not None and key in names:
-                    edits += removed_element(text, required, names.index(key))
+                    edits += remove_element(text, required, names.index(key))
                 return edits, False
             case "unused-step" if holder is not None and holder.parent is not None:
-                if at.value in _steps_read(at):
-                    return added(text, holder, "mustExecute", True), False
-                return removed_element(text, holder.parent, int(holder.part)), False
+                if at.value in _find_read_steps(at):
+                    return add_key(text, holder, "mustExecute", True), False
+                return remove_element(text, holder.parent, int(holder.part)), False
             case "unescaped-subflow":
-                return wrapped(text, at, "$literal"), False
+                return wrap_value(text, at, "$literal"), False
             case "component-slash" if found := re.fullmatch(r"write (\S+)", hint):
                 return self.replaced(at, found[1]), True
             case "later-step" if found := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
                 return self.move_step(at, found[1], found[2]), True
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
-                return self.replaced(at, written(text, {"type": at.value})), True
+                return self.replaced(at, write_inline(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
-                return wrapped(text, at, "properties"), True
+                return wrap_value(text, at, "properties"), True
             case "unused-key" if (found := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
                 return self.replaced(at.items["action"], found[1]), False
             case "ignored-key" if hint.startswith("nothing beside"):
-                return removed_key(text, at, key), False
+                return remove_key(text, at, key), False
             case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
                 whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow
-                return self.replaced(at, written(text, {"$input": at.items[key].value})) if whole else (), True
+                return self.replaced(at, write_inline(text, {"$input": at.items[key].value})) if whole else (), True
             case "expected-output" if hint.startswith("write {outcome"):
                 if at.part == "outcome":
-                    return self.replaced(at, written(text, "success")), False
+                    return self.replaced(at, write_inline(text, "success")), False
                 if "result" in at.items or "error" in at.items:
-                    return added(text, at, "outcome", "success" if "result" in at.items else "failed"), False
-                expected = written(text, {"outcome": "success", "result": at.value})
+                    return add_key(text, at, "outcome", "success" if "result" in at.items else "failed"), False
+                expected = write_inline(text, {"outcome": "success", "result": at.value})
                 return self.replaced(at, expected) if at.is_flow else (), False
             case "conditional-stall" | "default-step" if found := re.search(r"set mustExecute: true on '(.+?)'", hint):
-                named = [step for step in _listed_steps(at) if step.get("id") and step.items["id"].value == found[1]]
-                return added(text, named[0], "mustExecute", True) if named else (), False
+                named = [step for step in _find_steps(at) if step.get("id") and step.items["id"].value == found[1]]
+                return add_key(text, named[0], "mustExecute", True) if named else (), False
             case "duplicate-case":
-                return self.replaced(at, written(text, f"{at.value}_{at.line}")), False
+                return self.replaced(at, write_inline(text, f"{at.value}_{at.line}")), False
             case "duplicate-id" | "empty-id":
-                return self.replaced(at, written(text, _new_id(at))), False
+                return self.replaced(at, write_inline(text, _suggest_step_id(at))), False
             case "coalesce-list" if at.is_flow:
                 return [(at.start, at.start, "["), (at.end, at.end, "]")], False
             case "misplaced-key" if holder is not None and (found := re.match(r"(\w+) belongs to the step", hint)):
                 value = at.items[key].value
-                return [*removed_key(text, at, key), *added(text, holder, found[1], value)], False
+                return [*remove_key(text, at, key), *add_key(text, holder, found[1], value)], False
             case "ambiguous-path" if isinstance(at.value, str) and not at.value.strip().startswith("$"):
-                return self.replaced(at, written(text, f"$.{at.value.strip()}")), True
+                return self.replaced(at, write_inline(text, f"$.{at.value.strip()}")), True
             case "duplicate-key" | "config-twice" if key:
-                return removed_key(text, at, key), False
+                return remove_key(text, at, key), False
         return (), False
 
     def replaced(self, where: Node | Key, new: str) -> Sequence[Edit]:
@@ -239,40 +239,40 @@ class _Rewriter:
             value = parse_yaml(expression, "the expression")
         except FlowFileError:
             return ()
-        is_known = keyword_of(value) is not None and "NAME" not in value.values()
-        return self.replaced(at, written(self.text, value)) if is_known else ()
+        is_known = get_keyword(value) is not None and "NAME" not in value.values()
+        return self.replaced(at, write_inline(self.text, value)) if is_known else ()
 
     def correct_scalar(self, at: Node) -> Sequence[Edit]:
         value = at.value
         if at.part == "mustExecute" and str(value).lower() in _BOOLEANS:
-            return self.replaced(at, written(self.text, _BOOLEANS[str(value).lower()]))
+            return self.replaced(at, write_inline(self.text, _BOOLEANS[str(value).lower()]))
         if at.part == "maxRetries" and isinstance(value, str) and value.strip().isdecimal():
             return self.replaced(at, value.strip())
         if at.part == "onError" and value in ("fail", "useDefault", "retry"):
-            return self.replaced(at, written(self.text, {"action": value}))
+            return self.replaced(at, write_inline(self.text, {"action": value}))
         if at.part == "tags" and isinstance(value, str):
-            return self.replaced(at, written(self.text, [value]))
+            return self.replaced(at, write_inline(self.text, [value]))
         return ()
 
     def add_missing(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
         """Return the edit that adds a key with an initial value; for a component, a field of the flow's input."""
-        is_field = _input_schema(at) is None or _input_schema(at, key) is not None
+        is_field = _find_input_schema(at) is None or _find_input_schema(at, key) is not None
         value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
             value = choice[1]
-        value = _new_id(at) if key == "id" else value
+        value = _suggest_step_id(at) if key == "id" else value
         if rule == "case-input":
-            declared = _input_schema(at, key, "type")
+            declared = _find_input_schema(at, key, "type")
             value = _EMPTY.get(str(declared.value)) if declared is not None else None
         if at.value is None and at.part == key and at.parent is not None:
             end = self.text.find(":", at.parent.keys[key].end) + 1
-            return [(end, end, f" {written(self.text, value)}")]
+            return [(end, end, f" {write_inline(self.text, value)}")]
         if at.start < 0 and at.parent is not None and at.part == "input":
-            return added(self.text, at.parent, "input", {key: value})
-        return added(self.text, at, key, value)
+            return add_key(self.text, at.parent, "input", {key: value})
+        return add_key(self.text, at, key, value)
 
     def move_step(self, at: Node, later: str, step: str) -> Sequence[Edit]:
-        steps = _listed_steps(at)
+        steps = _find_steps(at)
         holder = steps[0].parent if steps else None
         if holder is None:
             return ()
@@ -286,48 +286,49 @@ class _Rewriter:
             self._positions[id(holder)] = positions
         if later not in positions or step not in positions:
             return ()
-        return moved_before(self.text, holder, positions[later], positions[step])
+        return move_element(self.text, holder, positions[later], positions[step])
 
     def correction(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
         """Return the change of a misspelt key or name to the one that a hint suggests, and whether it is certain."""
-        if one_line(name) != name:
+        if write_one_line(name) != name:
             return None, False
         if finding.key is not None:
             key = at.keys.get(finding.key)
             if key is None or key.start < 0 or name in at.items:
                 return None, False
-            return Fix(key.start, key.end, finding.key, name), _is_clear(finding.key, name)
+            return Fix(key.start, key.end, finding.key, name), _is_clear_misspelling(finding.key, name)
         old = at.value
         if not isinstance(old, str) or at.start < 0:
             return None, False
-        others = _steps_around(at) if finding.rule == "undefined-step" else ()
-        if not any(_is_clear(old, other) for other in others if other != name):
-            if _is_clear(old, name):
+        others = _find_step_ids(at) if finding.rule == "undefined-step" else ()
+        if not any(_is_clear_misspelling(old, other) for other in others if other != name):
+            if _is_clear_misspelling(old, name):
                 return Fix(at.start, at.end, old, name), True
-            parts = [each for each in re.findall(r"[\w-]+", old) if _is_clear(each, name)]
+            parts = [each for each in re.findall(r"[\w-]+", old) if _is_clear_misspelling(each, name)]
             if len(parts) == 1 and old.count(parts[0]) == 1:
                 return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
         return Fix(at.start, at.end, old, name), False
 
     def rewrite_dotted_step(self, finding: Finding, at: Node) -> Finding:
-        holder, steps = at.parent, _steps_around(at)
+        holder, steps = at.parent, _find_step_ids(at)
         names = [each for each in steps if re.match(rf"{re.escape(each)}[.\[]", at.value)]
         if holder is None or "path" in holder.items or not names or at.value in steps:
             return finding
         step = max(names, key=len)
         path = "$" + at.value[len(step) :]
-        finding = finding._replace(hint=f"write {written(self.text, {'$step': step, 'path': path})}")
+        finding = finding._replace(hint=f"write {write_inline(self.text, {'$step': step, 'path': path})}")
         if at.start < 0 or at.original is not None:
             return finding
         if holder.is_flow:
-            text = written(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
+            text = write_inline(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
         else:
             indent = " " * (holder.keys["$step"].column - 1)
-            text = f"{written(self.text, step)}{newline_of(self.text)}{indent}path: {written(self.text, path)}"
+            newline = detect_newline(self.text)
+            text = f"{write_inline(self.text, step)}{newline}{indent}path: {write_inline(self.text, path)}"
         return finding._replace(fix=Fix(at.start, at.end, self.text[at.start : at.end], text))
 
 
-def _old_reference(node: Node) -> dict[str, str] | None:
+def _convert_from_expression(node: Node) -> dict[str, str] | None:
     """Return what a `$from` is now: `{$from: {step: a}, path: x}` is `{$step: a, path: $.x}`; None if it is unclear."""
     source, path = node.items["$from"].value, node.value.get("path", "")
     if not isinstance(path, str) or not isinstance(source, Mapping) or len(source) != 1:
@@ -342,7 +343,7 @@ def _old_reference(node: Node) -> dict[str, str] | None:
     return None
 
 
-def _is_clear(word: Any, name: str) -> bool:
+def _is_clear_misspelling(word: Any, name: str) -> bool:
     """Return whether a word is a misspelling of a name: not only similar, but hardly anything else."""
     one, other = (re.sub("[_-]", "", str(each)).lower() for each in (word, name))
     return one == other or nearest(other, [one], _CLEAR) is not None

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 from ..flows.findings import Finding, Fix
 from ..flows.source import FlowText
-from .text_edits import Edit, apply, line_end
+from .text_edits import Edit, apply_edits, find_line_end
 
 _MAX_LENGTH = 100_000
 """Maximum number of characters of a text that is parsed once more for each possible edit."""
 _QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?): (".*")')
 
 
-def with_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
+def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     """Return the finding of a text that cannot be parsed, with the edit that its hint states.
 
     Quotes around a text are safe. All else is a suggestion, because the rest of the text may be what is wrong.
@@ -31,8 +31,8 @@ def with_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     if len(flow.text) > _MAX_LENGTH:
         return finding
     helpful: list[tuple[float, Fix]] = []
-    for first, last, new in _candidates(flow.text, finding, lines[line], start):
-        error = FlowText(apply(flow.text, [(first, last, new)]), flow.name).error
+    for first, last, new in _iter_candidates(flow.text, finding, lines[line], start):
+        error = FlowText(apply_edits(flow.text, [(first, last, new)]), flow.name).error
         # The later the next fault, the better.
         reached = math.inf if error is None else error.line or 0
         if reached > finding.line:
@@ -40,9 +40,9 @@ def with_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     return finding._replace(suggestion=max(helpful, key=lambda each: each[0])[1]) if helpful else finding
 
 
-def _candidates(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
+def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
     """Yield what the hint may mean; `begin` is where the line begins, and `start` where the fault is."""
-    hint, end = finding.hint or "", line_end(text, start)
+    hint, end = finding.hint or "", find_line_end(text, start)
     content = re.match(r"[ \t]*", text[begin:end])
     depth = content.end() if content is not None else 0
     above = text[: max(begin - 1, 0)].rpartition("\n")[2]

@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import FlowFileError
-from ..flows.file import text_of
+from ..flows.file import decode_text
 from ..flows.findings import Fix
-from ..flows.source import Key, Node, read_tree
+from ..flows.source import Key, Node, parse_tree
 
 _PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
 """Texts that need no quotes: no numbers or dates."""
@@ -26,7 +26,7 @@ Write = Callable[[Mapping[str, Any], int, str], str]
 """A function that returns keys and their values in block style, for an indent and a line ending."""
 
 
-def apply(text: str, edits: list[Edit]) -> str:
+def apply_edits(text: str, edits: list[Edit]) -> str:
     """Return a text with the edits applied."""
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
@@ -37,7 +37,7 @@ class NotEditableError(Exception):
     """A change cannot be made in the text."""
 
 
-def changed_file(
+def edit_file(
     content: bytes, source: str, change: Callable[[str, Node], tuple[Iterable[Edit], Any]], problem: str
 ) -> bytes:
     """Return the content of a file with some edits.
@@ -49,29 +49,29 @@ def changed_file(
         problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
     """
     # Refuses what is not UTF-8; the byte order mark stays here.
-    text_of(content, source)
+    decode_text(content, source)
     text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix("\ufeff")
-    edits, wanted = change(text, read_tree(text, source))
+    edits, wanted = change(text, parse_tree(text, source))
     with suppress(NotEditableError, FlowFileError):
-        changed = apply(text, list(edits))
-        if read_tree(changed, source).value == wanted:
+        changed = apply_edits(text, list(edits))
+        if parse_tree(changed, source).value == wanted:
             return (mark + changed).encode()
     raise FlowFileError(f"{source}: {problem}", path=source)
 
 
-def newline_of(text: str) -> str:
+def detect_newline(text: str) -> str:
     """Return the line ending of a text."""
     return "\r\n" if "\r\n" in text else "\n"
 
 
-def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
+def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
     """Return the edit that adds keys after the last key of a mapping, which must not be empty.
 
-    Each value is an object or a list. `write` writes them in block style, by default `block_keys`.
+    Each value is an object or a list. `write` writes them in block style, by default `write_block_keys`.
     """
-    newline = newline_of(text)
+    newline = detect_newline(text)
     first, last = mapping.written[0], mapping.written[-1]
     if mapping.is_flow:
         is_one_line = "\n" not in text[first.start : mapping.last]
@@ -81,27 +81,27 @@ def addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write |
         is_json = text.lstrip().startswith("{")
         added = ""
         for key, value in values.items():
-            name = key if key.isidentifier() and key.isascii() and not is_json else edited_json(key)
-            added += f"{between}{name}: {flow_text(text, last, value, newline)}"
+            name = key if key.isidentifier() and key.isascii() and not is_json else write_json(key)
+            added += f"{between}{name}: {write_flow_value(text, last, value, newline)}"
         return mapping.last, mapping.last, added
-    end = line_end(text, mapping.last)
-    return end, end, newline + (write or block_keys)(values, first.column - 1, newline)
+    end = find_line_end(text, mapping.last)
+    return end, end, newline + (write or write_block_keys)(values, first.column - 1, newline)
 
 
-def block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
+def write_block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
     """Return keys and their values in block style. Each value is an object or a list."""
     return newline.join(
-        f"{' ' * indent}{block_key(key)}:{newline}{block_text(value, indent + 2, newline)}"
+        f"{' ' * indent}{write_block_key(key)}:{newline}{write_block(value, indent + 2, newline)}"
         for key, value in values.items()
     )
 
 
-def block_key(key: str) -> str:
+def write_block_key(key: str) -> str:
     """Return a key in block style."""
-    return plain_text(key) if key.isprintable() and "\\" not in key else edited_json(key)
+    return write_plain(key) if key.isprintable() and "\\" not in key else write_json(key)
 
 
-def edited_json(value: Any, indent: str | None = None) -> str:
+def write_json(value: Any, indent: str | None = None) -> str:
     """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(
@@ -109,24 +109,24 @@ def edited_json(value: Any, indent: str | None = None) -> str:
     )
 
 
-def one_line(value: Any) -> str:
+def write_one_line(value: Any) -> str:
     """Return a value as YAML in one line: `{$step: a, path: "$.x[0]"}`."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{one_line(key)}: {one_line(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{write_one_line(key)}: {write_one_line(each)}' for key, each in value.items())}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(one_line, value))}]"
+        return f"[{', '.join(map(write_one_line, value))}]"
     is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
-    return str(value) if is_plain else edited_json(value)
+    return str(value) if is_plain else write_json(value)
 
 
-def plain_text(value: Any) -> str:
+def write_plain(value: Any) -> str:
     """Return a value as YAML, without the line ending."""
     from .._data.yaml_writer import write_yaml
 
     return write_yaml(value).rstrip("\n")
 
 
-def line_end(text: str, position: int) -> int:
+def find_line_end(text: str, position: int) -> int:
     """Return the offset of the end of the line that contains a position."""
     end = text.find("\n", position)
     if end == -1:
@@ -134,47 +134,47 @@ def line_end(text: str, position: int) -> int:
     return end - 1 if text[end - 1] == "\r" else end
 
 
-def flow_text(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
+def write_flow_value(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
     """Return a value as JSON. If the key starts its line, the value is indented over several lines, as in the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
-        return edited_json(value)
-    return (newline + before).join(edited_json(value, json_indent(text)).split("\n"))
+        return write_json(value)
+    return (newline + before).join(write_json(value, detect_json_indent(text)).split("\n"))
 
 
-def json_indent(text: str) -> str:
+def detect_json_indent(text: str) -> str:
     """Return the indentation of a JSON text, or of a YAML text with values in brackets."""
     step = re.search(r"\n( +|\t+)\S", text)
     return step[1] if step else "  "
 
 
-def block_text(value: Any, indent: int, newline: str) -> str:
+def write_block(value: Any, indent: int, newline: str) -> str:
     """Return a value in block style with an indent."""
-    text = plain_text(value)
+    text = write_plain(value)
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
         # Block style would split text with unprintable characters over several lines.
-        lines = [edited_json(value)]
+        lines = [write_json(value)]
     return newline.join(" " * indent + line if line else line for line in lines)
 
 
-def fix_of(text: str, edits: Sequence[Edit]) -> Fix | None:
+def make_fix(text: str, edits: Sequence[Edit]) -> Fix | None:
     """Return edits as one fix, which replaces everything between the first and the last of them; None without edits."""
     if not edits or any(start < 0 for start, _, _ in edits):
         return None
     start, end = min(edit[0] for edit in edits), max(edit[1] for edit in edits)
     moved = [(first - start, last - start, new) for first, last, new in edits]
-    return Fix(start, end, text[start:end], apply(text[start:end], moved))
+    return Fix(start, end, text[start:end], apply_edits(text[start:end], moved))
 
 
-def written(text: str, value: Any) -> str:
+def write_inline(text: str, value: Any) -> str:
     """Return a value in one line, in the language of a text."""
-    return edited_json(value) if text.lstrip()[:1] == "{" else one_line(value)
+    return write_json(value) if text.lstrip()[:1] == "{" else write_one_line(value)
 
 
-def added(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
+def add_key(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
     """Return the edits that add a key at the end of a mapping; none if that is not possible."""
-    entry = f"{written(text, key)}: {written(text, value)}"
+    entry = f"{write_inline(text, key)}: {write_inline(text, value)}"
     if mapping.original is not None or mapping.start < 0 or not isinstance(mapping.value, dict):
         return []
     if not mapping.items:
@@ -183,25 +183,25 @@ def added(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
         return []
     if mapping.is_flow and "\n" not in text[mapping.start : mapping.last]:
         return [(mapping.last, mapping.last, f", {entry}")]
-    return [addition(text, mapping, {key: value}, lambda _values, indent, _newline: " " * indent + entry)]
+    return [make_addition(text, mapping, {key: value}, lambda _values, indent, _newline: " " * indent + entry)]
 
 
-def removed_key(text: str, mapping: Node, key: str) -> list[Edit]:
+def remove_key(text: str, mapping: Node, key: str) -> list[Edit]:
     """Return the edits that remove a key and its value."""
     where = mapping.keys.get(key)
     if where is None or where.start < 0:
         return []
     keys = mapping.written
-    return _removed(text, mapping, [each.start for each in keys], keys.index(where))
+    return _remove_entry(text, mapping, [each.start for each in keys], keys.index(where))
 
 
-def removed_element(text: str, holder: Node, index: int) -> list[Edit]:
+def remove_element(text: str, holder: Node, index: int) -> list[Edit]:
     """Return the edits that remove an element of a list."""
     starts = [element.start if holder.is_flow else text.rfind("-", 0, element.start) for element in holder.elements]
-    return _removed(text, holder, starts, index)
+    return _remove_entry(text, holder, starts, index)
 
 
-def _removed(text: str, holder: Node, starts: Sequence[int], index: int) -> list[Edit]:
+def _remove_entry(text: str, holder: Node, starts: Sequence[int], index: int) -> list[Edit]:
     if holder.original is not None or -1 in starts:
         return []
     if len(starts) == 1:
@@ -220,18 +220,18 @@ def _removed(text: str, holder: Node, starts: Sequence[int], index: int) -> list
     return [(len(before), max(holder.last, starts[index]), "")]
 
 
-def wrapped(text: str, node: Node, key: str) -> list[Edit]:
+def wrap_value(text: str, node: Node, key: str) -> list[Edit]:
     """Return the edits that put a value below a key, in its own place."""
     if node.original is not None or node.start < 0:
         return []
     if node.is_flow:
-        return [(node.start, node.start, f"{{{written(text, key)}: "), (node.end, node.end, "}")]
-    newline, end = newline_of(text), node.last
+        return [(node.start, node.start, f"{{{write_inline(text, key)}: "), (node.end, node.end, "}")]
+    newline, end = detect_newline(text), node.last
     body = re.sub(r"(\n)(?=[^\r\n])", r"\1  ", text[node.start : end])
     return [(node.start, end, f"{key}:{newline}{' ' * (node.column + 1)}{body}")]
 
 
-def moved_before(text: str, holder: Node, index: int, before: int) -> list[Edit]:
+def move_element(text: str, holder: Node, index: int, before: int) -> list[Edit]:
     """Return the edits that move an element of a list before an earlier one; the separators stay where they are."""
     parts = holder.elements[before : index + 1]
     if holder.original is not None or any(part.start < 0 or part.original is not None for part in parts):

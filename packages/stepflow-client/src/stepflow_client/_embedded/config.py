@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .._data.file_paths import file_path
-from .._data.json_encoding import Builder, DataObject, built, is_data_object
+from .._data.json_encoding import Builder, DataObject, call_builder, is_data_object
 from .._data.values import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
 from ..flows.file import load_file, read_file
@@ -96,7 +96,7 @@ def read_config(config: ConfigSource) -> ServerConfig:
     if isinstance(config, (str, os.PathLike)):
         return _read_path(config)
     try:
-        config = built(config)
+        config = call_builder(config)
     except Exception as error:
         raise InvalidArgumentError(f"{type(config).__name__} failed to build a configuration: {error}") from error
     if not isinstance(config, Mapping) and not is_data_object(config):

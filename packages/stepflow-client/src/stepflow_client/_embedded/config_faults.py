@@ -6,7 +6,7 @@ import re
 
 from .._base.text import near, nearest
 from ..errors import FlowFileError
-from ..flows.nodes import Node, node_of
+from ..flows.nodes import Node, to_node
 from ..flows.source import FlowText
 from .config import ServerConfig
 
@@ -25,7 +25,7 @@ def config_fault(reason: str, config: ServerConfig) -> FlowFileError | None:
     """
     name = "the configuration" if config.path is None else str(config.path)
     try:
-        root = node_of(config.document) if config.path is None else FlowText.read(config.path.read_bytes(), name).root
+        root = to_node(config.document) if config.path is None else FlowText.read(config.path.read_bytes(), name).root
     except FlowFileError as unreadable:
         return unreadable if "Failed to parse config" in reason else None
     except OSError:

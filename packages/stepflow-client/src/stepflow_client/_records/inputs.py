@@ -13,18 +13,18 @@ from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, wrong
 from .._data.flow_declarations import declared_schema, fields_of
-from .._data.syntax_faults import json_fault
+from .._data.syntax_faults import explain_json_error
 from ..errors import FlowFileError
 from ..flows.file import (
     MAX_FILE_BYTES,
+    decode_text,
+    format_too_long,
     load_file,
-    missing_file,
+    missing_file_error,
     parse_json,
     parse_yaml,
     read_file,
     read_stream,
-    text_of,
-    too_long,
 )
 from ..flows.flow_argument import FlowSource, load_flow
 
@@ -134,7 +134,7 @@ class InputStream(Iterator[Any]):
         """Yield the lines of a file, each of them at most as long as a whole file may be."""
         while line := file.readline(MAX_FILE_BYTES):
             if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
-                raise _error(too_long(self._name), self._name)
+                raise _error(format_too_long(self._name), self._name)
             yield line
 
     def _text(self, source: Any) -> IO[str]:
@@ -144,7 +144,7 @@ class InputStream(Iterator[Any]):
             try:
                 file: IO[str] = open(source, **options)  # noqa: SIM115 - closed by `close`
             except FileNotFoundError:
-                raise missing_file(source) from None
+                raise missing_file_error(source) from None
             except OSError as error:
                 raise _error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
@@ -229,7 +229,7 @@ def _listed(source: Any, name: str, form: InputFormat) -> list[Any]:
     Lines that are empty or contain only whitespace are skipped and not counted.
     """
     if not isinstance(source, str):
-        text = source.read() if hasattr(source, "encoding") else text_of(read_stream(source.read, name), name)
+        text = source.read() if hasattr(source, "encoding") else decode_text(read_stream(source.read, name), name)
         value = parse_yaml(text, name) if form == "yaml" else _lines(text, name)
     elif source.lower().endswith(_LISTS):
         try:
@@ -239,12 +239,12 @@ def _listed(source: Any, name: str, form: InputFormat) -> list[Any]:
                 raise
             value = None
             with suppress(FlowFileError):
-                value = _lines(text_of(read_file(source), source), source)
+                value = _lines(decode_text(read_file(source), source), source)
             if value is None:
                 raise
     else:
         # With other extensions, most files are JSON lines.
-        text = text_of(read_file(source), name)
+        text = decode_text(read_file(source), name)
         value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _lines(text, name)
     if not isinstance(value, list):
         raise _error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
@@ -274,7 +274,7 @@ def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
             except UnicodeEncodeError:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
-                fault = json_fault(error)
+                fault = explain_json_error(error)
                 is_open = fault.reason in ("this { is not closed", "this [ is not closed")
                 hint = "each line holds a whole value; a list of values is a .json file" if is_open else fault.hint
                 yield number, _BadLine(f"{fault.reason} (column {fault.column})", hint)
@@ -343,10 +343,10 @@ def _wrong_header(cells: list[str]) -> _BadHeader | None:
 
 def _columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the types of the fields, and the fields that a schema neither requires nor allows to be null."""
-    from ..flows.json_schema import definitions_of, mismatches
+    from ..flows.json_schema import get_defs, mismatches
 
     fields, required = fields_of(schema)
-    definitions = definitions_of(schema)
+    definitions = get_defs(schema)
     types = {name: field.get("type") for name, field in fields.items() if isinstance(field, Mapping)}
     optional = (name for name, field in fields.items() if name not in required and mismatches(None, field, definitions))
     return types, frozenset(optional)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from .._base.installing import install_command
-from .._data.json_encoding import is_scalar, text_of
+from .._data.json_encoding import encode_scalar, is_scalar
 from ..errors import FlowFileError
 
 _ROWS = 1000
@@ -89,7 +89,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if is_scalar(value):
-        return text_of(value)
+        return encode_scalar(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, bytes):

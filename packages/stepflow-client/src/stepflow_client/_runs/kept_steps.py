@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_instances, check_integer
 from .._data.flow_declarations import declared_variables
-from .._data.secrets import HIDDEN, hidden_mark, is_hidden
+from .._data.secrets import HIDDEN, get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference, portable_path, references
 from ..flows.graph import FlowSteps, steps_behind, steps_by_id
-from ..flows.matching import equal, may_equal
+from ..flows.matching import equal, may_be_equal
 
 if TYPE_CHECKING:
     from ..types import StepDetails
@@ -57,7 +57,7 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
     """
     if entry is None:
         return Recorded()
-    mark = hidden_mark(entry.flow)
+    mark = get_hidden_mark(entry.flow)
     variables = entry.variables or {}
     hidden = {name: value for name, value in variables.items() if is_hidden(value, mark)}
     visible = {name: value for name, value in variables.items() if name not in hidden}
@@ -75,7 +75,7 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
 
 def hides_secrets(flow: Mapping[str, Any]) -> bool:
     """Return whether parts of a recorded flow are hidden."""
-    return is_hidden(flow, hidden_mark(flow))
+    return is_hidden(flow, get_hidden_mark(flow))
 
 
 def check_recorded_variables(
@@ -296,7 +296,7 @@ def steps_reading_changes(
         mark = HIDDEN
         if executed is not None:
             entry, item = executed
-            mark = hidden_mark(entry.flow)
+            mark = get_hidden_mark(entry.flow)
             inputs = entry.input if isinstance(entry.input, list) else [entry.input]
             if "input" not in entry.omitted and item < len(inputs):
                 before["input"] = inputs[item]
@@ -363,6 +363,6 @@ def _differ(
             )
             # The caller may have changed a secret in the new input.
             is_unknown = cautious and what == "input" and is_hidden(old, mark)
-            if is_unknown or not may_equal(old, new, mark):
+            if is_unknown or not may_be_equal(old, new, mark):
                 return True
     return False

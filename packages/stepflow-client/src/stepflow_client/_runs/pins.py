@@ -59,9 +59,9 @@ class Fails:
     @property
     def error_code(self) -> ErrorCode:
         """The code in the form of errors."""
-        from ..flows.error_codes import error_code
+        from ..flows.error_codes import parse_error_code
 
-        return error_code(self.code)
+        return parse_error_code(self.code)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..flows.components import BUILTINS
 from ..flows.expressions import portable_path, references
 from ..flows.graph import steps_by_id
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
-from ..flows.json_schema import Mismatch, definitions_of, mismatches, shown
+from ..flows.json_schema import Mismatch, get_defs, mismatches, short_repr
 from ..types.statuses import NO_ROUTE
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def failure_hint(
     if mismatch is None:
         return None
     # The value may be a secret.
-    text = shown(mismatch.value)
+    text = short_repr(mismatch.value)
     reason = (
         f"the value{mismatch.message.removeprefix(text)}" if mismatch.message.startswith(text) else mismatch.message
     )
@@ -126,4 +126,4 @@ def _missing_field(step: Mapping[str, Any], input: Any) -> str | None:
 def _mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
-    return next(iter(mismatches(value, schema, definitions_of(schema))), None)
+    return next(iter(mismatches(value, schema, get_defs(schema))), None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..flows.expressions import keyword_of
+from ..flows.expressions import get_keyword
 from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
 from ..types.shown import Record
 
@@ -50,7 +50,7 @@ class _Resolver:
         except (Failure, NotKnownError, *BROKEN) as error:
             if isinstance(expression, list):
                 return [self.resolved(element) for element in expression]
-            if isinstance(expression, Mapping) and keyword_of(expression) is None:
+            if isinstance(expression, Mapping) and get_keyword(expression) is None:
                 return {key: self.resolved(value) for key, value in expression.items()}
             if isinstance(error, Failure):
                 self.failures[error.message if error.step is None else f"{error.step} failed"] = None

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_texts
-from .._data.secrets import HIDDEN, flow_secrets, hidden_flow
+from .._data.secrets import HIDDEN, find_flow_secrets, hidden_flow
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.graph import FlowSteps, reachable, steps_by_id
@@ -105,7 +105,7 @@ class _Shown:
 
     def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         self._flows = [{"flow": _by_id(hidden_flow(each))} for each in (a, b)]
-        self._secrets = [flow_secrets(each) for each in (a, b)]
+        self._secrets = [find_flow_secrets(each) for each in (a, b)]
 
     def difference(self, change: Change) -> RunDifference:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"

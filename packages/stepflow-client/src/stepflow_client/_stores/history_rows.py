@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .._data.flow_declarations import holds_secret
-from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, flow_secrets, hidden_flow, variable_schemas
+from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hidden_flow
 from ..types.statuses import ExecutionStatus
 
 _MAX_LENGTH = 1_000_000
@@ -54,7 +54,7 @@ def without_secrets(
     entry: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the values to record, with each secret replaced by `***`."""
-    schemas = variable_schemas(flow)
+    schemas = get_variable_schemas(flow)
     names = {name for name in variables or {} if flow is None or holds_secret(schemas.get(name))}
     secrets = Secrets([value for name, value in (variables or {}).items() if name in names], words=False)
     hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hidden_flow(flow)})
@@ -63,7 +63,7 @@ def without_secrets(
             name: HIDDEN if name in names else secrets.hide_in(value) for name, value in variables.items()
         }
     # Defaults in the flow are secret too.
-    return hidden if flow is None else flow_secrets(flow).hide_in(hidden)
+    return hidden if flow is None else find_flow_secrets(flow).hide_in(hidden)
 
 
 def row_of(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:

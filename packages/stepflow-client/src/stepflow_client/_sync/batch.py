@@ -44,7 +44,7 @@ from ..errors import (
     StepflowClientError,
     TransportError,
 )
-from ..flows.python_places import located
+from ..flows.python_places import add_place
 from ..types.outcomes import Outcome
 from ..types.statuses import ExecutionStatus
 from .flows import StoredCopy
@@ -486,7 +486,7 @@ class Batch:
         try:
             if run.has_ended and len(run.answers) == len(chunk.values):
                 status = run.status
-                listed = responses.items(run_id, run.answers, self._connection.get_decoder(run_id))
+                listed = responses.read_items(run_id, run.answers, self._connection.get_decoder(run_id))
                 # In a completed run, every item has completed.
                 if status is not ExecutionStatus.COMPLETED:
                     listed = self._runs.explain_items(listed, status)
@@ -503,14 +503,14 @@ class Batch:
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
         else:
             decoder = self._connection.get_decoder(run_id)
-            outputs = responses.completed_outputs(listed, decoder)
+            outputs = responses.read_completed_outputs(listed, decoder)
             if outputs is not None and len(outputs) == len(chunk.values):
                 seconds, completed = time.monotonic() - began, ExecutionStatus.COMPLETED
                 return [
                     Outcome(index, key, run_id, completed, output, None, seconds, chunk.attempt, item)
                     for item, (index, key, output) in enumerate(zip(chunk.indexes, chunk.keys, outputs, strict=True))
                 ]
-            results = responses.results(listed, status, decoder)
+            results = responses.read_results(listed, status, decoder)
         seconds = time.monotonic() - began
         errors = [self._add_hint(result.error, value) for result, value in zip(results, chunk.values, strict=True)]
         every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
@@ -570,7 +570,7 @@ class Batch:
 
     def _apply_output_type(self, outcomes: list[Outcome]) -> list[Outcome]:
         kind = self._options.output_type
-        return outcomes if kind is None else [typed.with_typed_outcome(outcome, kind) for outcome in outcomes]
+        return outcomes if kind is None else [typed.convert_outcome(outcome, kind) for outcome in outcomes]
 
     def _add_hint(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Return the error of an input with what to change, and where its step is written in Python, if known."""
@@ -583,7 +583,7 @@ class Batch:
             flow = flow_with(self._content, {"steps": self._arguments.overrides or {}})
             self._hints = FailureHints(flow, self._arguments.variables)
         hint = error.hint or self._hints.of(error, value)
-        return located(replace(error, hint=hint) if hint != error.hint else error, self._flow)
+        return add_place(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 
 def _get_flow_ids(response: dict[str, Any]) -> dict[str, str]:

@@ -57,7 +57,7 @@ class BlobStore:
         A missing blob is no error here, in traces and metrics either.
         """
         response = self._connection.send(_build_read_request(blob_id), may_be_missing=True)
-        name = responses.attachment_name(response.headers.get("content-disposition"))
+        name = responses.parse_attachment_name(response.headers.get("content-disposition"))
         return None if response.status == 404 else name or "", response.headers.get("date", "")
 
 
@@ -73,8 +73,8 @@ def _parse_blob(blob_id: str, response: HttpResponse) -> BlobContent:
     return types.BlobContent(
         blob_id=blob_id,
         blob_type=kind,
-        filename=responses.attachment_name(response.headers.get("content-disposition")),
+        filename=responses.parse_attachment_name(response.headers.get("content-disposition")),
         data=response.content
         if kind == "binary"
-        else json_bodies.json_value(response.content, f"GET /blobs/{blob_id}"),
+        else json_bodies.parse_json_value(response.content, f"GET /blobs/{blob_id}"),
     )

@@ -188,8 +188,8 @@ class Connection:
     def list_components(self, *, include_schemas: bool = True) -> ComponentList:
         """Return the components that flows may use, with their paths if the configuration of the server is known."""
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        listed = self.call(request, component_list.components)
-        return listed if self.config is None else component_list.with_paths(listed, self.config().get("routes") or {})
+        listed = self.call(request, component_list.read_components)
+        return listed if self.config is None else component_list.add_paths(listed, self.config().get("routes") or {})
 
     def call(
         self,
@@ -236,7 +236,7 @@ class Connection:
                 return cast("Answer", response)
             parse = decode_raw if request.operation.keeps_numbers else decode
             try:
-                answer = json_bodies.build(make, json_bodies.value(response.content, sent, parse), sent)
+                answer = json_bodies.build(make, json_bodies.parse_object(response.content, sent, parse), sent)
             except InvalidResponseError:
                 # The URL may now lead to another server.
                 self.dialect.forget()
@@ -267,7 +267,7 @@ class Connection:
 
     def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
         """Raise the error that a response represents, if any."""
-        problem = status_errors.error_for(response.status, response.content_type, response.content, str(sent))
+        problem = status_errors.status_error(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
         problem.attempts = response.attempts

@@ -17,8 +17,8 @@ from .._codec import json_bodies, requests, responses
 from .._codec.requests import RunArguments
 from .._concurrency.input_checks import sync_run_check
 from .._data.arguments import check_flag
-from .._data.output_decoder import PLAIN, OutputDecoder, decoder_of
-from .._data.secrets import secrets_of
+from .._data.output_decoder import PLAIN, OutputDecoder, make_decoder
+from .._data.secrets import find_secrets
 from .._data.values import encode
 from .._rules import operations as api
 from .._rules.backoff import random_delay
@@ -133,7 +133,7 @@ class RunCreator:
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
                     self._templates.put(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
-                read = partial(requests.run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
+                read = partial(requests.check_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
                 inputs = sync_run_check(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
@@ -164,7 +164,7 @@ class RunCreator:
         """Start a run of a stored flow and return it; it is usually still running."""
         check_flag(call.variables_from_env, "variables_from_env")
         run = self._start_stored(flow_id, call, None)
-        return json_bodies.build(responses.created, {"summary": run.summary}, "POST /runs")
+        return json_bodies.build(responses.read_created_run, {"summary": run.summary}, "POST /runs")
 
     def check_arguments(self, call: RunCall) -> RunArguments:
         """Check the arguments of a run and return them in the format of the request."""
@@ -230,7 +230,7 @@ class RunCreator:
         body = {name: value for name, value in fields.items() if value is not None}
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
-        decoder = decoder_of(copy.output, secrets_of(arguments.variables, copy.declared))
+        decoder = make_decoder(copy.output, find_secrets(arguments.variables, copy.declared))
         return _RunTemplate(copy.flow_id, request, wait, decoder)
 
     def _create(
@@ -265,7 +265,7 @@ class RunCreator:
                 call.is_settled, call.sent = False, time.monotonic()
                 call.sends += 1
                 try:
-                    created = self._connection.call(request, responses.started)
+                    created = self._connection.call(request, responses.read_started_run)
                     run_id = created.run_id
                 except StepflowClientError as error:
                     search = LostRunSearch(self._connection, registry, call, error)
@@ -300,7 +300,7 @@ class RunCreator:
             found = search.find()
             call.is_settled = True
             if found is not None:
-                return json_bodies.build(responses.started, {"summary": found}, "GET /runs")
+                return json_bodies.build(responses.read_started_run, {"summary": found}, "GET /runs")
             if prepared.is_single or search.is_processed:
                 raise error
             self.pause_before_resend(call.flow_id, error, call.sends)

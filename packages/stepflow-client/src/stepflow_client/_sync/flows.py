@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .._runs import client_metadata
     from ..flows import needs
     from ..flows.flow_argument import FlowSource
-    from ..flows.needs import FlowNeeds
+    from ..flows.needs import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
     client_metadata = lazy_module("stepflow_client._runs.client_metadata")
@@ -94,7 +94,7 @@ class FlowStore:
         self._declared: Newest[str, Mapping[str, FlowVariable]] = Newest(_MAX_FLOWS)
         self._outputs: Newest[str, Any] = Newest(_MAX_FLOWS)
         # What runs of a flow need, by the flow's digest and by its id.
-        self._needs: Newest[bytes | str, FlowNeeds] = Newest(_MAX_FLOWS)
+        self._needs: Newest[bytes | str, RunRequirements] = Newest(_MAX_FLOWS)
 
     def with_connection(self, connection: Connection) -> Self:
         """Return a store that sends its requests over another connection, and shares what this one remembers."""
@@ -107,7 +107,7 @@ class FlowStore:
         content, digest, _ = checked = self.check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
         # Flows that differ in their examples only are different stored flows.
-        key = requests.flow_digest(copy) or digest
+        key = requests.hash_flow(copy) or digest
         stored = self._stored.get(key)
         if stored is None:
             flow_id = self.store_accepted_copy(content, copy, digest)
@@ -117,11 +117,11 @@ class FlowStore:
             self._remember_flow(flow_id, content)
         return stored
 
-    def get_needs(self, flow: dict[str, Any], digest: bytes) -> FlowNeeds:
+    def get_needs(self, flow: dict[str, Any], digest: bytes) -> RunRequirements:
         """Return what runs of a flow need. It is determined only once."""
         known = self._needs.get(digest)
         if known is None:
-            known = needs.needs_of(flow, flow_variables(flow))
+            known = needs.find_requirements(flow, flow_variables(flow))
             self._needs.put(digest, known)
         return known
 
@@ -129,7 +129,7 @@ class FlowStore:
         """Return what this client knows about a stored flow."""
         return StoredCopy(flow_id, self._declared.get(flow_id), self._outputs.get(flow_id))
 
-    def find_needs_by_id(self, flow_id: str) -> FlowNeeds | None:
+    def find_needs_by_id(self, flow_id: str) -> RunRequirements | None:
         """Return what runs of a stored flow need; None if this client does not know the flow."""
         return self._needs.get(flow_id)
 
@@ -142,7 +142,7 @@ class FlowStore:
         known = self.find_needs_by_id(flow) if isinstance(flow, str) else self.get_needs(flow.content, flow.digest)
         if known is None or known.input_check is None:
             return value
-        return sync_run_check(partial(requests.fitting_input, value, known.input_check))
+        return sync_run_check(partial(requests.check_fitting_input, value, known.input_check))
 
     def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Return a flow in the form in which it can be sent.
@@ -167,22 +167,22 @@ class FlowStore:
         if isinstance(flow, StoredFlowId):
             return flow
         # To write out a flow that was given as it is costs less than to check it.
-        plain = requests.plain_content(flow) if type(flow) is dict else None
-        stamp = requests.file_stamp(flow) if plain is None else plain
+        plain = requests.dump_flow(flow) if type(flow) is dict else None
+        stamp = requests.get_file_stamp(flow) if plain is None else plain
         known = self._checked.get(stamp)
         if known is not None:
             return known
         given = load_flow(flow)
         if plain is not None and is_plain(given, any_text=True):
             # What is remembered must not change with the caller's flow.
-            given = requests.of_plain_content(plain)
+            given = requests.load_dumped_flow(plain)
         elif plain is not None:
             stamp = None
         content = client_metadata.without_cases(given)
-        digest = requests.flow_digest(content)
+        digest = requests.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
-            digest = requests.flow_digest(content)
+            digest = requests.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
         checked = CheckedFlow(content, digest, client_metadata.examples_of(given))
@@ -245,26 +245,26 @@ class FlowStore:
             self._accepted.put(digest, diagnostics)
         # A blob preserves the integers of the flow. The server does not check it.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
-        return self._connection.call(request, partial(responses.flow_id, key="blobId"))
+        return self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
     def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what runs of a flow need, and how they are read."""
         declared = json_bodies.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared.put(flow_id, declared)
         self._outputs.put(flow_id, flow.get("output"))
-        self._needs.put(flow_id, needs.needs_of(flow, declared))
+        self._needs.put(flow_id, needs.find_requirements(flow, declared))
         return StoredCopy(flow_id, declared, flow.get("output"))
 
     def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
         """Have the server check a flow, and return its diagnostics as sent by the server."""
         server = self._connection.detect_server()
-        sent = flow if server.capabilities["exact_numbers"] else requests.flow_for_dry_run(flow)
+        sent = flow if server.capabilities["exact_numbers"] else requests.prepare_dry_run(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
             return self._connection.call(request, partial(_filter_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
-            message = requests.numbers_as_written(error.message)
+            message = requests.restore_written_numbers(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
@@ -279,7 +279,7 @@ class FlowStore:
     def get_flow(self, flow_id: FlowId) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases."""
         flow_id = requests.check_flow_id(flow_id)
-        return self._connection.call(api.get_flow(flow_id), partial(responses.flow, flow_id=flow_id))
+        return self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
     def read_content(self, flow: FlowSource) -> dict[str, Any]:
         """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
@@ -308,14 +308,14 @@ class FlowStore:
 
     def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
         """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server."""
-        from .._checks.checker import check, check_target
+        from .._checks.checker import check, parse_target
 
-        check_target(target)
+        parse_target(target)
         check_flags(offline=offline, type_check=type_check)
         components = None
         if not offline:
             request = api.list_components()
-            components = self._connection.call(request, component_list.components)
+            components = self._connection.call(request, component_list.read_components)
         rules = partial(check, flow, components=components, type_check=type_check, target=target)
         return sync_run_check(rules, is_long=True)
 
@@ -327,7 +327,7 @@ class FlowStore:
 
 def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the diagnostics of a flow, without the false ones: servers call mustExecute steps unreachable."""
-    responses.flow_id(response)
+    responses.read_flow_id(response)
     diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
     if not isinstance(diagnostics, list) or not set(map(type, diagnostics)) <= {dict}:
         raise TypeError("the diagnostics are no list of objects")
@@ -342,4 +342,4 @@ def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> li
 
 
 def _build_validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:
-    return json_bodies.build(responses.validation, {"diagnostics": diagnostics}, "POST /flows")
+    return json_bodies.build(responses.read_diagnostics, {"diagnostics": diagnostics}, "POST /flows")

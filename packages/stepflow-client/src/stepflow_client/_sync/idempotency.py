@@ -17,7 +17,7 @@ from .._base.newest import Newest
 from .._base.text import duration_text
 from .._calls.run_call import RunCall
 from .._codec import requests, responses
-from .._codec.idempotency_markers import RunNote, check_key, input_digest, marker, scoped_key, tag_of
+from .._codec.idempotency_markers import RunNote, check_key, hash_arguments, make_marker, make_scoped_key, make_tag
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._concurrency.input_checks import sync_run_check
@@ -83,7 +83,7 @@ class _KeyedFlow(NamedTuple):
     @property
     def subject(self) -> str:
         """What marks are about: it has at most one run."""
-        return self.flow_id if self.scope is None else scoped_key(self.scope, self.key)
+        return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
 
 
 class _KeyedCall(NamedTuple):
@@ -101,12 +101,12 @@ class _KeyedCall(NamedTuple):
         """Return the arguments of a run of a flow that declares these variables."""
         values = self.arguments.variables
         if self.call.variables_from_env:
-            values = requests.environment_variables(values, declared, os.environ)
+            values = requests.add_env_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
     def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
         """Return the digest of the arguments of a run of a flow that declares these variables."""
-        return input_digest(self.complete_arguments(declared), declared, self.call.origin)
+        return hash_arguments(self.complete_arguments(declared), declared, self.call.origin)
 
 
 class KeyedRuns:
@@ -213,7 +213,7 @@ class KeyedRuns:
         self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None
     ) -> _KeyedFlow:
         content, digest, _ = checked
-        flow_id = self._flows.store_accepted_copy(content, tagged(content, tag_of(key, scope), origin), digest)
+        flow_id = self._flows.store_accepted_copy(content, tagged(content, make_tag(key, scope), origin), digest)
         return _KeyedFlow(key, scope, content, flow_id)
 
     def _record_in_history(self, keyed: _KeyedFlow, run: responses.Started, keyed_call: _KeyedCall) -> None:
@@ -332,11 +332,11 @@ class KeyedRuns:
 
     def _read_mark(self, keyed: _KeyedFlow, mark: Mark) -> str | None:
         """Return the name that was stored with a mark; None if there is no such mark."""
-        name, self._last_date = self._blobs.find_name(marker(keyed.subject, *mark).blob_id)
+        name, self._last_date = self._blobs.find_name(make_marker(keyed.subject, *mark).blob_id)
         return name
 
     def _store_mark(self, keyed: _KeyedFlow, mark: Mark, name: str) -> None:
-        self._blobs.store_blob(marker(keyed.subject, *mark).content, filename=name)
+        self._blobs.store_blob(make_marker(keyed.subject, *mark).content, filename=name)
 
     def _find_recorded_run(self, keyed: _KeyedFlow) -> Found | None:
         """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""

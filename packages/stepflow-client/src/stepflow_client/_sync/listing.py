@@ -111,7 +111,7 @@ class RunLister:
             for run_id in sorted(ids.run_ids, reverse=True):
                 query = api.list_runs(root_run_id=run_id, roots_only=True, status=request.filters["status"], limit=1)
                 with call_scope(request.timeout):
-                    listed = self._connection.call(query, responses.runs)
+                    listed = self._connection.call(query, responses.read_runs)
                 for run in listed:
                     if run.run_id == run_id and run in request.window:
                         yield run
@@ -170,7 +170,7 @@ class RunLister:
             limit = 2**31 - 1
         query = api.list_runs(limit=limit, offset=offset or None, **request.filters)
         with call_scope(request.timeout):
-            return (self._connection.call(query, responses.runs)).runs
+            return (self._connection.call(query, responses.read_runs)).runs
 
 
 def _parse_status_filter(status: ExecutionStatus | str) -> Any:

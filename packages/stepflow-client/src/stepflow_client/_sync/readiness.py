@@ -14,7 +14,7 @@ from .._rules.call_scope import call_scope
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
 from .._rules.request_retries import TRANSIENT_ERRORS
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
-from ..flows.components import components_of, known_components, schemas_of
+from ..flows.components import find_schemas, parse_components, with_builtins
 from ..flows.graph import FlowSteps
 from .connection import Connection
 from .flows import FlowStore
@@ -97,8 +97,8 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
             kind, failure = (ServerConnectionError if is_unreachable else RequestTimeoutError), error.message
         else:
             kind = RequestTimeoutError
-            known = known_components(components_of(listed))
-            absent = [path for path in paths if schemas_of(path, known) is None]
+            known = with_builtins(parse_components(listed))
+            absent = [path for path in paths if find_schemas(path, known) is None]
             # If the components that are needed are there, a worker of others may be away.
             away = [] if paths and not absent else listed.failed_plugins
             if not absent and not away:

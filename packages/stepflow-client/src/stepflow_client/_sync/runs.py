@@ -66,7 +66,7 @@ class RunReader:
     def get_run(self, run_id: RunId) -> RunDetails:
         """Return the current state of a run."""
         run_id = requests.check_run_id(run_id)
-        return self._connection.call(api.get_run(run_id), partial(responses.run, run_id=run_id))
+        return self._connection.call(api.get_run(run_id), partial(responses.read_run, run_id=run_id))
 
     def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return the state of a run with its steps, which current servers return together."""
@@ -74,8 +74,8 @@ class RunReader:
         return self._connection.call(
             api.get_run(run_id)._replace(operation=_WITH_STEPS),
             lambda answer: (
-                responses.run(answer, run_id),
-                responses.steps(run_id, answer["steps"], decoder).steps,
+                responses.read_run(answer, run_id),
+                responses.read_steps(run_id, answer["steps"], decoder).steps,
             ),
         )
 
@@ -91,7 +91,7 @@ class RunReader:
             # Servers may return no items for an unknown run, instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.items_of(listed)._unfinished():
+        if failed_items.get_run_items(listed)._unfinished():
             run = self.get_state(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended after the items were requested.
@@ -121,17 +121,17 @@ class RunReader:
     def get_server_time(self) -> datetime:
         """Return the current time by the server's clock, which also gives the times of runs and events."""
         health = self._connection.request_health()
-        return json_bodies.build(responses.health, health, "GET /health").timestamp or datetime.now(UTC)
+        return json_bodies.build(responses.read_health, health, "GET /health").timestamp or datetime.now(UTC)
 
     def list_items(self, run_id: str) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""
-        return responses.items(run_id, self.list_raw_items(run_id), self.get_decoder(run_id))
+        return responses.read_items(run_id, self.list_raw_items(run_id), self.get_decoder(run_id))
 
     def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's data about the items of a run, for `responses.items`."""
         return self._connection.call(
             api.get_run_items(run_id),
-            lambda answer: responses.checked_items(answer["results"]),
+            lambda answer: responses.check_items(answer["results"]),
         )
 
     def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
@@ -142,7 +142,7 @@ class RunReader:
             status: The run's status if it has ended or is lost; it may be None if it is not, or if all items have
                 ended.
         """
-        items = failed_items.items_of(listed)
+        items = failed_items.get_run_items(listed)
         failed = items._places(FAILED_STATUSES.__contains__)
         lost = items._unfinished() if status in ENDS_ITEMS else []
         if not failed and not lost:
@@ -159,10 +159,10 @@ class RunReader:
                     started = self._flows.get(listed.run_id)
                     own = None if started is None else client_metadata.as_written(started)
                     flow = own or (self.get_run_flow(listed.run_id)).flow
-            listed = failed_items.with_failed_steps(listed, failed, steps, flow)
+            listed = failed_items.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
             by_item = self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
-            listed = failed_items.with_lost_items(listed, status, by_item)
+            listed = failed_items.add_lost_items(listed, status, by_item)
         return listed
 
     def _read_steps_by_item(
@@ -199,7 +199,7 @@ class RunReader:
         """Return the steps as the server reports them; none for an unknown run."""
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
-            lambda answer: responses.steps(run_id, answer["steps"], self.get_decoder(run_id)),
+            lambda answer: responses.read_steps(run_id, answer["steps"], self.get_decoder(run_id)),
         )
 
     def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
@@ -238,17 +238,17 @@ class RunReader:
         )
         return self._connection.call(
             request,
-            lambda answer: responses.asked_step(answer["step"], step_id, item_index, self.get_decoder(run_id)),
+            lambda answer: responses.read_requested_step(answer["step"], step_id, item_index, self.get_decoder(run_id)),
         )
 
     def get_run_flow(self, run_id: RunId) -> StoredFlow:
         """Return the flow of a run, without the tag of the client that runs it. `get_flow` returns its examples."""
         run_id = requests.check_run_id(run_id)
-        return self._connection.call(api.get_run_flow(run_id), responses.flow)
+        return self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
     def get_stored_flow(self, run_id: str) -> dict[str, Any]:
         """Return the flow of a run with what the client that runs it has added."""
-        return self._connection.call(api.get_run_flow(run_id), responses.stored_flow)
+        return self._connection.call(api.get_run_flow(run_id), responses.read_stored_content)
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
@@ -259,7 +259,7 @@ class RunReader:
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
             )
         try:
-            return self._connection.call(api.cancel_run(run_id), partial(responses.run, run_id=run_id))
+            return self._connection.call(api.cancel_run(run_id), partial(responses.read_run, run_id=run_id))
         except ConflictError as error:
             # Older servers refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
             now = self.get_state(run_id)
@@ -274,7 +274,7 @@ class RunReader:
     def find_summary(self, run_id: str) -> RunDetails | None:
         """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
-        listed = self._connection.call(request, responses.runs)
+        listed = self._connection.call(request, responses.read_runs)
         return next((run for run in listed.runs if run.run_id == run_id), None)
 
     def delete_run(self, run_id: RunId) -> None:

@@ -24,7 +24,7 @@ from .._codec.flow_tools import (
     tool_name,
     tool_result,
     tool_spec,
-    unfinished,
+    unfinished_result,
     unique_name,
     unknown_tool,
 )
@@ -40,7 +40,7 @@ from .._data.arguments import (
 )
 from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
-from ..flows.flow_argument import FlowSource, flow_path, load_flow, why_no_flow
+from ..flows.flow_argument import FlowSource, explain_no_flow, get_flow_path, load_flow
 from ..types.tools import ToolResult
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class SyncFlowTool:
     def _make_failure_result(self, error: StepflowClientError) -> ToolResult:
         if not isinstance(error, RunTimeoutError) or error.run_id is None:
             return refusal(error, self._secrets)
-        return unfinished(error.run_id, self._tools._remember_unfinished(error.run_id, self))
+        return unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
     def _make_result(self, result: Any) -> ToolResult:
         return sync_run_check(partial(tool_result, result, self._spec, self._secrets))
@@ -221,7 +221,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         self._tools: dict[str, SyncFlowTool] = {}
         for name, flow in _pair_with_names(flows):
             loaded = load_flow(flow)
-            path = flow_path(flow)
+            path = get_flow_path(flow)
             wanted = tool_name({"name": name} if name is not None else loaded, None if path is None else fsdecode(path))
             taken = {*self._tools} if self._wait_tool is None else {*self._tools, WAIT_RUN}
             spec = tool_spec(loaded, unique_name(wanted, taken))
@@ -345,7 +345,7 @@ def add_hint(client: Any, result: FlowResult) -> FlowResult:
 
 def _pair_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
     """Return the flows with the names that they are given."""
-    if isinstance(flows, Mapping) and flows and why_no_flow(flows) is not None:
+    if isinstance(flows, Mapping) and flows and explain_no_flow(flows) is not None:
         return check_mapping(flows, "flows").items()
     is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)
     return [(None, each) for each in ([flows] if is_flow else flows)]

@@ -84,7 +84,7 @@ class Waiter:
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
                 started = time.monotonic()
-                held = 0 if total > _LARGE else requests.wait_seconds(within(deadline, longest), longest)
+                held = 0 if total > _LARGE else requests.get_wait_seconds(within(deadline, longest), longest)
                 try:
                     ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
@@ -112,7 +112,7 @@ class Waiter:
         run = self._runs.find_summary(run_id) if total > _LARGE else None
         if run is None:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
-            run = self._connection.call(request, partial(responses.run, run_id=run_id))
+            run = self._connection.call(request, partial(responses.read_run, run_id=run_id))
         if is_given_up(run.status, run.items.running):
             return self._follower().wait_until_settled(run)
         return run if run.is_finished else None
@@ -171,7 +171,7 @@ class Waiter:
         run, listed = self.wait_and_record(
             "get_results", run_id, self.read_items, wait=wait, timeout=timeout, single=single
         )
-        return responses.results(listed, run.status, self._connection.get_decoder(run.run_id))
+        return responses.read_results(listed, run.status, self._connection.get_decoder(run.run_id))
 
     def wait_and_record(
         self, name: str, run_id: RunId, read: _Read[Answer], *, wait: bool, timeout: float | None, single: bool
@@ -262,15 +262,15 @@ class Waiter:
         """Return the result of a run of one item that has ended with a status."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
         decoder = self._connection.get_decoder(run_id)
-        result = responses.single_result(responses.Started(run_id, status, answers), decoder)
+        result = responses.read_single_result(responses.Started(run_id, status, answers), decoder)
         if result is None:
-            result = responses.only_result(self.read_items(run_id, status, answers), status, decoder)
+            result = responses.get_only_result(self.read_items(run_id, status, answers), status, decoder)
         return result
 
     def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a run that has ended with a status."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
-        return self._runs.explain_items(responses.items(run_id, answers, self._runs.get_decoder(run_id)), status)
+        return self._runs.explain_items(responses.read_items(run_id, answers, self._runs.get_decoder(run_id)), status)
 
 
 def _check_single(run: RunDetails) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .._base.logging import logger
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
-from ..flows.flow_argument import flow_path
+from ..flows.flow_argument import get_flow_path
 from .tracing import count_ended_run
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Recorder:
             server=self._server,
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
-            flow_file=None if source is None else flow_path(source),
+            flow_file=None if source is None else get_flow_path(source),
             # In the form that `submit` accepts: an input that is itself a list stays inside a list.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=run.arguments.variables or None,
@@ -190,7 +190,7 @@ class Recorder:
             {
                 "server": self._server,
                 "flow": flow,
-                "flow_file": flow_path(source),
+                "flow_file": get_flow_path(source),
                 "variables": arguments.variables or None,
                 "overrides": arguments.overrides,
                 "labels": _labels.get(),

@@ -10,16 +10,16 @@ from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.expressions import Path
 from . import _fields
 from ._components import Component
-from ._definitions import name_steps, places_of, rendered, steps_of
-from ._objects import checked
-from ._places import Place, place_of_definition, place_of_error, place_of_return, placed, read_source
+from ._definitions import collect_places, name_steps, render, render_steps
+from ._objects import check_data
+from ._places import Place, cache_source, find_error_place, find_return_place, fix_place, get_definition_place
 from ._scopes import Scope
-from ._values import MARK, Read, Value, refuse, too_deep
+from ._values import MARK, Read, Value, depth_error, refuse
 from ._variables import Variable
-from ._watching import watched
+from ._watching import watch_errors
 
 
-class Parts(NamedTuple):
+class Signature(NamedTuple):
     """The parts of the signature of a flow's function."""
 
     function: Callable[..., Any]
@@ -35,7 +35,7 @@ Call = Callable[[list[Any], Mapping[str, Any]], Any]
 """Calls the function of a flow with its input and its variables."""
 
 
-class Built(NamedTuple):
+class BuiltFlow(NamedTuple):
     """The content of a flow file, and the positions of its parts in Python."""
 
     definition: dict[str, Any]
@@ -44,7 +44,7 @@ class Built(NamedTuple):
     """The components that it calls, by their paths."""
 
 
-def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Parts:
+def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Signature:
     """Return the parts of the signature of a flow's function.
 
     Raises:
@@ -53,12 +53,12 @@ def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, An
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise InvalidArgumentError(f"the function {function.__name__} of a flow is neither async nor a generator",
                                    hint="it is called once to build the flow, and not when the flow runs")  # fmt: skip
-    hints = _fields.hints_of_function(function, local_names)
+    hints = _fields.get_hints(function, local_names)
     given, variables, names = None, dict[str, Variable](), dict[str, str]()
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             variables[name] = Variable.of(parameter.default, is_given=parameter.default is not parameter.empty)
-            names[name] = _fields.name_of(hints.get(name), name)
+            names[name] = _fields.get_json_name(hints.get(name), name)
         elif given is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             given = name
         else:
@@ -66,10 +66,10 @@ def parts_of_function(function: Callable[..., Any], local_names: Mapping[str, An
                 f"the function {function.__name__} of a flow has one input, and {name!r} is another",
                 hint="put the fields of the input into one class; variables come after *",
             )
-    return Parts(function, given, variables, names, hints)
+    return Signature(function, given, variables, names, hints)
 
 
-def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Built:
+def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, Any]) -> BuiltFlow:
     """Build a flow.
 
     Args:
@@ -81,37 +81,37 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
     Raises:
         AuthoringError: If the function does something that a flow cannot do.
     """
-    scope, ending = Scope(f"the flow {name}", parts.input or "input"), place_of_return(parts.function)
+    scope, ending = Scope(f"the flow {name}", parts.input or "input"), find_return_place(parts.function)
     # Reading the source takes time if it is profiled, so read it before.
-    read_source(parts.function)
-    with scope.entered(), watched() as errors:
+    cache_source(parts.function)
+    with scope.entered(), watch_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
         variables = {
             each: Value(Read(scope, parts.names[each], (), parts.hints.get(each, Any))) for each in parts.names
         }
         try:
-            result = _called(call, input, variables)
+            result = _call_function(call, input, variables)
         finally:
             if errors:
                 # If the function caught errors, the first one explains the others.
                 raise errors[0]
-        with placed(ending):
+        with fix_place(ending):
             kind = parts.hints.get("return")
             if result is None and kind not in (None, type(None)):
-                message = f"the function returns nothing, and its output is {_fields.type_name(kind)}"
+                message = f"the function returns nothing, and its output is {_fields.name_type(kind)}"
                 raise refuse(message, "return the output of the flow")
             output = None if result is None else scope.frozen(result)
     name_steps(scope)
-    with placed(ending):
+    with fix_place(ending):
         try:
-            steps, output = steps_of(scope), rendered(output)
+            steps, output = render_steps(scope), render(output)
         except RecursionError:
-            raise too_deep(scope.name) from None
+            raise depth_error(scope.name) from None
         whole = {
             "name": name,
             "description": options["description"] or inspect.getdoc(parts.function),
             "version": options["version"],
-            "schemas": _schemas(parts),
+            "schemas": _make_schemas(parts),
             "steps": steps,
             "output": output,
             "test": options["test"],
@@ -123,21 +123,21 @@ def build(name: str, parts: Parts, call: Call, options: Mapping[str, Any]) -> Bu
             for key, each in whole.items()
             if (result is not None if key == "output" else each not in (None, [], {}))
         }
-        definition = checked(kept, scope.name)
-    places = {(): place_of_definition(parts.function), ("output",): ending}
-    return Built(definition, places | places_of(scope), scope.components)
+        definition = check_data(kept, scope.name)
+    places = {(): get_definition_place(parts.function), ("output",): ending}
+    return BuiltFlow(definition, places | collect_places(scope), scope.components)
 
 
-def _called(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
+def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
     try:
         return call(input, variables)
     except StepflowClientError:
         raise
     except Exception as error:
-        place = place_of_error(error)
+        place = find_error_place(error)
         if place is None:
             raise
-        with placed(place):
+        with fix_place(place):
             # Classes of pydantic and msgspec name the value that they reject.
             if MARK in str(error):
                 kind = getattr(error, "title", "the class")
@@ -146,7 +146,7 @@ def _called(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
             raise refuse(f"{type(error).__name__}: {error}") from error
 
 
-def _schemas(parts: Parts) -> dict[str, Any]:
+def _make_schemas(parts: Signature) -> dict[str, Any]:
     kinds = {("variables", each): parts.hints.get(each, Any) for each in parts.names}
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
@@ -158,9 +158,9 @@ def _schemas(parts: Parts) -> dict[str, Any]:
     schemas: dict[tuple[str, str], Any] = {}
     if declared:
         # Import pydantic only for flows with types.
-        from ._schemas import schemas_of
+        from ._schemas import make_schemas
 
-        shared, schemas = schemas_of(declared)
+        shared, schemas = make_schemas(declared)
     properties = {part: schemas[part, ""] for part in ("input", "output") if (part, "") in schemas}
     if parts.variables:
         variables = {

@@ -8,9 +8,9 @@ from typing import Any, ParamSpec, TypeVar, overload
 from .._base.not_given import NOT_GIVEN
 from ._lazy import arguments, near
 from ._lazy import fields as field_types
-from ._objects import data_of
-from ._scopes import current
-from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, expression_of, part, refuse
+from ._objects import encode_data
+from ._scopes import get_current_scope
+from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, get_expression, read_part, refuse
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -43,7 +43,7 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     Raises:
         AuthoringError: If the condition is not a bool.
     """
-    scope = current("when()")
+    scope = get_current_scope("when()")
     is_known = type(condition) is not Value
     if is_known and not isinstance(condition, bool):
         message = f"the condition of when() is a value of the flow, not {arguments.shown(condition)}"
@@ -51,9 +51,9 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     read = None if is_known else condition.__stepflow__
     if isinstance(read, Read) and not all(
         alternative in (bool, type(None)) or field_types.is_open(alternative)
-        for alternative in field_types.alternatives(read.kind)
+        for alternative in field_types.iter_alternatives(read.kind)
     ):
-        kind = field_types.type_name(read.kind)
+        kind = field_types.name_type(read.kind)
         raise refuse(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists as true",
                      "to check that it exists, write when(exists(value), ...)")  # fmt: skip
     other = None if otherwise is NOT_GIVEN else Given(scope.frozen(otherwise))
@@ -99,7 +99,7 @@ def coalesce(*alternatives: Any) -> Any:
     Args:
         alternatives: The values, the first one first.
     """
-    scope = current("coalesce()")
+    scope = get_current_scope("coalesce()")
     return Value(Coalesce(tuple(scope.frozen(alternative) for alternative in alternatives)))
 
 
@@ -124,7 +124,7 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
         raise refuse(f"item() reads a value of the flow, not {type(value).__name__}", "use Python's own [0] for others")
     expression = value.__stepflow__
     for each in (key, *more):
-        expression = part(expression, each)
+        expression = read_part(expression, each)
     return Value(expression)
 
 
@@ -140,7 +140,7 @@ def literal(value: T) -> T:
     Raises:
         AuthoringError: If it contains values of the flow, or cannot be represented in JSON.
     """
-    made: Any = Value(Literal(data_of(value, "the literal")))
+    made: Any = Value(Literal(encode_data(value, "the literal")))
     return made  # type: ignore[no-any-return]
 
 
@@ -154,8 +154,8 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
     Raises:
         AuthoringError: If the first argument is not a variable.
     """
-    scope = current("if_unset()")
-    read = expression_of(variable)
+    scope = get_current_scope("if_unset()")
+    read = get_expression(variable)
     if not isinstance(read, Read) or not isinstance(read.source, str):
         raise refuse("if_unset() takes a variable of the flow", "use coalesce() for other values")
     made: Any = Value(read._replace(default=Given(scope.frozen(otherwise))))
@@ -180,13 +180,13 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     Raises:
         AuthoringError: If a field is missing or unknown.
     """
-    declared = field_types.attributes_of(kind)
+    declared = field_types.get_attrs(kind)
     if declared is None or arguments:
         raise refuse("construct() takes a class and its fields by name: construct(Receipt, total=price.eur)")
     # Models of pydantic are created by aliases.
     attribute = {each.name: name for name, each in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
-            raise refuse(f"{field_types.type_name(kind)} has no field {name!r}", near(name, declared, "its fields are"))
+            raise refuse(f"{field_types.name_type(kind)} has no field {name!r}", near(name, declared, "its fields are"))
     made: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
     return made  # type: ignore[no-any-return]

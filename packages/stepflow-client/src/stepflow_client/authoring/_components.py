@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from ._lazy import arguments as checks
 from ._lazy import field_names, inspect
 from ._lazy import fields as field_types
-from ._objects import check_function, data_of
-from ._scopes import Scope, Step, current
+from ._objects import check_function, encode_data
+from ._scopes import Scope, Step, get_current_scope
 from ._values import Given, Read, Value, refuse, unwatched
 from .on_error import OnError
 
@@ -59,7 +59,7 @@ class Component:
         Raises:
             AuthoringError: If no flow is being written, or if an argument is invalid.
         """
-        scope = current(f"{self.__name__}()")
+        scope = get_current_scope(f"{self.__name__}()")
         signature, names, whole, output = self._parameters
         try:
             given: dict[str, Any] = signature.bind(*arguments, **named).arguments
@@ -86,29 +86,29 @@ class Component:
     def schemas(self) -> tuple[Any, Any]:
         """The schemas of its input and its output; `{}` for a type without a schema."""
         signature, names, whole, output = self._parameters
-        hints = field_types.hints_of_function(self.function)
+        hints = field_types.get_hints(self.function)
         parameters = {name: signature.parameters[name] for name in names}
         if whole is not None:
-            return _schema_of(hints.get(whole, Any)), _schema_of(output)
+            return _make_schema(hints.get(whole, Any)), _make_schema(output)
         is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         fixed = {
             names[name]: parameter
             for name, parameter in parameters.items()
             if parameter.kind is not parameter.VAR_KEYWORD
         }
-        properties = {key: _schema_of(hints.get(each.name, Any)) for key, each in fixed.items()}
+        properties = {key: _make_schema(hints.get(each.name, Any)) for key, each in fixed.items()}
         required = [key for key, each in fixed.items() if each.default is each.empty]
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
-        return schema, _schema_of(output)
+        return schema, _make_schema(output)
 
     @cached_property
     def _parameters(self) -> _Parameters:
         # Inspect functions lazily: modules of stubs have many.
         signature = inspect.signature(self.function)
-        hints = field_types.hints_of_function(self.function)
+        hints = field_types.get_hints(self.function)
         names, whole = {}, None
         for name, parameter in signature.parameters.items():
-            named = field_names.name_of(hints.get(name), name)
+            named = field_names.get_json_name(hints.get(name), name)
             if name in OPTIONS and typing.get_origin(hints.get(name)) is not typing.Annotated:
                 continue
             names[name] = named
@@ -117,11 +117,11 @@ class Component:
         return _Parameters(signature, names, whole, hints.get("return", Any))
 
 
-def _schema_of(kind: Any) -> dict[str, Any]:
+def _make_schema(kind: Any) -> dict[str, Any]:
     """Return the schema of a type, without references into a flow; empty if there is none."""
-    from ._schemas import schema_of
+    from ._schemas import make_schema
 
-    return {} if field_types.is_open(kind) else schema_of(kind)
+    return {} if field_types.is_open(kind) else make_schema(kind)
 
 
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -197,5 +197,5 @@ def add_step(
             raise refuse(message, "it cannot depend on a value of the flow")
         added.options["mustExecute"] = True
     if metadata is not None:
-        added.options["metadata"] = data_of(metadata, "the metadata of a step")
+        added.options["metadata"] = encode_data(metadata, "the metadata of a step")
     return Value(Read(scope, added, (), output))

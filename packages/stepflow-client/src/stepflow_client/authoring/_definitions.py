@@ -25,14 +25,14 @@ def name_steps(scope: Scope) -> None:
         if step.given_id is not None:
             step.step_id = step.given_id
         elif step.place.name is not None:
-            step.step_id = _free(step.place.name, taken)
+            step.step_id = _make_unique(step.place.name, taken)
         else:
             waiting.append(step)
     for step in waiting:
-        step.step_id = _free(step.name, taken)
+        step.step_id = _make_unique(step.name, taken)
 
 
-def _free(name: str, taken: set[str]) -> str:
+def _make_unique(name: str, taken: set[str]) -> str:
     free, number = name, 1
     while free.casefold() in taken:
         number += 1
@@ -41,16 +41,16 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def steps_of(scope: Scope) -> list[dict[str, Any]]:
+def render_steps(scope: Scope) -> list[dict[str, Any]]:
     """Return the steps of a flow as in a flow file; `name_steps` must have set their ids."""
     steps = []
     for step in scope.steps:
-        input = {} if step.input is None else {"input": rendered(step.input.expression)}
+        input = {} if step.input is None else {"input": render(step.input.expression)}
         steps.append({"id": step.step_id, "component": step.component, **input, **step.options})
     return steps
 
 
-def rendered(value: Any) -> Any:
+def render(value: Any) -> Any:
     """Return a result of `Scope.frozen` as in a flow file."""
     match value:
         case Read(source=Step() as step, path=path):
@@ -59,20 +59,20 @@ def rendered(value: Any) -> Any:
             return {"$input": expressions.write_path(path)}
         case Read(source=name, path=path, default=default):
             variable = {"$variable": expressions.write_path((str(name), *path)) if path else str(name)}
-            return variable if default is None else {**variable, "default": rendered(default.expression)}
+            return variable if default is None else {**variable, "default": render(default.expression)}
         case Condition(condition, then, otherwise):
-            choice = {"$if": rendered(condition), "then": rendered(then)}
-            return choice if otherwise is None else {**choice, "else": rendered(otherwise.expression)}
+            choice = {"$if": render(condition), "then": render(then)}
+            return choice if otherwise is None else {**choice, "else": render(otherwise.expression)}
         case Coalesce(alternatives):
-            return {"$coalesce": [rendered(alternative) for alternative in alternatives]}
+            return {"$coalesce": [render(alternative) for alternative in alternatives]}
         case Literal(inner):
             return {"$literal": inner}
         case SubFlow():
             return value.definition()
         case dict():
-            return {key: rendered(each) for key, each in value.items()}
+            return {key: render(each) for key, each in value.items()}
         case list():
-            return [rendered(each) for each in value]
+            return [render(each) for each in value]
     return value
 
 
@@ -88,12 +88,12 @@ class SubFlow:
         Values of the outer flow become defaults of variables, outside of `$literal`, so that they are evaluated there.
         """
         name_steps(self.scope)
-        parts = {"steps": steps_of(self.scope), "output": rendered(self.output)}
+        parts = {"steps": render_steps(self.scope), "output": render(self.output)}
         parts = {key: part for key, part in parts.items() if key == "output" or part}
         if not self.scope.captured:
             return {"$literal": parts}
         # Servers evaluate the input of the step, but the content of $literal only in the sub-flow.
-        variables = {name: {"default": rendered(each)} for name, each in self.scope.captured.items()}
+        variables = {name: {"default": render(each)} for name, each in self.scope.captured.items()}
         schemas = {"properties": {"variables": {"type": "object", "properties": variables}}}
         return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
 
@@ -102,7 +102,7 @@ class SubFlow:
         return (key, "$literal", *below) if self.scope.captured else ("$literal", key, *below)
 
 
-def places_of(scope: Scope, path: Path = ()) -> dict[Path, Place]:
+def collect_places(scope: Scope, path: Path = ()) -> dict[Path, Place]:
     """Return the positions in Python of the steps of a flow and of its sub-flows, by their paths in the flow."""
     places: dict[Path, Place] = {}
     for index, step in enumerate(scope.steps):
@@ -111,6 +111,6 @@ def places_of(scope: Scope, path: Path = ()) -> dict[Path, Place]:
         fields = step.input.expression if step.input is not None else None
         for key, each in fields.items() if isinstance(fields, dict) else ():
             if isinstance(each, SubFlow):
-                inner = places_of(each.scope)
+                inner = collect_places(each.scope)
                 places |= {(*here, "input", key, *each.path_of(*below)): place for below, place in inner.items()}
     return places

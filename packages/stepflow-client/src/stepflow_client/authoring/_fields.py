@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
 from .._base.text import near
 from .._data.field_names import field_names
-from .._data.field_names import name_of as name_of
+from .._data.field_names import get_json_name as get_json_name
 
 _TEXTS = (str, bytes)
 
@@ -29,28 +29,28 @@ class NoPart(Exception):
     """A type has no such field or element. The arguments are a message, and a hint or None."""
 
 
-def field(kind: Any, name: str) -> Field:
+def find_field(kind: Any, name: str) -> Field:
     """Return the field for an attribute of a value.
 
     Raises:
         NoPart: If the type has no such attribute.
     """
-    return _first_part(kind, name, _attribute)
+    return _find_first_part(kind, name, _find_attribute)
 
 
-def element(kind: Any, key: str | int) -> Field:
+def find_element(kind: Any, key: str | int) -> Field:
     """Return the element for a key or an index of a value.
 
     Raises:
         NoPart: If the type has no such element.
     """
-    return _first_part(kind, key, _by_index if isinstance(key, int) else _by_key)
+    return _find_first_part(kind, key, _find_by_index if isinstance(key, int) else _find_by_key)
 
 
-def _first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoPart]) -> Field:
+def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoPart]) -> Field:
     """Return the part of the first type of a union that has it."""
     reasons: list[NoPart] = []
-    for alternative in alternatives(kind):
+    for alternative in iter_alternatives(kind):
         part = Field(str(key)) if is_open(alternative) else find(alternative, key)
         if isinstance(part, Field):
             return part
@@ -58,77 +58,77 @@ def _first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoPart])
     raise reasons[0]
 
 
-def _attribute(kind: Any, name: str) -> Field | NoPart:
-    attributes = attributes_of(kind)
+def _find_attribute(kind: Any, name: str) -> Field | NoPart:
+    attributes = get_attrs(kind)
     if attributes is not None:
         return attributes.get(name) or NoPart(
-            f"{type_name(kind)} has no field {name!r}", near(name, attributes, "its fields are")
+            f"{name_type(kind)} has no field {name!r}", near(name, attributes, "its fields are")
         )
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
-        return NoPart(f"a field of {type_name(kind)} is not an attribute", f"write [{name!r}]")
+        return NoPart(f"a field of {name_type(kind)} is not an attribute", f"write [{name!r}]")
     if _is_list(kind):
-        return NoPart(f"{type_name(kind)} has no fields", "write [0], or item(value, 0), for an element")
+        return NoPart(f"{name_type(kind)} has no fields", "write [0], or item(value, 0), for an element")
     return NoPart(
-        f"{type_name(kind)} has no field {name!r}", "values of a flow have no methods; a component can compute"
+        f"{name_type(kind)} has no field {name!r}", "values of a flow have no methods; a component can compute"
     )
 
 
-def _by_index(kind: Any, index: int) -> Field | NoPart:
+def _find_by_index(kind: Any, index: int) -> Field | NoPart:
     arguments = get_args(kind)
     if not _is_list(kind):
-        return NoPart(f"{type_name(kind)} cannot be indexed by position", "only lists can")
+        return NoPart(f"{name_type(kind)} cannot be indexed by position", "only lists can")
     is_fixed = (get_origin(kind) or kind) is tuple and arguments and arguments[-1] is not Ellipsis
     if not is_fixed:
         return Field("", arguments[0] if arguments else Any)
     if index >= len(arguments):
-        return NoPart(f"{type_name(kind)} has only {len(arguments)} elements", None)
+        return NoPart(f"{name_type(kind)} has only {len(arguments)} elements", None)
     return Field("", arguments[index])
 
 
-def _by_key(kind: Any, key: str) -> Field | NoPart:
+def _find_by_key(kind: Any, key: str) -> Field | NoPart:
     if is_typeddict(get_origin(kind) or kind):
         origin = get_origin(kind) or kind
-        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in hints_of(origin).items()}
-        keys = _with_arguments(keys, origin, kind) if get_args(kind) else keys
-        return keys.get(key) or NoPart(f"{type_name(kind)} has no field {key!r}", near(key, keys, "its fields are"))
+        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in class_hints(origin).items()}
+        keys = _substitute_fields(keys, origin, kind) if get_args(kind) else keys
+        return keys.get(key) or NoPart(f"{name_type(kind)} has no field {key!r}", near(key, keys, "its fields are"))
     if _is_mapping(kind):
         arguments = get_args(kind)
         return Field(key, arguments[1] if len(arguments) == 2 else Any)
-    attributes = attributes_of(kind)
+    attributes = get_attrs(kind)
     hint = near(key, attributes, "its fields are") if attributes is not None else None
-    return NoPart(f"{type_name(kind)} has no keys", hint)
+    return NoPart(f"{name_type(kind)} has no keys", hint)
 
 
-def attributes_of(kind: Any) -> Mapping[str, Field] | None:
+def get_attrs(kind: Any) -> Mapping[str, Field] | None:
     """Return the fields of a type by attribute name; None if it has none, or if they are unknown."""
     origin = get_origin(kind) or kind
     if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXTS:
         return None
-    attributes = _attributes(origin)
-    return attributes if attributes is None or not get_args(kind) else _with_arguments(attributes, origin, kind)
+    attributes = _get_class_attributes(origin)
+    return attributes if attributes is None or not get_args(kind) else _substitute_fields(attributes, origin, kind)
 
 
 @lru_cache(maxsize=1024)
-def _attributes(kind: type) -> Mapping[str, Field] | None:
+def _get_class_attributes(kind: type) -> Mapping[str, Field] | None:
     names = field_names(kind)
     if names is None:
         return None
-    hints = hints_of(kind)
+    hints = class_hints(kind)
     return {each: Field(name, hints.get(each, Any)) for each, name in names.items()}
 
 
 @lru_cache(maxsize=1024)
-def hints_of(kind: Any) -> Mapping[str, Any]:
+def class_hints(kind: Any) -> Mapping[str, Any]:
     """Return the annotations of a class; Any for names that cannot be resolved, such as a class in a function."""
-    return hints_of_function(kind)
+    return get_hints(kind)
 
 
-def _with_arguments(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
+def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
     arguments = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
-    return {name: Field(each.name, substituted(each.kind, arguments)) for name, each in fields.items()}
+    return {name: Field(each.name, substitute(each.kind, arguments)) for name, each in fields.items()}
 
 
-def substituted(kind: Any, given: Mapping[Any, Any]) -> Any:
+def substitute(kind: Any, given: Mapping[Any, Any]) -> Any:
     """Return a type with type variables replaced."""
     if isinstance(kind, TypeVar):
         return given.get(kind, Any)
@@ -138,26 +138,26 @@ def substituted(kind: Any, given: Mapping[Any, Any]) -> Any:
     )
 
 
-def alternatives(kind: Any) -> Iterator[Any]:
+def iter_alternatives(kind: Any) -> Iterator[Any]:
     """Yield the members of a union except for None; None itself if it is the only one."""
-    members = [part for part in _parts(kind) if part is not type(None)]
+    members = [part for part in _iter_members(kind) if part is not type(None)]
     yield from members or [type(None)]
 
 
 _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, typing.Final)
 
 
-def _parts(kind: Any) -> Iterator[Any]:
+def _iter_members(kind: Any) -> Iterator[Any]:
     origin = get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         for each in get_args(kind):
-            yield from _parts(each)
+            yield from _iter_members(each)
     elif origin in _WRAPPERS:
-        yield from _parts(get_args(kind)[0])
+        yield from _iter_members(get_args(kind)[0])
     elif hasattr(kind, "__supertype__"):
-        yield from _parts(kind.__supertype__)
+        yield from _iter_members(kind.__supertype__)
     elif type(kind).__name__ == "TypeAliasType":
-        yield from _parts(kind.__value__)
+        yield from _iter_members(kind.__value__)
     elif kind is None:
         yield type(None)
     else:
@@ -166,7 +166,7 @@ def _parts(kind: Any) -> Iterator[Any]:
 
 def may_be_none(kind: Any) -> bool:
     """Return whether a type allows None."""
-    return any(part in (None, type(None)) for part in _parts(kind))
+    return any(part in (None, type(None)) for part in _iter_members(kind))
 
 
 def is_open(kind: Any) -> bool:
@@ -184,14 +184,14 @@ def _is_mapping(kind: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping) and not is_typeddict(origin)
 
 
-def type_name(kind: Any) -> str:
+def name_type(kind: Any) -> str:
     """Return the name of a type for messages."""
     if kind in (None, type(None)):
         return "None"
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
 
 
-def hints_of_function(function: Any, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def get_hints(function: Any, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the annotations of a function or a class; Any for names that cannot be resolved.
 
     Args:
@@ -206,13 +206,13 @@ def hints_of_function(function: Any, names: Mapping[str, Any] | None = None) -> 
         for holder in reversed(getattr(function, "__mro__", (function,))):
             module = getattr(holder, "__globals__", None) or vars(sys.modules[holder.__module__])
             hints |= {
-                name: _evaluated(hint, {**module, **(names or {})})
+                name: _evaluate(hint, {**module, **(names or {})})
                 for name, hint in inspect.get_annotations(holder).items()
             }
         return hints
 
 
-def _evaluated(hint: Any, names: dict[str, Any]) -> Any:
+def _evaluate(hint: Any, names: dict[str, Any]) -> Any:
     if not isinstance(hint, str):
         return hint
     try:

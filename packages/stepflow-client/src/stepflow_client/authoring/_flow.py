@@ -14,9 +14,9 @@ from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
 from ._lazy import arguments, near
 from ._methods import FlowMethods, InputT, OutputT
-from ._objects import check_function, data_of
-from ._places import Place, caller
-from ._scopes import current
+from ._objects import check_function, encode_data
+from ._places import Place, find_caller
+from ._scopes import get_current_scope
 from ._values import refuse
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Raises:
             AuthoringError: If no flow is being written, or a variable without a default is not given.
         """
-        current(f"{self.__name__}()")
+        get_current_scope(f"{self.__name__}()")
         if self in _calls.get():
             raise refuse(f"the flow {self.name} calls itself", "iterate() runs a function again and again")
         parts = self._parts
@@ -91,7 +91,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             raise refuse(f"the flow {self.name} needs its input", f"pass {parts.input}")
         for name in variables:
             if name not in parts.names:
-                raise refuse(f"the flow {self.name} has no variable {name!r}", _hint(name, parts.names))
+                raise refuse(f"the flow {self.name} has no variable {name!r}", _suggest(name, parts.names))
         values: dict[str, Any] = dict(variables)
         for name, variable in parts.variables.items():
             if name not in values:
@@ -215,7 +215,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         names = self._parts.names
         for name in variables:
             if name not in names:
-                raise InvalidArgumentError(f"the flow {self.name} has no variable {name!r}", hint=_hint(name, names))
+                raise InvalidArgumentError(f"the flow {self.name} has no variable {name!r}", hint=_suggest(name, names))
         return FlowValues({names[name]: value for name, value in variables.items()})
 
     def example(self, name: str, input: InputT, *, description: str | None = None) -> None:
@@ -265,18 +265,18 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             raise InvalidArgumentError("a test case expects an output or an error, not both")
         more: dict[str, Any] = {}
         if variables:
-            more["variables"] = data_of(variables, "the variables of a test case")
+            more["variables"] = encode_data(variables, "the variables of a test case")
         if mocks:
-            from .._cases.mock_outcomes import as_flow_result
+            from .._cases.mock_outcomes import format_mock
 
-            written = {step: as_flow_result(each) for step, each in arguments.check_mapping(mocks, "mocks").items()}
-            more["mocks"] = data_of(written, "the mocks of a test case")
+            written = {step: format_mock(each) for step, each in arguments.check_mapping(mocks, "mocks").items()}
+            more["mocks"] = encode_data(written, "the mocks of a test case")
         if tags:
             more["tags"] = arguments.check_texts(tags, "tags")
         if output is not None:
-            more["output"] = {"outcome": "success", "result": data_of(output, "the output of a test case")}
+            more["output"] = {"outcome": "success", "result": encode_data(output, "the output of a test case")}
         elif error is not None:
-            more["output"] = {"outcome": "failed", "error": data_of(error, "the error of a test case")}
+            more["output"] = {"outcome": "failed", "error": encode_data(error, "the error of a test case")}
         self._add(self._cases, name, description, input, more)
 
     def _add(
@@ -286,15 +286,15 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if any(each["name"] == name for each in whole):
             raise InvalidArgumentError(f"the flow {self.name} already has one with the name {name!r}")
         about = {} if description is None else {"description": arguments.check_text(description, "description")}
-        whole.append({"name": name, **about, "input": data_of(input, "the input"), **more})
+        whole.append({"name": name, **about, "input": encode_data(input, "the input"), **more})
         self.__dict__.pop("_built", None)
 
     @cached_property
-    def _parts(self) -> building.Parts:
-        return building.parts_of_function(self.function, self._local_names)
+    def _parts(self) -> building.Signature:
+        return building.parse_signature(self.function, self._local_names)
 
     @cached_property
-    def _built(self) -> building.Built:
+    def _built(self) -> building.BuiltFlow:
         test: dict[str, Any] = {}
         config = self._options.get("test_config")
         if config is not None:
@@ -302,10 +302,10 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if self._cases:
             test["cases"] = self._cases
         options = {**self._options, "test": test, "examples": self._examples}
-        return building.build(self.name, self._parts, self._called, options)
+        return building.build_flow(self.name, self._parts, self._called, options)
 
 
-def _hint(name: str, names: Mapping[str, str]) -> str:
+def _suggest(name: str, names: Mapping[str, str]) -> str:
     return near(name, names, "its variables are")
 
 
@@ -377,12 +377,12 @@ def flow(
         if value is not None:
             arguments.check_text(value, what)
     if metadata is not None:
-        options["metadata"] = data_of(arguments.check_mapping(metadata, "metadata"), "metadata")
+        options["metadata"] = encode_data(arguments.check_mapping(metadata, "metadata"), "metadata")
     if test_config is not None:
         is_path = isinstance(test_config, str)
         config = test_config if is_path else arguments.check_mapping(test_config, "test_config")
-        options["test_config"] = data_of(config, "test_config")
-    frame = caller()
+        options["test_config"] = encode_data(config, "test_config")
+    frame = find_caller()
     # Annotations may refer to classes that are local variables of the caller.
     names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 

@@ -46,7 +46,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> FlowResult[OutputT]: ...
     def run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Run the flow on one input and return its result. See `StepflowClient.run`."""
-        return _method(client, "run")(self.flow, [input], overrides, output_type=self.output_type, **options)
+        return _get_method(client, "run")(self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
     def submit(
@@ -66,7 +66,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> str: ...
     def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on one input and return the id of its run. See `StepflowClient.submit`."""
-        return _method(client, "submit")(self.flow, [input], overrides, **options)
+        return _get_method(client, "submit")(self.flow, [input], overrides, **options)
 
     @overload
     def start_run(
@@ -86,7 +86,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> SyncRunHandle[OutputT]: ...
     def start_run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on one input and return a handle of its run. See `StepflowClient.start_run`."""
-        return _method(client, "start_run")(self.flow, [input], overrides, output_type=self.output_type, **options)
+        return _get_method(client, "start_run")(self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
     def map(
@@ -101,7 +101,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> SyncOutcomeStream[OutputT]: ...
     def map(self, client: Any, inputs: Any, **options: Any) -> Any:
         """Run the flow on any number of inputs and yield one outcome for each. See `StepflowClient.map`."""
-        return _method(client, "map")(self.flow, inputs, output_type=self.output_type, **options)
+        return _get_method(client, "map")(self.flow, inputs, output_type=self.output_type, **options)
 
     @overload
     def result(
@@ -125,10 +125,10 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     ) -> FlowResult[OutputT]: ...
     def result(self, client: Any, run_id: Any, **options: Any) -> Any:
         """Wait until a run of the flow ends and return its result. See `StepflowClient.get_result`."""
-        return _method(client, "handle")(run_id, self.output_type).result(**options)
+        return _get_method(client, "handle")(run_id, self.output_type).result(**options)
 
 
-def _method(client: Any, name: str) -> Any:
+def _get_method(client: Any, name: str) -> Any:
     method = getattr(client, name, None)
     if isinstance(client, type) or not callable(method):
         from .._data.arguments import wrong

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InvalidArgumentError
 from ._lazy import arguments, field_names, json_encoding, values
-from ._values import MARK, Literal, Value, refuse, too_deep
+from ._values import MARK, Literal, Value, depth_error, refuse
 
 
 def check_function(value: Any, decorator: str) -> None:
@@ -16,48 +16,48 @@ def check_function(value: Any, decorator: str) -> None:
         raise arguments.wrong(f"what {decorator} decorates", "a function", value)
 
 
-def parts_of(value: Any) -> Any:
+def encode_object(value: Any) -> Any:
     """Return an object as data, which may contain values of the flow; a flow is returned as a literal.
 
     Raises:
         AuthoringError: If JSON cannot represent it.
     """
     if json_encoding.is_scalar(value):
-        return json_encoding.text_of(value)
+        return json_encoding.encode_scalar(value)
     if json_encoding.is_data_object(value):
-        names = _names_of(type(value))
+        names = _get_json_names(type(value))
         fields = {field: getattr(value, field) for field in names}
         # Without values of the flow, use pydantic, which applies serializers and computed fields.
         if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
-            return {**tag, **parts_of_record(type(value), fields)}
+            return {**tag, **encode_record(type(value), fields)}
         unset = {names[field] for field, each in fields.items() if _is_unset(type(value), field, each)}
-        return {name: each for name, each in json_encoding.fields_of(value).items() if name not in unset}
+        return {name: each for name, each in json_encoding.encode_fields(value).items() if name not in unset}
     if callable(getattr(type(value), "to_dict", None)):
         return Literal(value.to_dict())
     hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
     raise refuse(f"{type(value).__name__} cannot be represented in JSON", hint)
 
 
-def parts_of_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+def encode_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an object by their names in JSON, without optional fields that are None.
 
     Without a class, return the fields unchanged.
     """
     if kind is None:
         return dict(fields)
-    names = _names_of(kind)
+    names = _get_json_names(kind)
     return {
         names[field]: each for field, each in fields.items() if type(each) is Value or not _is_unset(kind, field, each)
     }
 
 
-def _names_of(kind: Any) -> dict[str, str]:
+def _get_json_names(kind: Any) -> dict[str, str]:
     return field_names.field_names(kind) or {}
 
 
-def data_of(value: Any, what: str) -> Any:
+def encode_data(value: Any, what: str) -> Any:
     """Return data as JSON, without optional fields of objects that are None.
 
     Raises:
@@ -66,12 +66,12 @@ def data_of(value: Any, what: str) -> Any:
     try:
         if has_value(value):
             raise refuse(f"{what} is data that is never evaluated, and this has a value of the flow in it")
-        return checked(_without_objects(value), what)
+        return check_data(_encode_objects(value), what)
     except RecursionError:
-        raise too_deep(what) from None
+        raise depth_error(what) from None
 
 
-def checked(data: Any, what: str) -> Any:
+def check_data(data: Any, what: str) -> Any:
     """Return data without values of the flow as JSON.
 
     Raises:
@@ -83,12 +83,12 @@ def checked(data: Any, what: str) -> Any:
         raise refuse(error.message) from None
 
 
-def _without_objects(value: Any) -> Any:
+def _encode_objects(value: Any) -> Any:
     if json_encoding.is_data_object(value):
-        value = parts_of(value)
+        value = encode_object(value)
     if isinstance(value, Mapping):
-        return {key: _without_objects(each) for key, each in value.items()}
-    return [_without_objects(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {key: _encode_objects(each) for key, each in value.items()}
+    return [_encode_objects(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def has_value(value: Any) -> bool:
@@ -101,17 +101,17 @@ def has_value(value: Any) -> bool:
         return any(map(has_value, value))
     if not json_encoding.is_data_object(value):
         return False
-    return any(has_value(getattr(value, field)) for field in _names_of(type(value)))
+    return any(has_value(getattr(value, field)) for field in _get_json_names(type(value)))
 
 
 def _is_unset(kind: Any, field: str, value: Any) -> bool:
     """Return whether a field has its default and the default is None."""
     if type(value).__name__ == "UnsetType":
         return True
-    return value is None and field in _optional(kind)
+    return value is None and field in _find_optional_fields(kind)
 
 
-def _optional(kind: Any) -> set[str]:
+def _find_optional_fields(kind: Any) -> set[str]:
     """Return the fields of a class that are None by default."""
     if hasattr(kind, "__struct_fields__"):
         # The defaults are those of the last fields.

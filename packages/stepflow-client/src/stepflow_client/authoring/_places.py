@@ -45,15 +45,15 @@ _OF_CLASSES = frozenset(("attr", "attrs", "msgspec", "pydantic"))
 """Packages whose classes call code of flows."""
 
 
-def caller() -> FrameType:
+def find_caller() -> FrameType:
     """Return the frame of the first caller outside of this package and of libraries."""
     frame = sys._getframe(1)
-    while not is_written(frame) and frame.f_back is not None:
+    while not is_flow_code(frame) and frame.f_back is not None:
         frame = frame.f_back
     return frame
 
 
-def is_written(frame: FrameType) -> bool:
+def is_flow_code(frame: FrameType) -> bool:
     """Return whether a frame is of code that may be part of a flow."""
     module = str(frame.f_globals.get("__name__"))
     if module == _PACKAGE or module.startswith(_PACKAGE + "."):
@@ -67,14 +67,14 @@ def is_called_by_flow() -> bool:
     frame, here = sys._getframe(1), __name__.rpartition(".")[0]
     while str(frame.f_globals.get("__name__")).startswith(here) and frame.f_back is not None:
         frame = frame.f_back
-    return is_written(frame)
+    return is_flow_code(frame)
 
 
 _placed: ContextVar[Place | None] = ContextVar("stepflow_place", default=None)
 
 
 @contextmanager
-def placed(place: Place) -> Iterator[None]:
+def fix_place(place: Place) -> Iterator[None]:
     """Use a fixed position for all calls, for code that runs after the function of the flow."""
     token = _placed.set(place)
     try:
@@ -83,47 +83,47 @@ def placed(place: Place) -> Iterator[None]:
         _placed.reset(token)
 
 
-def place_of_return(function: Callable[..., Any]) -> Place:
+def find_return_place(function: Callable[..., Any]) -> Place:
     """Return the position of the last `return` of a function."""
     code = getattr(function, "__code__", None)
     if code is None:
-        return place_of_definition(function)
+        return get_definition_place(function)
     from opcode import opmap
 
     returning = {number for name, number in opmap.items() if name.startswith("RETURN_")}
-    last = place_of_definition(function)
+    last = get_definition_place(function)
     for operation, (line, _, column, _) in zip(code.co_code[::2], code.co_positions(), strict=True):
         if operation in returning and line is not None and column is not None:
             last = Place(code.co_filename, line, column + 1)
     return last
 
 
-def place_of_definition(function: Callable[..., Any]) -> Place:
+def get_definition_place(function: Callable[..., Any]) -> Place:
     """Return the position of the first line of a function, including decorators."""
     code = getattr(function, "__code__", None)
     return Place(repr(function), 1) if code is None else Place(code.co_filename, code.co_firstlineno)
 
 
-def place_of_call() -> Place:
+def find_call_place() -> Place:
     """Return the position of the call in the code of the flow."""
     if (fixed := _placed.get()) is not None:
         return fixed
-    frame = caller()
+    frame = find_caller()
     code = frame.f_code
-    _, positions, names = _code_of(code)
+    _, positions, names = _get_code(code)
     line, end_line, column, end = positions[frame.f_lasti // 2]
     if line is None or column is None:
         return Place(code.co_filename, line or frame.f_lineno)
-    name = _source_of(code, frame.f_globals).assigned.get((end_line or line, end or 0))
+    name = _get_source(code, frame.f_globals).assigned.get((end_line or line, end or 0))
     # Ignore the name if the file was changed after the import.
     return Place(code.co_filename, line, column + 1, name if name in names else None)
 
 
-def place_of_error(error: BaseException) -> Place | None:
+def find_error_place(error: BaseException) -> Place | None:
     """Return the position in the code of a flow at which an exception was raised; None outside of flows."""
     place, trace = None, error.__traceback__
     while trace is not None:
-        place = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_written(trace.tb_frame) else place
+        place = Place(trace.tb_frame.f_code.co_filename, trace.tb_lineno) if is_flow_code(trace.tb_frame) else place
         trace = trace.tb_next
     return place
 
@@ -151,7 +151,7 @@ _codes: dict[int, _Code] = {}
 _sources: dict[str, _Source] = {}
 
 
-def _code_of(code: CodeType) -> _Code:
+def _get_code(code: CodeType) -> _Code:
     cached = _codes.get(id(code))
     if cached is None:
         if len(_codes) >= _MAX_CACHED:
@@ -163,22 +163,22 @@ def _code_of(code: CodeType) -> _Code:
     return cached
 
 
-def read_source(function: Callable[..., Any]) -> None:
+def cache_source(function: Callable[..., Any]) -> None:
     """Cache the source of a function before it is called: reading it under the profiler is slow."""
     code = getattr(function, "__code__", None)
     if code is not None:
-        _code_of(code)
-        _source_of(code, getattr(function, "__globals__", {}))
+        _get_code(code)
+        _get_source(code, getattr(function, "__globals__", {}))
 
 
-def probes_of(code: CodeType, module: dict[str, Any]) -> list[Probe]:
+def get_probes(code: CodeType, module: dict[str, Any]) -> list[Probe]:
     """Return the probes in a function; empty without source."""
     lines = [line for *_, line in code.co_lines() if line is not None]
-    probes = _source_of(code, module).probes if lines else []
+    probes = _get_source(code, module).probes if lines else []
     return [probe for probe in probes if min(lines) <= probe.line <= max(lines)]
 
 
-def _source_of(code: CodeType, module: dict[str, Any]) -> _Source:
+def _get_source(code: CodeType, module: dict[str, Any]) -> _Source:
     file = code.co_filename
     lines = linecache.getlines(file, module)
     cached = _sources.get(file)
@@ -186,12 +186,12 @@ def _source_of(code: CodeType, module: dict[str, Any]) -> _Source:
         return cached
     import ast
 
-    from ._probes import probes_in
+    from ._probes import find_probes
 
     text = "".join(lines)
     try:
         tree = ast.parse(text)
-        source = _Source(lines, {}, probes_in(tree, text))
+        source = _Source(lines, {}, find_probes(tree, text))
     except (SyntaxError, ValueError, RecursionError):
         tree, source = ast.Module([], []), _Source(lines, {}, [])
     for node in ast.walk(tree):

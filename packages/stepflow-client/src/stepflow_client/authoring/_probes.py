@@ -35,12 +35,12 @@ _CONTENT = "has no content while the flow is written: {} cannot inspect it"
 _WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
 
 
-def probes_in(tree: ast.Module, source: str) -> list[Probe]:
+def find_probes(tree: ast.Module, source: str) -> list[Probe]:
     """Return the probes in a module."""
-    return list(_found_in(tree, {})) if _WORDS.search(source) else []
+    return list(_find_in_node(tree, {})) if _WORDS.search(source) else []
 
 
-def _found_in(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
+def _find_in_node(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
     """Yield the probes in a node. `loops` maps the variables of loops and comprehensions to their iterables."""
     loops = loops | {
         name.id: loop.iter
@@ -49,61 +49,61 @@ def _found_in(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
         for name in ast.walk(loop.target)
         if isinstance(name, ast.Name)
     }
-    for subject, result in _inspected(node):
-        yield from _probe(node, subject, result, loops)
+    for subject, result in _find_inspected(node):
+        yield from _make_probes(node, subject, result, loops)
     for child in ast.iter_child_nodes(node):
-        yield from _found_in(child, loops)
+        yield from _find_in_node(child, loops)
 
 
-def _probe(node: ast.AST, subject: ast.expr, result: str, loops: dict[str, ast.expr]) -> Iterator[Probe]:
+def _make_probes(node: ast.AST, subject: ast.expr, result: str, loops: dict[str, ast.expr]) -> Iterator[Probe]:
     if isinstance(subject, ast.NamedExpr):
-        subject = _name(subject.target.id)
+        subject = _make_name(subject.target.id)
     root = subject
     while isinstance(root, (ast.Attribute, ast.Subscript)):
         root = root.value
     text, of_result, call = ast.unparse(subject), None, None
     over = loops.get(root.id) if isinstance(root, ast.Name) else None
-    operands = tuple(_compiled(each) for each in (subject, over) if each is not None and _is_pure(each))
+    operands = tuple(_compile(each) for each in (subject, over) if each is not None and _is_pure(each))
     if isinstance(root, ast.Call):
-        call, of_result = (root.end_lineno or 0, root.end_col_offset or 0), _compiled(_of_result(subject))
+        call, of_result = (root.end_lineno or 0, root.end_col_offset or 0), _compile(_replace_call(subject))
     if operands or call:
         place = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
-        yield Probe(*place, text, result, operands, call, of_result, result == _never(None))
+        yield Probe(*place, text, result, operands, call, of_result, result == _format_never(None))
 
 
-def _of_result(node: ast.expr) -> ast.expr:
+def _replace_call(node: ast.expr) -> ast.expr:
     """Return an expression on the result of a call with the call replaced by `_`."""
     match node:
         case ast.Attribute(value=inner, attr=attr):
-            return ast.Attribute(_of_result(inner), attr, ast.Load())
+            return ast.Attribute(_replace_call(inner), attr, ast.Load())
         case ast.Subscript(value=inner, slice=key):
-            return ast.Subscript(_of_result(inner), key, ast.Load())
-    return _name("_")
+            return ast.Subscript(_replace_call(inner), key, ast.Load())
+    return _make_name("_")
 
 
-def _name(name: str) -> ast.Name:
+def _make_name(name: str) -> ast.Name:
     return ast.Name(name, ast.Load())
 
 
-def _inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+def _find_inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
     """Yield the expressions that a node inspects, with the message if one is a value of a flow."""
     match node:
         case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
             for one, other in ((left, right), (right, left)):
                 if isinstance(other, ast.Constant):
-                    yield one, _never(other.value)
+                    yield one, _format_never(other.value)
         case ast.Call(func=ast.Name(id=name), args=[first, *_] as given) if len(given) in _FUNCTIONS.get(name, ()):
             yield first, _CONTENT.format(f"{name}()")
         case ast.Match(subject=subject, cases=cases):
             for each in cases:
                 for pattern in ast.walk(each.pattern):
                     if isinstance(pattern, ast.MatchSingleton):
-                        yield subject, _never(pattern.value)
+                        yield subject, _format_never(pattern.value)
                     elif isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
                         yield subject, _CONTENT.format("match")
 
 
-def _never(value: object) -> str:
+def _format_never(value: object) -> str:
     return f"is never {value!r} while the flow is written"
 
 
@@ -123,5 +123,5 @@ def _is_pure(node: ast.expr) -> bool:
     return False
 
 
-def _compiled(node: ast.expr) -> CodeType:
+def _compile(node: ast.expr) -> CodeType:
     return compile(ast.fix_missing_locations(ast.Expression(node)), "<probe>", "eval")

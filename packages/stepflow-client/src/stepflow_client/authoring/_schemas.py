@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
-from .._codec.typed import readable_type
+from .._codec.typed import make_readable
 from ..errors import AuthoringError
 from . import _fields
 from ._values import refuse
@@ -26,24 +26,24 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def schemas_of(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
+def make_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
     """Return the schemas of types, after the definitions that they share.
 
     Raises:
         AuthoringError: If there is no schema for a type.
     """
     if any(_has_struct(kind, ()) for kind in kinds.values()):
-        return _inlined(*_of_msgspec(kinds))
+        return _inline_single_references(*_make_with_msgspec(kinds))
     try:
-        return _inlined(*_of_pydantic(kinds))
+        return _inline_single_references(*_make_with_pydantic(kinds))
     except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:
-        raise _no_schema(kinds, error) from None
+        raise _no_schema_error(kinds, error) from None
 
 
-def schema_of(kind: Any) -> dict[str, Any]:
+def make_schema(kind: Any) -> dict[str, Any]:
     """Return the schema of one type, with the definitions that it refers to; empty if there is none."""
     try:
-        shared, schemas = schemas_of({("", ""): kind})
+        shared, schemas = make_schemas({("", ""): kind})
     except AuthoringError:
         return {}
     whole = {**schemas["", ""], **({"$defs": shared} if shared else {})}
@@ -52,34 +52,34 @@ def schema_of(kind: Any) -> dict[str, Any]:
 
 def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
     """Return whether there is a msgspec struct in a type, which only msgspec knows."""
-    for alternative in _fields.alternatives(kind):
+    for alternative in _fields.iter_alternatives(kind):
         if hasattr(alternative, "__struct_fields__"):
             return True
         if alternative in around:
             continue
-        parts = [*get_args(alternative), *(field.kind for field in (_fields.attributes_of(alternative) or {}).values())]
+        parts = [*get_args(alternative), *(field.kind for field in (_fields.get_attrs(alternative) or {}).values())]
         if any(_has_struct(part, (*around, alternative)) for part in parts):
             return True
     return False
 
 
-def _no_schema(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
-    names = ", ".join(map(_fields.type_name, kinds.values()))
+def _no_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
+    names = ", ".join(map(_fields.name_type, kinds.values()))
     reason = str(error).partition("\n")[0]
     return refuse(f"there is no JSON Schema for one of the types {names}: {reason}",
                   "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec")  # fmt: skip
 
 
-def _of_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
+def _make_with_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
     adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
-        (key, "validation", TypeAdapter(readable_type(kind))) for key, kind in kinds.items()
+        (key, "validation", TypeAdapter(make_readable(kind))) for key, kind in kinds.items()
     ]
     generated, whole = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
     schemas = {key: schema for (key, _), schema in generated.items()}
-    return schemas, _used(schemas, whole.get("$defs", {}))
+    return schemas, _find_used(schemas, whole.get("$defs", {}))
 
 
-def _used(schemas: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+def _find_used(schemas: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definitions that schemas refer to: pydantic also defines the types themselves."""
     used: dict[str, Any] = {}
     waiting = [json.dumps(list(schemas.values()))]
@@ -92,7 +92,7 @@ def _used(schemas: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, An
     return {name: shared[name] for name in shared if name in used}
 
 
-def _of_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
+def _make_with_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
     import msgspec
 
     try:
@@ -100,23 +100,23 @@ def _of_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any
             list(kinds.values()), ref_template=TEMPLATE.format(model="{name}")
         )
     except (TypeError, msgspec.MsgspecError) as error:
-        raise _no_schema(kinds, error) from None
+        raise _no_schema_error(kinds, error) from None
     return dict(zip(kinds, schemas, strict=True)), shared
 
 
-def _without_null_defaults(schema: Any) -> None:
+def _remove_null_defaults(schema: Any) -> None:
     """Remove defaults that are null, because missing values are null anyway."""
     if isinstance(schema, dict):
         if schema.get("default", ...) is None:
             del schema["default"]
         schema = list(schema.values())
     for each in schema if isinstance(schema, list) else ():
-        _without_null_defaults(each)
+        _remove_null_defaults(each)
 
 
-def _inlined(schemas: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
+def _inline_single_references(schemas: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
     """Replace a reference with its definition if it is the only reference to it."""
-    _without_null_defaults([schemas, shared])
+    _remove_null_defaults([schemas, shared])
     for name, schema in shared.items():
         if name.startswith(schema.get("title", " ")):
             del schema["title"]

@@ -9,8 +9,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from ._lazy import arguments, expressions, json_encoding
-from ._objects import parts_of, parts_of_record
-from ._places import Place, place_of_call
+from ._objects import encode_object, encode_record
+from ._places import Place, find_call_place
 from ._values import (
     EXPRESSIONS,
     MARK,
@@ -22,8 +22,8 @@ from ._values import (
     Read,
     Record,
     Value,
+    depth_error,
     refuse,
-    too_deep,
 )
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
@@ -39,7 +39,7 @@ class Step:
     def __init__(self, scope: Scope, component: str, input: Given | None, given_id: str | None, name: str) -> None:
         """Store the parts; `name` is that of its component."""
         self.scope, self.component, self.input, self.given_id = scope, component, input, given_id
-        self.place: Place = place_of_call()
+        self.place: Place = find_call_place()
         self.name = name
         self.options: dict[str, Any] = {}
         self.step_id = ""
@@ -103,7 +103,7 @@ class Scope:
         try:
             return self._frozen(value)
         except RecursionError:
-            raise too_deep("a value") from None
+            raise depth_error("a value") from None
 
     def _frozen(self, value: Any) -> Any:
         if type(value) is Value:
@@ -112,7 +112,7 @@ class Scope:
             return self._own(value)
         if type(value) not in _PLAIN and json_encoding.is_scalar(value):
             # Members of an enum may be texts and numbers, too.
-            return self._frozen(json_encoding.text_of(value))
+            return self._frozen(json_encoding.encode_scalar(value))
         if isinstance(value, str):
             if MARK in value:
                 raise refuse(f"the text {arguments.shown(value)} was made from a value of the flow",
@@ -127,9 +127,9 @@ class Scope:
         if isinstance(value, (list, tuple)):
             return [self._frozen(each) for each in value]
         if not isinstance(value, Mapping):
-            parts = parts_of(value)
+            parts = encode_object(value)
             return parts if isinstance(parts, Literal) else self._frozen(parts)
-        if (word := expressions.keyword_of(value)) is not None:
+        if (word := expressions.get_keyword(value)) is not None:
             raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):
@@ -152,7 +152,7 @@ class Scope:
             case Coalesce(alternatives):
                 return Coalesce(tuple(map(self._frozen, alternatives)))
             case Record(kind, fields):
-                return self._frozen(parts_of_record(kind, fields))
+                return self._frozen(encode_record(kind, fields))
         return expression
 
     def _capture(self, read: Read) -> Read:
@@ -179,7 +179,7 @@ class Scope:
 _current: ContextVar[Scope | None] = ContextVar("stepflow_flow", default=None)
 
 
-def current(what: str) -> Scope:
+def get_current_scope(what: str) -> Scope:
     """Return the flow that is being written.
 
     Args:

@@ -9,7 +9,7 @@ from .._base.lazy import lazy_module
 from ._components import add_step
 from ._definitions import SubFlow
 from ._lazy import arguments, fields, inspect
-from ._scopes import Scope, current
+from ._scopes import Scope, get_current_scope
 from ._values import Given, Read, Record, Value, refuse
 from .on_error import OnError
 
@@ -59,9 +59,9 @@ def each(
     Raises:
         AuthoringError: If the body does something that a flow cannot do.
     """
-    scope = current("each()")
-    kind = _element_kind(items)
-    flow, output = _sub_flow(scope, "each", body, kind)
+    scope = get_current_scope("each()")
+    kind = _get_element_kind(items)
+    flow, output = _make_sub_flow(scope, "each", body, kind)
     input = {"items": scope.frozen(items), "workflow": flow}
     if max_concurrency is not None:
         input["max_concurrency"] = scope.frozen(max_concurrency)
@@ -78,18 +78,18 @@ class Turn(Generic[R_co, T_co]):
 
 def done(value: R) -> Turn[R, Never]:
     """Return the result of `iterate`, which ends it."""
-    turn: Turn[R, Never] = _turn("result", value)
+    turn: Turn[R, Never] = _make_turn("result", value)
     return turn
 
 
 def again(value: T) -> Turn[Never, T]:
     """Return the input of the next turn of `iterate`."""
-    turn: Turn[Never, T] = _turn("next", value)
+    turn: Turn[Never, T] = _make_turn("next", value)
     return turn
 
 
-def _turn(key: str, value: Any) -> Any:
-    return Value(Record(None, {key: current("done() and again()").frozen(value)}))
+def _make_turn(key: str, value: Any) -> Any:
+    return Value(Record(None, {key: get_current_scope("done() and again()").frozen(value)}))
 
 
 def iterate(
@@ -127,9 +127,9 @@ def iterate(
     Raises:
         AuthoringError: If the body does something that a flow cannot do.
     """
-    scope = current("iterate()")
-    kind = _kind_of(initial)
-    flow, output = _sub_flow(scope, "iterate", body, kind)
+    scope = get_current_scope("iterate()")
+    kind = _get_kind(initial)
+    flow, output = _make_sub_flow(scope, "iterate", body, kind)
     input = {"flow": flow, "initial_input": scope.frozen(initial)}
     if max_iterations is not None:
         input["max_iterations"] = scope.frozen(max_iterations)
@@ -140,7 +140,7 @@ def iterate(
     return made
 
 
-def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
+def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
     """Return the sub-flow of a function, and the type of its output."""
     if not callable(body):
         raise refuse(f"{name}() expects a function with one argument, not {arguments.shown(body)}")
@@ -163,17 +163,17 @@ def _sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) ->
             raise refuse(f"the function of {name}() returns nothing", "return the output of the sub-flow")
         output = inner.frozen(result)
     is_turn = type(result) is Value and isinstance(result.__stepflow__, Record) and result.__stepflow__.kind is None
-    return SubFlow(inner, output), Any if is_turn else _kind_of(result)
+    return SubFlow(inner, output), Any if is_turn else _get_kind(result)
 
 
-def _kind_of(value: Any) -> Any:
+def _get_kind(value: Any) -> Any:
     """Return the type of a value; Any if it is unknown."""
     if type(value) is not Value:
         return Any if isinstance(value, (list, dict, tuple)) else type(value)
     return getattr(value.__stepflow__, "kind", Any)
 
 
-def _element_kind(items: Any) -> Any:
+def _get_element_kind(items: Any) -> Any:
     """Return the type of the elements of a list; Any if it is unknown.
 
     Raises:
@@ -182,9 +182,9 @@ def _element_kind(items: Any) -> Any:
     if type(items) is not Value:
         if not isinstance(items, (list, tuple)):
             raise refuse(f"each() takes a list, not {type(items).__name__}")
-        return _kind_of(items[0]) if items else Any
+        return _get_kind(items[0]) if items else Any
     try:
-        return fields.element(_kind_of(items), 0).kind
+        return fields.find_element(_get_kind(items), 0).kind
     except fields.NoPart:
-        kind = fields.type_name(_kind_of(items))
+        kind = fields.name_type(_get_kind(items))
         raise refuse(f"{items.__stepflow__.label} is not a list but {kind}", "each() takes a list") from None

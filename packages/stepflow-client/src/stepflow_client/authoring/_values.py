@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from ..errors import AuthoringError
 from ._lazy import arguments, expressions, fields
-from ._places import is_called_by_flow, place_of_call
+from ._places import find_call_place, is_called_by_flow
 
 if TYPE_CHECKING:
     from ..flows.expressions import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError) -> AuthoringError:
     """Return an error at the position of the call in the code of the flow."""
-    place = place_of_call()
+    place = find_call_place()
     error = kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
     if (raised := refusals.get()) is not None and is_called_by_flow():
         raised.append(error)
@@ -35,7 +35,7 @@ refusals: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow_refusal
 """The errors that were raised in the function of the flow, which may have caught them."""
 
 
-def too_deep(what: str) -> AuthoringError:
+def depth_error(what: str) -> AuthoringError:
     """Return the error for cyclic data, or data that is nested too deeply for Python."""
     return refuse(f"{what} is nested too deeply", "servers accept 126 levels")
 
@@ -144,14 +144,14 @@ class Record(NamedTuple):
     @property
     def label(self) -> str:
         """The value as it is written."""
-        return f"construct({fields.type_name(self.kind)}, ...)"
+        return f"construct({fields.name_type(self.kind)}, ...)"
 
 
 Expression = Read | Condition | Coalesce | Literal | Record
 EXPRESSIONS = (Read, Condition, Coalesce, Literal, Record)
 
 
-def expression_of(value: object) -> Expression | None:
+def get_expression(value: object) -> Expression | None:
     """Return the expression of a value of a flow; None for anything else."""
     return value.__stepflow__ if type(value) is Value else None
 
@@ -184,11 +184,11 @@ class Value:
         if name.startswith(("__", "_repr_", "_ipython_")):
             # Python and notebooks look these up.
             raise AttributeError(name)
-        return Value(_within(self.__stepflow__, name, fields.field, is_name=True))
+        return Value(_read_within(self.__stepflow__, name, fields.find_field, is_name=True))
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value of an element, or of a field of an object without a class."""
-        return Value(part(self.__stepflow__, key))
+        return Value(read_part(self.__stepflow__, key))
 
     @property  # type: ignore[misc]
     def __class__(self) -> NoReturn:  # type: ignore[override]
@@ -205,7 +205,7 @@ class Value:
         return self
 
 
-def part(expression: Expression, key: Any) -> Expression:
+def read_part(expression: Expression, key: Any) -> Expression:
     """Return the element of a value.
 
     Raises:
@@ -221,10 +221,10 @@ def part(expression: Expression, key: Any) -> Expression:
         raise refuse(message, "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
         raise refuse(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
-    return _within(expression, key, fields.element, is_name=False)
+    return _read_within(expression, key, fields.find_element, is_name=False)
 
 
-def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
+def _read_within(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
     match expression:
         case Read():
             try:
@@ -245,7 +245,7 @@ def _within(expression: Expression, key: Any, find: Callable[..., Field], *, is_
         case Condition(condition, then, Given(other)) if isinstance(then, EXPRESSIONS) and isinstance(
             other, EXPRESSIONS
         ):
-            inner = [_within(each, key, find, is_name=is_name) for each in (then, other)]
+            inner = [_read_within(each, key, find, is_name=is_name) for each in (then, other)]
             return Condition(condition, inner[0], Given(inner[1]))
         case Literal(dict() as data) if key in data:
             return Literal(data[key])
@@ -290,7 +290,7 @@ _TRAPS = {
 """The operations that would otherwise silently do something else or fail with an obscure message, and alternatives."""
 
 
-def _trap(message: str, hint: str | None) -> Callable[..., NoReturn]:
+def _make_trap(message: str, hint: str | None) -> Callable[..., NoReturn]:
     def refused(self: Value, *_: object, **__: object) -> NoReturn:
         raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", hint)
 
@@ -299,4 +299,4 @@ def _trap(message: str, hint: str | None) -> Callable[..., NoReturn]:
 
 for (_message, _hint), _names in _TRAPS.items():
     for _name in _names:
-        setattr(Value, f"__{_name}__", _trap(_message, _hint))
+        setattr(Value, f"__{_name}__", _make_trap(_message, _hint))

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
 from ._lazy import arguments
-from ._objects import data_of
+from ._objects import encode_data
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Variable:
         if self.description is not None:
             result["description"] = self.description
         if self.has_default:
-            result["default"] = data_of(self.default, "the default of a variable")
+            result["default"] = encode_data(self.default, "the default of a variable")
         if self.env_var is not None:
             result["env_var"] = self.env_var
         if self.secret:

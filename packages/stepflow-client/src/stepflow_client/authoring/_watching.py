@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import AuthoringError
 from ._lazy import fields
-from ._places import Place, is_written, placed, probes_of
+from ._places import Place, fix_place, get_probes, is_flow_code
 from ._probes import Probe
 from ._values import Value, refusals, refuse
 
@@ -24,7 +24,7 @@ class _Watched(NamedTuple):
 
 
 @contextmanager
-def watched() -> Iterator[list[AuthoringError]]:
+def watch_errors() -> Iterator[list[AuthoringError]]:
     """Collect errors that the function of a flow catches, and those of operations that raise no error.
 
     If another profiler is active, only caught errors are collected.
@@ -53,21 +53,21 @@ class _Watcher:
             return
         for probe in self._watched(frame).probes:
             for operand in probe.operands:
-                self._judge(frame, probe, _evaluated(operand, frame, frame.f_locals))
+                self._judge(frame, probe, _evaluate(operand, frame, frame.f_locals))
         if type(result) is Value and frame.f_back is not None:
             caller = self._watched(frame.f_back)
             if caller.calls:
                 positions = list(caller.code.co_positions())[frame.f_back.f_lasti // 2]
                 inspecting = caller.calls.get((positions[1] or 0, positions[3] or 0))
                 if inspecting is not None and inspecting.of_result is not None:
-                    value = _evaluated(inspecting.of_result, frame.f_back, {**frame.f_back.f_locals, "_": result})
+                    value = _evaluate(inspecting.of_result, frame.f_back, {**frame.f_back.f_locals, "_": result})
                     self._judge(frame.f_back, inspecting, value)
 
     def _watched(self, frame: FrameType) -> _Watched:
         code = frame.f_code
         watched = self._known.get(id(code))
         if watched is None:
-            probes = probes_of(code, frame.f_globals) if is_written(frame) else []
+            probes = get_probes(code, frame.f_globals) if is_flow_code(frame) else []
             calls = {probe.call: probe for probe in probes if probe.call is not None}
             watched = self._known[id(code)] = _Watched(code, [probe for probe in probes if probe.operands], calls)
         return watched
@@ -75,19 +75,19 @@ class _Watcher:
     returned.is_of_flows = True  # type: ignore[attr-defined]
 
     def _judge(self, frame: FrameType, probe: Probe, value: Any) -> None:
-        for each in _values_in(value):
+        for each in _iter_values(value):
             kind = getattr(each.__stepflow__, "kind", Any)
             if probe.is_none_check and not fields.is_open(kind) and not fields.may_be_none(kind):
                 # By its type, it is never None.
                 continue
-            with placed(Place(frame.f_code.co_filename, probe.line, probe.column)):
+            with fix_place(Place(frame.f_code.co_filename, probe.line, probe.column)):
                 error = refuse(f"{probe.text} is a value of a flow and {probe.result}",
                                "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
             if str(error) not in map(str, self._found):
                 self._found.append(error)
 
 
-def _evaluated(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> Any:
+def _evaluate(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> Any:
     token = refusals.set(None)
     try:
         return eval(operand, frame.f_globals, names)  # noqa: S307
@@ -97,11 +97,11 @@ def _evaluated(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) ->
         refusals.reset(token)
 
 
-def _values_in(value: Any) -> Iterator[Value]:
+def _iter_values(value: Any) -> Iterator[Value]:
     """Yield a value of a flow, or those in a collection."""
     if type(value) is Value:
         yield value
     elif isinstance(value, (list, tuple, ValuesView, ItemsView)):
         parts: Iterable[Any] = value
         for part in parts:
-            yield from _values_in(part)
+            yield from _iter_values(part)

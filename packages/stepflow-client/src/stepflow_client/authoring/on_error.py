@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Never, TypeVar, overload
 
 from ._lazy import arguments
-from ._objects import data_of
+from ._objects import encode_data
 from ._values import refuse
 
 __all__ = ["OnError", "fail", "retry", "use_default"]
@@ -63,4 +63,4 @@ def use_default(value: Any = None) -> OnError[Any]:
     Raises:
         AuthoringError: If it contains values of the flow.
     """
-    return OnError("useDefault", defaultValue=data_of(value, "the default of a step"))
+    return OnError("useDefault", defaultValue=encode_data(value, "the default of a step"))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
-from .._codec.requests import RunId, environment_variables
+from .._codec.requests import RunId, add_env_variables
 from .._codec.variables import flow_variables
 from .._data.arguments import check_instance, check_integer, check_text, wrong
-from .._data.secrets import Secrets, hidden_flow, secrets_of
+from .._data.secrets import Secrets, find_secrets, hidden_flow
 from .._rules.call_scope import call_scope
 from .._runs.causes import ItemCauses
 from .._runs.explanation import accounts_of, records_of
@@ -180,7 +180,7 @@ def mask_snapshot(snapshot: RunSnapshot) -> RunSnapshot:
         for step in steps or ():
             by_item[step.item_index].append(step)
         listed = ListItemsResponse(run_id="", items=items)
-        items = list(failed_items.with_failed_steps(listed, places, by_item, flow).items)
+        items = list(failed_items.add_failed_steps(listed, places, by_item, flow).items)
     secrets = _collect_secrets(flow)
     return replace(
         snapshot,
@@ -193,7 +193,7 @@ def mask_snapshot(snapshot: RunSnapshot) -> RunSnapshot:
 
 def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
     variables, values = read_flow_environment(flow)
-    return secrets_of(values, variables)
+    return find_secrets(values, variables)
 
 
 def read_flow_environment(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
@@ -203,7 +203,7 @@ def read_flow_environment(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariab
     for name, variable in variables.items():
         # A value that no run accepts was never sent.
         with suppress(InvalidArgumentError):
-            values |= environment_variables({}, {name: variable}, os.environ)
+            values |= add_env_variables({}, {name: variable}, os.environ)
     return variables, values
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .._cases.flow_cases import tests_in
+from .._cases.flow_cases import parse_tests
 from .._data.arguments import check_mapping, check_text, check_texts, wrong
 from .._data.flow_declarations import declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain
@@ -97,7 +97,7 @@ class _Row(NamedTuple):
 
 def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
     text = FlowText.of(flow)
-    cases = tests_in(text, text.name).cases
+    cases = parse_tests(text, text.name).cases
     if not cases:
         raise InvalidArgumentError("the flow has no test cases to evaluate", hint="give cases: a list, or a file")
     for case in cases:

@@ -27,7 +27,7 @@ from .._base.text import short_json
 from .._data.arguments import check_flag, check_text, wrong
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
-from ..flows.json_schema import definitions_of, is_number, mismatches
+from ..flows.json_schema import get_defs, is_number, mismatches
 from ..flows.matching import equal
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ class _SchemaValid(Score):
         part = find_part(output, self.path)
         if part is MISSING:
             return False
-        return not mismatches(part, self.schema, definitions_of(self.schema))
+        return not mismatches(part, self.schema, get_defs(self.schema))
 
 
 def latency() -> Score:

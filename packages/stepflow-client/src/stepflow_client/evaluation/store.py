@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from .._data.file_paths import file_path
-from .._data.secrets import NO_SECRETS, Secrets, secrets_of
+from .._data.secrets import NO_SECRETS, Secrets, find_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
@@ -468,4 +468,4 @@ def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapp
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}
         values |= {f"{number}.{name}": value for name, value in {**defaults, **passed}.items()}
-    return secrets_of(values, declared)
+    return find_secrets(values, declared)

@@ -116,7 +116,7 @@ class Components(dict[str, tuple[Any, Any]]):
         """The names of components that the server has, but to which its known routes do not lead."""
 
 
-def components_of(components: Any) -> Components | None:
+def parse_components(components: Any) -> Components | None:
     """Return components (`ComponentInfo`, or their JSON) in the form that the checks use; None stays None.
 
     Servers do not report route prefixes: a component without `path` is listed by its name, without a leading slash. If
@@ -151,7 +151,7 @@ def components_of(components: Any) -> Components | None:
     return found
 
 
-def known_components(components: Components | None, release: tuple[int, int] | None = None) -> Components:
+def with_builtins(components: Components | None, release: tuple[int, int] | None = None) -> Components:
     """Return the components that a flow may use, including the builtin ones that the server's release has."""
     if components is None:
         is_old = release is not None and release < (0, 13)
@@ -166,7 +166,7 @@ def known_components(components: Components | None, release: tuple[int, int] | N
     return known
 
 
-def listed_name(component: str, known: Components) -> str | None:
+def find_listed_name(component: str, known: Components) -> str | None:
     """Return the name by which a component is listed, by its path; None if there is no such component.
 
     Where servers do not report routes, this is the name of a component after some prefix, which may be another one.
@@ -177,13 +177,13 @@ def listed_name(component: str, known: Components) -> str | None:
     return next((name for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)
 
 
-def schemas_of(component: str, known: Components) -> tuple[Any, Any] | None:
+def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
     """Return the schemas of a component by its path; None if there is no such component.
 
     Where servers do not report routes, a component of the same name may be another one: nothing is known about it,
     unless its plugin is called as the path begins.
     """
-    name = listed_name(component, known)
+    name = find_listed_name(component, known)
     if name is None or name == component:
         return None if name is None else known[name]
     return known[name] if known.plugins.get(name) == component.strip("/").split("/")[0] else ({}, {})
@@ -204,7 +204,7 @@ class Catalogue:
         """`stubs` has schemas for components that are not known otherwise."""
         self._stubs = stubs or {}
         self.given = components
-        self.known = known_components(components, release)
+        self.known = with_builtins(components, release)
         self.listed: Components = components or Components()
         self.is_whole = components is not None and components.is_whole
         """Whether there are certainly no others."""
@@ -212,11 +212,11 @@ class Catalogue:
 
     def schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return the input and output schemas of a component; None if it is unknown."""
-        return schemas_of(component, self.known)
+        return find_schemas(component, self.known)
 
     def description(self, component: str) -> str | None:
         """Return what a component does; None if that is unknown."""
-        name = listed_name(component, self.known)
+        name = find_listed_name(component, self.known)
         found = self.known.descriptions.get(name) if name is not None else None
         return found or BUILTIN_TEXTS.get(component)
 
@@ -230,13 +230,13 @@ class Catalogue:
     def types(self, component: str) -> tuple[Type, Type] | None:
         """Return the input and output types of a component; None if it is unknown."""
         if component not in self._types:
-            from .schema_types import type_of_schema
+            from .schema_types import schema_to_type
 
             schemas = self.schemas(component)
             if schemas in (None, ({}, {})):
                 schemas = self._stubs.get(component, schemas)
             self._types[component] = schemas and (
-                type_of_schema(schemas[0]),
-                type_of_schema(schemas[1], is_source=True),
+                schema_to_type(schemas[0]),
+                schema_to_type(schemas[1], is_source=True),
             )
         return self._types[component]

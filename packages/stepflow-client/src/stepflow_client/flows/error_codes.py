@@ -22,7 +22,7 @@ WORDS = {
 """The codes by their words, in the order of their numbers on the wire, which begin with 1."""
 
 
-def error_code(code: ErrorCode | str) -> ErrorCode:
+def parse_error_code(code: ErrorCode | str) -> ErrorCode:
     """Return the code of a word: of flow files (`COMPONENT_FAILED`) or of this package, in upper or lower case.
 
     Raises:
@@ -35,6 +35,6 @@ def error_code(code: ErrorCode | str) -> ErrorCode:
     return known[word.upper()]
 
 
-def code_word(error: FlowError) -> str:
+def get_code_word(error: FlowError) -> str:
     """Return the word for an error's code in flow files; `UNSPECIFIED` without a code."""
     return next((word for word, code in WORDS.items() if code == error.code), "UNSPECIFIED")

@@ -28,7 +28,7 @@ class PathError(ValueError):
     """Servers reject the path."""
 
 
-def keyword_of(value: Any) -> str | None:
+def get_keyword(value: Any) -> str | None:
     """Return the keyword that makes an object, or the items of a node, an expression; None for plain data."""
     if not isinstance(value, Mapping) or _KEYWORDS.isdisjoint(value):
         return None
@@ -114,7 +114,7 @@ def _collect(
     """Add the references of an expression, and return the steps that it reads."""
     if not isinstance(value, (Mapping, list, tuple)):
         return frozenset()
-    begin, keyword = len(found), keyword_of(value)
+    begin, keyword = len(found), get_keyword(value)
     if not isinstance(value, Mapping):
         for index, part in enumerate(value):
             _collect(part, found, (*at, index), (*field, index), branches, after)
@@ -179,7 +179,7 @@ def parse_path(text: str | None) -> Path:
     return tuple(parts)
 
 
-def _is_reread(name: str) -> bool:
+def _survives_rewriting(name: str) -> bool:
     """Return whether a server that writes a flow out and parses it again still reads this name.
 
     It writes names without quotes: `["a.b"]` becomes `.a.b`, and empty names vanish.
@@ -190,13 +190,13 @@ def _is_reread(name: str) -> bool:
         return False
 
 
-def ambiguity(text: str) -> str | None:
+def explain_ambiguity(text: str) -> str | None:
     """Return why a path may not mean what its author intends; None if there is no such reason."""
     is_bare = not text.strip().startswith("$")
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
         return f"{text!r} has no wildcards or descent: * is the name of a field and empty names vanish"
     for part in parse_path(text):
-        if isinstance(part, str) and not _is_reread(part):
+        if isinstance(part, str) and not _survives_rewriting(part):
             if is_bare:
                 return f"{text!r} is the name of one field; write {'$.' + text!r} for a path"
             return f"the quoted name {part!r} is read as a path if a step is overridden; rename the field"
@@ -211,19 +211,19 @@ def portable_path(text: Any) -> Path | None:
         parts = parse_path(text)
     except PathError:
         return None
-    return None if text and ambiguity(text) else parts
+    return None if text and explain_ambiguity(text) else parts
 
 
 def write_path(parts: Iterable[str | int], start: str = "$") -> str:
     """Return a path as text: `$.steps[0].input["a b"]`; `start` is the path that it continues."""
-    return start + "".join(map(path_part, parts))
+    return start + "".join(map(format_path_part, parts))
 
 
-def path_part(part: str | int) -> str:
+def format_path_part(part: str | int) -> str:
     """Return a part of a path as text: `.steps`, `[0]` or `["a b"]`."""
-    return f"[{part}]" if isinstance(part, int) else _name_part(part)
+    return f"[{part}]" if isinstance(part, int) else _format_name(part)
 
 
 @lru_cache(maxsize=4096)
-def _name_part(name: str) -> str:
+def _format_name(name: str) -> str:
     return f".{name}" if _PLAIN.fullmatch(name) else f"[{json.dumps(name, ensure_ascii=False)}]"

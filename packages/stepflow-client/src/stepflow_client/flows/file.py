@@ -57,10 +57,10 @@ def parse_content(content: bytes, name: str) -> Any:
         FlowFileError: If it cannot be parsed.
     """
     parse = parse_json if name.lower().endswith(".json") else parse_yaml
-    return parse(text_of(content, name), name)
+    return parse(decode_text(content, name), name)
 
 
-def text_of(content: bytes, name: str) -> str:
+def decode_text(content: bytes, name: str) -> str:
     """Return the content of a file as text.
 
     Raises:
@@ -93,9 +93,9 @@ def read_file(path: str | PathLike[str]) -> bytes:
         # Without O_NONBLOCK, opening a pipe without a writer would block forever.
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            return _read_opened(file, name)
+            return _read_open_file(file, name)
     except FileNotFoundError:
-        raise missing_file(name) from None
+        raise missing_file_error(name) from None
     except IsADirectoryError:
         directory = FlowFileError(f"{name} is a directory, not a file", path=name)
         directory.hint = near_file(os.path.join(name, "*.yaml"))
@@ -105,17 +105,17 @@ def read_file(path: str | PathLike[str]) -> bytes:
         raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None
 
 
-def missing_file(name: str) -> FlowFileNotFoundError:
+def missing_file_error(name: str) -> FlowFileNotFoundError:
     """Return the error for a file that does not exist; its hint suggests the nearest name in its folder."""
     error = FlowFileNotFoundError(f"{name} does not exist", path=name)
     error.hint = near_file(name)
     return error
 
 
-def _read_opened(file: FileIO, name: str) -> bytes:
+def _read_open_file(file: FileIO, name: str) -> bytes:
     status = os.fstat(file.fileno())
     if stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_BYTES:
-        raise FlowFileError(too_long(name), path=name)
+        raise FlowFileError(format_too_long(name), path=name)
     if stat.S_ISFIFO(status.st_mode):
 
         def read_pipe(size: int) -> bytes | None:
@@ -145,12 +145,12 @@ def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
     while chunk := read(_CHUNK):
         left -= len(chunk)
         if left < 0:
-            raise FlowFileError(too_long(name), path=name)
+            raise FlowFileError(format_too_long(name), path=name)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def too_long(name: str) -> str:
+def format_too_long(name: str) -> str:
     """Return the message about a file that is too large."""
     return f"{name} holds more than {MAX_FILE_BYTES >> 20} MiB, the most that is read"
 
@@ -187,7 +187,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     try:
         return _parse_strict_json(text)
     except json.JSONDecodeError as error:
-        raise syntax_faults.json_fault(error).error(source, "is not JSON") from None
+        raise syntax_faults.explain_json_error(error).error(source, "is not JSON") from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
@@ -209,10 +209,10 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
 
 
 def _parse_strict_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+    return json.loads(text, object_pairs_hook=_check_unique, parse_constant=_parse_finite, parse_float=_parse_finite)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _check_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -221,7 +221,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{cut(text, 40)} is not a number that JSON can hold")

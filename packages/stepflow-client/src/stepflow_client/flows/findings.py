@@ -69,7 +69,7 @@ class Finding(NamedTuple):
     """Whether only the check of types finds it."""
 
 
-def syntax_finding(name: str, error: FlowFileError) -> Finding:
+def make_syntax_finding(name: str, error: FlowFileError) -> Finding:
     """Return the error of a text that cannot be parsed as a finding; `name` is its name in the message."""
     rule = "duplicate-key" if "appears twice" in error.message else "syntax"
     message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{name} "))

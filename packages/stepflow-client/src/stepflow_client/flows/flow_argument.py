@@ -9,7 +9,7 @@ from os import PathLike, fsdecode
 from typing import Any, TypeAlias
 
 from .._base.text import cut
-from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, built, is_data_object
+from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
 from .._data.values import check_json
 from ..errors import FlowFileError, InvalidArgumentError, NotAFlowError
 from .file import load_file
@@ -68,7 +68,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
         if stands_for is not None:
             source = flow_argument(stands_for(flow))
         else:
-            source = flow if isinstance(flow, str) else built(flow)
+            source = flow if isinstance(flow, str) else call_builder(flow)
     except (FlowFileError, InvalidArgumentError):
         # For example, an error that says where the function of a flow in Python is wrong.
         raise
@@ -88,7 +88,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
     )
 
 
-def flow_path(flow: FlowSource) -> str | PathLike[str] | None:
+def get_flow_path(flow: FlowSource) -> str | PathLike[str] | None:
     """Return the path of a flow; None if the flow is not in a file of its own.
 
     Raises:
@@ -117,10 +117,10 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
         content = check_json(source, "the flow")
         if not isinstance(content, dict):
             raise InvalidArgumentError(
-                f"{type(source).__name__} is not a flow: it gives {_kind(content)}, not a mapping", hint=FLOW_HINT
+                f"{type(source).__name__} is not a flow: it gives {_name_kind(content)}, not a mapping", hint=FLOW_HINT
             )
-        content = _without_nulls(content)
-    reason = why_no_flow(content)
+        content = _drop_nulls(content)
+    reason = explain_no_flow(content)
     if reason is not None:
         name = "" if isinstance(source, Mapping) else f"{type(source).__name__}: "
         raise InvalidArgumentError(f"{name}{reason[0]}", hint=reason[1])
@@ -138,8 +138,8 @@ def flow_in(content: Any, name: str) -> dict[str, Any]:
         NotAFlowError: If it is not.
     """
     if not isinstance(content, dict):
-        message, hint = f"{name} is not a flow: it holds {_kind(content)}, not a mapping", FLOW_HINT
-    elif (reason := why_no_flow(content)) is not None:
+        message, hint = f"{name} is not a flow: it holds {_name_kind(content)}, not a mapping", FLOW_HINT
+    elif (reason := explain_no_flow(content)) is not None:
         message, hint = f"{name}: {reason[0]}", reason[1]
     else:
         return content
@@ -148,7 +148,7 @@ def flow_in(content: Any, name: str) -> dict[str, Any]:
     raise error
 
 
-def why_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
+def explain_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return why a mapping is not a flow, although servers run it as an empty flow, and a hint; None if it is one."""
     if "steps" in document or "output" in document:
         return None
@@ -161,36 +161,36 @@ def why_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     return f"this is {f'{what}, not a flow' if what else 'not a flow'}: it {found}", FLOW_HINT
 
 
-def _kind(value: Any) -> str:
+def _name_kind(value: Any) -> str:
     if value is None:
         return "nothing"
     return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
 
 
-def _without_nulls(flow: dict[str, Any]) -> dict[str, Any]:
+def _drop_nulls(flow: dict[str, Any]) -> dict[str, Any]:
     """Return a flow without optional keys that are null.
 
     Servers treat null like a missing key, but those before 0.11 reject some nulls. Values inside inputs and outputs are
     not changed.
     """
-    whole: dict[str, Any] = _without_null_keys(flow)
+    whole: dict[str, Any] = _drop_null_keys(flow)
     for key, inner in (("steps", "onError"), ("examples", None)):
         if isinstance(whole.get(key), list):
-            whole[key] = [_without_null_keys(each, inner) for each in whole[key]]
+            whole[key] = [_drop_null_keys(each, inner) for each in whole[key]]
     for key, inner in (("schemas", "properties"), ("test", None)):
         if key in whole:
-            whole[key] = _without_null_keys(whole[key], inner)
+            whole[key] = _drop_null_keys(whole[key], inner)
     test = whole.get("test")
     if isinstance(test, dict) and isinstance(test.get("cases"), list):
-        test["cases"] = [_without_null_keys(each) for each in test["cases"]]
+        test["cases"] = [_drop_null_keys(each) for each in test["cases"]]
     return whole
 
 
-def _without_null_keys(value: Any, inner: str | None = None) -> Any:
+def _drop_null_keys(value: Any, inner: str | None = None) -> Any:
     if not isinstance(value, dict):
         return value
     # Servers reject an example without an input, but not one whose input is null.
     kept = {key: each for key, each in value.items() if each is not None or key == "input"}
     if inner in kept:
-        kept[inner] = _without_null_keys(kept[inner])
+        kept[inner] = _drop_null_keys(kept[inner])
     return kept

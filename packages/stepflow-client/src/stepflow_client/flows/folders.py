@@ -23,7 +23,7 @@ _FLOW_KEY = re.compile(r"""["'{,\s]([\w-]+)["']?\s*:""")
 _DECLARED = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/schemas/\S*flow""", re.MULTILINE)
 
 
-def flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
+def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
     """Yield the flow files in a folder and below it, in order; hidden folders and `node_modules` are skipped."""
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
@@ -55,11 +55,11 @@ def is_flow_text(text: str) -> bool:
     # Most texts end here, the large ones above all.
     if not text.lstrip().startswith("{") and any(each[1] == "steps" for each in _BLOCK_KEY.finditer(text)):
         return True
-    keys = top_level_keys(text)
+    keys = find_top_level_keys(text)
     return "steps" in keys or ("output" in keys and "plugins" not in keys) or _DECLARED.search(text) is not None
 
 
-def top_level_keys(text: str) -> set[str]:
+def find_top_level_keys(text: str) -> set[str]:
     """Return the top-level keys; of a text in braces that is not JSON, all keys."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))

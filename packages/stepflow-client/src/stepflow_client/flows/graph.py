@@ -58,7 +58,7 @@ def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
     return InnerFlow(inner, ("input", key), False)
 
 
-def steps_within(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]]:
+def iter_steps(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]]:
     """Yield the steps of a flow and of the flows in their inputs; with `needed`, only steps that may run."""
     if not isinstance(flow, Mapping):
         return
@@ -69,7 +69,7 @@ def steps_within(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, An
             yield step.value
             inner = inner_flow(step.value)
             if inner is not None:
-                yield from steps_within(inner.flow, needed=needed)
+                yield from iter_steps(inner.flow, needed=needed)
 
 
 def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -172,7 +172,7 @@ class FlowSteps:
 
     def components(self) -> set[str]:
         """Return the components of the steps that run, and of those in the flows in their inputs."""
-        components = (step.get("component") for step in steps_within(self.flow, needed=True))
+        components = (step.get("component") for step in iter_steps(self.flow, needed=True))
         return {component for component in components if isinstance(component, str)}
 
     def upstream(self, names: Iterable[str]) -> set[str]:
@@ -181,7 +181,7 @@ class FlowSteps:
 
     def downstream(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all that may read them, directly or through other steps."""
-        return reachable(names, _predecessors(self.reads))
+        return reachable(names, _invert_edges(self.reads))
 
     @cached_property
     def _waits(self) -> dict[str, list[str]]:
@@ -194,8 +194,8 @@ class FlowSteps:
     @cached_property
     def cyclic(self) -> set[str]:
         """The steps that wait for a cycle and that a cycle waits for: at least all steps of cycles."""
-        left = _cyclic(self._waits)
-        return left and left & _cyclic(_predecessors(self._waits))
+        left = _drop_acyclic(self._waits)
+        return left and left & _drop_acyclic(_invert_edges(self._waits))
 
     def shortest_path(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of steps from one step to another, each waiting for the next; empty without one."""
@@ -220,7 +220,7 @@ class FlowSteps:
         )
 
 
-def _predecessors(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in following}
     for name, each in following.items():
         for one in each:
@@ -228,9 +228,9 @@ def _predecessors(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]
     return found
 
 
-def _cyclic(following: Mapping[str, Collection[str]]) -> set[str]:
+def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
     """Return the names that remain after repeatedly removing names that no remaining name follows."""
-    counts, before = {name: len(each) for name, each in following.items()}, _predecessors(following)
+    counts, before = {name: len(each) for name, each in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:
         for each in before[name]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._data.flow_declarations import declared_schema
-from .._data.merge_patch import merged
-from .expressions import PathError, keyword_of, parse_path, references
+from .._data.merge_patch import apply_patch
+from .expressions import PathError, get_keyword, parse_path, references
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 RETRIED = (3, 7)
@@ -98,7 +98,7 @@ class Evaluation:
             return [self.value(each) for each in expression]
         if not isinstance(expression, Mapping):
             return expression
-        match keyword_of(expression):
+        match get_keyword(expression):
             case "$literal":
                 return expression["$literal"]
             case "$if":
@@ -113,9 +113,9 @@ class Evaluation:
                     raise Failure(done.failure.code, done.failure.message, step=step_id)
                 if done.output is NOT_KNOWN:
                     raise NotKnownError(f"the output of step {step_id}", may_fail=bool(parse_path(path)))
-                return None if done.output is None else _at(done.output, path, "Path")
+                return None if done.output is None else _get_at_path(done.output, path, "Path")
             case "$input":
-                return _at(self.input, expression["$input"], "Input path")
+                return _get_at_path(self.input, expression["$input"], "Input path")
             case "$variable":
                 return self._variable(expression)
         return {key: self.value(each) for key, each in expression.items()}
@@ -133,9 +133,9 @@ class Evaluation:
             declared = declared_schema(self.flow, "variables", "properties") or {}
             try:
                 if name in self.variables:
-                    return part_at(self.variables[name], path)
+                    return get_part(self.variables[name], path)
                 if "default" in (declared.get(name) or {}):
-                    return part_at(declared[name]["default"], path)
+                    return get_part(declared[name]["default"], path)
             except LookupError:
                 pass
             if "default" in expression:
@@ -166,7 +166,7 @@ class Evaluation:
             try:
                 return self.call(done.step["component"], step_input)
             except Failure as failure:
-                if done.attempts >= most_attempts(done.step) or failure.code not in RETRIED:
+                if done.attempts >= get_max_attempts(done.step) or failure.code not in RETRIED:
                     raise
 
 
@@ -204,7 +204,7 @@ class RecordedEvaluation(Evaluation):
         if isinstance(expression, list):
             return list(self._parts(dict(enumerate(expression))).values())
         if isinstance(expression, Mapping):
-            keyword = keyword_of(expression)
+            keyword = get_keyword(expression)
             if keyword == "$input" and self.input is NOT_KNOWN:
                 raise NotKnownError("the input")
             if keyword == "$variable" and self.variables is NOT_KNOWN:
@@ -212,11 +212,11 @@ class RecordedEvaluation(Evaluation):
             if keyword is None:
                 return self._parts(expression)
             if keyword == "$coalesce":
-                return _or_may_fail(super().value, expression)
+                return _evaluate_or_may_fail(super().value, expression)
         return super().value(expression)
 
     def _holds(self, condition: Any) -> bool:
-        holds: bool = _or_may_fail(super()._holds, condition)
+        holds: bool = _evaluate_or_may_fail(super()._holds, condition)
         return holds
 
     def _parts(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -247,7 +247,7 @@ class RecordedEvaluation(Evaluation):
         return self.steps[step_id]
 
 
-def _or_may_fail(evaluate: Callable[[Any], Any], expression: Any) -> Any:
+def _evaluate_or_may_fail(evaluate: Callable[[Any], Any], expression: Any) -> Any:
     """Return a value; if it is not known, the alternative or branch that is evaluated next may fail."""
     try:
         return evaluate(expression)
@@ -255,20 +255,20 @@ def _or_may_fail(evaluate: Callable[[Any], Any], expression: Any) -> Any:
         raise NotKnownError(str(error)) from error
 
 
-def most_attempts(step: Mapping[str, Any]) -> int:
+def get_max_attempts(step: Mapping[str, Any]) -> int:
     """Return how often a server tries a step that fails with one of the codes `RETRIED`."""
     handling = step.get("onError") or {}
     return 1 + int(handling.get("maxRetries", 3)) if handling.get("action") == "retry" else 1
 
 
-def overridden(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def with_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with overrides applied. Raise LookupError for an unknown step."""
     changes = overrides.get("steps", {})
     known = {step["id"] for step in flow.get("steps") or ()}
     unknown = next((step_id for step_id in changes if step_id not in known), None)
     if unknown is not None:
         raise LookupError(f"failed to apply workflow overrides: step {unknown} not found")
-    steps = [merged(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
+    steps = [apply_patch(step, (changes.get(step["id"]) or {}).get("value", {})) for step in flow.get("steps") or ()]
     return {**flow, "steps": steps}
 
 
@@ -279,20 +279,20 @@ def flow_with(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
 
     try:
         changes = merge_overrides(overrides)
-        return overridden(dict(flow), {"steps": changes}) if changes else flow
+        return with_overrides(dict(flow), {"steps": changes}) if changes else flow
     except (InvalidArgumentError, LookupError, TypeError):
         return flow
 
 
-def _at(value: Any, path: Any, what: str) -> Any:
+def _get_at_path(value: Any, path: Any, what: str) -> Any:
     try:
-        return part_at(value, parse_path(path))
+        return get_part(value, parse_path(path))
     except (LookupError, PathError):
         shown = path if str(path).startswith("$") else f"$.{path}"
         raise Failure(8, f"{what} {shown} not found") from None
 
 
-def part_at(value: Any, parts: Iterable[str | int]) -> Any:
+def get_part(value: Any, parts: Iterable[str | int]) -> Any:
     """Return the part of a value at a path. Raise LookupError if the path does not exist."""
     found: Any = value
     for part in parts:

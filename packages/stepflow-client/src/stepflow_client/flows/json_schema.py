@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from .._base.lazy import lazy_module
 from .._base.slices import SLICE, Slices, slices
 from .._base.text import cut, near, nearest, nearest_hint
-from .._data.flow_declarations import definitions_of as definitions_of
 from .._data.flow_declarations import fields_of
+from .._data.flow_declarations import get_defs as get_defs
 from .expressions import is_expression, write_path
 
 if TYPE_CHECKING:
@@ -54,30 +54,30 @@ def json_type(value: Any) -> str:
     return next(name for name in JSON_TYPES if is_json_type(value, name))
 
 
-def referred_name(reference: Any) -> str | None:
+def parse_ref(reference: Any) -> str | None:
     """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
     found = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
     return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
 
 
-def resolved(schema: Any, defs: Mapping[str, Any]) -> Any:
+def resolve_ref(schema: Any, defs: Mapping[str, Any]) -> Any:
     """Return a schema with its `$ref` replaced by the shared schema; unknown references allow any value."""
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
         rest = {key: each for key, each in schema.items() if key != "$ref"}
-        target = defs.get(referred_name(schema["$ref"]) or "", {})
+        target = defs.get(parse_ref(schema["$ref"]) or "", {})
         schema = {**target, **rest} if isinstance(target, Mapping) else target
     return {}
 
 
-def type_names(schema: Mapping[str, Any]) -> list[Any]:
+def get_type_names(schema: Mapping[str, Any]) -> list[Any]:
     """Return the types that a schema allows; empty if it allows all."""
     given = schema.get("type")
     return [given] if isinstance(given, str) else given if isinstance(given, list) else []
 
 
-def list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
+def get_list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
     """Return the schemas of the first elements of a list, and the schema of all further elements.
 
     The first ones are in `prefixItems`, or, in the drafts up to 2019-09, in a list in `items`.
@@ -111,11 +111,11 @@ Mismatches = Sequence[Mismatch]
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 200
 _short.maxdict = _short.maxlist = 20
-shown = _short.repr
+short_repr = _short.repr
 """Returns a value as Python writes it, shortened for a message."""
 
 
-def key_of(value: Any, slices: Slices | None = None) -> Hashable:
+def make_key(value: Any, slices: Slices | None = None) -> Hashable:
     """Return what only equal JSON values have. (Python counts true as 1.)"""
     if isinstance(value, bool):
         return bool, value
@@ -125,8 +125,8 @@ def key_of(value: Any, slices: Slices | None = None) -> Hashable:
     if slices is not None:
         slices.spend(1 + len(value) // 4)
     if isinstance(value, (list, tuple)):
-        return tuple(key_of(each, slices) for each in value)
-    return frozenset((name, key_of(each, slices)) for name, each in value.items())
+        return tuple(make_key(each, slices) for each in value)
+    return frozenset((name, make_key(each, slices)) for name, each in value.items())
 
 
 _STEP_OF_PATTERN = 64
@@ -180,15 +180,15 @@ class Validator:
             return ()
 
     def text(self, schema: Any) -> str:
-        """Return a schema in words; see `schema_text`."""
+        """Return a schema in words; see `describe_schema`."""
         if id(schema) not in self._texts:
-            self._texts[id(schema)] = cut(schema_text(schema, self.defs), _MAX_HINT)
+            self._texts[id(schema)] = cut(describe_schema(schema, self.defs), _MAX_HINT)
         return self._texts[id(schema)]
 
     def fields(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
-        """Return the hint that lists the fields of an object; see `fields_text`."""
+        """Return the hint that lists the fields of an object; see `describe_fields`."""
         if id(properties) not in self._texts:
-            self._texts[id(properties)] = fields_text(properties, required, self.defs)
+            self._texts[id(properties)] = describe_fields(properties, required, self.defs)
         return self._texts[id(properties)]
 
     def rules_of(self, schema: Any) -> _Rules:
@@ -199,36 +199,36 @@ class Validator:
 
     def _read(self, schema: Any) -> _Rules:
         if not isinstance(schema, Mapping):
-            return [(_nothing, None)] if schema is False else []
+            return [(_check_nothing, None)] if schema is False else []
         found: _Rules = []
-        names = type_names(schema)
+        names = get_type_names(schema)
         if names and all(isinstance(name, str) and name in _TYPES for name in names):
-            found.append((_type, (names, schema)))
+            found.append((_check_type, (names, schema)))
         if isinstance(schema.get("enum"), list):
-            found.append((_enum, (schema["enum"], set(map(key_of, schema["enum"])))))
+            found.append((_check_enum, (schema["enum"], set(map(make_key, schema["enum"])))))
         if "const" in schema:
-            found.append((_const, (schema["const"], key_of(schema["const"]))))
-        found += [(_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
+            found.append((_check_const, (schema["const"], make_key(schema["const"]))))
+        found += [(_check_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
         if is_number(schema.get("multipleOf")) and schema["multipleOf"] > 0:
-            found.append((_multiple, schema["multipleOf"]))
+            found.append((_check_multiple, schema["multipleOf"]))
         if isinstance(schema.get("pattern"), str):
-            found.append((_pattern, schema["pattern"]))
+            found.append((_check_pattern, schema["pattern"]))
         patterns, others = schema.get("patternProperties"), schema.get("additionalProperties", True)
         fields = (*fields_of(schema), patterns if isinstance(patterns, Mapping) else {}, others)
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
-            found.append((_object, fields))
-        first, rest = list_schemas(schema)
+            found.append((_check_object, fields))
+        first, rest = get_list_schemas(schema)
         if first or (rest is not True and self.rules_of(rest)):
-            found.append((_list, (first, rest)))
+            found.append((_check_list, (first, rest)))
         if "$ref" in schema:
-            found.append((_reference, referred_name(schema["$ref"])))
+            found.append((_check_reference, parse_ref(schema["$ref"])))
         parts = {key: schema[key] for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list)}
         if parts.get("allOf"):
-            found.append((_all, parts.pop("allOf")))
+            found.append((_check_all, parts.pop("allOf")))
         if not self.is_evaluated:
-            found += [(_any, part) for part in parts.values() if part]
-            if "if" in schema and _is_decided(schema["if"], self.defs):
-                found.append((_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
+            found += [(_check_any, part) for part in parts.values() if part]
+            if "if" in schema and _is_supported(schema["if"], self.defs):
+                found.append((_check_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
         if schema.get("nullable") is True:
             self.nullable.add(id(schema))
         return found
@@ -246,7 +246,7 @@ class _Check:
         """Return where a value does not match a schema."""
         if self.validator.is_evaluated and is_expression(value):
             literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
-            return _below("$literal", literal)
+            return _prefix_paths("$literal", literal)
         self.slices.spend(1)
         rules = self.validator.rules_of(schema)
         if value is None and id(schema) in self.validator.nullable:
@@ -258,7 +258,7 @@ class _Check:
                 # To write a message takes longer than to compare a value.
                 self.slices.left -= 10
                 found = [*found, *wrong]
-                if keyword is _type or len(found) >= self.most:
+                if keyword is _check_type or len(found) >= self.most:
                     break
         return found
 
@@ -267,7 +267,7 @@ class _Check:
         known = self.validator.patterns
         if pattern not in known:
             self.slices.spend(SLICE)
-            known[pattern] = patterns.linear_pattern(pattern)
+            known[pattern] = patterns.compile_linear(pattern)
         found = known[pattern]
         if found is None:
             return None
@@ -278,46 +278,46 @@ class _Check:
 _Rules = list[tuple[Callable[[_Check, Any, Any], Mismatches], Any]]
 
 
-def _below(part: str | int, found: Mismatches) -> Mismatches:
+def _prefix_paths(part: str | int, found: Mismatches) -> Mismatches:
     """Return the mismatches of a part with paths from the whole value."""
     return [each._replace(parts=(part, *each.parts)) for each in found]
 
 
-def _nothing(check: _Check, _: None, value: Any) -> Mismatches:
+def _check_nothing(check: _Check, _: None, value: Any) -> Mismatches:
     return [Mismatch(value, "no value is allowed here")]
 
 
-def _type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
+def _check_type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
     names, schema = wanted
     for name in names:
         if _TYPES[name](value):
             return ()
     properties, required = fields_of(schema)
     hint = check.validator.fields(properties, required) if "object" in names and properties else None
-    if "array" in names and (items := check.validator.text(list_schemas(schema)[1])):
+    if "array" in names and (items := check.validator.text(get_list_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
     return [Mismatch(value, f"the schema expects {' or '.join(names)}, this is {json_type(value)}", hint)]
 
 
-def _is_open(check: _Check, value: Any) -> bool:
+def _has_expressions(check: _Check, value: Any) -> bool:
     """Return whether parts of a value are unknown."""
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return check.validator.is_evaluated and any(map(is_expression, parts))
 
 
-def _enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
+def _check_enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
     choices, keys = allowed
-    if key_of(value, check.slices) in keys or _is_open(check, value):
+    if make_key(value, check.slices) in keys or _has_expressions(check, value):
         return ()
     check.slices.spend(_MAX_NAMES)
-    hint = near(value if isinstance(value, str) else shown(value), choices[:_MAX_NAMES], "one of")
-    return [Mismatch(value, f"{shown(value)} is none of the allowed values", hint)]
+    hint = near(value if isinstance(value, str) else short_repr(value), choices[:_MAX_NAMES], "one of")
+    return [Mismatch(value, f"{short_repr(value)} is none of the allowed values", hint)]
 
 
-def _const(check: _Check, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
-    if key_of(value, check.slices) == wanted[1] or _is_open(check, value):
+def _check_const(check: _Check, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
+    if make_key(value, check.slices) == wanted[1] or _has_expressions(check, value):
         return ()
-    return [Mismatch(value, f"the schema expects {shown(wanted[0])}")]
+    return [Mismatch(value, f"the schema expects {short_repr(wanted[0])}")]
 
 
 _LIMITS: dict[str, tuple[Any, ...]] = {
@@ -332,21 +332,21 @@ _LIMITS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def schema_text(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
+def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
     """Return the values that a schema allows in a few words, as in `integer, at least 1`; empty if they are unknown."""
-    schema = resolved(schema, defs)
+    schema = resolve_ref(schema, defs)
     if not isinstance(schema, Mapping) or depth > _MAX_HINT_DEPTH:
         return ""
     choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(choices, list):
-        return " or ".join(map(shown, choices[:_MAX_CHOICES])) + (" or ..." if len(choices) > _MAX_CHOICES else "")
+        return " or ".join(map(short_repr, choices[:_MAX_CHOICES])) + (" or ..." if len(choices) > _MAX_CHOICES else "")
     forms = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(forms, list) and "properties" not in schema:
-        return _forms_text(forms, defs, depth + 1)
-    parts = [" or ".join(map(str, type_names(schema)))]
-    if parts == ["array"] and (items := schema_text(list_schemas(schema)[1], defs, depth + 1)):
+        return _describe_forms(forms, defs, depth + 1)
+    parts = [" or ".join(map(str, get_type_names(schema)))]
+    if parts == ["array"] and (items := describe_schema(get_list_schemas(schema)[1], defs, depth + 1)):
         parts = [f"array of {items}" if " " not in items else f"array of ({items})"]
-    elif parts == ["object"] and (fields := _listed(*fields_of(schema), defs, depth + 1)):
+    elif parts == ["object"] and (fields := _list_fields(*fields_of(schema), defs, depth + 1)):
         parts = [f"object with {fields}"]
     for key, (_, _, _, words, unit) in _LIMITS.items():
         parts += [f"{words} {schema[key]}{unit}"] if is_number(schema.get(key)) else []
@@ -355,32 +355,32 @@ def schema_text(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _forms_text(forms: Sequence[Any], defs: Mapping[str, Any], depth: int) -> str:
-    texts = [text for form in forms[:_MAX_CHOICES] if (text := schema_text(form, defs, depth))]
+def _describe_forms(forms: Sequence[Any], defs: Mapping[str, Any], depth: int) -> str:
+    texts = [text for form in forms[:_MAX_CHOICES] if (text := describe_schema(form, defs, depth))]
     return " or ".join(f"({text})" if " " in text and len(texts) > 1 else text for text in texts)
 
 
-def fields_text(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
+def describe_fields(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
     """Return the hint that lists the fields of an object: `fields are: id (string, required), note`."""
-    return f"fields are: {cut(_listed(properties, required, defs, 0), _MAX_HINT) or 'none'}"
+    return f"fields are: {cut(_list_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
 
 
-def _listed(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
+def _list_fields(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
     texts = []
     for name, schema in islice(properties.items(), _MAX_CHOICES):
-        words = ", ".join(filter(None, (schema_text(schema, defs, depth), "required" if name in required else "")))
+        words = ", ".join(filter(None, (describe_schema(schema, defs, depth), "required" if name in required else "")))
         texts.append(f"{name} ({words})" if words else str(name))
     return ", ".join([*texts, "..."] if len(properties) > _MAX_CHOICES else texts)
 
 
-def _limit(check: _Check, limit: tuple[Any, ...], value: Any) -> Mismatches:
+def _check_limit(check: _Check, limit: tuple[Any, ...], value: Any) -> Mismatches:
     is_limited, size_of, is_within, words, unit, bound = limit
     if not is_limited(value) or is_within(size_of(value), bound):
         return ()
     return [Mismatch(value, f"the schema expects {words} {bound}{unit}, this is {size_of(value)}")]
 
 
-def _multiple(check: _Check, step: float, value: Any) -> Mismatches:
+def _check_multiple(check: _Check, step: float, value: Any) -> Mismatches:
     if not is_number(value):
         return ()
     try:
@@ -391,13 +391,13 @@ def _multiple(check: _Check, step: float, value: Any) -> Mismatches:
     return () if is_multiple else [Mismatch(value, f"the schema expects a multiple of {step}, this is {value}")]
 
 
-def _pattern(check: _Check, pattern: str, value: Any) -> Mismatches:
+def _check_pattern(check: _Check, pattern: str, value: Any) -> Mismatches:
     if not isinstance(value, str) or check.is_found(pattern, value) is not False:
         return ()
     return [Mismatch(value, f"the schema expects a text that matches {cut(pattern, _MAX_TEXT)}")]
 
 
-def _object(
+def _check_object(
     check: _Check, fields: tuple[Mapping[str, Any], list[str], Mapping[str, Any], Any], value: Any
 ) -> Mismatches:
     if not isinstance(value, (dict, Mapping)):
@@ -423,12 +423,12 @@ def _object(
             check.slices.spend(_MAX_NAMES)
             hint = nearest_hint(name, list(properties)[:_MAX_NAMES])
             hint = hint or check.validator.fields(properties, required)
-            found.append(Mismatch(value, f"there is no field {shown(name)}", hint, name))
+            found.append(Mismatch(value, f"there is no field {short_repr(name)}", hint, name))
         elif not is_known and others is not True:
             schemas = (others,)
         for schema in schemas:
             if wrong := check.apply(schema, child):
-                found += _below(name, wrong)
+                found += _prefix_paths(name, wrong)
         if len(found) >= check.most:
             return found
     # A misspelt field has a mismatch of its own.
@@ -439,18 +439,18 @@ def _object(
     return found
 
 
-def _list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
+def _check_list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
     first, rest = schemas
     found: list[Mismatch] = []
     for index, each in enumerate(value if isinstance(value, (list, tuple)) else ()):
         if wrong := check.apply(first[index] if index < len(first) else rest, each):
-            found += _below(index, wrong)
+            found += _prefix_paths(index, wrong)
             if len(found) >= check.most:
                 break
     return found
 
 
-def _reference(check: _Check, name: str | None, value: Any) -> Mismatches:
+def _check_reference(check: _Check, name: str | None, value: Any) -> Mismatches:
     key = name, id(value)
     if key not in check.results:
         # Until it is known: a schema that refers to itself allows what the rest of it allows.
@@ -459,7 +459,7 @@ def _reference(check: _Check, name: str | None, value: Any) -> Mismatches:
     return check.results[key][1]
 
 
-def _all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
+def _check_all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     found: dict[Any, Mismatch] = {}
     for part in parts:
         found |= {(wrong.parts, wrong.message): wrong for wrong in check.apply(part, value)}
@@ -468,7 +468,7 @@ def _all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     return list(found.values())
 
 
-def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
+def _check_any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     """Return why a value matches no alternative: the faults of the only one of its type, or one of each."""
     found: list[Mismatches] = []
     for each in parts:
@@ -478,8 +478,8 @@ def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     near: list[Mismatches] = []
     """The faults of the alternatives that allow the type of the value."""
     for wrong, part in zip(found, parts, strict=True):
-        schema = resolved(part, check.validator.defs)
-        names = type_names(schema) if isinstance(schema, Mapping) else []
+        schema = resolve_ref(part, check.validator.defs)
+        names = get_type_names(schema) if isinstance(schema, Mapping) else []
         if schema is not False and (not names or any(is_json_type(value, name) for name in names)):
             near.append(wrong)
     if len(near) == 1:
@@ -490,12 +490,12 @@ def _any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _MAX_TEXT), hint)]
 
 
-def _condition(check: _Check, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
+def _check_condition(check: _Check, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
     condition, then, otherwise = parts
     return check.apply(otherwise if check.apply(condition, value) else then, value)
 
 
-def _is_decided(schema: Any, defs: Mapping[str, Any]) -> bool:
+def _is_supported(schema: Any, defs: Mapping[str, Any]) -> bool:
     """Return whether a condition has only keywords that are supported."""
     waiting, seen = [schema], set[str]()
     while waiting:
@@ -507,7 +507,7 @@ def _is_decided(schema: Any, defs: Mapping[str, Any]) -> bool:
         if not each.keys() <= _DECIDED:
             return False
         waiting += [*fields_of(each)[0].values(), *(each["anyOf"] if isinstance(each.get("anyOf"), list) else ())]
-        name = referred_name(each.get("$ref"))
+        name = parse_ref(each.get("$ref"))
         if name is not None and name not in seen:
             seen.add(name)
             waiting.append(defs.get(name, True))

@@ -99,7 +99,7 @@ def list_of(items: Type) -> Type:
     return Type((ListOf(items),))
 
 
-def object_of(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
+def make_object(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
     """Return the type of objects with these fields and no others."""
     known = {name: Field(field) for name, field in fields.items()}
     known |= {name: Field(each, is_required=False) for name, each in (optional or {}).items()}
@@ -132,7 +132,7 @@ def without_null(type: Type) -> Type:
     return type._replace(members=kept)
 
 
-def widened(type: Type) -> Type:
+def widen(type: Type) -> Type:
     """Return a type with literals of the flow, and values of secrets, replaced by their kinds."""
     return type._replace(members=tuple(
         Plain(member.kind) if isinstance(member, Plain) and (member.is_literal or type.is_secret) else member
@@ -153,7 +153,7 @@ def union(types: Iterable[Type]) -> Type:
             case Plain(kind):
                 known = plains.setdefault(kind, member)
                 if known != member:
-                    plains[kind] = _merged(known, member)
+                    plains[kind] = _merge_plain(known, member)
             case ObjectOf():
                 objects.append(member) if member not in objects else None
             case ListOf():
@@ -167,7 +167,7 @@ def union(types: Iterable[Type]) -> Type:
     return Type((*plains.values(), *few_objects, *few_lists, *null), is_secret)
 
 
-def _merged(first: Plain, second: Plain) -> Plain:
+def _merge_plain(first: Plain, second: Plain) -> Plain:
     if first.values is None or second.values is None:
         return Plain(first.kind)
     values = (*first.values, *(value for value in second.values if value not in first.values))
@@ -203,7 +203,7 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
     is_missing = False
     for part in parts:
-        lookups = [_part_of(member, part) for member in type.members]
+        lookups = [_look_up_part(member, part) for member in type.members]
         is_missing = is_missing or any(lookup.problem is not None for lookup in lookups)
         types = [lookup.type for lookup in lookups if lookup.problem is None]
         if not types and lookups:
@@ -222,7 +222,7 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
     return Lookup(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
 
 
-def _part_of(member: Member, part: str | int) -> Lookup:
+def _look_up_part(member: Member, part: str | int) -> Lookup:
     match member:
         case Anything():
             return Lookup(UNKNOWN)
@@ -244,7 +244,7 @@ def _part_of(member: Member, part: str | int) -> Lookup:
     return Lookup(UNKNOWN, _MISMATCH, None, True)
 
 
-def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
+def iter_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
     """Yield the key and type of each field, and of the first element, across all members of a union."""
     for member in type.members:
         match member:
@@ -254,7 +254,7 @@ def parts_of(type: Type) -> Iterator[tuple[str | int, Type]]:
                 yield 0, items
 
 
-def paths_in(type: Type) -> Iterator[tuple[str, Type]]:
+def iter_paths(type: Type) -> Iterator[tuple[str, Type]]:
     """Yield paths into a type with the types at these paths, shortest first. Only null can make such a path fail."""
     waiting, number = [("$", type, 0)], 0
     for path, outer, depth in waiting:

@@ -82,12 +82,12 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
     wanted, given = (
         check_json(each, what, max_depth=LOCAL_DEPTH) for each, what in ((expected, "expected"), (actual, "actual"))
     )
-    return list(_differences(wanted, given, path))
+    return list(_find_differences(wanted, given, path))
 
 
 def is_like_matcher(value: object) -> bool:
     """Return whether an object would be read as a matcher, or as a misspelt one: to expect it needs `$equals`."""
-    return is_matcher(value) or (isinstance(value, Mapping) and _similar_matcher(value) is not None)
+    return is_matcher(value) or (isinstance(value, Mapping) and _find_similar(value) is not None)
 
 
 def check_expected(expected: Any, path: str = "$") -> None:
@@ -98,7 +98,7 @@ def check_expected(expected: Any, path: str = "$") -> None:
         if name == "$contains":
             check_expected(argument, path)
     elif isinstance(expected, Mapping):
-        similar = _similar_matcher(expected)
+        similar = _find_similar(expected)
         if similar:
             message = f"{path}: {next(iter(expected))} is not a matcher; did you mean {similar}?"
             raise InvalidArgumentError(message, hint=_ESCAPE)
@@ -109,7 +109,7 @@ def check_expected(expected: Any, path: str = "$") -> None:
             check_expected(value, write_path([index], path))
 
 
-def _similar_matcher(expected: Mapping[str, Any]) -> str | None:
+def _find_similar(expected: Mapping[str, Any]) -> str | None:
     """Return the matcher that an object misspells, or None."""
     name = next(iter(expected)) if len(expected) == 1 else ""
     # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
@@ -121,7 +121,7 @@ def is_run_id(key: str, value: Any) -> bool:
     return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
-def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
+def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
     if is_matcher(expected):
         name, argument = next(iter(expected.items()))
         _check_matcher(name, argument, path)
@@ -133,12 +133,12 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[Difference]:
             if found is _MISSING:
                 yield Difference(write_path([key], path), short_json(value), "nothing")
             elif not (is_run_id(key, value) and is_run_id(key, found)):
-                yield from _differences(value, found, write_path([key], path))
+                yield from _find_differences(value, found, write_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
-            yield Difference(path, _counted(expected), f"{_counted(actual)}: {short_json(actual)}")
+            yield Difference(path, _count_text(expected), f"{_count_text(actual)}: {short_json(actual)}")
         for index, (value, found) in enumerate(zip(expected, actual, strict=False)):
-            yield from _differences(value, found, write_path([index], path))
+            yield from _find_differences(value, found, write_path([index], path))
     elif not equal(expected, actual):
         wanted = _NO_KEYS if isinstance(expected, Mapping) and not expected else short_json(expected)
         yield Difference(path, wanted, short_json(actual))
@@ -209,7 +209,7 @@ def equal(expected: Any, actual: Any) -> bool:
     return type(expected) is type(actual) and bool(expected == actual)
 
 
-def may_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
+def may_be_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
     """Return whether a JSON value may be equal to one in which secrets have been replaced by `***`.
 
     Args:
@@ -220,17 +220,17 @@ def may_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
     if not is_hidden(hidden, mark):
         return equal(hidden, value)
     if isinstance(hidden, str):
-        return hidden == mark == HIDDEN or (isinstance(value, str) and _may_be_text(hidden, value, mark))
+        return hidden == mark == HIDDEN or (isinstance(value, str) and _may_be_equal_text(hidden, value, mark))
     if isinstance(hidden, Mapping) and isinstance(value, Mapping):
         # An object that contains secrets as keys may have lost some of them: equal keys are one.
         has_keys = all(key in value or is_hidden(key, mark) for key in hidden) and len(hidden) <= len(value)
-        return has_keys and all(may_equal(each, value[key], mark) for key, each in hidden.items() if key in value)
+        return has_keys and all(may_be_equal(each, value[key], mark) for key, each in hidden.items() if key in value)
     if not (isinstance(hidden, list) and isinstance(value, list) and len(hidden) == len(value)):
         return False
-    return all(may_equal(old, new, mark) for old, new in zip(hidden, value, strict=True))
+    return all(may_be_equal(old, new, mark) for old, new in zip(hidden, value, strict=True))
 
 
-def _may_be_text(hidden: str, text: str, mark: str) -> bool:
+def _may_be_equal_text(hidden: str, text: str, mark: str) -> bool:
     before, after = mark.split(HIDDEN)
     first, *between, last = (f"{after}{part}{before}" for part in hidden.split(mark))
     first, last = first.removeprefix(after), last.removesuffix(before)
@@ -245,5 +245,5 @@ def _may_be_text(hidden: str, text: str, mark: str) -> bool:
     return place <= end
 
 
-def _counted(values: list[Any]) -> str:
+def _count_text(values: list[Any]) -> str:
     return f"{len(values)} element{'' if len(values) == 1 else 's'}"

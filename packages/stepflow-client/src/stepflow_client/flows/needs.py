@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from .._base.text import nearest_hint
-from .._data.flow_declarations import declared_schema, fields_of, is_secret, unset_value
+from .._data.flow_declarations import declared_schema, fields_of, get_unset_value, is_secret
 from ..errors import InvalidArgumentError
 from .expressions import Reference, portable_path, references
 from .graph import FlowSteps, reachable
@@ -29,7 +29,7 @@ _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additio
 """The keys by which a schema may allow names that it does not list."""
 
 
-class FlowNeeds(NamedTuple):
+class RunRequirements(NamedTuple):
     """The requirements of a flow for its runs."""
 
     declared: Mapping[str, FlowVariable]
@@ -55,11 +55,11 @@ class FlowNeeds(NamedTuple):
         for step, change in (overrides or {}).items():
             if step not in self.steps.by_id:
                 message = f"the overrides refer to step {step!r}, which the flow does not have"
-                raise InvalidArgumentError(message, hint=_nearest_or_all(step, self.steps.by_id, "it has", "steps"))
+                raise InvalidArgumentError(message, hint=_suggest_name(step, self.steps.by_id, "it has", "steps"))
             value = change["value"]
             for key in value if isinstance(value, dict) else ():
                 if key not in STEP_KEYS:
-                    hint = _nearest_or_all(key, STEP_KEYS, "a step has", "keys")
+                    hint = _suggest_name(key, STEP_KEYS, "a step has", "keys")
                     raise InvalidArgumentError(
                         f"the override of step {step!r} has {key!r}, which is not a key of a step", hint=hint
                     )
@@ -108,25 +108,27 @@ class FlowNeeds(NamedTuple):
             _check_values(self.variable_checks, given, "use check_input=False to send it anyway")
 
 
-def needs_of(flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False) -> FlowNeeds:
+def find_requirements(
+    flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False
+) -> RunRequirements:
     """Return the requirements of a flow for its runs. Parts that servers would reject are ignored.
 
     With `any_variable`, variables that the flow does not have may be given.
     """
     schemas, required = fields_of(declared_schema(flow, "variables"))
     steps = FlowSteps(flow)
-    return FlowNeeds(
+    return RunRequirements(
         declared=declared,
         required=tuple(
             name
             for name in dict.fromkeys((*required, *schemas))
-            if unset_value(schemas.get(name), is_required=name in required) is NOT_GIVEN
+            if get_unset_value(schemas.get(name), is_required=name in required) is NOT_GIVEN
         ),
         steps=steps,
-        names=None if any_variable else variable_names(steps),
+        names=None if any_variable else find_variable_names(steps),
         components=frozenset(steps.components()),
         input_check=ValueCheck.of(flow),
-        variable_checks=_variable_checks(flow),
+        variable_checks=_make_variable_checks(flow),
     )
 
 
@@ -153,15 +155,15 @@ def check_variables(
         InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them; or if a
             value does not match. The hint suggests the most similar name, or says how to fix the value.
     """
-    names = variable_names(FlowSteps(flow), keeps_none=is_strict)
+    names = find_variable_names(FlowSteps(flow), keeps_none=is_strict)
     _check_names(names, given, overrides)
     if check_values:
-        _check_values(_variable_checks(flow), given, advice)
+        _check_values(_make_variable_checks(flow), given, advice)
 
 
-def _variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
+def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
     declared = declared_schema(flow, "variables")
-    shared = json_schema.definitions_of(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
+    shared = json_schema.get_defs(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
     checks = {name: ValueCheck.of_schema(each, shared) for name, each in fields_of(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
@@ -186,17 +188,17 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
     names |= {reference.variable for reference in references(overrides) if reference.variable}
     for name in unknown:
         if name not in names:
-            hint = _nearest_or_all(name, sorted(names), "it has", "variables")
+            hint = _suggest_name(name, sorted(names), "it has", "variables")
             raise InvalidArgumentError(f"the flow has no variable {name!r}", hint=hint)
 
 
-def _nearest_or_all(name: str, known: Collection[str], start: str, noun: str) -> str:
+def _suggest_name(name: str, known: Collection[str], start: str, noun: str) -> str:
     """Return a hint with the most similar known name; if there is none, with the first ten names."""
     listed = f"{', '.join([*known][:10])}{', ...' if len(known) > 10 else ''}"
     return nearest_hint(name, known) or f"{start} {listed or f'no {noun}'}"
 
 
-def variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
+def find_variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
     """Return the variables that a flow declares or reads; None if it has none, or if its schema allows others.
 
     With `keeps_none`, the variables of a flow that has none are an empty set.
@@ -206,15 +208,15 @@ def variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[s
     schema = declared_schema(steps.flow, "variables")
     if isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
         return None
-    names = frozenset(_read_names(steps).union(fields_of(schema)[0]))
+    names = frozenset(_find_read_names(steps).union(fields_of(schema)[0]))
     return names if names or keeps_none else None
 
 
-def _read_names(steps: FlowSteps) -> set[str]:
+def _find_read_names(steps: FlowSteps) -> set[str]:
     """Return the variables that a flow reads, and those that the flows in its steps read."""
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     names = {read.variable.strip() for read in reads if read.variable}
-    return names.union(*(_read_names(within) for inner, within in steps.inner if inner.is_escaped))
+    return names.union(*(_find_read_names(within) for inner, within in steps.inner if inner.is_escaped))
 
 
 def certain_reads(
@@ -254,10 +256,10 @@ def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Misma
     paths = [portable_path(read.path) for read in reads if read.kind == "input"]
     schema = declared_schema(flow, "input")
     shared = flow["schemas"].get("$defs") if schema is not None else None
-    return list(_unread(input, schema, json_schema.definitions_of(schema, shared), paths, required_paths(flow), ()))
+    return list(_find_unread(input, schema, json_schema.get_defs(schema, shared), paths, required_paths(flow), ()))
 
 
-def _unread(
+def _find_unread(
     value: Any,
     schema: Any,
     defs: Mapping[str, Any],
@@ -273,10 +275,10 @@ def _unread(
     for name, inner in value.items():
         if not fields or name in fields:
             read, certain = ([path[1:] for path in some if path[0] == name] for some in (paths, needed))
-            yield from _unread(inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name))
+            yield from _find_unread(inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name))
         else:
             names = {*required, *(str(path[0]) for path in needed)}
-            hint = nearest_hint(str(name), fields) or json_schema.fields_text(fields, names, defs)
+            hint = nearest_hint(str(name), fields) or json_schema.describe_fields(fields, names, defs)
             yield json_schema.Mismatch(value, f"there is no field {name!r}", hint, str(name), parts)
 
 
@@ -320,7 +322,7 @@ class ValueCheck(NamedTuple):
         """Return the check for a schema, which may refer to shared ones; None if it allows any value."""
         if not isinstance(schema, Mapping):
             return None
-        validator = json_schema.Validator(schema, json_schema.definitions_of(schema, shared))
+        validator = json_schema.Validator(schema, json_schema.get_defs(schema, shared))
         return cls(validator) if validator.rules_of(schema) else None
 
     def fits_all(self, values: Sequence[Any]) -> bool:

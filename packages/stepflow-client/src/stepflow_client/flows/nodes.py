@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .expressions import path_part
+from .expressions import format_path_part
 
 _NO_ITEMS: Mapping[str, Any] = {}
 
@@ -65,7 +65,7 @@ class Node:
         """Its path in the whole text, such as `$.steps[0].input`."""
         text, node = "", self
         while node.parent is not None:
-            text = path_part(node.part) + text
+            text = format_path_part(node.part) + text
             node = node.parent
         return "$" + text
 
@@ -99,7 +99,7 @@ class Node:
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
 
 
-class Copy(Node):
+class NodeCopy(Node):
     """A node at another place of a tree. Its parts are copied when they are first read."""
 
     __slots__ = ("source",)
@@ -113,20 +113,20 @@ class Copy(Node):
 
     def __getattr__(self, name: str) -> Any:
         if name == "items":
-            self.items = {key: Copy(item).put(self, key) for key, item in self.source.items.items()}
+            self.items = {key: NodeCopy(item).put(self, key) for key, item in self.source.items.items()}
         elif name == "elements":
-            self.elements = [Copy(element).put(self, index) for index, element in enumerate(self.source.elements)]
+            self.elements = [NodeCopy(element).put(self, index) for index, element in enumerate(self.source.elements)]
         else:
             raise AttributeError(name)
         return getattr(self, name)
 
 
-def node_of(value: Any) -> Node:
+def to_node(value: Any) -> Node:
     """Return the tree of a value that is not from a file. Its lines and columns are 0."""
     node = Node(value)
     if isinstance(value, Mapping):
-        node.items = {str(key): node_of(each).put(node, str(key)) for key, each in value.items()}
+        node.items = {str(key): to_node(each).put(node, str(key)) for key, each in value.items()}
         node.keys = dict.fromkeys(node.items, Key(0, 0))
     elif isinstance(value, (list, tuple)):
-        node.elements = [node_of(each).put(node, index) for index, each in enumerate(value)]
+        node.elements = [to_node(each).put(node, index) for index, each in enumerate(value)]
     return node

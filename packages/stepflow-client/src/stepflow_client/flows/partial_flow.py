@@ -15,7 +15,7 @@ from .flow_argument import FlowSource, load_flow
 from .graph import FlowSteps, reachable, steps_by_id
 
 
-def check_step(flow: Mapping[str, Any], step: str) -> None:
+def require_step(flow: Mapping[str, Any], step: str) -> None:
     """Check that the flow has a step.
 
     Raises:
@@ -27,7 +27,7 @@ def check_step(flow: Mapping[str, Any], step: str) -> None:
         raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
 
 
-def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
+def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
     """Return a flow with a step and the steps that it reads, and the overrides of these steps.
 
     The output of the returned flow is the output of the step. A step that is overridden may read other steps.
@@ -35,7 +35,7 @@ def flow_until(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tup
     Raises:
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
-    check_step(flow, step)
+    require_step(flow, step)
     steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
     reads = dict(FlowSteps(flow).reads)
     for name, change in changes.items():
@@ -73,7 +73,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
         InvalidArgumentError: If the flow has no such step.
     """
     content = load_flow(flow)
-    check_step(content, step_id)
+    require_step(content, step_id)
     alone = {**steps_by_id(content)[step_id], "input": {"$input": "$"}}
     # The flow's schemas describe other inputs and outputs.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}

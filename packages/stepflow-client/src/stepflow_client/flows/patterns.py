@@ -41,7 +41,7 @@ class LinearPattern(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def linear_pattern(pattern: str) -> LinearPattern | None:
+def compile_linear(pattern: str) -> LinearPattern | None:
     """Return a pattern of a schema; None if it cannot be matched in linear time, is too large, or is not valid.
 
     Lookaround and back-references cannot be matched in linear time.
@@ -56,16 +56,16 @@ def linear_pattern(pattern: str) -> LinearPattern | None:
             return _FOLDED_COST
         return max((_CLASS_COSTS.get(kind, 1) for kind in re.findall(r"\\(.)", part)), default=1)
 
-    if _length(pattern, cost) > _MAX_COST:
+    if _measure_length(pattern, cost) > _MAX_COST:
         return None
     try:
         found = pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})
     except pydantic_core.SchemaError:
         return None
-    return LinearPattern(found.isinstance_python, _length(pattern, lambda _: 1))
+    return LinearPattern(found.isinstance_python, _measure_length(pattern, lambda _: 1))
 
 
-def _length(pattern: str, length_of: Callable[[str], int]) -> int:
+def _measure_length(pattern: str, length_of: Callable[[str], int]) -> int:
     """Return the sum of the lengths of the characters and classes in a pattern, with repetitions expanded."""
     before, last = [0], 0
     for each in _TOKEN.finditer(pattern):

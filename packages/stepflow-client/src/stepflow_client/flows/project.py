@@ -101,7 +101,7 @@ def find_project(start: str | os.PathLike[str] | None = None) -> Project:
     for each in (folder, *folder.parents):
         if each != folder and _is_world_writable(each):
             break
-        project = _project_in(each.relative_to(here) if each.is_relative_to(here) else each)
+        project = _read_project(each.relative_to(here) if each.is_relative_to(here) else each)
         if project is not None:
             return project
         if str(each) == home or os.path.lexists(each / ".git"):
@@ -116,7 +116,7 @@ def _is_world_writable(folder: Path) -> bool:
         return True
 
 
-def _project_in(folder: Path) -> Project | None:
+def _read_project(folder: Path) -> Project | None:
     for name, keys in _FILES:
         file = folder / name
         if not file.is_file():
@@ -134,11 +134,11 @@ def _project_in(folder: Path) -> Project | None:
         for key in keys:
             facts = facts.get(key) if isinstance(facts, dict) else None
         if facts is not None:
-            return _Facts(file).project(facts)
+            return _ProjectReader(file).project(facts)
     return None
 
 
-class _Facts:
+class _ProjectReader:
     """Checks what a file states."""
 
     def __init__(self, file: Path) -> None:

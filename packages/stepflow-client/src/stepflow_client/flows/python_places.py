@@ -38,12 +38,12 @@ class Place(Protocol):
         ...
 
 
-def places_of(flow: object) -> Mapping[Path, Place]:
+def get_places(flow: object) -> Mapping[Path, Place]:
     """Return the positions of the parts of a flow by their paths in it; empty if it is not written in Python."""
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
 
 
-def component_schemas_of(flow: object) -> Mapping[str, tuple[Any, Any]]:
+def get_component_schemas(flow: object) -> Mapping[str, tuple[Any, Any]]:
     """Return the input and output schemas of components by the types of the Python functions that a flow calls."""
     return flow.component_schemas if hasattr(type(flow), "component_schemas") else {}  # type: ignore[attr-defined]
 
@@ -53,7 +53,7 @@ def set_places(root: Node, flow: object) -> tuple[str, str]:
 
     Nodes that are written in other files have none. Both texts are empty for flows that are not written in Python.
     """
-    places = places_of(flow)
+    places = get_places(flow)
     if not places:
         return "", ""
     whole = places[()]
@@ -66,21 +66,21 @@ def set_places(root: Node, flow: object) -> tuple[str, str]:
     return "".join(linecache.getlines(whole.file)), whole.shown_file
 
 
-def located(error: FlowError | None, flow: object) -> FlowError | None:
+def add_place(error: FlowError | None, flow: object) -> FlowError | None:
     """Return an error whose hint also says where the failed step is written, if the flow is written in Python."""
-    place = written_at(flow, error.step_id) if error is not None else None
+    place = describe_place(flow, error.step_id) if error is not None else None
     if error is None or place is None or place in (error.hint or ""):
         return error
     return replace(error, hint="; ".join(filter(None, (error.hint, place))))
 
 
-def written_at(flow: object, step_id: str | None) -> str | None:
+def describe_place(flow: object, step_id: str | None) -> str | None:
     """Return a sentence that says where a step, or the output, of a flow is written; None if that is not known."""
     path: Path = ("output",)
     what = "the output"
-    if step_id is not None and places_of(flow):
+    if step_id is not None and get_places(flow):
         steps = flow.to_dict().get("steps", [])  # type: ignore[attr-defined]
         path = next((("steps", index) for index, step in enumerate(steps) if step["id"] == step_id), ())
         what = f"step {step_id!r}"
-    place = places_of(flow).get(path) if path else None
+    place = get_places(flow).get(path) if path else None
     return f"{what} is written at {place.shown_file}:{place.line}" if place is not None else None

@@ -39,7 +39,7 @@ KEYWORDS = {
 """The kind of value by keyword; empty for any value."""
 
 
-def is_kind(value: Any, kind: str) -> bool:
+def is_of_kind(value: Any, kind: str) -> bool:
     """Return whether the value of a keyword is of a kind."""
     match kind:
         case "a type":
@@ -60,10 +60,10 @@ def is_kind(value: Any, kind: str) -> bool:
             is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
             return is_list and len({*value}) == len(value)
         case "names by name":
-            return isinstance(value, Mapping) and all(is_kind(each, "names") for each in value.values())
+            return isinstance(value, Mapping) and all(is_of_kind(each, "names") for each in value.values())
     return isinstance(value, _CLASSES[kind])
 
 
-def is_valid(keyword: str, value: Any) -> bool:
+def is_valid_keyword(keyword: str, value: Any) -> bool:
     """Return whether a keyword exists and its value is of the right kind."""
-    return keyword in KEYWORDS and is_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
+    return keyword in KEYWORDS and is_of_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))

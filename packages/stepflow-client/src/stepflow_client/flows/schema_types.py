@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._data.flow_declarations import fields_of, is_secret
-from .json_schema import JSON_TYPES, definitions_of, list_schemas, referred_name, type_names
+from .json_schema import JSON_TYPES, get_defs, get_list_schemas, get_type_names, parse_ref
 from .json_types import (
     NEVER,
     NULL,
@@ -23,7 +23,7 @@ from .json_types import (
     Type,
     is_unknown,
     union,
-    widened,
+    widen,
 )
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
@@ -37,7 +37,7 @@ _MAX_WRITTEN = 2_000
 _MAX_ELEMENTS = 200
 
 
-def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
+def schema_to_type(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
     """Return the type of the values that match a schema; unknown for an invalid schema.
 
     Args:
@@ -46,7 +46,7 @@ def type_of_schema(schema: Any, defs: Mapping[str, Any] | None = None, *, is_sou
         is_source: Whether the schema describes values that are produced somewhere. If so, `properties` without a `type`
             means an object, although strictly speaking any other value matches as well.
     """
-    return _Reader(definitions_of(schema, defs), is_source).read(schema, 0)
+    return _Reader(get_defs(schema, defs), is_source).read(schema, 0)
 
 
 class _Reader:
@@ -73,7 +73,7 @@ class _Reader:
         if schema.get("nullable") is True:
             return union([self.read({**schema, "nullable": False}, depth), NULL])
         if "$ref" in schema:
-            name = referred_name(schema["$ref"])
+            name = parse_ref(schema["$ref"])
             # Servers report builtin components without their shared schemas.
             if name is None or name not in self._defs or name in self._open:
                 return UNKNOWN
@@ -84,7 +84,7 @@ class _Reader:
             return self._known[name]
         values = [schema["const"]] if "const" in schema else schema.get("enum")
         if isinstance(values, list):
-            return union(type_of_value(value, is_literal=False) for value in values)
+            return union(value_to_type(value, is_literal=False) for value in values)
         for key in ("anyOf", "oneOf"):
             parts = schema.get(key)
             # A part without one of these keywords only restricts the type.
@@ -92,7 +92,7 @@ class _Reader:
                 part is False or (isinstance(part, Mapping) and not part.keys().isdisjoint(_TELLING)) for part in parts
             ):
                 # The keywords next to `anyOf` apply to each part.
-                rest = _without(schema, key)
+                rest = _keep_type_keywords(schema, key)
                 return union(
                     self.read({**rest, **part} if _is_restriction(part) else part, depth + 1) for part in parts
                 )
@@ -107,16 +107,16 @@ class _Reader:
         unknown.
         """
         parts = [self.read(each, depth + 1) for each in schema["allOf"]]
-        rest = self._typed(_without(schema, "allOf"), depth)
+        rest = self._typed(_keep_type_keywords(schema, "allOf"), depth)
         is_secret = any(part.is_secret for part in parts)
         known = [each for each in [*parts, rest] if not is_unknown(each)]
         objects = [member for each in known for member in each.members if isinstance(member, ObjectOf)]
         if len(known) < 2 or not all(len(each.members) == 1 for each in known) or len(objects) < len(known):
-            return _common(known)._replace(is_secret=is_secret)
+            return _find_common_type(known)._replace(is_secret=is_secret)
         fields: dict[str, Field] = {}
         for name, field in (pair for each in objects for pair in each.fields.items()):
             other = fields.get(name, Field(UNKNOWN, False))
-            type = _common([each for each in (other.type, field.type) if not is_unknown(each)])
+            type = _find_common_type([each for each in (other.type, field.type) if not is_unknown(each)])
             type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
             fields[name] = Field(type, other.is_required or field.is_required)
         extra = None if all(each.extra is None for each in objects) else UNKNOWN
@@ -124,7 +124,7 @@ class _Reader:
         return Type((ObjectOf(fields, extra, is_open),), is_secret)
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
-        kinds = type_names(schema)
+        kinds = get_type_names(schema)
         if not kinds and self._is_source and isinstance(schema.get("properties"), Mapping):
             kinds = ["object"]
         if not kinds or not all(isinstance(each, str) and each in JSON_TYPES for each in kinds):
@@ -132,7 +132,7 @@ class _Reader:
         members: list[Member] = []
         for kind in kinds:
             if kind == "array":
-                first, rest = list_schemas(schema)
+                first, rest = get_list_schemas(schema)
                 types = tuple(self.read(each, depth + 1) for each in first)
                 members.append(ListOf(union([*types, self.read(rest, depth + 1)]), first=types))
             else:
@@ -150,7 +150,7 @@ class _Reader:
         return ObjectOf(fields, None if extra is False else self.read(extra, depth + 1), is_open)
 
 
-def _common(types: list[Type]) -> Type:
+def _find_common_type(types: list[Type]) -> Type:
     """Return the type that all of these are; unknown if they differ."""
     return types[0] if types and all(each.members == types[0].members for each in types) else UNKNOWN
 
@@ -160,23 +160,23 @@ def _is_restriction(part: Any) -> bool:
     return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 
 
-def _without(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _keep_type_keywords(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return the keywords of a schema that define its type, without one of them."""
     return {name: schema[name] for name in ("type", *_OF_OBJECTS, "items") if name in schema and name != key}
 
 
-def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
+def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
     """Return the type of a JSON value. Of a literal in the flow, an inferred schema contains only the kind."""
     if depth > _MAX_DEPTH:
         return UNKNOWN
     if isinstance(value, Mapping):
-        fields = {str(key): Field(type_of_value(each, is_literal=is_literal, depth=depth + 1))
+        fields = {str(key): Field(value_to_type(each, is_literal=is_literal, depth=depth + 1))
                   for key, each in value.items()}  # fmt: skip
         return Type((ObjectOf(fields, None),))
     if isinstance(value, (list, tuple)):
         if len(value) > _MAX_ELEMENTS:
             return Type((ListOf(UNKNOWN),))
-        elements = tuple(type_of_value(each, is_literal=is_literal, depth=depth + 1) for each in value)
+        elements = tuple(value_to_type(each, is_literal=is_literal, depth=depth + 1) for each in value)
         return Type((ListOf(union(elements), elements),))
     if value is None:
         return NULL
@@ -184,7 +184,7 @@ def type_of_value(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
     return Type((Plain(kind, (value,), is_literal),)) if kind is not None else UNKNOWN
 
 
-def schema_of(type: Type) -> Any:
+def to_schema(type: Type) -> Any:
     """Return the JSON Schema of a type; `{}` for unknown types, and for parts of a very large type."""
     return _Writer().schema(type, 0)
 
@@ -205,7 +205,7 @@ class _Writer:
             return {"not": {}, **secret}
         # Different members may have the same schema: the schema of a list does not say that it is empty.
         schemas: list[dict[str, Any]] = []
-        for member in union([widened(type)]).members:
+        for member in union([widen(type)]).members:
             schema = self._member(member, depth)
             if schema not in schemas:
                 schemas.append(schema)

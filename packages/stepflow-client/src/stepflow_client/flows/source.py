@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
-from .file import MAX_YAML_LENGTH, parse_json, parse_yaml, read_file, text_of
-from .flow_argument import FlowSource, flow_path, load_flow
-from .nodes import Copy, Key, Node, node_of
-from .python_places import component_schemas_of, set_places
+from .file import MAX_YAML_LENGTH, decode_text, parse_json, parse_yaml, read_file
+from .flow_argument import FlowSource, get_flow_path, load_flow
+from .nodes import Key, Node, NodeCopy, to_node
+from .python_places import get_component_schemas, set_places
 
 if TYPE_CHECKING:
     import yaml
@@ -26,7 +26,7 @@ else:
     yaml = lazy_module("yaml")
     yaml_reader = lazy_module("stepflow_client._data.yaml_reader")
 
-__all__ = ["Key", "Node", "node_of"]
+__all__ = ["Key", "Node", "to_node"]
 
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
@@ -50,11 +50,11 @@ class FlowText:
             FlowFileError: If the file cannot be read.
             InvalidArgumentError: If `flow` is neither a path nor a flow.
         """
-        path = flow_path(flow)
+        path = get_flow_path(flow)
         if path is not None:
             name = fsdecode(path)
             return cls.read(read_file(name), name)
-        root = node_of(check_json(load_flow(flow), "the flow"))
+        root = to_node(check_json(load_flow(flow), "the flow"))
         made = cls(*set_places(root, flow))
         made._parsed, made._flow = root, flow
         return made
@@ -64,13 +64,13 @@ class FlowText:
     @property
     def stubs(self) -> Mapping[str, tuple[Any, Any]]:
         """The schemas of components by the types of their functions, if the flow is written in Python."""
-        return component_schemas_of(self._flow)
+        return get_component_schemas(self._flow)
 
     @classmethod
     def read(cls, content: bytes, name: str) -> FlowText:
         """Return the text of a file's content. If it is not UTF-8, that is its error."""
         try:
-            return cls(text_of(content, name), name)
+            return cls(decode_text(content, name), name)
         except FlowFileError as error:
             made = cls(content.decode("utf-8-sig", "replace"), name)
             made._parsed = error
@@ -84,7 +84,7 @@ class FlowText:
     @cached_property
     def _parsed(self) -> Node | FlowFileError:
         try:
-            return read_tree(self.text, self.name)
+            return parse_tree(self.text, self.name)
         except FlowFileError as error:
             return error
 
@@ -111,23 +111,23 @@ class FlowText:
         Raises:
             FlowFileError: If it is a JSON file, and not JSON.
         """
-        value = _UNREAD if "_parsed" in self.__dict__ else _json_in(self.text, self.name)
+        value = _UNREAD if "_parsed" in self.__dict__ else _parse_json_text(self.text, self.name)
         if value is _UNREAD:
             return self
         made = FlowText("", "")
-        made._parsed = node_of(value)
+        made._parsed = to_node(value)
         return made
 
 
-def read_tree(text: str, source: str) -> Node:
+def parse_tree(text: str, source: str) -> Node:
     """Return the tree of a YAML or JSON text. If `source` ends with `.json`, the text is parsed as JSON.
 
     Raises:
         FlowFileError: If the text is invalid. The error has the line and the column.
     """
-    value = _json_in(text, source)
+    value = _parse_json_text(text, source)
     if value is _UNREAD and len(text) > MAX_YAML_LENGTH:
-        return node_of(parse_yaml(text, source))
+        return to_node(parse_yaml(text, source))
     if value is not _UNREAD:
         # JSON is YAML, except for tabs between its tokens and for escaped surrogates. Only positions are read from it.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
@@ -139,10 +139,10 @@ def read_tree(text: str, source: str) -> Node:
     except FlowFileError:
         if value is _UNREAD:
             raise
-        return node_of(value)
+        return to_node(value)
 
 
-def _json_in(text: str, source: str) -> Any:
+def _parse_json_text(text: str, source: str) -> Any:
     """Return the value of a JSON text, `_UNREAD` if the text has to be read as YAML."""
     if source.lower().endswith(".json"):
         return parse_json(text, source)
@@ -167,7 +167,7 @@ class _Tree:
         self.value = value
         self.is_json = value is not _UNREAD
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
-        self.aliases = yaml_reader.alias_marks(text) if self.is_shared else iter(())
+        self.aliases = yaml_reader.find_aliases(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
         """The nodes so far, if an alias or a merge may repeat them, by the id of PyYAML's node."""
 
@@ -202,7 +202,7 @@ class _Tree:
             made.line, made.column = key.line, key.column
 
     def alias(self, original: Node) -> Node:
-        made = Copy(original)
+        made = NodeCopy(original)
         made.start, made.end = next(self.aliases)
         made.is_flow, made.merges, made.last, made.original = True, (), -1, original
         return made
@@ -224,7 +224,7 @@ class _Tree:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
             merged = {
-                name: Copy(self.known[id(pair)]).put(made, name) for name, pair in pairs.items() if name not in own
+                name: NodeCopy(self.known[id(pair)]).put(made, name) for name, pair in pairs.items() if name not in own
             }
             keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
             own = merged | own

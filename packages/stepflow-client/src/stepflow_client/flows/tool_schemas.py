@@ -13,8 +13,8 @@ from typing import Any
 from .._base.text import visible_lines
 from .._data.flow_declarations import fields_of, is_secret
 from .graph import reachable
-from .json_schema import list_schemas, referred_name, type_names
-from .schema_keywords import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid
+from .json_schema import get_list_schemas, get_type_names, parse_ref
+from .schema_keywords import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
 WRAPPER = "input"
 """The field of a wrapped schema that holds the value itself."""
@@ -37,7 +37,7 @@ _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames"
 """Keywords that `mismatches` does not decide exactly as validators do."""
 
 
-def self_contained(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
+def inline_schema(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
     """Return a schema, in the dialect 2020-12, that refers to nothing outside of itself.
 
     Shared schemas are inlined; recursive schemas, and all shared schemas of a large schema, stay in `$defs`.
@@ -56,7 +56,7 @@ def is_plain_object(schema: Mapping[str, Any]) -> bool:
     return schema.get("type") == "object" and not any(key in schema for key in _COMBINING)
 
 
-def with_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
+def add_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
     """Return the schema of an object that also requires the fields at some paths, as far as it lists fields."""
     declared, required = fields_of(schema)
     properties, names = dict(declared), dict.fromkeys(required)
@@ -65,19 +65,19 @@ def with_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]
             continue
         inner = properties.setdefault(name, {})
         names[name] = None
-        if isinstance(inner, Mapping) and "object" in type_names(inner):
-            properties[name] = with_required(inner, [path[1:] for path in paths if path and path[0] == name])
+        if isinstance(inner, Mapping) and "object" in get_type_names(inner):
+            properties[name] = add_required(inner, [path[1:] for path in paths if path and path[0] == name])
     return {**schema, "properties": properties, "required": [*names]} if names else dict(schema)
 
 
-def wrapped(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:
+def wrap_schema(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:
     """Return the schema of an object with one field, which has a self-contained schema."""
     inner = {key: value for key, value in schema.items() if key != "$defs"}
     shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
     return {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False, **shared}
 
 
-def names_in(schema: Any) -> Iterator[str]:
+def iter_names(schema: Any) -> Iterator[str]:
     """Yield the names of the fields in a self-contained schema, and its keywords."""
     waiting = [schema]
     while waiting:
@@ -95,7 +95,7 @@ _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "
 """Keywords whose schemas apply to the same value."""
 
 
-def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
+def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:
     """Yield the names of the shared schemas that a schema refers to, at any depth.
 
     Args:
@@ -106,7 +106,7 @@ def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
     while waiting:
         each = waiting.pop()
         if isinstance(each, Mapping):
-            name = _referred_name(each.get("$ref"))
+            name = _parse_ref(each.get("$ref"))
             if name is not None:
                 yield name
             waiting += [inner for key, inner in each.items() if not in_place or key in _IN_PLACE]
@@ -114,15 +114,15 @@ def _references(value: Any, *, in_place: bool = False) -> Iterator[str]:
             waiting += each
 
 
-def _recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
+def _find_recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
     """Return the names of the shared schemas that refer to themselves, directly or through others."""
-    reads = {name: {reference for reference in _references(schema, in_place=in_place) if reference in schemas}
+    reads = {name: {reference for reference in _iter_references(schema, in_place=in_place) if reference in schemas}
              for name, schema in schemas.items()}  # fmt: skip
     return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
 
 
-def _referred_name(reference: Any) -> str | None:
-    return reference if reference == "#" else referred_name(reference)
+def _parse_ref(reference: Any) -> str | None:
+    return reference if reference == "#" else parse_ref(reference)
 
 
 class _Writer:
@@ -132,23 +132,21 @@ class _Writer:
         self._schema = schema
         shared = {**defs, "#": schema}
         # A schema that consists of itself says nothing, and no validator survives it.
-        endless = _recursive(shared, in_place=True)
+        endless = _find_recursive(shared, in_place=True)
         self._defs = {name: each for name, each in shared.items() if name not in endless}
         self._left_out = _UNDECIDED if decided else frozenset()
         self._decided = decided
         self._parts = 0
         self._names: dict[str, str] = {}
         """The names in the written `$defs` of the shared schemas that are referred to."""
-        self._recursive = _recursive(self._defs)
+        self._recursive = _find_recursive(self._defs)
 
     def whole(self) -> dict[str, Any]:
         """Return the schema with its `$defs`."""
         root = self._schema
         seen = 0
         # At the top, APIs accept no reference.
-        while (
-            isinstance(root, Mapping) and (name := _referred_name(root.get("$ref"))) in self._defs and seen < _MAX_DEPTH
-        ):
+        while isinstance(root, Mapping) and (name := _parse_ref(root.get("$ref"))) in self._defs and seen < _MAX_DEPTH:
             rest = {key: value for key, value in root.items() if key != "$ref"}
             target = self._defs[name or ""]
             root = {**target, **rest} if isinstance(target, Mapping) else target
@@ -175,13 +173,13 @@ class _Writer:
             return {**self._texts(texts), "anyOf": [self._written(rest, depth + 1), {"type": "null"}]}
         written = self._texts(schema)
         kept = _KEPT - self._left_out
-        written |= {key: value for key, value in schema.items() if key in kept and is_valid(key, value)}
+        written |= {key: value for key, value in schema.items() if key in kept and is_valid_keyword(key, value)}
         if is_secret(schema, self._defs):
             written = {
                 key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
             }
         self._add_schemas(written, schema, depth)
-        name = _referred_name(schema.get("$ref"))
+        name = _parse_ref(schema.get("$ref"))
         if name is None or name not in self._defs:
             return written
         return self._with_target(written, name, depth)
@@ -192,7 +190,7 @@ class _Writer:
     def _add_schemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
         if isinstance(schema.get("items"), list):
             # Up to 2019-09, `items` held the schemas of the first elements.
-            first, rest = list_schemas(schema)
+            first, rest = get_list_schemas(schema)
             schema = {**schema, "prefixItems": first, "items": rest}
         for key, value in schema.items():
             if key in self._left_out:
@@ -207,7 +205,7 @@ class _Writer:
                 else:
                     written[name] = parts
             elif key in WITH_MAPPING and isinstance(value, Mapping):
-                names = [name for name in value if key != "patternProperties" or is_valid("pattern", name)]
+                names = [name for name in value if key != "patternProperties" or is_valid_keyword("pattern", name)]
                 written[key] = {str(name): self._written(value[name], depth + 1) for name in names}
         if self._decided and "patternProperties" in schema:
             written.pop("additionalProperties", None)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._cases.coverage import Execution, FlowCoverage, StepCoverage
-from .._cases.flow_cases import FlowCase, FlowTests, judge, variables_of
-from .._cases.mock_outcomes import flow_result, of_flow_result
-from .._cases.selection import steps_of_case
+from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables, judge
+from .._cases.mock_outcomes import flow_result, parse_mock
+from .._cases.selection import find_case_steps
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require
 from .._runs.causes import ItemRecord
@@ -22,7 +22,7 @@ from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, Stepf
 from ..flows.graph import inner_flow, steps_by_id
 from ..flows.matching import Difference
 from ..types.shown import Record
-from .mocks import NO_MOCK, MockedFlow, MockedRun, finder
+from .mocks import NO_MOCK, MockedFlow, MockedRun, make_mock_finder
 from .recordings import Recording
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def run_cases(
     if replay is not None and replay_only:
         message = f"{replay.path} has no recording of this case; record it with stepflow test --record"
         cases = [
-            replace(case, fault=case.fault or message) if executes_all(tests, case, replay) else case for case in cases
+            replace(case, fault=case.fault or message) if may_execute(tests, case, replay) else case for case in cases
         ]
     check_function(on_progress, "on_progress")
     attempts = [_Attempt(case, number) for number in range(1, repeat + 1) for case in cases]
@@ -132,9 +132,9 @@ def run_cases(
     ]
 
 
-def executes_all(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
+def may_execute(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
     """Return whether a case without recorded outcomes may execute a step that has no mock."""
-    steps = () if replay.steps(tests.path, case.name) else steps_of_case(tests, case)
+    steps = () if replay.steps(tests.path, case.name) else find_case_steps(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
 
 
@@ -168,7 +168,7 @@ class _CaseRunner:
             if case.mocks or is_replayed or self.coverage is not None:
                 separate.append(index)
             else:
-                variables = json.dumps(variables_of(self.tests, case), sort_keys=True)
+                variables = json.dumps(get_case_variables(self.tests, case), sort_keys=True)
                 batches.setdefault(variables, []).append(index)
         for batch in batches.values():
             done = self._run_batch([attempts[index] for index in batch], len(results))
@@ -184,7 +184,7 @@ class _CaseRunner:
         report, started = self.on_progress, time.monotonic()
         try:
             inputs = [case.input for case, _ in attempts]
-            variables = variables_of(self.tests, attempts[0].case)
+            variables = get_case_variables(self.tests, attempts[0].case)
             # A case may test how a flow reacts to a wrong input.
             run_id = self.client.submit(
                 self.tests.flow, inputs, variables=variables, timeout=self.timeout, check_input=False
@@ -200,7 +200,7 @@ class _CaseRunner:
         except StepflowClientError as error:
             return [self._error(attempt, error, started) for attempt in attempts]
         return [
-            _judged(each, result, duration, recorded)
+            _make_result(each, result, duration, recorded)
             for each, result, (_, duration), recorded in zip(attempts, results, steps, records, strict=True)
         ]
 
@@ -213,17 +213,17 @@ class _CaseRunner:
                 path = self.tests.path
                 for step_id in self.replay.steps(path, case.name) & {*self.tests.step_ids}:
                     mocks[step_id] = partial(self.replay.outcome, path, case.name, step_id)
-            mocks |= {step_id: of_flow_result(value) for step_id, value in case.mocks.items()}
-            find = finder(self.tests.flow, mocks)
+            mocks |= {step_id: parse_mock(value) for step_id, value in case.mocks.items()}
+            find = make_mock_finder(self.tests.flow, mocks)
             flow = MockedFlow(self.client, find, self.timeout, check_input=False)
-            result = flow.run(self.tests.flow, case.input, variables_of(self.tests, case))
+            result = flow.run(self.tests.flow, case.input, get_case_variables(self.tests, case))
             seconds = time.monotonic() - started
             ((outcomes, _),) = self._read_steps(result.run_id, 1, seconds, include_times=False)
             steps = self._records(case, outcomes)
             unused = self._unused_mocks(case, flow.runs)
         except StepflowClientError as error:
             return self._error(attempt, error, started)
-        done = _judged(attempt, result, seconds, steps)
+        done = _make_result(attempt, result, seconds, steps)
         if not unused or done.is_failed:
             return done
         message = f"the mock of {', '.join(unused)} was not used: the run did not need the step"
@@ -254,7 +254,7 @@ class _CaseRunner:
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
             self.coverage._add(case.name, Execution(run.within, record, run.mocked))
             executed -= run.mocked | {each.within[-1] for each in runs if each.within[:-1] == run.within != each.within}
-            for execution in created_executions(self.client, run.result.run_id, run.within, flow, executed):
+            for execution in find_sub_executions(self.client, run.result.run_id, run.within, flow, executed):
                 self.coverage._add(case.name, execution)
         return [step_id for step_id in case.mocks if step_id not in used]
 
@@ -308,19 +308,19 @@ class _CaseRunner:
             return records
         mocked = MockedFlow(self.client, lambda step: NO_MOCK, None)
         mocks: dict[str, Any] = {}
-        variables = variables_of(self.tests, case)
+        variables = get_case_variables(self.tests, case)
         for step_id, step in steps_by_id(self.tests.flow).items():
             if step_id not in outcomes:
                 continue
             computed = mocked.input_of(self.tests.flow, step, case.input, mocks, variables)
             if computed.is_success:
-                mocks[step_id] = of_flow_result(outcomes[step_id])
+                mocks[step_id] = parse_mock(outcomes[step_id])
                 if self.record(step_id) and step_id not in case.mocks:
                     records[step_id] = StepRecord(computed.output, outcomes[step_id])
         return records
 
 
-def _judged(attempt: _Attempt, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
+def _make_result(attempt: _Attempt, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
     verdict, differences = judge(attempt.case, result)
     return CaseResult(attempt.case, verdict, differences, result, "", attempt.number, seconds, steps)
 
@@ -343,7 +343,7 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
     return "\n".join(lines)
 
 
-def created_executions(
+def find_sub_executions(
     client: SyncStepflowClient,
     run_id: str,
     within: tuple[str, ...],
@@ -381,7 +381,7 @@ def created_executions(
                 own = [step for step in steps if step.item_index == item.index]
                 yield Execution((*within, step_id), ItemRecord(below, item.status, item.error, own))
             names = {step.step_id for step in steps}
-            yield from created_executions(client, child.run_id, (*within, step_id), below, names)
+            yield from find_sub_executions(client, child.run_id, (*within, step_id), below, names)
 
 
 def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
@@ -389,20 +389,20 @@ def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
     if not steps:
         return
     reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
-    yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(percent_of(steps))} %)"
-    line_of = lines_of(path)
+    yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(get_percent(steps))} %)"
+    line_of = make_line_finder(path)
     for step in steps:
         if step.state != "reached":
             state = "not reached" if step.state == "not_reached" else "only mocked"
             yield f"  {state}: step {'/'.join(step.path)} at {path}:{line_of(step) or 1}"
 
 
-def percent_of(steps: Sequence[StepCoverage]) -> float:
+def get_percent(steps: Sequence[StepCoverage]) -> float:
     """Return how many of the steps are reached, from 0 to 100."""
     return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
 
 
-def lines_of(path: Path) -> Callable[[StepCoverage], int | None]:
+def make_line_finder(path: Path) -> Callable[[StepCoverage], int | None]:
     """Return a function that returns the line of a step in the file; None if it is unknown."""
     from ..flows.source import FlowText
 

@@ -22,8 +22,8 @@ from .._base.text import near
 from .._data.arguments import check_mapping, check_seconds
 from .._runs.client_metadata import examples_of
 from ..errors import InvalidArgumentError
-from ..flows.interpreter import overridden
-from .fake_runs import BUILTINS, SUB_FLOWS, FakeRun, World, blob_components, findings, floats, value_id
+from ..flows.interpreter import with_overrides
+from .fake_runs import BUILTINS, SUB_FLOWS, FakeRun, World, blob_components, find_faults, make_id, to_floats
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
@@ -184,9 +184,9 @@ class FakeServer:
         flow = body["flow"]
         if not isinstance(flow, dict) or not isinstance(flow.get("steps", []), list):
             raise _Refusal(400, "invalid flow definition")
-        flow = floats(flow)
-        diagnostics = findings(flow)
-        flow_id = value_id(flow)
+        flow = to_floats(flow)
+        diagnostics = find_faults(flow)
+        flow_id = make_id(flow)
         stored = not diagnostics and not body.get("dryRun")
         if stored:
             self._world.flows[flow_id] = flow
@@ -196,7 +196,7 @@ class FakeServer:
 
     def _get_flow(self, request: httpx.Request, flow_id: str) -> httpx.Response:
         flow = self._flow(flow_id)
-        return httpx.Response(200, json={"flowId": flow_id, "flow": floats(flow), "allExamples": examples_of(flow)})
+        return httpx.Response(200, json={"flowId": flow_id, "flow": to_floats(flow), "allExamples": examples_of(flow)})
 
     def _flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._world.flows:
@@ -234,10 +234,10 @@ class FakeServer:
         body = json.loads(request.content)
         flow_id = body["flowId"]
         try:
-            flow = overridden(self._flow(flow_id), body.get("overrides") or {})
+            flow = with_overrides(self._flow(flow_id), body.get("overrides") or {})
         except LookupError as error:
             raise _Refusal(400, str(error.args[0])) from None
-        diagnostics = findings(flow)
+        diagnostics = find_faults(flow)
         if diagnostics:
             raise _Refusal(400, f"error analyzing workflow: {diagnostics[0]['formatted']}")
         run = FakeRun(self._world, flow_id, flow, body["input"], body.get("variables") or {})

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from .._cases.mock_outcomes import error_number, outcome_of, subflow_outcome
+from .._cases.mock_outcomes import get_error_number, get_outcome, run_subflow
 from .._runs.pins import Delayed, Fails
 from ..flows.error_codes import WORDS
 from ..flows.expressions import references
@@ -53,7 +53,7 @@ class World:
 
     def put_blob(self, data: Any, blob_type: str = "data", filename: str | None = None) -> str:
         """Store a JSON value or bytes, with the name that replaces an earlier one, and return the id."""
-        blob_id = value_id(data)
+        blob_id = make_id(data)
         if blob_type == "flow":
             self.flows[blob_id] = data
         self.blobs[blob_id] = {"data": data, "blobType": blob_type, "filename": filename}
@@ -65,9 +65,9 @@ class World:
             return Failure(9, "error routing component")
         self.calls.append((path, given))
         try:
-            outcome = outcome_of(self.components[path], copy.deepcopy(given))
+            outcome = get_outcome(self.components[path], copy.deepcopy(given))
             value = outcome.outcome if isinstance(outcome, Delayed) else outcome
-            value = _as_failure(value) if isinstance(value, Fails) else json.loads(json.dumps(value))
+            value = _to_failure(value) if isinstance(value, Fails) else json.loads(json.dumps(value))
         except Failure as failure:
             return failure
         except Exception as error:
@@ -211,13 +211,13 @@ class _Item(Evaluation):
         if is_held:
             return
         try:
-            end, status = {"output": floats(self.run())}, _COMPLETED
+            end, status = {"output": to_floats(self.run())}, _COMPLETED
         except Held:
             return
         except Failure as failure:
-            end, status = _error(failure), _FAILED
+            end, status = _format_error(failure), _FAILED
         except BROKEN as error:
-            end, status = _error(Failure(8, str(error))), _FAILED
+            end, status = _format_error(Failure(8, str(error))), _FAILED
         self.status, self.end = status, {"completedAt": self.of.world.now(), **end}
 
     def _note(self, kind: str, **content: Any) -> None:
@@ -230,7 +230,7 @@ class _Item(Evaluation):
             if not done.attempts:
                 # Servers start a step even if its input cannot be computed.
                 self._start(done, 1)
-            result = {"output": floats(done.output)} if done.failure is None else _error(done.failure)
+            result = {"output": to_floats(done.output)} if done.failure is None else _format_error(done.failure)
             self._record(done, _COMPLETED if done.failure is None else _FAILED, **result)
             shown = {"result": result["output"]} if "output" in result else {}
             status = self.records[step_id]["status"]
@@ -290,7 +290,7 @@ class _Item(Evaluation):
         def run(flow: Any, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             place = next(places)
             if place == len(children):
-                children.append(FakeRun(world, value_id(flow), dict(flow), [*inputs], {}, self.of))
+                children.append(FakeRun(world, make_id(flow), dict(flow), [*inputs], {}, self.of))
             children[place].advance()
             if not children[place].is_over:
                 raise Held
@@ -305,7 +305,7 @@ class _Item(Evaluation):
             return results
 
         if path != "/builtin/eval":
-            return _as_failure(subflow_outcome(path, step_id, given, run))
+            return _to_failure(run_subflow(path, step_id, given, run))
         try:
             (result,) = run(world.flows[given["flow_id"]], [given["input"]])
         except BROKEN:
@@ -313,18 +313,18 @@ class _Item(Evaluation):
         return {"result": result, "run_id": self.of.run_id}
 
 
-def _as_failure(outcome: Any) -> Any:
+def _to_failure(outcome: Any) -> Any:
     """Return `Fails` as the failure that an evaluation raises, and an output unchanged."""
     if isinstance(outcome, Fails):
-        return Failure(error_number(outcome.error_code), outcome.message, is_own=True)
+        return Failure(get_error_number(outcome.error_code), outcome.message, is_own=True)
     return outcome
 
 
-def _error(failure: Failure) -> dict[str, Any]:
+def _format_error(failure: Failure) -> dict[str, Any]:
     return {"errorMessage": failure.message, "errorCode": failure.code}
 
 
-def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def find_faults(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the fatal findings about steps, in the format of servers."""
     diagnostics: list[dict[str, Any]] = []
     seen: set[str] = set()
@@ -338,31 +338,31 @@ def findings(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
             add(3001, "emptyStepId", "Step has empty ID", f"{place}.id")
         if step_id in seen:
             add(3000, "duplicateStepId", f"Duplicate step ID '{step_id}'", f"{place}.id")
-        for named in sorted(_named(step.get("input")) - seen):
+        for named in sorted(_find_read_steps(step.get("input")) - seen):
             kind = (3002, "selfReference") if named == step_id else (3003, "undefinedStepReference")
             verb = "itself" if named == step_id else f"undefined step '{named}'"
             add(*kind, f"Step '{step_id}' references {verb}", f"{place}.input")
         seen.add(step_id)
-    for named in sorted(_named(flow.get("output")) - seen):
+    for named in sorted(_find_read_steps(flow.get("output")) - seen):
         text = f"Step 'workflow_output' references undefined step '{named}'"
         add(3003, "undefinedStepReference", text, "$.output")
     return diagnostics
 
 
-def _named(expression: Any) -> set[str]:
+def _find_read_steps(expression: Any) -> set[str]:
     return {reference.step for reference in references(expression) if reference.step}
 
 
-def floats(value: Any) -> Any:
+def to_floats(value: Any) -> Any:
     """Return a value with every number as a float, as current servers send results."""
     if isinstance(value, Mapping):
-        return {key: floats(each) for key, each in value.items()}
+        return {key: to_floats(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [floats(each) for each in value]
+        return [to_floats(each) for each in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def value_id(value: Any) -> str:
+def make_id(value: Any) -> str:
     """Return the id of a stored value: SHA-256 of bytes, or of compact JSON."""
     content = (
         value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.text import near
-from .._cases.mock_outcomes import Mock, flow_result, needs_input, outcome_of, settled, subflow_outcome
+from .._cases.mock_outcomes import Mock, flow_result, get_outcome, needs_input, run_subflow, settle_outcome
 from .._data.arguments import check_flag, check_instance, check_mapping, check_seconds, check_text
 from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
 from ..errors import InvalidArgumentError
 from ..flows.flow_argument import FlowSource, load_flow
-from ..flows.graph import inner_flow, steps_within
+from ..flows.graph import inner_flow, iter_steps
 
 if TYPE_CHECKING:
     from .._codec.requests import Variables
@@ -67,16 +67,16 @@ def run_mocked(
     check_instance(client, "client", SyncStepflowClient)
     content = load_flow(flow)
     check_flag(check_input, "check_input")
-    return MockedFlow(client, finder(content, mocks), timeout, check_input).run(content, input, variables)
+    return MockedFlow(client, make_mock_finder(content, mocks), timeout, check_input).run(content, input, variables)
 
 
-def finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
+def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
     """Return a function that returns the mock of a step, by its id or else by its component.
 
     Raises:
         InvalidArgumentError: If the flow has no step with one of the names.
     """
-    steps = [*steps_within(flow)]
+    steps = [*iter_steps(flow)]
     for name in check_mapping(mocks, "mocks"):
         is_path = str(name).startswith("/")
         names = dict.fromkeys(str(step.get("component" if is_path else "id")) for step in steps)
@@ -142,7 +142,7 @@ class StepflowMock:
         if check_seconds(delay, "delay", zero=True):
             mock = outcome
             outcome = (
-                (lambda given: Delayed(outcome_of(mock, given), delay)) if needs_input(mock) else Delayed(mock, delay)
+                (lambda given: Delayed(get_outcome(mock, given), delay)) if needs_input(mock) else Delayed(mock, delay)
             )
         self._mocks[name] = outcome
 
@@ -160,7 +160,7 @@ class StepflowMock:
             InvalidArgumentError: If no step of the flow has one of the mocked ids or components.
         """
         content = load_flow(flow)
-        find = finder(content, self._mocks)
+        find = make_mock_finder(content, self._mocks)
 
         def find_recorded(step: Mapping[str, Any]) -> Mock:
             """Return the mock of a step, which adds its calls to `calls`."""
@@ -168,7 +168,7 @@ class StepflowMock:
 
             def call(input: Any) -> Any:
                 self.calls.append((str(step.get("id")), input))
-                return outcome_of(mock, input)
+                return get_outcome(mock, input)
 
             return call if needs_input(mock) else mock
 
@@ -226,7 +226,7 @@ class MockedFlow:
                 computed = self.input_of(flow, step, input, outcomes, variables)
                 if not computed.is_success:
                     continue
-                mock = settled(mock, computed.output, step)
+                mock = settle_outcome(mock, computed.output, step)
             outcomes[step["id"]] = mock
         result = self._pinned(flow, input, outcomes, variables)
         mocked = frozenset(step["id"] for step in _steps(flow) if step.get("id") in outcomes and self._has_mock(step))
@@ -281,7 +281,7 @@ class MockedFlow:
         """Return the mock of a step; if it contains mocked steps, a function that runs its sub-flow."""
         mock = self.find(step)
         inner = inner_flow(step) if mock is NO_MOCK else None
-        if inner is None or not any(map(self._has_mock, steps_within(inner.flow))):
+        if inner is None or not any(map(self._has_mock, iter_steps(inner.flow))):
             return mock
         name, component = step.get("id"), step.get("component")
         is_stored = component == "/builtin/put_blob"
@@ -295,4 +295,4 @@ class MockedFlow:
             return [flow_result(done.output, done.error) for done in results]
 
         # In the input of the step, the defaults of the sub-flow's variables are evaluated.
-        return lambda given: subflow_outcome(str(component), str(name), given, run)
+        return lambda given: run_subflow(str(component), str(name), given, run)

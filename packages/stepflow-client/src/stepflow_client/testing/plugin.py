@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
 
 
-def _setting(config: pytest.Config, name: str) -> Path | None:
+def _get_setting(config: pytest.Config, name: str) -> Path | None:
     """Return the file set by an option, relative to the folder in which pytest was started, or by a setting.
 
     The file of a setting is relative to pytest's root folder.
@@ -94,7 +94,7 @@ def stepflow_runtime(request: pytest.FixtureRequest) -> Iterator[StepflowRuntime
     """
     from ..runtime import StepflowRuntime
 
-    with StepflowRuntime.start(_setting(request.config, "config")) as runtime:
+    with StepflowRuntime.start(_get_setting(request.config, "config")) as runtime:
         yield runtime
 
 
@@ -176,8 +176,8 @@ class FlowFile(pytest.File):
 
         if all(case.fault for case in cases):
             return [CaseResult(case, "error", message=case.fault) for case in cases]
-        stash, recording, coverage = self.config.stash, _setting(self.config, "replay"), None
-        config = config_of(self.tests, _setting(self.config, "config"))
+        stash, recording, coverage = self.config.stash, _get_setting(self.config, "replay"), None
+        config = config_of(self.tests, _get_setting(self.config, "config"))
         if config.project is not None:
             text = f"the embedded server's configuration is {config.label}, as {config.project} says"
             stash.setdefault(_NOTES, {})[text] = None

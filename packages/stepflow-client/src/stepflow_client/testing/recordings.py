@@ -11,7 +11,7 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import short_json
-from .._cases.mock_outcomes import of_flow_result
+from .._cases.mock_outcomes import parse_mock
 from .._data.arguments import check_mapping, check_text, wrong
 from .._data.file_paths import file_path
 from .._data.values import LOCAL_DEPTH, check_json
@@ -73,11 +73,11 @@ class Recording:
         Raises:
             InvalidArgumentError: If none is recorded.
         """
-        recorded = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_digest(given))
+        recorded = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_hash_input(given))
         if recorded is None:
             message = f"{self.path} has no outcome of step {step_id!r} for the input {short_json(given, 200)}"
             raise InvalidArgumentError(message, hint=f"record the case {case!r} again with stepflow test --record")
-        return of_flow_result(recorded)
+        return parse_mock(recorded)
 
     def add(
         self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any, outcome: Mapping[str, Any]
@@ -85,7 +85,7 @@ class Recording:
         """Store the outcome of a step for an input, as a flow result, replacing an earlier one for the same input."""
         steps = self._flows.setdefault(self._name(flow), {}).setdefault(check_text(case, "case"), {})
         recorded = dict(check_mapping(outcome, "outcome"))
-        steps.setdefault(check_text(step_id, "step_id"), {})[_digest(given)] = recorded
+        steps.setdefault(check_text(step_id, "step_id"), {})[_hash_input(given)] = recorded
 
     def forget(self, flow: str | os.PathLike[str], case: str, step_id: str) -> None:
         """Remove the outcomes of a step."""
@@ -110,7 +110,7 @@ class Recording:
         return Path(os.path.relpath(file_path(flow, "flow").resolve(), self.path.resolve().parent)).as_posix()
 
 
-def _digest(given: Any) -> str:
+def _hash_input(given: Any) -> str:
     """Return a digest of an input that does not depend on the order of keys."""
     given = check_json(given, "given", max_depth=LOCAL_DEPTH)
     return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

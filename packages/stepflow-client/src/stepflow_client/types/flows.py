@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from .._base.basic_errors import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
-from .._data.secrets import HIDDEN, hidden_flow, hidden_schema
-from .._data.values import ordered
+from .._data.secrets import HIDDEN, hidden_flow, hide_schema
+from .._data.values import restore_order
 from .models import LOCAL, Model, field, record
 from .shown import Shown
 from .statuses import DiagnosticLevel
@@ -121,7 +121,7 @@ class StoredFlow(Model, Shown):
 
     def __flow__(self) -> dict[str, Any]:
         # Servers may return the keys in another order each time; idempotency keys and caches need one order.
-        return dict(ordered(self.flow))
+        return dict(restore_order(self.flow))
 
     def without_secrets(self) -> Self:
         """Return a copy that is safe to show: values of secret variables, such as defaults, are replaced by `***`."""
@@ -149,7 +149,7 @@ class FlowVariable(Model):
     def _shown_fields(self) -> Iterator[tuple[str, Any]]:
         # It may be secret because of a schema that it refers to.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
-        hidden = hidden_schema(schema)
+        hidden = hide_schema(schema)
         for name, value in Model._shown_fields(self):
             if name == "default" and value is not None:
                 value = HIDDEN if self.is_secret else hidden.get("default", value)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 from .._base.lazy import lazy_module
 from .._base.text import rfc3339
-from .._data.json_encoding import fields_of, is_data_object, is_scalar, text_of
+from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
 
 __all__ = ["Record", "Records", "Shown", "find_data_frame_type", "plain_data", "show_lists"]
 
@@ -137,9 +137,9 @@ def plain_data(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_dict()
     if is_scalar(value):
-        return rfc3339(value) if isinstance(value, datetime) else text_of(value)
+        return rfc3339(value) if isinstance(value, datetime) else encode_scalar(value)
     if isinstance(value, Mapping):
         return {key: plain_data(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return [plain_data(each) for each in value]
-    return plain_data(fields_of(value)) if is_data_object(value) else value
+    return plain_data(encode_fields(value)) if is_data_object(value) else value

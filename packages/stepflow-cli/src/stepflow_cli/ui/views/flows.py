@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError, StoredFlow
-from stepflow_client._command import find_in
+from stepflow_client._command import check_source
 from stepflow_client._data.flow_declarations import is_secret
 from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.needs import check_inputs
@@ -199,7 +199,7 @@ async def check_flow(request: Request) -> Response:
 
 def _findings(text: str) -> list[dict[str, Any]]:
     try:
-        found = find_in(FlowText(text.replace("\r\n", "\n"), "the flow"))
+        found = check_source(FlowText(text.replace("\r\n", "\n"), "the flow"))
     except StepflowClientError as error:
         return [{"level": "fatal", "line": 1, "message": error.message, "hint": ""}]
     return [

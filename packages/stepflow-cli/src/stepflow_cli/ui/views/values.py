@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from stepflow_client import InvalidArgumentError, NotFoundError
 from stepflow_client._command import OutputDecoder, encode
 from stepflow_client.flows.expressions import Path, PathError, parse_path, write_path
-from stepflow_client.flows.interpreter import part_at
+from stepflow_client.flows.interpreter import get_part
 
 from ..item_urls import ItemUrls
 from ..reports import ItemReport
@@ -100,7 +100,7 @@ async def _value(request: Request) -> Value:
     if value is _ABSENT:
         raise NotFoundError(f"no {of if of in ('input', 'output') else 'such part'} is known", status_code=404)
     try:
-        value = part_at(value, path)
+        value = get_part(value, path)
     except LookupError:
         raise NotFoundError(f"there is nothing at {write_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, found.total != 1)
