@@ -82,6 +82,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 _FIRST = {
     f"test_{name}.py"
     for name in (
+        *("same_end", "lost_runs"),
         *("runtime_workers", "batch_attempts", "runtime", "examples", "streams", "exit_codes", "history", "live"),
         *("attacks", "events", "runs", "idempotency_scopes", "run_golden", "runs_watch", "pages", "doctor"),
         *(
