@@ -114,7 +114,8 @@ def _is_twin_on_a_server(item: pytest.Item) -> bool:
     The blocking client is generated from the other one. The tests without a server try both, and those of the command
     use it on servers.
     """
-    return item.path.is_relative_to(_ON_SERVERS) and "sync" in _values(item)
+    is_blocking = not {"sync", "SyncStepflowClient"}.isdisjoint(_values(item))
+    return is_blocking and item.path.is_relative_to(_ON_SERVERS)
 
 
 # Before the tests are chosen by their marks.
