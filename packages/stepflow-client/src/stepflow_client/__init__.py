@@ -19,6 +19,7 @@ from ._base.lazy import lazy_names
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
     from ._async.handle import RunHandle
+    from ._async.streams import EventStream, OutcomeStream, RunPager
     from ._base.not_given import NOT_GIVEN, NotGiven
     from ._calls.run_options import (
         ClientOptions,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         RunOptions,
         SubmitOptions,
     )
-    from ._calls.streams import EventStream, OutcomeStream, RunPager, SyncEventStream, SyncOutcomeStream, SyncRunPager
     from ._codec.requests import FlowId, RunId, Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcome_files import OutcomeWriter, write_outcomes
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._rules.request_retries import RetryPolicy
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
+    from ._sync.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
     from .errors import (
         AmbiguousRunError,
         ApiError,
@@ -164,9 +165,8 @@ _find, _names = lazy_names(
             "ClientOptions", "EventOptions", "MapOptions", "PlanOptions", "RerunOptions", "RunFilters",
             "RunOptions", "SubmitOptions",
         ],
-        "_calls.streams": [
-            "EventStream", "OutcomeStream", "RunPager", "SyncEventStream", "SyncOutcomeStream", "SyncRunPager",
-        ],
+        "_async.streams": ["EventStream", "OutcomeStream", "RunPager"],
+        "_sync.streams": ["SyncEventStream", "SyncOutcomeStream", "SyncRunPager"],
         "_sync.client": ["SyncStepflowClient"],
         "_sync.handle": ["SyncRunHandle"],
         "errors": [

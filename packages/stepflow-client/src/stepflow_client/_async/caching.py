@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from ..types.statuses import ExecutionStatus
 from .flows import FlowStore
 
 if TYPE_CHECKING:
-    from ..types import FlowResult
+    from ..types import FlowResult, FlowVariable
 
     Run = Callable[[RunCall], Awaitable[FlowResult]]
     """Runs a flow and returns its result."""
@@ -109,14 +109,16 @@ class CachedRuns:
                 shared.set_result(error)
             raise
         if result.is_success:
-            flow, content = prepared.flow, {} if isinstance(prepared.flow, str) else prepared.flow
+            content: Mapping[str, Any] = {}
+            declared: Mapping[str, FlowVariable] | None = None
+            if not isinstance(prepared.flow, str):
+                content, declared = prepared.flow, flow_variables(prepared.flow)
+            else:
+                with suppress(StepflowClientError):
+                    declared = await self._flows.get_declared_variables(prepared.flow)
             # The output may not quote a secret variable; without the flow's variables, that is unknown.
-            with suppress(StepflowClientError):
-                declared = (
-                    await self._flows.get_declared_variables(flow) if isinstance(flow, str) else flow_variables(flow)
-                )
-                if not quotes_secret(result.output, prepared.variables, declared, content):
-                    cache._file.keep(prepared.key, result.run_id, result.output)
+            if declared is not None and not quotes_secret(result.output, prepared.variables, declared, content):
+                cache._file.keep(prepared.key, result.run_id, result.output)
         # The caller may change its own at once.
         shared.set_result(copy.deepcopy(result))
         return result

@@ -258,7 +258,7 @@ class RunCreator:
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
         held, is_retried = prepared.wait or 0, not prepared.is_single
         request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
-        entry = None if recorded is None else self._recorder.begin_entry(recorded)
+        entry = None if recorded is None else self._recorder.record(None, recorded)
         call = registry.begin(prepared.flow_id, has_one_clock=self._connection.spread is None)
         run_id = made_id = None
         try:

@@ -1,4 +1,6 @@
 """A run and the client that reads it, as one object."""
+# The module of the client imports this one, so the client has no type here.
+# mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
@@ -21,7 +23,6 @@ from ..types.shown import Shown
 
 if TYPE_CHECKING:
     from .._calls.run_options import EventOptions, RerunOptions
-    from .._calls.streams import EventStream
     from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.account import RunAccount
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..types.results import FlowResult
     from ..types.run_parts import ListItemsResponse, ListStepsResponse, RunArguments
     from ..types.runs import RunDetails
+    from .streams import EventStream
 
 
 class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
@@ -80,8 +82,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
         It is known to the client that found the run.
         """
-        older: str | None = self.client._find_older_flow_id(self.run_id)
-        return older
+        return self.client._find_older_flow_id(self.run_id)
 
     async def result(
         self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False
@@ -119,49 +120,39 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False
     ) -> RunDetails:
         """Wait until the run ends and return its details. See `StepflowClient.wait_run`."""
-        details: RunDetails = await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
-        return details
+        return await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
 
     async def details(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Return the state of the run. See `StepflowClient.get_run`."""
-        details: RunDetails = await self.client.get_run(self.run_id, timeout=timeout)
-        return details
+        return await self.client.get_run(self.run_id, timeout=timeout)
 
     async def items(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return the items of the run. See `StepflowClient.get_run_items`."""
-        items: ListItemsResponse = await self.client.get_run_items(self.run_id, timeout=timeout)
-        return items
+        return await self.client.get_run_items(self.run_id, timeout=timeout)
 
     async def steps(
         self, *, include_times: bool = False, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> ListStepsResponse:
         """Return the steps of the run. See `StepflowClient.get_run_steps`."""
-        steps: ListStepsResponse = await self.client.get_run_steps(
-            self.run_id, include_times=include_times, timeout=timeout
-        )
-        return steps
+        return await self.client.get_run_steps(self.run_id, include_times=include_times, timeout=timeout)
 
     def events(self, **options: Unpack[EventOptions]) -> EventStream:
         """Return the events of the run. The arguments are those of `StepflowClient.run_events`."""
-        stream: EventStream = self.client.run_events(self.run_id, **options)
-        return stream
+        return self.client.run_events(self.run_id, **options)
 
     async def arguments(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return what the run was started with. See `StepflowClient.get_run_arguments`."""
-        arguments: RunArguments = await self.client.get_run_arguments(self.run_id, timeout=timeout)
-        return arguments
+        return await self.client.get_run_arguments(self.run_id, timeout=timeout)
 
     async def flow(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return the flow of the run. See `StepflowClient.get_run_flow`."""
-        flow: StoredFlow = await self.client.get_run_flow(self.run_id, timeout=timeout)
-        return flow
+        return await self.client.get_run_flow(self.run_id, timeout=timeout)
 
     async def explain(
         self, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> RunAccount:
         """Return why an item failed, and what became of its steps. See `StepflowClient.explain_run`."""
-        account: RunAccount = await self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
-        return account
+        return await self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
 
     async def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
         """Return the lines of the server's log from the first one that names the run to the last, oldest first.
@@ -194,8 +185,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     async def cancel(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Cancel the run. See `StepflowClient.cancel_run`."""
-        details: RunDetails = await self.client.cancel_run(self.run_id, timeout=timeout)
-        return details
+        return await self.client.cancel_run(self.run_id, timeout=timeout)
 
     async def delete(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Delete the run. See `StepflowClient.delete_run`."""
@@ -203,13 +193,11 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     async def rerun(self, **options: Unpack[RerunOptions]) -> RerunResult:
         """Run the flow again. The arguments are those of `StepflowClient.rerun`."""
-        result: RerunResult = await self.client.rerun(self.run_id, **options)
-        return result
+        return await self.client.rerun(self.run_id, **options)
 
     async def start_rerun(self, **options: Unpack[RerunOptions]) -> list[RunHandle]:
         """Start a rerun and return a handle of each new run. The arguments are those of `StepflowClient.rerun`."""
-        handles: list[RunHandle] = await self.client.start_rerun(self.run_id, **options)
-        return handles
+        return await self.client.start_rerun(self.run_id, **options)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunHandle):

@@ -16,8 +16,8 @@ from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
 from .handle import RunHandle
 
 if TYPE_CHECKING:
-    from .._calls.streams import EventStream
     from .._codec.problem_details import Problem
+    from .streams import EventStream
 
 _HEADERS = {
     "content-type": "text/event-stream",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
@@ -39,13 +39,6 @@ _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
 
 
-class _PlannedRerun(NamedTuple):
-    """A plan, and the data needed to execute it."""
-
-    plan: RerunPlan
-    new_run: NewRun
-
-
 class Rerunner:
     """Runs a run again.
 
@@ -77,15 +70,15 @@ class Rerunner:
     async def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
         with deadline_scope(deadline_of(timeout)):
-            return (await self._make_plan(request)).plan
+            plan, _ = await self._make_plan(request)
+            return plan
 
     async def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
         with deadline_scope(deadline_of(timeout)):
-            planned = await self._make_executable_plan(request)
-            plan = planned.plan
-            calls = [partial(self._run_part, planned, part, group) for part, group in enumerate(plan.groups)]
-            results = dict(enumerate(planned.new_run.earlier.results))
+            plan, new_run = await self._make_executable_plan(request)
+            calls = [partial(self._run_part, new_run, part, group) for part, group in enumerate(plan.groups)]
+            results = dict(enumerate(new_run.earlier.results))
             for found in await async_gather(calls, _AT_ONCE):
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
@@ -93,24 +86,23 @@ class Rerunner:
     async def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
         with deadline_scope(deadline_of(timeout)):
-            planned = await self._make_executable_plan(request)
-            calls = [partial(self._start_part, planned, part, group) for part, group in enumerate(planned.plan.groups)]
+            plan, new_run = await self._make_executable_plan(request)
+            calls = [partial(self._start_part, new_run, part, group) for part, group in enumerate(plan.groups)]
             return list(await async_gather(calls, _AT_ONCE))
 
-    async def _make_executable_plan(self, request: RerunRequest) -> _PlannedRerun:
-        """Return a plan that can be executed."""
-        planned = await self._make_plan(request)
-        items = planned.plan.items
-        if items and planned.new_run.inputs is None and rules.needs_input(planned.new_run.effective, items):
+    async def _make_executable_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
+        """Return a plan that can be executed, and the run to create."""
+        plan, new_run = await self._make_plan(request)
+        if plan.items and new_run.inputs is None and rules.needs_input(new_run.effective, plan.items):
             raise InvalidArgumentError(
                 "the steps that are executed read the flow's input, which the server does not give back "
                 "and the history does not have",
-                run_id=planned.plan.run_id,
+                run_id=plan.run_id,
                 hint="give the input again; of a batch all its inputs",
             )
-        return planned
+        return plan, new_run
 
-    async def _make_plan(self, request: RerunRequest) -> _PlannedRerun:
+    async def _make_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
         rules.check_items(request.items)
         new = None if request.flow is None else await self._flows.read_content(request.flow)
         run_id = requests.check_run_id(request.run_id)
@@ -141,7 +133,7 @@ class Rerunner:
             recorded=rules.taken_from(recorded, flow, items, new_run.given, has_input=request.input is not NOT_GIVEN),
             outdated=find_outdated_steps(new_run, items),
         )
-        return _PlannedRerun(plan, new_run)
+        return plan, new_run
 
     async def _read_earlier_run(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
         can = await self._snapshots.get_capabilities()
@@ -197,27 +189,26 @@ class Rerunner:
             RerunItem(index, kept[index], rules.executed_steps(new_run.effective, kept[index])) for index in indexes
         ]
 
-    async def _run_part(self, planned: _PlannedRerun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
+    async def _run_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        run_id = await self._start_part(planned, part, group)
+        run_id = await self._start_part(new_run, part, group)
         results = await self._waiter.wait_for_results(run_id, single=len(group) == 1)
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
-    async def _start_part(self, planned: _PlannedRerun, part: int, group: Sequence[RerunItem]) -> str:
+    async def _start_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> str:
         """Start a run of a copy of the flow in which the kept steps are pinned, and return its id.
 
         The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
         later, by a rerun of this run, they are executed with them.
 
         Args:
-            planned: What to run.
+            new_run: What to run.
             part: The position of the run among those of the rerun, which share its idempotency key.
             group: The items of the run.
         """
         with self._connection.trace("submit", kind="INTERNAL"):
-            new_run = planned.new_run
-            origin = Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
-            checked = self._flows.check_flow(planned.plan.flow, "a rerun")
+            origin = Origin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
+            checked = self._flows.check_flow(new_run.flow, "a rerun")
             flow = checked.content
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
             from_env = new_run.request.variables_from_env

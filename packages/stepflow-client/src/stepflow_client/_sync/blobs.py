@@ -16,7 +16,6 @@ from ..types.models import decoded
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._http.messages import HttpResponse
     from ..types import BlobContent, StoreBlobResponse
 
 _BYTES = (bytes, bytearray, memoryview)
@@ -49,7 +48,15 @@ class BlobStore:
     def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""
         blob_id = requests.check_id(blob_id, "blob_id")
-        return _parse_blob(blob_id, self._connection.send(_build_read_request(blob_id)))
+        response = self._connection.send(_build_read_request(blob_id))
+        # Every release with blobs sends the type and filename of raw bytes in headers, and JSON stays exact this way.
+        blob_type, data = response.headers.get("x-blob-type", "binary"), response.content
+        return types.BlobContent(
+            blob_id=blob_id,
+            blob_type=blob_type,
+            filename=responses.parse_attachment_name(response.headers.get("content-disposition")),
+            data=data if blob_type == "binary" else json_bodies.parse_json_value(data, f"GET /blobs/{blob_id}"),
+        )
 
     def find_name(self, blob_id: str) -> tuple[str | None, str]:
         """Return the name of a blob, None if the server has no such blob, and the date of the response.
@@ -65,16 +72,3 @@ def _build_read_request(blob_id: str) -> api.Request:
     from stepflow_api.models import GetBlobAccept
 
     return api.get_blob(blob_id, accept=GetBlobAccept.BYTES)
-
-
-def _parse_blob(blob_id: str, response: HttpResponse) -> BlobContent:
-    # Every release with blobs sends the type and filename of raw bytes in headers, and JSON stays exact this way.
-    kind = response.headers.get("x-blob-type", "binary")
-    return types.BlobContent(
-        blob_id=blob_id,
-        blob_type=kind,
-        filename=responses.parse_attachment_name(response.headers.get("content-disposition")),
-        data=response.content
-        if kind == "binary"
-        else json_bodies.parse_json_value(response.content, f"GET /blobs/{blob_id}"),
-    )

@@ -46,9 +46,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from stepflow_api import Client
 
-    from .._calls import streams
     from .._calls.run_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
-    from .._calls.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
     from .._rules.input_retries import RetryOn
     from ..flows.flow_argument import FlowSource
     from ..history import History
@@ -79,12 +77,14 @@ if TYPE_CHECKING:
     from ..types.comparison import RunComparison
     from ..types.reruns import KeepOption, RerunPlan, RerunResult
     from ..types.snapshot import RunSnapshot, SnapshotPart
+    from . import streams
     from .handle import SyncRunHandle
+    from .streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
 
     Start = Callable[..., responses.Started]
     """Creates a run."""
 else:
-    streams = lazy_module("stepflow_client._calls.streams")
+    streams = lazy_module("stepflow_client._async.streams")
 
 Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
 

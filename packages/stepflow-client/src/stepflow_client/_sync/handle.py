@@ -1,6 +1,8 @@
 # Written from _async/handle.py by `make generate`. Change that file instead.
 
 """A run and the client that reads it, as one object."""
+# The module of the client imports this one, so the client has no type here.
+# mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
@@ -22,7 +24,6 @@ from ..types.shown import Shown
 
 if TYPE_CHECKING:
     from .._calls.run_options import EventOptions, RerunOptions
-    from .._calls.streams import SyncEventStream
     from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.account import RunAccount
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ..types.results import FlowResult
     from ..types.run_parts import ListItemsResponse, ListStepsResponse, RunArguments
     from ..types.runs import RunDetails
+    from .streams import SyncEventStream
 
 
 class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
@@ -81,8 +83,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
         It is known to the client that found the run.
         """
-        older: str | None = self.client._find_older_flow_id(self.run_id)
-        return older
+        return self.client._find_older_flow_id(self.run_id)
 
     def result(
         self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False
@@ -116,43 +117,35 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     def wait(self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False) -> RunDetails:
         """Wait until the run ends and return its details. See `SyncStepflowClient.wait_run`."""
-        details: RunDetails = self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
-        return details
+        return self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
 
     def details(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Return the state of the run. See `SyncStepflowClient.get_run`."""
-        details: RunDetails = self.client.get_run(self.run_id, timeout=timeout)
-        return details
+        return self.client.get_run(self.run_id, timeout=timeout)
 
     def items(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return the items of the run. See `SyncStepflowClient.get_run_items`."""
-        items: ListItemsResponse = self.client.get_run_items(self.run_id, timeout=timeout)
-        return items
+        return self.client.get_run_items(self.run_id, timeout=timeout)
 
     def steps(self, *, include_times: bool = False, timeout: float | NotGiven | None = NOT_GIVEN) -> ListStepsResponse:
         """Return the steps of the run. See `SyncStepflowClient.get_run_steps`."""
-        steps: ListStepsResponse = self.client.get_run_steps(self.run_id, include_times=include_times, timeout=timeout)
-        return steps
+        return self.client.get_run_steps(self.run_id, include_times=include_times, timeout=timeout)
 
     def events(self, **options: Unpack[EventOptions]) -> SyncEventStream:
         """Return the events of the run. The arguments are those of `SyncStepflowClient.run_events`."""
-        stream: SyncEventStream = self.client.run_events(self.run_id, **options)
-        return stream
+        return self.client.run_events(self.run_id, **options)
 
     def arguments(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
         """Return what the run was started with. See `SyncStepflowClient.get_run_arguments`."""
-        arguments: RunArguments = self.client.get_run_arguments(self.run_id, timeout=timeout)
-        return arguments
+        return self.client.get_run_arguments(self.run_id, timeout=timeout)
 
     def flow(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return the flow of the run. See `SyncStepflowClient.get_run_flow`."""
-        flow: StoredFlow = self.client.get_run_flow(self.run_id, timeout=timeout)
-        return flow
+        return self.client.get_run_flow(self.run_id, timeout=timeout)
 
     def explain(self, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN) -> RunAccount:
         """Return why an item failed, and what became of its steps. See `SyncStepflowClient.explain_run`."""
-        account: RunAccount = self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
-        return account
+        return self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
 
     def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
         """Return the lines of the server's log from the first one that names the run to the last, oldest first.
@@ -185,8 +178,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     def cancel(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Cancel the run. See `SyncStepflowClient.cancel_run`."""
-        details: RunDetails = self.client.cancel_run(self.run_id, timeout=timeout)
-        return details
+        return self.client.cancel_run(self.run_id, timeout=timeout)
 
     def delete(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Delete the run. See `SyncStepflowClient.delete_run`."""
@@ -194,13 +186,11 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     def rerun(self, **options: Unpack[RerunOptions]) -> RerunResult:
         """Run the flow again. The arguments are those of `SyncStepflowClient.rerun`."""
-        result: RerunResult = self.client.rerun(self.run_id, **options)
-        return result
+        return self.client.rerun(self.run_id, **options)
 
     def start_rerun(self, **options: Unpack[RerunOptions]) -> list[SyncRunHandle]:
         """Start a rerun and return a handle of each new run. The arguments are those of `SyncStepflowClient.rerun`."""
-        handles: list[SyncRunHandle] = self.client.start_rerun(self.run_id, **options)
-        return handles
+        return self.client.start_rerun(self.run_id, **options)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SyncRunHandle):

@@ -18,8 +18,8 @@ from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
 from .handle import SyncRunHandle
 
 if TYPE_CHECKING:
-    from .._calls.streams import SyncEventStream
     from .._codec.problem_details import Problem
+    from .streams import SyncEventStream
 
 _HEADERS = {
     "content-type": "text/event-stream",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
@@ -41,13 +41,6 @@ _AT_ONCE = 8
 """Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
 
 
-class _PlannedRerun(NamedTuple):
-    """A plan, and the data needed to execute it."""
-
-    plan: RerunPlan
-    new_run: NewRun
-
-
 class Rerunner:
     """Runs a run again.
 
@@ -79,15 +72,15 @@ class Rerunner:
     def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
         with deadline_scope(deadline_of(timeout)):
-            return (self._make_plan(request)).plan
+            plan, _ = self._make_plan(request)
+            return plan
 
     def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
         with deadline_scope(deadline_of(timeout)):
-            planned = self._make_executable_plan(request)
-            plan = planned.plan
-            calls = [partial(self._run_part, planned, part, group) for part, group in enumerate(plan.groups)]
-            results = dict(enumerate(planned.new_run.earlier.results))
+            plan, new_run = self._make_executable_plan(request)
+            calls = [partial(self._run_part, new_run, part, group) for part, group in enumerate(plan.groups)]
+            results = dict(enumerate(new_run.earlier.results))
             for found in sync_gather(calls, _AT_ONCE):
                 results |= found
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
@@ -95,24 +88,23 @@ class Rerunner:
     def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
         with deadline_scope(deadline_of(timeout)):
-            planned = self._make_executable_plan(request)
-            calls = [partial(self._start_part, planned, part, group) for part, group in enumerate(planned.plan.groups)]
+            plan, new_run = self._make_executable_plan(request)
+            calls = [partial(self._start_part, new_run, part, group) for part, group in enumerate(plan.groups)]
             return list(sync_gather(calls, _AT_ONCE))
 
-    def _make_executable_plan(self, request: RerunRequest) -> _PlannedRerun:
-        """Return a plan that can be executed."""
-        planned = self._make_plan(request)
-        items = planned.plan.items
-        if items and planned.new_run.inputs is None and rules.needs_input(planned.new_run.effective, items):
+    def _make_executable_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
+        """Return a plan that can be executed, and the run to create."""
+        plan, new_run = self._make_plan(request)
+        if plan.items and new_run.inputs is None and rules.needs_input(new_run.effective, plan.items):
             raise InvalidArgumentError(
                 "the steps that are executed read the flow's input, which the server does not give back "
                 "and the history does not have",
-                run_id=planned.plan.run_id,
+                run_id=plan.run_id,
                 hint="give the input again; of a batch all its inputs",
             )
-        return planned
+        return plan, new_run
 
-    def _make_plan(self, request: RerunRequest) -> _PlannedRerun:
+    def _make_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
         rules.check_items(request.items)
         new = None if request.flow is None else self._flows.read_content(request.flow)
         run_id = requests.check_run_id(request.run_id)
@@ -143,7 +135,7 @@ class Rerunner:
             recorded=rules.taken_from(recorded, flow, items, new_run.given, has_input=request.input is not NOT_GIVEN),
             outdated=find_outdated_steps(new_run, items),
         )
-        return _PlannedRerun(plan, new_run)
+        return plan, new_run
 
     def _read_earlier_run(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
         can = self._snapshots.get_capabilities()
@@ -199,27 +191,26 @@ class Rerunner:
             RerunItem(index, kept[index], rules.executed_steps(new_run.effective, kept[index])) for index in indexes
         ]
 
-    def _run_part(self, planned: _PlannedRerun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
+    def _run_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        run_id = self._start_part(planned, part, group)
+        run_id = self._start_part(new_run, part, group)
         results = self._waiter.wait_for_results(run_id, single=len(group) == 1)
         return {item.index: result for item, result in zip(group, results, strict=True)}
 
-    def _start_part(self, planned: _PlannedRerun, part: int, group: Sequence[RerunItem]) -> str:
+    def _start_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> str:
         """Start a run of a copy of the flow in which the kept steps are pinned, and return its id.
 
         The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
         later, by a rerun of this run, they are executed with them.
 
         Args:
-            planned: What to run.
+            new_run: What to run.
             part: The position of the run among those of the rerun, which share its idempotency key.
             group: The items of the run.
         """
         with self._connection.trace("submit", kind="INTERNAL"):
-            new_run = planned.new_run
-            origin = Origin(planned.plan.run_id, group[0].kept, [item.index for item in group])
-            checked = self._flows.check_flow(planned.plan.flow, "a rerun")
+            origin = Origin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
+            checked = self._flows.check_flow(new_run.flow, "a rerun")
             flow = checked.content
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
             from_env = new_run.request.variables_from_env

@@ -135,21 +135,17 @@ class Recorder:
             raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
         return found
 
-    def begin_entry(self, run: CreatedRun) -> str | None:
-        """Record a run before it is created, so that it leaves a trace if the process ends; see `complete_entry`.
-
-        Returns:
-            The id of the entry; None without a history.
-        """
-        return self.record(None, run)
-
     def complete_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
         """Complete the entry of a run, or remove it if it is certain that there is no run."""
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
 
     def record(self, run_id: str | None, run: CreatedRun) -> str | None:
-        """Record a run, and return the id of the entry; None without a history."""
+        """Record a run, and return the id of the entry; None without a history.
+
+        With None for `run_id`, the run is about to be created, and leaves a trace if the process ends: `complete_entry`
+        completes the entry.
+        """
         if self.history is None:
             return None
         inputs, flow, source, origin = run.arguments.inputs, run.flow, run.source, run.origin

@@ -159,14 +159,12 @@ def count_ended_run(run_id: str, status: ExecutionStatus) -> None:
         instruments.run_duration.record(time.monotonic() - began, attributes)
 
 
-def measure_chunk(inputs: int) -> AbstractContextManager[object]:
-    """Return a context manager that measures a chunk of `map` and counts its inputs as in flight."""
-    instruments = _get_instruments()
-    return _NO_MEASUREMENT if instruments is None else _measure_in_flight(instruments, inputs)
-
-
 @contextmanager
-def _measure_in_flight(instruments: _Instruments, inputs: int) -> Iterator[None]:
+def measure_chunk(inputs: int) -> Iterator[None]:
+    """Measure a chunk of `map`, and count its inputs as in flight."""
+    if (instruments := _get_instruments()) is None:
+        yield
+        return
     began = time.monotonic()
     instruments.inputs_in_flight.add(inputs)
     try:
@@ -187,10 +185,10 @@ class _Traced(Operation):
         self.resends = 0
 
     def __enter__(self) -> Self:
-        from opentelemetry.trace import SpanKind, set_span_in_context
+        from opentelemetry.trace import SpanKind, get_tracer_provider, set_span_in_context
 
         self._started = time.monotonic()
-        self._span = _get_tracer().start_span(
+        self._span = _create_tracer(get_tracer_provider()).start_span(
             f"stepflow.{self._name}", kind=SpanKind[self._kind], attributes=self._attributes
         )
         self._context = set_span_in_context(self._span)
@@ -213,7 +211,11 @@ class _Traced(Operation):
             if isinstance(error, StepflowClientError):
                 self.note(status_code=error.status_code, run_id=error.run_id)
         self._span.end()
-        self._measure(time.monotonic() - self._started)
+        if (instruments := _get_instruments()) is not None:
+            attributes = {name: self._attributes[name] for name in _METRIC_ATTRIBUTES if name in self._attributes}
+            instruments.duration.record(time.monotonic() - self._started, attributes)
+            if self.resends:
+                instruments.retries.add(self.resends, attributes)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -252,14 +254,6 @@ class _Traced(Operation):
                 self._attributes[_ATTRIBUTE_NAMES[name]] = value
                 self._span.set_attribute(_ATTRIBUTE_NAMES[name], value)
 
-    def _measure(self, seconds: float) -> None:
-        if (instruments := _get_instruments()) is None:
-            return
-        attributes = {name: self._attributes[name] for name in _METRIC_ATTRIBUTES if name in self._attributes}
-        instruments.duration.record(seconds, attributes)
-        if self.resends:
-            instruments.retries.add(self.resends, attributes)
-
 
 class _Instruments(NamedTuple):
     duration: Histogram
@@ -269,12 +263,6 @@ class _Instruments(NamedTuple):
     run_duration: Histogram
     inputs_in_flight: UpDownCounter
     chunk_duration: Histogram
-
-
-def _get_tracer() -> Tracer:
-    from opentelemetry.trace import get_tracer_provider
-
-    return _create_tracer(get_tracer_provider())
 
 
 # An application sets the provider once; only tests change it.

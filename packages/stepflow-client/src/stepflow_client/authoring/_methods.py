@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
     from .._async.handle import RunHandle
+    from .._async.streams import OutcomeStream
     from .._calls.run_options import MapOptions, RunOptions, SubmitOptions
-    from .._calls.streams import OutcomeStream, SyncOutcomeStream
     from .._codec.requests import RunId
     from .._sync.client import SyncStepflowClient
     from .._sync.handle import SyncRunHandle
+    from .._sync.streams import SyncOutcomeStream
     from ..progress import ProgressOption
     from ..runtime import StepflowRuntime
     from ..types import FlowResult

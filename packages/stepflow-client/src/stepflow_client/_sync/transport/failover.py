@@ -76,7 +76,10 @@ class Failover(Transport):
                 except _FAILURES as error:
                     error.server = number
                     self._note_failure(number)
-                    if not left or not _may_try_next(request, error):
+                    # A broken connection is left to the retry policy, which pauses first.
+                    is_repeatable = request.idempotent and not isinstance(error, ConnectionBroken)
+                    may_repeat = is_repeatable and not has_passed(request.deadline)
+                    if not left or not (may_repeat or isinstance(error, ConnectFailed)):
                         raise
                 else:
                     self._note_response(number, response.status)
@@ -151,14 +154,6 @@ class Failover(Transport):
             self._current = number
         self._rest_seconds[number] = _MIN_REST_SECONDS
         self._rest_until[number] = 0.0
-
-
-def _may_try_next(request: HttpRequest, error: HttpError) -> bool:
-    """Return whether a request that failed on one server may be sent to the next one."""
-    if isinstance(error, ConnectFailed):
-        return True
-    # A broken connection is left to the retry policy, which pauses first.
-    return request.idempotent and not isinstance(error, ConnectionBroken) and not has_passed(request.deadline)
 
 
 def _limit_to_share(request: HttpRequest, others: int) -> HttpRequest:

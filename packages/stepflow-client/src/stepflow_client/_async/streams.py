@@ -1,0 +1,113 @@
+"""Streams of events, outcomes and runs: iterators that are also context managers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any, Generic, Self, TypeVar
+
+from ..events import RunEvent
+from ..types.outcomes import Outcome
+from ..types.results import OutputT
+from ..types.runs import RunDetails
+from ..types.shown import find_data_frame_type
+
+Item = TypeVar("Item")
+
+
+class _Stream(AsyncIterator[Item], Generic[Item]):
+    """Warns if it is forgotten after it was begun and neither read to its end nor closed."""
+
+    _has_begun = False
+    _holds_resources = True
+    """Whether an open stream holds a connection or runs."""
+
+    def __init__(self, source: AsyncGenerator[Item, None]) -> None:
+        self._source: Any = source
+
+    def __del__(self) -> None:
+        source = getattr(self, "_source", None)
+        frame = getattr(source, "ag_frame", None) or getattr(source, "gi_frame", None)
+        if self._has_begun and self._holds_resources and frame is not None:
+            message = f"{type(self).__name__} was not closed: use it in a with block"
+            warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        self._has_begun = True
+        # This frame keeps the stream alive in `anext(client.map(...))`.
+        item: Item = await anext(self._source)
+        return item
+
+    async def aclose(self) -> None:
+        """End the stream at once."""
+        await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+
+class EventStream(_Stream[RunEvent]):
+    """The events of a run. Leaving its `async with` block closes the connection at once."""
+
+    cursor: str | None = None
+    """The cursor of the last event that was yielded; None before the first one."""
+
+    async def __anext__(self) -> RunEvent:
+        """Return the next event."""
+        event = await super().__anext__()
+        self.cursor = event.cursor
+        return event
+
+
+class OutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
+    """The outcomes of a batch. Leaving its `async with` block ends the batch at once, and cancels its runs if asked."""
+
+    def __init__(self, source: AsyncGenerator[list[Outcome[OutputT]], None]) -> None:
+        self._source = source
+        self._ready: Iterator[Outcome[OutputT]] = iter(())
+
+    async def __anext__(self) -> Outcome[OutputT]:
+        """Return the next outcome."""
+        self._has_begun = True
+        for outcome in self._ready:
+            return outcome
+        self._ready = iter(await anext(self._source))
+        return next(self._ready)
+
+    async def aclose(self) -> None:
+        """End the batch at once. Outcomes that were not yielded yet are left out."""
+        self._ready = iter(())
+        await super().aclose()
+
+    async def chunks(self) -> AsyncGenerator[list[Outcome[OutputT]], None]:
+        """Yield the outcomes in lists: those of a run together, once it has ended. This is faster than one by one.
+
+        With `ordered=True`, a list may have the outcomes of several runs.
+        """
+        self._has_begun = True
+        if left := list(self._ready):
+            yield left
+        async for chunk in self._source:
+            yield chunk
+
+    async def to_dataframe(self) -> Any:
+        """Read all outcomes and return them as a data frame of pandas or polars, in the order of their inputs.
+
+        Raises:
+            StepflowClientError: If neither is installed; then nothing is read.
+        """
+        make_data_frame = find_data_frame_type()
+        outcomes = sorted([outcome async for outcome in self], key=lambda outcome: outcome.index)
+        return make_data_frame([outcome.to_dict() for outcome in outcomes])
+
+
+class RunPager(_Stream[RunDetails]):
+    """Runs, newest first, read page by page. Nothing is open between two pages."""
+
+    _holds_resources = False
