@@ -75,6 +75,7 @@ TEXTS = {
     r"Callable\[(\[[\w., ]*\]|\.\.\.), Awaitable\[([\w.]+|\w+\[\w+\])\]\]": r"Callable[\1, \2]",
     r"-> Awaitable\[(.+)\]:": r"-> \1:",
     r"contextlib\.aclosing": "contextlib.closing",
+    r'"stepflow_client\._async\.': '"stepflow_client._sync.',
     r"if\s+the\s+task\s+is\s+cancelled\s+\(in\s+the\s+sync\s+client:\s+on\s+a\s+KeyboardInterrupt\)": (
         "on a KeyboardInterrupt"
     ),

@@ -170,12 +170,12 @@ def check_event_types(types: object) -> frozenset[str]:
     Raises:
         InvalidArgumentError: If one of them is not the type of an event.
     """
-    found = check_texts(types, "event_types")
+    names = check_texts(types, "event_types")
     types = [*map(_make_type_name, _KINDS), "unknown"]
-    for each in found:
-        if each not in types:
-            raise InvalidArgumentError(f"there is no event type {each!r}", hint=near(each, types))
-    return frozenset(found)
+    for name in names:
+        if name not in types:
+            raise InvalidArgumentError(f"there is no event type {name!r}", hint=near(name, types))
+    return frozenset(names)
 
 
 def _make_type_name(name: str) -> str:

@@ -230,7 +230,7 @@ class History:
                 entry of that flow is then replaced.
         """
         check_flag(has_own_flow, "has_own_flow")
-        wanted = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _check_run_id(run_id)
+        entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _check_run_id(run_id)
         earlier = None if rerun_of is None else _check_run_id(rerun_of, "rerun_of")
         check_flag(has_more_runs, "has_more_runs")
         check_flag(is_embedded, "is_embedded")
@@ -249,13 +249,13 @@ class History:
                 "flow_file": None if flow_file is None else str(Path(flow_file).absolute()),
             }
             added |= {"has_more_runs": has_more_runs, "is_embedded": is_embedded, "omitted": omitted}
-            row = row_of(wanted, without_secrets(about, flow, variables) | added)
-            size = sum(len(each) for each in row if isinstance(each, str))
+            row = row_of(entry_id, without_secrets(about, flow, variables) | added)
+            size = sum(len(column) for column in row if isinstance(column, str))
             if run_id is None:
-                self._pending[wanted] = row
+                self._pending[entry_id] = row
             change = partial(self._write_run, row, flow_id if has_own_flow and run_id is not None else None)
-            self._store.change("record a run", change, run_id=wanted, size=size, is_durable=run_id is None)
-        return wanted
+            self._store.change("record a run", change, run_id=entry_id, size=size, is_durable=run_id is None)
+        return entry_id
 
     def confirm(self, entry_id: str, run_id: RunId | None) -> None:
         """Complete the entry of a run that was about to be created. Errors are logged once, as a warning.
@@ -265,10 +265,10 @@ class History:
             run_id: The run; None if none was created, which removes the entry.
         """
         row = self._pending.pop(check_text(entry_id, "entry_id"), None)
-        wanted = None if run_id is None else _check_run_id(run_id)
-        change = partial(_write_confirmation, entry_id, wanted, row)
-        size = sum(len(each) for each in row or () if isinstance(each, str))
-        self._store.change("record a run", change, run_id=wanted or entry_id, size=size)
+        checked_id = None if run_id is None else _check_run_id(run_id)
+        change = partial(_write_confirmation, entry_id, checked_id, row)
+        size = sum(len(column) for column in row or () if isinstance(column, str))
+        self._store.change("record a run", change, run_id=checked_id or entry_id, size=size)
 
     def update(self, run_id: RunId, *, status: ExecutionStatus | str) -> None:
         """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning.
@@ -277,10 +277,12 @@ class History:
             run_id: The run.
             status: One of the values of `ExecutionStatus`. Any other is read as None.
         """
-        wanted, known = _check_run_id(run_id), str(check_text(status, "status"))
+        checked_id, status_text = _check_run_id(run_id), str(check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
         self._store.change(
-            "update a run", lambda connection: connection.execute(update, [known, wanted, known]), run_id=wanted
+            "update a run",
+            lambda connection: connection.execute(update, [status_text, checked_id, status_text]),
+            run_id=checked_id,
         )
 
     def annotate(self, run_id: RunId, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
@@ -294,16 +296,16 @@ class History:
         Raises:
             InvalidArgumentError: If an argument is invalid.
         """
-        wanted = _check_run_id(run_id)
-        given = {} if labels is None else dict(check_mapping(labels, "labels"))
-        for name, value in given.items():
+        checked_id = _check_run_id(run_id)
+        new_labels = {} if labels is None else dict(check_mapping(labels, "labels"))
+        for name, value in new_labels.items():
             check_text(value, f"labels[{name!r}]")
         if note is not None:
             check_text(note, "note")
-        if note is None and not given:
+        if note is None and not new_labels:
             return
-        change = partial(_write_annotation, wanted, note, given)
-        self._store.change("annotate a run", change, run_id=wanted, size=len(note or ""))
+        change = partial(_write_annotation, checked_id, note, new_labels)
+        self._store.change("annotate a run", change, run_id=checked_id, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
         """Keep the outputs of a run's steps, for reruns when its server is gone, as an embedded one is.
@@ -316,13 +318,13 @@ class History:
             outputs: For each item, the outputs of the steps that have completed, by step id.
             server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
         """
-        wanted, of = _check_run_id(run_id), check_instance(server, "server", str)
+        checked_id, origin = _check_run_id(run_id), check_instance(server, "server", str)
         what = "keep the outputs of a run"
         with self._store.warning(what):
             content = json.dumps([dict(output) for output in outputs], ensure_ascii=False)
             if len(content) <= _LARGEST_OUTPUTS:
-                change = partial(_write_outputs, wanted, of, content)
-                self._store.change(what, change, run_id=wanted, size=len(content))
+                change = partial(_write_outputs, checked_id, origin, content)
+                self._store.change(what, change, run_id=checked_id, size=len(content))
 
     def kept_outputs(self, run_id: RunId, *, server: str | None = None) -> list[dict[str, Any]] | None:
         """Return what `keep_outputs` has kept of a run; None if there is nothing that can be read.
@@ -346,9 +348,9 @@ class History:
         Raises:
             StepflowClientError: If the store cannot be read.
         """
-        wanted = _check_run_id(run_id)
-        entries = self._read_entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [wanted])  # noqa: S608
-        return next((entry for entry in entries if entry.run_id == wanted), None)
+        checked_id = _check_run_id(run_id)
+        entries = self._read_entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [checked_id])  # noqa: S608
+        return next((entry for entry in entries if entry.run_id == checked_id), None)
 
     def search(
         self,
@@ -392,9 +394,9 @@ class History:
         conditions, values = ["1 = 1"], list[Any]()
         query = read_query(check_text(text, "text")) if text else RunQuery()
         for word in query.words:
-            condition, found = _make_word_condition(word)
+            condition, word_values = _make_word_condition(word)
             conditions.append(condition)
-            values += found
+            values += word_values
         for name, value in query.fields.items():
             if name in _FIELD_CONDITIONS:
                 conditions.append(_FIELD_CONDITIONS[name])
@@ -408,8 +410,8 @@ class History:
             values += servers
         if run_id is not None:
             conditions.append("substr(run_id, 1, ?) = ?")
-            wanted = _check_run_id(run_id)
-            values += [len(wanted), wanted]
+            prefix = _check_run_id(run_id)
+            values += [len(prefix), prefix]
         if confirmed is not None:
             conditions.append(f"NOT {_IS_PENDING}" if check_flag(confirmed, "confirmed") else _IS_PENDING)
         if rerun_of is not None:
@@ -453,7 +455,7 @@ class History:
         return bool(self._store.call("change", partial(_delete_runs, "run_id = ?", _check_run_id(run_id)), missing=0))
 
     def _read_rows(self, query: str, values: Sequence[Any]) -> list[Any]:
-        return self._store.call("read", lambda each: each.execute(query, values).fetchall(), missing=[])
+        return self._store.call("read", lambda connection: connection.execute(query, values).fetchall(), missing=[])
 
     def _read_entries(self, query: str, values: list[Any]) -> list[HistoryEntry]:
         rows = self._read_rows(query, values)
@@ -483,7 +485,7 @@ def _make_word_condition(word: str) -> tuple[str, list[str]]:
     text, in_json = word, json.dumps(word, ensure_ascii=False)[1:-1]
     for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
         text, in_json = text.replace(mark, escape), in_json.replace(mark, escape)
-    matches = [f"{each} LIKE ? ESCAPE '\\'" for each in (*_PLAIN, *_JSON_TEXTS)]
+    matches = [f"{column} LIKE ? ESCAPE '\\'" for column in (*_PLAIN, *_JSON_TEXTS)]
     values = [f"%{text}%"] * len(_PLAIN) + [f"%{in_json}%"] * len(_JSON_TEXTS)
     name, is_label, value = word.partition("=")
     if is_label:
@@ -564,5 +566,5 @@ def _delete_runs(condition: str, value: float | str, connection: _Connection) ->
 
 def _check_run_id(run_id: RunId, what: str = "run_id") -> str:
     """Return the id of a run, or its beginning, as a text."""
-    found = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
-    return check_text(str(found) if isinstance(found, UUID) else found, what)
+    id_or_object = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
+    return check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)

@@ -146,8 +146,8 @@ class LogEntry(Record):
     @property
     def run_id(self) -> str | None:
         """The id of the run that the line is about; None if it names none, or several."""
-        found = self.run_ids
-        return next(iter(found)) if len(found) == 1 else None
+        run_ids = self.run_ids
+        return next(iter(run_ids)) if len(run_ids) == 1 else None
 
     @property
     def trace_id(self) -> str | None:
@@ -155,16 +155,16 @@ class LogEntry(Record):
 
         A server starts a trace for each run.
         """
-        given = self._diagnostics.get("trace_id")
-        if not isinstance(given, str) or not given.isalnum():
+        trace_id = self._diagnostics.get("trace_id")
+        if not isinstance(trace_id, str) or not trace_id.isalnum():
             return None
         # Older servers write it as a decimal number.
-        return f"{int(given):032x}" if len(given) != 32 and given.isdecimal() else given
+        return f"{int(trace_id):032x}" if len(trace_id) != 32 and trace_id.isdecimal() else trace_id
 
     @property
     def _diagnostics(self) -> Mapping[str, Any]:
-        found = self.fields.get("diags")
-        return found if isinstance(found, Mapping) else {}
+        diagnostics = self.fields.get("diags")
+        return diagnostics if isinstance(diagnostics, Mapping) else {}
 
     def __str__(self) -> str:
         """Return the entry as readable text, without backtraces."""
@@ -232,8 +232,8 @@ class RawLine(NamedTuple):
     @classmethod
     def of(cls, data: bytes, stream: Stream, read_at: float) -> Self:
         """Return a line with its level, which is found without parsing in the server's own records."""
-        if stream == "stdout" and (found := _RECORD.match(data)) and data.endswith(b"}"):
-            return cls(data, stream, read_at, _WORDS[found[1]], True)
+        if stream == "stdout" and (match := _RECORD.match(data)) and data.endswith(b"}"):
+            return cls(data, stream, read_at, _WORDS[match[1]], True)
         return cls(data, stream, read_at, parse_line(data, stream).level, False)
 
     def entry(self) -> LogEntry:

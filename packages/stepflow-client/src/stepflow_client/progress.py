@@ -81,8 +81,8 @@ class Progress(Record):
     def _words(self) -> str:
         if self.total != 1:
             numbers = self.total, self.completed, self.failed, self.duration
-            said = counted(*numbers, known=self.known, is_estimated=self.is_estimated)
-            return f"{self.status}: {said}" if self.is_finished else said
+            counts = counted(*numbers, known=self.known, is_estimated=self.is_estimated)
+            return f"{self.status}: {counts}" if self.is_finished else counts
         if self.is_finished:
             return f"{self.status} after {duration_text(self.duration)}"
         parts = [] if self.steps is None else [f"{self.finished_steps}/{self.steps} steps"]

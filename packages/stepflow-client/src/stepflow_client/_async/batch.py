@@ -436,10 +436,14 @@ class Batch:
         if self._retries.is_on:
             backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
         while backoff is not None:
-            again = {each.index for each in self._retries.chosen(self._apply_output_type(outcomes), chunk.attempt)}
+            again = {
+                outcome.index for outcome in self._retries.chosen(self._apply_output_type(outcomes), chunk.attempt)
+            }
             if not again:
                 break
-            self._prepare_repeat(chunk, chunk.attempt + 1, [each for each in outcomes if each.index not in again])
+            self._prepare_repeat(
+                chunk, chunk.attempt + 1, [outcome for outcome in outcomes if outcome.index not in again]
+            )
             self._in_flight.pop(chunk.number, None)
             await asyncio.sleep(backoff.next())
             if self._is_closed:

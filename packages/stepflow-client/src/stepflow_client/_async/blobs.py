@@ -40,9 +40,9 @@ class BlobStore:
         else:
             if blob_type not in (None, "data", "flow"):
                 raise wrong("the type of a JSON blob", "data or flow", blob_type)
-            given = {"blobType": blob_type, "filename": name}
-            about = {key: value for key, value in given.items() if value is not None}
-            request = api.store_blob(body={"data": check_json(data, "the blob"), **about})
+            options = {"blobType": blob_type, "filename": name}
+            metadata = {key: value for key, value in options.items() if value is not None}
+            request = api.store_blob(body={"data": check_json(data, "the blob"), **metadata})
         return await self._connection.call(request, partial(decoded, types.StoreBlobResponse))
 
     async def get_blob(self, blob_id: str) -> BlobContent:

@@ -94,7 +94,7 @@ class LostRunSearch:
                 break
             # All listed runs are newer than the call: the run may be further down the list.
             limit *= 4
-        found = {}
+        own_runs = {}
         for run_id, summary in runs.items():
             if summary["flowId"] != call.flow_id or (creation_time(run_id) or oldest) < oldest:
                 continue
@@ -103,8 +103,8 @@ class LostRunSearch:
                 # A server whose store has failed may have stored a run that it does not execute.
                 if not run.items.total or is_given_up(run.status, run.items.running):
                     continue
-            found[run_id] = summary
-        return found
+            own_runs[run_id] = summary
+        return own_runs
 
     async def _pick_run(self, runs: Mapping[str, object]) -> str | None:
         """Return the id of the run that the call created; None if all runs belong to other calls.

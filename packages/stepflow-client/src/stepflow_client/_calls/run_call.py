@@ -44,8 +44,8 @@ class RunCall(NamedTuple):
 
     def check_arguments(self, *, exact_integers: bool = True) -> RunArguments:
         """Return what the request of the run is made of, checked: see `requests.run_arguments`."""
-        given = self.input, self.variables, self.overrides, self.max_concurrency
-        return requests.run_arguments(*given, exact_integers=exact_integers)
+        values = self.input, self.variables, self.overrides, self.max_concurrency
+        return requests.run_arguments(*values, exact_integers=exact_integers)
 
     def complete_arguments(self, arguments: RunArguments, needs: RunRequirements) -> RunArguments:
         """Return arguments, checked against the flow and with variables from the environment: `requests.completed`."""

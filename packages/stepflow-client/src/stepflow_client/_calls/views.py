@@ -25,12 +25,12 @@ def make_view(client: Client, options: ClientOptions) -> Client:
     Raises:
         InvalidArgumentError: If an option is unknown.
     """
-    known = {"headers"}.union(*OPTIONS_OF.values())
-    unknown = sorted(set(options) - known)
+    names = {"headers"}.union(*OPTIONS_OF.values())
+    unknown = sorted(set(options) - names)
     if unknown:
         from .._base.text import near
 
-        raise InvalidArgumentError(f"there is no option {unknown[0]!r}", hint=near(unknown[0], sorted(known)))
+        raise InvalidArgumentError(f"there is no option {unknown[0]!r}", hint=near(unknown[0], sorted(names)))
     base: Any = type(client)
     view: Any = object.__new__(base if issubclass(base, _View) else _make_view_type(base))
     vars(view).update(vars(client))
@@ -41,15 +41,15 @@ def make_view(client: Client, options: ClientOptions) -> Client:
     return view  # type: ignore[no-any-return]
 
 
-def merge_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def merge_options(options: Mapping[str, Any], overriding: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with the given ones added: mappings are merge_options, other values replace the earlier ones."""
-    found = dict(options)
-    for name, value in given.items():
+    result = dict(options)
+    for name, value in overriding.items():
         if isinstance(value, NotGiven):
             continue
-        before = found.get(name)
-        found[name] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
-    return found
+        before = result.get(name)
+        result[name] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return result
 
 
 class _View:
@@ -59,24 +59,24 @@ class _View:
 @cache
 def _make_view_type(base: Any) -> Any:
     """Return the subclass of a client whose methods add options."""
-    methods: dict[str, Any] = {name: _add_options_to_method(base, name, known) for name, known in OPTIONS_OF.items()}
+    methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTIONS_OF.items()}
     # Pickles and copies name the class of the client; the options are among the attributes that were added to it.
     methods["__reduce_ex__"] = lambda self, protocol: (_restore_view, (base, self.__getstate__(), dict(self._options)))
     return type(base.__name__, (_View, base), {**methods, "__module__": base.__module__, "__doc__": base.__doc__})
 
 
-def _add_options_to_method(base: Any, name: str, known: frozenset[str]) -> Callable[..., Any]:
+def _add_options_to_method(base: Any, name: str, option_names: frozenset[str]) -> Callable[..., Any]:
     method = getattr(base, name)
 
-    def passing(self: Any, *arguments: Any, **given: Any) -> Any:
-        options = {each: value for each, value in self._options.items() if each in known}
-        return method(self, *arguments, **merge_options(options, given))
+    def call_method(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        options = {option: value for option, value in self._options.items() if option in option_names}
+        return method(self, *arguments, **merge_options(options, keywords))
 
-    async def awaiting(self: Any, *arguments: Any, **given: Any) -> Any:
-        return await passing(self, *arguments, **given)
+    async def await_method(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return await call_method(self, *arguments, **keywords)
 
     # What distinguishes clients by their coroutine functions takes views, too.
-    return awaiting if inspect.iscoroutinefunction(method) else passing
+    return await_method if inspect.iscoroutinefunction(method) else call_method
 
 
 def _restore_view(base: Any, state: Any, options: ClientOptions) -> Any:

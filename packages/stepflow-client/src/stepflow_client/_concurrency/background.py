@@ -152,22 +152,22 @@ class AsyncSource:
             self._sync = _make_iterator(inputs)
         self.ended = False
 
-    async def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `most`, and the exception raised after them, if any.
+    async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `max_count`, and the exception raised after them, if any.
 
-        Fewer than `most` inputs mean that there are no more.
+        Fewer than `max_count` inputs mean that there are no more.
         """
         if self._async is None:
-            found, failure = _take_inputs(self._sync, most)
+            values, failure = _take_inputs(self._sync, max_count)
         else:
-            found, failure = [], None
+            values, failure = [], None
             try:
-                while len(found) < most and (each := await anext(self._async, _END)) is not _END:
-                    found.append(each)
+                while len(values) < max_count and (value := await anext(self._async, _END)) is not _END:
+                    values.append(value)
             except Exception as error:
                 failure = error
-        self.ended = len(found) < most
-        return found, failure
+        self.ended = len(values) < max_count
+        return values, failure
 
 
 class SyncSource:
@@ -182,25 +182,25 @@ class SyncSource:
         self._sync = _make_iterator(inputs)
         self.ended = False
 
-    def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `most`, and the exception raised after them, if any.
+    def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `max_count`, and the exception raised after them, if any.
 
-        Fewer than `most` inputs mean that there are no more.
+        Fewer than `max_count` inputs mean that there are no more.
         """
-        found, failure = _take_inputs(self._sync, most)
-        self.ended = len(found) < most
-        return found, failure
+        values, failure = _take_inputs(self._sync, max_count)
+        self.ended = len(values) < max_count
+        return values, failure
 
 
-def _take_inputs(inputs: Iterator[Any], most: int) -> tuple[list[Any], Exception | None]:
-    found: list[Any] = []
+def _take_inputs(inputs: Iterator[Any], max_count: int) -> tuple[list[Any], Exception | None]:
+    values: list[Any] = []
     try:
         # One by one, so that the inputs before a failure are kept.
-        for each in islice(inputs, most):
-            found.append(each)
+        for value in islice(inputs, max_count):
+            values.append(value)
     except Exception as error:
-        return found, error
-    return found, None
+        return values, error
+    return values, None
 
 
 def _make_iterator(inputs: Any) -> Iterator[Any]:
@@ -213,11 +213,11 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], at_once
     """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
     free = asyncio.Semaphore(at_once)
 
-    async def one(call: Callable[[], Awaitable[Result]]) -> Result:
+    async def limited(call: Callable[[], Awaitable[Result]]) -> Result:
         async with free:
             return await call()
 
-    return await asyncio.gather(*map(one, calls))
+    return await asyncio.gather(*map(limited, calls))
 
 
 def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Result]:

@@ -74,13 +74,13 @@ class CachedRuns:
         # A fork has no thread that would finish the calls of its parent.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
-            found = None if cache.refresh else cache._file.find(prepared.key)
-            if found is not None:
+            cached = None if cache.refresh else cache._file.find(prepared.key)
+            if cached is not None:
                 return types.FlowResult(
-                    run_id=found.run_id,
+                    run_id=cached.run_id,
                     status=ExecutionStatus.COMPLETED,
-                    output=found.output,
-                    cached_at=datetime.fromtimestamp(found.created, UTC),
+                    output=cached.output,
+                    cached_at=datetime.fromtimestamp(cached.created, UTC),
                 )
             own: Future[Outcome] = Future()
             shared = self._outcomes.setdefault(place, own)

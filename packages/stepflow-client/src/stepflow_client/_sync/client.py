@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     Start = Callable[..., responses.Started]
     """Creates a run."""
 else:
-    streams = lazy_module("stepflow_client._async.streams")
+    streams = lazy_module("stepflow_client._sync.streams")
 
 Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
 

@@ -86,10 +86,10 @@ class Connection:
         credentials = check_auth(settings.auth)
         self.root = root
         self.url = str(root)
-        self._urls = [str(each) for each in roots]
+        self._urls = [str(url) for url in roots]
         self.timeout = check_timeout(settings.timeout)
-        largest = settings.max_response_bytes
-        self.max_response_bytes = check_integer(largest, "max_response_bytes", least=1, most=sys.maxsize)
+        max_bytes = settings.max_response_bytes
+        self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
         """Whether there are several servers, so that a run may belong to another server than the one requested."""
         self.spread = Spread(len(roots)) if is_spread else None
@@ -104,19 +104,19 @@ class Connection:
         """Whether a server has ever responded to an operation of this client."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """The headers of each request. A request that adds some has a dict of its own."""
-        known = None if settings.server_release is None else pinned(self.url, settings.server_release)
+        server = None if settings.server_release is None else pinned(self.url, settings.server_release)
         settings = settings._replace(proxy=check_proxy(settings.proxy))
         # Credentials in a URL are sent only to its server; they are not part of its text.
         header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
         self._add_headers(check_headers(settings.headers) or {})
-        senders = [build_sender(each, settings) for each in roots]
+        senders = [build_sender(url, settings) for url in roots]
         if header is None:
-            senders = [add_credentials(sender, credentials, each) for sender, each in zip(senders, roots, strict=True)]
+            senders = [add_credentials(sender, credentials, url) for sender, url in zip(senders, roots, strict=True)]
         self.proxy = None if settings.transport is not None else shown_proxy(settings.proxy or environment_proxy(root))
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
-        self.dialect = Dialect(Retry(sender, settings.retry), self.url, known)
+        self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
         self.decoders = DecoderCache()
         self._api: Client | None = None
 
@@ -162,18 +162,18 @@ class Connection:
 
     def detect_server(self) -> Server:
         """Return the server's release and capabilities. They are requested only if they are not known yet."""
-        known = self.dialect.server
-        if known is not None:
-            return known
+        server = self.dialect.server
+        if server is not None:
+            return server
         answer = self.request_health()
         return self.dialect.server or recognise(self.url, answer)
 
     def get_decoder(self, run_id: str | None) -> OutputDecoder:
         """Return the decoder of responses about a run."""
-        found, server = self.decoders.known.get(run_id, PLAIN), self.dialect.server
+        decoder, server = self.decoders.known.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
-            return found
-        return PLAIN_UNORDERED if found is PLAIN else found._replace(keeps_order=False)
+            return decoder
+        return PLAIN_UNORDERED if decoder is PLAIN else decoder._replace(keeps_order=False)
 
     def request_health(self) -> dict[str, Any]:
         """Return the server's health.

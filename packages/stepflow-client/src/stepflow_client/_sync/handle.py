@@ -171,9 +171,9 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         pauses = Backoff(timings.log_poll, deadline=time.monotonic() + timings.log_delay)
         while True:
             lines = self.client._server_logs(limit)
-            found = find_run_lines(lines, self.run_id, lambda line: line.timestamp.timestamp())
-            if found or pauses.is_over:
-                return found
+            run_lines = find_run_lines(lines, self.run_id, lambda line: line.timestamp.timestamp())
+            if run_lines or pauses.is_over:
+                return run_lines
             time.sleep(pauses.next())
 
     def cancel(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:

@@ -225,8 +225,8 @@ class KeyedRuns:
             logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
         if not self._recorder.is_on:
             return
-        if (known := self._recorder.find_entry(run.run_id)) is not None:
-            self._recorder.add_labels(known)
+        if (entry := self._recorder.find_entry(run.run_id)) is not None:
+            self._recorder.add_labels(entry)
             return
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
@@ -264,11 +264,11 @@ class KeyedRuns:
         run = found.run
         if run is None or found.digest != self._compute_digest(keyed, keyed_call, run.flow_id):
             # `run` is None if the other call has created none, or not yet.
-            known = f"the idempotency key {keyed.key!r} was used before"
+            used = f"the idempotency key {keyed.key!r} was used before"
             if run is not None:
-                known = f"run {run.run_id} exists under the idempotency key {keyed.key!r}"
+                used = f"run {run.run_id} exists under the idempotency key {keyed.key!r}"
             raise IdempotencyConflictError(
-                f"{known}, with another input, other variables or other overrides",
+                f"{used}, with another input, other variables or other overrides",
                 run_id=None if run is None else run.run_id,
                 hint="a key stands for one call; find_run() returns its run",
             )
@@ -413,8 +413,8 @@ def _make_history_record(keyed: _KeyedFlow, arguments: RunArguments, keyed_call:
     """Return what the history records of a run under a key."""
     call = keyed_call.call
     # A rerun of one step alone has no source.
-    given = call.original_flow if call.origin is None else call.source
-    return CreatedRun(keyed.flow_id, arguments, given, keyed.flow, call.origin, has_own_flow=True)
+    source = call.original_flow if call.origin is None else call.source
+    return CreatedRun(keyed.flow_id, arguments, source, keyed.flow, call.origin, has_own_flow=True)
 
 
 def _make_timeout_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:

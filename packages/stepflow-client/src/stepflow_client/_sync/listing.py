@@ -70,16 +70,16 @@ class RunLister:
             if limit is None and not start:
                 return newest_first(listed)
             # If the page begins or ends within a second, other runs of that second may belong to it.
-        found: list[RunDetails] = []
+        runs_read: list[RunDetails] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
             request = request._replace(page_size=max(PAGE, min(end or 0, 1000)))
             with closing(self._iterate_matching_runs(request)) as runs:
                 for run in runs:
-                    found.append(run)
-                    if len(found) == end:
+                    runs_read.append(run)
+                    if len(runs_read) == end:
                         break
-        return found[start:]
+        return runs_read[start:]
 
     def iter_runs(
         self, status: ExecutionStatus | str | None = None, *, page_size: int = PAGE, **filters: Unpack[RunFilters]
@@ -133,15 +133,15 @@ class RunLister:
         with closing(self._iterate_pages(request)) as runs:
             for run in runs:
                 if held and second(run) != second(held[0]):
-                    for each in newest_first(held):
-                        yield each
+                    for held_run in newest_first(held):
+                        yield held_run
                     held = []
                 if request.window.is_over(run):
                     break
                 if run in request.window:
                     held.append(run)
-        for each in newest_first(held):
-            yield each
+        for held_run in newest_first(held):
+            yield held_run
 
     def _iterate_pages(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
         """Iterate over runs in the server's order, each only once."""

@@ -81,8 +81,8 @@ class Rerunner:
             plan, new_run = self._make_executable_plan(request)
             calls = [partial(self._run_part, new_run, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(new_run.earlier.results))
-            for found in sync_gather(calls, _AT_ONCE):
-                results |= found
+            for part_results in sync_gather(calls, _AT_ONCE):
+                results |= part_results
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
     def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
@@ -215,9 +215,9 @@ class Rerunner:
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
             from_env = new_run.request.variables_from_env
             call = RunCall(flow, inputs, new_run.overrides, new_run.variables, from_env, new_run.max_concurrency)
-            given = self._creator.check_arguments(call)
+            original = self._creator.check_arguments(call)
             copy = tagged(checked.content_with_examples, uuid4().hex, origin)
-            sent = given._replace(overrides=rules.overrides_of_executed(given.overrides, origin.kept) or None)
+            sent = original._replace(overrides=rules.overrides_of_executed(original.overrides, origin.kept) or None)
             # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
             needs = find_requirements(copy, flow_variables(copy), any_variable=True)
             # Given ones were checked before.
@@ -228,7 +228,7 @@ class Rerunner:
                 run = self._keyed().start(call, None)
             else:
                 stored = self._flows.store_private_copy(checked, copy)
-                arguments = sent._replace(overrides=given.overrides)
+                arguments = sent._replace(overrides=original.overrides)
                 recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
                 run = self._creator.create(stored, sent, None, recorded=recorded)
             self._runs.remember_flow(run.run_id, copy)

@@ -60,8 +60,8 @@ class RunReader:
 
     def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
-        known = self._connection.get_decoder(run_id)
-        return known._replace(as_sent=True) if self._as_sent else known
+        decoder = self._connection.get_decoder(run_id)
+        return decoder._replace(as_sent=True) if self._as_sent else decoder
 
     def get_run(self, run_id: RunId) -> RunDetails:
         """Return the current state of a run."""
@@ -178,8 +178,8 @@ class RunReader:
         # With the steps of the whole run, these servers would return the outputs of all items: request single items.
         if is_large and can["step_outputs"]:
             reads = [partial(self._try_listing_steps, run_id, index) for index in indexes]
-            found = sync_gather(reads, _AT_ONCE)
-            return {index: steps for index, steps in zip(indexes, found, strict=True) if steps is not None}
+            step_lists = sync_gather(reads, _AT_ONCE)
+            return {index: steps for index, steps in zip(indexes, step_lists, strict=True) if steps is not None}
         steps = self._try_listing_steps(run_id)
         if steps is None:
             return {}

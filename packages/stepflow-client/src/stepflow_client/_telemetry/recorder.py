@@ -62,7 +62,7 @@ class LabelledRuns(NamedTuple):
     def min_run_id(self) -> str:
         """The id that the runs' ids are not less than; ids begin with the time of the creation."""
         times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
-        digits = [f"{each:012x}" for each in times]
+        digits = [f"{milliseconds:012x}" for milliseconds in times]
         return min([*self.run_ids, *(f"{digit[:8]}-{digit[8:]}" for digit in digits)], default="~")
 
 
@@ -114,15 +114,15 @@ class Recorder:
         """
         labels = self.check_labels(labels)
         assert self.history is not None
-        found = self.history.search(labels=labels, confirmed=None, limit=_MAX_ENTRIES)
+        entries = self.history.search(labels=labels, confirmed=None, limit=_MAX_ENTRIES)
         from .._stores.history_rows import OWN
 
-        pending = [entry for entry in found if not entry.is_confirmed]
+        pending = [entry for entry in entries if not entry.is_confirmed]
         own = {entry.flow_id or "": entry for entry in pending if entry.run_id.startswith(OWN)}
         others = [entry for entry in pending if not entry.run_id.startswith(OWN)]
         if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION for entry in others):
             logger.warning("runs with these labels may exist that are not listed: see History.search(confirmed=False)")
-        return LabelledRuns(frozenset(entry.run_id for entry in found if entry.is_confirmed), own)
+        return LabelledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), own)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
         """Return labels.
@@ -130,10 +130,10 @@ class Recorder:
         Raises:
             InvalidArgumentError: If they are not labels, or if there is no history.
         """
-        found = check_labels(labels)
+        checked = check_labels(labels)
         if self.history is None:
             raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
-        return found
+        return checked
 
     def complete_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
         """Complete the entry of a run, or remove it if it is certain that there is no run."""
@@ -262,9 +262,9 @@ class BatchRecorder:
             return
         about, has_more = dict(self._about), self._has_more
         with suppress(StepflowClientError):
-            if (known := self._history.get(run_id)) is not None:
-                about |= {"labels": {**known.labels, **(about["labels"] or {})}, "note": known.note}
-                has_more |= known.has_more_runs
+            if (earlier := self._history.get(run_id)) is not None:
+                about |= {"labels": {**earlier.labels, **(about["labels"] or {})}, "note": earlier.note}
+                has_more |= earlier.has_more_runs
         if has_more or self._inputs is None:
             about |= {"input": None, "omitted": ("input",)}
         else:

@@ -54,7 +54,7 @@ class RunComparison(Model, Shown):
     @property
     def differences(self) -> list[RunDifference]:
         """The differences, without those that only repeat the difference of a step whose output they read."""
-        return [each for each in self.every_difference if each.origin is None]
+        return [difference for difference in self.every_difference if difference.origin is None]
 
     @property
     def is_same(self) -> bool:

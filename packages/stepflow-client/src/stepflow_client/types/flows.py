@@ -69,11 +69,11 @@ class ValidationResult(Model, Shown):
     """True if the flow is accepted: no diagnostic is fatal."""
 
     def __post_init__(self) -> None:
-        given = {each for each in (self.valid, self.is_valid) if each is not None}
-        if len(given) > 1:
+        flags = {flag for flag in (self.valid, self.is_valid) if flag is not None}
+        if len(flags) > 1:
             raise InvalidArgumentError("is_valid and valid are the same: give one of them")
         is_fatal = (diagnostic.level is DiagnosticLevel.FATAL for diagnostic in self.diagnostics)
-        is_valid = given.pop() if given else not any(is_fatal)
+        is_valid = flags.pop() if flags else not any(is_fatal)
         for name in ("valid", "is_valid"):
             object.__setattr__(self, name, is_valid)
 

@@ -45,7 +45,7 @@ class _Field(NamedTuple):
     usual: type | None
     """Values of this type are stored unchanged."""
     is_optional: bool
-    wanted: type | None
+    field_type: type | None
     """Other values are converted to this type; None if any value is stored unchanged."""
     entries: type | None
     """The type of the entries of a list."""
@@ -61,19 +61,19 @@ class _Signature:
     def __get__(self, instance: object, kind: type[Model]) -> Any:
         from inspect import Parameter, Signature
 
-        found = []
-        for each in fields(kind):  # type: ignore[arg-type]
-            is_positional = each.name in kind.__match_args__
+        parameters = []
+        for definition in fields(kind):  # type: ignore[arg-type]
+            is_positional = definition.name in kind.__match_args__
             how = Parameter.POSITIONAL_OR_KEYWORD if is_positional else Parameter.KEYWORD_ONLY
-            default = _get_default(each)
+            default = _get_default(definition)
             default = Parameter.empty if default is MISSING else default
-            found.append(Parameter(each.name, how, default=default, annotation=each.type))
-        return Signature(sorted(found, key=lambda each: each.kind))
+            parameters.append(Parameter(definition.name, how, default=default, annotation=definition.type))
+        return Signature(sorted(parameters, key=lambda parameter: parameter.kind))
 
 
-def _get_default(each: Any) -> Any:
+def _get_default(definition: Any) -> Any:
     """Return the default of a field; MISSING if it is required."""
-    return each.default if each.default_factory is MISSING else each.default_factory()
+    return definition.default if definition.default_factory is MISSING else definition.default_factory()
 
 
 class Model(Record):
@@ -93,12 +93,12 @@ class Model(Record):
             if values:
                 given = _bind_arguments(kind, values, given)
             put, left = object.__setattr__, len(given)
-            for name, default, factory, usual, is_optional, wanted, entries, _, _ in kind._fields:
+            for name, default, factory, usual, is_optional, field_type, entries, _, _ in kind._fields:
                 if name in given:
                     value = given[name]
                     left -= 1
-                    if type(value) is not usual and wanted is not None and not (value is None and is_optional):
-                        value = _convert(f"{kind.__name__}.{name}", wanted, entries, value)
+                    if type(value) is not usual and field_type is not None and not (value is None and is_optional):
+                        value = _convert(f"{kind.__name__}.{name}", field_type, entries, value)
                 elif factory is not None:
                     value = factory()
                 elif default is MISSING:
@@ -107,7 +107,7 @@ class Model(Record):
                     value = default
                 put(self, name, value)
             if left:
-                names = [each.name for each in kind._fields]
+                names = [definition.name for definition in kind._fields]
                 # `to_dict` returns derived values too; they are not stored.
                 if unknown := [name for name in given if name not in names and name not in kind._derived]:
                     message = f"{kind.__name__} has no field {unknown[0]!r} ({near(unknown[0], names)})"
@@ -137,29 +137,32 @@ class Model(Record):
 
     def _shown_fields(self) -> Iterator[tuple[str, Any]]:
         """Yield the fields that `repr` shows: those that differ from their defaults."""
-        for each in fields(self):  # type: ignore[arg-type]
-            value, default = getattr(self, each.name), _get_default(each)
-            if each.repr and (default is MISSING or value != default):
-                yield each.name, str(value) if isinstance(value, Enum) else value
+        for definition in fields(self):  # type: ignore[arg-type]
+            value, default = getattr(self, definition.name), _get_default(definition)
+            if definition.repr and (default is MISSING or value != default):
+                yield definition.name, str(value) if isinstance(value, Enum) else value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), {each.name: getattr(self, each.name) for each in self._fields})
+        return _restore, (
+            type(self),
+            {definition.name: getattr(self, definition.name) for definition in self._fields},
+        )
 
 
-def _restore(kind: type[Model], given: dict[str, Any]) -> Model:
-    return kind(**given)
+def _restore(kind: type[Model], values: dict[str, Any]) -> Model:
+    return kind(**values)
 
 
-def _bind_arguments(kind: type[Model], values: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
+def _bind_arguments(kind: type[Model], values: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments by name."""
     names = kind.__match_args__
     if len(values) > len(names):
         takes = f"at most {len(names)} positional arguments" if names else "keyword arguments only"
         raise InvalidArgumentError(f"{kind.__name__} takes {takes}")
     by_name = dict(zip(names, values, strict=False))
-    if twice := next((name for name in by_name if name in given), None):
+    if twice := next((name for name in by_name if name in keywords), None):
         raise InvalidArgumentError(f"{kind.__name__} has two values for {twice}")
-    return by_name | given
+    return by_name | keywords
 
 
 @overload
@@ -173,40 +176,40 @@ def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     if kind is None:
         return partial(record, kw_only=kw_only)
     made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=True)(kind)
-    made._fields = tuple(_describe_field(each) for each in fields(made))
-    compared = [each.name for each in fields(made) if each.compare]
+    made._fields = tuple(_describe_field(definition) for definition in fields(made))
+    compared = [definition.name for definition in fields(made) if definition.compare]
     made._compared = attrgetter(*compared) if compared else type
     KINDS[made.__name__] = made
     return made
 
 
-def _describe_field(each: Any) -> _Field:
-    annotation, is_optional, other = str(each.type).partition(" | None")
+def _describe_field(definition: Any) -> _Field:
+    annotation, is_optional, other = str(definition.type).partition(" | None")
     head, _, entry = annotation.partition("[")
-    wanted = None if other else KINDS.get(head)
+    field_type = None if other else KINDS.get(head)
     entries = KINDS.get(entry[:-1]) if head == "list" else None
-    nested = entries or wanted
-    first, *words = each.name.split("_")
+    nested = entries or field_type
+    first, *words = definition.name.split("_")
     return _Field(
-        each.name,
-        each.default,
-        None if each.default_factory is MISSING else each.default_factory,
+        definition.name,
+        definition.default,
+        None if definition.default_factory is MISSING else definition.default_factory,
         # The entries of a list are checked too.
-        None if entries is not None else wanted,
-        bool(is_optional) or each.default is None,
-        wanted,
+        None if entries is not None else field_type,
+        bool(is_optional) or definition.default is None,
+        field_type,
         entries,
-        each.metadata.get("wire") or first + "".join(map(str.capitalize, words)),
+        definition.metadata.get("wire") or first + "".join(map(str.capitalize, words)),
         nested if nested is not None and issubclass(nested, Model) else None,
     )
 
 
-def _convert(name: str, wanted: type[Any], entries: type[Any] | None, value: Any) -> Any:
+def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value: Any) -> Any:
     """Return a value as one of the type of its field: a status by its name, a time as text, an object as a mapping.
 
     Args:
         name: The name of the field, for the error.
-        wanted: The type.
+        field_type: The type.
         entries: The type of its entries, if it is a list.
         value: The value.
 
@@ -214,31 +217,31 @@ def _convert(name: str, wanted: type[Any], entries: type[Any] | None, value: Any
         InvalidArgumentError: If it is none.
     """
     try:
-        if wanted is list and isinstance(value, (list, tuple)):
+        if field_type is list and isinstance(value, (list, tuple)):
             if entries is None:
                 return list(value)
-            return [each if type(each) is entries else _convert(name, entries, None, each) for each in value]
-        if isinstance(value, wanted) and (wanted is bool or type(value) is not bool):
-            if wanted is not Sequence or not isinstance(value, (str, bytes)):
+            return [entry if type(entry) is entries else _convert(name, entries, None, entry) for entry in value]
+        if isinstance(value, field_type) and (field_type is bool or type(value) is not bool):
+            if field_type is not Sequence or not isinstance(value, (str, bytes)):
                 return value
-        elif issubclass(wanted, Enum):
-            return read_enum(wanted, value)
-        elif issubclass(wanted, Model) and isinstance(value, Mapping):
-            return wanted(**value)
-        elif wanted is datetime and isinstance(value, str):
+        elif issubclass(field_type, Enum):
+            return read_enum(field_type, value)
+        elif issubclass(field_type, Model) and isinstance(value, Mapping):
+            return field_type(**value)
+        elif field_type is datetime and isinstance(value, str):
             # Servers send nanoseconds; the digits after the microseconds are cut off.
             time = datetime.fromisoformat(value)
             return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-        elif wanted is float and type(value) is int:
+        elif field_type is float and type(value) is int:
             return value
-        elif wanted is tuple and isinstance(value, list):
+        elif field_type is tuple and isinstance(value, list):
             return tuple(value)
     except InvalidArgumentError:
         raise
     except (TypeError, ValueError):
         pass
-    words = f"a member of {wanted.__name__}" if issubclass(wanted, Enum) else f"a {wanted.__name__}"
-    raise wrong(name, _TYPE_WORDS.get(wanted, words), value)
+    words = f"a member of {field_type.__name__}" if issubclass(field_type, Enum) else f"a {field_type.__name__}"
+    raise wrong(name, _TYPE_WORDS.get(field_type, words), value)
 
 
 def decoded(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> Kind:
@@ -256,7 +259,7 @@ def decoded(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> 
     """
     if type(answer) is not dict:
         raise wrong(place or "the response", "an object", answer)
-    for name, default, factory, usual, is_optional, wanted, entries, wire, nested in kind._fields:
+    for name, default, factory, usual, is_optional, field_type, entries, wire, nested in kind._fields:
         if name in known:
             continue
         value = answer.get(wire, MISSING)
@@ -267,14 +270,14 @@ def decoded(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> 
         if type(value) is str and not value.isascii():
             # Half of a surrogate pair cannot be printed or sent.
             value.encode()
-        if type(value) is not usual and wanted is not None and not (value is None and is_optional):
+        if type(value) is not usual and field_type is not None and not (value is None and is_optional):
             where = f"{place}.{wire}" if place else wire
             if nested is not None and entries is None:
                 value = decoded(nested, value, where)
             elif nested is not None and type(value) is list:
-                value = [decoded(nested, each, f"{where}[{index}]") for index, each in enumerate(value)]
+                value = [decoded(nested, entry, f"{where}[{index}]") for index, entry in enumerate(value)]
             else:
-                value = _convert(where, wanted, entries, value)
+                value = _convert(where, field_type, entries, value)
         known[name] = value
     return kind(**known)
 

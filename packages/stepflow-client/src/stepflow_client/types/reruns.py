@@ -128,9 +128,9 @@ class RerunResult(Model):
         Raises:
             InvalidArgumentError: If no run was created, or several; use `run_ids`.
         """
-        if len(found := self.run_ids) != 1:
-            raise InvalidArgumentError(f"the rerun of {self.plan.run_id} created {len(found)} runs: use run_ids")
-        return found[0]
+        if len(run_ids := self.run_ids) != 1:
+            raise InvalidArgumentError(f"the rerun of {self.plan.run_id} created {len(run_ids)} runs: use run_ids")
+        return run_ids[0]
 
     @property
     def result(self) -> FlowResult:

@@ -86,12 +86,12 @@ class RunItems(Records, Sequence[RunItem]):
         self._entries = list(entries)
         self._read = read
 
-    def _places(self, wanted: Callable[[ExecutionStatus], object]) -> list[int]:
+    def _places(self, is_chosen: Callable[[ExecutionStatus], object]) -> list[int]:
         """Return the positions of items with a wanted status, without reading the items that have not been accessed."""
         return [
             place
             for place, entry in enumerate(self._entries)
-            if wanted(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
+            if is_chosen(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
         ]
 
     def _unfinished(self) -> list[int]:
@@ -114,7 +114,7 @@ class RunItems(Records, Sequence[RunItem]):
     def __getitem__(self, index: slice) -> list[RunItem]: ...
     def __getitem__(self, index: int | slice) -> RunItem | list[RunItem]:
         if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self._entries)))]
+            return [self[place] for place in range(*index.indices(len(self._entries)))]
         entry = self._entries[index]
         if isinstance(entry, RunItem) or self._read is None:
             return entry  # type: ignore[no-any-return]

@@ -123,22 +123,22 @@ def read_enum(kind: type[Enum], value: object) -> Any:
     if isinstance(value, str):
         return kind(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        known = _NUMBERS[kind].get(value)
-        return known if known is not None else kind(f"unknown_{value}")
+        member = _NUMBERS[kind].get(value)
+        return member if member is not None else kind(f"unknown_{value}")
     raise ValueError(f"it is neither a name nor a number of {kind.__name__}")
 
 
 def read_status(value: object) -> ExecutionStatus:
     """Return the status for its number on the wire, or for its name; see `read_enum`."""
     # The usual case is written out, as every run and item takes it. (`true` equals 1.)
-    known = STATUS_NUMBERS.get(value) if type(value) is int else None
-    return read_enum(ExecutionStatus, value) if known is None else known
+    member = STATUS_NUMBERS.get(value) if type(value) is int else None
+    return read_enum(ExecutionStatus, value) if member is None else member
 
 
 def get_status_number(status: ExecutionStatus | str) -> int | None:
     """Return the number of a status on the wire, or None if its number is unknown."""
-    for number, known in STATUS_NUMBERS.items():
-        if known == status:
+    for number, member in STATUS_NUMBERS.items():
+        if member == status:
             return number
     prefix, _, digits = str(status).rpartition("_")
     return int(digits) if prefix == "unknown" and digits.isdecimal() and len(digits) < 10 else None

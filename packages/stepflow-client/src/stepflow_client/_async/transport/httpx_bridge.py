@@ -206,7 +206,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
         """Send a request and return the response."""
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
         path = raw_path.removeprefix(self._root_path)
-        known = operation_of(request.method, path)
+        operation = operation_of(request.method, path)
         phases: Mapping[str, float | None] = request.extensions.get("timeout") or {}
         ours = HttpRequest(
             method=request.method,
@@ -217,12 +217,12 @@ class TransportBridge(httpx.AsyncBaseTransport):
             },
             content=await request.aread(),
             timeout=Timeouts(**{phase: MAX_TIMEOUT if limit is None else limit for phase, limit in phases.items()}),
-            idempotent=known is None or known.is_idempotent,
+            idempotent=operation is None or operation.is_idempotent,
             max_response_bytes=self._max_response_bytes,
-            operation="" if known is None else known.name,
+            operation="" if operation is None else operation.name,
         )
         with self._convert_to_httpx_errors(request):
-            if known is get_run_events:
+            if operation is get_run_events:
                 opened = self._sender.stream(ours)
                 stream = await opened.__aenter__()
                 body = _Body(opened, stream, partial(self._convert_to_httpx_errors, request))

@@ -262,15 +262,15 @@ class _Inputs(AsyncSource):
         """The cases of the inputs without an outcome, by the index of the input."""
         self._index = 0
 
-    async def take_inputs(self, most: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `most`, in this variant's turn."""
+    async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `max_count`, in this variant's turn."""
         if not await self._turns.wait(self.place):
             # An end without an error would mean that all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
-        cases = list(islice(self._cases, most))
+        cases = list(islice(self._cases, max_count))
         self._open.update(enumerate(cases, self._index))
         self._index += len(cases)
-        self.ended = len(cases) < most
+        self.ended = len(cases) < max_count
         self._turns.read[self.place] = math.inf if self.ended else self._index
         return [case.input for case in cases], None
 
