@@ -23,8 +23,8 @@ Stream = Literal["stdout", "stderr"]
 
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _EXECUTOR = "stepflow_execution"
-"""The part of the server whose records belong to the run that they name beside the message. Other parts go on writing
-under the name of the run for which they were started."""
+"""The part of the server whose records belong to the run in their diagnostics. Records of other parts keep the run for
+which the part was started."""
 _MAX_WORKER_DELAY = 1.0
 """Lines from workers come through a different pipe than the server's; they may be read later by up to this time."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -173,7 +173,7 @@ class LogEntry(Record):
 
 
 class RunLine(Protocol):
-    """A line of a log, as far as it tells which runs it is about."""
+    """What `find_run_lines` needs of a log line."""
 
     @property
     def message(self) -> str:
@@ -216,7 +216,7 @@ def find_run_lines(
 
 
 class RawLine(NamedTuple):
-    """A line as it was written. It is only parsed if somebody reads it: parsing costs more than many a run."""
+    """A line as it was written. It is parsed only when it is read, because parsing costs more than many small runs."""
 
     data: bytes
     """The line without its end."""
@@ -352,7 +352,7 @@ def find_worker_message(entries: Sequence[LogEntry]) -> str | None:
     """Return the last line that a worker wrote, which is the exception if it wrote a traceback."""
     for entry in reversed(entries):
         if entry.fields and entry.level not in ("warn", "error"):
-            # A log record of a worker at work: it is no reason to end, and may be that of another worker.
+            # A log record of a working worker does not explain why one ended, and may be from another worker.
             continue
         # Older servers pass the lines of their workers on.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):

@@ -62,7 +62,7 @@ class CachedRuns:
 
         Args:
             cache: The cache.
-            call: What to run. It must have no idempotency key, which finds an earlier result in its own way.
+            call: What to run. It must not have an idempotency key, which has its own way to find an earlier result.
             run: Runs the flow.
 
         Raises:

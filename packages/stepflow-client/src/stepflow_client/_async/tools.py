@@ -80,10 +80,10 @@ class FlowTool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of the arguments, which is that of an object and refers to nothing outside of it.
+        """The JSON Schema (2020-12) of the arguments: the schema of an object, without external references.
 
-        It is that of the flow's input, or, if the flow declares none, what its steps require. Input that need not be an
-        object is the field `input` of the arguments.
+        It is the schema of the flow's input, or is inferred from the steps if the flow declares none. If the input need
+        not be an object, it is the field `input` of the arguments.
         """
         return dict(self._spec.input_schema)
 
@@ -212,7 +212,7 @@ class FlowTools(Sequence[FlowTool]):
         check_client(client, "client", awaited=True)
         self.client = client
         """The client that runs the flows."""
-        # Other runs of the server are none of a model's business.
+        # Models must not read other runs of the server.
         self._unfinished: dict[str, FlowTool] = {}
         """The tools of the runs that took longer than a call, by run id."""
         self._wait_tool = None

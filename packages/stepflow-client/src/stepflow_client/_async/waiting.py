@@ -40,7 +40,7 @@ _NO_RESULT = "has ended, but its result did not come in time", "call get_result(
 
 Answer = TypeVar("Answer")
 _Ended = Union["RunDetails", "responses.Started"]
-"""A run that has ended, or what is known of it from its items."""
+"""A run that has ended: its state, or what its items show."""
 _Items = list[dict[str, Any]] | None
 """The server's data about the items of a run, if it was requested already."""
 _Read = Callable[[str, ExecutionStatus, _Items], Awaitable[Answer]]

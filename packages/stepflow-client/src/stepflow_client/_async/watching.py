@@ -19,8 +19,8 @@ from .._runs.initial_progress import progress_of
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES
+from .event_stream import FollowRequest, Idle
 from .following import Follower, IdleTimer
-from .following_stream import FollowRequest, Idle
 from .snapshots import SnapshotReader
 from .waiting import Waiter
 

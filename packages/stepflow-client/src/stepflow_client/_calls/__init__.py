@@ -1,1 +1,1 @@
-"""What the calls of both clients take and return: options, arguments, streams, the plan of a rerun."""
+"""What the calls of both clients take: options, arguments, the plan of a rerun."""

@@ -1,4 +1,4 @@
-"""What a rerun runs, and what it keeps, from what is known of the earlier run."""
+"""Decides what a rerun executes, and what it keeps of the earlier run."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class EarlierRun(NamedTuple):
     source: Callable[[int, str], tuple[HistoryEntry, int] | None]
     """Returns the recorded run that executed a step of an item, and the index of the item in that run."""
     steps: Sequence[StepDetails] = ()
-    """Its steps, as far as they were read."""
+    """Its steps; empty if they were not read."""
     outputs: Sequence[Mapping[str, Any]] | None = None
     """The outputs of the steps of each item, if they are known from the history."""
 

@@ -33,7 +33,7 @@ class RunCall(NamedTuple):
     ready: Callable[[], Any] | None = None
     """Waits until a run can be created; None to create it at once."""
     origin: Origin | None = None
-    """For a rerun, the earlier run and what is kept of it: the key then belongs to that run."""
+    """For a rerun, the earlier run and the outputs that are kept; the key then belongs to that run."""
     source: FlowSource | None = None
     """The flow as the caller gave it, if `flow` was already read from a file; None if it is `flow`."""
 

@@ -43,14 +43,14 @@ class _StartOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=Fal
 class SubmitOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
     """The options of `StepflowClient.submit` and `start_run`; see there for their meaning and defaults.
 
-    `SubmitOptions[Model]` are those of a flow whose variables are a `Model`.
+    `SubmitOptions[Model]` is for a flow whose variables are a `Model`.
     """
 
 
 class RunOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
     """The options of `StepflowClient.run`, except `output_type`; see there for their meaning and defaults.
 
-    `RunOptions[Model]` are those of a flow whose variables are a `Model`.
+    `RunOptions[Model]` is for a flow whose variables are a `Model`.
     """
 
     on_cancel: Literal["detach", "cancel"]
@@ -61,7 +61,7 @@ class RunOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
 class MapOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=False):
     """The options of `StepflowClient.map`, except `output_type`; see there for their meaning and defaults.
 
-    `MapOptions[Model]` are those of a flow whose variables are a `Model`.
+    `MapOptions[Model]` is for a flow whose variables are a `Model`.
     """
 
     max_concurrency: int | None

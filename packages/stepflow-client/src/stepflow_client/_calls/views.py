@@ -20,7 +20,7 @@ def make_view(client: Client, options: ClientOptions) -> Client:
 
     Args:
         client: The client, whose connections, caches and history the view shares. It may be a view itself.
-        options: The options. Of mappings (`variables`), the caller's entries are added to those of the view.
+        options: The options. Mappings such as `variables` are merged with the caller's.
 
     Raises:
         InvalidArgumentError: If an option is unknown.

@@ -23,7 +23,7 @@ Checked = TypeVar("Checked")
 
 
 class _LongCheck(BaseException):
-    """A check takes longer than a slice, or nobody waits for it any more."""
+    """A check takes longer than a slice, or its caller has stopped waiting."""
 
     # No Exception, because checks report those that the code of a value raises.
 

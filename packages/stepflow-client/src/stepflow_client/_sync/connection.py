@@ -91,7 +91,7 @@ class Connection:
         max_bytes = settings.max_response_bytes
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
-        """Whether there are several servers, so that a run may belong to another server than the one requested."""
+        """Whether there are several servers, so that a run may be on another server than the one that responds."""
         self.spread = Spread(len(roots)) if is_spread else None
         """Chooses the server of each new run; None unless new runs are spread over several servers."""
         self.places = len(roots) if is_spread else 1

@@ -28,7 +28,7 @@ from .._rules.releases import require
 from .._rules.request_retries import TRANSIENT_ERRORS
 from .._telemetry.tracing import annotate
 from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
-from .following_stream import FollowRequest, Idle, StreamedRun, infer_run_end, sleep_with_idles
+from .event_stream import FollowRequest, Idle, StreamedRun, infer_run_end, sleep_with_idles
 
 if TYPE_CHECKING:
     from .. import events

@@ -28,7 +28,7 @@ from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, U
 from ..flows.components import Components, find_schemas, parse_components
 from ..types.snapshot import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
-from .following_stream import FollowRequest, Idle
+from .event_stream import FollowRequest, Idle
 from .runs import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
 if TYPE_CHECKING:

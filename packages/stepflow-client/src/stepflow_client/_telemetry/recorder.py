@@ -214,7 +214,7 @@ class Recorder:
         return None
 
     def record_end(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
-        """Record the status of a run that has ended; that of a part of a batch is only counted."""
+        """Record the status of a run that has ended; for a part of a batch, only count it."""
         count_ended_run(run_id, status)
         if not is_part:
             self.record_status(run_id, status)
@@ -242,12 +242,12 @@ class BatchRecorder:
         self._lock = threading.Lock()
 
     def record_resumed(self, run_id: str) -> None:
-        """Record the batch again, as one that goes on. Its first run is known from its journal."""
+        """Record the batch again when it continues. Its first run is known from its journal."""
         self._first = run_id
         self._record(run_id)
 
     def record_created(self, run_id: str, inputs: list[Any]) -> bool:
-        """Record a run of the batch that was created, or that goes on after a crash. Return whether it is the first."""
+        """Record a run that the batch created or resumed after a crash. Return whether it is the first."""
         with self._lock:
             is_first = self._first is None
             if is_first or not (self._has_more or run_id == self._first):
@@ -257,7 +257,7 @@ class BatchRecorder:
             return is_first
 
     def _record(self, run_id: str) -> None:
-        """Record the batch, and keep what an earlier record has: whoever continues a batch need not label it again."""
+        """Record the batch, and keep the labels and the note of an earlier record."""
         if self._history is None:
             return
         about, has_more = dict(self._about), self._has_more

@@ -2,8 +2,8 @@
 
 An application that uses OpenTelemetry has already imported its API. Otherwise, this module does nothing.
 
-Spans have no links to the traces of runs: a server starts a trace of its own for each run, with an id that it reports
-to nobody. What both traces have in common is the id of the run: `stepflow.run.id` here, `run_id` in the server's span.
+Spans do not link to the traces of runs: a server starts a new trace for each run, and does not report its id. The run
+id appears in both: as `stepflow.run.id` here, and as `run_id` in the server's span.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Operation:
     def current(self) -> AbstractContextManager[object]:
         """Return a context manager in whose block new spans become children of this one's, although it is not current.
 
-        It is for each step of a generator, which must not leave its span current in the code that iterates over it.
+        Use it for each step of a generator, so that the span is not current in the code that iterates over it.
         """
         return _NO_MEASUREMENT
 

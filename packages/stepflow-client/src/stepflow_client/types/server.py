@@ -69,7 +69,7 @@ class HealthResponse(Model):
     build: dict[str, Any] | None = None
     """Build information of the binary, if the server reports it: `gitVersion`, `profile`, `target` and so on."""
     failed_plugins: list[FailedPlugin] | None = None
-    """The plugins whose workers are away; None if they were not asked for."""
+    """The plugins whose workers are away; None if they were not requested."""
 
 
 @record

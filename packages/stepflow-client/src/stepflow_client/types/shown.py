@@ -59,8 +59,8 @@ class Record:
 def show_lists() -> None:
     """Let IPython show lists of such objects as tables, if this is IPython.
 
-    Lists are no objects of this package, so IPython is told. Other lists remain as they are, and so does a formatter
-    that somebody else has set for lists.
+    Lists are not classes of this package, so a formatter is registered for `list`. It leaves other lists alone, and
+    does not replace a formatter that is already set.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     formatter = getattr(getattr(shell, "display_formatter", None), "formatters", {}).get("text/html")

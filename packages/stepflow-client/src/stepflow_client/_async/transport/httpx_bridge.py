@@ -189,7 +189,7 @@ async def decompress(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenera
 
 
 class TransportBridge(httpx.AsyncBaseTransport):
-    """Lets an httpx client, that of the generated code, send requests through our transport.
+    """Lets the httpx client of the generated code send requests through our transport.
 
     Args:
         sender: Our transport; it is not closed with this one.
@@ -281,7 +281,7 @@ class LocalTransport(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close the connections of this process and event loop, not those of others."""
+        """Close only the connections of this process and event loop."""
         self._reset_after_move()
         await super().aclose()
 

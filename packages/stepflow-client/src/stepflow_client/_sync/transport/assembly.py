@@ -44,37 +44,35 @@ class ConnectionSettings(NamedTuple):
 
 
 def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
-    """Return the transport to a server, which calls the hooks."""
-    sender = _build_sender_without_hooks(root, settings)
+    """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
+    limits, transport = settings.limits, settings.transport
+    tls = ssl_context(root, settings.verify, settings.cert)
+    via = settings.proxy or environment_proxy(root)
+    sender: Transport
+    if transport is None and via is None:
+        sender = Pool(root, tls, PoolLimits() if limits is None else check_limits(limits))
+    else:
+        import httpx
+
+        from .httpx_bridge import HttpxTransport, LocalTransport
+
+        if transport is None:
+            bounds = limits or httpx.Limits(**PoolLimits()._asdict())
+            try:
+                if isinstance(via, str) and via.startswith("https:"):
+                    # The certificate of an https proxy is verified like a server's.
+                    proxy_tls = ssl_context(root._replace(scheme="https"), settings.verify, None)
+                    via = httpx.Proxy(via, ssl_context=proxy_tls)
+                transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
+            except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
+                raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
+        sender = HttpxTransport(transport, root)
     if settings.event_hooks is None:
         return sender
     from ..._http.hooks import check_hooks
     from .hooks import Hooks
 
     return Hooks(sender, check_hooks(settings.event_hooks), root)
-
-
-def _build_sender_without_hooks(root: ServerUrl, settings: ConnectionSettings) -> Transport:
-    """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
-    limits, transport = settings.limits, settings.transport
-    tls = ssl_context(root, settings.verify, settings.cert)
-    via = settings.proxy or environment_proxy(root)
-    if transport is None and via is None:
-        return Pool(root, tls, PoolLimits() if limits is None else check_limits(limits))
-    import httpx
-
-    from .httpx_bridge import HttpxTransport, LocalTransport
-
-    if transport is None:
-        bounds = limits or httpx.Limits(**PoolLimits()._asdict())
-        try:
-            if isinstance(via, str) and via.startswith("https:"):
-                # The certificate of an https proxy is verified like a server's.
-                via = httpx.Proxy(via, ssl_context=ssl_context(root._replace(scheme="https"), settings.verify, None))
-            transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
-        except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
-            raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
-    return HttpxTransport(transport, root)
 
 
 def add_credentials(

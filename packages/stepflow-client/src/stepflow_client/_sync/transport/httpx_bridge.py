@@ -189,7 +189,7 @@ def decompress(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None,
 
 
 class TransportBridge(httpx.BaseTransport):
-    """Lets an httpx client, that of the generated code, send requests through our transport.
+    """Lets the httpx client of the generated code send requests through our transport.
 
     Args:
         sender: Our transport; it is not closed with this one.
@@ -281,7 +281,7 @@ class LocalTransport(httpx.HTTPTransport):
         return super().handle_request(request)
 
     def close(self) -> None:
-        """Close the connections of this process and event loop, not those of others."""
+        """Close only the connections of this process and event loop."""
         self._reset_after_move()
         super().close()
 

@@ -1,4 +1,4 @@
-# Written from _async/following_stream.py by `make generate`. Change that file instead.
+# Written from _async/event_stream.py by `make generate`. Change that file instead.
 
 """Following a run by the events that its server sends."""
 
