@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stepflow_cli.context import Session
 from stepflow_cli.errors import Problem
-from stepflow_cli.evaluations.limits import check_gate_names, parse_limits, parse_worst
+from stepflow_cli.evaluations.options import check_gate_names, parse_limits, parse_worst
 from stepflow_cli.evaluations.scores import read_scores
 from stepflow_cli.evaluations.variants import list_flow_files, read_variants
 from stepflow_client.evaluation import FlowScore

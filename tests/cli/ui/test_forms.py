@@ -6,8 +6,17 @@ import re
 from typing import Any
 
 import pytest
-from stepflow_cli.ui.field_texts import text_value
-from stepflow_cli.ui.forms import FormError, fields_of, filled, is_raw, showing, texts_before, texts_of, value_of
+from stepflow_cli.ui.field_texts import parse_text
+from stepflow_cli.ui.forms import (
+    FormError,
+    build_fields,
+    digest_texts,
+    fill_field,
+    is_raw_input,
+    list_texts,
+    read_form_value,
+    show_value,
+)
 from stepflow_cli.ui.security import MalformedFormError, read_form
 
 SCHEMA: dict[str, Any] = {
@@ -24,7 +33,7 @@ SCHEMA: dict[str, Any] = {
         "text": {"type": "string", "maxLength": 5000},
     },
 }
-FIELDS = fields_of(SCHEMA, {"Of": {"type": "integer", "description": "Of what"}})
+FIELDS = build_fields(SCHEMA, {"Of": {"type": "integer", "description": "Of what"}})
 NAMED = {each.key: each for each in FIELDS}
 
 
@@ -51,12 +60,12 @@ def test_the_kinds_of_fields() -> None:
 
 def test_names_are_the_same_whatever_the_order_of_properties() -> None:
     turned = {**SCHEMA, "properties": dict(reversed(SCHEMA["properties"].items()))}
-    found = fields_of(turned, {"Of": {"type": "integer", "description": "Of what"}})
+    found = build_fields(turned, {"Of": {"type": "integer", "description": "Of what"}})
     assert [each.name for each in reversed(found)] == [each.name for each in FIELDS]
 
 
 def test_names_of_properties_are_no_names_of_fields() -> None:
-    (field,) = fields_of({"properties": {'"><script>': {"title": 3, "description": []}}})
+    (field,) = build_fields({"properties": {'"><script>': {"title": 3, "description": []}}})
     assert (field.title, field.description) == ('"><script>', "")
     assert re.fullmatch(r"input-[0-9a-f]{16}", field.name)
 
@@ -65,45 +74,45 @@ def test_names_of_properties_are_no_names_of_fields() -> None:
     "schema", [None, True, [], "x", {}, {"properties": []}, {"properties": {}}, {"$ref": "#/$defs/None"}]
 )
 def test_what_a_form_cannot_show(schema: Any) -> None:
-    assert fields_of(schema) == []
+    assert build_fields(schema) == []
 
 
 def test_odd_schemas_are_fields_for_json() -> None:
     odd = [True, None, 3, {"type": 3}, {"type": ["string", "integer"]}, {"enum": []}, {"enum": 3}, {"anyOf": []}, {}]
-    found = fields_of({"required": 3, "properties": {str(place): each for place, each in enumerate(odd)}})
+    found = build_fields({"required": 3, "properties": {str(place): each for place, each in enumerate(odd)}})
     assert {each.kind for each in found} == {"json"}
     loop = {"A": {"$ref": "#/$defs/A"}}
-    assert [each.kind for each in fields_of({"properties": {"a": {"$ref": "#/$defs/A"}}}, loop)] == ["json"]
+    assert [each.kind for each in build_fields({"properties": {"a": {"$ref": "#/$defs/A"}}}, loop)] == ["json"]
 
 
 def test_a_nullable_field_can_be_null() -> None:
-    (shown,) = showing([NAMED["share"]], {"share": None})
-    texts = texts_of([shown])
+    (shown,) = show_value([NAMED["share"]], {"share": None})
+    texts = list_texts([shown])
     assert texts == {shown.name: "", f"{shown.name}-null": "1"}
-    assert value_of([shown], texts) == {"share": None}
-    assert value_of([shown], {shown.name: "2"}) == {"share": 2}
-    (counted,) = showing([NAMED["count"]], {"count": None}) or [None]
+    assert read_form_value([shown], texts) == {"share": None}
+    assert read_form_value([shown], {shown.name: "2"}) == {"share": 2}
+    (counted,) = show_value([NAMED["count"]], {"count": None}) or [None]
     assert counted is None, "a field that is not nullable cannot show null"
 
 
 def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
-    fields = showing(FIELDS, {"topic": "tea", "count": 3})
-    texts, before = texts_of(fields), texts_before(fields, '{\n  "topic": "tea"\n}')
+    fields = show_value(FIELDS, {"topic": "tea", "count": 3})
+    texts, before = list_texts(fields), digest_texts(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
     other = texts | sent(topic="milk")
-    assert not is_raw(fields, {**other, "before": before, "raw": unchanged})
-    assert is_raw(fields, {**texts, "before": before, "raw": changed})
-    assert not is_raw(fields, {**other, "before": before, "raw": " "})
+    assert not is_raw_input(fields, {**other, "before": before, "raw": unchanged})
+    assert is_raw_input(fields, {**texts, "before": before, "raw": changed})
+    assert not is_raw_input(fields, {**other, "before": before, "raw": " "})
     # A script disables the fields once there is a text.
-    assert is_raw(fields, {"before": before, "raw": changed})
+    assert is_raw_input(fields, {"before": before, "raw": changed})
     with pytest.raises(ValueError, match="change one of them only"):
-        is_raw(fields, {**other, "before": before, "raw": changed})
-    assert is_raw([], {})
+        is_raw_input(fields, {**other, "before": before, "raw": changed})
+    assert is_raw_input([], {})
 
 
 def test_values_of_a_form() -> None:
     form = sent(topic="a\r\nb", style="2", count="4", share="1.5", loud="false", tags='["x"]', of="", text="")
-    assert value_of(FIELDS, form) == {
+    assert read_form_value(FIELDS, form) == {
         "topic": "a\nb",
         "style": True,
         "count": 4,
@@ -114,7 +123,7 @@ def test_values_of_a_form() -> None:
 
 
 def test_an_empty_text_that_is_required_is_a_text() -> None:
-    assert value_of(FIELDS, sent(count="1")) == {"topic": "", "count": 1}
+    assert read_form_value(FIELDS, sent(count="1")) == {"topic": "", "count": 1}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +142,7 @@ def test_an_empty_text_that_is_required_is_a_text() -> None:
 )
 def test_wrong_values_of_a_form(key: str, text: str, words: str) -> None:
     with pytest.raises(FormError) as caught:
-        value_of(FIELDS, {**sent(count="1"), **sent(**{key: text})})
+        read_form_value(FIELDS, {**sent(count="1"), **sent(**{key: text})})
     wrong = {each.key: each.error for each in caught.value.fields if each.error}
     assert list(wrong) == [key]
     assert words in wrong[key]
@@ -143,10 +152,10 @@ def test_wrong_values_of_a_form(key: str, text: str, words: str) -> None:
 
 def test_values_that_are_known_are_filled_in() -> None:
     values = {"topic": "a", "style": True, "count": 7, "loud": True, "tags": ["b"], "share": 2.5}
-    fields = [filled(each, values[each.key]) if each.key in values else each for each in FIELDS]
-    assert value_of(fields, {each.name: each.value for each in fields}) == values
-    assert filled(NAMED["topic"], 3).value == ""
-    assert filled(NAMED["style"], 1).value == ""
+    fields = [fill_field(each, values[each.key]) if each.key in values else each for each in FIELDS]
+    assert read_form_value(fields, {each.name: each.value for each in fields}) == values
+    assert fill_field(NAMED["topic"], 3).value == ""
+    assert fill_field(NAMED["style"], 1).value == ""
 
 
 ORDER: dict[str, Any] = {
@@ -175,7 +184,7 @@ ORDER: dict[str, Any] = {
         },
     },
 }
-FORM = fields_of(ORDER)
+FORM = build_fields(ORDER)
 
 
 def entered(**values: str) -> dict[str, str]:
@@ -198,7 +207,7 @@ def test_nested_objects_lists_and_formats() -> None:
         ("share", "number"), ("code", "text"), ("customer", "object"), ("lines", "list"),
     ]  # fmt: skip
     form = entered(day="2026-01-31", at="2026-01-31T10:00", customer__name="Ada", lines='[{"sku": "x"}]')
-    assert value_of(FORM, form) == {
+    assert read_form_value(FORM, form) == {
         "day": "2026-01-31",
         "at": "2026-01-31T10:00:00Z",
         "customer": {"name": "Ada"},
@@ -234,7 +243,7 @@ def test_nested_objects_lists_and_formats() -> None:
 def test_the_error_is_at_the_field(change: dict[str, str], where: str, words: str) -> None:
     form = entered(day="2026-01-31", customer__name="Ada") | entered(**change)
     with pytest.raises(FormError) as caught:
-        value_of(FORM, form)
+        read_form_value(FORM, form)
     assert str(caught.value).startswith(f"{where}: ")
     assert words in str(caught.value)
 
@@ -247,49 +256,49 @@ def test_a_form_shows_a_value_only_if_it_shows_all_of_it() -> None:
         "customer": {"name": "Ada", "address": {"zip": 5}},
         "lines": [{"sku": "x"}],
     }
-    shown = showing(FORM, value)
-    assert value_of(shown, texts_of(shown)) == value
+    shown = show_value(FORM, value)
+    assert read_form_value(shown, list_texts(shown)) == value
     assert next(each for each in shown if each.key == "at").input_type == "datetime-local"
-    offset = showing(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
+    offset = show_value(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
     assert next(each for each in offset if each.key == "at").input_type == "text"
     for other in ({"more": 1}, {"customer": {"name": "Ada", "age": 5}}, {"customer": 5}, {"count": "3"}, {"lines": {}}):
-        assert showing(FORM, {**value, **other}) == []
-    assert showing(FORM, []) == showing(FORM, None) == []
+        assert show_value(FORM, {**value, **other}) == []
+    assert show_value(FORM, []) == show_value(FORM, None) == []
 
 
 def test_an_optional_object_that_is_left_empty_is_omitted() -> None:
-    fields = fields_of(
+    fields = build_fields(
         {"properties": {"a": {"type": "object", "required": ["b"], "properties": {"b": {"type": "string"}}}}}
     )
-    assert value_of(fields, {}) == {}
-    assert value_of(fields, {fields[0].parts[0].name: "x"}) == {"a": {"b": "x"}}
+    assert read_form_value(fields, {}) == {}
+    assert read_form_value(fields, {fields[0].parts[0].name: "x"}) == {"a": {"b": "x"}}
 
 
 def test_fields_are_bounded() -> None:
     deep: dict[str, Any] = {"type": "string"}
     for _ in range(10):
         deep = {"type": "object", "properties": {"a": deep}}
-    (field,) = fields_of({"properties": {"a": deep}})
+    (field,) = build_fields({"properties": {"a": deep}})
     depth = 0
     while field.kind == "object":
         (field,), depth = field.parts, depth + 1
     assert (field.kind, depth) == ("json", 4)
     wide = {"type": "object", "properties": {str(number): {"type": "string"} for number in range(60)}}
-    found = fields_of({"properties": {"a": wide, "b": wide}})
+    found = build_fields({"properties": {"a": wide, "b": wide}})
     assert [each.kind for each in found] == ["object", "json"]
     loop = {
         "Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}, "right": {"$ref": "#/$defs/Tree"}}}
     }
-    assert fields_of({"$ref": "#/$defs/Tree"}, loop)
+    assert build_fields({"$ref": "#/$defs/Tree"}, loop)
 
 
 def test_a_secret_is_not_shown_again() -> None:
-    (field, other) = fields_of({"properties": {"key": {"default": "k"}, "n": {"type": "integer"}}}, secret=["key"])
+    (field, other) = build_fields({"properties": {"key": {"default": "k"}, "n": {"type": "integer"}}}, secret=["key"])
     assert field.kind == "secret"
     assert field.value == ""
-    assert filled(field, "k").value == ""
+    assert fill_field(field, "k").value == ""
     with pytest.raises(FormError) as caught:
-        value_of([field, other], {field.name: "hush", other.name: "x"})
+        read_form_value([field, other], {field.name: "hush", other.name: "x"})
     assert caught.value.fields[0].value == ""
 
 
@@ -298,13 +307,13 @@ def test_a_secret_is_not_shown_again() -> None:
     [("", None), (" \n", None), ('{"a": 1}', {"a": 1}), ("a: 1\nb: [x]", {"a": 1, "b": ["x"]}), ("3", 3), ("[1]", [1])],
 )
 def test_values_as_text(text: str, value: Any) -> None:
-    assert text_value(text) == value
+    assert parse_text(text) == value
 
 
 @pytest.mark.parametrize("text", ['{"a": 1,, }', "a: [", "a: 1\na: 2", "!!python/object:os.system x", "NaN: .nan"])
 def test_texts_that_are_no_values(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        text_value(text)
+        parse_text(text)
 
 
 def test_urlencoded_forms() -> None:

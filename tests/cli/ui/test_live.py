@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import tracemalloc
@@ -13,8 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.ui.following import Health, RunFollower
-from stepflow_cli.ui.states import STATES, ranges_of
+from stepflow_cli.ui import following
+from stepflow_cli.ui.following import Followers, Health, RunFollower
+from stepflow_cli.ui.states import STATES, list_state_ranges
 from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import ItemCounts
@@ -80,7 +82,7 @@ def shown_counts(page: str) -> Counter[str]:
     ("codes", "text"), [(b"", ""), (b"\0\0", ""), (b"\2\2\2\3\2", "2:0-2,4;3:3"), (b"\0\2\1", "1:2;2:1")]
 )
 def test_ranges_of_states(codes: bytes, text: str) -> None:
-    assert ranges_of(codes) == text
+    assert list_state_ranges(codes) == text
 
 
 def test_a_page_of_a_running_batch_shows_items_and_failures_as_they_end(
@@ -234,8 +236,29 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(await follower.times()) == 2_000
-    assert follower.codes() == bytes([STATES.index("completed")]) * 10_000
+    assert follower.get_codes() == bytes([STATES.index("completed")]) * 10_000
     assert len(follower.item_times()) == 10_000
     # 60,000 events would be three times that.
     assert kept < 15_000_000, kept
     await follower.close()
+
+
+async def test_requests_remove_idle_followers_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    class IdleFollower:
+        pages, is_idle, used = 0, True, 0.0
+
+        def __init__(self, client: object, run_id: str, health: object, snapshots: object) -> None:
+            self.run_id = run_id
+
+        async def close(self) -> None:
+            closed.append(self.run_id)
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(following, "RunFollower", IdleFollower)
+    followers: Any = Followers(None, None, None)  # type: ignore[arg-type]
+    followers._runs = {name: IdleFollower(None, name, None, None) for name in ("a", "b")}
+    await asyncio.gather(followers.get("c"), followers.get("d"))
+    assert sorted(closed) == ["a", "b", "c"]
+    assert list(followers._runs) == ["d"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.ui.listing import rows_of_runs
+from stepflow_cli.ui.listing import build_run_rows
 from stepflow_client import RunDetails, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History, HistoryEntry
 
@@ -122,18 +122,18 @@ def test_runs_of_one_evaluation_share_a_row(session: httpx.Client, newest_server
 
     runs = [made("d", 0), made("c", 1), made("b", 3), made("a", 60)]
     entries = {each: entry(each, {"eval": "classify"}) for each in "abcd" if each != "c"}
-    rows = rows_of_runs(runs, entries, "", folds=True)
+    rows = build_run_rows(runs, entries, "", folds=True)
     # The evaluation of an hour ago is another one.
     assert [(each.run.run_id, len(each.others)) for each in rows] == [("d", 1), ("c", 0), ("a", 0)]
     assert rows[0].items == {"total": 2, "completed": 2, "failed": 0}
-    opened = rows_of_runs(runs, entries, rows[0].key, folds=True)
+    opened = build_run_rows(runs, entries, rows[0].key, folds=True)
     assert [(each.run.run_id, each.is_inside) for each in opened] == [
         ("d", False),
         ("c", False),
         ("b", True),
         ("a", False),
     ]
-    assert len(rows_of_runs(runs, entries, "", folds=False)) == 4
+    assert len(build_run_rows(runs, entries, "", folds=False)) == 4
 
 
 def test_a_running_evaluation_counts_the_items_of_all_its_runs(

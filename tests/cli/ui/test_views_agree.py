@@ -305,7 +305,7 @@ def pairs_of(html: str, name: str, value: str) -> dict[str, str]:
     }
 
 
-def rows_of(html: str) -> list[list[str]]:
+def build_step_rows(html: str) -> list[list[str]]:
     return [
         [text_of(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)]
         for row in re.findall(r"<tr[^>]*>(.*?)</tr>", html, re.DOTALL)
@@ -329,16 +329,16 @@ def from_report(world: World, run_id: str) -> Facts:
     if "Items" in facts:
         found["counts"] = counts_of(facts["Items"])
         errors = re.sub("<details>.*?</details>", "", section_of(done.stdout, "Errors"), flags=re.DOTALL)
-        found["groups"] = [(int(row[0]), row[1], row[3]) for row in rows_of(errors)[1:]]
+        found["groups"] = [(int(row[0]), row[1], row[3]) for row in build_step_rows(errors)[1:]]
         found["totals"] = {
             row[0]: {
                 words: int(count)
                 for words, count in re.findall(r"([^,]+?(?:, \d+ failed in sub-runs)?) (\d+)(?:, |$)", row[2])
             }
-            for row in rows_of(section_of(done.stdout, "Steps"))[1:]
+            for row in build_step_rows(section_of(done.stdout, "Steps"))[1:]
         }
     else:
-        found["listed"] = {(0, row[0]): row[2] for row in rows_of(section_of(done.stdout, "Steps"))[1:]}
+        found["listed"] = {(0, row[0]): row[2] for row in build_step_rows(section_of(done.stdout, "Steps"))[1:]}
         cause = re.search(
             r'<p class="problem">(?:Step <code>(.*?)</code>: )?(.*?)(?: <span class="soft">.*?</span>)?</p>',
             done.stdout,
@@ -353,10 +353,12 @@ def from_page(world: World, run_id: str) -> Facts:
     took = facts["Took"]
     found: Facts = {"headline": facts["Status"].split(" may ")[0], "took": None if took == "running" else took or None}
     if 'id="grid"' not in page:
-        found["steps"] = {(0, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
+        found["steps"] = {(0, row[0]): row[1] for row in build_step_rows(section_of(page, "Steps"))[1:]}
         causes = cause_in(page)
         return found | {"cause": (0, *causes[0]) if causes else None}
-    found["item_took"] = {int(row[0].split()[0]): row[3] for row in rows_of(section_of(page, "Items"))[1:] if row[3]}
+    found["item_took"] = {
+        int(row[0].split()[0]): row[3] for row in build_step_rows(section_of(page, "Items"))[1:] if row[3]
+    }
     tabs = Counter({name: int(n) for name, n in re.findall(r'data-state="(\w+)".*?<span>(\d+)</span>', page)})
     tabs["running"] += tabs.pop("waiting", 0)
     found["counts"] = nonzero(tabs)
@@ -378,7 +380,7 @@ def from_items(world: World, run_id: str) -> Facts:
     states, took, causes = Counter[str](), {}, []
     for item in items:
         page = world.page(f"/runs/{run_id}/items/{item.index}")
-        found["steps"] |= {(item.index, row[0]): row[1] for row in rows_of(section_of(page, "Steps"))[1:]}
+        found["steps"] |= {(item.index, row[0]): row[1] for row in build_step_rows(section_of(page, "Steps"))[1:]}
         facts = summary_of(page)
         state = re.split("[ ,]", facts["Status"])[0]
         states["running" if state == "waiting" else state] += 1
@@ -404,7 +406,7 @@ def from_notebook(world: World, run_id: str) -> Facts:
     html = world.client.snapshot(run_id)._repr_html_()
     facts = pairs_of(html, "th", "td")
     found: Facts = {"headline": re.sub(MARK, "", facts["status"]), "took": facts.get("duration") or None}
-    heads, *rows = rows_of(html.rpartition("<table>")[2])
+    heads, *rows = build_step_rows(html.rpartition("<table>")[2])
     if heads[0] == "step_id":
         return found | {"listed": {(0, row[0]): re.sub(MARK, "", row[1]) for row in rows}}
     causes = [text_of(each) for each in re.findall(r">cause</th><td[^>]*>(.*?)</td>", html, re.DOTALL)]

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from ..evaluations.limits import parse_limits, parse_worst
-from ..evaluations.options import EvalOptions, classify_output_paths
+from ..evaluations.options import EvalOptions, classify_output_paths, parse_limits, parse_worst
 from ..output.view import Output
 from ..params.declarations import BATCH, FILE, HISTORY, OUTPUT, Choice, Section
 from ..params.flow import (

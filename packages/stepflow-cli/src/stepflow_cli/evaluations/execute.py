@@ -21,8 +21,7 @@ from ..params.run_query import parse_query
 from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions
-from .limits import check_gate_names
-from .options import EvalOptions
+from .options import EvalOptions, check_gate_names
 from .report import print_trend, show_report
 from .scores import read_scores
 from .variants import list_flow_files, read_variants

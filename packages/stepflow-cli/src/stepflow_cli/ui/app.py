@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,13 +25,13 @@ from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
 from ..server.listening import AcceptedAddresses
 from ..settings.history import CommandHistory
-from .finding import Finder
+from .finding import RunFinder
 from .flow_folder import FlowFolder
 from .following import Followers, Health
-from .listing import Listings
-from .pictures import flow_picture
+from .listing import RunLists
+from .pictures import draw_flow_graph
 from .security import CHECK, FormTokens, Guard, Sessions
-from .site import Site, environment, site_of
+from .site import Site, build_environment, get_site
 from .views import actions, change, compare, flows, keep, live, run, runs, values
 
 _STATIC = Path(__file__).parent / "static"
@@ -40,7 +39,7 @@ _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-class _IdPrefix(Convertor[str]):
+class _IdPrefixConvertor(Convertor[str]):
     """A prefix of a run id, as the command accepts it; a complete id is not one."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
@@ -52,7 +51,7 @@ class _IdPrefix(Convertor[str]):
         return value
 
 
-async def _static(request: Request) -> Response:
+async def _serve_static(request: Request) -> Response:
     # All files are in memory: the path of a request is never used as a file path.
     content, media_type = request.app.state.files.get(request.path_params["name"], (None, ""))
     if content is None:
@@ -60,11 +59,11 @@ async def _static(request: Request) -> Response:
     return Response(content, media_type=media_type)
 
 
-register_url_convertor("prefix", _IdPrefix())
+register_url_convertor("prefix", _IdPrefixConvertor())
 _ROUTES = [
-    Route("/", runs.home),
-    Route("/runs", runs.list_page),
-    Route("/runs/chosen", actions.selected_runs, methods=["POST"]),
+    Route("/", runs.redirect_home),
+    Route("/runs", runs.runs_page),
+    Route("/runs/chosen", actions.act_on_selection, methods=["POST"]),
     Route("/runs/{prefix:prefix}", runs.resolve_run_id),
     Route("/runs/{prefix:prefix}/{rest:path}", runs.resolve_run_id),
     Route("/runs/{run_id}", run.run_page),
@@ -77,62 +76,63 @@ _ROUTES = [
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
     Route("/runs/{run_id}/report.html", run.report_file),
     Route("/runs/{run_id}/change", change.change_page),
-    Route("/runs/{run_id}/change", change.change, methods=["POST"]),
+    Route("/runs/{run_id}/change", change.apply_change, methods=["POST"]),
     Route("/runs/{run_id}/compare", compare.compare_page),
     Route("/runs/{run_id}/keep", keep.keep_page),
-    Route("/runs/{run_id}/keep", keep.keep, methods=["POST"]),
+    Route("/runs/{run_id}/keep", keep.write_case, methods=["POST"]),
     Route("/reruns/{key}", actions.rerun_page),
     Route("/flows", flows.flows_page),
-    Route("/flows", flows.store, methods=["POST"]),
+    Route("/flows", flows.store_flow, methods=["POST"]),
     Route("/flows/new", flows.new_page),
     Route(CHECK, flows.check_flow, methods=["POST"]),
     Route("/flows/{flow_id}", flows.flow_page),
-    Route("/flows/{flow_id}/start", flows.start, methods=["POST"]),
+    Route("/flows/{flow_id}/start", flows.start_flow, methods=["POST"]),
     Route("/components", flows.components_page),
     Route("/link", actions.create_link, methods=["POST"]),
     Route("/live", live.live),
     Route("/live/runs", live.live_runs),
     Route("/live/runs/{run_id}", live.live_run),
     Route("/live/reruns/{key}", live.live_rerun),
-    Route("/static/{name}", _static),
+    Route("/static/{name}", _serve_static),
 ]
 
 
-class Served(NamedTuple):
-    """What the pages are about, and who may use them."""
+def build_application(
+    create_client: Callable[[], StepflowClient],
+    history: CommandHistory,
+    folder: FlowFolder | None,
+    addresses: AcceptedAddresses,
+    sessions: Sessions,
+    stopping: asyncio.Event,
+) -> ASGIApp:
+    """Return the ASGI application.
 
-    client: Callable[[], StepflowClient]
-    """Creates the client of the server to show; the client is closed when the application ends."""
-    history: CommandHistory
-    """The history that this client records its runs in."""
-    folder: FlowFolder | None
-    """The folder of flow files; None for none."""
-    addresses: AcceptedAddresses
-    sessions: Sessions
-    stopping: asyncio.Event
-    """Set when streams are to end."""
-
-
-def application(served: Served) -> ASGIApp:
-    """Return the ASGI application."""
+    Args:
+        create_client: Creates the client of the server to show; the client is closed when the application ends.
+        history: The history that this client records its runs in.
+        folder: The folder of flow files; None for none.
+        addresses: The addresses that requests may name.
+        sessions: The browsers that may use the pages.
+        stopping: Set when streams are to end.
+    """
     forms = FormTokens()
 
     async def failed(request: Request, error: Exception) -> Response:
-        return site_of(request).failure(request, error)
+        return get_site(request).show_failure(request, error)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with served.client() as opened:
+        async with create_client() as opened:
             health = Health(opened)
             runs = RunReader(opened._connection, as_sent=True)
             snapshots = SnapshotReader(opened._services, lambda: opened._services.follower, runs)
             followers = Followers(opened, health, snapshots)
             app.state.site = Site(
-                opened, snapshots, environment(), forms, followers, health, Listings(opened), Finder(opened),
-                history=served.history, flows=served.folder,
+                opened, snapshots, build_environment(), forms, followers, health, RunLists(opened), RunFinder(opened),
+                history=history, flows=folder,
             )  # fmt: skip
             # The first picture takes a second, so it is drawn before a run is opened.
-            warming = asyncio.create_task(run_in_threadpool(flow_picture, _SMALL_FLOW))
+            warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
             try:
                 yield
             finally:
@@ -144,8 +144,8 @@ def application(served: Served) -> ASGIApp:
         lifespan=lifespan,
         exception_handlers={StepflowClientError: failed, 404: failed},
     )
-    app.state.files, app.state.stopping = _files(), served.stopping
-    app.state.sessions, app.state.addresses = served.sessions, served.addresses
+    app.state.files, app.state.stopping = _load_static_files(), stopping
+    app.state.sessions, app.state.addresses = sessions, addresses
     # The length of a compressed page reveals nothing of its form tokens (BREACH): they are new on each page, and the
     # cookie of a session is not sent with requests that other sites start. Event streams are not compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
@@ -155,10 +155,10 @@ def application(served: Served) -> ASGIApp:
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
-    return Guard(compressed, served.addresses, served.sessions, forms)
+    return Guard(compressed, addresses, sessions, forms)
 
 
-def _files() -> dict[str, tuple[bytes, str]]:
+def _load_static_files() -> dict[str, tuple[bytes, str]]:
     files = {}
     for path in _STATIC.iterdir():
         if path.suffix in _TYPES:
@@ -176,7 +176,7 @@ def _files() -> dict[str, tuple[bytes, str]]:
     return files
 
 
-def link(host: str, port: int, token: str, run_id: str | None = None) -> str:
+def build_link(host: str, port: int, token: str, run_id: str | None = None) -> str:
     """Return the URL that opens the pages: the list of runs, or the page of a run."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"

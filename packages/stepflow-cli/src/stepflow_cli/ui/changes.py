@@ -14,8 +14,18 @@ from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.flows.needs import check_inputs
 
-from .field_texts import json_text, text_value
-from .forms import Field, FormError, emptied, filled, is_raw, refilled, showing, texts_of, value_of
+from .field_texts import format_json, parse_text
+from .forms import (
+    Field,
+    FormError,
+    empty_field,
+    fill_field,
+    is_raw_input,
+    list_texts,
+    read_form_value,
+    refill_fields,
+    show_value,
+)
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
 """What to execute: everything, what did not complete, what the change affects, or a step (`from:ID`)
@@ -23,7 +33,7 @@ and its readers."""
 
 
 @dataclass(frozen=True)
-class Subject:
+class ChangeSubject:
     """What a change is made to: an item of a run, or a group of its failed items."""
 
     run: RunDetails
@@ -81,37 +91,39 @@ class ChangeForm:
     overrides: str = ""
     start: str = ALL
     before: str | None = None
-    """What `texts_before` returned for the form that was sent; None if none was."""
+    """What `digest_texts` returned for the form that was sent; None if none was."""
     errors: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with the texts, by name: `input`, `step`, `overrides`."""
+    """The errors of the texts, by name: `input`, `step`, `overrides`."""
 
 
-def form_of_run(subject: Subject) -> ChangeForm:
+def prefill_form(subject: ChangeSubject) -> ChangeForm:
     """Return the form filled with what the run was started with."""
     inputs, variables = subject.fields
     known = subject.shown.variables or {}
     secret = {name for name in known if f"variables.{name}" in subject.shown.hidden}
     start = CHANGED if subject.step else ALL if subject.total == 1 else FAILED
     return ChangeForm(
-        inputs=showing(inputs, subject.input) if subject.shown.inputs is not None else list(map(emptied, inputs)),
+        inputs=show_value(inputs, subject.input)
+        if subject.shown.inputs is not None
+        else list(map(empty_field, inputs)),
         variables=[
-            filled(variable, known[variable.key])
+            fill_field(variable, known[variable.key])
             if variable.key in known and variable.key not in secret
-            else emptied(variable)
+            else empty_field(variable)
             for variable in variables
         ],
-        raw=json_text(subject.input),
-        step_text=json_text(subject.step_input),
+        raw=format_json(subject.input),
+        step_text=format_json(subject.step_input),
         start=start,
     )
 
 
-def form_of_sent(subject: Subject, form: Mapping[str, str]) -> ChangeForm:
+def restore_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
     """Return the form filled with what was sent, without secrets."""
     inputs, variables = subject.fields
     return ChangeForm(
-        inputs=refilled(inputs, form),
-        variables=refilled(variables, form),
+        inputs=refill_fields(inputs, form),
+        variables=refill_fields(variables, form),
         raw=form.get("raw", "").replace("\r\n", "\n"),
         step_text=form.get("step_input", ""),
         overrides=form.get("overrides", ""),
@@ -128,13 +140,13 @@ class ChangeError(ValueError):
         self.form = form
 
 
-def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]:
+def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> dict[str, Any]:
     """Return the arguments for `rerun` that make a change, for the items of the subject.
 
     Raises:
         ChangeError: If a value is invalid.
     """
-    shown = form_of_sent(subject, form)
+    shown = restore_form(subject, form)
     arguments: dict[str, Any] = {"items": subject.indexes}
     start = form.get("start", ALL)
     if start == FAILED:
@@ -155,7 +167,7 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     except (ValueError, InvalidArgumentError) as error:
         raise ChangeError(f"input: {error}", replace(shown, errors={"input": str(error)})) from None
     try:
-        variables = value_of([replace(each, required=False) for each in subject.fields[1]], form)
+        variables = read_form_value([replace(variable, required=False) for variable in subject.fields[1]], form)
     except FormError as error:
         raise ChangeError(str(error), replace(shown, variables=error.fields)) from None
     # A rerun takes over the variables that are not given.
@@ -164,42 +176,42 @@ def rerun_arguments(subject: Subject, form: Mapping[str, str]) -> dict[str, Any]
     arguments["variables"] = changed or None
     overrides, name = [], "overrides"
     try:
-        further = text_value(form.get("overrides", ""))
+        further = parse_text(form.get("overrides", ""))
         if further is not None:
             if not isinstance(further, dict):
                 raise ValueError("they are a mapping from step id to what changes")
             overrides.append(further)
         name = "step"
         if subject.step in subject.steps:
-            before, after = subject.step_input, text_value(form.get("step_input", ""))
+            before, after = subject.step_input, parse_text(form.get("step_input", ""))
             if before != after:
-                _refuse_hidden(after)
+                _reject_hidden(after)
                 overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
     except ValueError as error:
         raise ChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
     return {**arguments, "overrides": overrides or None}
 
 
-def _inputs(subject: Subject, form: Mapping[str, str]) -> list[Any] | None:
+def _inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any] | None:
     """Return the inputs of all items, with the change; None if they are not known and none was entered."""
     known, fields = subject.given.inputs, subject.fields[0]
     entered = None
-    if is_raw(fields, form):
-        entered = text_value(form.get("raw", ""))
-    elif any(form.get(name) for name in texts_of(fields)):
-        entered = value_of(fields, form)
+    if is_raw_input(fields, form):
+        entered = parse_text(form.get("raw", ""))
+    elif any(form.get(name) for name in list_texts(fields)):
+        entered = read_form_value(fields, form)
     if known is None:
         return None if entered is None else [entered] * subject.total
     if entered == subject.input:
         return known
-    _refuse_hidden(entered)
+    _reject_hidden(entered)
     if subject.group is None:
-        return [entered if index == subject.index else each for index, each in enumerate(known)]
+        return [entered if index == subject.index else value for index, value in enumerate(known)]
     # The items have different inputs: only what was changed in the shown one changes in all of them.
     patch = make_merge_patch(subject.input, entered)
-    return [apply_patch(each, patch) if index in subject.indexes else each for index, each in enumerate(known)]
+    return [apply_patch(value, patch) if index in subject.indexes else value for index, value in enumerate(known)]
 
 
-def _refuse_hidden(value: Any) -> None:
+def _reject_hidden(value: Any) -> None:
     if is_hidden(value):
         raise ValueError("*** stands for a secret value: write the value itself")

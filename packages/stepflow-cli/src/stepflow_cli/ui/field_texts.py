@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stepflow_client import FlowFileError
-from stepflow_client._editing.text_edits import write_json as written
+from stepflow_client._editing.text_edits import write_json
 from stepflow_client.flows.file import parse_json, parse_yaml
+from stepflow_client.flows.json_schema import is_number
 
 FORMATS = ("date", "date-time", "email", "uri")
 """The formats that have a kind of field of their own."""
@@ -30,22 +31,18 @@ _ATTRIBUTES = {
 _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 
 
-def text_of(value: Any) -> str:
+def get_text(value: Any) -> str:
     """Return a text of a schema; empty if it is something else."""
     return value if isinstance(value, str) else ""
 
 
-def attributes_of(schema: Mapping[str, Any], kind: str) -> dict[str, str]:
+def build_attributes(schema: Mapping[str, Any], kind: str) -> dict[str, str]:
     """Return the HTML attributes for the limits in a schema, so that browsers check them too."""
     names = _ATTRIBUTES.get(kind, {})
-    return {names[name]: str(schema[name]) for name in names if _is_number(schema.get(name))}
+    return {names[name]: str(schema[name]) for name in names if is_number(schema.get(name))}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def input_type(kind: str, text: str) -> str:
+def choose_input_type(kind: str, text: str) -> str:
     """Return the type of the HTML input for a text."""
     if kind == "date":
         return "date" if not text or _DATE.fullmatch(text) else "text"
@@ -55,26 +52,26 @@ def input_type(kind: str, text: str) -> str:
     return {"email": "email", "uri": "url"}.get(kind, "text")
 
 
-def hint_of(schema: Mapping[str, Any], kind: str) -> str:
+def describe_limits(schema: Mapping[str, Any], kind: str) -> str:
     """Return what a schema wants of a value, in words, and its first example."""
     parts = [
-        _range(schema, "minLength", "maxLength", " characters"),
-        _range(schema, "minItems", "maxItems", " elements"),
-        _range(schema, "minimum", "maximum", ""),
+        _format_range(schema, "minLength", "maxLength", " characters"),
+        _format_range(schema, "minItems", "maxItems", " elements"),
+        _format_range(schema, "minimum", "maximum", ""),
     ]
     limits = {"exclusiveMinimum": "more than", "exclusiveMaximum": "less than", "multipleOf": "a multiple of"}
-    parts += [f"{words} {schema[name]}" for name, words in limits.items() if _is_number(schema.get(name))]
+    parts += [f"{words} {schema[name]}" for name, words in limits.items() if is_number(schema.get(name))]
     pattern, shape, examples = (schema.get(name) for name in ("pattern", "format", "examples"))
     parts += [f"matching {pattern}"] if isinstance(pattern, str) else []
     parts += [f"format {shape}"] if isinstance(shape, str) and shape != kind else []
     parts += ["UTC"] if kind == "date-time" else []
     if isinstance(examples, list) and examples:
-        parts.append(f"for example {examples[0] if isinstance(examples[0], str) else written(examples[0])}")
+        parts.append(f"for example {examples[0] if isinstance(examples[0], str) else write_json(examples[0])}")
     return "; ".join(part for part in parts if part)
 
 
-def _range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
-    low, high = (schema[name] if _is_number(schema.get(name)) else None for name in (least, most))
+def _format_range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
+    low, high = (schema[name] if is_number(schema.get(name)) else None for name in (least, most))
     if low is not None and high is not None:
         return f"{low} to {high}{unit}"
     if low is not None:
@@ -82,7 +79,7 @@ def _range(schema: Mapping[str, Any], least: str, most: str, unit: str) -> str:
     return "" if high is None else f"at most {high}{unit}"
 
 
-def shown_text(kind: str, value: Any) -> str | None:
+def format_value(kind: str, value: Any) -> str | None:
     """Return the text that shows a value in a field; None if the field cannot show it."""
     if kind in ("text", "long", *FORMATS):
         if not isinstance(value, str):
@@ -90,10 +87,10 @@ def shown_text(kind: str, value: Any) -> str | None:
         return value.removesuffix("Z") if kind == "date-time" and _LOCAL.fullmatch(value.removesuffix("Z")) else value
     if kind == "boolean" and not isinstance(value, bool):
         return None
-    return written(value, "  " if kind in ("json", "list") else None)
+    return write_json(value, "  " if kind in ("json", "list") else None)
 
 
-def read_text(kind: str, text: str) -> Any:
+def parse_field_text(kind: str, text: str) -> Any:
     """Return the value of the text in a field.
 
     Raises:
@@ -102,11 +99,11 @@ def read_text(kind: str, text: str) -> Any:
     if kind in ("text", "long", "secret"):
         return text
     if kind in FORMATS:
-        return _checked_format(kind, text.strip())
-    value = json_value(text)
-    if kind == "integer" and not (_is_number(value) and value == int(value)):
+        return _check_format(kind, text.strip())
+    value = parse_json_text(text)
+    if kind == "integer" and not (is_number(value) and value == int(value)):
         raise ValueError("is not an integer")
-    if kind == "number" and not _is_number(value):
+    if kind == "number" and not is_number(value):
         raise ValueError("is not a number")
     if kind == "boolean" and not isinstance(value, bool):
         raise ValueError("is neither true nor false")
@@ -115,7 +112,7 @@ def read_text(kind: str, text: str) -> Any:
     return value
 
 
-def _checked_format(kind: str, text: str) -> str:
+def _check_format(kind: str, text: str) -> str:
     try:
         match kind:
             case "date":
@@ -133,12 +130,12 @@ def _checked_format(kind: str, text: str) -> str:
     raise ValueError(_FORMAT_ERRORS[kind])
 
 
-def json_text(value: Any) -> str:
+def format_json(value: Any) -> str:
     """Return a value as JSON to edit: nothing in it is invisible. Empty for null."""
-    return "" if value is None else written(value, "  ")
+    return "" if value is None else write_json(value, "  ")
 
 
-def json_value(text: str) -> Any:
+def parse_json_text(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
@@ -150,7 +147,7 @@ def json_value(text: str) -> Any:
         raise ValueError(error.message.removeprefix("the value ")) from None
 
 
-def text_value(text: str) -> Any:
+def parse_text(text: str) -> Any:
     """Return the JSON or YAML value of a text; empty text is null.
 
     Raises:
@@ -161,7 +158,7 @@ def text_value(text: str) -> Any:
     failure = None
     if text.lstrip()[0] in '{["':
         try:
-            return json_value(text)
+            return parse_json_text(text)
         except ValueError as error:
             failure = error
     try:

@@ -14,7 +14,7 @@ from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import steps_by_id
 
 from ..runs.find import is_id_prefix, is_matching, parse_creation_range
-from .listing import filters_of
+from .listing import build_filters
 
 MAX_ITEMS = 1_000
 """Errors of larger batches are not read."""
@@ -40,7 +40,7 @@ class SearchResult:
     """What was searched, in a sentence."""
 
 
-class Finder:
+class RunFinder:
     """Finds runs. It keeps flows and the errors of runs that have ended, because neither changes."""
 
     def __init__(self, client: StepflowClient) -> None:
@@ -65,20 +65,20 @@ class Finder:
 
     async def find(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
         """Return the runs that match all words, among the newest that match the filters."""
-        runs = (await self._client.list_runs(limit=_MAX_RUNS, **filters_of(filters))).runs
+        runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_filters(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.runs_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
-        recorded = {word: await run_in_threadpool(self._recorded_reasons, word) for word in words}
+        recorded = {word: await run_in_threadpool(self._search_history, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
         await asyncio.gather(*map(self._read_components, flow_ids))
         result, missing = SearchResult(), dict[str, list[str]]()
         for run in runs:
-            reasons = {word: self._reason(run, word, recorded[word]) for word in words}
+            reasons = {word: self._match_run(run, word, recorded[word]) for word in words}
             missing[run.run_id] = [word.casefold() for word, reason in reasons.items() if reason is None]
             result.reasons[run.run_id] = next((reason for reason in reasons.values() if reason), "")
         failed = [run for run in runs if missing[run.run_id] and has_failed(run)][:_MAX_FAILED]
-        for run_id, text in (await self._errors_of(failed)).items():
+        for run_id, text in (await self._wait_for_errors(failed)).items():
             line = next((line for line in text.splitlines() if missing[run_id][0] in line.casefold()), "")
             if all(word in text.casefold() for word in missing[run_id]):
                 result.reasons[run_id], missing[run_id] = line, []
@@ -91,17 +91,17 @@ class Finder:
         )
         return result
 
-    def _recorded_reasons(self, word: str) -> dict[str, str]:
+    def _search_history(self, word: str) -> dict[str, str]:
         """Return what of each recorded run matches a word, by run id."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search(quote(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
-            label = next((each for each in labels if text in each.casefold()), None)
+            label = next((label for label in labels if text in label.casefold()), None)
             note = f"note: {entry.note}" if entry.note and text in entry.note.casefold() else ""
             reasons[entry.run_id] = f"label {label}" if label else note or "in what it was started with"
         return reasons
 
-    def _reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
+    def _match_run(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
         """Return what of a run matches a word, empty if the list shows it; None if only its error may match."""
         if is_matching(run, word):
             return ""
@@ -122,10 +122,10 @@ class Finder:
 
     async def first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
         """Return the first line of the first error of each failed run that is already known or read soon enough."""
-        errors = await self._errors_of(runs, _LIST_SECONDS)
+        errors = await self._wait_for_errors(runs, _LIST_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
-    async def _errors_of(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
+    async def _wait_for_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
         """Return the errors of failed runs by run id, each error on a line of its own, without secret values."""
         run_ids = [run.run_id for run in runs if has_failed(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:

@@ -31,6 +31,12 @@ class FlowFile:
     path: Path
     flow: Mapping[str, Any]
 
+    @property
+    def flow_name(self) -> str:
+        """The name of the flow; empty if it has none."""
+        name = self.flow.get("name")
+        return name if isinstance(name, str) else ""
+
 
 class FlowFolder:
     """The flow files in a folder and below it.
@@ -49,14 +55,14 @@ class FlowFolder:
 
     def files(self) -> list[FlowFile]:
         """Return the flows, in the order of their names. Files that have not changed are not read again."""
-        files = map(self._file, islice(find_flow_files(self.root), _MAX_FILES))
+        files = map(self._read_flow_file, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
-    def named(self, name: str) -> FlowFile | None:
+    def find(self, name: str) -> FlowFile | None:
         """Return a file by its name; None if the folder has no such flow."""
         return next((file for file in self.files() if file.name == name), None)
 
-    def candidates(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
+    def rank_candidates(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
         """Return the files that may be the source of a flow, the most likely one first.
 
         Args:
@@ -87,7 +93,7 @@ class FlowFolder:
         except OSError:
             return False
 
-    def _file(self, path: Path) -> FlowFile | None:
+    def _read_flow_file(self, path: Path) -> FlowFile | None:
         # Links are left out: they may lead out of the folder.
         if not self._is_inside(path):
             return None

@@ -49,8 +49,8 @@ class ListedFlow:
     @property
     def seconds(self) -> float | None:
         """The median duration of completed runs, a duration that one of them has; None if there are none."""
-        known = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
-        return median_low(known) if known else None
+        durations = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
+        return median_low(durations) if durations else None
 
 
 @dataclass
@@ -67,7 +67,7 @@ class FlowList:
     """When the oldest of them was created; None if all runs were read."""
 
 
-async def flow_list(
+async def list_flows(
     client: StepflowClient, history: CommandHistory, folder: FlowFolder | None = None, text: str = ""
 ) -> FlowList:
     """Return the flows of a server whose names contain a text.
@@ -83,25 +83,31 @@ async def flow_list(
         runs += page
         is_all = len(page) < _PAGE
     sub_runs = [run for run in (await client.list_runs(limit=_MAX_SUB_RUNS)).runs if run.parent_run_id is not None]
-    flows, sub_flows = _by_flow(runs), _by_flow(sub_runs)
+    flows, sub_flows = _group_by_flow(runs), _group_by_flow(sub_runs)
     files = await run_in_threadpool(folder.files) if folder is not None else []
     if not is_all:
-        names = [*await run_in_threadpool(_recorded_names, history, client.url), *map(_name, files)]
-        for name in [each for each in dict.fromkeys(names) if each and each not in flows][:_MAX_SEPARATE]:
-            own = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
-            if own:
-                flows[name] = ListedFlow(name, own)
+        names = [
+            *await run_in_threadpool(_list_recorded_names, history, client.url),
+            *(file.flow_name for file in files),
+        ]
+        missing = [name for name in dict.fromkeys(names) if name and name not in flows]
+        for name in missing[:_MAX_SEPARATE]:
+            flow_runs = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
+            if flow_runs:
+                flows[name] = ListedFlow(name, flow_runs)
     word = text.lower()
     return FlowList(
         flows=[flow for flow in flows.values() if word in flow.name.lower()],
         sub_flows=[flow for flow in sub_flows.values() if word in flow.name.lower()],
-        files=[file for file in files if _name(file) not in flows and word in f"{_name(file)} {file.name}".lower()],
+        files=[
+            file for file in files if file.flow_name not in flows and word in f"{file.flow_name} {file.name}".lower()
+        ],
         read=len(runs),
         since=None if is_all or not runs else runs[-1].created_at,
     )
 
 
-def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
+def _group_by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
     flows: dict[str, ListedFlow] = {}
     for run in runs:
         name = run.flow_name or run.flow_id
@@ -109,7 +115,7 @@ def _by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
     return flows
 
 
-def _recorded_names(history: CommandHistory, url: str) -> list[str]:
+def _list_recorded_names(history: CommandHistory, url: str) -> list[str]:
     """Return the names of the flows in the history that were run on this server, newest first."""
     try:
         entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)
@@ -117,8 +123,3 @@ def _recorded_names(history: CommandHistory, url: str) -> list[str]:
         return []
     names = (entry.flow.get("name") for entry in entries if isinstance(entry.flow, dict))
     return list(dict.fromkeys(name for name in names if isinstance(name, str)))
-
-
-def _name(file: FlowFile) -> str:
-    name = file.flow.get("name")
-    return name if isinstance(name, str) else ""

@@ -25,7 +25,7 @@ from stepflow_client.events import RunEvent
 from stepflow_client.progress import Progress
 from stepflow_client.types.statuses import FAILED_STATUSES
 
-from .states import item_codes
+from .states import encode_states
 
 CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
@@ -100,7 +100,7 @@ class RunFollower:
         """Increases with each event, and with each change of the status."""
         self.has_ended = False
         """Whether nothing more is read: the run has ended, or the server does not tell its events."""
-        self._task = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self._follow_events())
 
     @property
     def is_caught_up(self) -> bool:
@@ -142,13 +142,13 @@ class RunFollower:
         """Return the times of items known so far."""
         return self._items.times
 
-    def steps_of(self, index: int) -> list[tuple[str, bool, str | None]]:
+    def list_started_steps(self, index: int) -> list[tuple[str, bool, str | None]]:
         """Return the steps of an item that have started: whether each is running, and how it has ended."""
         steps = self._progress.steps if self._progress is not None else []
         states = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
         return [state for state in states if state[1] or state[2]]
 
-    def numbers(self) -> tuple[Progress, datetime | None] | None:
+    def get_progress(self) -> tuple[Progress, datetime | None] | None:
         """Return the progress at the last event, and `quiet_since`; None if nothing is known yet."""
         progress = self._progress
         if progress is None:
@@ -168,13 +168,13 @@ class RunFollower:
         failed = self._progress.items().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
-    def codes(self) -> bytes:
+    def get_codes(self) -> bytes:
         """Return the state of each item as a number, as `states` says; empty if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
-            self._codes = self.version, item_codes(self._progress.items(), self._progress.total)
+            self._codes = self.version, encode_states(self._progress.items(), self._progress.total)
         return self._codes[1]
 
-    async def changes(self, version: int, seconds: float) -> int:
+    async def wait_for_change(self, version: int, seconds: float) -> int:
         """Return the version when it differs from the given one, or after this many seconds."""
         if self.version == version:
             with suppress(TimeoutError):
@@ -188,10 +188,10 @@ class RunFollower:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _follow(self) -> None:
+    async def _follow_events(self) -> None:
         while not self.has_ended:
             try:
-                await self._read()
+                await self._read_events()
             except TransportError:
                 # The server has been unreachable for longer than the client retries.
                 self._caught_up.set()
@@ -201,38 +201,38 @@ class RunFollower:
                 pass
             self._caught_up.set()
             self.has_ended = True
-            self._change()
+            self._announce_change()
 
-    async def _read(self) -> None:
+    async def _read_events(self) -> None:
         self._progress = self._progress or progress_of(await self._snapshots.read(self._run_id, "flow"))
         status: str | None = None
         async with aclosing(self._watcher.follow(self._progress, after=self._cursor)) as followed:
             async for update in followed:
                 if update.event is not None:
                     self._cursor = update.event.cursor or self._cursor
-                    self._note(update.event)
+                    self._record_event(update.event)
                 elif update.run is not None:
                     # All events of a finished run may still be on their way; they end the sequence.
                     if not update.run.is_finished:
                         self._caught_up.set()
                     if update.run.status != (status or update.run.status):
-                        self._change()
+                        self._announce_change()
                     status = update.run.status
 
-    def _note(self, event: RunEvent) -> None:
+    def _record_event(self, event: RunEvent) -> None:
         if event.timestamp is not None and not event.inferred:
             if self._last is not None:
                 self._longest_pause = max(self._longest_pause, event.timestamp - self._last)
             self._last = event.timestamp
         self._items.note(event)
         if event.run_id == self._run_id and self._progress is not None and self._progress.total > 1:
-            self._note_failure(event)
+            self._record_failure(event)
         if event.type in ("step_started", "step_completed") and self._noted < _MAX_EVENTS:
             self._noted += 1
             self._steps.note(event)
-        self._change()
+        self._announce_change()
 
-    def _note_failure(self, event: RunEvent) -> None:
+    def _record_failure(self, event: RunEvent) -> None:
         """Request the error of an item when its first step fails: events do not contain it."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
@@ -243,9 +243,9 @@ class RunFollower:
         self._errors[event.item_index] = None
         self._to_explain.append((event.item_index, event.step_id))
         if self._explaining is None or self._explaining.done():
-            self._explaining = asyncio.create_task(self._explain())
+            self._explaining = asyncio.create_task(self._read_errors())
 
-    async def _explain(self) -> None:
+    async def _read_errors(self) -> None:
         while self._to_explain and not self.has_ended:
             index, step_id = self._to_explain.popleft()
             # The run continues even if this request fails.
@@ -253,9 +253,9 @@ class RunFollower:
                 step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
                 if step.error is not None and index in self._errors:
                     self._errors[index] = replace(step.error, step_id=step_id)
-                    self._change()
+                    self._announce_change()
 
-    def _change(self) -> None:
+    def _announce_change(self) -> None:
         self.version += 1
         self._changed.set()
         self._changed = asyncio.Event()
@@ -270,7 +270,7 @@ class Followers:
         self._snapshots = snapshots
         self._runs: dict[str, RunFollower] = {}
 
-    async def of(self, run_id: str) -> RunFollower:
+    async def get(self, run_id: str) -> RunFollower:
         """Return the follower of a run."""
         follower = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
         follower.used = time.monotonic()
@@ -278,12 +278,12 @@ class Followers:
         self._runs[run_id] = follower
         unused = [key for key, run in self._runs.items() if not run.pages and run is not follower]
         surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
-        for key in unused:
-            if key in surplus or self._runs[key].is_idle:
-                await self._runs.pop(key).close()
+        # All are removed before the first is closed: other requests remove followers while this one waits.
+        for closing in [self._runs.pop(key) for key in unused if key in surplus or self._runs[key].is_idle]:
+            await closing.close()
         return follower
 
-    def known(self, run_id: str) -> RunFollower | None:
+    def find(self, run_id: str) -> RunFollower | None:
         """Return the follower of a run if it is followed already."""
         return self._runs.get(run_id)
 
@@ -295,7 +295,7 @@ class Followers:
         """
         is_complete = not (await self._client.server_info()).capabilities.get("events")
         if not is_complete:
-            follower = await self.of(run.run_id)
+            follower = await self.get(run.run_id)
             await follower.catch_up(seconds if run.is_finished else 0.0)
             # The steps of a cancelled run are still executed, and it may complete in the end.
             is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.is_executing)
@@ -303,6 +303,5 @@ class Followers:
 
     async def close(self) -> None:
         """Stop following all runs."""
-        for follower in self._runs.values():
-            await follower.close()
-        self._runs.clear()
+        while self._runs:
+            await self._runs.popitem()[1].close()

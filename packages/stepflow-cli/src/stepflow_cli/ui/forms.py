@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stepflow_client._data.flow_declarations import fields_of as properties_of
 from stepflow_client.flows.json_schema import mismatches, resolve_ref
 
-from .field_texts import FORMATS, attributes_of, hint_of, input_type, read_text, shown_text, text_of
+from .field_texts import (
+    FORMATS,
+    build_attributes,
+    choose_input_type,
+    describe_limits,
+    format_value,
+    get_text,
+    parse_field_text,
+)
 
 _MAX_FIELDS = 100
 _MAX_DEPTH = 4
@@ -34,7 +43,7 @@ class Field:
     description: str = ""
     hint: str = ""
     """What the schema wants, in words."""
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """HTML attributes for the limits of the value."""
     options: tuple[Any, ...] = ()
     """The values of a `choice`."""
@@ -46,8 +55,8 @@ class Field:
     """Whether the value can be null, and no option or text of the field says so."""
     is_null: bool = False
     error: str = ""
-    schema: Any = field(default=True, repr=False)
-    definitions: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    schema: Any = dataclasses.field(default=True, repr=False)
+    definitions: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def labels(self) -> list[str]:
@@ -57,33 +66,33 @@ class Field:
         ]
 
     @property
-    def input_type(self) -> str:
+    def choose_input_type(self) -> str:
         """The type of the HTML input; `text` if another one would not show the current text."""
-        return input_type(self.kind, self.value)
+        return choose_input_type(self.kind, self.value)
 
     @property
     def has_error(self) -> bool:
-        """Whether the field, or one of its parts, has a wrong value."""
+        """Whether the field, or one of its parts, has an invalid value."""
         return bool(self.error) or any(part.has_error for part in self.parts)
 
 
 class FormError(ValueError):
-    """The form's values do not match the schema: the fields with wrong values have an error."""
+    """The form's values do not match the schema: each field with an invalid value has an error."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        super().__init__("; ".join(_errors(fields)))
+        super().__init__("; ".join(_list_errors(fields)))
         self.fields = list(fields)
 
 
-def _errors(fields: Sequence[Field], prefix: str = "") -> list[str]:
+def _list_errors(fields: Sequence[Field], prefix: str = "") -> list[str]:
     errors = []
-    for each in fields:
-        errors += [f"{prefix}{each.key}: {each.error}"] if each.error else []
-        errors += _errors(each.parts, f"{prefix}{each.key}.")
+    for field in fields:
+        errors += [f"{prefix}{field.key}: {field.error}"] if field.error else []
+        errors += _list_errors(field.parts, f"{prefix}{field.key}.")
     return errors
 
 
-def fields_of(
+def build_fields(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
     """Return the fields for an object of this schema, in its order; none if a form cannot represent it.
@@ -95,7 +104,7 @@ def fields_of(
         secret: Properties whose value is not shown.
     """
     builder = _FormBuilder(definitions or {})
-    return list(builder.fields(builder.resolved(schema), prefix, 0, secret))
+    return list(builder.build(builder.resolve(schema), prefix, 0, secret))
 
 
 class _FormBuilder:
@@ -105,11 +114,11 @@ class _FormBuilder:
         self._definitions = definitions
         self._left = _MAX_FIELDS
 
-    def resolved(self, schema: Any) -> Mapping[str, Any]:
+    def resolve(self, schema: Any) -> Mapping[str, Any]:
         target = resolve_ref(schema, self._definitions)
         return target if isinstance(target, Mapping) else {}
 
-    def fields(
+    def build(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
         """Return the fields of an object; none if there are too many."""
@@ -118,17 +127,18 @@ class _FormBuilder:
             return ()
         self._left -= len(properties)
         return tuple(
-            self._field(f"{prefix}-{_digest(key)}", key, each, depth, key in required, key in secret)
-            for key, each in properties.items()
+            self._build_field(f"{prefix}-{_digest_text(key)}", key, property, depth, key in required, key in secret)
+            for key, property in properties.items()
         )
 
-    def _field(self, name: str, key: str, schema: Any, depth: int, required: bool, secret: bool) -> Field:
-        target = self.resolved(schema)
-        kind, options = _kind(target)
+    def _build_field(self, name: str, key: str, schema: Any, depth: int, required: bool, secret: bool) -> Field:
+        target = self.resolve(schema)
+        kind, options = _choose_kind(target)
         parts: tuple[Field, ...] = ()
         if kind in ("object", "list") and not secret:
             if depth < _MAX_DEPTH:
-                parts = self.fields(target, name, depth + 1) if kind == "object" else self._row(target, name)
+                is_object = kind == "object"
+                parts = self.build(target, name, depth + 1) if is_object else self._build_row(target, name)
             kind = kind if parts else "json"
         types = target.get("type")
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
@@ -137,38 +147,38 @@ class _FormBuilder:
             key,
             "secret" if secret else kind,
             required,
-            title=text_of(target.get("title")) or key,
-            description=text_of(target.get("description")),
-            hint="" if secret else hint_of(target, kind),
-            attributes={} if secret else attributes_of(target, kind),
+            title=get_text(target.get("title")) or key,
+            description=get_text(target.get("description")),
+            hint="" if secret else describe_limits(target, kind),
+            attributes={} if secret else build_attributes(target, kind),
             options=options,
             parts=parts,
             is_nullable=is_simple and isinstance(types, list) and "null" in types,
             schema=schema,
             definitions=self._definitions,
         )
-        return filled(field, target["default"]) if "default" in target and not secret else field
+        return fill_field(field, target["default"]) if "default" in target and not secret else field
 
-    def _row(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
+    def _build_row(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
         """Return the fields of an element of a list; none if it is neither a simple value nor a flat object."""
-        element = self.resolved(schema.get("items"))
-        if _kind(element)[0] == "object":
-            parts = self.fields(element, f"{name}-row", _MAX_DEPTH)
+        element = self.resolve(schema.get("items"))
+        if _choose_kind(element)[0] == "object":
+            parts = self.build(element, f"{name}-row", _MAX_DEPTH)
         else:
-            parts = (self._field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
+            parts = (self._build_field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
         return parts if all(part.kind != "json" for part in parts) else ()
 
 
-def _digest(key: str) -> str:
+def _digest_text(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+def _choose_kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     options = schema.get("enum")
     if isinstance(options, list) and 0 < len(options) <= _MAX_FIELDS:
         return "choice", tuple(options)
     types = schema.get("type")
-    plain = [each for each in types if each != "null"] if isinstance(types, list) else [types]
+    plain = [kind for kind in types if kind != "null"] if isinstance(types, list) else [types]
     kind = plain[0] if len(plain) == 1 else None
     if kind == "string":
         longest, shape = schema.get("maxLength"), schema.get("format")
@@ -181,7 +191,7 @@ def _kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
     return (kind if kind in ("number", "integer", "boolean") else "json"), ()
 
 
-def filled(field: Field, value: Any) -> Field:
+def fill_field(field: Field, value: Any) -> Field:
     """Return a field set to a value; a value that it cannot show is ignored."""
     if field.kind == "secret":
         return field
@@ -190,57 +200,59 @@ def filled(field: Field, value: Any) -> Field:
             return replace(field, value="", is_null=True)
         field = replace(field, is_null=False)
     if field.kind == "object":
-        known = value if isinstance(value, Mapping) else {}
-        parts = (filled(part, known[part.key]) if part.key in known else emptied(part) for part in field.parts)
+        values = value if isinstance(value, Mapping) else {}
+        parts = (
+            fill_field(part, values[part.key]) if part.key in values else empty_field(part) for part in field.parts
+        )
         return replace(field, parts=tuple(parts)) if isinstance(value, Mapping) else field
     if field.kind == "choice":
         # True equals 1 in Python, but must not match a numeric choice.
         places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]
         return replace(field, value=places[0]) if places else field
-    shown = shown_text(field.kind, value)
+    shown = format_value(field.kind, value)
     return field if shown is None else replace(field, value=shown)
 
 
-def emptied(field: Field) -> Field:
+def empty_field(field: Field) -> Field:
     """Return a field without a value."""
-    parts = tuple(map(emptied, field.parts)) if field.kind == "object" else field.parts
+    parts = tuple(map(empty_field, field.parts)) if field.kind == "object" else field.parts
     return replace(field, value="", parts=parts, is_null=False)
 
 
-def value_of(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
+def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
     """Return the object that was filled in. Optional fields left empty are omitted.
 
     Raises:
         FormError: If a field's value is invalid.
     """
     value: dict[str, Any] = {}
-    entered = [_read_into(value, each, form) for each in fields]
-    if any(each.has_error for each in entered):
+    entered = [_read_field(value, field, form) for field in fields]
+    if any(field.has_error for field in entered):
         raise FormError(entered)
     checked = []
-    for each in entered:
+    for field in entered:
         # As `run` checks it.
-        if each.key in value and each.kind != "secret":
-            for mismatch in mismatches(value[each.key], each.schema, each.definitions):
+        if field.key in value and field.kind != "secret":
+            for mismatch in mismatches(value[field.key], field.schema, field.definitions):
                 path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
-                each = _with_error(each, path, mismatch.message)
-        checked.append(each)
-    if any(each.has_error for each in checked):
+                field = _add_error(field, path, mismatch.message)
+        checked.append(field)
+    if any(field.has_error for field in checked):
         raise FormError(checked)
     return value
 
 
-def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
-    """Add what was entered to an object, and return the field with the text, and with an error if it is wrong."""
+def _read_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
+    """Add what was entered to an object, and return the field with the text, and with an error if it is invalid."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
         if not field.required and not _is_entered(field, form):
-            return emptied(field)
-        parts = tuple(_read_into(inner, part, form) for part in field.parts)
+            return empty_field(field)
+        parts = tuple(_read_field(inner, part, form) for part in field.parts)
         value[field.key] = inner
         return replace(field, parts=parts)
-    text = _sent(form, field.name)
-    field = replace(field, is_null=field.is_nullable and bool(form.get(null_name(field))))
+    text = _get_sent_text(form, field.name)
+    field = replace(field, is_null=field.is_nullable and bool(form.get(build_null_name(field))))
     if field.is_null:
         value[field.key] = None
         return replace(field, value="")
@@ -251,7 +263,7 @@ def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> 
                 raise ValueError("is not one of the choices")
             value[field.key] = field.options[int(text)]
         elif text or (field.required and field.kind in ("text", "long")):
-            value[field.key] = read_text(field.kind, text)
+            value[field.key] = parse_field_text(field.kind, text)
         elif field.required:
             raise ValueError("needs a value")
     except ValueError as error:
@@ -262,29 +274,29 @@ def _read_into(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> 
 def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
     if field.kind == "object":
         return any(_is_entered(part, form) for part in field.parts)
-    return bool(form.get(field.name) or form.get(null_name(field)))
+    return bool(form.get(field.name) or form.get(build_null_name(field)))
 
 
-def null_name(field: Field) -> str:
+def build_null_name(field: Field) -> str:
     """Return the name of the box that sets a field to null."""
     return f"{field.name}-null"
 
 
-def _sent(form: Mapping[str, str], name: str) -> str:
+def _get_sent_text(form: Mapping[str, str], name: str) -> str:
     return form.get(name, "").replace("\r\n", "\n")
 
 
-def texts_before(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the texts in the fields of an input and of its JSON: `is_raw` compares those sent with them."""
-    return f"{_digest(json.dumps(texts_of(fields)))} {_digest(raw)}"
+def digest_texts(fields: Sequence[Field], raw: str) -> str:
+    """Return digests of the texts in the fields of an input and of its JSON, which `is_raw_input` compares later."""
+    return f"{_digest_text(json.dumps(list_texts(fields)))} {_digest_text(raw)}"
 
 
-def is_typed(before: str | None, raw: str) -> bool:
-    """Return whether the JSON of a form was changed since `texts_before`."""
-    return before is not None and not before.endswith(f" {_digest(raw)}")
+def is_raw_edited(before: str | None, raw: str) -> bool:
+    """Return whether the JSON of a form was changed since `digest_texts`."""
+    return before is not None and not before.endswith(f" {_digest_text(raw)}")
 
 
-def is_raw(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
+def is_raw_input(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
     """Return whether the input is the JSON or YAML text of a form and not its fields: it is if it was changed.
 
     Raises:
@@ -292,53 +304,53 @@ def is_raw(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
-    names = texts_of(map(emptied, fields))
-    before = form.get("before") or texts_before(list(map(emptied, fields)), "")
-    if not is_typed(before, _sent(form, "raw")):
+    names = list_texts(map(empty_field, fields))
+    before = form.get("before") or digest_texts(list(map(empty_field, fields)), "")
+    if not is_raw_edited(before, _get_sent_text(form, "raw")):
         return False
-    sent = {name: _sent(form, name) for name in names}
-    if not names.keys().isdisjoint(form) and not before.startswith(f"{_digest(json.dumps(sent))} "):
+    sent = {name: _get_sent_text(form, name) for name in names}
+    if not names.keys().isdisjoint(form) and not before.startswith(f"{_digest_text(json.dumps(sent))} "):
         raise ValueError("both the fields and the text below them were changed: change one of them only")
     return True
 
 
-def _with_error(field: Field, path: Sequence[Any], message: str) -> Field:
+def _add_error(field: Field, path: Sequence[Any], message: str) -> Field:
     """Return a field with an error at the part that the path leads to."""
     if field.kind == "object" and path and any(part.key == path[0] for part in field.parts):
-        inner = (_with_error(part, path[1:], message) if part.key == path[0] else part for part in field.parts)
+        inner = (_add_error(part, path[1:], message) if part.key == path[0] else part for part in field.parts)
         return replace(field, parts=tuple(inner))
-    where = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).lstrip(".")
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
     return replace(field, error=field.error or (f"{where}: {message}" if where else message))
 
 
-def refilled(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
+def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
     """Return fields with the texts that were sent, except those of secrets."""
     return [
         replace(
             field,
             value="" if field.kind == "secret" else form.get(field.name, field.value),
-            is_null=field.is_nullable and bool(form.get(null_name(field))),
-            parts=tuple(refilled(field.parts, form)) if field.kind == "object" else field.parts,
+            is_null=field.is_nullable and bool(form.get(build_null_name(field))),
+            parts=tuple(refill_fields(field.parts, form)) if field.kind == "object" else field.parts,
         )
         for field in fields
     ]
 
 
-def showing(fields: Sequence[Field], value: Any) -> list[Field]:
+def show_value(fields: Sequence[Field], value: Any) -> list[Field]:
     """Return fields set to an object; none if they cannot show all of it."""
     if not isinstance(value, Mapping):
         return []
-    shown = [filled(each, value[each.key]) if each.key in value else emptied(each) for each in fields]
+    shown = [fill_field(field, value[field.key]) if field.key in value else empty_field(field) for field in fields]
     value_shown: dict[str, Any] = {}
-    texts = texts_of(shown)
-    fields = [_read_into(value_shown, each, texts) for each in shown]
-    return shown if value_shown == value and not any(each.has_error for each in fields) else []
+    texts = list_texts(shown)
+    fields = [_read_field(value_shown, field, texts) for field in shown]
+    return shown if value_shown == value and not any(field.has_error for field in fields) else []
 
 
-def texts_of(fields: Iterable[Field]) -> dict[str, str]:
+def list_texts(fields: Iterable[Field]) -> dict[str, str]:
     """Return the texts in fields by their names, as a browser sends them."""
     texts: dict[str, str] = {}
-    for each in fields:
-        texts |= texts_of(each.parts) if each.kind == "object" else {each.name: each.value}
-        texts |= {null_name(each): "1" if each.is_null else ""} if each.is_nullable else {}
+    for field in fields:
+        texts |= list_texts(field.parts) if field.kind == "object" else {field.name: field.value}
+        texts |= {build_null_name(field): "1" if field.is_null else ""} if field.is_nullable else {}
     return texts

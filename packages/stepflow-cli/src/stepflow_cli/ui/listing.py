@@ -25,7 +25,7 @@ _MAX_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
 
-def filters_of(fields: Mapping[str, str]) -> dict[str, Any]:
+def build_filters(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the filters of a list of runs for the fields of a checked query."""
     return {
         "status": fields.get("status"),
@@ -36,7 +36,7 @@ def filters_of(fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-class Listings:
+class RunLists:
     """The lists of runs that pages show, each with its filters."""
 
     def __init__(self, client: StepflowClient) -> None:
@@ -46,7 +46,7 @@ class Listings:
 
     async def page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one more run if there is a next page."""
-        listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **filters_of(filters))
+        listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **build_filters(filters))
         return listed.runs
 
     async def newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
@@ -110,7 +110,7 @@ class RunRow:
         return worst_state(run.status.value for run in self.counted) or self.run.status.value
 
 
-def rows_of_runs(
+def build_run_rows(
     runs: Sequence[RunDetails], entries: Mapping[str, HistoryEntry], opened: str, *, folds: bool
 ) -> list[RunRow]:
     """Return the rows of a page of the list: without `folds`, or for the key `opened`, a row for each run."""

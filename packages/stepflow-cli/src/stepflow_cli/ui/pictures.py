@@ -24,7 +24,7 @@ from ..inputs.flow import sort_flow_keys
 from .item_urls import ItemUrls
 
 
-def timeline_of(
+def draw_run_timeline(
     report: RunReport, urls: ItemUrls | None = None, shown: Sequence[str] | None = None, selected: str | None = None
 ) -> str:
     """Return the timeline of a report as SVG; empty if no step has times.
@@ -47,7 +47,7 @@ def timeline_of(
     # `draw_timeline` escapes its values.
     if urls is None:
         return Markup(draw_timeline(bars, right_edge=right_edge))  # noqa: S704
-    span = span_of(urls.span)
+    span = parse_span(urls.span)
     began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
     bars = [
         replace(
@@ -65,7 +65,7 @@ def timeline_of(
     return Markup(draw_timeline(bars, right_edge=right_edge, span=span, zoom=zoom))  # noqa: S704
 
 
-def span_of(text: str) -> tuple[float, float] | None:
+def parse_span(text: str) -> tuple[float, float] | None:
     """Return the part of a timeline that a URL names, such as `0.2-0.4`, in seconds; None if it names none."""
     begin, _, end = text.partition("-")
     try:
@@ -87,14 +87,14 @@ class Picture:
     """The box of the selected step."""
 
 
-def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:
+def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:
     """Return the graph of an item whose boxes are links to their steps.
 
     Equal steps are one box, and so is the flow inside a step of a large flow, unless the URLs are those of all steps.
     """
     if not report.flow.get("steps"):
         return Picture("")
-    folded, layout = _laid_out(report.flow, is_whole=urls.shows_all)
+    folded, layout = _lay_out(report.flow, is_whole=urls.shows_all)
     states = collect_statuses(report)
     boxes = folded.states(states)
     links = {}
@@ -112,27 +112,27 @@ def item_picture(report: RunReport, urls: ItemUrls, selected: str | None) -> Pic
     box = folded.find_box(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
     look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
-    return Picture(_drawn(folded, layout, look), folded.hidden, box)
+    return Picture(_draw(folded, layout, look), folded.hidden, box)
 
 
-def picture_of(report: RunReport) -> str:
+def draw_run_graph(report: RunReport) -> str:
     """Return the graph of a report as SVG, coloured by its statuses; empty if it cannot be drawn."""
-    return flow_picture(report.flow, collect_statuses(report))
+    return draw_flow_graph(report.flow, collect_statuses(report))
 
 
-def flow_picture(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
+def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
     """Return the graph of a flow as SVG, coloured by the statuses of its steps; empty if it cannot be drawn."""
     if not flow.get("steps"):
         return ""
-    folded, layout = _laid_out(flow, is_whole=False)
-    return _drawn(folded, layout, Look(folded.states(statuses or {}), style=False))
+    folded, layout = _lay_out(flow, is_whole=False)
+    return _draw(folded, layout, Look(folded.states(statuses or {}), style=False))
 
 
 _layouts: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
 _MAX_LAYOUTS = 32
 
 
-def _laid_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
+def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
     """Return the graph of a flow and its layout, which stay the same while statuses change.
 
     The layout is None if the graph cannot be drawn. Several threads may request it at the same time.
@@ -152,11 +152,11 @@ def _laid_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, 
     return found
 
 
-def _drawn(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
+def _draw(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
     # `svg` escapes its values.
     return Markup(svg(folded.graph, look, layout)) if layout is not None else ""  # noqa: S704
 
 
-def flow_lines(flow: Mapping[str, Any]) -> list[str]:
+def format_flow_lines(flow: Mapping[str, Any]) -> list[str]:
     """Return a flow as lines of YAML in a fixed order: servers change it each time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()

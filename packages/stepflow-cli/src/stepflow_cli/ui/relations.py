@@ -12,17 +12,10 @@ from stepflow_client.flows.graph import inner_flow, steps_by_id
 from .item_urls import ItemUrls
 from .site import Site
 
-_MAX_SUB_RUNS = 100
 _MAX_ATTEMPTS = 50
 
 
-async def sub_runs_of(site: Site, run: RunDetails) -> list[RunDetails]:
-    """Return the runs that steps of a run created, at most 100, oldest first."""
-    listed = await site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id)
-    return list(reversed(listed.runs))
-
-
-async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
+async def find_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
     """Return the URL of the step that created a sub-run, and its id; None if it is not known."""
     if run.parent_run_id is None:
         return None
@@ -30,14 +23,14 @@ async def creator_url(site: Site, run: RunDetails) -> tuple[str, str] | None:
         parent = await site.read(run.parent_run_id, ("flow", "steps"))
     except NotFoundError:
         return None
-    step_id = creator_of(run, parent.flow or {}, parent.steps or ())
+    step_id = infer_creator(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
         # Of a batch, it is not known which item the step belongs to.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
-def creator_of(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
+def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
     """Return the step that created a sub-run, from the flow and the steps of its parent; None if several may have.
 
     Servers do not report it. The output of `/builtin/eval` names the run; otherwise the step is known if only one of
@@ -48,7 +41,7 @@ def creator_of(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDet
             return step.step_id
     executed = {step.step_id for step in steps}
     inner = {name: inner_flow(step) for name, step in steps_by_id(flow).items() if name in executed}
-    flows = {name: each.flow for name, each in inner.items() if each is not None}
+    flows = {name: flow.flow for name, flow in inner.items() if flow is not None}
     if len(flows) > 1:
         names = {name: flow.get("name") if isinstance(flow, Mapping) else None for name, flow in flows.items()}
         flows = {name: flows[name] for name, flow_name in names.items() if flow_name == run.flow_name}
@@ -69,7 +62,7 @@ class Attempt:
     """Whether it is the one whose page is shown."""
 
 
-async def attempts_of(site: Site, run_id: str, index: int, total: int, status: str) -> list[Attempt]:
+async def list_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[Attempt]:
     """Return the attempts at an item that the history has, in the order of their start; at least the one shown.
 
     Args:
@@ -79,7 +72,7 @@ async def attempts_of(site: Site, run_id: str, index: int, total: int, status: s
         total: The number of items of the run.
         status: The status of the item.
     """
-    shown = Attempt(run_id, index, path_of(run_id, index, total), status, is_shown=True)
+    shown = Attempt(run_id, index, item_path(run_id, index, total), status, is_shown=True)
     first, visited = (run_id, index), set[str]()
     while first[0] not in visited:
         visited.add(first[0])
@@ -88,16 +81,16 @@ async def attempts_of(site: Site, run_id: str, index: int, total: int, status: s
             break
         first = entry.rerun_of, entry.rerun_items[first[1]]
     places = [first]
-    for earlier_id, place in places:
-        reruns = site.reruns_of(earlier_id, _MAX_ATTEMPTS)
-        later = [(rerun.run_id, rerun.rerun_items.index(place)) for rerun in reruns if place in rerun.rerun_items]
+    for earlier_id, item in places:
+        reruns = site.list_reruns(earlier_id, _MAX_ATTEMPTS)
+        later = [(rerun.run_id, rerun.rerun_items.index(item)) for rerun in reruns if item in rerun.rerun_items]
         places += later[: _MAX_ATTEMPTS - len(places)]
     # The ids of runs begin with the time.
     places = sorted({*places, (run_id, index)})
-    return [shown if each == (run_id, index) else await _read_attempt(site, *each) for each in places]
+    return [shown if place == (run_id, index) else await _read_attempt(site, *place) for place in places]
 
 
-def path_of(run_id: str, index: int, total: int) -> str:
+def item_path(run_id: str, index: int, total: int) -> str:
     """Return the path of the page of an item."""
     return f"/runs/{run_id}" if total == 1 else f"/runs/{run_id}/items/{index}"
 
@@ -113,4 +106,4 @@ async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
         # It may have been deleted.
         return attempt
     status = next((item.status.value for item in items if item.index == index), "unknown")
-    return replace(attempt, status=status, path=path_of(run_id, index, len(items)))
+    return replace(attempt, status=status, path=item_path(run_id, index, len(items)))

@@ -18,13 +18,13 @@ from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
 from stepflow_client.types.snapshot import RunSnapshot
 
 from ..server.logs import KeptLine, read_run_lines
-from .relations import sub_runs_of
 from .site import Site
 
 PARTS = ("items", "steps", "flow", "arguments")
 """The parts of a run that its page shows."""
 MAX_DRAWN_ITEMS = 200
 """Maximum number of items whose steps are all read for a page."""
+_MAX_SUB_RUNS = 100
 _MANY_OBJECTS = 200_000
 
 
@@ -39,7 +39,7 @@ class ItemReport:
     total: int
     """Number of items of the run."""
     sub_runs: list[RunDetails] = field(default_factory=list)
-    """The runs that steps of the run created, for any of its items."""
+    """The runs that steps of the run created, for any of its items: at most 100, the oldest first."""
     lines: list[KeptLine] = field(default_factory=list)
     """The log lines of the run, if its server was started on this machine."""
 
@@ -48,7 +48,7 @@ class ItemReport:
         """The item."""
         return self.report.items[0]
 
-    def decoder_of(self, step_id: str | None, of: str) -> OutputDecoder:
+    def get_decoder(self, step_id: str | None, of: str) -> OutputDecoder:
         """Return the decoder of the `input` or `output` of a step; that of the flow if there is no step."""
         if step_id is not None:
             return self.decoder.of_step
@@ -72,7 +72,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
     The last finished one is kept, because people look at several of its steps, and its outputs may be large.
     """
     last: ItemReport | None = site.last_item
-    follower = site.followers.known(run.run_id)
+    follower = site.followers.find(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
         # Labels and notes may have changed since.
         snapshot = await site.read(run.run_id, ("flow", "arguments"))
@@ -81,27 +81,30 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
     # Times that arrive later belong to it too.
     is_complete = follower is None or follower.has_ended
-    with _no_collection():
+    with _pause_collection():
         snapshot, sub_runs, lines = await asyncio.gather(
-            site.read(run.run_id, PARTS, index), sub_runs_of(site, run), run_in_threadpool(read_run_lines, run.run_id)
+            site.read(run.run_id, PARTS, index),
+            site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id),
+            run_in_threadpool(read_run_lines, run.run_id),
         )
     items = snapshot.items or ()
     if index >= len(items):
         return None
-    item, follower = items[index], site.followers.known(run.run_id)
+    item, follower = items[index], site.followers.find(run.run_id)
     if not run.is_finished and follower is not None and (error := follower.errors().get(index)) is not None:
         # Servers report it when the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
-    report = await report_of(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
-    own = [time for time in report.times if time.item_index == index]
-    found = ItemReport(replace(report, times=own), site.snapshots.get_decoder(run.run_id), len(items), sub_runs, lines)
+    report = await build_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
+    report = replace(report, times=[time for time in report.times if time.item_index == index])
+    decoder, oldest_first = site.snapshots.get_decoder(run.run_id), list(reversed(sub_runs.runs))
+    item_report = ItemReport(report, decoder, len(items), oldest_first, lines)
     if is_complete and run.is_finished and item.status.is_finished:
-        site.last_item = found
-    return found
+        site.last_item = item_report
+    return item_report
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _pause_collection() -> Iterator[None]:
     """Keep the garbage collector from traversing a large output, once in each generation; all of it stays in use."""
     with collector_paused():
         yield
@@ -111,9 +114,9 @@ def _no_collection() -> Iterator[None]:
             gc.unfreeze()
 
 
-async def report_of(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True) -> RunReport:
+async def build_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True) -> RunReport:
     """Return a run as pages show it, without secret values."""
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
-        times = await (await site.followers.of(snapshot.run_id)).times()
+        times = await (await site.followers.get(snapshot.run_id)).times()
     return RunReport(mask_snapshot(snapshot), times)

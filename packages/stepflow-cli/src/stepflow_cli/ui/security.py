@@ -36,14 +36,14 @@ _MAX_PARTS = 2_000
 _PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
 
 
-def page_path(text: str) -> str | None:
+def match_page_path(text: str) -> str | None:
     """Return the path and query of a page; None for anything else, such as the URL of another host."""
     return text if _PAGE.fullmatch(text) else None
 
 
-def first_path(query: Mapping[str, str]) -> str:
+def choose_first_path(query: Mapping[str, str]) -> str:
     """Return the path that a link leads to: a page, the run it names, or the list of runs."""
-    page = page_path(query.get("to", ""))
+    page = match_page_path(query.get("to", ""))
     if page is not None:
         return page
     try:
@@ -53,7 +53,7 @@ def first_path(query: Mapping[str, str]) -> str:
         return "/runs"
 
 
-def form_fields(request: Request) -> Mapping[str, str]:
+def get_form_fields(request: Request) -> Mapping[str, str]:
     """Return the fields of a form that the guard has accepted."""
     form = request.scope["stepflow.form"]
     assert isinstance(form, Mapping)
@@ -90,10 +90,10 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *ours]}
             await send(message)
 
-        refusal = await self._refusal(scope, receive)
+        refusal = await self._check_request(scope, receive)
         await (refusal or self._app)(scope, receive, send_with_headers)
 
-    async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _check_request(self, scope: Scope, receive: Receive) -> Response | None:
         headers = group_headers(scope["headers"])
         refusal = self._addresses.get_refusal(headers["host"], headers["origin"])
         if refusal is not None:
@@ -106,22 +106,22 @@ class Guard:
         if path.startswith("/static/"):
             return None if method != "POST" else _refuse(405, "Files are only read.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
-        session = self._session(headers["cookie"])
+        session = self._find_session(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.begin(query["token"])
             if session is None:
                 return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
             # A page that continues by itself instead of a redirect: browsers send a strict cookie only with requests
             # that start on this site, and a redirect counts as started by the page with the link.
-            response = HTMLResponse(_SESSION_OPENED.format(path=escape(first_path(query))))
+            response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_first_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
             return _refuse(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
         scope["stepflow.session"] = session
-        return await self._refused_form(scope, receive, headers, session) if method == "POST" else None
+        return await self._check_form(scope, receive, headers, session) if method == "POST" else None
 
-    def _session(self, cookies: list[str]) -> str | None:
+    def _find_session(self, cookies: list[str]) -> str | None:
         for text in cookies:
             try:
                 morsel = SimpleCookie(text).get(self._cookie)
@@ -131,7 +131,7 @@ class Guard:
                 return morsel.value
         return None
 
-    async def _refused_form(
+    async def _check_form(
         self, scope: Scope, receive: Receive, headers: dict[str, list[str]], session: str
     ) -> Response | None:
         body, has_more = bytearray(), True
@@ -258,12 +258,12 @@ class FormTokens:
     def issue(self, session: str, path: str) -> str:
         """Return a new token for a form that is sent to this path."""
         ticket = f"{self._clock():.0f}.{secrets.token_urlsafe(16)}"
-        return f"{ticket}.{self._signature(session, path, ticket)}"
+        return f"{ticket}.{self._sign(session, path, ticket)}"
 
     def accept(self, session: str, path: str, token: str, *, again: bool = False) -> bool:
         """Return whether a token is valid; invalidate it unless `again`, which is for requests that change nothing."""
         ticket, _, signature = token.rpartition(".")
-        expected = self._signature(session, path, ticket)
+        expected = self._sign(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return False
         now = self._clock()
@@ -271,12 +271,12 @@ class FormTokens:
         if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
             return False
         if not again:
-            self._used = {each: at for each, at in self._used.items() if now - at <= _FORM_SECONDS}
+            self._used = {used: at for used, at in self._used.items() if now - at <= _FORM_SECONDS}
             if len(self._used) >= _MAX_USED:
                 return False
             self._used[ticket] = now
         return True
 
-    def _signature(self, session: str, path: str, ticket: str) -> str:
+    def _sign(self, session: str, path: str, ticket: str) -> str:
         text = "\n".join((session, path, ticket)).encode("utf-8", "surrogatepass")
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()

@@ -36,7 +36,7 @@ def serve_pages(
         Problem: If the port cannot be used.
     """
     from ..server.asgi import serve_application
-    from .app import Served, application, link
+    from .app import build_application, build_link
     from .flow_folder import FlowFolder
     from .security import Sessions
 
@@ -44,7 +44,7 @@ def serve_pages(
 
     def print_link(token: str) -> None:
         nonlocal is_first
-        url = link(host, addresses.port, token, run_id)
+        url = build_link(host, addresses.port, token, run_id)
         if not is_first:
             print(f"Another browser: {url}", file=sys.stderr, flush=True)
             return
@@ -63,5 +63,5 @@ def serve_pages(
         addresses = AcceptedAddresses.from_socket(listening, host)
         flows = FlowFolder(folder) if folder is not None else None
         sessions, stopping = Sessions(print_link), asyncio.Event()
-        app = application(Served(target.async_client, target.history, flows, addresses, sessions, stopping))
+        app = build_application(target.async_client, target.history, flows, addresses, sessions, stopping)
         serve_application(app, listening, stopping, lambda: print_link(sessions.token))

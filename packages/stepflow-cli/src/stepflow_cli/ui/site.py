@@ -34,18 +34,18 @@ from stepflow_client.types.snapshot import RunSnapshot
 from ..output.tables import shorten_ids
 from ..settings.history import CommandHistory
 from .commands import Commands
-from .finding import Finder
+from .finding import RunFinder
 from .flow_folder import FlowFolder
 from .following import Followers, Health
-from .forms import is_typed, texts_before
-from .listing import Listings
+from .forms import digest_texts, is_raw_edited
+from .listing import RunLists
 from .security import FormTokens
 
 _MAX_INPUTS = 1_000
 _MAX_RECENT = 50
 
 
-class Recent(dict[str, Any]):
+class RecentEntries(dict[str, Any]):
     """A dict of the newest entries."""
 
     def __init__(self, limit: int) -> None:
@@ -70,15 +70,15 @@ class Site:
     forms: FormTokens
     followers: Followers
     health: Health
-    listings: Listings
-    finder: Finder
-    inputs: Recent = field(default_factory=lambda: Recent(_MAX_INPUTS))
+    listings: RunLists
+    finder: RunFinder
+    inputs: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_INPUTS))
     """The inputs of the newest runs started here, for use if the history is off."""
     last_item: Any = None
     """What was read of the finished item that was shown last; see `reports`."""
-    reruns: Recent = field(default_factory=lambda: Recent(_MAX_RECENT))
+    reruns: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_RECENT))
     """The reruns that consist of several runs, by a random key."""
-    trials: Recent = field(default_factory=lambda: Recent(_MAX_RECENT))
+    trials: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_RECENT))
     """The forms of changes that were tried on one item of a group, by the run of the trial."""
     history: CommandHistory = field(default_factory=CommandHistory)
     """The history that the client records its runs in."""
@@ -107,7 +107,7 @@ class Site:
         )
         return HTMLResponse(text, status_code=status)
 
-    def failure(self, request: Request, error: Exception) -> HTMLResponse:
+    def show_failure(self, request: Request, error: Exception) -> HTMLResponse:
         """Return a page with the reason why a request failed; without one, there is no such page."""
         if not isinstance(error, StepflowClientError):
             return self.page(request, "failure", 404, error=None, is_away=False)
@@ -135,7 +135,7 @@ class Site:
         assert arguments is not None
         return arguments
 
-    async def in_order(self, stored: StoredFlow) -> StoredFlow:
+    async def restore_order(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with the properties of its schemas in their order.
 
         Servers may return them in a different order each time, except in the blob of the flow.
@@ -145,10 +145,10 @@ class Site:
         except StepflowClientError:
             return stored
         written = data.get("schemas") if isinstance(data, Mapping) else None
-        schemas = _in_order(stored.flow.get("schemas"), written)
+        schemas = _reorder_keys(stored.flow.get("schemas"), written)
         return replace(stored, flow={**stored.flow, "schemas": schemas})
 
-    def reruns_of(self, run_id: str, limit: int) -> list[HistoryEntry]:
+    def list_reruns(self, run_id: str, limit: int) -> list[HistoryEntry]:
         """Return the recorded reruns of a run; none if the history cannot be read."""
         try:
             return self.history.search(rerun_of=run_id, limit=limit)
@@ -156,30 +156,30 @@ class Site:
             return []
 
 
-def _in_order(value: Any, written: Any) -> Any:
+def _reorder_keys(value: Any, written: Any) -> Any:
     """Return a value with the keys of its mappings in the order in which they were written."""
     if isinstance(value, Mapping) and isinstance(written, Mapping):
         keys = [*(key for key in written if key in value), *(key for key in value if key not in written)]
-        return {key: _in_order(value[key], written.get(key)) for key in keys}
+        return {key: _reorder_keys(value[key], written.get(key)) for key in keys}
     if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
-        return [_in_order(each, other) for each, other in zip(value, written, strict=True)]
+        return [_reorder_keys(entry, other) for entry, other in zip(value, written, strict=True)]
     return value
 
 
-def site_of(request: Request) -> Site:
+def get_site(request: Request) -> Site:
     """Return the site of a request."""
     site = request.app.state.site
     assert isinstance(site, Site)
     return site
 
 
-def index_in(query: Mapping[str, str], name: str) -> int | None:
+def parse_index(query: Mapping[str, str], name: str) -> int | None:
     """Return a number from 0 on in a query or a form; None if it is missing or no such number."""
     text = query.get(name, "")
     return int(text) if text.isdecimal() and len(text) < 8 else None
 
 
-def environment() -> Environment:
+def build_environment() -> Environment:
     """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -189,7 +189,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals["statuses_with_look"] = STATUSES
-    templates.globals |= {"texts_before": texts_before, "is_typed": is_typed}
+    templates.globals |= {"digest_texts": digest_texts, "is_raw_edited": is_raw_edited}
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = lambda value: visible_lines(str(value))
@@ -198,12 +198,12 @@ def environment() -> Environment:
     # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
     templates.filters["tree"] = lambda value, limit=300, **more: Markup(visible(json_tree(value, limit=limit, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
-    templates.filters["query"] = query_text
+    templates.filters["query"] = format_query
     templates.filters["short_ids"] = shorten_ids
     return templates
 
 
-def query_text(values: Mapping[str, Any], **changes: Any) -> str:
+def format_query(values: Mapping[str, Any], **changes: Any) -> str:
     """Return a URL's query with these values, except those that are empty."""
     parameters = {key: value for key, value in {**values, **changes}.items() if value not in (None, "")}
     return f"?{urlencode(parameters)}" if parameters else "?"

@@ -17,7 +17,7 @@ _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
 _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
 
 
-def item_codes(states: ItemStates, total: int) -> bytes:
+def encode_states(states: ItemStates, total: int) -> bytes:
     """Return the codes of all items, in their order."""
     codes = bytearray(total)
     for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
@@ -27,7 +27,7 @@ def item_codes(states: ItemStates, total: int) -> bytes:
     return bytes(codes)
 
 
-def merged_codes(items: Iterable[RunItem], followed: bytes, *, is_cancelled: bool) -> bytes:
+def merge_states(items: Iterable[RunItem], followed: bytes, *, is_cancelled: bool) -> bytes:
     """Return the codes of all items: what the server says of those that have ended, else what its events say.
 
     Args:
@@ -44,7 +44,7 @@ def merged_codes(items: Iterable[RunItem], followed: bytes, *, is_cancelled: boo
     return bytes(codes)
 
 
-def ranges_of(codes: bytes) -> str:
+def list_state_ranges(codes: bytes) -> str:
     """Return the indexes of the items of each code, as `2:0-5,7;3:6`; waiting items are left out."""
     ranges: dict[int, list[str]] = defaultdict(list)
     first = 0
@@ -53,4 +53,4 @@ def ranges_of(codes: bytes) -> str:
         ranges[code].append(str(first) if first == last else f"{first}-{last}")
         first = last + 1
     ranges.pop(_WAITING, None)
-    return ";".join(f"{code}:{','.join(found)}" for code, found in sorted(ranges.items()))
+    return ";".join(f"{code}:{','.join(indexes)}" for code, indexes in sorted(ranges.items()))

@@ -13,7 +13,7 @@ from stepflow_client.drawing.charts import StepTime
 from stepflow_client.flows.graph import FlowSteps
 
 from ..server.logs import KeptLine
-from .relations import creator_of
+from .relations import infer_creator
 from .reports import ItemReport
 from .sorting import Order
 
@@ -69,15 +69,15 @@ STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
 """The key of a row of the table of steps, by column."""
 
 
-def rows_of(
-    found: ItemReport, selected: str | None, order: Order, *, shows_all: bool
+def build_step_rows(
+    item_report: ItemReport, selected: str | None, order: Order, *, shows_all: bool
 ) -> tuple[list[StepRow], int, StepRow | None]:
     """Return the rows of the table, the number of steps without one, and the slowest step if several ran.
 
     The first 100 steps have a row, and beyond them those that failed or run, and the selected one.
     """
-    steps = found.account.steps if found.account else ()
-    rows = order.sorted((StepRow(step, found.times.get(step.step_id)) for step in steps), STEP_KEYS)
+    steps = item_report.account.steps if item_report.account else ()
+    rows = order.sorted((StepRow(step, item_report.times.get(step.step_id)) for step in steps), STEP_KEYS)
     shown = [
         row
         for place, row in enumerate(rows)
@@ -88,18 +88,18 @@ def rows_of(
     return shown, len(rows) - len(shown), slowest
 
 
-def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:
+def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
     """Return a step with its details; None if the item has no such step."""
-    account, report = found.account, found.report
+    account, report = item_report.account, item_report.report
     step = account.step(step_id) if account is not None else None
     if account is None or step is None:
         return None
-    flow, time = FlowSteps(report.flow), found.times.get(step_id)
+    flow, time = FlowSteps(report.flow), item_report.times.get(step_id)
     # The lines that the run or a worker wrote while the step ran, and those that name the step.
     begin = time.attempts[0] - _AROUND if time is not None and time.attempts else None
     end = time.end + _AROUND if time is not None and time.end is not None else None
     lines = []
-    for line in found.lines:
+    for line in item_report.lines:
         is_near = report.run.run_id in line.run_ids or not (line.run_ids or line.target)
         at = datetime.fromisoformat(line.time)
         is_meanwhile = begin is not None and at >= begin and (end is None or at <= end)
@@ -108,12 +108,12 @@ def selected_step(found: ItemReport, step_id: str) -> SelectedStep | None:
     return SelectedStep(
         step,
         time,
-        details=next((each for each in report.steps if each.step_id == step_id), None),
+        details=next((details for details in report.steps if details.step_id == step_id), None),
         input=report.input_of(report.items[0].index, step_id),
         is_cause=account.cause == step_id,
         hint=account.hint if account.cause == step_id else None,
-        reads=[each for each in flow.by_id if each in flow.reads.get(step_id, ())],
+        reads=[name for name in flow.by_id if name in flow.reads.get(step_id, ())],
         read_by=[name for name, reads in flow.reads.items() if step_id in reads],
-        sub_runs=[run for run in found.sub_runs if creator_of(run, report.flow, report.steps) == step_id],
+        sub_runs=[run for run in item_report.sub_runs if infer_creator(run, report.flow, report.steps) == step_id],
         lines=lines,
     )

@@ -117,8 +117,8 @@ form?.addEventListener("submit", async (event) => {
   const sent = fresh.getElementById("change");
   if (!sent) return;
   form.elements.csrf.value = sent.elements.csrf.value;
-  const wrong = fresh.getElementById("wrong");
+  const problem = fresh.getElementById("problem");
   const plan = document.getElementById("plan");
-  plan.replaceChildren(...(wrong ? [wrong] : fresh.getElementById("plan").childNodes));
+  plan.replaceChildren(...(problem ? [problem] : fresh.getElementById("plan").childNodes));
   plan.scrollIntoView({ block: "nearest" });
 });

@@ -17,7 +17,7 @@ let wasDown = false;
 let starts = 0;
 let stop = () => {};
 
-// Says at the top what is wrong with the connection.
+// Says at the top whether the connection is lost.
 function say(words, isGood = false) {
   notice.classList.toggle("good", isGood);
   if (notice.textContent !== words) notice.textContent = words;
@@ -64,7 +64,7 @@ async function refresh() {
       await new Promise((go) => setTimeout(go, isOver ? 0 : REST * (performance.now() - began)));
     } while (isStale && !isOver);
   } catch {
-    // The stream says what is wrong.
+    // The stream reports the reason.
   } finally {
     isFetching = false;
   }

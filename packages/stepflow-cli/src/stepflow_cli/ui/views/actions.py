@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, NotFoundError, RunDetails
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ..security import form_fields, page_path
-from ..site import Site, site_of
+from ..security import get_form_fields, match_page_path
+from ..site import Site, get_site
 
 _MAX_RUNS = 200
 """Maximum number of runs whose state is shown."""
@@ -23,7 +23,7 @@ _MAX_RUNS = 200
 async def cancel(request: Request) -> Response:
     """Cancel a run."""
     run_id = request.path_params["run_id"]
-    await site_of(request).client.cancel_run(run_id)
+    await get_site(request).client.cancel_run(run_id)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
@@ -42,12 +42,12 @@ class Rerun:
 
 async def rerun(request: Request) -> Response:
     """Run the failed parts of a run again; the outputs of completed steps are kept."""
-    site, run_id = site_of(request), request.path_params["run_id"]
+    site, run_id = get_site(request), request.path_params["run_id"]
     handles = await site.client.start_rerun(run_id, keep="succeeded")
-    return shown_rerun(site, [run_id], [each.run_id for each in handles])
+    return redirect_to_rerun(site, [run_id], [handle.run_id for handle in handles])
 
 
-def shown_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
+def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
     """Redirect to the run of a rerun, or to the list of its runs."""
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
@@ -58,7 +58,7 @@ def shown_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) 
 
 async def rerun_page(request: Request) -> Response:
     """Show the runs of a rerun."""
-    site, key = site_of(request), request.path_params["key"]
+    site, key = get_site(request), request.path_params["key"]
     again = site.reruns.get(key)
     if again is None:
         raise NotFoundError("no run was run again under this address", status_code=404)
@@ -67,9 +67,9 @@ async def rerun_page(request: Request) -> Response:
     return site.page(request, "rerun", again=again, runs=runs, live=live)
 
 
-async def selected_runs(request: Request) -> Response:
+async def act_on_selection(request: Request) -> Response:
     """Compare, cancel or rerun the ticked runs of the list, as the pressed button says."""
-    site, form = site_of(request), form_fields(request)
+    site, form = get_site(request), get_form_fields(request)
     try:
         # The name of a tick is the id of its run.
         run_ids = [str(UUID(name)) for name in form if name not in ("csrf", "action")]
@@ -100,15 +100,15 @@ async def selected_runs(request: Request) -> Response:
         # Of completed runs, all steps are run again.
         is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
         handles = await site.client.start_rerun(run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
-        started += [each.run_id for each in handles]
-    return shown_rerun(site, run_ids, started)
+        started += [handle.run_id for handle in handles]
+    return redirect_to_rerun(site, run_ids, started)
 
 
 async def create_link(request: Request) -> Response:
     """Show a link to a page with the token for the next browser."""
-    to = form_fields(request).get("to", "")
-    if page_path(to) is None:
+    to = get_form_fields(request).get("to", "")
+    if match_page_path(to) is None:
         raise InvalidArgumentError("the form names no page")
     state = request.app.state
     link = f"{request.base_url}?{urlencode({'token': state.sessions.token, 'to': to})}"
-    return site_of(request).page(request, "link", link=link, to=to, is_exposed=state.addresses.is_exposed)
+    return get_site(request).page(request, "link", link=link, to=to, is_exposed=state.addresses.is_exposed)

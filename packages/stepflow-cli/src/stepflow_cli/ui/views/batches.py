@@ -19,12 +19,12 @@ from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..listing import PAGE
-from ..pictures import picture_of, timeline_of
-from ..reports import MAX_DRAWN_ITEMS, PARTS, report_of
+from ..pictures import draw_run_graph, draw_run_timeline
+from ..reports import MAX_DRAWN_ITEMS, PARTS, build_report
 from ..site import Site
 from ..sorting import Order
-from ..states import STATES, merged_codes, ranges_of
-from .runs import number_of
+from ..states import STATES, list_state_ranges, merge_states
+from .runs import parse_number
 
 MAX_RERUNS = 20
 """Maximum number of reruns that a page lists."""
@@ -35,22 +35,22 @@ _CATCH_UP_SECONDS = 0.5
 async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     """Return the page of a run with any number of items but one."""
     live = await site.followers.live_path(run, _CATCH_UP_SECONDS)
-    follower = await site.followers.of(run.run_id)
+    follower = await site.followers.get(run.run_id)
     await follower.catch_up(_CATCH_UP_SECONDS)
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
     # Servers report items when the whole run has ended: until then, those of a large batch are not worth a request.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
-    snapshot = await site.read(run.run_id, [each for each in PARTS if each not in left_out])
-    progress, followed, times = follower.numbers(), follower.codes(), follower.item_times()
+    snapshot = await site.read(run.run_id, [part for part in PARTS if part not in left_out])
+    progress, followed, times = follower.get_progress(), follower.get_codes(), follower.item_times()
     items = list(snapshot.items or ())
     if not is_finished:
         # Errors are read while the run has not ended.
         total, errors = max(run.items.total, len(followed)), follower.errors()
         items = items or [RunItem(index=index, status=run.status) for index in range(total)]
-        items = [replace(each, error=errors.get(each.index, each.error)) for each in items]
-    report = await report_of(site, replace(snapshot, items=items))
+        items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
+    report = await build_report(site, replace(snapshot, items=items))
     items, given, steps = list(report.items), report.given, report.steps
-    codes = merged_codes(items, followed, is_cancelled=run.status.value == "cancelled")
+    codes = merge_states(items, followed, is_cancelled=run.status.value == "cancelled")
     groups = failure_groups(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
@@ -59,12 +59,12 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {time.index: time.duration for time in times}
     # The items in the table: those of a group or a status, in the order of a column.
-    keys = _item_keys(items, codes, seconds, inputs or ())
-    query, number = request.query_params, number_of(request, "page")
+    keys = _build_sort_keys(items, codes, seconds, inputs or ())
+    query, number = request.query_params, parse_number(request, "page")
     order, group, status = Order.of(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
     places: Sequence[int] = range(len(codes))
     if group:
-        places, status = next((each.indexes for each in groups if each.key == group), []), ""
+        places, status = next((failed.indexes for failed in groups if failed.key == group), []), ""
     elif status:
         places = [place for place, code in enumerate(codes) if STATES[code] == status]
     places = order.sorted(places, keys)
@@ -84,8 +84,10 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         groups=groups[:MAX_GROUPS_SHOWN],
         group_count=len(groups),
         numbers_of=numbers_of if len(numbers_of) == len(items) else (),
-        reruns=site.reruns_of(run.run_id, MAX_RERUNS),
-        unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
+        reruns=site.list_reruns(run.run_id, MAX_RERUNS),
+        unread=0
+        if is_finished
+        else codes.count(STATES.index("failed")) - sum(len(failed.indexes) for failed in groups),
         seconds=seconds,
         # `summarize_latency` has only numbers, and the path of a run needs no quotes.
         durations=Markup(durations),  # noqa: S704
@@ -95,7 +97,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         items=[items[place] for place in places[(number - 1) * PAGE : number * PAGE]],
         codes=codes,
         states=STATES,
-        ranges=ranges_of(codes),
+        ranges=list_state_ranges(codes),
         counts=[(state, counts[code]) for code, state in enumerate(STATES) if counts[code] or state in may_come],
         chosen={"status": status, "group": group, "sort": order.text},
         item_count=len(places),
@@ -103,14 +105,14 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         number=number,
         pages=max(1, -(-len(places) // PAGE)),
         has_steps=bool(steps),
-        picture=await run_in_threadpool(picture_of, drawn),
-        timeline=await run_in_threadpool(timeline_of, report) if len(items) <= PAGE else "",
+        picture=await run_in_threadpool(draw_run_graph, drawn),
+        timeline=await run_in_threadpool(draw_run_timeline, report) if len(items) <= PAGE else "",
         can_rerun=is_finished and run.status in UNSUCCESSFUL_STATUSES,
         live=live,
     )
 
 
-def _item_keys(
+def _build_sort_keys(
     items: Sequence[RunItem], codes: bytes, seconds: Mapping[int, float], inputs: Sequence[Any]
 ) -> dict[str, Callable[[int], Any]]:
     """Return the sort key of a row of the table of items, by column."""

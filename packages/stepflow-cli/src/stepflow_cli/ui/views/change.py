@@ -13,53 +13,53 @@ from stepflow_client import NotFoundError, RerunPlan, StepflowClientError, Store
 from stepflow_client._command import failure_groups
 from stepflow_client.drawing.report_data import mask_arguments
 
-from ..changes import ChangeError, ChangeForm, Subject, form_of_run, form_of_sent, rerun_arguments
-from ..security import form_fields
-from ..site import Site, query_text, site_of
-from .actions import shown_rerun
-from .flows import form_of
+from ..changes import ChangeError, ChangeForm, ChangeSubject, build_rerun_arguments, prefill_form, restore_form
+from ..security import get_form_fields
+from ..site import Site, format_query, get_site
+from .actions import redirect_to_rerun
+from .flows import build_flow_fields
 
 
 async def change_page(request: Request) -> Response:
     """Show the form that changes a run."""
-    site = site_of(request)
-    subject = await _subject(site, request.path_params["run_id"], request.query_params)
+    site = get_site(request)
+    subject = await _read_subject(site, request.path_params["run_id"], request.query_params)
     tried = request.query_params.get("tried", "")
     sent = site.trials.get(tried)
-    form = form_of_run(subject) if sent is None else form_of_sent(subject, sent)
+    form = prefill_form(subject) if sent is None else restore_form(subject, sent)
     return await _show(request, site, subject, form, tried=tried if sent is not None else "")
 
 
-async def change(request: Request) -> Response:
+async def apply_change(request: Request) -> Response:
     """Show what a change would run, or run it: `do` is `plan`, `try` (on one item) or `run`."""
-    site, form = site_of(request), form_fields(request)
-    subject = await _subject(site, request.path_params["run_id"], form)
+    site, form = get_site(request), get_form_fields(request)
+    subject = await _read_subject(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
         # Pages do not repeat secrets: take those of the trial.
         earlier = site.trials.get(tried, {})
-        secrets = {each.name for each in subject.fields[1] if each.kind == "secret" and not form.get(each.name)}
+        secrets = {field.name for field in subject.fields[1] if field.kind == "secret" and not form.get(field.name)}
         entered = {**form, **{name: earlier[name] for name in secrets if name in earlier}}
-        arguments = await run_in_threadpool(rerun_arguments, subject, entered)
+        arguments = await run_in_threadpool(build_rerun_arguments, subject, entered)
         if form.get("do") == "plan":
             plan = await site.client.plan_rerun(subject.run.run_id, **arguments)
-            return await _show(request, site, subject, form_of_sent(subject, form), plan=plan, tried=tried)
+            return await _show(request, site, subject, restore_form(subject, form), plan=plan, tried=tried)
         if form.get("do") == "try":
             arguments["items"] = [subject.index]
-        run_ids = [each.run_id for each in await site.client.start_rerun(subject.run.run_id, **arguments)]
+        run_ids = [handle.run_id for handle in await site.client.start_rerun(subject.run.run_id, **arguments)]
     except ChangeError as error:
-        return await _show(request, site, subject, error.form, 400, wrong=str(error), tried=tried)
+        return await _show(request, site, subject, error.form, 400, problem=str(error), tried=tried)
     except StepflowClientError as error:
-        wrong = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
-        return await _show(request, site, subject, form_of_sent(subject, form), 400, wrong=wrong, tried=tried)
+        problem = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+        return await _show(request, site, subject, restore_form(subject, form), 400, problem=problem, tried=tried)
     if form.get("do") != "try" or len(run_ids) != 1:
-        return shown_rerun(site, [subject.run.run_id], run_ids)
+        return redirect_to_rerun(site, [subject.run.run_id], run_ids)
     site.trials[run_ids[0]] = dict(form)
-    query = query_text(subject.place, tried=run_ids[0])
+    query = format_query(subject.place, tried=run_ids[0])
     return RedirectResponse(f"/runs/{subject.run.run_id}/change{query}", status_code=303)
 
 
-async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject:
+async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> ChangeSubject:
     snapshot = await site.read(run_id, ("items", "flow", "arguments"))
     run, items, given = snapshot.details, snapshot.items or (), snapshot.arguments
     assert given is not None
@@ -76,8 +76,16 @@ async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject
     if not 0 <= index < len(items):
         raise NotFoundError(f"run {run.run_id} has no item {text}", status_code=404)
     step = place.get("step", "")
-    subject = Subject(
-        run, stored, given, mask_arguments(stored.flow, given), form_of(stored), len(items), index, group, step
+    subject = ChangeSubject(
+        run,
+        stored,
+        given,
+        mask_arguments(stored.flow, given),
+        build_flow_fields(stored),
+        len(items),
+        index,
+        group,
+        step,
     )
     if step and step not in subject.steps:
         raise NotFoundError(f"the flow has no step {step}", status_code=404)
@@ -87,12 +95,12 @@ async def _subject(site: Site, run_id: str, place: Mapping[str, str]) -> Subject
 async def _show(
     request: Request,
     site: Site,
-    subject: Subject,
+    subject: ChangeSubject,
     form: ChangeForm,
     status: int = 200,
     *,
     plan: RerunPlan | None = None,
-    wrong: str = "",
+    problem: str = "",
     tried: str = "",
 ) -> Response:
     trial = await site.client.get_run(tried) if tried else None
@@ -100,7 +108,7 @@ async def _show(
     ways = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items) if plan is not None else Counter()
     parts = [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in ways.most_common(20)]
     if not subject.run.is_finished:
-        wrong = wrong or f"The run has not ended: it is {subject.run.status.value}."
+        problem = problem or f"The run has not ended: it is {subject.run.status.value}."
     return site.page(
         request,
         "change",
@@ -115,7 +123,7 @@ async def _show(
         is_batch=None,
         plan=plan,
         parts=parts,
-        wrong=wrong,
+        problem=problem,
         trial=trial,
         live="" if trial is None or trial.is_finished else f"/live/runs/{trial.run_id}",
     )

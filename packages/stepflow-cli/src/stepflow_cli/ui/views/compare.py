@@ -13,9 +13,9 @@ from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import write_path
 
-from ..relations import path_of
-from ..reports import PARTS, report_of
-from ..site import Site, index_in, site_of
+from ..relations import item_path
+from ..reports import PARTS, build_report
+from ..site import Site, get_site, parse_index
 
 _MAX_STEPS = 500
 
@@ -48,17 +48,17 @@ class Side:
     def step(self, step_id: str) -> Any:
         """Return a step as it is listed; None if it is not."""
         steps = self.report.steps
-        return next((each for each in steps if (each.item_index, each.step_id) == (self.index, step_id)), None)
+        return next((step for step in steps if (step.item_index, step.step_id) == (self.index, step_id)), None)
 
 
 async def compare_page(request: Request) -> Response:
     """Show the differences of two runs, or of an item of each."""
-    site, one = site_of(request), request.path_params["run_id"]
+    site, one = get_site(request), request.path_params["run_id"]
     other = request.query_params.get("with", "")
     if not other:
         return RedirectResponse(f"/runs/{one}", status_code=303)
-    mine, theirs = (index_in(request.query_params, name) for name in ("item", "with_item"))
-    runs = [await site.run(each) for each in (other, one)]
+    mine, theirs = (parse_index(request.query_params, name) for name in ("item", "with_item"))
+    runs = [await site.run(run_id) for run_id in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
     # The run of the path is the newer one: it is on the right.
@@ -76,20 +76,20 @@ async def compare_page(request: Request) -> Response:
                 items.setdefault(difference.item_index, []).append(difference)
         rest = [difference for difference in compared.differences if difference.item_index is None]
         return site.page(request, "compare", compared=compared, batch=list(items.items())[:_MAX_STEPS], rest=rest)
-    before, after = [await _side(site, run, index) for run, index in zip(runs, pair, strict=True)]
+    before, after = [await _read_side(site, run, index) for run, index in zip(runs, pair, strict=True)]
     by_step: dict[str, list[RunDifference]] = {}
     rest = []
-    for each in compared.every_difference:
-        if each.step_id is None:
-            rest.append(each)
+    for difference in compared.every_difference:
+        if difference.step_id is None:
+            rest.append(difference)
             continue
-        own = by_step.setdefault(each.step_id, [])
+        differences = by_step.setdefault(difference.step_id, [])
         # The states are in the headings.
-        if not each.path.endswith(".status"):
-            own.append(each)
-    steps = list(dict.fromkeys(step_id for each in (after, before) for _, step_id in each.report.step_accounts))
+        if not difference.path.endswith(".status"):
+            differences.append(difference)
+    steps = list(dict.fromkeys(step_id for side in (after, before) for _, step_id in side.report.step_accounts))
     given = {
-        name: _differences(getattr(before.given, name) or {}, getattr(after.given, name) or {})
+        name: _list_differences(getattr(before.given, name) or {}, getattr(after.given, name) or {})
         for name in ("variables", "overrides")
     }
     return site.page(
@@ -98,29 +98,29 @@ async def compare_page(request: Request) -> Response:
         before=before,
         after=after,
         compared=compared,
-        given={"input": _differences(before.input, after.input), **given},
-        flow=[each for each in rest if each.path.startswith("$.flow")],
-        ends=[each for each in rest if not each.path.startswith(("$.flow", "$.status"))],
+        given={"input": _list_differences(before.input, after.input), **given},
+        flow=[difference for difference in rest if difference.path.startswith("$.flow")],
+        ends=[difference for difference in rest if not difference.path.startswith(("$.flow", "$.status"))],
         steps=steps[:_MAX_STEPS],
         by_step=by_step,
         batch=None,
     )
 
 
-async def _side(site: Site, run: RunDetails, index: int) -> Side:
+async def _read_side(site: Site, run: RunDetails, index: int) -> Side:
     snapshot = await site.read(run.run_id, PARTS, index)
     items = snapshot.items or ()
-    item = next((each for each in items if each.index == index), None)
+    item = next((item for item in items if item.index == index), None)
     if item is None:
         raise InvalidArgumentError("one of the runs has no such item")
-    report = await report_of(site, replace(snapshot, items=[item]))
+    report = await build_report(site, replace(snapshot, items=[item]))
     assert report.given is not None
     inputs = report.given.inputs
     value = inputs[index] if inputs is not None and len(inputs) == len(items) else None
-    return Side(run, index, path_of(run.run_id, index, len(items)), item.status.value, report, report.given, value)
+    return Side(run, index, item_path(run.run_id, index, len(items)), item.status.value, report, report.given, value)
 
 
-def _differences(before: Any, after: Any) -> list[RunDifference]:
+def _list_differences(before: Any, after: Any) -> list[RunDifference]:
     """Return where two values differ, as `compare_runs` does for outputs."""
     return [
         RunDifference(

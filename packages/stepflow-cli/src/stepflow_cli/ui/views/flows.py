@@ -14,12 +14,12 @@ from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.needs import check_inputs
 from stepflow_client.flows.source import FlowText
 
-from ..field_texts import json_text, text_value
-from ..flow_list import flow_list
-from ..forms import Field, FormError, fields_of, filled, is_raw, refilled, showing, value_of
-from ..pictures import flow_lines, flow_picture
-from ..security import form_fields
-from ..site import Site, site_of
+from ..field_texts import format_json, parse_text
+from ..flow_list import list_flows
+from ..forms import Field, FormError, build_fields, fill_field, is_raw_input, read_form_value, refill_fields, show_value
+from ..pictures import draw_flow_graph, format_flow_lines
+from ..security import get_form_fields
+from ..site import Site, get_site
 
 _MAX_COMPONENTS = 200
 _MAX_FINDINGS = 50
@@ -27,16 +27,16 @@ _MAX_FINDINGS = 50
 
 async def flows_page(request: Request) -> Response:
     """Show the flows with their last runs, those that steps run apart, and files that have not run."""
-    site = site_of(request)
+    site = get_site(request)
     text = request.query_params.get("q", "").strip()
-    listed = await flow_list(site.client, site.history, site.flows, text)
+    listed = await list_flows(site.client, site.history, site.flows, text)
     return site.page(request, "flows", listed=listed, text=text, has_folder=bool(site.flows), live="/live/runs")
 
 
 async def flow_page(request: Request) -> Response:
     """Show a flow, and the form that starts it."""
-    site = site_of(request)
-    stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
+    site = get_site(request)
+    stored = await site.restore_order(await site.client.get_flow(request.path_params["flow_id"]))
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
         # The form is filled with the arguments of an earlier run.
@@ -45,9 +45,9 @@ async def flow_page(request: Request) -> Response:
         if given.inputs is not None:
             is_batch = len(given.inputs) != 1
             values |= {"input": given.inputs if is_batch else given.inputs[0], "is_batch": is_batch}
-        variables, fields = given.variables or {}, form_of(stored)[1]
+        variables, fields = given.variables or {}, build_flow_fields(stored)[1]
         known = {name: variable for name, variable in variables.items() if f"variables.{name}" not in given.hidden}
-        values["variables"] = [filled(field, known[field.key]) if field.key in known else field for field in fields]
+        values["variables"] = [fill_field(field, known[field.key]) if field.key in known else field for field in fields]
         values["overrides"] = None if "overrides" in given.hidden else given.overrides
     elif query.get("example", "").isdecimal():
         index = int(query["example"][:6])
@@ -59,11 +59,11 @@ async def flow_page(request: Request) -> Response:
 
 async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
     """Return the page of a flow, with its form filled with `input`, or with what was sent and its errors."""
-    inputs, variables = form_of(stored)
+    inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
     if given is not None:
         # Values that fields cannot show are shown as JSON.
-        inputs = showing(inputs, given)
+        inputs = show_value(inputs, given)
     shown = stored.without_secrets().flow
     return site.page(
         request,
@@ -71,17 +71,17 @@ async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 
         status,
         stored=stored,
         flow=shown,
-        lines=flow_lines(shown),
-        picture=await run_in_threadpool(flow_picture, shown),
+        lines=format_flow_lines(shown),
+        picture=await run_in_threadpool(draw_flow_graph, shown),
         **{
             "inputs": inputs,
             "variables": variables,
-            "raw": json_text(given),
+            "raw": format_json(given),
             "again": "",
             "is_known": False,
             "hidden": [],
             "overrides": None,
-            "wrong": "",
+            "problem": "",
             "is_batch": False,
             "before": None,
             **values,
@@ -89,7 +89,7 @@ async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 
     )
 
 
-def form_of(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
+def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     """Return the fields for a flow's input and variables; none for what a form cannot represent."""
     schemas = stored.flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, dict) else None
@@ -99,31 +99,29 @@ def form_of(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     definitions = definitions if isinstance(definitions, dict) else {}
     variables = properties.get("variables")
     declared = variables.get("properties") if isinstance(variables, dict) else None
-    secret = [name for name, each in (declared.items() if isinstance(declared, dict) else ()) if is_secret(each)]
-    return (
-        fields_of(properties.get("input"), definitions),
-        fields_of(variables, definitions, prefix="variable", secret=secret),
-    )
+    secret = [name for name, schema in declared.items() if is_secret(schema)] if isinstance(declared, dict) else []
+    variable_fields = build_fields(variables, definitions, prefix="variable", secret=secret)
+    return build_fields(properties.get("input"), definitions), variable_fields
 
 
-async def start(request: Request) -> Response:
+async def start_flow(request: Request) -> Response:
     """Start a flow with the values that were filled in."""
-    site, form = site_of(request), form_fields(request)
-    stored = await site.in_order(await site.client.get_flow(request.path_params["flow_id"]))
-    inputs, variables = form_of(stored)
+    site, form = get_site(request), get_form_fields(request)
+    stored = await site.restore_order(await site.client.get_flow(request.path_params["flow_id"]))
+    inputs, variables = build_flow_fields(stored)
     sent = {
         "raw": form.get("raw", "").replace("\r\n", "\n"),
         "is_batch": bool(form.get("batch")),
         "before": form.get("before"),
     }
 
-    async def refused(wrong: object, **values: Any) -> Response:
-        return await _show(request, site, stored, 400, **sent, **values, wrong=str(wrong))
+    async def refused(problem: object, **values: Any) -> Response:
+        return await _show(request, site, stored, 400, **sent, **values, problem=str(problem))
 
-    filled_in = {"inputs": refilled(inputs, form), "variables": refilled(variables, form)}
+    filled_in = {"inputs": refill_fields(inputs, form), "variables": refill_fields(variables, form)}
     try:
-        is_text = is_raw(inputs, form)
-        given = text_value(form.get("raw", "")) if is_text else await run_in_threadpool(value_of, inputs, form)
+        is_text = is_raw_input(inputs, form)
+        given = parse_text(form.get("raw", "")) if is_text else await run_in_threadpool(read_form_value, inputs, form)
     except FormError as error:
         return await refused(error, inputs=error.fields)
     except ValueError as error:
@@ -135,7 +133,7 @@ async def start(request: Request) -> Response:
         given = [given]
     try:
         await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
-        values = await run_in_threadpool(value_of, variables, form)
+        values = await run_in_threadpool(read_form_value, variables, form)
         earlier = form.get("overrides_of", "")
         overrides = (await site.arguments(earlier)).overrides if earlier else None
         run_id = await site.client.submit(stored.flow, given, overrides, variables=values or None)
@@ -149,19 +147,19 @@ async def start(request: Request) -> Response:
 
 async def components_page(request: Request) -> Response:
     """Show the components of the server, with their schemas."""
-    site = site_of(request)
+    site = get_site(request)
     components = await site.client.list_components()
     text = request.query_params.get("q", "").strip().lower()
-    found = [
-        each
-        for each in sorted(components, key=lambda each: (each.plugin or "", each.name))
-        if text in f"{each.path or each.name} {each.plugin or ''} {each.description or ''}".lower()
-    ]
+    matches = []
+    for component in sorted(components, key=lambda component: (component.plugin or "", component.name)):
+        words = (component.path or component.name, component.plugin or "", component.description or "")
+        if text in " ".join(words).lower():
+            matches.append(component)
     return site.page(
         request,
         "components",
-        components=found[:_MAX_COMPONENTS],
-        total=len(found),
+        components=matches[:_MAX_COMPONENTS],
+        total=len(matches),
         text=request.query_params.get("q", ""),
         failed=components.failed_plugins,
     )
@@ -169,40 +167,40 @@ async def components_page(request: Request) -> Response:
 
 async def new_page(request: Request) -> Response:
     """Show the form for a flow's text, with that of a file of the folder."""
-    site, text = site_of(request), ""
+    site, text = get_site(request), ""
     if site.flows is not None and "file" in request.query_params:
-        file = await run_in_threadpool(site.flows.named, request.query_params["file"])
+        file = await run_in_threadpool(site.flows.find, request.query_params["file"])
         text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
-    return site.page(request, "new", text=text, findings=[], wrong="")
+    return site.page(request, "new", text=text, findings=[], problem="")
 
 
-async def store(request: Request) -> Response:
+async def store_flow(request: Request) -> Response:
     """Store a flow that was pasted or uploaded, and show it with its form."""
-    site, form = site_of(request), form_fields(request)
+    site, form = get_site(request), get_form_fields(request)
     text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
     try:
         flow = await run_in_threadpool(parse_yaml, text, "the flow")
         if not isinstance(flow, dict):
-            return site.page(request, "new", 400, text=text, findings=[], wrong="a flow is a mapping")
+            return site.page(request, "new", 400, text=text, findings=[], problem="a flow is a mapping")
         stored = await site.client.store_flow(flow)
     except StepflowClientError as error:
-        findings = await run_in_threadpool(_findings, text)
-        return site.page(request, "new", 400, text=text, findings=findings, wrong=error.message)
+        findings = await run_in_threadpool(_check_text, text)
+        return site.page(request, "new", 400, text=text, findings=findings, problem=error.message)
     return RedirectResponse(f"/flows/{stored.flow_id}", status_code=303)
 
 
 async def check_flow(request: Request) -> Response:
     """Check a flow's text while it is being typed. Nothing is stored, and no server is queried."""
-    text = form_fields(request).get("text", "")
-    return JSONResponse({"findings": await run_in_threadpool(_findings, text) if text.strip() else []})
+    text = get_form_fields(request).get("text", "")
+    return JSONResponse({"findings": await run_in_threadpool(_check_text, text) if text.strip() else []})
 
 
-def _findings(text: str) -> list[dict[str, Any]]:
+def _check_text(text: str) -> list[dict[str, Any]]:
     try:
-        found = check_source(FlowText(text.replace("\r\n", "\n"), "the flow"))
+        findings = check_source(FlowText(text.replace("\r\n", "\n"), "the flow"))
     except StepflowClientError as error:
         return [{"level": "fatal", "line": 1, "message": error.message, "hint": ""}]
     return [
-        {"level": each.level, "line": each.line or 1, "message": each.message, "hint": each.hint or ""}
-        for each in found[:_MAX_FINDINGS]
+        {"level": finding.level, "line": finding.line or 1, "message": finding.message, "hint": finding.hint or ""}
+        for finding in findings[:_MAX_FINDINGS]
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -14,22 +14,13 @@ from stepflow_client._command import write_yaml
 from stepflow_client._stores.user_files import FileChangedError
 from stepflow_client.flows.file import read_file
 
-from stepflow_cli.flow_tests.case_edits import add_case
-
+from ...flow_tests.case_edits import add_case
 from ...flow_tests.item_to_save import ItemToSave, diff_lines, read_item_to_save
 from ..flow_folder import FlowFile
-from ..security import form_fields
-from ..site import Site, index_in, query_text, site_of
+from ..security import get_form_fields
+from ..site import Site, format_query, get_site, parse_index
 
 _MAX_LINES = 1_000
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What to keep: an item, and the files that its flow may come from, the most likely one first."""
-
-    item: ItemToSave
-    files: list[FlowFile]
 
 
 @dataclass(frozen=True)
@@ -53,36 +44,37 @@ class Draft:
 
 async def keep_page(request: Request) -> Response:
     """Show the test case that a run would become, and what would change in the file of its flow."""
-    site, query = site_of(request), request.query_params
-    kept = await _kept(site, request.path_params["run_id"], query)
-    return await _show(request, site, kept, query)
+    site, query = get_site(request), request.query_params
+    item, files = await _read_item_and_files(site, request.path_params["run_id"], query)
+    return await _show(request, site, item, files, query)
 
 
-async def keep(request: Request) -> Response:
+async def write_case(request: Request) -> Response:
     """Write the test case into the file of the flow, if it is still what was shown."""
-    site, form = site_of(request), form_fields(request)
-    kept = await _kept(site, request.path_params["run_id"], form)
-    draft = await run_in_threadpool(_draft, kept, form)
+    site, form = get_site(request), get_form_fields(request)
+    item, files = await _read_item_and_files(site, request.path_params["run_id"], form)
+    draft = await run_in_threadpool(_build_draft, item, files, form)
     if draft.file is None or draft.problem or draft.file.name != form.get("file"):
-        return await _show(request, site, kept, form, 400)
+        return await _show(request, site, item, files, form, 400)
     assert site.flows is not None
     try:
         if draft.digest != form.get("digest"):
             raise FileChangedError
         await run_in_threadpool(site.flows.write, draft.file, draft.content, unchanged_from=draft.before)
     except FileChangedError:
-        return await _show(request, site, kept, form, 409, wrong="The file has changed: this is what would change now.")
+        problem = "The file has changed. This is what would change now."
+        return await _show(request, site, item, files, form, 409, problem=problem)
     except OSError as error:
-        wrong = f"{draft.file.name} cannot be written: {error.strerror or error}"
-        return await _show(request, site, kept, form, 400, wrong=wrong)
-    item = kept.item
+        problem = f"{draft.file.name} cannot be written: {error.strerror or error}"
+        return await _show(request, site, item, files, form, 400, problem=problem)
     place = {"item": item.index if item.total > 1 else None, "file": draft.file.name, "kept": draft.name}
-    query = query_text(place)
+    query = format_query(place)
     return RedirectResponse(f"/runs/{item.run.run_id}/keep{query}", status_code=303)
 
 
-async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
-    index = index_in(place, "item") if place.get("item") else 0
+async def _read_item_and_files(site: Site, run_id: str, place: Mapping[str, str]) -> tuple[ItemToSave, list[FlowFile]]:
+    """Return the item to keep, and the files that its flow may come from, the most likely one first."""
+    index = parse_index(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
     snapshot = await site.read(run_id, ("items", "flow", "arguments"))
@@ -91,18 +83,18 @@ async def _kept(site: Site, run_id: str, place: Mapping[str, str]) -> Kept:
     files = []
     if site.flows is not None:
         recorded = None if entry is None else entry.flow_file
-        files = await run_in_threadpool(site.flows.candidates, snapshot.flow or {}, recorded)
-    return Kept(item, files)
+        files = await run_in_threadpool(site.flows.rank_candidates, snapshot.flow or {}, recorded)
+    return item, files
 
 
-def _draft(kept: Kept, form: Mapping[str, str]) -> Draft:
-    name = form.get("name", "").strip() or kept.item.name
+def _build_draft(item: ItemToSave, files: Sequence[FlowFile], form: Mapping[str, str]) -> Draft:
+    name = form.get("name", "").strip() or item.name
     try:
-        case = kept.item.to_case(name)
+        case = item.to_case(name)
     except StepflowClientError as error:
         return Draft(name, "", problem=error.message)
     text = write_yaml({"test": {"cases": [case]}})
-    file = next((each for each in kept.files if each.name == form.get("file")), next(iter(kept.files), None))
+    file = next((file for file in files if file.name == form.get("file")), files[0] if files else None)
     if file is None:
         return Draft(name, text)
     try:
@@ -114,27 +106,34 @@ def _draft(kept: Kept, form: Mapping[str, str]) -> Draft:
 
 
 async def _show(
-    request: Request, site: Site, kept: Kept, form: Mapping[str, str], status: int = 200, *, wrong: str = ""
+    request: Request,
+    site: Site,
+    item: ItemToSave,
+    files: Sequence[FlowFile],
+    form: Mapping[str, str],
+    status: int = 200,
+    *,
+    problem: str = "",
 ) -> Response:
     done = form.get("kept", "")
-    file = next((each for each in kept.files if each.name == form.get("file")), None)
+    file = next((file for file in files if file.name == form.get("file")), None)
     test = file.flow.get("test") if file is not None else None
     cases = test.get("cases") if isinstance(test, Mapping) else None
-    names = [each.get("name") for each in cases if isinstance(each, Mapping)] if isinstance(cases, list) else []
+    names = [case.get("name") for case in cases if isinstance(case, Mapping)] if isinstance(cases, list) else []
     is_done = file is not None and site.flows is not None and done in names
-    draft = await run_in_threadpool(_draft, kept, form)
+    draft = await run_in_threadpool(_build_draft, item, files, form)
     kinds = {"+": "added", "-": "removed", "@": "place"}
     return site.page(
         request,
         "keep",
         status,
-        kept=kept.item,
-        files=kept.files,
-        run=kept.item.run,
+        kept=item,
+        files=files,
+        run=item.run,
         draft=draft,
         lines=[(kinds.get(line[:1], "same"), line) for line in draft.diff[:_MAX_LINES]],
         has_folder=site.flows is not None,
-        wrong=wrong,
+        problem=problem,
         done=f"{site.flows.root / file.name}" if is_done and site.flows and file else "",
         case=done,
     )

@@ -17,66 +17,63 @@ from ...output.tables import shorten_ids
 from ...params.run_query import parse_query
 from ...records.runs import STATUSES
 from ..finding import SearchResult
-from ..listing import PAGE, rows_of_runs
-from ..security import first_path
-from ..site import Site, index_in, query_text, site_of
+from ..listing import PAGE, build_run_rows
+from ..security import choose_first_path
+from ..site import Site, format_query, get_site, parse_index
 
 _MAX_FLOWS = 5
 _MAX_FOLLOWED = 8
 """Maximum number of running batches of a list that are followed."""
 
 
-async def home(request: Request) -> Response:
+async def redirect_home(request: Request) -> Response:
     """Redirect to what the link names: a run, or the list of runs."""
-    return RedirectResponse(first_path(request.query_params), status_code=303)
+    return RedirectResponse(choose_first_path(request.query_params), status_code=303)
 
 
-def query_of(request: Request) -> RunQuery:
+def parse_list_query(request: Request) -> RunQuery:
     """Return the query of the list of runs from the URL: that of `q`, and parameters for its fields."""
     words, fields = read_query(request.query_params.get("q", ""))
     parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
     return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
 
 
-def number_of(request: Request, name: str, least: int = 1) -> int:
+def parse_number(request: Request, name: str, least: int = 1) -> int:
     """Return a number from the URL; the least one if it is missing or invalid."""
-    return max(least, index_in(request.query_params, name) or least)
+    return max(least, parse_index(request.query_params, name) or least)
 
 
 async def progress_of(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
-    """Return the progress of the running batches of a list by run id, as far as it is known; see `RunFollower.numbers`.
-
-    They are followed.
-    """
+    """Follow the running batches of a list, and return their progress by run id, as far as it is known."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
-    progress = {run.run_id: (await site.followers.of(run.run_id)).numbers() for run in running}
+    progress = {run.run_id: (await site.followers.get(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
 
 
-async def list_page(request: Request) -> Response:
+async def runs_page(request: Request) -> Response:
     """Show runs, newest first."""
-    site, query, page = site_of(request), query_of(request), number_of(request, "page")
-    wrong = ""
-    found = SearchResult()
+    site, query, page = get_site(request), parse_list_query(request), parse_number(request, "page")
+    problem = ""
+    result = SearchResult()
     try:
         # A time such as 1h stays as it is in the address.
         fields = parse_query(str(query)).fields
         if query.words:
-            found = await site.finder.find(query.words, fields)
-            runs = found.runs[(page - 1) * PAGE :]
+            result = await site.finder.find(query.words, fields)
+            runs = result.runs[(page - 1) * PAGE :]
         else:
             runs = await site.listings.page(fields, page)
     except (InvalidArgumentError, Problem) as error:
-        runs, wrong = [], error.message
+        runs, problem = [], error.message
     opened = request.query_params.get("open", "")
     recorded = await run_in_threadpool(lambda: {run.run_id: site.history.get(run.run_id) for run in runs[:PAGE]})
     entries = {run_id: entry for run_id, entry in recorded.items() if entry is not None}
     # Somebody who looks for runs wants to see each of them.
-    rows = rows_of_runs(runs[:PAGE], entries, opened, folds=not query.words)
+    rows = build_run_rows(runs[:PAGE], entries, opened, folds=not query.words)
     return site.page(
         request,
         "runs",
-        400 if wrong else 200,
+        400 if problem else 200,
         rows=rows,
         opened=opened,
         errors=await site.finder.first_errors(row.run for row in rows),
@@ -85,17 +82,17 @@ async def list_page(request: Request) -> Response:
         number=page,
         text=str(query),
         run_query=query,
-        suggestions=_suggestions(query, runs),
-        wrong=wrong,
-        found=found,
+        suggestions=_suggest_filters(query, runs),
+        problem=problem,
+        found=result,
         progress=await progress_of(site, runs),
         now=site.health.now,
         # What was found does not change by itself: searching again for each new run would cost too much.
-        live="/live" if query.words or wrong else f"/live/runs{query_text({'q': str(query)})}",
+        live="/live" if query.words or problem else f"/live/runs{format_query({'q': str(query)})}",
     )
 
 
-def _suggestions(query: RunQuery, runs: list[RunDetails]) -> list[str]:
+def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
     """Return what may be added to a query."""
     flows = list(dict.fromkeys(run.flow_name for run in runs if run.flow_name))[:_MAX_FLOWS]
     times = ("1h", "today", "yesterday", "monday")
@@ -107,7 +104,7 @@ def _suggestions(query: RunQuery, runs: list[RunDetails]) -> list[str]:
 async def resolve_run_id(request: Request) -> Response:
     """Redirect from a prefix of a run id to the run, or to the runs that it matches."""
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
-    run_ids = await site_of(request).finder.runs_with_prefix(prefix)
+    run_ids = await get_site(request).finder.runs_with_prefix(prefix)
     if not run_ids:
         raise NotFoundError(f"no run's id begins with {prefix}", status_code=404)
     if len(run_ids) > 1:

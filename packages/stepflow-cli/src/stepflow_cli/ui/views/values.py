@@ -17,8 +17,8 @@ from stepflow_client.flows.interpreter import get_part
 
 from ..item_urls import ItemUrls
 from ..reports import ItemReport
-from ..site import index_in, site_of
-from .run import found_item, item_of
+from ..site import get_site, parse_index
+from .run import parse_item_index, require_item
 
 _MAX_FOUND = 100
 _MAX_SEARCHED = 2_000_000
@@ -40,15 +40,15 @@ class Value(NamedTuple):
 
 async def value_page(request: Request) -> Response:
     """Show a part of an output or input from an entry on, or where in it a text is."""
-    shown = await _value(request)
+    shown = await _read_value(request)
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
     if text:
-        found = places_of(shown.value, text, shown.path, shown.decoder)
+        matches = find_places(shown.value, text, shown.path, shown.decoder)
         places = await run_in_threadpool(
-            lambda: [(place, decoder.whole(each)) for place, each, decoder in islice(found, _MAX_FOUND)]
+            lambda: [(place, decoder.whole(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
         )
-    return site_of(request).page(
+    return get_site(request).page(
         request,
         "value",
         run=shown.found.report.run,
@@ -59,7 +59,7 @@ async def value_page(request: Request) -> Response:
         above=[(write_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
         value=shown.value,
         decoder=shown.decoder,
-        start=index_in(request.query_params, "from") or 0,
+        start=parse_index(request.query_params, "from") or 0,
         text=text,
         places=places,
         limit=_MAX_FOUND,
@@ -68,19 +68,19 @@ async def value_page(request: Request) -> Response:
 
 async def output_json(request: Request) -> Response:
     """Send a part of an output or input as JSON, entry by entry: it may have 50 MB."""
-    shown = await _value(request)
+    shown = await _read_value(request)
     headers = {}
     if request.query_params.get("download"):
         # The name consists of letters that no header gives a meaning.
         name = "-".join(filter(None, (shown.found.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
-    return StreamingResponse(_encoded(shown.value, shown.decoder), media_type="application/json", headers=headers)
+    return StreamingResponse(_encode_chunks(shown.value, shown.decoder), media_type="application/json", headers=headers)
 
 
-async def _value(request: Request) -> Value:
-    site, query = site_of(request), request.query_params
+async def _read_value(request: Request) -> Value:
+    site, query = get_site(request), request.query_params
     run = await site.run(request.path_params["run_id"])
-    found = await found_item(site, run, item_of(request))
+    found = await require_item(site, run, parse_item_index(request))
     step_id, of = query.get("step") or None, query.get("of") or "output"
     try:
         path = parse_path(query.get("path", ""))
@@ -93,7 +93,7 @@ async def _value(request: Request) -> Value:
         inputs = report.given.inputs if report.given is not None else None
         value = inputs[index] if inputs is not None and index < len(inputs) else _ABSENT
     elif of == "output" and step_id is not None:
-        step = next((each for each in report.steps if each.step_id == step_id), None)
+        step = next((step for step in report.steps if step.step_id == step_id), None)
         value = step.output if step is not None and step.error is None else _ABSENT
     elif of == "output" and found.item.status.is_finished and found.item.error is None:
         value = found.item.output
@@ -104,31 +104,31 @@ async def _value(request: Request) -> Value:
     except LookupError:
         raise NotFoundError(f"there is nothing at {write_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, found.total != 1)
-    return Value(found, urls, step_id, of, path, value, found.decoder_of(step_id, of).at(path))
+    return Value(found, urls, step_id, of, path, value, found.get_decoder(step_id, of).at(path))
 
 
-def places_of(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
+def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield the places at which a key or a value contains a text, in any case, level by level."""
     text = text.casefold()
-    if not isinstance(value, (dict, list)) and text in _text_of(decoder.whole(value)):
+    if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.whole(value)):
         yield path, value, decoder
     waiting = [(path, value, decoder)] if isinstance(value, (dict, list)) else []
     count = 0
     while waiting and count < _MAX_SEARCHED:
         below: list[tuple[Path, Any, OutputDecoder]] = []
-        for place, each, outer in waiting:
-            count += len(each)
-            for key, entry, inner in outer.entries(each, 0, len(each)):
+        for place, outer, outer_decoder in waiting:
+            count += len(outer)
+            for key, entry, inner in outer_decoder.entries(outer, 0, len(outer)):
                 has_entries = isinstance(entry, (dict, list))
                 is_match = isinstance(key, str) and text in key.casefold()
-                if is_match or (not has_entries and text in _text_of(entry)):
+                if is_match or (not has_entries and text in _get_search_text(entry)):
                     yield (*place, key), entry, inner
                 if has_entries:
                     below.append(((*place, key), entry, inner))
         waiting = below
 
 
-def _text_of(value: Any) -> str:
+def _get_search_text(value: Any) -> str:
     """Return the text of a value without entries, as it is searched."""
     if isinstance(value, str):
         return value.casefold()
@@ -140,7 +140,7 @@ _CHUNK = 1_000_000
 """Bytes that are sent at once."""
 
 
-def _encoded(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
+def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
     """Yield a value as JSON in chunks; the entries of the two outer levels are encoded one by one."""
 
     def text(value: Any) -> bytes:
@@ -166,12 +166,12 @@ def _texts(value: Any, decoder: OutputDecoder, depth: int, text: Callable[[Any],
     is_object = isinstance(value, dict)
     yield b"{" if is_object else b"["
     before = b"\n"
-    for key, each, inner in decoder.entries(value, 0, len(value)):
+    for key, entry, inner in decoder.entries(value, 0, len(value)):
         start = before + text(key) + b": " if is_object else before
         if depth > 1:
             yield start
-            yield from _texts(each, inner, depth - 1, text)
+            yield from _texts(entry, inner, depth - 1, text)
         else:
-            yield start + text(inner.whole(each))
+            yield start + text(inner.whole(entry))
         before = b",\n"
     yield b"}" if is_object else b"]"
