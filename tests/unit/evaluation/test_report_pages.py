@@ -34,6 +34,9 @@ def test_the_page_has_all_parts(tmp_path: Path) -> None:
     assert 'aria-label="histograms: time"' in page
     assert len(cases(page)) == 120
     assert not re.search("(src|href)=", page)
+    # Numbers and their headings are right-aligned, sentences that begin with a number are not.
+    assert "<td><div>100.0% of the items of now completed</div></td>" in page
+    assert "<th>variant</th><th class=n>mean</th>" in page
 
 
 def test_the_worst_cases_come_first() -> None:

@@ -157,8 +157,9 @@ def test_a_damaged_row_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
-    with begun(tmp_path / "eval") as store:
-        store.set_values(version=2)
+    begun(tmp_path / "eval").close()
+    with closing(sqlite3.connect(tmp_path / "eval" / "evaluation.db", isolation_level=None)) as file:
+        file.execute("UPDATE about SET value = '2' WHERE name = 'version'")
     with pytest.raises(JournalError, match="version 2"):
         EvaluationStore(tmp_path / "eval")
 

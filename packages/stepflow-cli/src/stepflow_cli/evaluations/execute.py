@@ -85,19 +85,16 @@ class Plan:
         if options.cases is None and not list_case_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "--cases FILE names the cases")
         if options.check:
-            self._check_flows()
+            # Raise now if a run would fail: the folder of an evaluation cannot be used for corrected flows.
+            from ..validation.before_run import check_before_run, read_flow_text
 
-    def _check_flows(self) -> None:
-        """Raise if a run would fail: the folder of an evaluation cannot be used for corrected flows."""
-        from ..validation.before_run import check_before_run, read_flow_text
-
-        changed = set(merge_overrides(self._overrides) or {})
-        for variant in (self.variants or {}).values():
-            changed |= set(variant.overrides or {})
-        main = self._options.flow
-        for file in dict.fromkeys([main, *list_flow_files(self._options.variants, main).values()]):
-            if file != "-":
-                check_before_run(read_flow_text(file), file, load_flow_file(file), changed=changed)
+            changed = set(merge_overrides(self._overrides) or {})
+            for variant in (self.variants or {}).values():
+                changed |= set(variant.overrides or {})
+            variant_files = list_flow_files(options.variants, options.flow).values()
+            for file in dict.fromkeys([options.flow, *variant_files]):
+                if file != "-":
+                    check_before_run(read_flow_text(file), file, load_flow_file(file), changed=changed)
 
     def run(self, target: Target) -> EvaluationReport:
         """Evaluate, and return the report.

@@ -66,7 +66,7 @@ class Field:
         ]
 
     @property
-    def choose_input_type(self) -> str:
+    def input_type(self) -> str:
         """The type of the HTML input; `text` if another one would not show the current text."""
         return choose_input_type(self.kind, self.value)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from html import escape
 
 from .._base.text import cut, visible, visible_lines
 from .theme import STATUSES
 
-_NUMBER = re.compile("(<a [^>]*>)?[+x-]?[0-9]")
+NUMBER = re.compile("(<a [^>]*>)?[+x-]?[0-9]")
+"""The beginning of cells that are right-aligned."""
 
 REPORT_STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
@@ -26,7 +27,7 @@ th,td{border-bottom:1px solid var(--line);padding:6px var(--space-4) 6px 0;text-
 overflow-wrap:break-word}tbody tr:last-child>*{border-bottom:0}td:last-child,td>div{overflow-wrap:anywhere}
 th{color:var(--soft);font-weight:500;font-size:var(--text-1);white-space:nowrap}
 td:not(.n){min-width:6em}td>div{min-width:12em;white-space:pre-wrap}
-td.n{text-align:right;white-space:nowrap}.runs>*{min-width:0}
+.n{text-align:right;white-space:nowrap}.runs>*{min-width:0}
 @media (min-width:1800px){body:has(.two){max-width:none}.two{display:grid;gap:0 var(--space-4);
 grid-template-columns:1fr 1fr}}
 @media (max-width:640px){body{padding:var(--space-3)}section{padding:var(--space-3)}
@@ -71,15 +72,16 @@ def local_time(time: datetime) -> str:
     return f'<time datetime="{time.isoformat()}">{escape(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}")}</time>'
 
 
-def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False) -> str:
+def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False, numbers: Container[int] = ()) -> str:
     """Return a table; its heads and cells are HTML.
 
     Args:
         heads: The headings of the columns.
         rows: The rows.
         stacks: Whether narrow screens show each row as lines.
+        numbers: The places of the columns of numbers, whose headings are right-aligned like them.
     """
-    head = "".join(f"<th>{each}</th>" for each in heads)
+    head = "".join(f"<th{' class=n' if place in numbers else ''}>{name}</th>" for place, name in enumerate(heads))
     kind = ' class="stack"' if stacks else ""
     content = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return scroll(content, f"table: {heads[0]}, {heads[-1]}")
@@ -93,7 +95,7 @@ def facts_list(facts: Sequence[tuple[str, str]]) -> str:
 
 def row(*cells: str) -> str:
     """Return a row of a table. Cells that begin with a number are right-aligned."""
-    return "<tr>" + "".join(f"<td{' class=n' if _NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td{' class=n' if NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def status_mark(status: str, text: str = "") -> str:

@@ -10,6 +10,7 @@ from .._base.text import duration_text
 from ..drawing.charts import CHART_STYLE
 from ..drawing.html import PAGE_STYLE, TREE_STYLE, page
 from ..drawing.report_parts import (
+    NUMBER,
     REPORT_STYLE,
     facts_list,
     message,
@@ -22,7 +23,7 @@ from ..drawing.report_parts import (
 )
 from ..drawing.score_charts import SCORE_STYLE, Estimate, change_chart, histograms, share_chart
 from ..drawing.theme import DARK, HIDDEN_MARK, LIGHT, STATUS_STYLE, css_properties
-from .page_cases import CASES_SCRIPT, CASES_STYLE, cases_section
+from .page_cases import CASES_SCRIPT, CASES_STYLE, CasesSection
 from .report_text import (
     SLICE_HEADS,
     comparison_rows,
@@ -46,7 +47,6 @@ _STYLE = """
 .charts h3{margin:0 0 var(--space-2);font-size:var(--text-3);overflow-wrap:anywhere}
 .remarks{margin:var(--space-3) 0 0;padding-left:1.2em}.remarks li{overflow-wrap:anywhere}
 .scores tr.first>*{border-top:1px solid var(--edge)}.scores td{white-space:nowrap}.scores td:not(.n){min-width:0}
-.scores th:nth-child(n+3):nth-child(-n+10){text-align:right}
 """
 _PAGE_STYLE = PAGE_STYLE + STATUS_STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE + SCORE_STYLE + _STYLE
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
@@ -78,8 +78,12 @@ def report_page(
     about = facts_list(facts) + _remarks_html(summary)
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{to_html(title)}</h1></div>', section("Summary", about)]
     if gates:
-        rows = [row(to_html(gate.condition), _outcome_mark(gate.outcome), message(gate.message)) for gate in gates]
-        parts.append(section("Gates", table(("gate", "outcome", "numbers"), rows)))
+        rows = [
+            # The element keeps a sentence that begins with a number at the left.
+            row(to_html(gate.condition), _outcome_mark(gate.outcome), f"<div>{message(gate.message)}</div>")
+            for gate in gates
+        ]
+        parts.append(section("Gates", table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
         parts.append(section("Scores", _scores_table(list(summary_rows(summary)))))
     if slices:
@@ -90,7 +94,7 @@ def report_page(
     distributions = list(distribution_charts(report, summary))
     if distributions:
         parts.append(section("Distributions", _charts_html(distributions)))
-    parts.append(section("Cases", cases_section(report, ui_url)))
+    parts.append(section("Cases", CasesSection(report, ui_url).html()))
     return page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
 
@@ -133,6 +137,7 @@ def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
     """Return a table with a line above each new name in the first column, and verdicts as marks."""
     heads, *content = rows
+    numbers = {place for cells in content for place, cell in enumerate(cells) if NUMBER.match(cell)}
     body, above = [], ""
     for name, *cells in content:
         shown = [to_html(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
@@ -141,7 +146,7 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
         line = row(*shown)
         body.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name
-    return f'<div class="scores">{table(heads, body)}</div>'
+    return f'<div class="scores">{table(heads, body, numbers=numbers)}</div>'
 
 
 def _charts_html(charts: list[tuple[str, str]]) -> str:

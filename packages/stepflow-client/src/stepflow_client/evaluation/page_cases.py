@@ -85,12 +85,9 @@ show();
 """
 
 
-def cases_section(report: EvaluationReport, ui_url: str | None) -> str:
-    """Return the cases, the worst first, up to a total size."""
-    return _CasesSection(report, ui_url).html()
+class CasesSection:
+    """The cases of a report, the worst first, up to a total size."""
 
-
-class _CasesSection:
     def __init__(self, report: EvaluationReport, ui_url: str | None) -> None:
         self._report = report
         self._variants = report._columns.variants
@@ -100,6 +97,7 @@ class _CasesSection:
         self._pairs = [(self._variants[before], self._variants[after]) for after, before in report.baselines.items()]
 
     def html(self) -> str:
+        """Return the cases, and the fields that filter them."""
         report = self._report
         badness = self._rate_cases()
         order = nlargest(_MAX_CASES, badness, key=badness.__getitem__)

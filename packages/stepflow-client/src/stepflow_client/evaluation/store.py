@@ -152,12 +152,6 @@ class EvaluationStore:
         rows = self._query("SELECT value FROM about WHERE name = ?", [name])
         return _parse_json(rows[0][0]) if rows else missing
 
-    def set_values(self, **values: Any) -> None:
-        """Set values of the evaluation."""
-        rows = [(name, json.dumps(value)) for name, value in values.items()]
-        with self._locked_file() as file, _transaction(file):
-            file.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
-
     def begin(self, cases: Iterable[EvaluationCase], repeat: int, variants: Mapping[str, str], **about: Any) -> int:
         """Store what is evaluated, or check that it is what the folder has, and return the number of cases.
 
@@ -202,7 +196,10 @@ class EvaluationStore:
                 "ON CONFLICT (name) DO UPDATE SET is_used = 1",
                 variants.items(),
             )
-        self.set_values(version=_VERSION, count=count, repeat=repeat, **about)
+        values = {"version": _VERSION, "count": count, "repeat": repeat, **about}
+        rows = [(name, json.dumps(value)) for name, value in values.items()]
+        with self._locked_file() as file, _transaction(file):
+            file.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
         return count
 
     def _store_cases(self, cases: Iterable[EvaluationCase], first: int) -> int:
