@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable
 
 import pytest
-from stepflow_cli.output.columns import format_json_cell
-from stepflow_cli.output.tables import Column, View, cell_width, cut, format_terminal_table
+from stepflow_cli.output.columns import Column, View, format_json_cell
+from stepflow_cli.output.tables import cell_width, cut, format_terminal_table
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start

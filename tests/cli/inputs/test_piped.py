@@ -64,7 +64,7 @@ def test_what_is_piped_and_is_no_json(stepflow: Stepflow) -> None:
     done = stepflow("run", "hello.yaml", stdin="name: Ada")
     assert (done.code, done.stdout) == (2, "")
     assert "standard input is not JSON" in done.stderr
-    assert "hint: --stdin-format yaml reads YAML; --no-stdin leaves standard input alone" in done.stderr
+    assert "hint: --stdin-format yaml reads YAML; to ignore standard input, use --no-stdin" in done.stderr
 
 
 def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
@@ -79,7 +79,7 @@ def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
         text=True,
     ) as child:
         assert child.stderr is not None
-        assert "--no-stdin leaves it alone" in child.stderr.readline()
+        assert "to ignore it, use --no-stdin" in child.stderr.readline()
         assert json.loads(child.communicate(ADA, timeout=60)[0]) == GREETED
 
 

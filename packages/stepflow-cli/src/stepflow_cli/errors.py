@@ -18,7 +18,7 @@ import click
 from .output.safety import printable
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, StepflowClientError
+    from stepflow_client import StepflowClientError
 
 __all__ = ["printable"]
 
@@ -75,35 +75,23 @@ class ExitCode(IntEnum):
     def for_error(cls, error: StepflowClientError) -> ExitCode:
         """Return the exit code for an error from the client."""
         import stepflow_client as client
-        from stepflow_client.drawing.layout import DrawingUnavailableError
 
-        codes: list[tuple[type[StepflowClientError], ExitCode]] = [
-            (client.FlowFileError, cls.USAGE),
-            (client.InvalidArgumentError, cls.USAGE),
-            (client.IdempotencyConflictError, cls.USAGE),
-            (client.JournalError, cls.USAGE),
-            (client.ServerNotInstalledError, cls.USAGE),
-            (DrawingUnavailableError, cls.USAGE),
-            (client.InvalidFlowError, cls.INVALID_FLOW),
-            (client.RunTimeoutError, cls.TIMED_OUT),
-            (client.AmbiguousRunError, cls.AMBIGUOUS),
-            (client.TransportError, cls.NO_SERVER),
-            (client.AuthenticationError, cls.NO_SERVER),
-            (client.EmbeddedServerError, cls.NO_SERVER),
-        ]
         if isinstance(error, client.ServerStartError) and isinstance(error.__cause__, client.FlowFileError):
             # The server refuses its configuration.
             return cls.USAGE
-        return next((code for kind, code in codes if isinstance(error, kind)), cls.FAILED)
-
-    @classmethod
-    def for_result(cls, result: FlowResult) -> ExitCode:
-        """Return the exit code for the result of a run."""
-        if result.is_success:
-            return cls.OK
-        return cls.CANCELLED if result.is_cancelled else cls.FAILED
+        names = (kind.__name__ for kind in type(error).__mro__)
+        return next((_EXIT_CODES[name] for name in names if name in _EXIT_CODES), cls.FAILED)
 
 
+_EXIT_CODES = {
+    **dict.fromkeys(("FlowFileError", "InvalidArgumentError", "IdempotencyConflictError"), ExitCode.USAGE),
+    **dict.fromkeys(("JournalError", "ServerNotInstalledError", "DrawingUnavailableError"), ExitCode.USAGE),
+    **dict.fromkeys(("TransportError", "AuthenticationError", "EmbeddedServerError"), ExitCode.NO_SERVER),
+    "InvalidFlowError": ExitCode.INVALID_FLOW,
+    "RunTimeoutError": ExitCode.TIMED_OUT,
+    "AmbiguousRunError": ExitCode.AMBIGUOUS,
+}
+"""The exit codes of the client's errors, by the names of their classes: importing all of these takes long."""
 EXIT_CODES_HELP = (
     "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file or extra, malformed "
     "input, id or configuration; 3 the flow is invalid; 4 no server, a port in use, or not authorised; 5 timed out (a "

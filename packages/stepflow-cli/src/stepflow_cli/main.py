@@ -135,9 +135,8 @@ def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
     for word in words:
         group = context.command
         if not isinstance(group, LazyGroup):
-            raise usage(
-                f"{context.command_path} has no command {word}", f"'{context.command_path} --help' shows its help"
-            )
+            path = context.command_path
+            raise usage(f"{path} has no command {word}", f"'{path} --help' shows its help")
         name, found, _ = group.resolve_command(context, [word])
         assert found is not None
         context = click.Context(found, info_name=name, parent=context, **found.context_settings)

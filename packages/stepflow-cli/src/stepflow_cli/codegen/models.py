@@ -140,9 +140,7 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
         return text
     # Only validation gives these defaults their type: mark them as Any for type checkers.
     lines = _generate(schemas, [*imports, "typing.cast"]).split("\n")
-    defaults = sorted(
-        _find_untyped_defaults("\n".join(lines)), key=lambda default: (default.lineno, default.col_offset)
-    )
+    defaults = sorted(_find_untyped_defaults("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
     for value in reversed(defaults):
         last = (value.end_lineno or value.lineno) - 1
         lines[last] = _insert(lines[last], value.end_col_offset or 0, ")")

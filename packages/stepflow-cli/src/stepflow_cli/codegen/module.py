@@ -64,9 +64,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
             python_imports.append(f"from {module} import {first} as {alias}\n")
             source = f"{alias}{dot}{rest}"
         # A backslash or a quote would change the docstring.
-        shown = "".join(letter for letter in " ".join(title.split()) if letter.isprintable() and letter not in '\\"')[
-            :60
-        ]
+        shown = "".join(char for char in " ".join(title.split()) if char.isprintable() and char not in '\\"')[:60]
         output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
         flows.append(
             _FLOW.format(**{**_UNTYPED, **parts}, name=name, source=source, title=shown, output_type=output_type)

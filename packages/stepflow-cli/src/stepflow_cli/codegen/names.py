@@ -12,9 +12,7 @@ _IMPORTED = (
     *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
-RESERVED_NAMES = frozenset(
-    (*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{imported}_aliased" for imported in _IMPORTED))
-)
+RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{name}_aliased" for name in _IMPORTED)))
 """Names that cannot be used in the module. A field with an imported name renames the import."""
 
 

@@ -62,9 +62,8 @@ class PythonTypes:
             Field(names[key], key, self.annotate(each), key in required, each.get("description"), each.get("default"))
             for key, each in sorted(schema["properties"].items())
         ]
-        return sorted(
-            fields, key=lambda field: (required.index(field.key) if field.is_required else len(required), field.key)
-        )
+        order = {key: place for place, key in enumerate(required)}
+        return sorted(fields, key=lambda field: (order.get(field.key, len(order)), field.key))
 
     def _is_object(self, name: str) -> bool:
         return "properties" in self._named[name]

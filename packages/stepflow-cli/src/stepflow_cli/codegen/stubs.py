@@ -103,9 +103,8 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     def is_chosen(path: str) -> bool:
         return any(fnmatchcase(path, glob) for glob in only) if only else not path.startswith(_BUILTIN)
 
-    guessed = sorted(
-        path for path, each in stubs.items() if each.is_guessed and is_chosen(path) and not path.startswith(_BUILTIN)
-    )
+    paths = [path for path, stub in stubs.items() if stub.is_guessed and not path.startswith(_BUILTIN)]
+    guessed = sorted(filter(is_chosen, paths))
     if guessed:
         shown = ", ".join(guessed[:_MAX_NAMED]) + (", ..." if len(guessed) > _MAX_NAMED else "")
         note(

@@ -89,9 +89,8 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
             error.message, error.hint = f"the server has no blob {blob_id}", None
             raise to_problem(error) from None
         except InvalidRequestError as error:
-            raise to_problem(
-                error, hint="a blob id has 64 hexadecimal digits, as 'stepflow blobs put' prints"
-            ) from error
+            hint = "a blob id has 64 hexadecimal digits, as 'stepflow blobs put' prints"
+            raise to_problem(error, hint=hint) from error
     data, is_binary = blob.data, isinstance(blob.data, bytes)
     if output.format:
         record = {

@@ -36,6 +36,5 @@ def command(flows: list[str], output: str | None, check: bool) -> None:
     from ..codegen.module import write_module
 
     import_generator()
-    file.write_or_compare(
-        write_module(flows, file.path), shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
-    )
+    again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
+    file.write_or_compare(write_module(flows, file.path), again)

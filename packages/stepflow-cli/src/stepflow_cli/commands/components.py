@@ -236,9 +236,7 @@ def _call(component: str, values: Values, server: ServerOptions, wait: Wait, out
     from ..runs.single_run import run_job
 
     if not component.startswith("/"):
-        raise usage(
-            f"{component} is not the path of a component", "a path begins with a slash: /builtin/create_messages"
-        )
+        raise usage(f"{component} is not the path of a component", "start it with a slash: /builtin/create_messages")
     values.check(flow="")
     flow = {
         "name": component,

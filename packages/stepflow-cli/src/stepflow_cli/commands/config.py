@@ -16,7 +16,7 @@ from ..params.declarations import option
 from ..params.options import changed_profile_option, output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..settings.profiles import load_profiles
-from ..settings.server_choice import ServerOptions, Setting
+from ..settings.server_choice import ServerOptions
 
 command = LazyGroup(
     "config",
@@ -54,20 +54,17 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
     """
     from ..settings.display import abbreviate_home, list_settings
 
-    found = list_settings(server)
+    settings = list_settings(server)
+    records = [setting._asdict() for setting in settings]
     if output.format in (None, "table"):
-        found = [
-            Setting(setting.name, abbreviate_home(setting.value), abbreviate_home(setting.origin)) for setting in found
-        ]
-    records = [{"name": setting.name, "value": setting.value, "origin": setting.origin} for setting in found]
+        records = [{name: abbreviate_home(value) for name, value in record.items()} for record in records]
     if show_origin or output.fields:
         output.records(records, _SETTINGS)
     else:
         for record in records:
             del record["origin"]
         output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
-    by_default = any(setting.name == "url" and setting.origin == "default" for setting in found)
-    if by_default:
+    if any(setting.name == "url" and setting.origin == "default" for setting in settings):
         note("run, validate, components and repl start an embedded server, as none is named")
 
 

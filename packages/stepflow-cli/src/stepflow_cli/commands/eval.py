@@ -82,12 +82,15 @@ _what = (
         multiple=True,
     ),
     _SCORES.option(
-        "--max-scores N", "How many scores are computed at once. [default: 8]", type=click.IntRange(1, 1000), default=8
+        "--max-scores N",
+        "Maximum number of scores to compute at once. [default: 8]",
+        type=click.IntRange(1, 1000),
+        default=8,
     ),
     no_check_option(_CASES),
     BATCH.option(
         "--max-concurrency N",
-        "How many items are executed at once, over all variants. [default: the server decides]",
+        "Maximum number of items to execute at once, over all variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
     grouped("retry", Retry, *retry_options),

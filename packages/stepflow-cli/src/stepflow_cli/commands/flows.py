@@ -151,7 +151,9 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     With --variables, defaults of secret variables are not shown. With --variables-from-env, 'run' reads a variable that
     has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
-    from ..records.flows import list_example_records, print_flow
+    from stepflow_client._command import examples_of
+
+    from ..records.flows import print_flow
 
     content, flow_id = load_flow_or_id(flow), None
     if isinstance(content, str):
@@ -159,7 +161,9 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
         with connect(server) as target:
             content = target.client.get_flow(flow_id).flow
     if examples:
-        output.records(list_example_records(content), _EXAMPLES, default="yaml")
+        fields = ("name", "description", "input")
+        records = [{name: example.get(name) for name in fields} for example in examples_of(content)]
+        output.records(records, _EXAMPLES, default="yaml")
     elif variables:
         # Also the secret parts of defaults that are objects.
         hide = find_flow_secrets(content).hide_in

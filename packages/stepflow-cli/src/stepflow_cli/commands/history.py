@@ -91,7 +91,7 @@ def _recorded(run_id: str) -> HistoryEntry:
     else:
         entries = history.search(run_id=run_id, confirmed=None, limit=2)
     if len(entries) > 1:
-        raise usage(f"several recorded run ids begin with {run_id}", "give more of it")
+        raise usage(f"several recorded run ids begin with {run_id}", "give more digits of it")
     if not entries:
         hint = "'stepflow history list' shows what is recorded"
         raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)

@@ -73,9 +73,8 @@ def command(
     Output(path=path).check()
     content, source = read_flow_content(flow)
     text = import_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
-    known = CheckOptions(components, reads_components=offline or not server.is_named).load_known_components(
-        find_flow_project(flow)
-    )
+    options = CheckOptions(components, reads_components=offline or not server.is_named)
+    known = options.load_known_components(find_flow_project(flow))
     if known is None and not offline:
         with connect(server, flow=flow) as target:
             known = fetch_known_components(target)

@@ -21,8 +21,6 @@ from ..params.parsing import Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client.testing import Recording
-
     from ..flow_tests.case_filter import FileCases
     from ..flow_tests.clients import TestClients
     from ..flow_tests.execute import CaseRunSettings, FileResults
@@ -66,7 +64,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 )
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
 @_CASES.option("-x, --fail-fast", "Start no further file after a failed case.")
-@_CASES.option("--jobs N", "How many files are run at once. [default: 4]", type=click.IntRange(1), default=4)
+@_CASES.option("--jobs N", "Maximum number of files to run at once. [default: 4]", type=click.IntRange(1), default=4)
 @time_limit_option("How long the cases of one file may take. [default: no limit]", _CASES)
 @_FILES.option("--update", "Write actual outputs into the files as expected ones.", is_risky=True)
 @_FILES.option("--record FILE", "Write the outcomes of steps into this file.", type=FILE)
@@ -143,7 +141,12 @@ def command(
             # A wrong project is an error of the command line, not of each case.
             find_flow_project(file.name)
         if settings.replay is not None and not settings.replay_only:
-            _note_unrecorded(plan, settings.replay)
+            from stepflow_client._command import may_execute
+
+            runnable = [(file.tests, case) for file in plan for case in file.cases if not case.fault]
+            missing = [case.name for tests, case in runnable if may_execute(tests, case, settings.replay)]
+            if missing:
+                note(f"{settings.replay.path} has nothing for {', '.join(missing)}: their steps are executed")
         if not all(case.fault for file in plan for case in file.cases):
             clients.check_server()
         done = _run_and_report(plan, clients, settings, output, diff=diff, junit=junit)
@@ -193,11 +196,10 @@ def _run_and_report(
     from ..flow_tests.report import (
         CASES,
         STEPS,
-        find_unreached_steps,
         format_coverage,
         format_file,
         format_github_annotations,
-        format_github_notice,
+        format_github_notices,
         format_summary,
         list_case_records,
         list_step_records,
@@ -216,7 +218,7 @@ def _run_and_report(
         output.write_all(
             (line + "\n" for result in results() for line in format_github_annotations(result)), flush=True
         )
-        output.write_all((format_github_notice(step) + "\n" for step in find_unreached_steps(done)), flush=True)
+        output.write_all((line + "\n" for line in format_github_notices(done)), flush=True)
     elif output.format is None and not output.fields:
         output.write_all((line + "\n" for result in results() for line in format_file(result, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
@@ -232,16 +234,6 @@ def _run_and_report(
     if output.format in (None, "table", "github"):
         click.echo(printable(format_summary(done, seconds)), err=True)
     return done
-
-
-def _note_unrecorded(plan: Iterable[FileCases], recording: Recording) -> None:
-    from stepflow_client._command import may_execute
-
-    missing = [
-        case.name for file in plan for case in file.cases if not case.fault and may_execute(file.tests, case, recording)
-    ]
-    if missing:
-        note(f"{recording.path} has nothing for {', '.join(missing)}: their steps are executed")
 
 
 def _save_recordings(path: str, done: Iterable[FileResults]) -> None:

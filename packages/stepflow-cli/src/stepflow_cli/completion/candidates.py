@@ -119,16 +119,14 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
     from ..inputs.flow import list_step_ids
     from ..runs.find import parse_position, resolve_run_id
 
-    named = str(_get_argument(ctx, "run_id"))
-    if named.startswith("@"):
+    run = str(_get_argument(ctx, "run_id"))
+    if run.startswith("@"):
         return [
             CompletionItem(step)
-            for entry in _list_recorded_runs(ctx)[parse_position(named) :][:1]
+            for entry in _list_recorded_runs(ctx)[parse_position(run) :][:1]
             for step in list_step_ids(entry.flow)
         ]
-    flows = _query_server(
-        ctx, lambda client: [client.get_run_flow(resolve_run_id(client, named), timeout=_TIMEOUT).flow]
-    )
+    flows = _query_server(ctx, lambda client: [client.get_run_flow(resolve_run_id(client, run), timeout=_TIMEOUT).flow])
     return [CompletionItem(step) for flow in flows for step in list_step_ids(flow)]
 
 

@@ -206,9 +206,8 @@ def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | Check:
     settings = {} if profile is None else profile.get_client_settings()
     verify, cert = settings.get("verify", True), settings.get("cert")
     try:
-        context = (
-            ssl.create_default_context(cafile=verify) if isinstance(verify, str) else httpx.create_ssl_context(verify)
-        )
+        is_file = isinstance(verify, str)
+        context = ssl.create_default_context(cafile=verify) if is_file else httpx.create_ssl_context(verify)
     except (OSError, ValueError) as problem:
         return _unreadable_file("ca_file", (verify,), problem)
     if cert is not None:

@@ -95,9 +95,8 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
             raise InvalidArgumentError(f"{source} has a test case {added['name']!r} already")
         if same:
             # Remove variables and mocks that the new case does not have.
-            old = {
-                key: each for key, each in cases[same[0]].items() if key not in ("variables", "mocks") or key in added
-            }
+            dropped = {"variables", "mocks"} - added.keys()
+            old = {key: value for key, value in cases[same[0]].items() if key not in dropped}
             cases[same[0]] = old | added
             return _replace_case(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
@@ -111,9 +110,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
 def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
     node = root.at("test", "cases", index)
     around = [root.at("test"), root.at("test", "cases"), node]
-    if node is None or any(
-        around_node is None or around_node.original is not None or around_node.merges for around_node in around
-    ):
+    if node is None or any(part is None or part.original is not None or part.merges for part in around):
         raise NotEditableError
     if not case.keys() >= node.items.keys():
         # A key is removed: write the whole case.

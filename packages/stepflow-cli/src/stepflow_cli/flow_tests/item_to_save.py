@@ -41,17 +41,13 @@ class ItemToSave:
         error, warnings = self.result.error, list[str]()
         if self.arguments.overrides:
             warnings.append("the run had overrides of steps; a test case has none, so its result may differ")
-        secret = [name for name, value in self._variables.items() if is_hidden(value)]
+        secret = [name for name, value in (self.arguments.variables or {}).items() if is_hidden(value)]
         if secret:
             ways = " ".join(f"--var {name}=VALUE" for name in secret)
             warnings.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
         if is_hidden([self.input, self.result.output, *([error.message, error.details] if error else [])]):
             warnings.append("secrets are ***: write their values, or other ones, into the case")
         return warnings
-
-    @property
-    def _variables(self) -> dict[str, Any]:
-        return self.arguments.variables or {}
 
     @property
     def name(self) -> str:
@@ -68,7 +64,8 @@ class ItemToSave:
         from .case_edits import build_case
 
         mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
-        variables = {name: value for name, value in self._variables.items() if not is_hidden(value)}
+        variables = self.arguments.variables or {}
+        variables = {name: value for name, value in variables.items() if not is_hidden(value)}
         known: dict[str, Any] = {"variables": variables, "mocks": mocks, "flow": self.flow}
         return build_case(name, self.input, self.result, **known, at=self.run.created_at)
 

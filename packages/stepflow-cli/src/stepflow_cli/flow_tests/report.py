@@ -118,10 +118,11 @@ def format_github_annotations(done: FileResults) -> list[str]:
     return lines
 
 
-def format_github_notice(step: Mapping[str, Any]) -> str:
-    """Return the GitHub annotation of a step that no case reaches."""
-    message = f"no test case reaches step {step['step']}"
-    return format_github_command("notice", message, file=step["file"], line=step["line"] or 1)
+def format_github_notices(done: Sequence[FileResults]) -> Iterator[str]:
+    """Yield a GitHub annotation for each step that no case reaches."""
+    for step in (step for file in done for step in list_step_records(file) if step["state"] == "not_reached"):
+        message = f"no test case reaches step {step['step']}"
+        yield format_github_command("notice", message, file=step["file"], line=step["line"] or 1)
 
 
 def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
@@ -172,12 +173,6 @@ def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield the text for people: the number of reached steps of each flow, and the steps that are not reached."""
     for file in done:
         yield from map(printable, coverage_lines(file.file.tests.path, file.steps))
-
-
-def find_unreached_steps(done: Sequence[FileResults]) -> Iterator[dict[str, Any]]:
-    """Yield the records of the steps that no case reaches."""
-    for file in done:
-        yield from (record for record in list_step_records(file) if record["state"] == "not_reached")
 
 
 def check_coverage(done: Sequence[FileResults], least: float) -> None:

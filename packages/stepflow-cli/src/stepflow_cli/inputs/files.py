@@ -108,7 +108,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         return None
     # On Windows, select works only with sockets.
     if os.name == "posix" and not select.select([sys.stdin], [], [], _SILENCE)[0]:
-        note("reading the input from standard input; --no-stdin leaves it alone")
+        note("reading the input from standard input; to ignore it, use --no-stdin")
     text = read_stdin()
     if not text.strip():
         return None
@@ -125,4 +125,4 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
                     looks_like_json = text.lstrip()[:1] in ("{", "[")
                     hint = f"{hint}; " if hint and looks_like_json else ""
                     hint += "--stdin-format yaml reads YAML"
-        raise usage(error.message, f"{hint}; --no-stdin leaves standard input alone") from None
+        raise usage(error.message, f"{hint}; to ignore standard input, use --no-stdin") from None

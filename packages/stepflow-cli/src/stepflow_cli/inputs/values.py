@@ -48,9 +48,8 @@ class Values(NamedTuple):
     @property
     def files(self) -> list[str]:
         """The files that hold values."""
-        return [
-            argument.text for argument in (*self.input, *self.variables, *self.overrides) if argument.form == "file"
-        ]
+        arguments = (*self.input, *self.variables, *self.overrides)
+        return [argument.text for argument in arguments if argument.form == "file"]
 
     def check(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
         """Raise on contradictory options, before anything is read.
@@ -286,9 +285,8 @@ def _check_file(given: ValueArgument) -> None:
             f"write {given.option}-json {shlex.quote(given.text)}",
         )
     if pair is not None and given.option == "--input":
-        raise usage(
-            f"--input takes the name of a file, not {given.text}", f"write {_suggest_json('--input-json', pair)}"
-        )
+        hint = f"write {_suggest_json('--input-json', pair)}"
+        raise usage(f"--input takes the name of a file, not {given.text}", hint)
 
 
 def _split_pair(text: str, option: str, form: str) -> tuple[str, str]:

@@ -122,9 +122,9 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
         analysis.findings = check_config(flow)
     else:
         # Types are always checked; their findings are notes unless the settings ask for type checks.
-        findings = [
-            finding for finding in find_offline(flow, replace(rules, type_check=True)) if rules.reports(finding.rule)
-        ]
         omitted = () if rules.type_check else ("untyped-output",)
-        analysis.findings = [finding for finding in findings if finding.rule not in omitted]
+        findings = find_offline(flow, replace(rules, type_check=True))
+        analysis.findings = [
+            finding for finding in findings if rules.reports(finding.rule) and finding.rule not in omitted
+        ]
     return analysis

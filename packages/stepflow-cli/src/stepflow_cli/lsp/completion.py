@@ -62,9 +62,7 @@ def list_completions(
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
     chosen = dict[tuple[str, bool], Candidate]()
     candidates = _iter_candidates(place, typed, text, is_json=is_json)
-    matches = (
-        candidate for candidate in candidates if _label(candidate).startswith(typed.text) or len(chosen) < _MAX_ITEMS
-    )
+    matches = (item for item in candidates if _label(item).startswith(typed.text) or len(chosen) < _MAX_ITEMS)
     for candidate in islice(matches, 2 * _MAX_ITEMS):
         chosen.setdefault((_label(candidate), candidate.is_key), candidate)
     # All editors filter completions, but not all of them sort them.

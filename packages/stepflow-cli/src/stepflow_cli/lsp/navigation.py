@@ -34,10 +34,8 @@ def _find_locations(
     mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     same = find_same_mentions(analysis.mentions, mention) if mention is not None else []
     chosen = [mention for mention in same if (definitions if mention.is_definition else uses)]
-    return [
-        types.Location(params.text_document.uri, analysis.text.to_range(mention.start, mention.end))
-        for mention in chosen
-    ]
+    uri, to_range = params.text_document.uri, analysis.text.to_range
+    return [types.Location(uri, to_range(mention.start, mention.end)) for mention in chosen]
 
 
 def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
@@ -91,9 +89,8 @@ def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSy
         if label.start < 0 or node.start < 0 or not name.strip():
             return None
         whole = text.to_range(min(label.start, node.start), max(label.end, node.end))
-        symbol = types.DocumentSymbol(
-            name, kind, whole, text.to_range(label.start, label.end), detail=detail, children=[]
-        )
+        own = text.to_range(label.start, label.end)
+        symbol = types.DocumentSymbol(name, kind, whole, own, detail=detail, children=[])
         result.append(symbol)
         return symbol
 

@@ -185,9 +185,8 @@ def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mappi
             current = current[part]
         except (LookupError, TypeError):
             current = None
-        schemas = _expand_schemas(
-            [inner for outer in schemas for inner in _iter_subschemas(outer, part)], current, defs
-        )
+        inner = [subschema for schema in schemas for subschema in _iter_subschemas(schema, part)]
+        schemas = _expand_schemas(inner, current, defs)
     return schemas
 
 
@@ -202,12 +201,8 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
             continue
         seen.add(id(unresolved))
         result.setdefault(id(schema), schema)
-        inner = [
-            alternative
-            for key in ("allOf", "anyOf", "oneOf")
-            if isinstance(schema.get(key), list)
-            for alternative in schema[key]
-        ]
+        lists = (schema.get(key) for key in ("allOf", "anyOf", "oneOf"))
+        inner = [part for parts in lists if isinstance(parts, list) for part in parts]
         if "if" in schema:
             inner.append(schema.get("else" if mismatches(value, schema["if"], defs) else "then"))
         waiting += inner[::-1]

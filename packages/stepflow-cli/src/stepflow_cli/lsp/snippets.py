@@ -16,9 +16,9 @@ _CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
 _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
 
 
-def _nest(key: str, body: str, indent: str = "  ") -> str:
+def _nest(key: str, body: str) -> str:
     """Return a body in the lines below a key."""
-    return f"{key}:\n{indent}" + body.replace("\n", f"\n{indent}")
+    return f"{key}:\n  " + body.replace("\n", "\n  ")
 
 
 def to_list_element(body: str) -> str:

@@ -13,8 +13,6 @@ from .color import is_terminal
 from .columns import Column, View, get_field
 from .safety import printable
 
-__all__ = ["Column", "View"]
-
 STATUS_STYLES = {
     "completed": "green",
     "healthy": "green",
@@ -107,10 +105,9 @@ def format_terminal_table(
             no_wrap=not (folds or shrinks) or wide,
             overflow="fold" if folds else "ellipsis",
         )
+    overflow: Any = "fold" if view.folds else "ellipsis"
     for row in zip(*(texts for _, texts in columns), strict=True):
-        table.add_row(
-            *(Text(*cell, no_wrap=not view.folds, overflow="fold" if view.folds else "ellipsis") for cell in row)
-        )
+        table.add_row(*(Text(*cell, no_wrap=not view.folds, overflow=overflow) for cell in row))
     return _render(table, color, width)
 
 

@@ -76,7 +76,7 @@ stream_options = (
     ),
     BATCH.option("--resume", "Continue an interrupted batch, from the journal beside --output FILE."),
     BATCH.option("--retry-failed", "Run the failed inputs of --output FILE again, and replace their records."),
-    BATCH.option("--skip N", "Leave out the first N.", type=click.IntRange(min=0), default=0),
+    BATCH.option("--skip N", "Skip the first N inputs.", type=click.IntRange(min=0), default=0),
     limit_option("inputs", section=BATCH),
     BATCH.option(
         "--sample N",
@@ -330,13 +330,13 @@ _REUSE = (
         shell_complete=complete_steps,
     ),
 )
-_DRY_RUN = FLOW.option("--dry-run", "Run nothing: validate the flow, and print what would be sent, without secrets.")
+_DRY_RUN = FLOW.option("--dry-run", "Validate the flow and print what would be sent, without secrets; run nothing.")
 _UP_TO = FLOW.option(
     "--up-to STEP",
     "Run only this step and those it depends on; its output is the result.",
     shell_complete=complete_steps,
 )
-_CONCURRENCY = "--max-concurrency N", "How many steps are executed at once. [default: the server decides]"
+_CONCURRENCY = "--max-concurrency N", "Maximum number of steps to execute at once. [default: the server decides]"
 run_options = (
     flow_argument,
     value_options,
@@ -378,7 +378,7 @@ batch_options = (
 
 rounds_option = OUTPUT.option(
     "--watch",
-    "Repeat this when a file that it reads changes, until Ctrl-C, and show what differs from the result before.",
+    "Run again when a file that it reads changes, until Ctrl-C, and show the differences from the previous result.",
 )
 """Adds --watch for commands that read flows; the command gets `watch`."""
 

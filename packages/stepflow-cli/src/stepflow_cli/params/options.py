@@ -227,7 +227,7 @@ components_option = option(
 """Adds --components FILE; the command gets `components`, the file's name or None."""
 offline_option = option(
     "--offline",
-    "Do not use a server: the components are the builtin ones, and those of --components or of the project.",
+    "Do not use a server: take the builtin components and those of --components or the project.",
 )
 """Adds --offline; the command gets `offline`."""
 
@@ -318,7 +318,7 @@ def _confirm(yes: bool, deed: str) -> None:
 confirm_option = grouped(
     "confirm",
     lambda yes: functools.partial(_confirm, yes),
-    OUTPUT.option("-y, --yes", "Do it without asking.", is_risky=True),
+    OUTPUT.option("-y, --yes", "Do not ask for confirmation.", is_risky=True),
 )
 """Adds -y/--yes; the command gets `confirm`, which it calls with a description of the action."""
 

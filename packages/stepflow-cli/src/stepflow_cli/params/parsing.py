@@ -289,10 +289,8 @@ class LazyGroup(click.Group):
             from .foreign_words import command_hint
 
             typed = f"{ctx.command_path} {name}"
-            hint = (
-                command_hint(typed) or _suggest_command(name, ctx) or f"'{ctx.command_path} --help' lists the commands"
-            )
-            raise usage(f"there is no command {typed}", hint)
+            hint = command_hint(typed) or _suggest_command(name, ctx)
+            raise usage(f"there is no command {typed}", hint or f"'{ctx.command_path} --help' lists the commands")
         found, command, rest = super().resolve_command(ctx, args)
         # Messages about the command use its real name, not the alias.
         return self.aliases.get(found or "", found), command, rest

@@ -85,10 +85,8 @@ def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
 def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
     """Write diagnostics to standard error, one per line."""
     for record in records:
-        text = "{level}: {flow}: {message} at {path} ({kind})".format(
-            **{**record, "flow": display_name(record["flow"])}
-        )
-        click.echo(printable(text.replace("\n", " ")), err=True)
+        text = f"{record['level']}: {display_name(record['flow'])}: {record['message']} at {record['path']}"
+        click.echo(printable(f"{text} ({record['kind']})".replace("\n", " ")), err=True)
 
 
 Record = Mapping[str, Any]

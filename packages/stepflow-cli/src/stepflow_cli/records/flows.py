@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._command import examples_of
 from stepflow_client._data.flow_declarations import declared_variables
 
 from ..errors import usage
@@ -30,9 +29,8 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
         flow_id: Its id on a server; None for a flow from a file.
     """
     if output.format == "name" and flow_id is None:
-        raise usage(
-            "-o name prints the id of a flow, and a flow in a file has none", "'stepflow flows store' prints it"
-        )
+        hint = "'stepflow flows store' prints it"
+        raise usage("-o name prints the id of a flow, and a flow in a file has none", hint)
     if output.format in ("table", "name"):
         outline = {
             "flow_id": flow_id,
@@ -45,14 +43,6 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
         output.record(outline, _FLOW)
     else:
         output._replace(value_format=output.document_format).value(sort_flow_keys(flow))
-
-
-def list_example_records(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the examples and the inputs of the test cases of a flow."""
-    return [
-        {"name": example["name"], "description": example.get("description"), "input": example["input"]}
-        for example in examples_of(flow)
-    ]
 
 
 _TYPES = View(

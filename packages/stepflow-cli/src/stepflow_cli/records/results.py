@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stepflow_client import RunFailedError
@@ -66,8 +66,7 @@ def get_failure(result: FlowResult) -> Problem | None:
         if match := _PATH.search(error.message):
             path = match[1]
             hint = f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
-        code = ExitCode.for_result(result)
-        return Problem(error.message, kind="run_failed", exit_code=code, run_id=result.run_id, hint=hint)
+        return Problem(error.message, kind="run_failed", run_id=result.run_id, hint=hint)
     return None
 
 
@@ -105,9 +104,18 @@ def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Ou
             groups.add(result.index, result.error, result.status)
         for line in groups.lines():
             note(line)
-        runs = {result.run_id for result in failed}
-        # An input that was not sent has no run.
-        run_id = runs.pop() if len(runs) == 1 else None
-        where = "" if run_id is None else f" in run {run_id}"
-        message = f"{len(failed)} of {len(results)} inputs did not succeed{where}"
-        raise Problem(message, kind="run_failed", run_id=run_id)
+        raise failed_batch_problem(len(failed), len(results), {result.run_id for result in failed})
+
+
+def failed_batch_problem(failed: int, total: int, runs: Collection[str | None], hint: str | None = None) -> Problem:
+    """Return the problem for failed inputs of a batch, which names their run if it is a single one.
+
+    Args:
+        failed: How many inputs failed.
+        total: How many inputs there are.
+        runs: The runs of the failed inputs; None for an input that was not sent.
+        hint: What to do about the first failure.
+    """
+    run_id = next(iter(runs)) if len(runs) == 1 else None
+    where = "" if run_id is None else f" in run {run_id}"
+    return Problem(f"{failed} of {total} inputs did not succeed{where}", kind="run_failed", run_id=run_id, hint=hint)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from stepflow_client._command import BatchCount, FailureGroups
 
-from ..errors import Problem
 from ..output.messages import Spinner, note
+from ..records.results import failed_batch_problem
 from ..records.runs import duration_text
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class BatchProgress(BatchCount):
     @property
     def run_id(self) -> str | None:
         """The run of a batch that is a single run."""
-        return _get_single_run(self._runs)
+        return next(iter(self._runs)) if len(self._runs) == 1 else None
 
     def is_due(self) -> bool:
         """Return whether it is time to update the progress."""
@@ -98,11 +98,4 @@ class BatchProgress(BatchCount):
         for line in self._failures.lines():
             note(f"{indent}{line}")
         if self.failed:
-            run_id = _get_single_run(self._failed_runs)
-            where = "" if run_id is None else f" in run {run_id}"
-            message = f"{self.failed} of {self.done} inputs did not succeed{where}"
-            raise Problem(message, kind="run_failed", run_id=run_id, hint=self._hint)
-
-
-def _get_single_run(runs: set[str | None]) -> str | None:
-    return next(iter(runs)) if len(runs) == 1 else None
+            raise failed_batch_problem(self.failed, self.done, self._failed_runs, self._hint)

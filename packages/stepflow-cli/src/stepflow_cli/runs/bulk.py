@@ -86,4 +86,4 @@ def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
         deletions: Records with a `status`.
     """
     if any(deletion["status"] == "kept" for deletion in deletions):
-        note("the server accepted the request, and deleted nothing")
+        note("the server accepted the request but deleted nothing")

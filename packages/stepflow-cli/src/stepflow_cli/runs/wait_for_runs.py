@@ -40,7 +40,16 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
     def wait_for(run_id: str) -> RunDetails | None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         with hinting_return(target, run_id, wait, watch_command(late + ids[ids.index(run_id) :])):
-            run = _wait_for_end(target, run_id, left)
+            run = None
+            if left != 0:
+                with suppress(RunTimeoutError):
+                    run = target.client.wait_run(run_id, timeout=left)
+            if run is None:
+                # The time may have been (nearly) over before its turn came.
+                latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
+                if is_given_up(latest.status, latest.items.running):
+                    latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
+                run = latest if latest.is_finished else None
             if run is None:
                 late.append(run_id)
             elif problem := find_failure(target, run):
@@ -63,15 +72,3 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
             )
         )
     raise_worst(problems)
-
-
-def _wait_for_end(target: Target, run_id: str, timeout: float | None) -> RunDetails | None:
-    """Return a run that ends in time; otherwise None."""
-    if timeout != 0:
-        with suppress(RunTimeoutError):
-            return target.client.wait_run(run_id, timeout=timeout)
-    # The time may have been (nearly) over before its turn came.
-    run = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
-    if is_given_up(run.status, run.items.running):
-        return target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
-    return run if run.is_finished else None

@@ -96,11 +96,9 @@ def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
 
 def find_runs(text: str) -> list[str]:
     """Return the ids of runs in the kept lines that begin with a text, newest first."""
-    found = {
-        run_id for lines in _iter_logs(text) for line in lines for run_id in line.run_ids if run_id.startswith(text)
-    }
+    ids = {run_id for lines in _iter_logs(text) for line in lines for run_id in line.run_ids}
     # Ids begin with their creation time.
-    return sorted(found, reverse=True)
+    return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
 
 def clear_logs(max_age: float = 0.0) -> None:

@@ -74,9 +74,8 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
 def _unknown_key(key: str, whole: str, known: Sequence[str]) -> Problem:
     if key in _SECRETS:
         message = f"{whole} cannot be set: a token is never written into the file, where others could find it"
-        return usage(
-            message, "name its source: token_env (a variable), token_file (a file) or token_command (a command)"
-        )
+        hint = "name its source: token_env (a variable), token_file (a file) or token_command (a command)"
+        return usage(message, hint)
     return usage(f"there is no key {whole}", suggest(key, known) or f"the keys are {', '.join(known)}")
 
 

@@ -34,9 +34,8 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
     """
     text = os.environ.get(HISTORY_VARIABLE, "").strip()
     if text:
-        return Setting(
-            "history", parse_history_value(text, HISTORY_VARIABLE), f"environment variable {HISTORY_VARIABLE}"
-        )
+        value = parse_history_value(text, HISTORY_VARIABLE)
+        return Setting("history", value, f"environment variable {HISTORY_VARIABLE}")
     profiles = load_profiles() if profiles is None else profiles
     if profiles.history is not None:
         return Setting("history", profiles.history, str(profiles.path))

@@ -94,9 +94,9 @@ class CheckOptions:
             FlowFileError: If the project file is invalid, or the file with its components cannot be read.
         """
         folder = os.path.dirname(flow)
-        return self.get_project_rules(
-            self._projects.get(folder) or self._projects.setdefault(folder, find_flow_project(flow))
-        )
+        if folder not in self._projects:
+            self._projects[folder] = find_flow_project(flow)
+        return self.get_project_rules(self._projects[folder])
 
     def get_project_rules(self, project: Project) -> CheckRules:
         """Return the rules for the flows of a project.

@@ -84,9 +84,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
         _RERUN.option("--failed", "Only the items that did not succeed."),
         _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
-        _RERUN.option(
-            "--only-changed", "Only steps that are new, or whose definition, input or variables have changed."
-        ),
+        _RERUN.option("--only-changed", "Only steps that are new, or whose definition, input or variables changed."),
         _RERUN.option("--step STEP", "Execute this step alone.", to="all_except"),
     ),
     _RERUN.option(
