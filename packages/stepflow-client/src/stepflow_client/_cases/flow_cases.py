@@ -152,17 +152,21 @@ def _find_faults(root: Node, name: str) -> dict[int, str]:
     """
     found, faults = Findings(), dict[int, str]()
     check_shape(root, found)
-    for each in found.all.values():
-        place = parse_path(each.path)
+    for finding in found.all.values():
+        place = parse_path(finding.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
         # A case with a key that is ignored does not test what it says.
-        if each.level == "warning" and each.rule != "unknown-key":
+        if finding.level == "warning" and finding.rule != "unknown-key":
             continue
-        message = f"{each.path.removeprefix('$.')}: {each.message}" + (f"; {each.hint}" if each.hint else "")
+        message = f"{finding.path.removeprefix('$.')}: {finding.message}" + (
+            f"; {finding.hint}" if finding.hint else ""
+        )
         if case is not None:
             faults.setdefault(int(case), message)
-        elif place == ("steps",) or _holds_cases(place, root) or (place[:1] == ("test",) and each.level != "warning"):
-            raise FlowFileError(f"{name}: {message}", path=name, line=each.line or None)
+        elif (
+            place == ("steps",) or _holds_cases(place, root) or (place[:1] == ("test",) and finding.level != "warning")
+        ):
+            raise FlowFileError(f"{name}: {message}", path=name, line=finding.line or None)
     return faults
 
 

@@ -89,7 +89,7 @@ class _Expression:
         if not words:
             raise self._malformed()
         text = " ".join(words)
-        return lambda case: any(text in each.lower() for each in (case.name, *case.tags))
+        return lambda case: any(text in tag.lower() for tag in (case.name, *case.tags))
 
     def _take(self, token: str) -> bool:
         if self._tokens and self._tokens[0].lower() == token:

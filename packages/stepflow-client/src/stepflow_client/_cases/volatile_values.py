@@ -56,8 +56,8 @@ def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None 
             return {"$equals": value}
         if isinstance(value, Mapping):
             kept = {
-                key: _NO_RUN if is_run_id(key, each) else replaced(each)
-                for key, each in value.items()
+                key: _NO_RUN if is_run_id(key, item) else replaced(item)
+                for key, item in value.items()
                 if not any(map(is_volatile, _VOLATILE.finditer(key)))
             }
             return kept if kept or not value else {"$type": "object"}

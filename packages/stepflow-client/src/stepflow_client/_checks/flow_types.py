@@ -279,10 +279,10 @@ def _build_part_type(part: _Part) -> Type:
     if part.fields and part.items is None:
         own = next((member for member in part.expected.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
         fields = dict(own.fields)
-        for name, each in part.fields.items():
-            type = _build_part_type(each)
+        for name, child in part.fields.items():
+            type = _build_part_type(child)
             field = fields.get(name, Field(type, is_required=False))
-            is_required = each.is_required or field.is_required
+            is_required = child.is_required or field.is_required
             fields[name] = Field(field.type if is_unknown(type) else type, is_required)
         return Type((ObjectOf(fields, UNKNOWN if own.extra is None else own.extra),), part.expected.is_secret)
     if part.items is not None and not part.fields:

@@ -142,7 +142,7 @@ def _fold_key(key: str) -> str:
 
 def _find_key(key: str, known: Collection[str]) -> str | None:
     """Return the known key that differs from a key only in underscores, hyphens and case, or None."""
-    return next((each for each in known if _fold_key(each) == _fold_key(key)), None)
+    return next((name for name in known if _fold_key(name) == _fold_key(key)), None)
 
 
 def _check_test(test: Node, findings: Findings) -> None:

@@ -56,7 +56,7 @@ class _Comparison:
                 members = zip(actual.members, reasons, strict=True)
                 result = Conflict(expected, Type(tuple(each for each, reason in members if reason is not None)))
             if result is not None:
-                is_certain = len(conflicts) == len(reasons) and all(each.is_certain for each in conflicts)
+                is_certain = len(conflicts) == len(reasons) and all(conflict.is_certain for conflict in conflicts)
                 result = result._replace(is_certain=is_certain)
             self._results[key] = result
         return self._results[key]
@@ -72,7 +72,7 @@ class _Comparison:
                 # Certain conflicts come first.
                 conflicts.append(min(found, key=lambda each: not each.is_certain))
         whole = Conflict(expected, Type((member,)))
-        near = [each for each in conflicts if each.path or each.missing or not each.is_certain]
+        near = [conflict for conflict in conflicts if conflict.path or conflict.missing or not conflict.is_certain]
         if len(near) == 1:
             # No other member of the expected type is more similar.
             return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
@@ -85,9 +85,9 @@ class _Comparison:
                 conflict = _find_plain_conflict(actual, expected)
                 return [] if conflict is None else [conflict]
             case ListOf():
-                for index, each in enumerate(actual.first if actual.elements is None else actual.elements):
+                for index, part in enumerate(actual.first if actual.elements is None else actual.elements):
                     element = expected.first[index] if index < len(expected.first) else expected.items
-                    reason = self.conflict(each, element, depth + 1)
+                    reason = self.conflict(part, element, depth + 1)
                     if reason is not None:
                         # A schema of the second element does not apply to lists with one element.
                         is_certain = reason.is_certain and (not index or actual.elements is not None)

@@ -39,7 +39,7 @@ class _TypeCheck:
 
     def __init__(self, findings: Findings, strict: bool) -> None:
         self.findings, self.strict = findings, strict
-        reported = [each for each in findings.all.values() if each.rule == "component-input"]
+        reported = [finding for finding in findings.all.values() if finding.rule == "component-input"]
         self.reported = {(each.line, each.column) if each.line else each.path for each in reported}
         """The places where another rule has already reported a wrong value."""
         self.holders = {id(each.at) for each in reported}
@@ -50,7 +50,7 @@ class _TypeCheck:
                 self.holders.add(id(each.at))
 
     def check_flow(self, types: FlowTypes) -> None:
-        read_steps = {each.step for each in types.model.reads}
+        read_steps = {read.step for read in types.model.reads}
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
             self._check_reads(step.reads, types.scope)
@@ -134,7 +134,7 @@ def check_input_uses(types: FlowTypes, findings: Findings) -> None:
         first = first_uses.setdefault(use.parts, use)
         types_of_both = (first.slot.expected, use.slot.expected)
         conflicts = find_conflict(*types_of_both), find_conflict(*types_of_both[::-1])
-        if any(each is not None and each.is_certain for each in conflicts):
+        if any(conflict is not None and conflict.is_certain for conflict in conflicts):
             earlier, later = (type_text(each, 60) for each in types_of_both)
             message = f"{use.user} expects {later}, but {first.user} expects {earlier} of the same input"
             findings.add("input-conflict", "warning", use.slot.node, f"{message}: no value matches both",

@@ -16,13 +16,13 @@ def read_components(answer: dict[str, Any]) -> ComponentList:
     failed = [decoded(FailedPlugin, each) for each in answer.get("failedPlugins") or []]
     listed = [
         ComponentInfo(
-            name=str(each.get("path") or each.get("componentId") or each["component"]).strip("/"),
-            plugin=each.get("plugin") or None,
-            description=each.get("description"),
-            input_schema=each.get("inputSchema"),
-            output_schema=each.get("outputSchema"),
+            name=str(component.get("path") or component.get("componentId") or component["component"]).strip("/"),
+            plugin=component.get("plugin") or None,
+            description=component.get("description"),
+            input_schema=component.get("inputSchema"),
+            output_schema=component.get("outputSchema"),
         )
-        for each in answer["components"]
+        for component in answer["components"]
     ]
     return ComponentList(listed, failed)
 

@@ -89,7 +89,8 @@ class FlowToolSpec:
             # The published schema is wider: it omits keywords that models or their APIs would reject.
             own = () if self.needs.input_check is None else self.needs.input_check.validator.mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
-            faults += [each._replace(parts=(*below, *each.parts)) for each in (*unread_fields(self.flow, value), *own)]
+            own_faults = (*unread_fields(self.flow, value), *own)
+            faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
         # A field that the schema does not have is usually not read either.
         unknown: dict[str, Mismatch] = {}
         for fault in faults:

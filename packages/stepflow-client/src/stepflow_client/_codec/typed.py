@@ -155,11 +155,11 @@ def _convert_typed_dict(kind: Any) -> Any:
 def _convert_attrs(kind: Any) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     fields: dict[str, Any] = {}
-    for each in kind.__attrs_attrs__:
-        if each.init:
+    for attribute in kind.__attrs_attrs__:
+        if attribute.init:
             # A missing field is not passed on, so that the default of the attrs class applies.
-            default = ... if type(each.default).__name__ == "_Nothing" else None
-            fields[each.alias] = (make_readable(hints.get(each.name, Any)), default)
+            default = ... if type(attribute.default).__name__ == "_Nothing" else None
+            fields[attribute.alias] = (make_readable(hints.get(attribute.name, Any)), default)
     model = create_model(kind.__name__, **fields)
 
     def made(value: Any) -> Any:
@@ -195,15 +195,15 @@ def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
     with suppress(Exception):
         # Hints that are texts are evaluated, which may raise anything.
         for hint in get_type_hints(kind, include_extras=True).values():
-            for each in _iter_parts(hint):
-                if hasattr(each, "__dataclass_fields__"):
-                    _set_alias_names(each, is_within=is_named)
+            for part in _iter_parts(hint):
+                if hasattr(part, "__dataclass_fields__"):
+                    _set_alias_names(part, is_within=is_named)
 
 
 def _iter_parts(hint: Any) -> Iterator[Any]:
     yield hint
-    for each in get_args(hint):
-        yield from _iter_parts(each)
+    for arg in get_args(hint):
+        yield from _iter_parts(arg)
 
 
 _KNOWN_NAMES = weakref.WeakSet[Any]()

@@ -186,7 +186,7 @@ def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
         InvalidArgumentError: If it is no collection of these.
     """
     listed: list[Any] = list(values) if isinstance(values, Iterable) else [None]
-    if not all(isinstance(each, kind) for each in listed):
+    if not all(isinstance(element, kind) for element in listed):
         raise wrong(what, f"a list of {kind.__name__} objects", values)
     return listed
 
@@ -209,6 +209,6 @@ def check_labels(value: object) -> Mapping[str, str]:
         InvalidArgumentError: If it does not.
     """
     found = check_mapping(value, "labels")
-    for name, each in found.items():
-        check_text(each, f"labels[{name!r}]")
+    for name, label in found.items():
+        check_text(label, f"labels[{name!r}]")
     return found

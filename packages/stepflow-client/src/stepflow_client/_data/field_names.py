@@ -31,7 +31,7 @@ def get_json_name(annotation: Any, otherwise: str) -> str:
     """Return the name that a `Name` in an annotation gives, or the other one."""
     if get_origin(annotation) is not Annotated:
         return otherwise
-    return next((each.name for each in get_args(annotation)[1:] if isinstance(each, Name)), otherwise)
+    return next((arg.name for arg in get_args(annotation)[1:] if isinstance(arg, Name)), otherwise)
 
 
 @lru_cache(maxsize=1024)
@@ -41,7 +41,7 @@ def field_names(kind: Any) -> dict[str, str] | None:
         return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     if hasattr(kind, "__pydantic_fields__"):
         fields = kind.__pydantic_fields__
-        return {name: each.serialization_alias or each.alias or name for name, each in fields.items()}
+        return {name: value.serialization_alias or value.alias or name for name, value in fields.items()}
     if hasattr(kind, "__attrs_attrs__"):
         return {field.name: field.name for field in kind.__attrs_attrs__}
     if not hasattr(kind, "__dataclass_fields__"):
@@ -49,7 +49,7 @@ def field_names(kind: Any) -> dict[str, str] | None:
     import dataclasses
 
     names = [field.name for field in dataclasses.fields(kind)]
-    if not any("Name" in str(each) for base in kind.__mro__ for each in getattr(base, "__annotations__", {}).values()):
+    if not any("Name" in str(part) for base in kind.__mro__ for part in getattr(base, "__annotations__", {}).values()):
         return {name: name for name in names}
     hints = get_type_hints(kind, include_extras=True)
     return {name: get_json_name(hints[name], name) for name in names}

@@ -34,7 +34,7 @@ def fields_of(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
 def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
     """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
     own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
-    return {name: each for found in (defs, *own) if isinstance(found, Mapping) for name, each in found.items()}
+    return {name: value for found in (defs, *own) if isinstance(found, Mapping) for name, value in found.items()}
 
 
 def get_flow_defs(flow: Any, part: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def holds_secret(schema: Any) -> bool:
     """Return whether a schema, or a part of it, is marked as secret."""
     if isinstance(schema, Mapping):
         # Not `is_secret`: it looks into the alternatives too, so nested ones would take exponential time.
-        return _is_marked(schema) or any(holds_secret(each) for each in schema.values())
+        return _is_marked(schema) or any(holds_secret(value) for value in schema.values())
     return isinstance(schema, list) and any(holds_secret(each) for each in schema)
 
 

@@ -54,7 +54,7 @@ class OutputDecoder(NamedTuple):
         Entries without entries of their own are read; objects and lists in them are as the server sent them.
         """
         if self.keeps_order and isinstance(value, dict):
-            found: Iterable[tuple[str | int, Any, Any]] = ((key, each, None) for key, each in value.items())
+            found: Iterable[tuple[str | int, Any, Any]] = ((key, part, None) for key, part in value.items())
             found = islice(found, start, end)
         else:
             found = iter_in_order(value, self.like, start, end)

@@ -103,7 +103,7 @@ class Secrets:
         if isinstance(value, str):
             return self.hide(value)
         if isinstance(value, Mapping):
-            return {self.hide_in(key): self.hide_in(each) for key, each in value.items()}
+            return {self.hide_in(key): self.hide_in(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.hide_in(each) for each in value]
         # 1 == True, but possibly only one of them is secret.
@@ -116,7 +116,7 @@ class Secrets:
             return
         error.message = self.hide(error.message)
         error.hint = None if error.hint is None else self.hide(error.hint)
-        error.args = tuple(self.hide(each) if isinstance(each, str) else each for each in error.args)
+        error.args = tuple(self.hide(arg) if isinstance(arg, str) else arg for arg in error.args)
         error.details = self.hide_in(error.details)
 
 
@@ -183,11 +183,11 @@ def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
     if secrets is NO_SECRETS:
         return dict(flow)
     hidden: dict[str, Any] = secrets.hide_in(
-        _hide_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
+        _hide_defaults(flow, {name for name, value in declared.items() if is_secret(value)})
     )
     hidden["schemas"]["properties"]["variables"]["properties"] = {
-        name: secrets.hide_in(hide_schema(each) if isinstance(each, Mapping) else each)
-        for name, each in declared.items()
+        name: secrets.hide_in(hide_schema(schema) if isinstance(schema, Mapping) else schema)
+        for name, schema in declared.items()
     }
     return hidden
 
@@ -199,8 +199,8 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     """
     declared = get_variable_schemas(flow)
     shared = find_referred_schemas(declared, get_flow_defs(flow, "variables"))
-    found = [part for each in (*declared.values(), *shared) for part in _find_schema_secrets(each)]
-    found += _find_expression_defaults(flow, {name for name, each in declared.items() if is_secret(each)})
+    found = [part for schema in (*declared.values(), *shared) for part in _find_schema_secrets(schema)]
+    found += _find_expression_defaults(flow, {name for name, value in declared.items() if is_secret(value)})
     return Secrets(found, words=False) if found else NO_SECRETS
 
 
@@ -208,8 +208,8 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
     """Return the schemas of a flow's variables; one that is secret because of a schema inside is marked itself."""
     defs = get_flow_defs(flow, "variables")
     return {
-        name: {**each, "is_secret": True} if is_secret(each, defs) else each
-        for name, each in fields_of(declared_schema(flow, "variables"))[0].items()
+        name: {**value, "is_secret": True} if is_secret(value, defs) else value
+        for name, value in fields_of(declared_schema(flow, "variables"))[0].items()
     }
 
 
@@ -218,8 +218,8 @@ def _hide_defaults(value: Any, names: set[str]) -> Any:
     if isinstance(value, Mapping):
         is_secret = "default" in value and _refers_to_any(value.get("$variable"), names)
         return {
-            key: HIDDEN if is_secret and key == "default" else _hide_defaults(each, names)
-            for key, each in value.items()
+            key: HIDDEN if is_secret and key == "default" else _hide_defaults(part, names)
+            for key, part in value.items()
         }
     return [_hide_defaults(each, names) for each in value] if isinstance(value, list) else value
 
@@ -239,7 +239,7 @@ def hide_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties" and isinstance(value, Mapping):
-            shown[key] = {name: inner(each) for name, each in value.items()}
+            shown[key] = {name: inner(item) for name, item in value.items()}
         elif key in ALTERNATIVES and isinstance(value, list):
             shown[key] = [inner(each) for each in value]
         elif key in _VALUE_KEYS:
@@ -256,9 +256,9 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
     if is_secret(schema):
         yield value
     elif isinstance(value, Mapping) and isinstance(schema.get("properties"), Mapping):
-        for name, each in schema["properties"].items():
+        for name, part in schema["properties"].items():
             if name in value:
-                yield from _find_secret_parts(value[name], each)
+                yield from _find_secret_parts(value[name], part)
     elif isinstance(value, list):
         for each in value:
             yield from _find_secret_parts(each, schema.get("items"))
@@ -274,8 +274,8 @@ def _find_schema_secrets(schema: Any) -> Iterator[Any]:
             for value in values:
                 yield from _find_secret_parts(value, schema)
     alternatives = [each for key in ALTERNATIVES if isinstance(schema.get(key), list) for each in schema[key]]
-    for each in (*fields_of(schema)[0].values(), *alternatives):
-        yield from _find_schema_secrets(each)
+    for part in (*fields_of(schema)[0].values(), *alternatives):
+        yield from _find_schema_secrets(part)
 
 
 def _find_expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
@@ -283,14 +283,14 @@ def _find_expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
     if isinstance(value, Mapping) and "default" in value and _refers_to_any(value.get("$variable"), names):
         yield value["default"]
     if isinstance(value, (Mapping, list)):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _find_expression_defaults(each, names)
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _find_expression_defaults(part, names)
 
 
 def _iter_scalars(value: Any) -> Iterator[Any]:
     if isinstance(value, (Mapping, list, tuple)):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _iter_scalars(each)
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _iter_scalars(part)
     elif value is not None:
         yield value
 

@@ -44,9 +44,9 @@ def restore_integers(value: Any) -> Any:
     if kind is float:
         return _to_integer(value)
     if kind is dict:
-        for key, each in value.items():
-            if type(each) in _MAY_CHANGE:
-                value[key] = restore_integers(each)
+        for key, part in value.items():
+            if type(part) in _MAY_CHANGE:
+                value[key] = restore_integers(part)
     elif kind is list:
         for index, each in enumerate(value):
             if type(each) in _MAY_CHANGE:
@@ -89,8 +89,8 @@ def iter_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple
             yield key, value[key], shape.get(key)
     else:
         shapes = like if isinstance(like, list) and len(like) == len(value) else None
-        for index, each in enumerate(value[start:end], start):
-            yield index, each, None if shapes is None else shapes[index]
+        for index, part in enumerate(value[start:end], start):
+            yield index, part, None if shapes is None else shapes[index]
 
 
 def get_shape_at(like: Any, key: str | int) -> Any:
@@ -296,7 +296,7 @@ class _Checker:
                 if not isinstance(key, str):
                     self.refuse(path, f"the key {key!r} is not a string")
                 self.check_text(key, path)
-            return {str.__str__(key): self.check(each, (*path, key)) for key, each in value.items()}
+            return {str.__str__(key): self.check(part, (*path, key)) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.check(each, (*path, index)) for index, each in enumerate(value)]
         if is_data_object(value):
@@ -342,8 +342,8 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
     if overrides is None:
         return None
     merged: dict[str, Any] = {}
-    for each in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
-        steps = check_json(each, "overrides")
+    for override in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
+        steps = check_json(override, "overrides")
         if not isinstance(steps, dict):
             raise InvalidArgumentError(f"overrides map step ids to changes; this is {type(steps).__name__}")
         if set(steps) == {"steps"} and isinstance(steps["steps"], dict):

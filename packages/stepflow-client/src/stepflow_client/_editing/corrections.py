@@ -52,7 +52,7 @@ def correct_flow(flow: FlowText, find: Find) -> Corrected:
 def _apply_fixes(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
     """Return the flow with these fixes and the fixes of findings that they reveal; None if nothing changes."""
     before = state.flow.text
-    old = {(each.old, each.text) for each in _collect_fixes(state)}
+    old = {(known.old, known.text) for known in _collect_fixes(state)}
     for _ in range(rounds):
         edits = [edit for fix in fixes if (edit := make_edit(state.flow.text, fix)) is not None]
         flow = FlowText(apply_edits(state.flow.text, edits), state.flow.name)

@@ -144,7 +144,7 @@ class _Inputs:
                 found[key] = schema[key]
         properties = schema.get("properties")
         if isinstance(properties, Mapping):
-            found["properties"] = {str(name): self.convert(each, depth + 1) for name, each in properties.items()}
+            found["properties"] = {str(name): self.convert(value, depth + 1) for name, value in properties.items()}
         is_open = "patternProperties" in schema or any(key in schema for key in ("anyOf", "oneOf", "allOf", "if"))
         extra = schema.get("additionalProperties")
         if extra is False and not is_open:
@@ -159,9 +159,9 @@ class _Inputs:
             found["items"] = dict(_EXPRESSION)
         # An expression matches every branch, so `oneOf` must become `anyOf`.
         branches = [each for key in ("anyOf", "oneOf") if isinstance(each := schema.get(key), list) and each]
-        found |= {"anyOf": [self.convert(each, depth + 1) for each in branches[0]]} if branches else {}
+        found |= {"anyOf": [self.convert(branch, depth + 1) for branch in branches[0]]} if branches else {}
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            found["allOf"] = [self.convert(each, depth + 1) for each in schema["allOf"]]
+            found["allOf"] = [self.convert(part, depth + 1) for part in schema["allOf"]]
         return found
 
 

@@ -99,7 +99,7 @@ def _find_read_steps(node: Node) -> list[str]:
 def _suggest_step_id(node: Node) -> str:
     """Return an id for a step: one that is read and does not exist, if there is one."""
     known = _find_step_ids(node)
-    return next((each for each in _find_read_steps(node) if each not in known), f"step_{node.line}")
+    return next((step for step in _find_read_steps(node) if step not in known), f"step_{node.line}")
 
 
 def _find_input_schema(node: Node, *path: str) -> Node | None:
@@ -280,8 +280,8 @@ class _Rewriter:
         if positions is None:
             # Look up all positions at once, because a flow may have thousands of such findings.
             positions = {}
-            for index, each in enumerate(steps):
-                if (name := each.get("id")) is not None and isinstance(name.value, str):
+            for index, part in enumerate(steps):
+                if (name := part.get("id")) is not None and isinstance(name.value, str):
                     positions.setdefault(name.value, index)
             self._positions[id(holder)] = positions
         if later not in positions or step not in positions:

@@ -57,8 +57,8 @@ def _merge_missing(value: Any, added: Any) -> Any:
     if value is None or not isinstance(value, Mapping) or not isinstance(added, Mapping):
         return copy.deepcopy(added) if value is None else value
     whole = dict(value)
-    for key, each in added.items():
-        whole[key] = _merge_missing(whole.get(key), each)
+    for key, part in added.items():
+        whole[key] = _merge_missing(whole.get(key), part)
     return whole
 
 

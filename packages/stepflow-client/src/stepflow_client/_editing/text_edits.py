@@ -105,14 +105,14 @@ def write_json(value: Any, indent: str | None = None) -> str:
     """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(
-        each if each.isprintable() or each in "\n\t" or each > "\uffff" else f"\\u{ord(each):04x}" for each in text
+        char if char.isprintable() or char in "\n\t" or char > "\uffff" else f"\\u{ord(char):04x}" for char in text
     )
 
 
 def write_one_line(value: Any) -> str:
     """Return a value as YAML in one line: `{$step: a, path: "$.x[0]"}`."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{write_one_line(key)}: {write_one_line(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{write_one_line(key)}: {write_one_line(part)}' for key, part in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(write_one_line, value))}]"
     is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED

@@ -119,9 +119,9 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
             "metadata": options.get("metadata"),
         }
         kept = {
-            key: each
-            for key, each in whole.items()
-            if (result is not None if key == "output" else each not in (None, [], {}))
+            key: value
+            for key, value in whole.items()
+            if (result is not None if key == "output" else value not in (None, [], {}))
         }
         definition = check_data(kept, scope.name)
     places = {(): get_definition_place(parts.function), ("output",): ending}

@@ -184,7 +184,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     if declared is None or arguments:
         raise refuse("construct() takes a class and its fields by name: construct(Receipt, total=price.eur)")
     # Models of pydantic are created by aliases.
-    attribute = {each.name: name for name, each in declared.items()} | {name: name for name in declared}
+    attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
             raise refuse(f"{field_types.name_type(kind)} has no field {name!r}", near(name, declared, "its fields are"))

@@ -75,7 +75,7 @@ class Component:
             for name, value in given.items():
                 parameter = signature.parameters[name]
                 if parameter.kind is parameter.VAR_KEYWORD:
-                    fields |= {key: scope.frozen(each) for key, each in value.items()}
+                    fields |= {key: scope.frozen(part) for key, part in value.items()}
                 elif type(value) is Value or value is not None or parameter.default is not None:
                     fields[names[name]] = scope.frozen(value)
             sent = Given(fields) if names else None
@@ -96,8 +96,8 @@ class Component:
             for name, parameter in parameters.items()
             if parameter.kind is not parameter.VAR_KEYWORD
         }
-        properties = {key: _make_schema(hints.get(each.name, Any)) for key, each in fixed.items()}
-        required = [key for key, each in fixed.items() if each.default is each.empty]
+        properties = {key: _make_schema(hints.get(field.name, Any)) for key, field in fixed.items()}
+        required = [key for key, field in fixed.items() if field.default is field.empty]
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
         return schema, _make_schema(output)
 

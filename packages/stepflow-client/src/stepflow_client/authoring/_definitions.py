@@ -70,7 +70,7 @@ def render(value: Any) -> Any:
         case SubFlow():
             return value.definition()
         case dict():
-            return {key: render(each) for key, each in value.items()}
+            return {key: render(part) for key, part in value.items()}
         case list():
             return [render(each) for each in value]
     return value
@@ -93,7 +93,7 @@ class SubFlow:
         if not self.scope.captured:
             return {"$literal": parts}
         # Servers evaluate the input of the step, but the content of $literal only in the sub-flow.
-        variables = {name: {"default": render(each)} for name, each in self.scope.captured.items()}
+        variables = {name: {"default": render(value)} for name, value in self.scope.captured.items()}
         schemas = {"properties": {"variables": {"type": "object", "properties": variables}}}
         return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
 

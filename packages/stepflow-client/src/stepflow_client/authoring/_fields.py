@@ -125,7 +125,7 @@ def class_hints(kind: Any) -> Mapping[str, Any]:
 
 def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
     arguments = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
-    return {name: Field(each.name, substitute(each.kind, arguments)) for name, each in fields.items()}
+    return {name: Field(field.name, substitute(field.kind, arguments)) for name, field in fields.items()}
 
 
 def substitute(kind: Any, given: Mapping[Any, Any]) -> Any:
@@ -150,8 +150,8 @@ _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, typing.Final
 def _iter_members(kind: Any) -> Iterator[Any]:
     origin = get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        for each in get_args(kind):
-            yield from _iter_members(each)
+        for arg in get_args(kind):
+            yield from _iter_members(arg)
     elif origin in _WRAPPERS:
         yield from _iter_members(get_args(kind)[0])
     elif hasattr(kind, "__supertype__"):

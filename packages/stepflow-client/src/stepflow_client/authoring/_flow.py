@@ -137,12 +137,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         from .._data.yaml_writer import write_yaml
 
         parts = []
-        for key, each in self.to_dict().items():
+        for key, content in self.to_dict().items():
             if key != "steps":
-                parts.append(write_yaml({key: each}))
+                parts.append(write_yaml({key: content}))
                 continue
             parts.append("steps:\n")
-            for index, step in enumerate(each):
+            for index, step in enumerate(content):
                 place = self.places["steps", index]
                 # Write only the name of the file, so that the result does not depend on the folder.
                 parts.append(f"# {os.path.basename(place.file)}:{place.line}\n{write_yaml([step])}")
@@ -179,7 +179,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     def sources(self) -> dict[str, Place]:
         """The position in Python of each step, by its id. If ids of sub-flows are the same, outer steps win."""
         positions: dict[str, Place] = {}
-        for path, place in sorted(self.places.items(), key=lambda each: len(each[0])):
+        for path, place in sorted(self.places.items(), key=lambda entry: len(entry[0])):
             if path and isinstance(path[-1], int):
                 step: Any = self.to_dict()
                 for key in path:
@@ -269,7 +269,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if mocks:
             from .._cases.mock_outcomes import format_mock
 
-            written = {step: format_mock(each) for step, each in arguments.check_mapping(mocks, "mocks").items()}
+            written = {step: format_mock(value) for step, value in arguments.check_mapping(mocks, "mocks").items()}
             more["mocks"] = encode_data(written, "the mocks of a test case")
         if tags:
             more["tags"] = arguments.check_texts(tags, "tags")

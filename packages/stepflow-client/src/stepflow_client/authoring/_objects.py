@@ -32,8 +32,8 @@ def encode_object(value: Any) -> Any:
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
             return {**tag, **encode_record(type(value), fields)}
-        unset = {names[field] for field, each in fields.items() if _is_unset(type(value), field, each)}
-        return {name: each for name, each in json_encoding.encode_fields(value).items() if name not in unset}
+        unset = {names[field] for field, part in fields.items() if _is_unset(type(value), field, part)}
+        return {name: item for name, item in json_encoding.encode_fields(value).items() if name not in unset}
     if callable(getattr(type(value), "to_dict", None)):
         return Literal(value.to_dict())
     hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
@@ -49,7 +49,9 @@ def encode_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
         return dict(fields)
     names = _get_json_names(kind)
     return {
-        names[field]: each for field, each in fields.items() if type(each) is Value or not _is_unset(kind, field, each)
+        names[field]: value
+        for field, value in fields.items()
+        if type(value) is Value or not _is_unset(kind, field, value)
     }
 
 
@@ -87,7 +89,7 @@ def _encode_objects(value: Any) -> Any:
     if json_encoding.is_data_object(value):
         value = encode_object(value)
     if isinstance(value, Mapping):
-        return {key: _encode_objects(each) for key, each in value.items()}
+        return {key: _encode_objects(part) for key, part in value.items()}
     return [_encode_objects(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -118,6 +120,6 @@ def _find_optional_fields(kind: Any) -> set[str]:
         defaults = dict(zip(reversed(kind.__struct_fields__), reversed(kind.__struct_defaults__), strict=False))
         return {name for name, default in defaults.items() if default is None}
     if hasattr(kind, "__attrs_attrs__"):
-        return {each.name for each in kind.__attrs_attrs__ if each.default is None}
+        return {attribute.name for attribute in kind.__attrs_attrs__ if attribute.default is None}
     declared = kind.__pydantic_fields__ if hasattr(kind, "__pydantic_fields__") else kind.__dataclass_fields__
-    return {name for name, each in declared.items() if each.default is None}
+    return {name for name, schema in declared.items() if schema.default is None}

@@ -95,8 +95,8 @@ def _find_inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
         case ast.Call(func=ast.Name(id=name), args=[first, *_] as given) if len(given) in _FUNCTIONS.get(name, ()):
             yield first, _CONTENT.format(f"{name}()")
         case ast.Match(subject=subject, cases=cases):
-            for each in cases:
-                for pattern in ast.walk(each.pattern):
+            for case in cases:
+                for pattern in ast.walk(case.pattern):
                     if isinstance(pattern, ast.MatchSingleton):
                         yield subject, _format_never(pattern.value)
                     elif isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):

@@ -134,7 +134,7 @@ class Scope:
         for key in value:
             if not isinstance(key, str):
                 raise refuse(f"{arguments.shown(key)} cannot be a key: the keys of JSON are text")
-        return {self._frozen(key): self._frozen(each) for key, each in value.items()}
+        return {self._frozen(key): self._frozen(part) for key, part in value.items()}
 
     def _own(self, expression: Expression) -> Any:
         """Return an expression in which values of outer flows are read from variables.

@@ -155,13 +155,15 @@ def with_builtins(components: Components | None, release: tuple[int, int] | None
     """Return the components that a flow may use, including the builtin ones that the server's release has."""
     if components is None:
         is_old = release is not None and release < (0, 13)
-        return Components({name: each for name, each in BUILTINS.items() if not (is_old and name in NEW_BUILTINS)})
+        return Components(
+            {name: schemas for name, schemas in BUILTINS.items() if not (is_old and name in NEW_BUILTINS)}
+        )
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
     names = [each.rpartition("/")[2] for each in BUILTINS]
     has_builtins = components.is_whole and "put_blob" in listed
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
     # The schemas of builtin components in this package are more detailed than those that servers send.
-    known = Components(components | {name: each for name, each in BUILTINS.items() if name not in missing})
+    known = Components(components | {name: schemas for name, schemas in BUILTINS.items() if name not in missing})
     known.plugins, known.denied, known.descriptions = components.plugins, components.denied, components.descriptions
     return known
 

@@ -28,7 +28,7 @@ def parse_error_code(code: ErrorCode | str) -> ErrorCode:
     Raises:
         InvalidArgumentError: If there is no such code.
     """
-    known = {**WORDS, **{each.value.upper(): each for each in WORDS.values()}}
+    known = {**WORDS, **{known_code.value.upper(): known_code for known_code in WORDS.values()}}
     word = check_text(code.value if isinstance(code, ErrorCode) else code, "the error code")
     if word.upper() not in known:
         raise InvalidArgumentError(f"there is no error code {word!r}", hint=near(word, WORDS, "the codes"))

@@ -32,7 +32,7 @@ def get_keyword(value: Any) -> str | None:
     """Return the keyword that makes an object, or the items of a node, an expression; None for plain data."""
     if not isinstance(value, Mapping) or _KEYWORDS.isdisjoint(value):
         return None
-    return next(each for each in KEYWORDS if each in value)
+    return next(keyword for keyword in KEYWORDS if keyword in value)
 
 
 def is_expression(value: Any) -> bool:

@@ -182,7 +182,7 @@ def _drop_nulls(flow: dict[str, Any]) -> dict[str, Any]:
             whole[key] = _drop_null_keys(whole[key], inner)
     test = whole.get("test")
     if isinstance(test, dict) and isinstance(test.get("cases"), list):
-        test["cases"] = [_drop_null_keys(each) for each in test["cases"]]
+        test["cases"] = [_drop_null_keys(case) for case in test["cases"]]
     return whole
 
 
@@ -190,7 +190,7 @@ def _drop_null_keys(value: Any, inner: str | None = None) -> Any:
     if not isinstance(value, dict):
         return value
     # Servers reject an example without an input, but not one whose input is null.
-    kept = {key: each for key, each in value.items() if each is not None or key == "input"}
+    kept = {key: part for key, part in value.items() if part is not None or key == "input"}
     if inner in kept:
         kept[inner] = _drop_null_keys(kept[inner])
     return kept

@@ -52,8 +52,8 @@ def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
     if not isinstance(inner, Mapping) or ("steps" not in inner and "output" not in inner):
         return None
     own = {part: inner[part] for part in ("steps", "output") if part in inner}
-    if all(isinstance(each, Mapping) and "$literal" in each for each in own.values()):
-        flow = {**inner, **{part: each["$literal"] for part, each in own.items()}}
+    if all(isinstance(value, Mapping) and "$literal" in value for value in own.values()):
+        flow = {**inner, **{part: literal["$literal"] for part, literal in own.items()}}
         return InnerFlow(flow, ("input", key), True, tuple(own))
     return InnerFlow(inner, ("input", key), False)
 
@@ -202,11 +202,11 @@ class FlowSteps:
         before: dict[str, str] = {}
         waiting = [start]
         for name in waiting:
-            for each in self._waits[name]:
-                if each not in before:
-                    before[each] = name
-                    waiting.append(each)
-                if each == goal:
+            for dependency in self._waits[name]:
+                if dependency not in before:
+                    before[dependency] = name
+                    waiting.append(dependency)
+                if dependency == goal:
                     found = [goal, before[goal]]
                     while found[-1] != start:
                         found.append(before[found[-1]])
@@ -222,15 +222,15 @@ class FlowSteps:
 
 def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in following}
-    for name, each in following.items():
-        for one in each:
-            found.setdefault(one, []).append(name)
+    for name, successors in following.items():
+        for successor in successors:
+            found.setdefault(successor, []).append(name)
     return found
 
 
 def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
     """Return the names that remain after repeatedly removing names that no remaining name follows."""
-    counts, before = {name: len(each) for name, each in following.items()}, _invert_edges(following)
+    counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:
         for each in before[name]:

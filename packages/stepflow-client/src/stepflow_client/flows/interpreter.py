@@ -118,7 +118,7 @@ class Evaluation:
                 return _get_at_path(self.input, expression["$input"], "Input path")
             case "$variable":
                 return self._variable(expression)
-        return {key: self.value(each) for key, each in expression.items()}
+        return {key: self.value(value) for key, value in expression.items()}
 
     def _holds(self, condition: Any) -> bool:
         try:

@@ -65,7 +65,7 @@ def resolve_ref(schema: Any, defs: Mapping[str, Any]) -> Any:
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
-        rest = {key: each for key, each in schema.items() if key != "$ref"}
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
         target = defs.get(parse_ref(schema["$ref"]) or "", {})
         schema = {**target, **rest} if isinstance(target, Mapping) else target
     return {}
@@ -126,7 +126,7 @@ def make_key(value: Any, slices: Slices | None = None) -> Hashable:
         slices.spend(1 + len(value) // 4)
     if isinstance(value, (list, tuple)):
         return tuple(make_key(each, slices) for each in value)
-    return frozenset((name, make_key(each, slices)) for name, each in value.items())
+    return frozenset((name, make_key(part, slices)) for name, part in value.items())
 
 
 _STEP_OF_PATTERN = 64
@@ -442,8 +442,8 @@ def _check_object(
 def _check_list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
     first, rest = schemas
     found: list[Mismatch] = []
-    for index, each in enumerate(value if isinstance(value, (list, tuple)) else ()):
-        if wrong := check.apply(first[index] if index < len(first) else rest, each):
+    for index, part in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        if wrong := check.apply(first[index] if index < len(first) else rest, part):
             found += _prefix_paths(index, wrong)
             if len(found) >= check.most:
                 break

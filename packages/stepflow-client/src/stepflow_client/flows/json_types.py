@@ -102,7 +102,7 @@ def list_of(items: Type) -> Type:
 def make_object(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
     """Return the type of objects with these fields and no others."""
     known = {name: Field(field) for name, field in fields.items()}
-    known |= {name: Field(each, is_required=False) for name, each in (optional or {}).items()}
+    known |= {name: Field(value, is_required=False) for name, value in (optional or {}).items()}
     return Type((ObjectOf(known, None),))
 
 

@@ -224,7 +224,7 @@ def may_be_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
     if isinstance(hidden, Mapping) and isinstance(value, Mapping):
         # An object that contains secrets as keys may have lost some of them: equal keys are one.
         has_keys = all(key in value or is_hidden(key, mark) for key in hidden) and len(hidden) <= len(value)
-        return has_keys and all(may_be_equal(each, value[key], mark) for key, each in hidden.items() if key in value)
+        return has_keys and all(may_be_equal(part, value[key], mark) for key, part in hidden.items() if key in value)
     if not (isinstance(hidden, list) and isinstance(value, list) and len(hidden) == len(value)):
         return False
     return all(may_be_equal(old, new, mark) for old, new in zip(hidden, value, strict=True))

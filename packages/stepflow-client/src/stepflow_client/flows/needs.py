@@ -164,7 +164,7 @@ def check_variables(
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
     declared = declared_schema(flow, "variables")
     shared = json_schema.get_defs(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
-    checks = {name: ValueCheck.of_schema(each, shared) for name, each in fields_of(declared)[0].items()}
+    checks = {name: ValueCheck.of_schema(value, shared) for name, value in fields_of(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
 
@@ -242,7 +242,7 @@ def certain_reads(
 
 def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
     """Return the paths of the input without which the output fails."""
-    paths = (portable_path(each.path) for each in certain_reads(FlowSteps(flow)) if each.kind == "input")
+    paths = (portable_path(read.path) for read in certain_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
 

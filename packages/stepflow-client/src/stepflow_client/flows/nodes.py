@@ -95,7 +95,7 @@ class Node:
     @property
     def written(self) -> list[Key]:
         """The keys of a mapping as they are written, with merge keys and without merged ones."""
-        keys = [each for each in self.keys.values() if each.start >= 0]
+        keys = [key for key in self.keys.values() if key.start >= 0]
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
 
 
@@ -125,7 +125,7 @@ def to_node(value: Any) -> Node:
     """Return the tree of a value that is not from a file. Its lines and columns are 0."""
     node = Node(value)
     if isinstance(value, Mapping):
-        node.items = {str(key): to_node(each).put(node, str(key)) for key, each in value.items()}
+        node.items = {str(key): to_node(part).put(node, str(key)) for key, part in value.items()}
         node.keys = dict.fromkeys(node.items, Key(0, 0))
     elif isinstance(value, (list, tuple)):
         node.elements = [to_node(each).put(node, index) for index, each in enumerate(value)]

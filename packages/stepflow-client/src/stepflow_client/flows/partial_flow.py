@@ -43,7 +43,11 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
         given = references(patch.get("input")) if isinstance(patch, Mapping) else []
         reads[name] = reads.get(name, set()) | {each.step for each in given if each.step}
     needed = reachable([step], reads)
-    cut = {**flow, "steps": [each for name, each in steps.items() if name in needed], "output": {"$step": step}}
+    cut = {
+        **flow,
+        "steps": [definition for name, definition in steps.items() if name in needed],
+        "output": {"$step": step},
+    }
     if isinstance(properties := declared_schema(flow), Mapping):
         # The output schema only applies to the whole flow.
         kept = {name: schema for name, schema in properties.items() if name != "output"}

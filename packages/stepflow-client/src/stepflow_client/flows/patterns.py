@@ -37,7 +37,7 @@ class LinearPattern(NamedTuple):
         """Return whether it matches anywhere in a text; true if the text is too long or not valid Unicode."""
         if self.length * len(text) > _MAX_WORK or self.matches(text):
             return True
-        return any("\ud800" <= each <= "\udfff" for each in text)
+        return any("\ud800" <= char <= "\udfff" for char in text)
 
 
 @lru_cache(maxsize=256)

@@ -98,13 +98,13 @@ def find_project(start: str | os.PathLike[str] | None = None) -> Project:
     if start is not None and not folder.is_dir():
         folder = folder.parent
     here, home = Path.cwd(), os.path.expanduser("~")
-    for each in (folder, *folder.parents):
-        if each != folder and _is_world_writable(each):
+    for parent in (folder, *folder.parents):
+        if parent != folder and _is_world_writable(parent):
             break
-        project = _read_project(each.relative_to(here) if each.is_relative_to(here) else each)
+        project = _read_project(parent.relative_to(here) if parent.is_relative_to(here) else parent)
         if project is not None:
             return project
-        if str(each) == home or os.path.lexists(each / ".git"):
+        if str(parent) == home or os.path.lexists(parent / ".git"):
             break
     return Project()
 

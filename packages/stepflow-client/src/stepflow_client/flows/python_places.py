@@ -57,7 +57,7 @@ def set_places(root: Node, flow: object) -> tuple[str, str]:
     if not places:
         return "", ""
     whole = places[()]
-    for path, place in sorted(places.items(), key=lambda each: len(each[0])):
+    for path, place in sorted(places.items(), key=lambda entry: len(entry[0])):
         line, column = (place.line, place.column) if place.file == whole.file else (0, 0)
         node = root.at(*path)
         for each in node.walk() if node is not None else ():

@@ -60,7 +60,7 @@ def is_of_kind(value: Any, kind: str) -> bool:
             is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
             return is_list and len({*value}) == len(value)
         case "names by name":
-            return isinstance(value, Mapping) and all(is_of_kind(each, "names") for each in value.values())
+            return isinstance(value, Mapping) and all(is_of_kind(part, "names") for part in value.values())
     return isinstance(value, _CLASSES[kind])
 
 

@@ -141,7 +141,9 @@ class _Reader:
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> Member:
         properties, names = fields_of(schema)
-        fields = {str(name): Field(self.read(each, depth + 1), str(name) in names) for name, each in properties.items()}
+        fields = {
+            str(name): Field(self.read(value, depth + 1), str(name) in names) for name, value in properties.items()
+        }
         fields |= {name: Field(UNKNOWN) for name in names if name not in fields}
         extra = schema.get("additionalProperties", True)
         if any(key in schema for key in ("patternProperties", "unevaluatedProperties", "if", "dependentSchemas")):
@@ -170,8 +172,8 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
     if depth > _MAX_DEPTH:
         return UNKNOWN
     if isinstance(value, Mapping):
-        fields = {str(key): Field(value_to_type(each, is_literal=is_literal, depth=depth + 1))
-                  for key, each in value.items()}  # fmt: skip
+        fields = {str(key): Field(value_to_type(part, is_literal=is_literal, depth=depth + 1))
+                  for key, part in value.items()}  # fmt: skip
         return Type((ObjectOf(fields, None),))
     if isinstance(value, (list, tuple)):
         if len(value) > _MAX_ELEMENTS:

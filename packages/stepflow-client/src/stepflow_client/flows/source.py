@@ -226,11 +226,11 @@ class _Tree:
             merged = {
                 name: NodeCopy(self.known[id(pair)]).put(made, name) for name, pair in pairs.items() if name not in own
             }
-            keys = {name: Key(each.line, each.column) for name, each in merged.items()} | keys
+            keys = {name: Key(copy.line, copy.column) for name, copy in merged.items()} | keys
             own = merged | own
         made.items, made.keys = own, keys
         if not self.is_json:
-            made.value = {name: each.value for name, each in own.items()}
+            made.value = {name: part.value for name, part in own.items()}
         return last
 
     def key(self, node: yaml.Node) -> Key:

@@ -133,7 +133,7 @@ class _Writer:
         shared = {**defs, "#": schema}
         # A schema that consists of itself says nothing, and no validator survives it.
         endless = _find_recursive(shared, in_place=True)
-        self._defs = {name: each for name, each in shared.items() if name not in endless}
+        self._defs = {name: value for name, value in shared.items() if name not in endless}
         self._left_out = _UNDECIDED if decided else frozenset()
         self._decided = decided
         self._parts = 0

@@ -373,7 +373,7 @@ def find_sub_executions(
             # Older servers do not list the steps of sub-runs.
             continue
         for step_id, below in inner.items():
-            declared = {(name, each.get("component")) for name, each in steps_by_id(below).items()}
+            declared = {(name, definition.get("component")) for name, definition in steps_by_id(below).items()}
             executed_steps = {(step.step_id, step.component) for step in steps}
             if below.get("name") != child.flow_name or not executed_steps <= declared:
                 continue

@@ -343,7 +343,7 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
                 if owner is self.run or (self.includes_sub_runs and owner.is_within(self.run)):
                     kind, content = next(iter(event["event"].items()))
                     if not self.includes_results:
-                        content = {key: each for key, each in content.items() if key != "result"}
+                        content = {key: value for key, value in content.items() if key != "result"}
                     frames.append(f"data: {json.dumps({**event, 'event': {kind: content}})}\n\n")
             if frames:
                 yield "".join(frames).encode()

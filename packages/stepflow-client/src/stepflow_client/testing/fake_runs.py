@@ -356,7 +356,7 @@ def _find_read_steps(expression: Any) -> set[str]:
 def to_floats(value: Any) -> Any:
     """Return a value with every number as a float, as current servers send results."""
     if isinstance(value, Mapping):
-        return {key: to_floats(each) for key, each in value.items()}
+        return {key: to_floats(part) for key, part in value.items()}
     if isinstance(value, list):
         return [to_floats(each) for each in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

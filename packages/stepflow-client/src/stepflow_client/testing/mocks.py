@@ -275,7 +275,7 @@ class MockedFlow:
     def _has_noop(self) -> bool:
         """Whether the server has a component that returns its input."""
         listed = self.client.list_components(include_schemas=False)
-        return any(each.name in ("noop", "builtin/noop") for each in listed)
+        return any(component.name in ("noop", "builtin/noop") for component in listed)
 
     def _mock_of(self, step: Data, within: tuple[str, ...]) -> Mock:
         """Return the mock of a step; if it contains mocked steps, a function that runs its sub-flow."""

@@ -117,4 +117,4 @@ def _hash_input(given: Any) -> str:
 
 
 def _is_nested(value: object, depth: int) -> bool:
-    return isinstance(value, Mapping) and (depth == 0 or all(_is_nested(each, depth - 1) for each in value.values()))
+    return isinstance(value, Mapping) and (depth == 0 or all(_is_nested(part, depth - 1) for part in value.values()))
