@@ -12,7 +12,7 @@ import stepflow_client
 
 CLIENT, COMMAND = (Path(str(package.__file__)).parent for package in (stepflow_client, stepflow_cli))
 ROOM = "stepflow_client/_async"
-FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "following_stream")}
+FOLLOWER = {f"{ROOM}/{name}.py" for name in ("following", "event_stream")}
 TIMES = {"event_late", "event_look", "event_outage", "event_silence", "event_silence_after_end", "lost_grace"}
 EVENTS = {"run_events", "follow", "timed", "RunWatcher", "StreamedRun"}
 """What yields events."""
@@ -58,7 +58,7 @@ def test_the_times_of_the_follower_are_its_own() -> None:
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
     assert users("ending_of") == {f"{ROOM}/runs.py"}
-    assert users("Ending") <= {"stepflow_client/_rules/ending.py", f"{ROOM}/runs.py", f"{ROOM}/following_stream.py"}
+    assert users("Ending") <= {"stepflow_client/_rules/ending.py", f"{ROOM}/runs.py", f"{ROOM}/event_stream.py"}
 
 
 def test_only_the_follower_infers_an_end() -> None:
@@ -68,7 +68,7 @@ def test_only_the_follower_infers_an_end() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and "RunCompletedEvent" in names_in(node.func)
     }
-    assert calls == {f"{ROOM}/following_stream.py"}
+    assert calls == {f"{ROOM}/event_stream.py"}
 
 
 def test_one_place_turns_events_into_progress() -> None:
@@ -86,7 +86,7 @@ def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 def test_who_reads_events_has_no_clock_for_silence() -> None:
     readers = users(*EVENTS)
-    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/following.py", f"{ROOM}/progress.py"} <= readers
+    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/following.py", f"{ROOM}/watching.py"} <= readers
     clocks = {
         (module, name)
         for module in readers - FOLLOWER
@@ -97,7 +97,7 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
         # How long the list of runs waits for events that are on their way.
         ("stepflow_cli/runs/events.py", "_SILENCE"),
         # When the elapsed time that is shown is updated.
-        (f"{ROOM}/progress.py", "_UPDATE"),
+        (f"{ROOM}/watching.py", "_IDLE_INTERVAL"),
         # When a fast run's display appears, and which events have no line.
         ("stepflow_cli/runs/live.py", "_QUIET"),
         ("stepflow_cli/commands/runs/watch.py", "_QUIET"),
