@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 from stepflow_client._embedded.binary import find_binary
-from stepflow_client._embedded.config import builtin_config
+from stepflow_client._embedded.config import build_builtin_config
 
 from benchmarks.bench import Bench
 from benchmarks.environment import OUR_PYTHON, SCRATCH
@@ -78,7 +78,7 @@ def _calls(worker: Worker, seconds: float) -> tuple[int, float]:
 @contextmanager
 def _by_hand() -> Iterator[_Server]:
     config = SCRATCH / "builtins.json"
-    config.write_text(json.dumps(builtin_config(prefixes=True)))
+    config.write_text(json.dumps(build_builtin_config(prefixes=True)))
     command = [find_binary().path, "--port", "0", "--config", config.absolute(), "--log-level", "warn"]
     with _first_line(command) as (process, line):
         yield _Server(f"http://127.0.0.1:{line['port']}", psutil.Process(process.pid), None)

@@ -353,11 +353,11 @@ def test_stop_at_the_moment_the_server_is_ready_leaves_nothing() -> None:
 
     def stop_first(_: object) -> None:
         stopper.start()
-        assert eventually(lambda: supervisor.stopped)
+        assert eventually(lambda: supervisor.is_stopped)
 
     # Called where the supervisor announces the server, before it goes on to watch it.
     supervisor.ready.add_done_callback(stop_first)
-    assert eventually(lambda: supervisor.stopped)
+    assert eventually(lambda: supervisor.is_stopped)
     with pytest.raises(EmbeddedServerError, match="stopped"):
         runtime.wait_ready()
     stopper.join()

@@ -117,7 +117,7 @@ async def test_what_it_takes_does_not_depend_on_how_many_there_were(server_url: 
         registry = client._services.flows.registries.current
         await client.run(FLOW, INPUT)
         for number in range(60_000):
-            registry.own("f", str(number))
+            registry.claim_run("f", str(number))
         assert (await client.run(FLOW, INPUT)).output == INPUT
         assert len(registry._owned) == 50_000
 

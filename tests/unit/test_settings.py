@@ -12,7 +12,7 @@ import pytest
 from stepflow_client import SyncStepflowClient
 from stepflow_client._data.arguments import check_seconds
 from stepflow_client._http.messages import Timeouts
-from stepflow_client._http.proxies import environment_proxy
+from stepflow_client._http.proxies import find_environment_proxy
 from stepflow_client._http.settings import (
     MAX_TIMEOUT,
     TokenAuth,
@@ -22,7 +22,7 @@ from stepflow_client._http.settings import (
     environment_settings,
     parse_url,
 )
-from stepflow_client._http.tls import ssl_context
+from stepflow_client._http.tls import build_ssl_context
 from stepflow_client.errors import InvalidArgumentError
 
 # URLs
@@ -196,24 +196,24 @@ HTTPS = httpx.URL("https://server")
 
 
 def test_authorities_are_loaded_for_https_only() -> None:
-    assert ssl_context(httpx.URL("http://server"), True, None) is None
-    context = ssl_context(HTTPS, True, None)
+    assert build_ssl_context(httpx.URL("http://server"), True, None) is None
+    context = build_ssl_context(HTTPS, True, None)
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode is ssl.CERT_REQUIRED
-    unverified = ssl_context(HTTPS, False, None)
+    unverified = build_ssl_context(HTTPS, False, None)
     assert isinstance(unverified, ssl.SSLContext)
     assert unverified.verify_mode is ssl.CERT_NONE
 
 
 def test_a_context_is_taken_as_it_is() -> None:
     context = ssl.create_default_context()
-    assert ssl_context(HTTPS, context, None) is context
+    assert build_ssl_context(HTTPS, context, None) is context
     with pytest.raises(InvalidArgumentError, match="inside the SSL context"):
-        ssl_context(HTTPS, context, "cert.pem")
+        build_ssl_context(HTTPS, context, "cert.pem")
 
 
 def test_a_folder_of_authorities(tmp_path: Path) -> None:
-    assert isinstance(ssl_context(HTTPS, str(tmp_path), None), ssl.SSLContext)
+    assert isinstance(build_ssl_context(HTTPS, str(tmp_path), None), ssl.SSLContext)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_folder_of_authorities(tmp_path: Path) -> None:
 )
 def test_certificates_that_cannot_be_loaded(verify: Any, cert: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="cannot be loaded"):
-        ssl_context(HTTPS, verify, cert)
+        build_ssl_context(HTTPS, verify, cert)
 
 
 # Credentials
@@ -365,7 +365,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_proxies(environ: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert environment_proxy(parse_url(url)) == proxy
+    assert find_environment_proxy(parse_url(url)) == proxy
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError, Progress
-from stepflow_client._display.progress_display import progress_shown
+from stepflow_client._display.progress_display import show_progress
 from stepflow_client.testing import fake_server
 
 from tests.unit.both_twins import FLOW, RUN_ID, SUMMARY, Server, ask, call
@@ -50,7 +50,7 @@ class Terminal(io.StringIO):
 
 
 def show_all() -> None:
-    with progress_shown(True) as tell:
+    with show_progress(True) as tell:
         tell(RUN)
         tell(BATCH)
         tell(END)
@@ -76,7 +76,7 @@ def test_a_terminal_has_a_bar(missing: tuple[str, ...], monkeypatch: pytest.Monk
 @pytest.mark.parametrize("missing", [(), ("rich",)])
 def test_an_interrupt_leaves_what_was_shown_last(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
-        with progress_shown(True) as tell:
+        with show_progress(True) as tell:
             tell(RUN)
             raise KeyboardInterrupt
 

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from stepflow_client._runs.explanation import explained
+from stepflow_client._runs.explanation import add_explanations
 from stepflow_client.drawing import (
     DrawingUnavailableError,
     RunReport,
@@ -23,7 +23,7 @@ from stepflow_client.drawing import (
     to_mermaid,
     to_text,
 )
-from stepflow_client.drawing.charts import StepTime, collect_item_times, step_times
+from stepflow_client.drawing.charts import StepTime, collect_item_times, collect_step_times
 from stepflow_client.drawing.html import json_tree
 from stepflow_client.drawing.report_data import mask_arguments
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
@@ -198,7 +198,9 @@ def report(count: int = 1) -> RunReport:
         rerun_of=HOSTILE,
         kept=[HOSTILE],
     )
-    return RunReport(explained(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=given)), times)
+    return RunReport(
+        add_explanations(RunSnapshot(details=run, items=items, steps=steps, flow=FLOW, arguments=given)), times
+    )
 
 
 def given(shown: RunReport, arguments: RunArguments) -> RunReport:
@@ -295,10 +297,10 @@ def test_times_from_events() -> None:
         return kind(run_id="r", sequence_number=second, cursor=str(second), timestamp=time, step_id="a", **fields)
 
     events = [event(StepStartedEvent, 0), event(StepStartedEvent, 2, attempt=2), event(StepCompletedEvent, 5, status=3)]
-    (step,) = step_times(events, "r")
+    (step,) = collect_step_times(events, "r")
     assert (len(step.attempts), step.duration, step.status) == (2, 5.0, "failed")
     assert [item.duration for item in collect_item_times([step])] == [5.0]
-    assert step_times(events, "another") == []
+    assert collect_step_times(events, "another") == []
 
 
 def test_trees_are_bounded() -> None:

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from stepflow_client._embedded.config import (
     Workers,
-    builtin_config,
-    default_config,
+    build_builtin_config,
+    build_default_config,
+    find_store_path,
+    find_workers,
     read_config,
-    store_path,
-    workers_of,
 )
-from stepflow_client._embedded.environment import inherited_environment, server_environment
+from stepflow_client._embedded.environment import build_server_environment, collect_inherited_environment
 from stepflow_client._embedded.start_plan import RestartPolicy
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
@@ -35,17 +35,17 @@ from stepflow_client.runtime import StepflowRuntime
         ((0, 12), False, None),
         ((0, 13), True, None),
         ((1, 0), True, None),
-        (None, False, builtin_config(prefixes=True)),
+        (None, False, build_builtin_config(prefixes=True)),
     ],
 )
 def test_the_default_config_suits_the_release(
     installed: tuple[int, int] | None, prefixes: bool, fallback: dict[str, Any] | None
 ) -> None:
-    config = default_config(installed)
-    assert config.load() == builtin_config(prefixes)
+    config = build_default_config(installed)
+    assert config.load() == build_builtin_config(prefixes)
     assert config.fallback == fallback
     assert config.arguments() == ["--config-stdin"]
-    assert json.loads(config.stdin() or b"") == builtin_config(prefixes)
+    assert json.loads(config.stdin() or b"") == build_builtin_config(prefixes)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_default_config_suits_the_release(
     ],
 )
 def test_the_routes_of_the_default_config(allowed: bool, older: dict[str, Any], newer: dict[str, Any]) -> None:
-    config = default_config(None, allowed)
+    config = build_default_config(None, allowed)
     assert config.document is not None
     assert config.fallback is not None
     assert (config.document["routes"], config.fallback["routes"]) == (older, newer)
@@ -111,7 +111,7 @@ def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
     config = read_config(f"/dev/fd/{reading}")
     os.close(reading)
     assert config.load() == {"plugins": {}, "routes": {"/${NAME}": []}}
-    assert config.variables() == {"NAME"}
+    assert config.find_variables() == {"NAME"}
 
 
 def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not_have_it(tmp_path: Path) -> None:
@@ -217,8 +217,8 @@ def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Pat
     assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
     assert behaviors["2"]["result"] == "text"
     assert read["since"] == "2026-13-45"
-    assert workers_of(read) == Workers(frozenset({"python"}), frozenset({"remote", "bus"}), {"python": "python"})
-    assert config.variables() == {"STEPFLOW_KEY"}
+    assert find_workers(read) == Workers(frozenset({"python"}), frozenset({"remote", "bus"}), {"python": "python"})
+    assert config.find_variables() == {"STEPFLOW_KEY"}
 
 
 @pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 1_500, b"a: 1\n---\nb: 2"])
@@ -226,12 +226,12 @@ def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path:
     (tmp_path / "c.yml").write_bytes(content)
     config = read_config(tmp_path / "c.yml")
     assert config.view() == {}
-    assert workers_of(config.view()) == Workers(frozenset(), frozenset())
+    assert find_workers(config.view()) == Workers(frozenset(), frozenset())
 
 
 @pytest.mark.parametrize("odd", [{"plugins": [1]}, {"plugins": {"a": 1}}, {"plugins": None}, {}])
 def test_odd_plugins_have_no_workers(odd: dict[str, Any]) -> None:
-    assert workers_of(odd) == Workers(frozenset(), frozenset())
+    assert find_workers(odd) == Workers(frozenset(), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_odd_plugins_have_no_workers(odd: dict[str, Any]) -> None:
 def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Any, path: str | None) -> None:
     monkeypatch.chdir(tmp_path)
     expected = None if path is None else Path(path.replace("HERE", str(tmp_path)))
-    assert store_path({"storageConfig": store}) == expected
+    assert find_store_path({"storageConfig": store}) == expected
 
 
 def test_a_dict_is_copied() -> None:
@@ -342,10 +342,10 @@ def test_the_import_is_light() -> None:
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OWN", "1")
     monkeypatch.setenv("STEPFLOW_CONFIG", "/other.yml")
-    inherited = server_environment({**inherited_environment(), "MORE": "2"}, "t")
+    inherited = build_server_environment({**collect_inherited_environment(), "MORE": "2"}, "t")
     assert (inherited["OWN"], inherited["MORE"], inherited["STEPFLOW_RUNTIME_TOKEN"]) == ("1", "2", "t")
     assert "STEPFLOW_CONFIG" not in inherited
-    assert server_environment({"MORE": "2"}, "t") == {
+    assert build_server_environment({"MORE": "2"}, "t") == {
         "MORE": "2",
         "STEPFLOW_COMPONENT_STDERR": "verbose",
         "STEPFLOW_RUNTIME_TOKEN": "t",
@@ -355,7 +355,9 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TOKEN", "URL", "VAR_KEY", "SECRET", "NAMED", "LOG_LEVEL", "OTLP_ENDPOINT"):
         monkeypatch.setenv(f"STEPFLOW_{name}", name)
-    environment = server_environment({**inherited_environment({"STEPFLOW_NAMED"}), "STEPFLOW_GIVEN": "1"}, "t")
+    environment = build_server_environment(
+        {**collect_inherited_environment({"STEPFLOW_NAMED"}), "STEPFLOW_GIVEN": "1"}, "t"
+    )
     assert {name: value for name, value in environment.items() if name.startswith("STEPFLOW_")} == {
         "STEPFLOW_GIVEN": "1",
         "STEPFLOW_NAMED": "NAMED",
@@ -367,9 +369,9 @@ def test_variables_of_a_client_stay_here(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_name_that_is_given_goes_before_the_runtimes() -> None:
-    assert server_environment({}, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
+    assert build_server_environment({}, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "a"
     given = {"STEPFLOW_ORCHESTRATOR_ID": "b"}
-    assert server_environment(given, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
+    assert build_server_environment(given, "t", orchestrator_id="a")["STEPFLOW_ORCHESTRATOR_ID"] == "b"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_client._embedded.config import ServerConfig
-from stepflow_client._embedded.config_faults import config_fault
+from stepflow_client._embedded.config_faults import explain_config_error
 
 _CREATE = "Failed to create executor: Failed to create service from configuration: Configuration error: "
 _PARSE = "Failed to load configuration: Configuration error: Failed to parse config YAML: "
@@ -84,7 +84,7 @@ def test_a_reason_names_the_line(
 ) -> None:
     path = tmp_path / "config.yml"
     path.write_text(text)
-    fault = config_fault(reason, ServerConfig(path=path))
+    fault = explain_config_error(reason, ServerConfig(path=path))
     assert fault is not None
     assert (fault.message, fault.hint, fault.line) == (f"{path}:{line}: {message}", hint, line)
 
@@ -92,17 +92,19 @@ def test_a_reason_names_the_line(
 def test_a_file_that_is_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text("plugins: [\n")
-    fault = config_fault(
+    fault = explain_config_error(
         f"{_PARSE}plugins: invalid type: sequence, expected a map at line 1 column 10", ServerConfig(path)
     )
     assert fault is not None
     assert "is not YAML: this [ is not closed (line 1, column 10)" in fault.message
-    assert config_fault("the address is in use", ServerConfig(path)) is None
+    assert explain_config_error("the address is in use", ServerConfig(path)) is None
 
 
 def test_a_configuration_without_a_file() -> None:
     config = ServerConfig(document={"plugins": {"builtin": {"type": "bulitin"}}})
-    fault = config_fault(f"{_PARSE}plugins.builtin: unknown variant `bulitin`, expected one of `builtin`", config)
+    fault = explain_config_error(
+        f"{_PARSE}plugins.builtin: unknown variant `bulitin`, expected one of `builtin`", config
+    )
     assert fault is not None
     assert fault.message == "the configuration: plugins.builtin has the unknown type 'bulitin'"
 
@@ -113,4 +115,4 @@ def test_a_configuration_without_a_file() -> None:
 def test_other_reasons_stay_as_they_are(reason: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text(f"{_BUILTIN}{_ROUTES}")
-    assert config_fault(reason, ServerConfig(path=path)) is None
+    assert explain_config_error(reason, ServerConfig(path=path)) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowRuntime
-from stepflow_client._embedded.environment import telemetry_environment
+from stepflow_client._embedded.environment import build_telemetry_environment
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_what_is_no_collector_is_refused_before_anything_starts(wrong: Any) -> N
 def test_the_variables_of_servers_and_workers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STEPFLOW_LOG_DESTINATION", raising=False)
     exporting = {"STEPFLOW_OTLP_ENDPOINT": url, "STEPFLOW_TRACE_ENABLED": "true"}
-    assert telemetry_environment(url) == {**exporting, "STEPFLOW_LOG_DESTINATION": "stderr,otlp"}
+    assert build_telemetry_environment(url) == {**exporting, "STEPFLOW_LOG_DESTINATION": "stderr,otlp"}
     # Who has chosen where workers write keeps it.
     monkeypatch.setenv("STEPFLOW_LOG_DESTINATION", "file")
-    assert telemetry_environment(url) == exporting
+    assert build_telemetry_environment(url) == exporting

@@ -35,7 +35,7 @@ def test_a_number_that_is_a_file_by_now_is_passed_over(
     server: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid, file, listening, port = server
-    monkeypatch.setattr(loopback, "_sockets", lambda pid: [file, listening])
+    monkeypatch.setattr(loopback, "_list_sockets", lambda pid: [file, listening])
     before = os.listdir("/dev/fd")
-    assert loopback.confine(pid) == {port}
+    assert loopback.bind_to_loopback(pid) == {port}
     assert len(os.listdir("/dev/fd")) == len(before)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.place import find_schemas
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.slices import in_slices
+from stepflow_client._base.slices import run_in_slices
 from stepflow_client.flows.json_schema import mismatches
 from stepflow_client.flows.needs import check_inputs
 
@@ -136,7 +136,7 @@ def chain(length: int, link: Callable[[Any], Any]) -> dict[str, Any]:
 )
 def test_nested_references_are_followed_once(length: int, link: Callable[[Any], Any]) -> None:
     defs, slices = chain(length, link), list[int]()
-    found = in_slices(lambda: mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
+    found = run_in_slices(lambda: mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
     assert found
     assert not mismatches("x", {"$ref": "#/$defs/T0"}, defs)
     assert find_schemas({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
@@ -150,7 +150,7 @@ def test_nested_values_are_compared_once_with_each_shared_schema() -> None:
     for _ in range(60):
         value = {"a": value}
     slices: list[int] = []
-    assert in_slices(lambda: mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
+    assert run_in_slices(lambda: mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
     assert not slices
 
 

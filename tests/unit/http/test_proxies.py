@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowClient
-from stepflow_client._http.proxies import check_proxy, environment_proxy, is_loopback, shown_proxy
+from stepflow_client._http.proxies import check_proxy, find_environment_proxy, format_proxy, is_loopback
 from stepflow_client._http.settings import parse_url
 from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 
@@ -170,7 +170,7 @@ def test_proxies_of_httpx_are_taken() -> None:
     ids=str,
 )
 def test_a_proxy_is_shown_without_its_password(proxy: Any) -> None:
-    assert shown_proxy(proxy) == "http://proxy:1"
+    assert format_proxy(proxy) == "http://proxy:1"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_servers_that_go_around_the_proxy(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://proxy:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
-    assert (environment_proxy(parse_url(url)) is None) == is_direct
+    assert (find_environment_proxy(parse_url(url)) is None) == is_direct
 
 
 @pytest.mark.parametrize("twin", TWINS)

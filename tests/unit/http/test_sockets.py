@@ -157,7 +157,7 @@ def test_no_socket_is_left_of_addresses_that_lost(twin: str, black_hole: int, mo
 def test_families_of_addresses_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(family, number) for number, family in enumerate([10, 10, 10, 2, 2])]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    assert [number for _, number in connecting._resolved("several.test", 80)] == [0, 3, 1, 4, 2]
+    assert [number for _, number in connecting._resolve_addresses("several.test", 80)] == [0, 3, 1, 4, 2]
 
 
 @pytest.fixture

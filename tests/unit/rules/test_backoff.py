@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from stepflow_client import InvalidArgumentError, RetryPolicy
 from stepflow_client._rules.backoff import Backoff, random_delay
-from stepflow_client._rules.request_retries import policy_of
+from stepflow_client._rules.request_retries import resolve_retry_policy
 
 
 class Clock:
@@ -25,42 +25,42 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_each_pause_is_longer_until_the_longest() -> None:
     backoff = Backoff(1.0, 5.0)
-    assert [backoff.next() for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
+    assert [backoff.next_delay() for _ in range(5)] == [1.0, 2.0, 4.0, 5.0, 5.0]
     backoff.reset()
-    assert backoff.next() == 1.0
+    assert backoff.next_delay() == 1.0
 
 
 def test_without_a_longest_pause_all_pauses_are_equal() -> None:
     backoff = Backoff(0.2)
-    assert [backoff.next() for _ in range(3)] == [0.2, 0.2, 0.2]
+    assert [backoff.next_delay() for _ in range(3)] == [0.2, 0.2, 0.2]
 
 
 def test_no_pause_exceeds_the_deadline(clock: Clock) -> None:
     backoff = Backoff(1.0, 8.0, deadline=3.5)
     seen = []
     while not backoff.is_over:
-        seen.append((backoff.next(), backoff.is_last))
+        seen.append((backoff.next_delay(), backoff.is_last))
         clock.now += seen[-1][0]
     assert seen == [(1.0, False), (2.0, False), (0.5, True)]
-    assert (backoff.next(), backoff.is_last) == (0.0, True)
+    assert (backoff.next_delay(), backoff.is_last) == (0.0, True)
     backoff.deadline = None
-    assert (backoff.next(), backoff.is_last, backoff.is_over) == (8.0, False, False)
+    assert (backoff.next_delay(), backoff.is_last, backoff.is_over) == (8.0, False, False)
 
 
 def test_a_pause_is_as_long_as_requested_but_not_beyond_the_deadline(clock: Clock) -> None:
     backoff = Backoff(1.0, 5.0, deadline=8.0)
-    assert [backoff.next(3.0), backoff.next(0.5), backoff.next(60.0)] == [3.0, 2.0, 8.0]
+    assert [backoff.next_delay(3.0), backoff.next_delay(0.5), backoff.next_delay(60.0)] == [3.0, 2.0, 8.0]
 
 
 def test_pauses_grow_with_the_time_since_the_start(clock: Clock) -> None:
     backoff = Backoff(0.02, 1.0, 1.0, share=0.1)
     pauses = []
     for clock.now in (0.0, 0.1, 2.0, 5.0, 30.0, 40.0):
-        pauses.append(backoff.next())
+        pauses.append(backoff.next_delay())
     assert pauses == [0.02, 0.02, 0.02, 0.2, 0.5, 1.0]
     assert backoff.elapsed == 40.0
     backoff.reset()
-    assert (backoff.elapsed, backoff.next(), backoff.next()) == (0.0, 0.02, 0.02)
+    assert (backoff.elapsed, backoff.next_delay(), backoff.next_delay()) == (0.0, 0.02, 0.02)
 
 
 def test_a_random_delay_is_at_most_a_maximum_that_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,13 +73,17 @@ def test_with_jitter_a_pause_is_between_half_of_it_and_all_of_it(monkeypatch: py
     monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", chosen)
     many = [Backoff(1.0, 5.0, jitter=True) for _ in range(200)]
     for whole in (1.0, 2.0, 4.0, 5.0):
-        pauses = [backoff.next() for backoff in many]
+        pauses = [backoff.next_delay() for backoff in many]
         assert all(whole / 2 <= pause <= whole for pause in pauses)
         assert len(set(pauses)) > 100
 
 
 def test_a_number_is_that_of_the_retries() -> None:
-    assert (policy_of(3).max_attempts, policy_of(0).max_attempts, policy_of(None)) == (4, 1, RetryPolicy())
+    assert (resolve_retry_policy(3).max_attempts, resolve_retry_policy(0).max_attempts, resolve_retry_policy(None)) == (
+        4,
+        1,
+        RetryPolicy(),
+    )
     for wrong in (-1, True, "3"):
         with pytest.raises(InvalidArgumentError, match="retry is a RetryPolicy or a number of retries, not "):
-            policy_of(wrong)  # type: ignore[arg-type]
+            resolve_retry_policy(wrong)  # type: ignore[arg-type]

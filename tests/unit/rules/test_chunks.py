@@ -5,36 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, key_of, lanes_of
+from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, get_input_key, split_concurrency
 from stepflow_client.types import ExecutionStatus
 from stepflow_client.types.outcomes import Outcome
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 10, 1000])
 def test_the_runs_in_flight_share_the_limit(limit: int) -> None:
-    lanes = lanes_of(limit)
+    lanes = split_concurrency(limit)
     assert len(lanes) == min(limit, 4)
     assert sum(lane or 0 for lane in lanes) == limit
     assert all(lanes)
 
 
 def test_without_a_limit_each_run_is_left_to_the_server() -> None:
-    assert lanes_of(None) == [None] * 4
+    assert split_concurrency(None) == [None] * 4
 
 
 @pytest.mark.parametrize("limit", [1, 5, 11, 12, 1000])
 def test_each_server_has_runs_in_flight_where_they_are_spread(limit: int) -> None:
-    lanes = lanes_of(limit, servers=3)
+    lanes = split_concurrency(limit, servers=3)
     assert len(lanes) == min(limit, 12)
     assert sum(lane or 0 for lane in lanes) == limit
-    assert lanes_of(None, servers=3) == [None] * 12
+    assert split_concurrency(None, servers=3) == [None] * 12
 
 
 def test_chunks_grow_while_the_server_is_fast_and_are_bounded() -> None:
     sizer = ChunkSizer(None)
     sizes = [sizer.size]
     for _ in range(6):
-        sizer.note(sizer.size, 0.001)
+        sizer.add_chunk(sizer.size, 0.001)
         sizes.append(sizer.size)
     assert sizes == [32, 64, 128, 256, 400, 400, 400]
 
@@ -42,13 +42,13 @@ def test_chunks_grow_while_the_server_is_fast_and_are_bounded() -> None:
 def test_chunks_shrink_while_the_server_is_slow() -> None:
     sizer = ChunkSizer(None)
     for _ in range(8):
-        sizer.note(sizer.size, 1000.0)
+        sizer.add_chunk(sizer.size, 1000.0)
     assert sizer.size == 1
 
 
 def test_a_chosen_size_stays() -> None:
     sizer = ChunkSizer(1000)
-    sizer.note(1000, 1e9)
+    sizer.add_chunk(1000, 1e9)
     assert sizer.size == 1000
 
 
@@ -67,26 +67,26 @@ def test_a_chosen_size_stays() -> None:
     ],
 )
 def test_the_key_of_an_input(value: Any, key: Any) -> None:
-    assert key_of(value) == key
+    assert get_input_key(value) == key
 
 
 def test_few_inputs_are_read_at_once_where_they_are_large() -> None:
     ahead = ReadAhead(1_600_000)
     counts = [ahead.count]
     for _ in range(8):
-        ahead.note(ahead.count, 10 * ahead.count)
+        ahead.add_inputs(ahead.count, 10 * ahead.count)
         counts.append(ahead.count)
     assert counts == [1, 2, 4, 8, 16, 32, 64, 128, 128]
-    ahead.note(128, 128 * 50_000)
+    ahead.add_inputs(128, 128 * 50_000)
     assert ahead.count == 2
-    ahead.note(2, 2_000_000)
+    ahead.add_inputs(2, 2_000_000)
     assert ahead.count == 1
 
 
 def test_runs_of_one_input_have_more_lanes() -> None:
-    assert lanes_of(None, servers=2, single=True) == [None] * 80
-    assert lanes_of(7, single=True) == [1] * 7
-    assert lanes_of(50, single=True) == [2] * 10 + [1] * 30
+    assert split_concurrency(None, servers=2, single=True) == [None] * 80
+    assert split_concurrency(7, single=True) == [1] * 7
+    assert split_concurrency(50, single=True) == [2] * 10 + [1] * 30
 
 
 def test_an_attempt_has_the_inputs_that_are_not_settled() -> None:

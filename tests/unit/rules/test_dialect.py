@@ -8,8 +8,8 @@ import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
 from stepflow_client._rules.dialect import Reply, Request, translate
-from stepflow_client._rules.old_responses import ShapeChangedError, current_components
-from stepflow_client._rules.releases import pinned
+from stepflow_client._rules.old_responses import ShapeChangedError, convert_components
+from stepflow_client._rules.releases import describe_pinned_server
 
 RUN = "01900000-0000-7000-8000-000000000001"
 OLD_RUN = {
@@ -26,7 +26,7 @@ OLD_RUN = {
 
 def drive(release: str, request: Request, *replies: Reply) -> tuple[list[Request], Reply]:
     """Send a request through the translation; give what the old server is sent and the answer."""
-    translation = translate(pinned("http://server", release), request)
+    translation = translate(describe_pinned_server("http://server", release), request)
     waiting = iter(replies)
     sent: list[Request] = []
     try:
@@ -39,7 +39,9 @@ def drive(release: str, request: Request, *replies: Reply) -> tuple[list[Request
 
 
 def test_only_servers_before_0_12_need_it() -> None:
-    needed = {release: pinned("u", release).needs_translation for release in ("0.10", "0.11.1", "0.12", "1.0")}
+    needed = {
+        release: describe_pinned_server("u", release).needs_translation for release in ("0.10", "0.11.1", "0.12", "1.0")
+    }
     assert needed == {"0.10": True, "0.11.1": True, "0.12": False, "1.0": False}
 
 
@@ -188,7 +190,7 @@ def test_components_get_the_current_names() -> None:
     sent, reply = drive("0.10", Request("GET", "/components", {"excludeSchemas": "true"}), Reply(200, old))
     assert sent[0].params == {"includeSchemas": "false"}
     assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
-    (component,) = current_components(old)["components"]
+    (component,) = convert_components(old)["components"]
     assert (component["componentId"], component["path"], component["inputSchema"]) == ("/a", "/a", {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._rules.ending import Ending, ending_of, is_given_up
+from stepflow_client._rules.ending import Ending, decide_ending, is_given_up
 from stepflow_client.types import ExecutionStatus
 
 GRACE = 30.0
@@ -29,6 +29,6 @@ GRACE = 30.0
     ],
 )
 def test_the_ending(status: str, running: int, quiet: float, ending: Ending) -> None:
-    assert ending_of(ExecutionStatus(status), running, quiet, GRACE) is ending
+    assert decide_ending(ExecutionStatus(status), running, quiet, GRACE) is ending
     assert is_given_up(ExecutionStatus(status), running) is (ending in (Ending.UNSETTLED, Ending.LOST))
     assert ending.is_finished is (ending in (Ending.ENDED, Ending.LOST))

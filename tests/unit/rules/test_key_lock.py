@@ -15,25 +15,35 @@ from typing import Any, NamedTuple
 import pytest
 from stepflow_client._rules import key_lock
 from stepflow_client._rules.key_lock import (
-    Call,
-    Compare,
-    Create,
-    Find,
-    Found,
+    CompareCall,
+    CreateRun,
+    FindRecord,
     KeyLock,
+    KeyRun,
     Pause,
-    Read,
-    Record,
-    Search,
+    PublishedCall,
+    ReadMark,
+    RecordRun,
+    SearchRuns,
     Step,
     Steps,
 )
-from stepflow_client._rules.key_lock import Store as Put
+from stepflow_client._rules.key_lock import StoreMark as Put
 from stepflow_client.errors import AmbiguousRunError, InvalidRequestError, ServerConnectionError, StepflowClientError
 
 SLOW_SENDS, SLOWDOWN = 0.03, 25
 """The share of the requests that take longer on their way to the server, and how much longer."""
-KINDS = ["Put claim", "Read taken", "Put taken", "Read claim", "Put call", "Read call", "Create", "Find", "Record"]
+KINDS = [
+    "Put claim",
+    "ReadMark taken",
+    "Put taken",
+    "ReadMark claim",
+    "Put call",
+    "ReadMark call",
+    "CreateRun",
+    "FindRecord",
+    "RecordRun",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +72,8 @@ class World:
         self.is_sticky, self.floor, self.lock = is_sticky, floor, lock
         self.now = 0.0
         self.marks: dict[Any, str] = {}
-        self.runs: list[Found] = []
-        self.recorded: Found | None = None
+        self.runs: list[KeyRun] = []
+        self.recorded: KeyRun | None = None
         self.callers: list[Caller] = []
         self.is_outlasted = False
         """Whether a creation took longer than its lease, from the check until the server had the run."""
@@ -89,26 +99,26 @@ class World:
     def execute(self, caller: Caller, step: Step) -> Any:
         """Execute a request of a caller, and return the result."""
         match step:
-            case Read(mark):
+            case ReadMark(mark):
                 caller.checked = self.now
                 return self.marks.get(mark)
             case Put(mark, name):
                 self.marks[mark] = self.marks.get(mark, name) if self.is_sticky else name
                 if mark[0] == "call":
                     caller.lease = KeyLock._lease(caller.lock)
-            case Find():
+            case FindRecord():
                 return self.recorded
-            case Record(found):
+            case RecordRun(found):
                 self.recorded = self.recorded or found if self.is_sticky else found
-            case Search():
+            case SearchRuns():
                 return list(self.runs)
-            case Compare(call):
+            case CompareCall(call):
                 return call.digest == caller.digest
-            case Create() if self.failures:
+            case CreateRun() if self.failures:
                 return self.failures.pop(0)
-            case Create():
+            case CreateRun():
                 self.is_outlasted |= self.now - caller.checked > caller.lease
-                self.runs.append(Found(Run(len(self.runs)), caller.digest))
+                self.runs.append(KeyRun(Run(len(self.runs)), caller.digest))
                 return self.runs[-1]
         return None
 
@@ -132,7 +142,7 @@ class Caller:
         delays: Delays,
         death: tuple[int, bool] | None = None,
         digest: str = "same",
-        sights: key_lock.Sights | None = None,
+        sights: key_lock.FirstSeen | None = None,
     ) -> None:
         self.world, self.start, self._delays, self._death = world, start, delays, death
         self.number = len(world.callers)
@@ -144,13 +154,13 @@ class Caller:
         self.took: float | None = None
         """How long the call took; None if it has not ended."""
         self.error: StepflowClientError | None = None
-        self.outcome = key_lock.Outcome(Found(Run(-1), ""))
+        self.outcome = key_lock.KeyOutcome(KeyRun(Run(-1), ""))
         self.requests: Counter[str] = Counter()
         self.is_dead = False
         self.lock = world.lock(
-            Call("flow", digest), {} if sights is None else sights, world.floor, lambda: world.now, lambda: 0.0
+            PublishedCall("flow", digest), {} if sights is None else sights, world.floor, lambda: world.now, lambda: 0.0
         )
-        self._steps: Steps[Any] = self.lock.obtain(has_looked=bool(self.number % 2))
+        self._steps: Steps[Any] = self.lock.obtain_run(has_looked=bool(self.number % 2))
         world.callers.append(self)
         world.after(start, lambda: self._resume(None))
 
@@ -169,7 +179,7 @@ class Caller:
             self.world.after(step.seconds, lambda: self._resume(None))
             return
         kind = type(step).__name__
-        kind = {"Store": "Put"}.get(kind, kind) + (f" {step.mark[0]}" if isinstance(step, Read | Put) else "")
+        kind = {"StoreMark": "Put"}.get(kind, kind) + (f" {step.mark[0]}" if isinstance(step, ReadMark | Put) else "")
         self.requests[kind] += 1
         self.is_dead = self._death is not None and self._death[0] == self.requests.total()
         there, back = self._delays(self, kind)
@@ -209,7 +219,9 @@ def speeds(rng: random.Random) -> Delays:
 
 def constant(rng: random.Random) -> Delays:
     """Return delays that depend only on the kind of the request: callers stay in step."""
-    by_kind = {kind: (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)) for kind in [*KINDS, "Read gone", "Put gone"]}
+    by_kind = {
+        kind: (rng.uniform(0.05, 0.95), rng.uniform(0.05, 0.95)) for kind in [*KINDS, "ReadMark gone", "Put gone"]
+    }
     return lambda caller, kind: by_kind.get(kind, (0.5, 0.5))
 
 
@@ -217,8 +229,8 @@ def held(rng: random.Random, delays: Delays, world: World, most: float, *, is_cr
     """Return delays by which one or two requests of chosen kinds, or their responses, are held for up to a time."""
     holds = {}
     for number in range(rng.randint(1, 2)):
-        kind = "Create" if is_creation and not number else rng.choice(KINDS)
-        chosen = (rng.randrange(3), kind, 1 if kind == "Create" else rng.randint(1, 3))
+        kind = "CreateRun" if is_creation and not number else rng.choice(KINDS)
+        chosen = (rng.randrange(3), kind, 1 if kind == "CreateRun" else rng.randint(1, 3))
         holds[chosen] = rng.choice([0, 1]), rng.uniform(0, most)
         world.held += holds[chosen][1]
 
@@ -262,7 +274,7 @@ def doubles(world: World) -> str:
     ended = [caller for caller in world.callers if caller.took is not None]
     if len(world.runs) > 1 and not world.is_outlasted:
         return "two runs"
-    digests = {call.digest for name in world.marks.values() if (call := Call.read(name))}
+    digests = {call.digest for name in world.marks.values() if (call := PublishedCall.read(name))}
     for caller in ended:
         if caller.outcome.found.run is None and digests != {caller.digest}:
             continue  # It is refused: the key stands for other arguments.
@@ -321,7 +333,7 @@ class NoJitter(KeyLock):
 
 
 class NoSearch(KeyLock):
-    def _search(self) -> Steps[list[Found]]:
+    def _search(self) -> Steps[list[KeyRun]]:
         return []
         yield
 
@@ -389,7 +401,7 @@ def test_a_creation_that_may_have_arrived_keeps_the_key_for_its_lease(failure: S
 
 def test_each_creation_is_sent_directly_after_a_check() -> None:
     (caller,) = alone([None, None]).callers
-    assert (caller.requests["Create"], caller.requests["Read taken"], caller.took) == (3, 4, 12.0)
+    assert (caller.requests["CreateRun"], caller.requests["ReadMark taken"], caller.took) == (3, 4, 12.0)
 
 
 def test_calls_of_one_process_that_run_out_of_time_wait_for_a_lease_together() -> None:

@@ -29,9 +29,9 @@ from stepflow_client import (
 from stepflow_client._rules.lost_creation import (
     RunRegistry,
     creation_time,
-    is_processed,
     may_have_created,
-    this_process,
+    process_token,
+    was_processed,
 )
 
 MOMENT = 1_795_000_000.0
@@ -104,7 +104,7 @@ def test_what_leaves_open_whether_a_run_was_created(error: StepflowClientError, 
     ],
 )
 def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any, expected: bool) -> None:
-    assert is_processed(ServerFaultError("failed", status_code=status, details=details)) is expected
+    assert was_processed(ServerFaultError("failed", status_code=status, details=details)) is expected
 
 
 # When a run was created
@@ -125,7 +125,7 @@ def test_other_ids_tell_nothing(made: str) -> None:
 
 
 def test_a_process_keeps_its_name() -> None:
-    assert this_process() == this_process()
+    assert process_token() == process_token()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
@@ -133,11 +133,11 @@ def test_a_process_keeps_its_name() -> None:
 def test_a_fork_has_a_name_of_its_own() -> None:
     with multiprocessing.get_context("fork").Pool(2) as pool:
         names = set(pool.map(_name, range(8), chunksize=1))
-    assert this_process() not in names
+    assert process_token() not in names
 
 
 def _name(number: int) -> str:
-    return this_process()
+    return process_token()
 
 
 # Flows
@@ -151,7 +151,7 @@ def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lo
     registry = RunRegistry()
     assert registry.shared_flow(b"d") is None
     tag = registry.shared_tag(b"d")
-    registry.share(b"d", "f")
+    registry.share_flow(b"d", "f")
     assert registry.shared_flow(b"d") == "f"
     assert registry.is_ours("f")
     assert not registry.is_ours("g")
@@ -163,15 +163,15 @@ def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lo
 def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     registry = RunRegistry()
     tag = registry.shared_tag(b"d")
-    registry.share(b"d", "f")
-    registry.share(b"e", "g")
-    registry.end(registry.begin("f"), is_settled=False)
+    registry.share_flow(b"d", "f")
+    registry.share_flow(b"e", "g")
+    registry.end_call(registry.begin_call("f"), is_settled=False)
     assert not registry.is_ours("f")
     # Neither does it come back because a server has lost it.
     registry.forget_flow("f")
     assert registry.shared_flow(b"d") is None
     assert registry.shared_tag(b"d") != tag
-    registry.share(b"d", "f2")
+    registry.share_flow(b"d", "f2")
     assert registry.shared_flow(b"d") == "f2"
     assert registry.shared_flow(b"e") == "g", "others keep theirs"
 
@@ -179,14 +179,14 @@ def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
 def test_only_so_many_flows_are_remembered() -> None:
     registry = RunRegistry()
     for number in range(1_050):
-        registry.share(str(number).encode(), f"f{number}")
+        registry.share_flow(str(number).encode(), f"f{number}")
     assert registry.shared_flow(b"49") is None
     assert registry.shared_flow(b"50") == "f50"
 
 
 def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
     registry = RunRegistry()
-    registry.reserve("f")
+    registry.reserve_flow("f")
     assert registry.is_ours("f")
     assert registry.shared_flow(b"d") is None
 
@@ -196,56 +196,56 @@ def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
 
 def test_rivals_are_the_other_calls_of_the_flow() -> None:
     registry = RunRegistry()
-    first, other = registry.begin("f"), registry.begin("g")
+    first, other = registry.begin_call("f"), registry.begin_call("g")
     assert registry.other_calls(first) == set()
-    second = registry.begin("f")
+    second = registry.begin_call("f")
     assert registry.other_calls(first) == {second}
     assert registry.other_calls(other) == set()
-    registry.end(second, is_settled=True)
+    registry.end_call(second, is_settled=True)
     assert registry.other_calls(first) == set()
 
 
 def test_a_lone_run_is_picked() -> None:
     call = RunRegistry().begin("f")
     call.sends = 1
-    assert call.pick([run_id(MOMENT)]) == run_id(MOMENT)
+    assert call.pick_run([run_id(MOMENT)]) == run_id(MOMENT)
 
 
 def test_of_more_runs_than_requests_none_is_picked() -> None:
     call = RunRegistry().begin("f")
     call.sends = 1
     both = [run_id(MOMENT), run_id(MOMENT + 1)]
-    assert call.pick(both) is None
+    assert call.pick_run(both) is None
     call.sends = 2
-    assert call.pick(both) == both[1], "the newest: the call has sent both"
+    assert call.pick_run(both) == both[1], "the newest: the call has sent both"
 
 
 def test_a_run_that_is_older_than_one_had_before_the_call_is_not_picked() -> None:
     registry = RunRegistry()
-    assert registry.own("f", run_id(MOMENT))
-    assert registry.own("f", run_id(MOMENT - 5))
-    call = registry.begin("f")
+    assert registry.claim_run("f", run_id(MOMENT))
+    assert registry.claim_run("f", run_id(MOMENT - 5))
+    call = registry.begin_call("f")
     call.sends = 1
-    assert call.pick([run_id(MOMENT - 0.001, 1)]) is None
-    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1)
-    assert registry.own("f", run_id(MOMENT + 9))
-    assert call.pick([run_id(MOMENT, 1)]) == run_id(MOMENT, 1), "what came after its beginning does not count"
+    assert call.pick_run([run_id(MOMENT - 0.001, 1)]) is None
+    assert call.pick_run([run_id(MOMENT, 1)]) == run_id(MOMENT, 1)
+    assert registry.claim_run("f", run_id(MOMENT + 9))
+    assert call.pick_run([run_id(MOMENT, 1)]) == run_id(MOMENT, 1), "what came after its beginning does not count"
 
 
 def test_a_run_is_given_to_one_call_only() -> None:
     registry = RunRegistry()
-    assert registry.own("f", "a")
-    assert not registry.own("f", "a")
-    assert registry.own("f", "b")
-    assert registry.unowned(["a", "c", "b", "d"]) == ["c", "d"]
+    assert registry.claim_run("f", "a")
+    assert not registry.claim_run("f", "a")
+    assert registry.claim_run("f", "b")
+    assert registry.filter_unowned(["a", "c", "b", "d"]) == ["c", "d"]
 
 
 def test_calls_leave_nothing_behind() -> None:
     registry = RunRegistry()
     for number in range(100):
-        calls = [registry.begin(f"f{number}") for _ in range(2)]
+        calls = [registry.begin_call(f"f{number}") for _ in range(2)]
         for call in calls:
-            registry.end(call, is_settled=bool(number % 2))
+            registry.end_call(call, is_settled=bool(number % 2))
     left: dict[str, Any] = vars(registry)
     assert not left["_open"]
 
@@ -253,8 +253,8 @@ def test_calls_leave_nothing_behind() -> None:
 def test_only_so_many_runs_are_remembered_and_the_newest_of_them() -> None:
     registry = RunRegistry()
     for number in range(50_010):
-        registry.own("f", str(number))
-    assert registry.unowned(["9", "10", "50009"]) == ["9"]
+        registry.claim_run("f", str(number))
+    assert registry.filter_unowned(["9", "10", "50009"]) == ["9"]
 
 
 def test_threads_share_them() -> None:
@@ -264,10 +264,10 @@ def test_threads_share_them() -> None:
 
     def take() -> None:
         barrier.wait()
-        calls = [registry.begin("f") for _ in range(200)]
-        won.append(sum(registry.own("f", str(number)) for number in range(500)))
+        calls = [registry.begin_call("f") for _ in range(200)]
+        won.append(sum(registry.claim_run("f", str(number)) for number in range(500)))
         for call in calls:
-            registry.end(call, is_settled=True)
+            registry.end_call(call, is_settled=True)
 
     threads = [threading.Thread(target=take) for _ in range(8)]
     for thread in threads:
@@ -275,4 +275,4 @@ def test_threads_share_them() -> None:
     for thread in threads:
         thread.join(20)
     assert sum(won) == 500
-    assert registry.other_calls(registry.begin("f")) == set()
+    assert registry.other_calls(registry.begin_call("f")) == set()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import stepflow_client
 from stepflow_client import NotFoundError
-from stepflow_client._rules.operations import OPERATIONS, create_run, get_run, operation_of
+from stepflow_client._rules.operations import OPERATIONS, create_run, find_operation, get_run
 
 from tests.unit.both_twins import RUN_ID, TWINS, call
 
@@ -21,13 +21,13 @@ BLOB = "a" * 64
 def test_an_operation_is_found_by_its_request(name: str) -> None:
     operation = OPERATIONS[name]
     path = operation.path.replace("{run_id}", RUN_ID).replace("{flow_id}", BLOB).replace("{blob_id}", BLOB)
-    found = operation_of(operation.method, path.replace("{step_id}", "a"))
+    found = find_operation(operation.method, path.replace("{step_id}", "a"))
     assert found is operation
 
 
 def test_what_the_api_does_not_have_is_no_operation() -> None:
-    assert operation_of("PATCH", "/runs") is None
-    assert operation_of("GET", "/runs/a/b/c/d") is None
+    assert find_operation("PATCH", "/runs") is None
+    assert find_operation("GET", "/runs/a/b/c/d") is None
 
 
 @pytest.mark.parametrize("twin", TWINS)

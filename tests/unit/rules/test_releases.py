@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.releases import pinned, recognise, require
+from stepflow_client._rules.releases import describe_pinned_server, identify_server, require_capability
 from stepflow_client.errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
 
 URL = "http://server:7840"
@@ -28,7 +28,7 @@ URL = "http://server:7840"
     ],
 )
 def test_a_server_that_tells_its_release(version: str, dialect: str) -> None:
-    server = recognise(URL, {"status": "healthy", "version": version, "timestamp": "2026-01-01T00:00:00+00:00"})
+    server = identify_server(URL, {"status": "healthy", "version": version, "timestamp": "2026-01-01T00:00:00+00:00"})
     assert (server.dialect, server.release, server.commit, server.url) == (dialect, version, None, URL)
 
 
@@ -44,7 +44,7 @@ def test_a_server_that_tells_its_release(version: str, dialect: str) -> None:
     ],
 )
 def test_a_server_that_tells_its_commit(build: dict[str, Any], told: str | None, commit: str | None) -> None:
-    server = recognise(URL, {"status": "healthy", "build": build})
+    server = identify_server(URL, {"status": "healthy", "build": build})
     assert (server.dialect, server.release, server.commit) == ("0.12", told, commit)
 
 
@@ -53,7 +53,7 @@ def test_a_server_that_tells_its_commit(build: dict[str, Any], told: str | None,
 )
 def test_what_is_no_stepflow_server(health: dict[str, Any]) -> None:
     with pytest.raises(InvalidResponseError, match="not like a Stepflow server"):
-        recognise(URL, health)
+        identify_server(URL, health)
 
 
 @pytest.mark.parametrize(
@@ -66,28 +66,28 @@ def test_what_is_no_stepflow_server(health: dict[str, Any]) -> None:
     ],
 )
 def test_what_a_release_can_do(version: str, can: set[str], cannot: set[str]) -> None:
-    capabilities = pinned(URL, version).capabilities
+    capabilities = describe_pinned_server(URL, version).capabilities
     assert {name for name in can if capabilities[name]} == can
     assert not {name for name in cannot if capabilities[name]}
 
 
 def test_what_a_server_cannot_do_is_refused_with_the_release_that_can() -> None:
-    require(pinned(URL, "0.12"), "events", "events")
+    require_capability(describe_pinned_server(URL, "0.12"), "events", "events")
     with pytest.raises(
         UnsupportedByServerError, match=r"^events: not supported by this server \(0\.11\.1\)"
     ) as refused:
-        require(pinned(URL, "0.11.1"), "events", "events")
+        require_capability(describe_pinned_server(URL, "0.11.1"), "events", "events")
     assert refused.value.hint == "it needs release 0.12 or newer"
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "0.9", "0.8.3"])
 def test_a_server_that_is_too_old_is_refused(version: str) -> None:
     with pytest.raises(UnsupportedByServerError, match=rf"^{URL} is Stepflow {version}, ") as refused:
-        recognise(URL, {"status": "healthy", "version": version})
+        identify_server(URL, {"status": "healthy", "version": version})
     assert refused.value.hint == "the oldest supported release is 0.10: upgrade the server"
 
 
 @pytest.mark.parametrize("version", ["", "x", "1", 0.13, None, "0", "a.b", True, "0.9", "0.9.0"])
 def test_what_is_no_release(version: Any) -> None:
     with pytest.raises(InvalidArgumentError):
-        pinned(URL, version)
+        describe_pinned_server(URL, version)

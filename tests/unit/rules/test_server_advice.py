@@ -10,8 +10,8 @@ from stepflow_client import InvalidResponseError, ServerConnectionError, Stepflo
 from stepflow_client._codec.status_errors import status_error
 from stepflow_client._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, NotHttp
 from stepflow_client._http.reader import ResponseReader
-from stepflow_client._rules.server_advice import not_stepflow
-from stepflow_client._rules.transport_errors import error_from
+from stepflow_client._rules.server_advice import build_not_stepflow_error
+from stepflow_client._rules.transport_errors import convert_error
 
 HERE, REMOTE = "http://127.0.0.1:9", "http://server.example:81"
 
@@ -45,13 +45,13 @@ def system(code: int) -> ConnectFailed:
     ],
 )
 def test_hints(url: str, error: HttpError, hint: str) -> None:
-    found = error_from(error, HttpRequest("GET", "/runs"), url, None, None)
+    found = convert_error(error, HttpRequest("GET", "/runs"), url, None, None)
     assert hint in (found.hint or "")
     assert bool(found.hint) is bool(hint)
 
 
 def test_a_proxy() -> None:
-    found = error_from(system(errno.ECONNREFUSED), HttpRequest("GET", "/runs"), REMOTE, "http://proxy:3128", None)
+    found = convert_error(system(errno.ECONNREFUSED), HttpRequest("GET", "/runs"), REMOTE, "http://proxy:3128", None)
     assert isinstance(found, ServerConnectionError)
     assert found.hint == "correct the proxy's URL, or set NO_PROXY=server.example to connect without it"
 
@@ -68,7 +68,7 @@ def test_a_proxy() -> None:
 def test_other_protocols(data: bytes, words: str, hint: str) -> None:
     with pytest.raises(NotHttp) as raised:
         ResponseReader().feed(data)
-    found = error_from(raised.value, HttpRequest("GET", "/runs"), REMOTE, None, None)
+    found = convert_error(raised.value, HttpRequest("GET", "/runs"), REMOTE, None, None)
     assert isinstance(found, InvalidResponseError)
     assert words in found.message
     assert hint in str(found)
@@ -91,7 +91,7 @@ HTML = {"content-type": "text/html; charset=utf-8"}
     ],
 )
 def test_other_services(url: str, status: int, headers: dict[str, str], content: bytes, words: list[str]) -> None:
-    found = not_stepflow(url, status, headers, content)
+    found = build_not_stepflow_error(url, status, headers, content)
     assert isinstance(found, StepflowClientError)
     assert found.status_code == status
     assert [each for each in words if each not in str(found)] == []

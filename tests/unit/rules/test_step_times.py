@@ -49,7 +49,7 @@ def test_a_run_that_never_falls_silent_is_read_up_to_the_list() -> None:
     more = [started(2.0 + each, f"later{each}") for each in range(100)]
     times, count = read(steps, [started(0.0), ended(1.0), started(1.1, "b"), *more])
     assert count == 4
-    first, second = map(times.applied_to, steps)
+    first, second = map(times.add_times_to, steps)
     assert (first.duration, first.attempts, second.duration, second.attempts) == (1.0, 1, None, 1)
     assert second.started_at == BEGIN + timedelta(seconds=1.1)
 
@@ -59,15 +59,15 @@ def test_a_step_that_ends_several_times_is_read_to_its_last_end() -> None:
     steps = [listed("a", "failed", 3.0)]
     times, count = read(steps, attempts)
     assert count == 4
-    assert (times.applied_to(steps[0]).duration, times.applied_to(steps[0]).attempts) == (3.0, 2)
+    assert (times.add_times_to(steps[0]).duration, times.add_times_to(steps[0]).attempts) == (3.0, 2)
 
 
 def test_an_end_after_the_list_is_not_told() -> None:
     steps = [listed("a", "running", 0.0)]
     times, _ = read(steps, [ended(1.0)])
-    assert times.applied_to(steps[0]) == steps[0], "there is no start"
+    assert times.add_times_to(steps[0]) == steps[0], "there is no start"
     times, _ = read(steps, [started(0.0), ended(1.0)])
-    assert times.applied_to(steps[0]).completed_at is None
+    assert times.add_times_to(steps[0]).completed_at is None
 
 
 def test_an_item_lasts_from_its_first_start_to_its_last_end() -> None:
@@ -82,7 +82,7 @@ def test_an_item_lasts_from_its_first_start_to_its_last_end() -> None:
 def test_other_runs_and_steps_say_nothing() -> None:
     steps = [listed("a", "completed", 0.0)]
     times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
-    assert times.applied_to(steps[0]) == steps[0]
+    assert times.add_times_to(steps[0]) == steps[0]
     assert not any(times.is_past(event) for event in (started(9.0), ended(9.0)))
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from stepflow_client._runs.client_metadata import Origin, as_written, origin_of, tagged
+from stepflow_client._runs.client_metadata import Origin, add_tag, read_origin, restore_flow
 
 FLOW: dict[str, Any] = {
     "steps": [
@@ -25,39 +25,39 @@ FLOW: dict[str, Any] = {
 )
 def test_a_tag_comes_off_again(flow: dict[str, Any]) -> None:
     before = repr(flow)
-    made = tagged(flow, "t")
+    made = add_tag(flow, "t")
     assert made["metadata"]["stepflow-client"] == "t"
-    assert repr(as_written(made)) == before
-    assert repr(as_written(flow)) == before
-    assert as_written(tagged(made, "other")) == flow
-    assert origin_of(made) is None
+    assert repr(restore_flow(made)) == before
+    assert repr(restore_flow(flow)) == before
+    assert restore_flow(add_tag(made, "other")) == flow
+    assert read_origin(made) is None
 
 
 @pytest.mark.parametrize("metadata", ["text", ["a"], 5, False])
 def test_metadata_that_servers_refuse_stays_as_it_is(metadata: Any) -> None:
     flow = {"metadata": metadata, "steps": []}
-    assert tagged(flow, "t") == flow
-    assert as_written(flow) == flow
+    assert add_tag(flow, "t") == flow
+    assert restore_flow(flow) == flow
 
 
 @pytest.mark.parametrize("kept", [{}, {"a": None}, {"b": {"$step": "zz", "n": [None]}}, {"a": 1, "b": {"c": None}}])
 def test_pins_come_off_again_and_can_be_read(kept: dict[str, Any]) -> None:
     before = repr(FLOW)
-    stored = json.loads(json.dumps(tagged(FLOW, "t", Origin("run", kept, [3]))))
+    stored = json.loads(json.dumps(add_tag(FLOW, "t", Origin("run", kept, [3]))))
     assert repr(FLOW) == before
-    assert repr(as_written(stored)) == before
-    assert origin_of(stored) == Origin("run", kept)
+    assert repr(restore_flow(stored)) == before
+    assert read_origin(stored) == Origin("run", kept)
     changed = [step.get("id") for step, was in zip(stored["steps"], FLOW["steps"], strict=True) if step != was]
     assert changed == list(kept)
-    again = tagged(as_written(stored), "u", Origin("another", {"b": 5}))
-    assert (as_written(again), origin_of(again)) == (FLOW, Origin("another", {"b": 5}))
+    again = add_tag(restore_flow(stored), "u", Origin("another", {"b": 5}))
+    assert (restore_flow(again), read_origin(again)) == (FLOW, Origin("another", {"b": 5}))
 
 
 def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
-    stored = tagged(FLOW, "t", Origin("run", {"a": 1}))
-    theirs = tagged(stored, "u")
-    assert as_written(theirs)["steps"] == stored["steps"]
-    assert origin_of(theirs) is None
+    stored = add_tag(FLOW, "t", Origin("run", {"a": 1}))
+    theirs = add_tag(stored, "u")
+    assert restore_flow(theirs)["steps"] == stored["steps"]
+    assert read_origin(theirs) is None
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,6 @@ def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
 )
 def test_additions_of_another_shape_do_no_harm(added: Any) -> None:
     flow = {**FLOW, "metadata": {"stepflow-client": added}}
-    assert as_written(flow)["steps"] == FLOW["steps"]
-    found = origin_of(flow)
+    assert restore_flow(flow)["steps"] == FLOW["steps"]
+    found = read_origin(flow)
     assert found is None or found.kept == {}

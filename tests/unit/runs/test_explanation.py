@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs.causes import NOT_KNOWN, SILENT, ItemRecord
-from stepflow_client._runs.explanation import account_of, accounts_of, needs_schema
-from stepflow_client._runs.explanation import explained as with_states
+from stepflow_client._runs.explanation import add_explanations as with_states
+from stepflow_client._runs.explanation import explain_item, explain_items, find_needed_schema
 from stepflow_client._runs.refusals import FailureHints, may_return
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.types import RunItem
@@ -34,7 +34,7 @@ def explained(content: Any, message: str | None, *steps: StepDetails, **more: An
     named = more.pop("named", None)
     error = None if message is None else FlowError(message=message, code=more.pop("code", None), step_id=named)
     status = more.pop("status", ExecutionStatus.COMPLETED if error is None else ExecutionStatus.FAILED)
-    return account_of(RUN, 0, ItemRecord(content, status, error, steps, **more))
+    return explain_item(RUN, 0, ItemRecord(content, status, error, steps, **more))
 
 
 def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
@@ -234,7 +234,7 @@ def test_an_output_like_that_of_map_has_no_sub_runs() -> None:
 
 def test_a_step_that_a_rerun_keeps_and_nothing_needs_is_kept() -> None:
     record = ItemRecord(CHAIN, ExecutionStatus.COMPLETED, None, [], kept=["a"])
-    assert [each.text for each in account_of("run", 0, record).steps] == ["kept", "not needed", "not needed"]
+    assert [each.text for each in explain_item("run", 0, record).steps] == ["kept", "not needed", "not needed"]
 
 
 # Hints
@@ -278,10 +278,10 @@ def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:
 def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_nothing() -> None:
     only = flow(s("a"), ("a", 1))
     bare = explained(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))
-    assert needs_schema(bare) == "/x/y"
-    assert needs_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
+    assert find_needed_schema(bare) == "/x/y"
+    assert find_needed_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
     record = ItemRecord(only, ExecutionStatus.FAILED, bare.error, [step("a", message='step "a" failed')])
-    told = account_of(RUN, 0, record, {"/x/y": {"type": "object"}})
+    told = explain_item(RUN, 0, record, {"/x/y": {"type": "object"}})
     assert str(told.hint).startswith("component /x/y rejects its input: the schema expects object")
 
 
@@ -317,7 +317,7 @@ def test_several_items() -> None:
     steps = [step(name, message="boom", item_index=1) for name in "abc"]
     run = RunDetails(run_id=RUN, flow_id="f", status=ExecutionStatus.CANCELLED)
     snapshot = RunSnapshot(details=run, items=items, steps=steps, flow=CHAIN)
-    found = accounts_of(snapshot)
+    found = explain_items(snapshot)
     assert [found[index].kind for index in range(3)] == [None, "step", "cancelled"]
     assert found[1].not_run == {"b": "a", "c": "a"}
     assert found[0].not_needed == ["a", "b", "c"]

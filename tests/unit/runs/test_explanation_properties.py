@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stepflow_client import ExecutionStatus, FlowError, RunAccount, StepDetails
 from stepflow_client._runs.causes import NOT_KNOWN, SILENT, ItemRecord
-from stepflow_client._runs.explanation import account_of
+from stepflow_client._runs.explanation import explain_item
 from stepflow_client.flows.interpreter import Evaluation, Failure
 
 RUN = "00000000-0000-4000-8000-000000000001"
@@ -100,7 +100,7 @@ class Executed:
             INPUT if knows_input else NOT_KNOWN,
             {} if knows_input else NOT_KNOWN,
         )
-        return account_of(RUN, 0, record)
+        return explain_item(RUN, 0, record)
 
 
 def happened(run: Executed, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from stepflow_client._runs.kept_steps import needs_input, recorded_of
+from stepflow_client._runs.kept_steps import needs_input, read_recorded_arguments
 from stepflow_client.types.history_entry import HistoryEntry
 from stepflow_client.types.reruns import RerunItem
 
@@ -15,7 +15,7 @@ def test_overrides_of_steps_that_the_flow_lacks_are_left_out() -> None:
     entry = HistoryEntry(
         run_id="r", created_at=datetime.now(UTC), overrides={"a": {"input": 1}, "removed": {"input": 2}}
     )
-    assert recorded_of(entry, FLOW).overrides == {"a": {"value": {"input": 1}}}
+    assert read_recorded_arguments(entry, FLOW).overrides == {"a": {"value": {"input": 1}}}
 
 
 def test_the_input_is_needed_if_an_executed_step_of_the_flow_reads_it() -> None:

@@ -188,15 +188,15 @@ def test_a_journal_whose_entries_contradict_each_other_is_refused(server: FakeSe
         path.write_bytes(whole)
 
     def outcomes_of(journal: Journal, number: int) -> list[Outcome]:
-        chunk = journal.chunk(number, 3 * number)
+        chunk = journal.read_chunk(number, 3 * number)
         assert chunk is not None
         assert chunk.outcomes is not None
         return chunk.outcomes
 
-    refused(lambda journal: journal.ended(1, outcomes_of(journal, 1)[:2]))
-    refused(lambda journal: journal.ended(1, outcomes_of(journal, 2)))
-    refused(lambda journal: journal.ended(1, []))
-    refused(lambda journal: journal.ended(1, list(reversed(outcomes_of(journal, 1)))))
+    refused(lambda journal: journal.record_outcomes(1, outcomes_of(journal, 1)[:2]))
+    refused(lambda journal: journal.record_outcomes(1, outcomes_of(journal, 2)))
+    refused(lambda journal: journal.record_outcomes(1, []))
+    refused(lambda journal: journal.record_outcomes(1, list(reversed(outcomes_of(journal, 1)))))
     refused(lambda journal: journal._add("ended", {"0": 1}, 1))
     refused(lambda journal: journal._add("ended", [[3, None, "run", "done", 1, None]], 1))
     refused(lambda journal: journal._add("begun", {"first": 3}, 1))

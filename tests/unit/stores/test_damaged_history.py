@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from stepflow_client import StepflowClientError
 from stepflow_client._codec import responses
-from stepflow_client._runs.kept_steps import recorded_of
+from stepflow_client._runs.kept_steps import read_recorded_arguments
 from stepflow_client._stores.history_rows import COLUMNS
 from stepflow_client.history import History, HistoryEntry
 
@@ -72,7 +72,7 @@ def use(entry: HistoryEntry) -> None:
     """Use an entry as the client does."""
     responses.make_run_arguments(entry.run_id, {}, entry)
     with suppress(StepflowClientError):
-        recorded_of(entry, FLOW)
+        read_recorded_arguments(entry, FLOW)
 
 
 MANY = pytest.param(4, marks=[pytest.mark.exhaustive, pytest.mark.timeout(900)])

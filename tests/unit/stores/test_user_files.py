@@ -214,7 +214,7 @@ def test_an_edit_of_another_program_stays(file: Path, save: Callable[[Path, byte
 def test_an_edit_at_the_last_moment_stays(
     file: Path, save: Callable[[Path, bytes], None], saves: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exchange = user_files._exchange
+    exchange = user_files._exchange_names
     left = [b"second", b"first"][2 - saves :]
 
     def edited(first: str, second: str) -> bool:
@@ -222,7 +222,7 @@ def test_an_edit_at_the_last_moment_stays(
             save(file, left.pop())
         return exchange(first, second)
 
-    monkeypatch.setattr(user_files, "_exchange", edited)
+    monkeypatch.setattr(user_files, "_exchange_names", edited)
     with pytest.raises(FileChangedError):
         write_file(file, NEW, unchanged_from=OLD)
     assert file.read_bytes() == (b"first" if saves == 1 else b"second")
@@ -242,7 +242,7 @@ def test_a_file_that_is_being_written_is_left_to_its_writer(file: Path) -> None:
 
 
 def test_without_an_exchange_the_file_is_renamed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_files, "_exchange", lambda *_: False)
+    monkeypatch.setattr(user_files, "_exchange_names", lambda *_: False)
     write_file(file, NEW, unchanged_from=OLD)
     assert file.read_bytes() == NEW
     with pytest.raises(FileChangedError):

@@ -25,7 +25,7 @@ from stepflow_client._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from stepflow_client._rules.request_retries import Budget, delay_before_retry, describe, was_not_processed
+from stepflow_client._rules.request_retries import RetryBudget, delay_before_retry, describe_attempt, was_not_processed
 
 from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
 
@@ -191,9 +191,9 @@ def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_attempts_are_described() -> None:
-    assert describe(HttpResponse(503, {})) == "status 503"
-    assert describe(ConnectionBroken("reset by peer")) == "reset by peer"
-    assert describe(ReadTimeout()) == "ReadTimeout"
+    assert describe_attempt(HttpResponse(503, {})) == "status 503"
+    assert describe_attempt(ConnectionBroken("reset by peer")) == "reset by peer"
+    assert describe_attempt(ReadTimeout()) == "ReadTimeout"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_policies_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
 @pytest.mark.parametrize("requests", [1, 10, 1000])
 def test_retries_never_exceed_the_budget(share: float, requests: int) -> None:
     start = 20.0
-    budget = Budget(RetryPolicy(budget=share), start)
+    budget = RetryBudget(RetryPolicy(budget=share), start)
     retries = 0
     for _ in range(requests):
         budget.requests += 1
@@ -233,7 +233,7 @@ def test_retries_never_exceed_the_budget(share: float, requests: int) -> None:
 
 
 def test_the_retry_budget_has_a_maximum() -> None:
-    budget = Budget(RetryPolicy(budget=1.0), 5.0)
+    budget = RetryBudget(RetryPolicy(budget=1.0), 5.0)
     for _ in range(10_000):
         budget.requests += 1
     assert sum(budget.spend() for _ in range(1000)) == 50

@@ -27,7 +27,7 @@ from stepflow_client import (
 from stepflow_client._async.transport import failover
 from stepflow_client._async.transport.base import Transport
 from stepflow_client._http.messages import ConnectFailed, HttpRequest, HttpResponse
-from stepflow_client._rules.spread import Spread
+from stepflow_client._rules.spread import ServerLoads
 
 from tests.scripted_server import decoded, listening, message
 from tests.timings import set_timings
@@ -385,7 +385,7 @@ def test_a_server_that_has_failed_rests_and_comes_back_when_it_responds(monkeypa
     clock = Clock()
     monkeypatch.setattr(failover, "time", clock)
     a, b = Stub(), Stub()
-    both = failover.Failover([a, b], Spread(2))
+    both = failover.Failover([a, b], ServerLoads(2))
 
     def create(count: int) -> tuple[list[str], int]:
         """Create runs, one after the other; give what `a` was asked, and how many requests `b` got."""

@@ -40,13 +40,13 @@ from ._stores.history_rows import (
     PENDING,
     SCHEMA,
     DamagedRowError,
-    annotated,
-    confirmed,
-    encoded,
-    fields_of,
-    outputs_of,
-    row_of,
-    without_secrets,
+    annotate_row,
+    confirm_row,
+    decode_outputs,
+    decode_row,
+    encode_json,
+    encode_row,
+    hide_secrets,
 )
 from ._stores.sqlite import SharedFile
 from ._stores.user_folders import user_folder
@@ -249,7 +249,7 @@ class History:
                 "flow_file": None if flow_file is None else str(Path(flow_file).absolute()),
             }
             added |= {"has_more_runs": has_more_runs, "is_embedded": is_embedded, "omitted": omitted}
-            row = row_of(entry_id, without_secrets(about, flow, variables) | added)
+            row = encode_row(entry_id, hide_secrets(about, flow, variables) | added)
             size = sum(len(column) for column in row if isinstance(column, str))
             if run_id is None:
                 self._pending[entry_id] = row
@@ -340,7 +340,7 @@ class History:
         if server is not None:
             query, values = f"{query} AND server = ?", [*values, server]
         rows = self._read_rows(query, values)
-        return outputs_of(rows[0][0]) if rows else None
+        return decode_outputs(rows[0][0]) if rows else None
 
     def get(self, run_id: RunId) -> HistoryEntry | None:
         """Return the record of a run, or None if the run is not recorded. A damaged record is reported once.
@@ -464,7 +464,7 @@ class History:
         entries = []
         for row in rows:
             try:
-                entries.append(HistoryEntry(**fields_of(row)))
+                entries.append(HistoryEntry(**decode_row(row)))
             except DamagedRowError:
                 self._store.report("read a run", "its record is damaged")
         return entries
@@ -496,13 +496,13 @@ def _make_word_condition(word: str) -> tuple[str, list[str]]:
 
 def _make_label_patterns(name: str, value: str) -> list[str]:
     # The text of the object has quotes around names and values only, so that nothing else has this form.
-    text = encoded({name: value})[1:-1]
+    text = encode_json({name: value})[1:-1]
     return ["{" + text, ", " + text]
 
 
 def _parse_field_value(name: str, value: str) -> Any:
     if name not in ("since", "until"):
-        return encoded({"name": value})[1:-1] if name == "flow" else value
+        return encode_json({"name": value})[1:-1] if name == "flow" else value
     try:
         return datetime.fromisoformat(value).timestamp()
     except (ValueError, OverflowError):
@@ -528,7 +528,7 @@ def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], 
         row = connection.execute(query, [run_id]).fetchone()
         if row is None:
             return
-        values = [*annotated(row, note, labels), run_id, row[-1]]
+        values = [*annotate_row(row, note, labels), run_id, row[-1]]
         if connection.execute(update, values).rowcount:
             return
 
@@ -539,7 +539,7 @@ def _write_confirmation(
     if row is None:
         row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [entry_id]).fetchone()  # noqa: S608
     if run_id is not None and row is not None:
-        values = confirmed(row, run_id)
+        values = confirm_row(row, run_id)
         # Another process that uses the same key may have recorded the run.
         update = "UPDATE runs SET run_id = ?, checksum = ? WHERE run_id = ?"
         update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"

@@ -21,10 +21,10 @@ from ._data.arguments import (
     wrong,
 )
 from ._embedded.binary import find_binary
-from ._embedded.config import ConfigSource, default_config, read_config
-from ._embedded.environment import telemetry_environment
+from ._embedded.config import ConfigSource, build_default_config, read_config
+from ._embedded.environment import build_telemetry_environment
 from ._embedded.executor_methods import EmbeddedExecutor
-from ._embedded.start_plan import CrashCallback, LaunchPlan, RestartPolicy, two_arguments
+from ._embedded.start_plan import CrashCallback, LaunchPlan, RestartPolicy, adapt_crash_callback
 from ._embedded.supervisor import Supervisor
 from ._rules.deadline import deadline_of, deadline_scope
 from .errors import InvalidArgumentError
@@ -151,10 +151,10 @@ class StepflowRuntime(EmbeddedExecutor):
         flags = {"allow_load_file": allow_load_file, "all_interfaces": all_interfaces, "inherit_env": inherit_env}
         for name, flag in flags.items():
             check_flag(flag, name)
-        crashed = two_arguments(on_crash)
+        crashed = adapt_crash_callback(on_crash)
         variables = dict(env or {})
         if otlp_endpoint is not None:
-            variables = {**telemetry_environment(otlp_endpoint), **variables}
+            variables = {**build_telemetry_environment(otlp_endpoint), **variables}
         if config is not None:
             if allow_load_file:
                 raise InvalidArgumentError(
@@ -167,7 +167,7 @@ class StepflowRuntime(EmbeddedExecutor):
             binary = find_binary()
         else:
             binary = find_binary()
-            prepared = default_config(binary.release, allow_load_file)
+            prepared = build_default_config(binary.release, allow_load_file)
         plan = LaunchPlan(
             binary=binary.path,
             config=prepared,

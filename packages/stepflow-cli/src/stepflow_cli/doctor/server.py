@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
-from stepflow_client._rules.releases import NEWEST, release_number
+from stepflow_client._rules.releases import NEWEST, parse_release
 
 from ..server.advice import describe_missing, name_origins
 from ..settings.server_choice import ServerChoice
@@ -91,7 +91,7 @@ def _check_release(info: ServerInfo) -> Check:
     if info.release is None:
         message = f"it does not report its release, and its commit {info.commit or '-'} is unknown"
         return warning("release", f"{message}; treated as {info.dialect}", "upgrade stepflow-cli if it is newer")
-    number = release_number(info.release)
+    number = parse_release(info.release)
     if number is None or number > NEWEST:
         newest = ".".join(map(str, NEWEST))
         message = f"{info.release} is newer than {newest}, the newest release this command was tested with"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
-from stepflow_client._rules.releases import require
+from stepflow_client._rules.releases import require_capability
 from stepflow_client.testing import CaseResult, FlowCoverage, expectation_of, read_tests, run_cases, update_expected
 
 from ..errors import usage
@@ -101,7 +101,7 @@ def _run_file(
     try:
         client = clients.get_client(file.tests)
         if settings.record is not None:
-            require(client.server_info(), "step_outputs", "--record")
+            require_capability(client.server_info(), "step_outputs", "--record")
     except StepflowClientError as error:
         message = error.message if error.hint is None else f"{error.message} ({error.hint})"
         return [CaseResult(case, "error", message=case.fault or message) for case in file.cases]

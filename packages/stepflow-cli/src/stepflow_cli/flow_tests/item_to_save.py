@@ -82,7 +82,7 @@ def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         InvalidArgumentError: If the item has not ended, or its input is not known.
     """
     from stepflow_client._command import flow_result
-    from stepflow_client._runs.explanation import accounts_of
+    from stepflow_client._runs.explanation import explain_items
     from stepflow_client.drawing.report_data import mask_snapshot
 
     run, items = snapshot.details, snapshot.items or ()
@@ -95,7 +95,7 @@ def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     if arguments is None or arguments.inputs is None or len(arguments.inputs) != len(items):
         hint = "runs that were started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
-    account = accounts_of(shown)[item.index]
+    account = explain_items(shown)[item.index]
     # Other steps did not run because a step that they read failed.
     ended = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
     outcomes = {

@@ -24,12 +24,12 @@ def explain_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
     """Return steps with their states. Only if one failed, or started sub-runs that did, more of the run is read."""
-    from stepflow_client._runs.explanation import failed_children, with_states
+    from stepflow_client._runs.explanation import add_step_states, iter_failed_children
 
-    if not any(step.error is not None or any(failed_children(step.component, step.output)) for step in steps):
+    if not any(step.error is not None or any(iter_failed_children(step.component, step.output)) for step in steps):
         return steps
     run = client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item_index)
-    return with_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
+    return add_step_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
 
 
 def add_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetails:

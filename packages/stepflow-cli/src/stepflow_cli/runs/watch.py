@@ -126,7 +126,7 @@ class RunWatch:
 
     def _read_final_state(self) -> None:
         """Request the parts of the run that explain why items failed, unless the run is too large."""
-        from stepflow_client._runs.explanation import step_accounts
+        from stepflow_client._runs.explanation import explain_steps
 
         run = self.run
         has_failed = run.status in FAILED_STATUSES
@@ -138,7 +138,7 @@ class RunWatch:
         snapshot = self._target.client.snapshot(run.run_id, include=parts)
         details = add_failed_sub_runs(self._target.client, snapshot.details)
         self.snapshot = replace(snapshot, details=details)
-        self._accounts = step_accounts(self.snapshot) if "steps" in parts else {}
+        self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
     def _note_not_run(self, item: int, account: StepAccount) -> None:
         """Record that a step was not run because of another one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._rules.releases import TARGETS, target_release
+from stepflow_client._rules.releases import TARGETS, parse_target_release
 
 from ..errors import usage
 from .profiles import Profiles, load_profiles
@@ -51,6 +51,6 @@ def check_target_release(value: Any, where: str) -> None:
     Raises:
         Problem: If it is none.
     """
-    if target_release(value) is None:
+    if parse_target_release(value) is None:
         hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
         raise usage(f"{where}: target is a release from {TARGETS}, not {value!r}", hint)

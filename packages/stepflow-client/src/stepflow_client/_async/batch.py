@@ -29,7 +29,7 @@ from .._rules.chunks import Chunk
 from .._rules.deadline import deadline_override, deadline_scope, has_passed
 from .._rules.input_retries import RetryOn, RetryRule
 from .._rules.lost_creation import creation_time
-from .._runs.client_metadata import tagged
+from .._runs.client_metadata import add_tag
 from .._telemetry.tracing import annotate, measure_chunk
 from ..errors import (
     AmbiguousRunError,
@@ -161,7 +161,7 @@ class Batch:
         is_keyed = options.idempotency_key is not None
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
         self._limit = requests.check_concurrency(options.max_concurrency)
-        self._lanes = chunks.lanes_of(self._limit, connection.places, single=is_keyed)
+        self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
         """The id of the flow that the chunks of a lane share, by lane."""
@@ -283,8 +283,8 @@ class Batch:
             self._record.record_resumed(first)
         # By the server's clock, every run of the batch is newer than this.
         newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids)
-        since = journal.since(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
-        if not journal.has_lost():
+        since = journal.get_start_time(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
+        if not journal.has_lost_run():
             return
         # Find the runs whose creation the journal does not record: each chunk has its own copy of the flow.
         await asyncio.sleep(self._connection.timings.orphan_arrival_delay)
@@ -310,7 +310,7 @@ class Batch:
         Raises:
             JournalError: If the inputs differ from those in the journal.
         """
-        recorded = None if self._journal is None else self._journal.chunk(self._number, self._index)
+        recorded = None if self._journal is None else self._journal.read_chunk(self._number, self._index)
         chunk = Chunk(self._number, self._index, f"{self._tag}-{self._number}")
         digest = hashlib.sha256()
         size = self._sizer.size if recorded is None else recorded.count
@@ -370,10 +370,10 @@ class Batch:
             text = text if await async_run_check(fits_all, is_long=len(values) > _MANY) else None
         if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
-            self._read_ahead.note(count, len(text))
+            self._read_ahead.add_inputs(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
-            chunk.keys.extend(map(chunks.key_of, values))
+            chunk.keys.extend(map(chunks.get_input_key, values))
             chunk.values.extend(values)
             chunk.texts.append(text)
             chunk.count += count
@@ -385,7 +385,7 @@ class Batch:
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
-            index, key = self._index, chunks.key_of(value)
+            index, key = self._index, chunks.get_input_key(value)
             self._index += 1
             chunk.count += 1
             digest.update(b"," + text)
@@ -397,7 +397,7 @@ class Batch:
             chunk.keys.append(key)
             chunk.values.append(value)
             chunk.texts.append(text)
-        self._read_ahead.note(max(1, len(chunk.values) - count), chunk.size - size)
+        self._read_ahead.add_inputs(max(1, len(chunk.values) - count), chunk.size - size)
         return len(values)
 
     def _check_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
@@ -416,7 +416,7 @@ class Batch:
 
     async def _start(self, chunk: Chunk) -> None:
         if chunk.outcomes is None and self._journal is not None:
-            self._journal.begun(chunk)
+            self._journal.record_begin(chunk)
         await self._workers.start(partial(self._run_chunk, chunk, self._free_lanes.pop()))
 
     async def _run_chunk(self, chunk: Chunk, lane: int) -> Chunk:
@@ -433,11 +433,12 @@ class Batch:
         seconds = time.monotonic() - began
         timings = self._connection.timings
         backoff = None
-        if self._retries.is_on:
+        if self._retries.is_enabled:
             backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
         while backoff is not None:
             again = {
-                outcome.index for outcome in self._retries.chosen(self._apply_output_type(outcomes), chunk.attempt)
+                outcome.index
+                for outcome in self._retries.choose_retries(self._apply_output_type(outcomes), chunk.attempt)
             }
             if not again:
                 break
@@ -445,7 +446,7 @@ class Batch:
                 chunk, chunk.attempt + 1, [outcome for outcome in outcomes if outcome.index not in again]
             )
             self._in_flight.pop(chunk.number, None)
-            await asyncio.sleep(backoff.next())
+            await asyncio.sleep(backoff.next_delay())
             if self._is_closed:
                 # A thread cannot be cancelled while it sleeps.
                 raise StepflowClientError("the batch has ended")
@@ -453,10 +454,10 @@ class Batch:
         if chunk.refused or chunk.settled:
             outcomes = sorted([*outcomes, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
         if self._journal is not None:
-            self._journal.ended(chunk.number, outcomes)
+            self._journal.record_outcomes(chunk.number, outcomes)
         self._in_flight.pop(chunk.number, None)
         chunk.outcomes = outcomes
-        self._sizer.note(chunk.count, seconds)
+        self._sizer.add_chunk(chunk.count, seconds)
         self._free_lanes.append(lane)
         return chunk
 
@@ -483,7 +484,7 @@ class Batch:
                 self._prepare_repeat(chunk, chunk.attempt, settled)
                 return await self._run_once(chunk, lane) if chunk.values else []
             if self._journal is not None:
-                self._journal.created(chunk.number, run.run_id)
+                self._journal.record_run(chunk.number, run.run_id)
         run_id = self._in_flight[chunk.number] = run.run_id
         is_part = chunk.idempotency_key is None
         if is_part and self._record.record_created(run_id, chunk.values) and self._journal is not None:
@@ -526,7 +527,7 @@ class Batch:
 
     async def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.Started:
         """Create the run of a chunk, or return the one that was created before a crash or exists under its key."""
-        hold = self._connection.timings.creation_hold_of(self._options.on_cancel)
+        hold = self._connection.timings.get_creation_hold(self._options.on_cancel)
         # The only run of a batch may use the limit of the whole batch.
         is_only = self._number == 1 and self._source.ended and not self._unread
         concurrency = self._limit if is_only else self._lanes[lane]
@@ -550,13 +551,13 @@ class Batch:
             # one, the consecutive chunks of a lane share a copy until a response is lost.
             flow_id = self._lane_flows.get(lane)
             if flow_id is None:
-                copy = tagged(self._content, chunk.run_tag)
+                copy = add_tag(self._content, chunk.run_tag)
                 flow_id = await self._flows.store_accepted_copy(self._content, copy, self._digest)
                 if self._journal is None:
                     self._lane_flows[lane] = flow_id
             if (existing := self._existing.get(flow_id)) is not None:
                 return responses.Started(existing, ExecutionStatus.RUNNING, [])
-            self._flows.registries.current.reserve(flow_id)
+            self._flows.registries.current.reserve_flow(flow_id)
             try:
                 stored = StoredCopy(flow_id, self._declared, self._content.get("output"))
                 on_lost = partial(self._lane_flows.pop, lane, None)
@@ -571,7 +572,7 @@ class Batch:
     def _prepare_repeat(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
         chunk.repeat(attempt, [*chunk.settled, *settled])
         if self._journal is not None:
-            self._journal.repeated(chunk)
+            self._journal.record_repeat(chunk)
 
     def _apply_output_type(self, outcomes: list[Outcome]) -> list[Outcome]:
         kind = self._options.output_type

@@ -25,7 +25,7 @@ from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
 from .._rules.call_scope import call_scope
 from .._rules.deadline import deadline_of, deadline_override, deadline_scope
-from .._rules.request_retries import RetryPolicy, policy_of
+from .._rules.request_retries import RetryPolicy, resolve_retry_policy
 from .._telemetry.recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
@@ -193,7 +193,7 @@ class StepflowClient(SuggestsNames, Picklable):
             transport=transport,
             server_release=server_release,
             strategy=strategy,
-            retry=policy_of(retry),
+            retry=resolve_retry_policy(retry),
             max_response_bytes=max_response_bytes,
             event_hooks=event_hooks,
         )
@@ -558,7 +558,7 @@ class StepflowClient(SuggestsNames, Picklable):
             None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed
-        # As `creation_hold_of`, without a call.
+        # As `get_creation_hold`, without a call.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._run_to_end, creator.start, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached.run, cache, call, run)
@@ -1253,7 +1253,7 @@ class StepflowClient(SuggestsNames, Picklable):
             steps = await self._runs.mark_kept_steps(listed.run_id, listed.steps)
             if include_times:
                 times = await self._services.follower.read_step_times(listed.run_id, steps, timeout)
-                steps = [times.applied_to(step) for step in steps]
+                steps = [times.add_times_to(step) for step in steps]
             return replace(listed, steps=steps)
 
     async def get_run_arguments(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from .._calls.run_call import RunCall
 from .._codec import json_bodies, requests, responses
 from .._codec.requests import RunArguments
@@ -21,7 +21,7 @@ from .._data.secrets import find_secrets
 from .._data.values import encode
 from .._rules import operations as api
 from .._rules.backoff import random_delay
-from .._rules.deadline import current_deadline, within
+from .._rules.deadline import current_deadline, limit_to_deadline
 from .._rules.lost_creation import RunRegistry, may_have_created
 from .._rules.releases import Server
 from .._telemetry.recorder import CreatedRun
@@ -85,7 +85,7 @@ class RunCreator:
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
         """Whether to refuse integers that the server would change."""
-        self._templates: Newest[_Key, _RunTemplate] = Newest(_MAX_TEMPLATES)
+        self._templates: NewestEntries[_Key, _RunTemplate] = NewestEntries(_MAX_TEMPLATES)
 
     async def start(self, call: RunCall, wait: int | None) -> responses.Started:
         """Store a flow, create a run of it and return the server's response.
@@ -259,7 +259,7 @@ class RunCreator:
         held, is_retried = prepared.wait or 0, not prepared.is_single
         request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
         entry = None if recorded is None else self._recorder.record(None, recorded)
-        call = registry.begin(prepared.flow_id, has_one_clock=self._connection.spread is None)
+        call = registry.begin_call(prepared.flow_id, has_one_clock=self._connection.spread is None)
         run_id = made_id = None
         try:
             while True:
@@ -282,7 +282,7 @@ class RunCreator:
                 return created
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
-            registry.end(call, is_settled=call.is_settled, run_id=run_id)
+            registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
                 self._recorder.complete_entry(entry, made_id, is_settled=call.is_settled)
 
@@ -317,7 +317,7 @@ class RunCreator:
         pause = random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
         if isinstance(error, ApiError) and error.retry_after is not None:
             pause = max(pause, error.retry_after)
-        if sends >= _MAX_SENDS or pause >= within(current_deadline(), timings.resend_longest_pause):
+        if sends >= _MAX_SENDS or pause >= limit_to_deadline(current_deadline(), timings.resend_longest_pause):
             raise error
         logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
         await asyncio.sleep(pause)

@@ -23,7 +23,7 @@ from .._rules.deadline import has_passed
 from .._rules.ending import Ending
 from .._rules.operations import Request
 from .._rules.request_retries import TRANSIENT_ERRORS
-from .._rules.transport_errors import error_from
+from .._rules.transport_errors import convert_error
 from ..errors import InvalidResponseError, ServerConnectionError, StepflowClientError
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
@@ -152,7 +152,7 @@ class StreamedRun:
                 # A warning the first time in an outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the events of run %s broke off: %s; requesting them again", run_id, error.message)
-                async for idle in sleep_with_idles(self._backoff.next(), self._request, self._position):
+                async for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
                     yield idle
                 continue
             self._reset_failures()
@@ -164,7 +164,7 @@ class StreamedRun:
                 yield Idle(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
                 # Do not reconnect immediately after a connection that brought no new events.
-                async for idle in sleep_with_idles(self._backoff.next(), self._request, self._position):
+                async for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
                     yield idle
             self._ended = state if has_ended else None
             logger.info("the events of run %s ended without its end; requesting them again", run_id)
@@ -334,7 +334,9 @@ async def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
-            raise error_from(error, sent, connection.get_failed_url(error), connection.proxy, request.run_id) from error
+            raise convert_error(
+                error, sent, connection.get_failed_url(error), connection.proxy, request.run_id
+            ) from error
 
 
 async def _read_error(

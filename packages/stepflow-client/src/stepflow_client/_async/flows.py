@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from .._codec import component_list, json_bodies, requests, responses
 from .._codec.variables import flow_variables
 from .._concurrency.input_checks import async_run_check
@@ -85,14 +85,14 @@ class FlowStore:
         self._connection = connection
         self.registries = RunRegistries()
         # Flows that the server has accepted, and that this client has stored, by digest: neither are sent again.
-        self._accepted: Newest[bytes, list[dict[str, Any]]] = Newest(_MAX_FLOWS)
-        self._stored: Newest[bytes, StoreFlowResponse] = Newest(_MAX_FLOWS)
-        self._checked: Newest[object, CheckedFlow] = Newest(_MAX_CHECKED)
+        self._accepted: NewestEntries[bytes, list[dict[str, Any]]] = NewestEntries(_MAX_FLOWS)
+        self._stored: NewestEntries[bytes, StoreFlowResponse] = NewestEntries(_MAX_FLOWS)
+        self._checked: NewestEntries[object, CheckedFlow] = NewestEntries(_MAX_CHECKED)
         """Checked flows by the stamp of their file or by the content of the flow as it was given."""
-        self._declared: Newest[str, Mapping[str, FlowVariable]] = Newest(_MAX_FLOWS)
-        self._outputs: Newest[str, Any] = Newest(_MAX_FLOWS)
+        self._declared: NewestEntries[str, Mapping[str, FlowVariable]] = NewestEntries(_MAX_FLOWS)
+        self._outputs: NewestEntries[str, Any] = NewestEntries(_MAX_FLOWS)
         # What runs of a flow need, by the flow's digest and by its id.
-        self._needs: Newest[bytes | str, RunRequirements] = Newest(_MAX_FLOWS)
+        self._needs: NewestEntries[bytes | str, RunRequirements] = NewestEntries(_MAX_FLOWS)
 
     def with_connection(self, connection: Connection) -> Self:
         """Return a store that sends its requests over another connection, and shares what this one remembers."""
@@ -198,16 +198,16 @@ class FlowStore:
         content, digest, _ = flow
         if is_single:
             return await self.store_private_copy(
-                flow, client_metadata.tagged(flow.content_with_examples, os.urandom(16).hex())
+                flow, client_metadata.add_tag(flow.content_with_examples, os.urandom(16).hex())
             )
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
             is_first = registry.start_storing(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = client_metadata.tagged(flow.content_with_examples, registry.shared_tag(digest))
+                    copy = client_metadata.add_tag(flow.content_with_examples, registry.shared_tag(digest))
                     flow_id = await self.store_accepted_copy(content, copy, digest)
-                    registry.share(digest, flow_id)
+                    registry.share_flow(digest, flow_id)
                 finally:
                     if is_first:
                         registry.stop_storing(digest)
@@ -219,7 +219,7 @@ class FlowStore:
     async def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only one call runs, and return it."""
         flow_id = await self.store_accepted_copy(flow.content, copy, flow.digest)
-        self.registries.current.reserve(flow_id)
+        self.registries.current.reserve_flow(flow_id)
         return self._remember_flow(flow_id, flow.content)
 
     async def store_accepted_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:

@@ -181,7 +181,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
             run_lines = find_run_lines(lines, self.run_id, lambda line: line.timestamp.timestamp())
             if run_lines or pauses.is_over:
                 return run_lines
-            await asyncio.sleep(pauses.next())
+            await asyncio.sleep(pauses.next_delay())
 
     async def cancel(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Cancel the run. See `StepflowClient.cancel_run`."""

@@ -11,7 +11,7 @@ from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import operations as api
 from .._rules.call_scope import call_scope
-from .._rules.run_order import Window, is_coarse, newest_first, second
+from .._rules.run_order import CreationWindow, creation_second, has_whole_seconds, sort_newest_first
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, get_status_number
 from .connection import Connection
@@ -32,7 +32,7 @@ _MAX_SINGLE_REQUESTS = 50
 class _ListRequest(NamedTuple):
     """The runs to list."""
 
-    window: Window
+    window: CreationWindow
     """Their period, which the client looks for."""
     filters: dict[str, Any]
     """The other filters as query parameters."""
@@ -63,10 +63,10 @@ class RunLister:
         request = self._build_request(status, filters)
         if request.window.is_open and request.ids is None:
             listed = await self._request_page(request, limit, start)
-            if not is_coarse(listed):
+            if not has_whole_seconds(listed):
                 return listed
             if limit is None and not start:
-                return newest_first(listed)
+                return sort_newest_first(listed)
             # If the page begins or ends within a second, other runs of that second may belong to it.
         runs_read: list[RunDetails] = []
         end = None if limit is None else start + limit
@@ -90,7 +90,7 @@ class RunLister:
         """Check filters and return the runs to list."""
         name, only, labels = filters.get("flow_name"), filters.get("roots_only"), filters.get("labels")
         root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
-        window = Window(filters.get("since"), filters.get("until"))
+        window = CreationWindow(filters.get("since"), filters.get("until"))
         query = {
             "status": None if status is None else _parse_status_filter(status),
             "flow_name": None if name is None else check_text(name, "flow_name"),
@@ -130,15 +130,15 @@ class RunLister:
         held: list[RunDetails] = []
         async with aclosing(self._iterate_pages(request)) as runs:
             async for run in runs:
-                if held and second(run) != second(held[0]):
-                    for held_run in newest_first(held):
+                if held and creation_second(run) != creation_second(held[0]):
+                    for held_run in sort_newest_first(held):
                         yield held_run
                     held = []
                 if request.window.is_over(run):
                     break
                 if run in request.window:
                     held.append(run)
-        for held_run in newest_first(held):
+        for held_run in sort_newest_first(held):
             yield held_run
 
     async def _iterate_pages(self, request: _ListRequest) -> AsyncGenerator[RunDetails, None]:

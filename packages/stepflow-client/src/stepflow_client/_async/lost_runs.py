@@ -12,7 +12,7 @@ from .._rules import operations as api
 from .._rules.backoff import Backoff
 from .._rules.deadline import current_deadline, deadline_override, has_passed
 from .._rules.ending import is_given_up
-from .._rules.lost_creation import Call, RunRegistry, creation_time, is_processed, may_arrive_later
+from .._rules.lost_creation import CreationCall, RunRegistry, creation_time, may_arrive_later, was_processed
 from ..errors import AmbiguousRunError, StepflowClientError
 from .connection import Connection
 
@@ -29,7 +29,9 @@ class LostRunSearch:
         error: How its last request failed.
     """
 
-    def __init__(self, connection: Connection, registry: RunRegistry, call: Call, error: StepflowClientError) -> None:
+    def __init__(
+        self, connection: Connection, registry: RunRegistry, call: CreationCall, error: StepflowClientError
+    ) -> None:
         self._connection = connection
         self._registry, self.call, self.error = registry, call, error
         self._is_ours = registry.is_ours(call.flow_id)
@@ -42,7 +44,7 @@ class LostRunSearch:
         """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
         # The server may still be processing the request: search for the run for as long as the response was waited for.
         processing = min(now - call.sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
-        self.is_processed = is_processed(error)
+        self.is_processed = was_processed(error)
         """Whether the server has finished processing the request."""
         # Otherwise it may still be on its way to the server.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
@@ -77,7 +79,7 @@ class LostRunSearch:
                     if self._may_appear_later:
                         raise self._make_ambiguous_error([]) from self.error
                     return None
-                await asyncio.sleep(max(0.001, pauses.next()))
+                await asyncio.sleep(max(0.001, pauses.next_delay()))
         finally:
             self.call.is_lost = False
 
@@ -117,13 +119,13 @@ class LostRunSearch:
         other_calls = registry.other_calls(call)
         while True:
             other_calls &= registry.other_calls(call)
-            candidates = registry.unowned(runs)
+            candidates = registry.filter_unowned(runs)
             if not candidates:
                 return None
             # Checked anew: a call that ended without its run may have left one of these behind.
             if not other_calls and registry.is_ours(call.flow_id):
-                run_id = call.pick(candidates)
-                if run_id is not None and registry.own(call.flow_id, run_id):
+                run_id = call.pick_run(candidates)
+                if run_id is not None and registry.claim_run(call.flow_id, run_id):
                     return run_id
             if all(other.is_lost for other in other_calls) or has_passed(self._give_up_at):
                 raise self._make_ambiguous_error(candidates) from self.error

@@ -104,6 +104,6 @@ async def wait_ready(connection: Connection, components: str | Iterable[str], ti
                 return listed
             plugins = [f"plugin {plugin.plugin} is not available ({plugin.error})" for plugin in away]
             missing = "; ".join([*plugins, *(f"there is no component {path}" for path in absent)])
-        await asyncio.sleep(pauses.next())
+        await asyncio.sleep(pauses.next_delay())
     unseen = f" (waiting for {', '.join(paths)})" if paths else ""
     raise kind(f"{connection.url} was not ready within {timeout:g} s: {missing or failure + unseen}")

@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from .._codec import failed_items, json_bodies, requests, responses
 from .._concurrency.background import async_gather
 from .._rules import operations as api
-from .._rules.ending import Ending, ending_of, is_given_up
+from .._rules.ending import Ending, decide_ending, is_given_up
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
 from .connection import Connection
@@ -54,7 +54,7 @@ class RunReader:
         """Store the connection. With `as_sent`, outputs are left as the server sent them; see `OutputDecoder`."""
         self._connection = connection
         self._as_sent = as_sent
-        self._flows: Newest[str, dict[str, Any]] = Newest(_MAX_FLOWS)
+        self._flows: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_FLOWS)
 
     def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
@@ -107,14 +107,14 @@ class RunReader:
                 there are not too many.
         """
         if not is_given_up(run.status, run.items.running):
-            return ending_of(run.status, run.items.running, 0.0, math.inf)
+            return decide_ending(run.status, run.items.running, 0.0, math.inf)
         can = (await self._connection.detect_server()).capabilities
         if latest is None and can["events"] and run.items.total <= MAX_ITEMS_FOR_STEPS:
             steps = await self._try_listing_steps(run.run_id) or []
             latest = max((step.updated_at for step in steps if step.updated_at is not None), default=None)
         signs = [time for time in (run.created_at, run.completed_at, latest) if time is not None]
         quiet = (await self.get_server_time() - max(signs)).total_seconds() if signs else 0.0
-        return ending_of(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
+        return decide_ending(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
 
     async def get_server_time(self) -> datetime:
         """Return the current time by the server's clock, which also gives the times of runs and events."""
@@ -155,7 +155,7 @@ class RunReader:
                 # A flow that cannot be read is no failure: it only adds details.
                 with suppress(StepflowClientError):
                     started = self._flows.get(listed.run_id)
-                    own = None if started is None else client_metadata.as_written(started)
+                    own = None if started is None else client_metadata.restore_flow(started)
                     flow = own or (await self.get_run_flow(listed.run_id)).flow
             listed = failed_items.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
@@ -224,7 +224,7 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             # The flow of a run created by a step may not be stored.
             return steps
-        return client_metadata.with_kept(steps, stored)
+        return client_metadata.mark_kept_steps(steps, stored)
 
     async def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return one step of one item."""

@@ -61,7 +61,7 @@ class StepflowClientError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # Called by IPython.
-        lines: list[str] = _short_traceback.rendered(self)
+        lines: list[str] = _short_traceback.render_error(self)
         return lines
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -28,17 +28,17 @@ def near_file(path: str) -> str:
     hint = nearest_file(path)
     if hint is not None:
         return hint
-    names = _sibling_files(path)
+    names = _list_sibling_files(path)
     where = "the working folder" if folder == Path() else f"the folder {folder}"
     if not names:
-        return f"{where} has no file that ends in {' or '.join(_endings(path))}"
+        return f"{where} has no file that ends in {' or '.join(_get_similar_endings(path))}"
     return f"{where} has {', '.join(names[:_MAX_SHOWN])}{', ...' if len(names) > _MAX_SHOWN else ''}"
 
 
 def nearest_file(path: str) -> str | None:
     """Return the hint with the nearest name in the folder of a missing file; None if none is near."""
     # Compare names without extensions, which would make every short name similar.
-    folder, names = Path(path).parent, _sibling_files(path)
+    folder, names = Path(path).parent, _list_sibling_files(path)
     stem = nearest(Path(path).stem, (Path(name).stem for name in names))
     if stem is None:
         return None
@@ -47,9 +47,9 @@ def nearest_file(path: str) -> str | None:
     return f"did you mean {name if folder == Path() else folder / name}?"
 
 
-def _sibling_files(path: str) -> list[str]:
+def _list_sibling_files(path: str) -> list[str]:
     """Return the names of the files of the same kind in the folder of a file."""
-    endings = _endings(path)
+    endings = _get_similar_endings(path)
     try:
         entries = list(islice(Path(path).parent.iterdir(), _MAX_ENTRIES))
     except (OSError, ValueError):
@@ -57,6 +57,6 @@ def _sibling_files(path: str) -> list[str]:
     return sorted(entry.name for entry in entries if entry.suffix.lower() in endings)
 
 
-def _endings(path: str) -> tuple[str, ...]:
+def _get_similar_endings(path: str) -> tuple[str, ...]:
     ending = Path(path).suffix.lower()
     return next((each for each in _KINDS if ending in each), (ending,) if ending else _VALUES)

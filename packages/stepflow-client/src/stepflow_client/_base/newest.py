@@ -9,7 +9,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Newest(OrderedDict[Key, Value]):
+class NewestEntries(OrderedDict[Key, Value]):
     """A dict that keeps only its newest entries.
 
     (Not a plain dict: finding its first entry takes longer after each deletion of the previous first entry.)

@@ -43,13 +43,13 @@ class Picklable:
         vars(self).update(additions)
 
     def __copy__(self) -> Self:
-        return self._again(self._additions())
+        return self._recreate(self._additions())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # The arguments are settings that never change; SSL contexts and transports cannot be deep-copied.
-        return self._again(copy.deepcopy(self._additions(), memo))
+        return self._recreate(copy.deepcopy(self._additions(), memo))
 
-    def _again(self, additions: dict[str, Any]) -> Self:
+    def _recreate(self, additions: dict[str, Any]) -> Self:
         twin = type(self).__new__(type(self))
         twin.__setstate__((self._made_by, self._made_with, additions))
         return twin

@@ -35,7 +35,7 @@ slices: ContextVar[Slices | None] = ContextVar("stepflow_slices", default=None)
 """The slices that the computations of a context share; None if nothing stops them."""
 
 
-def in_slices(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
+def run_in_slices(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
     """Return the result of a computation, during which a function is called at the end of each slice."""
     before = slices.set(Slices(on_end))
     try:

@@ -120,7 +120,7 @@ class EarlierRun(NamedTuple):
     """Number of its items."""
     results: Sequence[FlowResult]
     """Their results; none if the server does not have the run."""
-    recorded: rules.Recorded
+    recorded: rules.RecordedArguments
     source: Callable[[int, str], tuple[HistoryEntry, int] | None]
     """Returns the recorded run that executed a step of an item, and the index of the item in that run."""
     steps: Sequence[StepDetails] = ()
@@ -222,11 +222,11 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
         pinned = earlier.outputs[index]
     keep = request.keep
     if keep.all_except is not None:
-        return rules.inputs_of_step(new_run.effective, keep.all_except, steps, pinned, earlier.run_id)
+        return rules.collect_read_outputs(new_run.effective, keep.all_except, steps, pinned, earlier.run_id)
     again = set() if keep.before is None else {keep.before}
     if keep.steps == "unchanged":
         again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
-    return rules.kept_outputs(new_run.effective, steps, pinned, again)
+    return rules.collect_kept_outputs(new_run.effective, steps, pinned, again)
 
 
 def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
@@ -235,7 +235,7 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
     after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
     if new_run.given or earlier.recorded.variables is not None:
         after["variables"] = {**earlier.recorded.hidden, **new_run.variables}
-    return rules.steps_reading_changes(new_run.effective, index, after, earlier.source, cautious=cautious)
+    return rules.find_steps_reading_changes(new_run.effective, index, after, earlier.source, cautious=cautious)
 
 
 def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:

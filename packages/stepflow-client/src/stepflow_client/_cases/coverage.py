@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from .._runs.causes import ItemRecord
-from .._runs.explanation import account_of
+from .._runs.explanation import explain_item
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path
 from ..flows.flow_argument import FlowSource, load_flow
@@ -79,7 +79,7 @@ class FlowCoverage:
 
     def _add(self, case: str, execution: Execution) -> None:
         """Add the steps that a case has executed."""
-        for account in account_of("", 0, execution.record).steps:
+        for account in explain_item("", 0, execution.record).steps:
             step = self._steps.get((*execution.within, account.step_id))
             if step is None or account.state not in ("completed", "failed"):
                 continue

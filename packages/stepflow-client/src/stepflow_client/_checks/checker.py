@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.collector import collector_paused
 from .._data.arguments import check_flag, wrong
-from .._rules.releases import TARGETS, target_release
+from .._rules.releases import TARGETS, parse_target_release
 from ..flows.components import Catalogue, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.flow_argument import FlowSource
@@ -140,7 +140,7 @@ def parse_target(target: str | None) -> Release | None:
     Raises:
         InvalidArgumentError: If it is not a supported release.
     """
-    release = target_release(target)
+    release = parse_target_release(target)
     if target is not None and release is None:
         raise wrong("target", f"a release from {TARGETS}, such as '0.13'", target)
     return release

@@ -44,7 +44,7 @@ def add_failed_steps(
         steps: The steps by item index.
         flow: The flow of the run; empty if it is not known, or not needed.
     """
-    from .._runs.causes import ItemRecord, cause_of
+    from .._runs.causes import ItemRecord, find_cause
     from ..flows.graph import FlowSteps
 
     items = get_run_items(listed)
@@ -55,7 +55,7 @@ def add_failed_steps(
         found, error = steps.get(item.index, ()), item.error
         if error is None or not found:
             continue
-        cause = cause_of(ItemRecord(flow, item.status, error, found, flow_steps=flow_steps))
+        cause = find_cause(ItemRecord(flow, item.status, error, found, flow_steps=flow_steps))
         failed = next((step for step in found if step.step_id == cause.step_id), None)
         if failed is None:
             if cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):

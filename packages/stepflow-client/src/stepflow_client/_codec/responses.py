@@ -250,7 +250,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is about another flow.
     """
     content = answer["flow"]
-    written = client_metadata.as_written(content) if isinstance(content, dict) else content
+    written = client_metadata.restore_flow(content) if isinstance(content, dict) else content
     stored = decoded(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
@@ -353,7 +353,7 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowEr
     step = failed_items.FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
-    if (mocked := pins.mocked_failure(message)) is not None:
+    if (mocked := pins.parse_mocked_failure(message)) is not None:
         # The server's code and data belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if decoder.secrets:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
-from .._base.slices import Slices, in_slices, slices
+from .._base.slices import Slices, run_in_slices, slices
 from .._rules.deadline import current_deadline, has_passed
 from ..errors import RequestTimeoutError
 
@@ -39,7 +39,7 @@ async def async_run_check(check: Callable[[], Checked], *, is_long: bool = False
         RequestTimeoutError: If the deadline of the call passes.
     """
     if not is_long:
-        # As `in_slices`, without a call: every run comes here.
+        # As `run_in_slices`, without a call: every run comes here.
         before = slices.set(Slices(_raise_long_check))
         try:
             return check()
@@ -51,7 +51,7 @@ async def async_run_check(check: Callable[[], Checked], *, is_long: bool = False
     try:
         left = None if deadline is None else deadline - time.monotonic()
         # The collector would stop all threads to look at a large input again and again.
-        paused = collector_paused()(in_slices)
+        paused = collector_paused()(run_in_slices)
         return await asyncio.wait_for(
             asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check()), left
         )
@@ -77,7 +77,7 @@ def sync_run_check(check: Callable[[], Checked], *, is_long: bool = False) -> Ch
         if has_passed(deadline):
             raise _make_timeout_error()
 
-    return check() if deadline is None else in_slices(check, stop)
+    return check() if deadline is None else run_in_slices(check, stop)
 
 
 def _raise_long_check() -> NoReturn:

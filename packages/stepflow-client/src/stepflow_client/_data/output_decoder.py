@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from .secrets import NO_SECRETS, Secrets
 from .values import fixes_order, get_shape_at, iter_in_order, restore_integers, restore_order
 
@@ -91,7 +91,7 @@ class DecoderCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.known: Newest[str | None, OutputDecoder] = Newest(_MAX_RUNS)
+        self.known: NewestEntries[str | None, OutputDecoder] = NewestEntries(_MAX_RUNS)
 
     def note(self, run_id: str, decoder: OutputDecoder) -> None:
         """Remember how to read the responses about a run."""

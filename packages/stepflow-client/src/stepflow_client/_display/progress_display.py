@@ -45,7 +45,7 @@ def check_progress(progress: object) -> None:
 
 
 @contextmanager
-def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], object]]:
+def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], object]]:
     """Yield the function that receives the progress of the block: the caller's function, or that of a display.
 
     Args:
@@ -64,7 +64,7 @@ def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], ob
         nonlocal display, is_broken
         if not is_broken:
             try:
-                display = display or _display()
+                display = display or _create_display()
                 display.show(now)
             except (OSError, ValueError):
                 # The reader is gone or the stream is closed; the run continues.
@@ -78,8 +78,8 @@ def progress_shown(progress: ProgressOption) -> Iterator[Callable[[Progress], ob
                 display.close()
 
 
-def _display() -> Display:
-    if _kernel_display() is not None:
+def _create_display() -> Display:
+    if _get_kernel_display() is not None:
         return _Notebook()
     if sys.stderr is None or not sys.stderr.isatty():
         return _Lines()
@@ -88,7 +88,7 @@ def _display() -> Display:
     return _Tqdm() if find_spec("tqdm") is not None else _Line()
 
 
-def _kernel_display() -> Callable[..., Any] | None:
+def _get_kernel_display() -> Callable[..., Any] | None:
     """Return IPython's display function if this process is the kernel of a notebook; None otherwise."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
@@ -97,11 +97,11 @@ def _kernel_display() -> Callable[..., Any] | None:
     return import_module("IPython.display").display  # type: ignore[no-any-return]
 
 
-def _title(progress: Progress) -> str:
+def _format_title(progress: Progress) -> str:
     return "batch" if progress.run_id is None else f"run {progress.run_id[:13]}"
 
 
-class _Shown:
+class _NotebookView:
     """Progress in a notebook: a bar and a line, or only the line without HTML."""
 
     def __init__(self, progress: Progress) -> None:
@@ -110,13 +110,13 @@ class _Shown:
     def _repr_html_(self) -> str:
         now = self._progress
         value = "" if now.fraction is None else f' value="{now.fraction:.3f}"'
-        name = escape(_title(now), quote=True)
+        name = escape(_format_title(now), quote=True)
         style = "vertical-align:middle;max-width:40%"
         bar = f'<progress max="1"{value} aria-label="{name}" style="{style}"></progress>'
         return f"<div>{bar} {name}: {escape(str(now))}</div>"
 
     def __repr__(self) -> str:
-        return f"{_title(self._progress)}: {self._progress}"
+        return f"{_format_title(self._progress)}: {self._progress}"
 
 
 class _Notebook(Display):
@@ -127,11 +127,11 @@ class _Notebook(Display):
 
     def show(self, progress: Progress) -> None:
         if self._handle is None:
-            display = _kernel_display()
+            display = _get_kernel_display()
             assert display is not None
-            self._handle = display(_Shown(progress), display_id=True)
+            self._handle = display(_NotebookView(progress), display_id=True)
         else:
-            self._handle.update(_Shown(progress))
+            self._handle.update(_NotebookView(progress))
 
 
 class _Lines(Display):
@@ -145,7 +145,7 @@ class _Lines(Display):
         is_due = progress.is_finished or time.monotonic() - self._last >= _INTERVAL
         if sys.stderr is not None and is_due:
             self._last = time.monotonic()
-            print(f"{_title(progress)}: {progress}", file=sys.stderr, flush=True)
+            print(f"{_format_title(progress)}: {progress}", file=sys.stderr, flush=True)
 
 
 class _Line(Display):
@@ -158,7 +158,7 @@ class _Line(Display):
         part = progress.fraction or 0.0
         bar = ("#" * round(part * _WIDTH)).ljust(_WIDTH, "-")
         # A line wider than the terminal would wrap and could not be overwritten.
-        text = f"{_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
+        text = f"{_format_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{text}{' ' * max(0, self._length - len(text))}")
         sys.stderr.flush()
         self._length = len(text)
@@ -185,7 +185,7 @@ class _Rich(Display):
         part = progress.fraction
         self._bars.update(
             self._task,
-            description=_title(progress),
+            description=_format_title(progress),
             total=None if part is None else _PARTS,
             completed=0 if part is None else round(part * _PARTS),
             text=str(progress),
@@ -202,7 +202,7 @@ class _Tqdm(Display):
         self._bar = import_module("tqdm").tqdm(total=_PARTS, bar_format="{desc} |{bar}| {postfix}", leave=True)
 
     def show(self, progress: Progress) -> None:
-        self._bar.set_description_str(_title(progress), refresh=False)
+        self._bar.set_description_str(_format_title(progress), refresh=False)
         self._bar.n = round((progress.fraction or 0.0) * _PARTS)
         self._bar.set_postfix_str(str(progress))
 

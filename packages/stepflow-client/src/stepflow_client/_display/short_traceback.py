@@ -26,7 +26,7 @@ _DEFAULT_MODE = "Context"
 _shown: WeakSet[BaseException] = WeakSet()
 
 
-def rendered(error: StepflowClientError) -> list[str]:
+def render_error(error: StepflowClientError) -> list[str]:
     """Return the lines that IPython shows for an error.
 
     They are short the first time. The whole traceback is shown by `%tb`, which shows the last error again, and after
@@ -38,17 +38,17 @@ def rendered(error: StepflowClientError) -> list[str]:
     )
     _shown.add(error)
     if is_short:
-        return list(_lines(error, shell))
+        return list(_iter_lines(error, shell))
     if shell is None:
         return traceback.format_exception(error)
     whole: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
     return whole
 
 
-def _lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
-    for frame in _user_frames(error.__traceback__, shell):
+def _iter_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
+    for frame in _find_user_frames(error.__traceback__, shell):
         number = frame.tb_lineno
-        yield f"{_place(frame, shell)}, line {number}"
+        yield f"{_format_place(frame, shell)}, line {number}"
         yield f"----> {number} {visible(linecache.getline(frame.tb_frame.f_code.co_filename, number).strip())}"
         yield ""
     is_plain = str(getattr(shell, "colors", "nocolor")).lower() == "nocolor"
@@ -62,7 +62,7 @@ def _lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
     yield "%tb shows the whole traceback."
 
 
-def _user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
+def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
     """Yield the frame of the cell, and the frame that called this package if it is a different one."""
     outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
     frames: list[TracebackType] = []
@@ -78,7 +78,7 @@ def _user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackT
         yield frames[-1]
 
 
-def _place(frame: TracebackType, shell: Any) -> str:
+def _format_place(frame: TracebackType, shell: Any) -> str:
     name = frame.tb_frame.f_code.co_filename
     label = getattr(getattr(shell, "compile", None), "format_code_name", lambda name: None)(name)
     return " ".join(label) if label else f"File {visible(name)}"

@@ -68,7 +68,7 @@ class ServerConfig:
         if self.path is None:
             copy: dict[str, Any] = json.loads(json.dumps(self.document))
             return copy
-        return _parse(_read(self.path), self.path)
+        return _parse_text(_read_text(self.path), self.path)
 
     def view(self) -> dict[str, Any]:
         """Return the configuration as a dict; an empty one if it cannot be read."""
@@ -77,10 +77,10 @@ class ServerConfig:
         except FlowFileError:
             return {}
 
-    def variables(self) -> frozenset[str]:
+    def find_variables(self) -> frozenset[str]:
         """Return the names of the environment variables used in the configuration: `${NAME}`, `${NAME:-default}`."""
         try:
-            text = json.dumps(self.document) if self.path is None else _read(self.path)
+            text = json.dumps(self.document) if self.path is None else _read_text(self.path)
         except FlowFileError:
             return frozenset()
         return frozenset(_VARIABLE.findall(text))
@@ -115,9 +115,9 @@ def read_config(config: ConfigSource) -> ServerConfig:
     return ServerConfig(document=json.loads(json.dumps(document), object_hook=hook))
 
 
-def default_config(release: tuple[int, int] | None, allow_load_file: bool = False) -> ServerConfig:
+def build_default_config(release: tuple[int, int] | None, allow_load_file: bool = False) -> ServerConfig:
     """Return the default configuration of a release: the builtin components under `/builtin`."""
-    older, newer = (builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
+    older, newer = (build_builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
     if release is None:
         return ServerConfig(document=older, fallback=newer)
     return ServerConfig(document=newer if release >= _FIRST_WITH_PREFIXES else older)
@@ -140,7 +140,7 @@ def _read_path(source: str | os.PathLike[str]) -> ServerConfig:
         reason = "the working folder was deleted" if isinstance(error, OSError) else error
         raise FlowFileError(f"the configuration file {source} cannot be found: {reason}", path=str(source)) from None
     if not is_read_once(path):
-        _read(path)
+        _read_text(path)
         return ServerConfig(path=path)
     try:
         document = load_file(path)
@@ -155,7 +155,7 @@ def _read_path(source: str | os.PathLike[str]) -> ServerConfig:
     return ServerConfig(document=document)
 
 
-def builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, Any]:
+def build_builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, Any]:
     """Return the default configuration: the builtin components.
 
     Args:
@@ -200,7 +200,7 @@ class Workers:
         return bool(self.started or self.others)
 
 
-def workers_of(config: Mapping[str, Any]) -> Workers:
+def find_workers(config: Mapping[str, Any]) -> Workers:
     """Return the plugins of a configuration that have workers."""
     section = config.get("plugins")
     entries = section.items() if isinstance(section, Mapping) else ()
@@ -216,9 +216,9 @@ def workers_of(config: Mapping[str, Any]) -> Workers:
     )
 
 
-def store_path(config: Mapping[str, Any]) -> Path | None:
+def find_store_path(config: Mapping[str, Any]) -> Path | None:
     """Return the file of the configuration's SQLite store; None for any other store."""
-    url = _database_url(config.get("storageConfig"))
+    url = _find_database_url(config.get("storageConfig"))
     if url is None or not url.startswith("sqlite:") or "${" in url:
         return None
     name, _, query = url.removeprefix("sqlite:").removeprefix("//").partition("?")
@@ -234,7 +234,7 @@ def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     later, and start some nested flows twice. This was never seen with the default interval, nor in memory.
     """
     recovery = config.get("recovery") or {}
-    if store_path(config) is None or not isinstance(recovery, Mapping):
+    if find_store_path(config) is None or not isinstance(recovery, Mapping):
         return
     if recovery.get("enabled") is False:
         return
@@ -252,17 +252,17 @@ def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _database_url(store: object) -> str | None:
+def _find_database_url(store: object) -> str | None:
     """Return the URL of a store's first database."""
     if not isinstance(store, Mapping):
         return None
     url = store.get("databaseUrl")
     if isinstance(url, str):
         return url
-    return next((found for part in store.values() if (found := _database_url(part)) is not None), None)
+    return next((found for part in store.values() if (found := _find_database_url(part)) is not None), None)
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return read_file(path)[:_MAX_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError as error:
@@ -271,7 +271,7 @@ def _read(path: Path) -> str:
         raise missing from None
 
 
-def _parse(text: str, path: Path) -> dict[str, Any]:
+def _parse_text(text: str, path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -280,7 +280,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     try:
-        value = yaml.load(text, _loader()) if value is None else value  # noqa: S506 - it is a SafeLoader
+        value = yaml.load(text, _build_loader()) if value is None else value  # noqa: S506 - it is a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "it cannot be read"
@@ -297,7 +297,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 
 @lru_cache
-def _loader() -> Any:
+def _build_loader() -> Any:
     """Return a YAML loader that accepts what servers accept: keys of any type, unknown tags, dates as text."""
     import yaml
 

@@ -16,7 +16,7 @@ _LINE = re.compile(r" at line (\d+) column \d+")
 _PATH = r"^(?P<path>[\w.-]+: )?"
 
 
-def config_fault(reason: str, config: ServerConfig) -> FlowFileError | None:
+def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | None:
     """Return an error with the line that made a server reject its configuration; None if the reason is another one.
 
     Args:
@@ -46,7 +46,7 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
     """Return a message, the node that it is about, and a hint."""
     plugins = root.get("plugins")
     if match := re.search(_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
-        node, name = _located(match["path"], root)
+        node, name = _locate(match["path"], root)
         hint = near(match["word"], re.findall(r"`(\w+)`", match["types"]), "the types are")
         return f"{name} has the unknown type {match['word']!r}", node.get("type") or node, hint
     if match := re.search(r"plugin not found: ([^:]+)", reason):
@@ -66,12 +66,12 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
         if store is not None and kind is not None and kind.value == "sqlite" and store.get("databaseUrl") is None:
             return "storageConfig requires databaseUrl", store, "such as databaseUrl: sqlite:runs.db?mode=rwc"
     if match := re.search(_PATH + r"missing field `(?P<key>\w+)`", reason):
-        node, name = _located(match["path"], root)
-        return f"{name} requires {match['key']}", node, _misspelled(match["key"], node)
+        node, name = _locate(match["path"], root)
+        return f"{name} requires {match['key']}", node, _suggest_spelling(match["key"], node)
     if match := re.search(_PATH + r"invalid type: .*?, expected (?:a )?(?P<type>\w+)", reason):
         if match["path"] is None and root.items:
             return None
-        node, name = _located(match["path"], root)
+        node, name = _locate(match["path"], root)
         return f"{name} must be {_TYPES.get(match['type'], 'a mapping')}", node, None
     if match := re.search(r"Failed to spawn gRPC worker: (.*?): No such file", reason):
         for name, node in plugins.items.items() if plugins is not None else ():
@@ -81,12 +81,12 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
                 return f"plugins.{name} cannot start {command.value!r}: there is no such program", command, hint
     match = re.search(r"Failed to (?:instantiate|initialize) plugin (?:for )?'?([\w-]+)'?.*queueName", reason)
     if match is not None:
-        node, name = _located(f"plugins.{match[1]}", root)
-        return f"{name} requires queueName", node, _misspelled("queueName", node)
+        node, name = _locate(f"plugins.{match[1]}", root)
+        return f"{name} requires queueName", node, _suggest_spelling("queueName", node)
     return None
 
 
-def _located(path: str | None, root: Node) -> tuple[Node, str]:
+def _locate(path: str | None, root: Node) -> tuple[Node, str]:
     """Return the node at a path such as `plugins.shop: `, as far as it exists, and its name in messages."""
     path = (path or "").removesuffix(": ")
     node = root
@@ -95,6 +95,6 @@ def _located(path: str | None, root: Node) -> tuple[Node, str]:
     return node, path or "the configuration"
 
 
-def _misspelled(key: str, node: Node) -> str | None:
+def _suggest_spelling(key: str, node: Node) -> str | None:
     similar = nearest(key, node.items)
     return f"write {key} instead of {similar}" if similar is not None else None

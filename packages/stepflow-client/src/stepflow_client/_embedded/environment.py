@@ -26,7 +26,7 @@ _SERVER_VARIABLES = frozenset(
 )
 
 
-def inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
+def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
     """Return the variables of this process that a server gets: all except the client's own.
 
     Args:
@@ -39,7 +39,7 @@ def inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
     }
 
 
-def server_environment(env: Mapping[str, str], token: str, orchestrator_id: str | None = None) -> dict[str, str]:
+def build_server_environment(env: Mapping[str, str], token: str, orchestrator_id: str | None = None) -> dict[str, str]:
     """Return the environment of the server, which its workers inherit.
 
     Args:
@@ -56,7 +56,7 @@ def server_environment(env: Mapping[str, str], token: str, orchestrator_id: str 
     return environment
 
 
-def telemetry_environment(endpoint: str) -> Mapping[str, str]:
+def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
     """Return the variables that make a server and its workers export traces.
 
     Args:

@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _forwarded(
+def _forward(
     method: Callable[Concatenate[StepflowClient, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[EmbeddedExecutor, P], CoroutineType[Any, Any, R]]:
     """Return a method that waits until the server is ready and calls a method of the client.
@@ -54,7 +54,7 @@ def _forwarded(
     return forwarded  # type: ignore[no-any-return]
 
 
-def _forwarded_stream(
+def _forward_stream(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[EmbeddedExecutor, P], R]:
     """Return a method that calls a method of the client that sends its requests later, such as a stream.
@@ -158,88 +158,88 @@ class EmbeddedExecutor(SuggestsNames):
         if client is not None:
             await client.aclose()
 
-    run = _forwarded(StepflowClient.run)
+    run = _forward(StepflowClient.run)
     """Run a flow on one input and return its result. See `StepflowClient.run`."""
-    submit = _forwarded(StepflowClient.submit)
+    submit = _forward(StepflowClient.submit)
     """Start a flow and return the id of its run. See `StepflowClient.submit`."""
-    start_run = _forwarded(StepflowClient.start_run)
+    start_run = _forward(StepflowClient.start_run)
     """Start a flow and return a handle of its run. See `StepflowClient.start_run`."""
-    find_run = _forwarded(StepflowClient.find_run)
+    find_run = _forward(StepflowClient.find_run)
     """Return the run that exists under an idempotency key. See `StepflowClient.find_run`.
 
     Keys are remembered as long as the store exists: with an in-memory store, as long as the runtime runs.
     """
-    rerun = _forwarded(StepflowClient.rerun)
+    rerun = _forward(StepflowClient.rerun)
     """Run a finished run again. See `StepflowClient.rerun`."""
-    start_rerun = _forwarded(StepflowClient.start_rerun)
+    start_rerun = _forward(StepflowClient.start_rerun)
     """Start a rerun and return handles of its runs. See `StepflowClient.start_rerun`."""
-    plan_rerun = _forwarded(StepflowClient.plan_rerun)
+    plan_rerun = _forward(StepflowClient.plan_rerun)
     """Return what `rerun` would keep and execute. See `StepflowClient.plan_rerun`."""
-    map = _forwarded_stream(StepflowClient.map)
+    map = _forward_stream(StepflowClient.map)
     """Run a flow on any number of inputs and yield one outcome for each. See `StepflowClient.map`."""
-    handle = _forwarded_stream(StepflowClient.handle)
+    handle = _forward_stream(StepflowClient.handle)
     """Return a handle of a run. See `StepflowClient.handle`."""
 
-    get_result = _forwarded(StepflowClient.get_result)
+    get_result = _forward(StepflowClient.get_result)
     """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`."""
-    get_results = _forwarded(StepflowClient.get_results)
+    get_results = _forward(StepflowClient.get_results)
     """Wait until a run ends and return the results of all its items. See `StepflowClient.get_results`."""
-    wait_run = _forwarded(StepflowClient.wait_run)
+    wait_run = _forward(StepflowClient.wait_run)
     """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
-    run_events = _forwarded_stream(StepflowClient.run_events)
+    run_events = _forward_stream(StepflowClient.run_events)
     """Return the events of a run. See `StepflowClient.run_events`."""
-    snapshot = _forwarded(StepflowClient.snapshot)
+    snapshot = _forward(StepflowClient.snapshot)
     """Return what is known about a run at one moment. See `StepflowClient.snapshot`."""
-    explain_run = _forwarded(StepflowClient.explain_run)
+    explain_run = _forward(StepflowClient.explain_run)
     """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
-    compare_runs = _forwarded(StepflowClient.compare_runs)
+    compare_runs = _forward(StepflowClient.compare_runs)
     """Return the differences between two runs. See `StepflowClient.compare_runs`."""
 
-    store_flow = _forwarded(StepflowClient.store_flow)
+    store_flow = _forward(StepflowClient.store_flow)
     """Store a flow and return its id. See `StepflowClient.store_flow`."""
-    get_flow = _forwarded(StepflowClient.get_flow)
+    get_flow = _forward(StepflowClient.get_flow)
     """Return a stored flow. See `StepflowClient.get_flow`."""
-    delete_flow = _forwarded(StepflowClient.delete_flow)
+    delete_flow = _forward(StepflowClient.delete_flow)
     """Ask the server to delete a flow. See `StepflowClient.delete_flow`."""
-    get_flow_variables = _forwarded(StepflowClient.get_flow_variables)
+    get_flow_variables = _forward(StepflowClient.get_flow_variables)
     """Return the variables that a stored flow declares. See `StepflowClient.get_flow_variables`."""
-    check = _forwarded(StepflowClient.check)
+    check = _forward(StepflowClient.check)
     """Check a flow with the offline rules. See `StepflowClient.check`."""
-    validate = _forwarded(StepflowClient.validate)
+    validate = _forward(StepflowClient.validate)
     """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""
 
-    create_run = _forwarded(StepflowClient.create_run)
+    create_run = _forward(StepflowClient.create_run)
     """Start a run of a stored flow. See `StepflowClient.create_run`."""
-    get_run = _forwarded(StepflowClient.get_run)
+    get_run = _forward(StepflowClient.get_run)
     """Return the current state of a run. See `StepflowClient.get_run`."""
-    get_run_items = _forwarded(StepflowClient.get_run_items)
+    get_run_items = _forward(StepflowClient.get_run_items)
     """Return the items of a run. See `StepflowClient.get_run_items`."""
-    get_run_steps = _forwarded(StepflowClient.get_run_steps)
+    get_run_steps = _forward(StepflowClient.get_run_steps)
     """Return the steps of a run. See `StepflowClient.get_run_steps`."""
-    get_run_step = _forwarded(StepflowClient.get_run_step)
+    get_run_step = _forward(StepflowClient.get_run_step)
     """Return one step of one item. See `StepflowClient.get_run_step`."""
-    get_run_arguments = _forwarded(StepflowClient.get_run_arguments)
+    get_run_arguments = _forward(StepflowClient.get_run_arguments)
     """Return what a run was started with. See `StepflowClient.get_run_arguments`."""
-    get_run_flow = _forwarded(StepflowClient.get_run_flow)
+    get_run_flow = _forward(StepflowClient.get_run_flow)
     """Return the flow of a run. See `StepflowClient.get_run_flow`."""
-    cancel_run = _forwarded(StepflowClient.cancel_run)
+    cancel_run = _forward(StepflowClient.cancel_run)
     """Mark a run as cancelled. See `StepflowClient.cancel_run`."""
-    delete_run = _forwarded(StepflowClient.delete_run)
+    delete_run = _forward(StepflowClient.delete_run)
     """Ask the server to delete a run. See `StepflowClient.delete_run`."""
-    list_runs = _forwarded(StepflowClient.list_runs)
+    list_runs = _forward(StepflowClient.list_runs)
     """Return runs, newest first. See `StepflowClient.list_runs`."""
-    iter_runs = _forwarded_stream(StepflowClient.iter_runs)
+    iter_runs = _forward_stream(StepflowClient.iter_runs)
     """Return runs, read page by page. See `StepflowClient.iter_runs`."""
 
-    store_blob = _forwarded(StepflowClient.store_blob)
+    store_blob = _forward(StepflowClient.store_blob)
     """Store a blob and return its id. See `StepflowClient.store_blob`."""
-    get_blob = _forwarded(StepflowClient.get_blob)
+    get_blob = _forward(StepflowClient.get_blob)
     """Return a blob. See `StepflowClient.get_blob`."""
-    list_components = _forwarded(StepflowClient.list_components)
+    list_components = _forward(StepflowClient.list_components)
     """Return the components that flows may use. See `StepflowClient.list_components`."""
-    health_check = _forwarded(StepflowClient.health_check)
+    health_check = _forward(StepflowClient.health_check)
     """Return the server's health. See `StepflowClient.health_check`."""
-    server_info = _forwarded(StepflowClient.server_info)
+    server_info = _forward(StepflowClient.server_info)
     """Return the server's release and capabilities. See `StepflowClient.server_info`."""
 
     def with_options(self, **options: Unpack[ClientOptions]) -> StepflowClient:

@@ -59,7 +59,7 @@ class LogPump:
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-pipes", daemon=True)
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
-        widened = [_widen(pipe.fileno()) for pipe in pipes.values()]
+        widened = [_widen_pipe(pipe.fileno()) for pipe in pipes.values()]
         # A pipe of the usual size could be full before the end of a pause.
         self._pauses = all(widened)
         self._thread.start()
@@ -115,7 +115,7 @@ class LogPump:
         return bool(data)
 
 
-def _widen(fd: int) -> bool:
+def _widen_pipe(fd: int) -> bool:
     """Increase the capacity of a pipe, for when a busy Python does not read; return whether it was possible."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl

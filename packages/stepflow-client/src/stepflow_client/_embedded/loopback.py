@@ -20,7 +20,7 @@ _PIDFD_GETFD = 438
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-def confine(pid: int) -> frozenset[int]:
+def bind_to_loopback(pid: int) -> frozenset[int]:
     """Bind every TCP socket on which a child process listens to the loopback interface.
 
     Returns:
@@ -34,8 +34,8 @@ def confine(pid: int) -> frozenset[int]:
     ports = set()
     process = os.pidfd_open(pid)
     try:
-        for fd in _sockets(pid):
-            duplicate = _duplicate(process, fd)
+        for fd in _list_sockets(pid):
+            duplicate = _duplicate_socket(process, fd)
             if duplicate is None:
                 continue
             try:
@@ -53,7 +53,7 @@ def confine(pid: int) -> frozenset[int]:
     return frozenset(ports)
 
 
-def _sockets(pid: int) -> list[int]:
+def _list_sockets(pid: int) -> list[int]:
     """Return the file descriptors of a process that are sockets."""
     sockets = []
     for name in os.listdir(f"/proc/{pid}/fd"):
@@ -64,7 +64,7 @@ def _sockets(pid: int) -> list[int]:
     return sockets
 
 
-def _duplicate(process: int, fd: int) -> int | None:
+def _duplicate_socket(process: int, fd: int) -> int | None:
     """Return a duplicate of a socket descriptor of a process; None if it has been closed in the meantime."""
     library = ctypes.CDLL(None, use_errno=True)
     duplicate: int = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))

@@ -54,9 +54,9 @@ def claim_name(store: Path | None) -> OrchestratorName:
             path = store.with_name(f"{store.name}.orchestrator-{number}")
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                if _acquire(lock):
+                if _lock_file(lock):
                     # The file contains the name and the id of the process that last took the lock.
-                    reserved = (_content(lock) or [name])[0]
+                    reserved = (_read_holder(lock) or [name])[0]
                     os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
                     return OrchestratorName(reserved, lock, is_first=number == 0)
             except BaseException:
@@ -66,7 +66,7 @@ def claim_name(store: Path | None) -> OrchestratorName:
     return OrchestratorName(name)
 
 
-def _acquire(lock: int) -> bool:
+def _lock_file(lock: int) -> bool:
     """Lock a file, and return whether that succeeded.
 
     If the process that took the lock has ended and only its server is left, wait for the server to end.
@@ -78,14 +78,14 @@ def _acquire(lock: int) -> bool:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end or _is_holder_alive(_content(lock)):
+            if time.monotonic() > end or _is_holder_alive(_read_holder(lock)):
                 return False
             time.sleep(_POLL_SECONDS)
         else:
             return True
 
 
-def _content(lock: int) -> list[str]:
+def _read_holder(lock: int) -> list[str]:
     return os.pread(lock, 200, 0).decode("ascii", "replace").split()
 
 

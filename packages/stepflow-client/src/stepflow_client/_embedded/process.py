@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING
 
 from ..logs import RawLine, Stream, parse_port
 from .log_pump import LogPump, LogStore
-from .loopback import confine
-from .watchdog import kill_all, session_of
+from .loopback import bind_to_loopback
+from .watchdog import find_session, kill_all
 
 if TYPE_CHECKING:
     import psutil
@@ -78,7 +78,7 @@ class ServerProcess:
         try:
             # Not only the id, which may be reused after the process has been reaped.
             self.leader = psutil.Process(self.pid)
-            self._pump = LogPump(pipes, max_line_length, self._accept)
+            self._pump = LogPump(pipes, max_line_length, self._store_lines)
         except BaseException:
             self._popen.kill()
             self._popen.communicate()
@@ -99,7 +99,7 @@ class ServerProcess:
         if not self._loopback or self._confined:
             return
         try:
-            self._confined = confine(self.pid)
+            self._confined = bind_to_loopback(self.pid)
         except OSError:
             self._loopback = False
 
@@ -145,7 +145,7 @@ class ServerProcess:
             self.ends_within(1.0)
         kill_all(workers)
 
-    def _accept(self, lines: list[bytes], stream: Stream) -> None:
+    def _store_lines(self, lines: list[bytes], stream: Stream) -> None:
         for index, line in enumerate(lines if stream == "stdout" and self.port is None else ()):
             if (port := parse_port(line)) is not None:
                 self.port = port
@@ -156,7 +156,7 @@ class ServerProcess:
         self._logs.add([RawLine.of(line, stream, read_at) for line in lines], self.pid)
 
     def _workers(self) -> list[psutil.Process]:
-        return [process for pid, process in session_of(self.leader).items() if pid != self.pid]
+        return [process for pid, process in find_session(self.leader).items() if pid != self.pid]
 
     def ends_within(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to end, and return whether it has ended."""

@@ -51,7 +51,7 @@ class LaunchPlan:
     on_crash: Callable[[int, list[str]], object] | None
 
 
-def two_arguments(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
+def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
     """Return the callback as a function of the exit code and the last lines of the log."""
     function = check_function(callback, "on_crash")
     if function is None:

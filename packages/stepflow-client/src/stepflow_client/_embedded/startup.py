@@ -13,7 +13,7 @@ from typing import Any
 
 from .config import Workers
 from .process import ServerProcess
-from .worker_exits import EndedWorker, ended_workers
+from .worker_exits import EndedWorker, find_ended_workers
 
 _POLL_SECONDS = 0.005
 _HEALTH_SECONDS = 1.0
@@ -57,7 +57,7 @@ class StartupWait:
         deadline = time.monotonic() + timeout
         late = f"The server was not ready within {timeout:g} s"
         self._until(lambda: self.process.port is not None, deadline, late)
-        health = _Poll(self.process, "/api/v1/health", _HEALTH_SECONDS)
+        health = _PolledRequest(self.process, "/api/v1/health", _HEALTH_SECONDS)
         self._until(lambda: health.response() is not None, deadline, late)
         external = self.workers.external
         if self.workers.started or not external:
@@ -82,7 +82,7 @@ class StartupWait:
             if now >= next_check:
                 next_check = now + _WORKER_CHECK_SECONDS
                 # A worker that ended with exit code 0 may have started another one.
-                failed = next((worker for worker in ended_workers(process.leader) if worker.exit_code != 0), None)
+                failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
                 # An older server itself ends in this case, with a more detailed message.
                 if failed is not None and not process.ends_within(0.5):
                     raise NotReadyError(f"ended {failed.how} before it was ready", worker=failed)
@@ -92,7 +92,7 @@ class StartupWait:
 
     def _connected(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
         """Return a condition: whether all workers are connected, except those of the ignored plugins."""
-        components = _Poll(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
+        components = _PolledRequest(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
 
         def connected() -> bool:
             response = components.response()
@@ -106,7 +106,7 @@ class StartupWait:
         return connected
 
 
-class _Poll:
+class _PolledRequest:
     """A GET request to the local server, without proxies or a pool, that is repeated without blocking."""
 
     def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:

@@ -21,15 +21,15 @@ from .._base.logging import logger_of
 from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
 from ..logs import LogEntry, find_failure_reason, find_worker_message
 from . import watchdog
-from .config import REFUSED_ROUTE, ServerConfig, recovery_warnings, store_path, workers_of
-from .config_faults import config_fault
-from .environment import inherited_environment, server_environment
+from .config import REFUSED_ROUTE, ServerConfig, find_store_path, find_workers, recovery_warnings
+from .config_faults import explain_config_error
+from .environment import build_server_environment, collect_inherited_environment
 from .log_pump import LogStore
 from .orchestrator import OrchestratorName, claim_name
 from .process import ServerProcess
 from .start_plan import LaunchPlan
 from .startup import NotReadyError, StartupWait
-from .worker_exits import EndedWorker, watch_workers, worker_name
+from .worker_exits import EndedWorker, find_worker_name, watch_workers
 
 _LOGGER = logger_of("runtime")
 _TAIL_ENTRIES = 20
@@ -61,7 +61,7 @@ class Supervisor:
         self._spawn_lock = threading.Lock()
         self._stop_lock = threading.Lock()
         self._stopping = threading.Event()
-        self._ready = _pending()
+        self._ready = _create_pending_future()
         self.config = plan.config
         self.logs = LogStore(plan.log_config)
         self.port = plan.port
@@ -72,9 +72,9 @@ class Supervisor:
         self._name: OrchestratorName | None = None
         self._guard: watchdog.Guard | None = None
         view = plan.config.view()
-        self._workers = workers_of(view)
+        self._workers = find_workers(view)
         try:
-            self._name = claim_name(store_path(view))
+            self._name = claim_name(find_store_path(view))
             # Before the server, so that the server never runs without a watchdog.
             self._guard = watchdog.Guard(self._token)
             self._process = self._spawn()
@@ -98,7 +98,7 @@ class Supervisor:
         self._thread.start()
 
     @property
-    def owned(self) -> bool:
+    def is_owned(self) -> bool:
         """Whether this process started the server, and is not a fork of that process."""
         return os.getpid() == self._owner
 
@@ -121,11 +121,11 @@ class Supervisor:
 
     def check_not_stopped(self) -> None:
         """Raise an EmbeddedServerError if `stop` was called, even if the server was ready before."""
-        if self.stopped:
-            raise _already_stopped_error()
+        if self.is_stopped:
+            raise _build_stopped_error()
 
     @property
-    def stopped(self) -> bool:
+    def is_stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._stopping.is_set()
 
@@ -137,10 +137,10 @@ class Supervisor:
     @property
     def pid(self) -> int | None:
         """The id of the running process; None if no process is running."""
-        if self.failure is not None or self.stopped:
+        if self.failure is not None or self.is_stopped:
             return None
         process = self._process
-        if self.owned:
+        if self.is_owned:
             return process.pid if process.poll() is None else None
         # A fork cannot wait for children of its parent process; it can only check whether they exist.
         try:
@@ -151,7 +151,7 @@ class Supervisor:
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:
         """End the server and all its processes within `timeout` seconds. Later calls do nothing."""
-        if not self.owned:
+        if not self.is_owned:
             return
         self._stopping.set()
         if threading.current_thread() is self._thread:
@@ -167,13 +167,13 @@ class Supervisor:
         """End the server without waiting. Safe to call during garbage collection."""
         # RuntimeError: the interpreter is shutting down; the exit hook and the watchdog end the server then.
         with suppress(RuntimeError):
-            if self.owned and not self.stopped:
+            if self.is_owned and not self.is_stopped:
                 threading.Thread(target=self.stop, name="stepflow-runtime-stop", daemon=True).start()
 
     def _spawn(self) -> ServerProcess:
         plan = self._plan
         assert self._name is not None
-        inherited = inherited_environment(self.config.variables()) if plan.inherit_env else {}
+        inherited = collect_inherited_environment(self.config.find_variables()) if plan.inherit_env else {}
         return ServerProcess(
             [
                 str(plan.binary),
@@ -182,7 +182,7 @@ class Supervisor:
                 *plan.log_config.arguments(self.logs.level(self._workers.has_processes)),
             ],
             self.logs,
-            env=server_environment({**inherited, **plan.env}, self._token, self._name.name),
+            env=build_server_environment({**inherited, **plan.env}, self._token, self._name.name),
             stdin=self.config.stdin(),
             max_line_length=plan.log_config.max_line_length,
             pass_fds=() if self._name.lock is None else (self._name.lock,),
@@ -196,7 +196,7 @@ class Supervisor:
             The error if the process does not become ready; None otherwise.
         """
         with self._spawn_lock:
-            if self.stopped:
+            if self.is_stopped:
                 return None
             try:
                 _check_folder()
@@ -205,12 +205,12 @@ class Supervisor:
                 return error
             except OSError as error:
                 return ServerStartError(f"the server cannot be executed: {error}")
-        return self._start_up()
+        return self._await_startup()
 
     def _run(self) -> None:
         error: StepflowClientError
         try:
-            failure = self._start_up()
+            failure = self._await_startup()
             if failure and self.config.fallback and REFUSED_ROUTE in failure.message:
                 self.config = ServerConfig(document=self.config.fallback)
                 failure = self._start_next()
@@ -218,12 +218,12 @@ class Supervisor:
             while failure is None:
                 exit_code = self._process.wait()
                 # Later callers wait for the next process.
-                self._ready = _pending()
-                self.crashed = not self.stopped
+                self._ready = _create_pending_future()
+                self.crashed = not self.is_stopped
                 self._end_process()
-                loss = self._error(f"the server ended by itself (exit code {exit_code})", exit_code)
+                loss = self._build_error(f"the server ended by itself (exit code {exit_code})", exit_code)
                 failure = self._restart(loss)
-            error = _already_stopped_error() if self.stopped else failure
+            error = _build_stopped_error() if self.is_stopped else failure
         except BaseException as fault:
             error = EmbeddedServerError(f"the supervision of the server failed: {fault!r}")
             _log(logging.ERROR, "The supervision of the Stepflow server failed", exc_info=True)
@@ -244,7 +244,7 @@ class Supervisor:
             None if the server is ready; otherwise the last error.
         """
         failure: ServerStartError | None = loss
-        while failure is not None and not self.stopped:
+        while failure is not None and not self.is_stopped:
             # A process that was not ready in time was killed, so it has no exit code of its own.
             exit_code = -signal.SIGKILL if failure.exit_code is None else failure.exit_code
             _log(logging.ERROR, "%s", failure)
@@ -262,7 +262,7 @@ class Supervisor:
             failure = self._start_next()
         return failure
 
-    def _start_up(self) -> ServerStartError | None:
+    def _await_startup(self) -> ServerStartError | None:
         """Wait until the process is ready and publish its port; otherwise end it and return the error."""
         process, plan = self._process, self._plan
         try:
@@ -289,10 +289,10 @@ class Supervisor:
         process.stop(_STOP_SECONDS)
         self._end_process()
         if exit_code is None:
-            name = "" if worker is None else f"{worker_name(worker.pid, self.logs, self._workers)} "
-            return self._error(f"{name}{loss}", None, entries)
-        failure = self._error(f"The server did not start (exit code {exit_code})", exit_code)
-        if (fault := config_fault(find_failure_reason(self.logs.tail()) or "", self.config)) is not None:
+            name = "" if worker is None else f"{find_worker_name(worker.pid, self.logs, self._workers)} "
+            return self._build_error(f"{name}{loss}", None, entries)
+        failure = self._build_error(f"The server did not start (exit code {exit_code})", exit_code)
+        if (fault := explain_config_error(find_failure_reason(self.logs.tail()) or "", self.config)) is not None:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
             return explained
@@ -311,12 +311,12 @@ class Supervisor:
         self._process.close()
 
     def _report_worker(self, worker: EndedWorker) -> None:
-        name = worker_name(worker.pid, self.logs, self._workers)
+        name = find_worker_name(worker.pid, self.logs, self._workers)
         with suppress(Exception):
             # A separate logger below the runtime's, for programs that show only these messages.
             logger_of("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
 
-    def _error(
+    def _build_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
     ) -> ServerStartError:
         """Return the error for a server that ended, or, without an exit code, was not ready in time."""
@@ -354,14 +354,14 @@ def _check_folder() -> None:
         ) from None
 
 
-def _pending() -> Future[int]:
+def _create_pending_future() -> Future[int]:
     future: Future[int] = Future()
     # Running futures cannot be cancelled: a waiter that gives up must not cancel it for the others.
     future.set_running_or_notify_cancel()
     return future
 
 
-def _already_stopped_error() -> EmbeddedServerError:
+def _build_stopped_error() -> EmbeddedServerError:
     return EmbeddedServerError("the embedded server has been stopped", hint="start a new one")
 
 

@@ -42,7 +42,7 @@ class Guard:
         self._token = token
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._process = launch(token)
+        self._process = launch_watchdog(token)
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-watchdog", daemon=True)
         if self._process is not None:
             self._thread.start()
@@ -81,7 +81,7 @@ class Guard:
                 if self._closed.is_set():
                     return
                 with contextlib.suppress(OSError):
-                    self._process = launch(self._token) or process
+                    self._process = launch_watchdog(self._token) or process
             _reap(process)
             # Do not keep the machine busy if watchdogs end repeatedly.
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - started > _MAX_PAUSE_SECONDS else pause * 2
@@ -94,7 +94,7 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def launch(token: str) -> subprocess.Popen[bytes] | None:
+def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
     """Start the watchdog for a token without waiting for it; None if this Python cannot start another one."""
     import importlib.util
     import subprocess
@@ -131,17 +131,17 @@ def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process
     """
     import psutil
 
-    family = _processes(pid for pid in psutil.pids() if _has_token(pid, token))
-    leaders.update(process for process in family.values() if _session(process.pid) == process.pid)
+    family = _open_processes(pid for pid in psutil.pids() if _has_token(pid, token))
+    leaders.update(process for process in family.values() if _get_session(process.pid) == process.pid)
     for leader in leaders:
-        family.update(session_of(leader))
+        family.update(find_session(leader))
     for process in list(family.values()):
-        family.update(_descendants(process))
+        family.update(_find_descendants(process))
     family.pop(os.getpid(), None)
     return list(family.values())
 
 
-def session_of(leader: psutil.Process) -> dict[int, psutil.Process]:
+def find_session(leader: psutil.Process) -> dict[int, psutil.Process]:
     """Return the processes in a server's session, and its descendants, by id. The server may have ended."""
     import psutil
 
@@ -149,11 +149,11 @@ def session_of(leader: psutil.Process) -> dict[int, psutil.Process]:
         if psutil.Process(leader.pid) != leader:
             # The id now belongs to another process, so the session is empty: the id of a live session is not reused.
             return {}
-    members = _processes(pid for pid in psutil.pids() if _session(pid) == leader.pid)
-    return {**members, **_descendants(leader)}
+    members = _open_processes(pid for pid in psutil.pids() if _get_session(pid) == leader.pid)
+    return {**members, **_find_descendants(leader)}
 
 
-def _processes(pids: Iterable[int]) -> dict[int, psutil.Process]:
+def _open_processes(pids: Iterable[int]) -> dict[int, psutil.Process]:
     import psutil
 
     processes = {}
@@ -177,13 +177,13 @@ def _has_token(pid: int, token: str) -> bool:
     return False
 
 
-def _session(pid: int) -> int | None:
+def _get_session(pid: int) -> int | None:
     with contextlib.suppress(OSError):
         return os.getsid(pid)
     return None
 
 
-def _descendants(process: psutil.Process) -> dict[int, psutil.Process]:
+def _find_descendants(process: psutil.Process) -> dict[int, psutil.Process]:
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):

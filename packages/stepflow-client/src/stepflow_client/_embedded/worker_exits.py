@@ -33,7 +33,7 @@ class EndedWorker(NamedTuple):
         return "by itself" if self.exit_code is None else f"with exit code {self.exit_code}"
 
 
-def ended_workers(server: psutil.Process) -> list[EndedWorker]:
+def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
     """Return the workers of a server that have ended and were not restarted.
 
     A worker whose process group still exists has moved to the background and does not count.
@@ -56,7 +56,7 @@ def watch_workers(process: ServerProcess, stopping: threading.Event, report: Cal
     """Report each worker of a server that ends, until the server ends or is stopped."""
     reported: set[int] = set()
     while not stopping.wait(_CHECK_SECONDS):
-        ended = ended_workers(process.leader)
+        ended = find_ended_workers(process.leader)
         if process.poll() is not None:
             # Its workers end with it.
             return
@@ -66,7 +66,7 @@ def watch_workers(process: ServerProcess, stopping: threading.Event, report: Cal
         reported = {worker.pid for worker in ended}
 
 
-def worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
+def find_worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
     """Return the name of a worker in messages: with its plugin if the server has logged its start.
 
     Args:

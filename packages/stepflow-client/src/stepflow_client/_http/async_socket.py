@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Self, cast
 
-from .connecting import async_connected
+from .connecting import async_open_socket
 from .messages import (
     ConnectFailed,
     ConnectionBroken,
@@ -22,7 +22,7 @@ from .messages import (
     WriteTimeout,
 )
 from .reader import ResponseReader
-from .sockets import CHUNK, RAGGED, forks, keep_alive, readable, reason
+from .sockets import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
 _MAX_UNREAD = 1024 * 1024
 """Maximum number of unread bytes. Beyond it, reading is paused, which slows the server down."""
@@ -33,7 +33,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.reader = ResponseReader()
-        self._forks = forks()
+        self._forks = count_forks()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._unread: list[bytes] = []
@@ -59,7 +59,7 @@ class AsyncSocket(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         try:
-            connected = await async_connected(host, port, timeout)
+            connected = await async_open_socket(host, port, timeout)
             try:
                 async with asyncio.timeout_at(end):
                     name = host if tls is not None else None
@@ -70,7 +70,7 @@ class AsyncSocket(asyncio.Protocol):
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except (OSError, ssl.SSLError) as error:
-            raise ConnectFailed(reason(error)) from error
+            raise ConnectFailed(describe_failure(error)) from error
         return connection
 
     @property
@@ -87,7 +87,7 @@ class AsyncSocket(asyncio.Protocol):
         if self._transport is None:
             return
         # Only the connection's own event loop may close it directly.
-        if self._loop is not asyncio.get_running_loop() or self._forks != forks():
+        if self._loop is not asyncio.get_running_loop() or self._forks != count_forks():
             self.abandon()
         else:
             self._transport.abort()
@@ -95,7 +95,7 @@ class AsyncSocket(asyncio.Protocol):
     def abandon(self) -> None:
         """Close from any thread: the garbage collector may run in another thread, or after the event loop is closed."""
         self._is_closed = True
-        if self._transport is None or self._forks != forks():
+        if self._transport is None or self._forks != count_forks():
             # An event loop inherited by a fork shares the watching of sockets with the parent's: closing a connection
             # here would silence it there.
             return
@@ -170,7 +170,7 @@ class AsyncSocket(asyncio.Protocol):
                 self._transport.resume_reading()
             return data
         if self._error is not None:
-            raise ConnectionBroken(reason(self._error)) from self._error
+            raise ConnectionBroken(describe_failure(self._error)) from self._error
         return b""
 
     def _expire_in(self, timeout: float) -> None:
@@ -208,8 +208,8 @@ class AsyncSocket(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         connected = transport.get_extra_info("socket")
         if connected is not None:
-            keep_alive(connected)
-            self._is_readable = readable(connected.fileno())
+            enable_keep_alive(connected)
+            self._is_readable = build_readable_check(connected.fileno())
         if hasattr(transport, "max_size"):
             # Maximum number of bytes per read of asyncio's transports over plain sockets; 256 KiB by default.
             setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and it is in no type
@@ -253,7 +253,7 @@ class AsyncSocket(asyncio.Protocol):
         except ssl.SSLError:
             is_cut_off = True
         if is_cut_off:
-            self._error = ConnectionError(RAGGED)
+            self._error = ConnectionError(TLS_CUT_OFF)
         self._end()
         return False
 
@@ -261,7 +261,7 @@ class AsyncSocket(asyncio.Protocol):
         """Record the end of the connection, and wake the reader and the sender."""
         is_expected = exc is not None or self._ended or self._is_closed
         if not is_expected and self._transport and self._transport.get_extra_info("sslcontext") is not None:
-            exc = ConnectionError(RAGGED)
+            exc = ConnectionError(TLS_CUT_OFF)
         self._error = self._error or exc
         if self._timer is not None:
             self._timer.cancel()
@@ -269,7 +269,7 @@ class AsyncSocket(asyncio.Protocol):
         self._end()
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
-            error = ConnectionBroken(reason(exc) if exc else "the server closed the connection")
+            error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
             error.__cause__ = exc
             # There may be no sender waiting for it.
             _fail(writable, error)
@@ -283,7 +283,7 @@ class AsyncSocket(asyncio.Protocol):
             # Some responses end with the connection.
             self.data_received(b"")
         else:
-            error = ConnectionBroken(reason(self._error))
+            error = ConnectionBroken(describe_failure(self._error))
             error.__cause__ = self._error
             _fail(waiter, error)
             self._request = self._waiter = None

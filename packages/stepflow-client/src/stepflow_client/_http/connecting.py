@@ -37,7 +37,7 @@ _Address = tuple[Any, ...]
 _Callback = Callable[["list[_Address] | BaseException"], object]
 
 
-def sync_connected(host: str, port: int, seconds: float) -> socket.socket:
+def sync_open_socket(host: str, port: int, seconds: float) -> socket.socket:
     """Return a socket that is connected to a host.
 
     Raises:
@@ -48,7 +48,7 @@ def sync_connected(host: str, port: int, seconds: float) -> socket.socket:
     addresses = _sync_addresses(host, port, seconds)
     if len(addresses) > 1:
         return _sync_race(addresses, end)
-    connected = _socket(addresses[0])
+    connected = _create_socket(addresses[0])
     try:
         connected.settimeout(max(end - time.monotonic(), 0.001))
         connected.connect(addresses[0][4])
@@ -58,7 +58,7 @@ def sync_connected(host: str, port: int, seconds: float) -> socket.socket:
     return connected
 
 
-async def async_connected(host: str, port: int, seconds: float) -> socket.socket:
+async def async_open_socket(host: str, port: int, seconds: float) -> socket.socket:
     """Return a socket that is connected to a host, for any event loop.
 
     Raises:
@@ -70,7 +70,7 @@ async def async_connected(host: str, port: int, seconds: float) -> socket.socket
     async with asyncio.timeout(end - time.monotonic()):
         if len(addresses) > 1:
             return await _async_race(addresses, end)
-        return await _async_attempt(addresses[0])
+        return await _async_connect(addresses[0])
 
 
 # Names
@@ -78,13 +78,13 @@ async def async_connected(host: str, port: int, seconds: float) -> socket.socket
 
 def _sync_addresses(host: str, port: int, seconds: float) -> list[_Address]:
     if _is_address(host):
-        return _resolved(host, port)
+        return _resolve_addresses(host, port)
     outcomes: queue.SimpleQueue[list[_Address] | BaseException] = queue.SimpleQueue()
-    _look_up(host, port, outcomes.put)
+    _start_lookup(host, port, outcomes.put)
     try:
         outcome = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
     except queue.Empty:
-        raise _late(seconds) from None
+        raise _name_timeout(seconds) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
@@ -92,7 +92,7 @@ def _sync_addresses(host: str, port: int, seconds: float) -> list[_Address]:
 
 async def _async_addresses(host: str, port: int, seconds: float) -> list[_Address]:
     if _is_address(host):
-        return _resolved(host, port)
+        return _resolve_addresses(host, port)
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[_Address] | BaseException] = loop.create_future()
 
@@ -105,18 +105,18 @@ async def _async_addresses(host: str, port: int, seconds: float) -> list[_Addres
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, outcome)
 
-    _look_up(host, port, settle_in_loop)
+    _start_lookup(host, port, settle_in_loop)
     try:
         async with asyncio.timeout(seconds):
             outcome = await future
     except TimeoutError:
-        raise _late(seconds) from None
+        raise _name_timeout(seconds) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
-def _late(seconds: float) -> NameTimeout:
+def _name_timeout(seconds: float) -> NameTimeout:
     return NameTimeout(f"its name was not resolved within {seconds:.3g} s")
 
 
@@ -124,7 +124,7 @@ def _is_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdecimal()
 
 
-def _resolved(host: str, port: int) -> list[_Address]:
+def _resolve_addresses(host: str, port: int) -> list[_Address]:
     """Return the addresses of a host, alternating between address families."""
     # For a str, Python would import the IDNA codec, even if the name is ASCII.
     name = host.encode() if host.isascii() else host
@@ -142,14 +142,14 @@ _running: dict[tuple[str, int], list[_Callback]] = {}
 _lock = threading.Lock()
 
 
-def _look_up(host: str, port: int, callback: _Callback) -> None:
+def _start_lookup(host: str, port: int, callback: _Callback) -> None:
     """Call a function with the addresses of a host, or with the exception, from another thread."""
     with _lock:
         callbacks = _running.get((host, port))
         if callbacks is not None:
             callbacks.append(callback)
             return
-        thread = threading.Thread(target=_resolve, args=(host, port), name="stepflow-resolver", daemon=True)
+        thread = threading.Thread(target=_run_lookup, args=(host, port), name="stepflow-resolver", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -158,10 +158,10 @@ def _look_up(host: str, port: int, callback: _Callback) -> None:
         _running[host, port] = [callback]
 
 
-def _resolve(host: str, port: int) -> None:
+def _run_lookup(host: str, port: int) -> None:
     outcome: list[_Address] | BaseException
     try:
-        outcome = _resolved(host, port)
+        outcome = _resolve_addresses(host, port)
     except BaseException as error:
         outcome = error
     with _lock:
@@ -184,7 +184,7 @@ if hasattr(os, "register_at_fork"):
 # Several addresses
 
 
-def _socket(address: _Address) -> socket.socket:
+def _create_socket(address: _Address) -> socket.socket:
     return socket.socket(address[0], address[1], address[2])
 
 
@@ -222,7 +222,7 @@ def _sync_race(addresses: list[_Address], end: float) -> socket.socket:
 def _start_attempt(attempts: selectors.BaseSelector, address: _Address) -> OSError | None:
     """Start to connect to an address; return the error if that fails at once."""
     try:
-        attempt = _socket(address)
+        attempt = _create_socket(address)
     except OSError as error:
         return error
     attempt.setblocking(False)
@@ -234,8 +234,8 @@ def _start_attempt(attempts: selectors.BaseSelector, address: _Address) -> OSErr
     return None
 
 
-async def _async_attempt(address: _Address) -> socket.socket:
-    connected = _socket(address)
+async def _async_connect(address: _Address) -> socket.socket:
+    connected = _create_socket(address)
     try:
         connected.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connected, address[4])
@@ -253,7 +253,7 @@ async def _async_race(addresses: list[_Address], end: float) -> socket.socket:
     try:
         while winner is None and (left or running):
             if left:
-                running.add(asyncio.create_task(_async_attempt(left.pop())))
+                running.add(asyncio.create_task(_async_connect(left.pop())))
             seconds = _head_start(end, len(left)) if left else None
             done, _ = await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

@@ -13,7 +13,7 @@ from typing import Any
 from .._data.arguments import check_choice, check_mapping, shown, wrong
 from .._http.messages import HttpRequest
 from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
-from .time_limit import async_limited
+from .time_limit import async_call_within
 
 Hook = Callable[[Any], Any]
 _KINDS = ("request", "response")
@@ -34,7 +34,7 @@ def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     return checked
 
 
-async def async_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
+async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
     """Call hooks with a request or a response, one after the other; they may be coroutine functions.
 
     Raises:
@@ -43,7 +43,7 @@ async def async_hooked(kind: str, hooks: Sequence[Hook], value: object, request:
     """
     for hook in hooks:
         try:
-            await async_limited(partial(_call, kind, hook, value), request.remaining(request.timeout.read))
+            await async_call_within(partial(_call, kind, hook, value), request.remaining(request.timeout.read))
         except StepflowClientError:
             raise
         except TimeoutError as error:
@@ -55,10 +55,10 @@ async def _call(kind: str, hook: Hook, value: object) -> None:
         if inspect.isawaitable(called := hook(value)):
             await called
     except Exception as error:
-        raise _failed(kind, hook, error) from error
+        raise _convert_hook_error(kind, hook, error) from error
 
 
-def sync_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
+def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
     """Call hooks with a request or a response, one after the other.
 
     Raises:
@@ -68,7 +68,7 @@ def sync_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRe
         try:
             called = hook(value)
         except Exception as error:
-            raise _failed(kind, hook, error) from error
+            raise _convert_hook_error(kind, hook, error) from error
         if inspect.iscoroutine(called):
             called.close()
             raise InvalidArgumentError(
@@ -77,7 +77,7 @@ def sync_hooked(kind: str, hooks: Sequence[Hook], value: object, request: HttpRe
             )
 
 
-def _failed(kind: str, hook: Hook, error: Exception) -> Exception:
+def _convert_hook_error(kind: str, hook: Hook, error: Exception) -> Exception:
     """Return the error for a hook that failed; errors of this package and failed assertions stay unchanged."""
     if isinstance(error, (StepflowClientError, AssertionError)):
         return error

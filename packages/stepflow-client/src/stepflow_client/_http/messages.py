@@ -181,7 +181,7 @@ class HttpResponse(NamedTuple):
         return f"<{type(self).__name__} {self.status}>"
 
 
-def request_bytes(request: HttpRequest, host: bytes, root_path: str, cache: dict[HeaderItems, bytes]) -> bytes:
+def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[HeaderItems, bytes]) -> bytes:
     """Return the head of a request in wire format.
 
     Args:
@@ -216,7 +216,7 @@ def request_bytes(request: HttpRequest, host: bytes, root_path: str, cache: dict
     return b"%b%b%b\r\n\r\n" % (begin, host, headers)
 
 
-def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def lower_names(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers as a dict with names in lower case; repeated ones are joined by a comma."""
     values: dict[str, list[str]] = {}
     for name, value in headers:

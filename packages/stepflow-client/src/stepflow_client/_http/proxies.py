@@ -56,7 +56,7 @@ def check_proxy(
     return text
 
 
-def environment_proxy(url: ServerUrl) -> str | None:
+def find_environment_proxy(url: ServerUrl) -> str | None:
     """Return the proxy for a server from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or None.
 
     No proxy is used for a server on this machine. NO_PROXY is a list of host names, which include their subdomains,
@@ -72,7 +72,7 @@ def environment_proxy(url: ServerUrl) -> str | None:
     proxies = getproxies()
     kind = next((kind for kind in (url.scheme, "all") if (proxies.get(kind) or "").strip()), None)
     excluded = re.split(r"[,\s]+", proxies.get("no", "").lower())
-    if kind is None or any(_covers(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
+    if kind is None or any(_is_covered(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
         return None
     proxy = check_proxy(proxies[kind], f"{kind.upper()}_PROXY")
     return proxy if isinstance(proxy, str) else None
@@ -80,11 +80,11 @@ def environment_proxy(url: ServerUrl) -> str | None:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine: `localhost` or a loopback address. 127.example.com is neither."""
-    address = _address(host)
+    address = _parse_address(host)
     return host == "localhost" if address is None else bool(address.is_loopback)
 
 
-def _covers(entry: str, url: ServerUrl) -> bool:
+def _is_covered(entry: str, url: ServerUrl) -> bool:
     """Return whether an entry of NO_PROXY covers a server."""
     if entry == "*":
         return True
@@ -93,7 +93,7 @@ def _covers(entry: str, url: ServerUrl) -> bool:
         if int(parts[2]) != url.port:
             return False
         name = parts[1]
-    address = _address(url.host)
+    address = _parse_address(url.host)
     if "/" in name:
         try:
             return address is not None and address in ip_network(name, strict=False)
@@ -101,19 +101,19 @@ def _covers(entry: str, url: ServerUrl) -> bool:
             return False
     name = name.removeprefix("[").removesuffix("]")
     if address is not None:
-        return bool(address == _address(name))
+        return bool(address == _parse_address(name))
     name = name.removeprefix("*").removeprefix(".")
     return bool(name) and (url.host == name or url.host.endswith(f".{name}"))
 
 
-def _address(host: str) -> Any:
+def _parse_address(host: str) -> Any:
     try:
         return ip_address(host.partition("%")[0])
     except ValueError:
         return None
 
 
-def shown_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
+def format_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
     """Return the URL of a proxy without its user and password."""
     if proxy is None:
         return None

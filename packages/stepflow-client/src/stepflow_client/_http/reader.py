@@ -136,7 +136,7 @@ class ResponseReader:
         self._body.clear()
         return body
 
-    def _refuse(self, kind: type[HttpError], message: str) -> NoReturn:
+    def _fail_with(self, kind: type[HttpError], message: str) -> NoReturn:
         """Make the parser stop and `feed` raise an error."""
         self._refusal = (kind, message)
         raise RuntimeError(message)
@@ -154,7 +154,9 @@ class ResponseReader:
         self._fields += 1
         self._field_bytes += len(name) + len(value)
         if self._fields > MAX_FIELDS or len(value) > MAX_FIELD_LENGTH or self._field_bytes > MAX_HEAD_LENGTH:
-            self._refuse(NotHttp, f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes")
+            self._fail_with(
+                NotHttp, f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes"
+            )
         fields = self.trailers if self.headers_complete else self.headers
         key, text = _header_name(name), value.decode("latin-1")
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
@@ -168,14 +170,14 @@ class ResponseReader:
         if not self.headers_complete:
             self._interim += 1
             if self._interim > MAX_INTERIM:
-                self._refuse(NotHttp, f"it has {self._interim} interim responses")
+                self._fail_with(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
             # The parser does not know the request and expects a body now: the connection is not reused.
             self.complete = True
         elif self._max_bytes is not None:
             length = self.headers.get("content-length", "0")
             if length.isdecimal() and len(length) < 20 and int(length) > self._max_bytes:
-                self._refuse(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
+                self._fail_with(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
 
     def on_body(self, body: bytes) -> None:
         """Store a part of the body."""

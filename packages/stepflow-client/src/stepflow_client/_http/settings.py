@@ -291,7 +291,7 @@ def check_auth(
     return TokenAuth(_check_token(auth))
 
 
-def static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
+def build_static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
     """Return the value of the Authorization header for credentials that never change; None for others."""
     if isinstance(auth, TokenAuth):
         return auth.header
@@ -313,16 +313,16 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise InvalidArgumentError(f"{name!r} is not the name of a header")
-        if not isinstance(value, str) or not _printable(value):
+        if not isinstance(value, str) or not _is_printable(value):
             raise InvalidArgumentError(f"the value of the header {name} is not printable ASCII text")
     return dict(headers)
 
 
 def _check_token(token: str) -> str:
-    if not token.strip() or not _printable(token):
+    if not token.strip() or not _is_printable(token):
         raise InvalidArgumentError("the token is empty or not printable ASCII text")
     return token
 
 
-def _printable(text: str) -> bool:
+def _is_printable(text: str) -> bool:
     return text.isascii() and text.isprintable()

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from .._base.lazy import lazy_module
-from .connecting import sync_connected
+from .connecting import sync_open_socket
 from .messages import (
     MIN_TIMEOUT,
     ConnectFailed,
@@ -41,7 +41,7 @@ SyncCancelled = KeyboardInterrupt
 """The exception that interrupts a waiting thread from outside, as `AsyncCancelled` interrupts a task."""
 
 _forks: list[None] = []
-forks = _forks.__len__
+count_forks = _forks.__len__
 """Returns the number of forks between the first process and this one, which is faster than getting the process id."""
 
 
@@ -54,16 +54,16 @@ def __getattr__(name: str) -> Any:
     return CancelledError
 
 
-def async_home() -> tuple[object, ...]:
+def async_get_owner() -> tuple[object, ...]:
     """Return the owner of an asynchronous client's connections: a process and an event loop."""
     import asyncio
 
-    return (forks(), asyncio.get_running_loop())
+    return (count_forks(), asyncio.get_running_loop())
 
 
-def sync_home() -> tuple[object, ...]:
+def sync_get_owner() -> tuple[object, ...]:
     """Return the owner of a blocking client's connections: a process."""
-    return (forks(),)
+    return (count_forks(),)
 
 
 if hasattr(os, "register_at_fork"):
@@ -72,7 +72,7 @@ if hasattr(os, "register_at_fork"):
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
 (On macOS, the first is called `TCP_KEEPALIVE`.)"""
-RAGGED = "the TLS connection was cut off"
+TLS_CUT_OFF = "the TLS connection was cut off"
 """A server announces the end of its data (close_notify). Without it, a third party may have cut a response short."""
 CHUNK = 64 * 1024
 """Maximum number of bytes per read. For 128 KiB or more, the C library may map and unmap memory for each read, which
@@ -84,10 +84,10 @@ class SyncSocket:
 
     def __init__(self, connected: socket.socket) -> None:
         self.reader = ResponseReader()
-        self._forks = forks()
+        self._forks = count_forks()
         self._socket = connected
         self._is_tls = hasattr(connected, "pending")
-        self._is_readable = readable(connected.fileno())
+        self._is_readable = build_readable_check(connected.fileno())
         self.idle_since = 0.0
         """When the connection was last used, by `time.monotonic()`."""
 
@@ -101,14 +101,14 @@ class SyncSocket:
         """Open a connection within a number of seconds."""
         end = time.monotonic() + timeout
         try:
-            connected = sync_connected(host, port, timeout)
+            connected = sync_open_socket(host, port, timeout)
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:.3g} s") from None
         except OSError as error:
-            raise ConnectFailed(reason(error)) from error
+            raise ConnectFailed(describe_failure(error)) from error
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            keep_alive(connected)
+            enable_keep_alive(connected)
             if tls is not None:
                 connected.settimeout(max(end - time.monotonic(), MIN_TIMEOUT))
                 connected = tls.wrap_socket(connected, server_hostname=host, suppress_ragged_eofs=False)
@@ -118,7 +118,7 @@ class SyncSocket:
             raise ConnectTimeout(f"no connection within {timeout:g} s") from None
         except OSError as error:
             connected.close()
-            raise ConnectFailed(reason(error)) from error
+            raise ConnectFailed(describe_failure(error)) from error
         except BaseException:
             connected.close()
             raise
@@ -132,7 +132,7 @@ class SyncSocket:
 
     def close(self) -> None:
         """Close immediately; a thread that waits for the response is woken."""
-        if self._forks == forks():
+        if self._forks == count_forks():
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
@@ -157,7 +157,7 @@ class SyncSocket:
         except TimeoutError:
             raise WriteTimeout(f"nothing was accepted within {timeout:g} s") from None
         except OSError as error:
-            raise ConnectionBroken(reason(error)) from error
+            raise ConnectionBroken(describe_failure(error)) from error
 
     def response(self, request: HttpRequest, timeout: float) -> None:
         """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part of it."""
@@ -176,12 +176,12 @@ class SyncSocket:
         except TimeoutError:
             raise ReadTimeout(f"nothing within {timeout:g} s") from None
         except ssl.SSLEOFError:
-            raise ConnectionBroken(RAGGED) from None
+            raise ConnectionBroken(TLS_CUT_OFF) from None
         except OSError as error:
-            raise ConnectionBroken(reason(error)) from error
+            raise ConnectionBroken(describe_failure(error)) from error
 
 
-def keep_alive(connected: socket.socket) -> None:
+def enable_keep_alive(connected: socket.socket) -> None:
     """Enable TCP keep-alive, so that the system detects a peer that has disappeared silently."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -190,7 +190,7 @@ def keep_alive(connected: socket.socket) -> None:
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def readable(descriptor: int) -> Callable[[], object]:
+def build_readable_check(descriptor: int) -> Callable[[], object]:
     """Return a function whose result is true if a socket has something to read, including its end or an error."""
     if hasattr(select, "poll"):
         # `select` does not accept descriptors above 1023.
@@ -207,7 +207,7 @@ def readable(descriptor: int) -> Callable[[], object]:
     return is_readable
 
 
-def reason(error: BaseException) -> str:
+def describe_failure(error: BaseException) -> str:
     """Return why a connection failed, as the end of a message."""
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "it does not speak TLS"

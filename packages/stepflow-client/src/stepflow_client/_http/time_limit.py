@@ -23,13 +23,13 @@ else:
 Result = TypeVar("Result")
 
 
-async def async_limited(call: Callable[[], Awaitable[Result]], seconds: float, *, leave: bool = False) -> Result:
+async def async_call_within(call: Callable[[], Awaitable[Result]], seconds: float, *, leave: bool = False) -> Result:
     """Return the result of a call; cancel it if it takes too long.
 
     Args:
         call: The call.
         seconds: Maximum number of seconds it may take.
-        leave: Only used by `sync_limited`.
+        leave: Only used by `sync_call_within`.
 
     Raises:
         TimeoutError: If it takes longer.
@@ -38,7 +38,7 @@ async def async_limited(call: Callable[[], Awaitable[Result]], seconds: float, *
         return await call()
 
 
-def sync_limited(call: Callable[[], Result], seconds: float, *, leave: bool = False) -> Result:
+def sync_call_within(call: Callable[[], Result], seconds: float, *, leave: bool = False) -> Result:
     """Return the result of a call. Its time is only limited with `leave`.
 
     Args:

@@ -18,9 +18,9 @@ else:
     # Not needed for plain http servers.
     ssl = lazy_module("ssl")
 
-_TRUST = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
+_TRUST_HINT = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
-_REFUSALS: dict[int, tuple[str, str | None]] = {
+_REJECTIONS: dict[int, tuple[str, str | None]] = {
     # By OpenSSL's error number. There is no hint if the certificate only has to be trusted.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
     10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
@@ -49,7 +49,7 @@ def check_verify(verify: object) -> None:
     raise wrong("verify", wanted, verify, hint="only False turns verification off")
 
 
-def ssl_context(
+def build_ssl_context(
     url: ServerUrl, verify: bool | str | os.PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None
 ) -> ssl.SSLContext | None:
     """Return the SSL context to verify a server with; None for a plain http server.
@@ -70,7 +70,7 @@ def ssl_context(
         if cert is not None:
             raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
         return verify
-    context = _verifying_context(verify)
+    context = _build_verifying_context(verify)
     if cert is not None:
         files = cert if isinstance(cert, (tuple, list)) else (cert,)
         try:
@@ -78,11 +78,13 @@ def ssl_context(
         except (OSError, ValueError, TypeError) as error:
             # The third element is a password.
             names = " and ".join(str(file) for file in files[:2])
-            raise InvalidArgumentError(f"the certificate in {names} cannot be loaded: {_reason(error)}") from None
+            raise InvalidArgumentError(
+                f"the certificate in {names} cannot be loaded: {_describe_load_error(error)}"
+            ) from None
     return context
 
 
-def _verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
+def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
     """Return a context with the CA certificates of a setting or of the environment."""
     import httpx
 
@@ -90,14 +92,14 @@ def _verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
         return httpx.create_ssl_context(verify=False)
     if verify is not True:
         path = os.fspath(verify)
-        return _loaded(path, f"the CA certificates in {path}", is_folder=os.path.isdir(path))
+        return _load_certificates(path, f"the CA certificates in {path}", is_folder=os.path.isdir(path))
     for variable, is_folder in (("SSL_CERT_FILE", False), ("SSL_CERT_DIR", True)):
         if location := os.environ.get(variable):
-            return _loaded(location, f"the CA certificates in {location} ({variable})", is_folder=is_folder)
+            return _load_certificates(location, f"the CA certificates in {location} ({variable})", is_folder=is_folder)
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _loaded(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
+def _load_certificates(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
     try:
         if not is_folder:
             # For a folder, OpenSSL would only report an error in the system library.
@@ -110,29 +112,29 @@ def _loaded(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
     except ssl.SSLError:
         raise InvalidArgumentError(f"{what} cannot be loaded: there is no certificate in PEM format") from None
     except (OSError, ValueError, TypeError) as error:
-        raise InvalidArgumentError(f"{what} cannot be loaded: {_reason(error)}") from None
+        raise InvalidArgumentError(f"{what} cannot be loaded: {_describe_load_error(error)}") from None
 
 
-def _reason(error: Exception) -> str:
+def _describe_load_error(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def certificate_problem(error: ssl.SSLCertVerificationError, host: str = "this host") -> tuple[str, str | None]:
     """Return the problem with a server's certificate, and a hint unless the certificate only has to be trusted."""
-    problem, hint = _REFUSALS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
+    problem, hint = _REJECTIONS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
     return problem.replace("{host}", host), hint
 
 
-def refusal(error: BaseException) -> tuple[str, str] | None:
+def explain_certificate_rejection(error: BaseException) -> tuple[str, str] | None:
     """Return why a certificate was rejected, and a hint; None if the connection failed for another reason.
 
     Args:
         error: The error of the connection; its causes are examined too.
     """
-    for cause in causes(error):
+    for cause in iter_causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             problem, hint = certificate_problem(cause)
-            return f"its certificate {problem}", hint or _TRUST
+            return f"its certificate {problem}", hint or _TRUST_HINT
         reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
         if "ALERT" in reason and "CERTIFICATE" in reason:
             return (
@@ -142,7 +144,7 @@ def refusal(error: BaseException) -> tuple[str, str] | None:
     return None
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
+def iter_causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception, its cause, the cause of that, and so on."""
     seen: list[BaseException] = []
     cause: BaseException | None = error

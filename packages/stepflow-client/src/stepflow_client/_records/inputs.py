@@ -66,7 +66,7 @@ class InputStream(Iterator[Any]):
         self._size: int | None = None
         self._name, self._stops = name, stops
         self._unit = "row" if form == "parquet" else "line"
-        self._values = self._opened(source, form, schema)
+        self._values = self._open(source, form, schema)
 
     @property
     def expected(self) -> int | None:
@@ -95,7 +95,7 @@ class InputStream(Iterator[Any]):
             message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
             if not isinstance(value, _BadHeader):
                 hint = "; ".join(filter(None, (hint, GOES_ON)))
-            raise _error(message, self._name, line=number, hint=hint)
+            raise _build_error(message, self._name, line=number, hint=hint)
         return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
     def close(self) -> None:
@@ -115,29 +115,29 @@ class InputStream(Iterator[Any]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _opened(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
+    def _open(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
         """Open the file and return a generator of (line or row number, value)."""
         if form in ("json", "yaml"):
-            values = _listed(source, self._name, form)
+            values = _read_list(source, self._name, form)
             self.total = len(values)
             return (numbered for numbered in enumerate(values, 1))
         if form == "parquet":
-            from .parquet import rows_of
+            from .parquet import open_rows
 
-            self.total, rows = rows_of(source, self._name)
-            return _parquet_rows(rows, schema)
-        file = self._text(source)
-        lines = self._bounded(file)
-        return _json_lines(lines) if form == "jsonl" else _csv_lines(lines, schema)
+            self.total, rows = open_rows(source, self._name)
+            return _iter_parquet_rows(rows, schema)
+        file = self._open_text(source)
+        lines = self._iter_bounded_lines(file)
+        return _iter_json_lines(lines) if form == "jsonl" else _iter_csv_rows(lines, schema)
 
-    def _bounded(self, file: IO[str]) -> Iterator[str]:
+    def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
         """Yield the lines of a file, each of them at most as long as a whole file may be."""
         while line := file.readline(MAX_FILE_BYTES):
             if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
-                raise _error(format_too_long(self._name), self._name)
+                raise _build_error(format_too_long(self._name), self._name)
             yield line
 
-    def _text(self, source: Any) -> IO[str]:
+    def _open_text(self, source: Any) -> IO[str]:
         options: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         if isinstance(source, str):
             self._is_own = True
@@ -146,7 +146,7 @@ class InputStream(Iterator[Any]):
             except FileNotFoundError:
                 raise missing_file_error(source) from None
             except OSError as error:
-                raise _error(f"{source} cannot be read: {error.strerror}", source) from None
+                raise _build_error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
             file = source if hasattr(source, "encoding") else TextIOWrapper(source, **options)
         self._file = file
@@ -201,14 +201,14 @@ def read_inputs(
         source = name = os.fsdecode(source)
         form = format or _ENDINGS.get(name.lower().rpartition(".")[2], "yaml")
     elif hasattr(source, "read"):
-        name, form = _name(source), format or "jsonl"
+        name, form = _get_file_name(source), format or "jsonl"
     else:
         raise wrong("source", "a path or an open file", source)
     schema = None if flow is None else declared_schema(load_flow(flow), "input")
     return InputStream(source, name, form, schema if isinstance(schema, Mapping) else {}, on_bad_line == "stop")
 
 
-def _name(file: Any) -> str:
+def _get_file_name(file: Any) -> str:
     try:
         if file.fileno() == 0:
             return "standard input"
@@ -217,20 +217,20 @@ def _name(file: Any) -> str:
     return str(getattr(file, "name", "the file"))
 
 
-def _error(message: str, name: str, *, line: int | None = None, hint: str | None = None) -> FlowFileError:
+def _build_error(message: str, name: str, *, line: int | None = None, hint: str | None = None) -> FlowFileError:
     error = FlowFileError(message, path=name, line=line)
     error.hint = hint
     return error
 
 
-def _listed(source: Any, name: str, form: InputFormat) -> list[Any]:
+def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
     """Return the elements of the list in a YAML or JSON file, otherwise the JSON lines.
 
     Lines that are empty or contain only whitespace are skipped and not counted.
     """
     if not isinstance(source, str):
         text = source.read() if hasattr(source, "encoding") else decode_text(read_stream(source.read, name), name)
-        value = parse_yaml(text, name) if form == "yaml" else _lines(text, name)
+        value = parse_yaml(text, name) if form == "yaml" else _parse_lines(text, name)
     elif source.lower().endswith(_LISTS):
         try:
             value = load_file(source)
@@ -239,19 +239,19 @@ def _listed(source: Any, name: str, form: InputFormat) -> list[Any]:
                 raise
             value = None
             with suppress(FlowFileError):
-                value = _lines(decode_text(read_file(source), source), source)
+                value = _parse_lines(decode_text(read_file(source), source), source)
             if value is None:
                 raise
     else:
         # With other extensions, most files are JSON lines.
         text = decode_text(read_file(source), name)
-        value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _lines(text, name)
+        value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
     if not isinstance(value, list):
-        raise _error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
+        raise _build_error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
     return value
 
 
-def _lines(text: str, name: str) -> list[Any]:
+def _parse_lines(text: str, name: str) -> list[Any]:
     values = []
     # Only a line feed ends a line: JSON text may contain other line separators.
     for number, line in enumerate(text.split("\n"), start=1):
@@ -261,16 +261,16 @@ def _lines(text: str, name: str) -> list[Any]:
             except FlowFileError as error:
                 # The parser only sees this line, so it always reports line 1.
                 message = error.message.replace("(line 1, column", "(column")
-                raise _error(message, name, line=number, hint=error.hint) from None
+                raise _build_error(message, name, line=number, hint=error.hint) from None
     return values
 
 
-def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
+def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             try:
                 line.encode()
-                yield number, json.loads(line, parse_constant=_refuse)
+                yield number, json.loads(line, parse_constant=_reject_constant)
             except UnicodeEncodeError:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
@@ -284,14 +284,14 @@ def _json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
                 yield number, ValueError("it is nested too deeply")
 
 
-def _refuse(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     lines = csv.reader(file, strict=True)
     fields: list[str] | None = None
-    types, optional = _columns(schema)
+    types, optional = _find_columns(schema)
     while True:
         try:
             cells = next(lines)
@@ -306,7 +306,7 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
             continue
         if fields is None:
             fields = cells
-            if (wrong := _wrong_header(cells)) is not None:
+            if (wrong := _check_header(cells)) is not None:
                 yield lines.line_num, wrong
                 return
         elif len(cells) != len(fields):
@@ -317,7 +317,7 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
                 yield (
                     lines.line_num,
                     {
-                        name: _typed(name, text, types.get(name))
+                        name: _parse_cell(name, text, types.get(name))
                         for name, text in zip(fields, cells, strict=True)
                         if text or name not in optional
                     },
@@ -326,7 +326,7 @@ def _csv_lines(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple
                 yield lines.line_num, error
 
 
-def _wrong_header(cells: list[str]) -> _BadHeader | None:
+def _check_header(cells: list[str]) -> _BadHeader | None:
     """Return why a line is not the header of a CSV file; None if it may be one."""
     try:
         cells[0].encode()
@@ -341,7 +341,7 @@ def _wrong_header(cells: list[str]) -> _BadHeader | None:
     return _BadHeader(f"its fields are separated by {sign}", "separate them by commas")
 
 
-def _columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+def _find_columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the types of the fields, and the fields that a schema neither requires nor allows to be null."""
     from ..flows.json_schema import get_defs, mismatches
 
@@ -352,24 +352,26 @@ def _columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]
     return types, frozenset(optional)
 
 
-def _parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     """Yield rows as JSON values. Text is parsed as JSON if the schema has another type; nulls may be left out."""
-    from .parquet import plain
+    from .parquet import convert_value
 
-    types, optional = _columns(schema)
+    types, optional = _find_columns(schema)
     for number, row in enumerate(rows, start=1):
         try:
-            value = plain({name: cell for name, cell in row.items() if cell is not None or name not in optional})
+            value = convert_value(
+                {name: cell for name, cell in row.items() if cell is not None or name not in optional}
+            )
             for name in types.keys() & value.keys():
                 # Parquet has its own types: text without a type in the schema stays text.
                 if isinstance(value[name], str) and types[name] is not None:
-                    value[name] = _typed(name, value[name], types[name])
+                    value[name] = _parse_cell(name, value[name], types[name])
             yield number, value
         except ValueError as error:
             yield number, error
 
 
-def _typed(name: str, text: str, kind: Any) -> Any:
+def _parse_cell(name: str, text: str, kind: Any) -> Any:
     """Return a cell as text or parsed as JSON, by the type in the schema; an empty cell that may be null is null."""
     kinds = set(kind) if isinstance(kind, list) else {kind}
     if not text and "null" in kinds:
@@ -381,7 +383,7 @@ def _typed(name: str, text: str, kind: Any) -> Any:
     if "string" in kinds or kinds == {None}:
         return text
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_reject_constant)
     except ValueError:
         expected = " or ".join(sorted(map(str, kinds)))
         hint = f"correct it, or change the type of {name} in the flow's input schema"

@@ -44,8 +44,8 @@ class OutcomeWriter:
     def __init__(self, file: Any, name: str, form: OutcomeFormat, is_own: bool, schema: Any = None) -> None:
         """Start the file; `write_outcomes` describes the arguments."""
         self._name, self._file, self._is_own = name, file, is_own
-        with _writing(name):
-            self._lines = _ParquetLines(file, schema) if form == "parquet" else _TextLines(file, form)
+        with _converting_errors(name):
+            self._lines = _ParquetWriter(file, schema) if form == "parquet" else _TextWriter(file, form)
 
     def write(self, outcome: Outcome[Any] | Record) -> None:
         """Write an outcome, or a record as `Outcome.to_dict` returns it.
@@ -55,7 +55,7 @@ class OutcomeWriter:
             InvalidArgumentError: If it is neither.
         """
         record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
-        with _writing(self._name):
+        with _converting_errors(self._name):
             try:
                 self._lines.write(record)
             except (KeyError, RecursionError, TypeError, ValueError):
@@ -70,7 +70,7 @@ class OutcomeWriter:
         if self._file is None:
             return
         file, self._file = self._file, None
-        with _writing(self._name):
+        with _converting_errors(self._name):
             try:
                 self._lines.end()
             finally:
@@ -114,7 +114,7 @@ def write_outcomes(
     if isinstance(target, (str, os.PathLike)):
         name = os.fsdecode(target)
         form = output_format_of(name, format)
-        with _writing(name):
+        with _converting_errors(name):
             # Unlike the standard library's default, this keeps the line ends of CSV.
             options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
             file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **options)  # noqa: SIM115
@@ -140,16 +140,16 @@ def output_format_of(path: str, given: str | None) -> OutcomeFormat:
         raise InvalidArgumentError(f"{path} has none of the extensions {endings}", hint="set format")
     known: OutcomeFormat = check_choice(form, "format", tuple(dict.fromkeys(ENDINGS.values())))
     if known == "parquet":
-        from .parquet import imported
+        from .parquet import import_pyarrow
 
-        imported()
+        import_pyarrow()
         if not path:
             raise InvalidArgumentError("Parquet is written to a path, not to an open file")
     return known
 
 
 @contextmanager
-def _writing(name: str) -> Iterator[None]:
+def _converting_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -159,7 +159,7 @@ def _writing(name: str) -> Iterator[None]:
         raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
 
 
-class _TextLines:
+class _TextWriter:
     """Writes records into a text file."""
 
     def __init__(self, file: IO[str], form: OutcomeFormat) -> None:
@@ -172,13 +172,13 @@ class _TextLines:
     def write(self, record: Record) -> None:
         match self._form:
             case "csv":
-                self._csv.writerow(_cells(record))
+                self._csv.writerow(_encode_cells(record))
             case "yaml":
                 self._file.write(write_yaml([record]))
             case "json":
-                self._file.write(f"{',' if self._count else '['}\n{_json(record)}")
+                self._file.write(f"{',' if self._count else '['}\n{_encode_json(record)}")
             case _:
-                self._file.write(_json(record) + "\n")
+                self._file.write(_encode_json(record) + "\n")
         self._count += 1
 
     def end(self) -> None:
@@ -189,7 +189,7 @@ class _TextLines:
         self._file.flush()
 
 
-class _ParquetLines:
+class _ParquetWriter:
     """Writes records into a Parquet file, one row group at a time; outputs, whose shape may vary, as JSON.
 
     Args:
@@ -198,14 +198,14 @@ class _ParquetLines:
     """
 
     def __init__(self, file: Any, output: Any) -> None:
-        from .parquet import imported
+        from .parquet import import_pyarrow
 
-        self._arrow = arrow = imported()
+        self._arrow = arrow = import_pyarrow()
         text = arrow.string()
         error = arrow.struct([(name, text) for name in _ERROR_FIELDS])
         fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error, "attempts": arrow.int64()}
         types = {"string": text, "integer": arrow.int64(), "number": arrow.float64(), "boolean": arrow.bool_()}
-        self._typed = {name: kind for name, each in fields_of(output)[0].items() if (kind := _plain_type(each))}
+        self._typed = {name: kind for name, each in fields_of(output)[0].items() if (kind := _get_column_type(each))}
         fields |= {f"output_{name}": types[kind] for name, kind in self._typed.items()}
         self._schema = arrow.schema(list(fields.items()))
         self._table = arrow.parquet.ParquetWriter(file, self._schema)
@@ -213,13 +213,13 @@ class _ParquetLines:
 
     def write(self, record: Record) -> None:
         row = dict(record)
-        row["key"] = None if row["key"] is None else _text(str(row["key"]))
-        output = _output(record)
-        row["output"] = None if output is None else _text(output)
+        row["key"] = None if row["key"] is None else _escape_surrogates(str(row["key"]))
+        output = _encode_output(record)
+        row["output"] = None if output is None else _escape_surrogates(output)
         if record.get("error"):
-            row["error"] = {name: each and _text(each) for name, each in _error(record).items()}
+            row["error"] = {name: each and _escape_surrogates(each) for name, each in _encode_error(record).items()}
         fields = record["output"] if isinstance(record["output"], Mapping) else {}
-        row |= {f"output_{name}": _typed(fields.get(name), kind) for name, kind in self._typed.items()}
+        row |= {f"output_{name}": _convert_cell(fields.get(name), kind) for name, kind in self._typed.items()}
         self._rows.append({name: row.get(name) for name in self._schema.names})
         if len(self._rows) >= _GROUP:
             self._flush()
@@ -236,19 +236,19 @@ class _ParquetLines:
             self._table.close()
 
 
-def _plain_type(schema: Any) -> str | None:
+def _get_column_type(schema: Any) -> str | None:
     """Return the one type of a field that a column can have; None for lists, objects and fields of several types."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     named = [each for each in ([kinds] if isinstance(kinds, str) else kinds or []) if each != "null"]
     return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
 
 
-def _typed(value: Any, kind: str) -> Any:
+def _convert_cell(value: Any, kind: str) -> Any:
     """Return a value if it has a type, as its column requires; else None."""
     if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
         return None
     if isinstance(value, str):
-        return _text(value)
+        return _escape_surrogates(value)
     return value if kind != "integer" or -(2**63) <= value < 2**63 else None
 
 
@@ -260,7 +260,7 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     """
     number = 0
     try:
-        for record in _records(path, form):
+        for record in _iter_records(path, form):
             # A file that does not hold the records of a batch must not be overwritten.
             if not {"index", "status", "run_id"} <= record.keys():
                 raise ValueError("it is not a record of a batch")
@@ -272,12 +272,12 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         raise FlowFileError(f"{path} cannot be read: record {number + 1}: {error}", path=path) from None
 
 
-def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
+def _iter_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     if form == "parquet":
-        from .parquet import rows_of
+        from .parquet import open_rows
 
-        for row in rows_of(path, path)[1]:
-            yield _record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
+        for row in open_rows(path, path)[1]:
+            yield _decode_record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
         return
     if form in ("json", "yaml"):
         from .inputs import read_inputs
@@ -293,35 +293,42 @@ def _records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
             for line in csv.DictReader(file, strict=True):
                 cells = {name: line[name] or None for name in _FIELDS} | {"index": int(line["index"])}
                 fault = {name: line[f"error_{name}"] or None for name in _ERROR_FIELDS}
-                yield _record(cells, fault if fault["message"] else None, int(line["attempts"]))
+                yield _decode_record(cells, fault if fault["message"] else None, int(line["attempts"]))
         else:
             yield from map(json.loads, file)
 
 
-def _record(cells: dict[str, Any], error: dict[str, Any] | None, attempts: int) -> dict[str, Any]:
+def _decode_record(cells: dict[str, Any], error: dict[str, Any] | None, attempts: int) -> dict[str, Any]:
     output = cells["output"] and json.loads(cells["output"])
     error = error and error | {"details": error["details"] and json.loads(error["details"])}
     return cells | {"output": output, "error": error, "attempts": attempts}
 
 
-def _cells(record: Record) -> list[Any]:
-    return [*(record[name] for name in _FIELDS[:-1]), _output(record), *_error(record).values(), record["attempts"]]
+def _encode_cells(record: Record) -> list[Any]:
+    return [
+        *(record[name] for name in _FIELDS[:-1]),
+        _encode_output(record),
+        *_encode_error(record).values(),
+        record["attempts"],
+    ]
 
 
-def _output(record: Record) -> str | None:
-    return _json(record["output"]) if record["status"] == "completed" else None
+def _encode_output(record: Record) -> str | None:
+    return _encode_json(record["output"]) if record["status"] == "completed" else None
 
 
-def _error(record: Record) -> dict[str, Any]:
+def _encode_error(record: Record) -> dict[str, Any]:
     error = record.get("error") or {}
     details = error.get("details")
-    return {name: error.get(name) for name in _ERROR_FIELDS} | {"details": None if details is None else _json(details)}
+    return {name: error.get(name) for name in _ERROR_FIELDS} | {
+        "details": None if details is None else _encode_json(details)
+    }
 
 
-def _text(text: str) -> str:
+def _escape_surrogates(text: str) -> str:
     """Return a text with lone surrogates escaped, as in text files."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _json(value: Any) -> str:
+def _encode_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -15,7 +15,7 @@ _ROWS = 1000
 """Maximum number of rows decoded at a time; only the needed part of a row group is held in memory."""
 
 
-def imported() -> Any:
+def import_pyarrow() -> Any:
     """Return `pyarrow` with `pyarrow.parquet`.
 
     Raises:
@@ -32,8 +32,8 @@ def imported() -> Any:
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
-    arrow = imported()
+def _converting_errors(name: str) -> Iterator[None]:
+    arrow = import_pyarrow()
     try:
         yield
     except (OSError, arrow.ArrowException) as error:
@@ -43,7 +43,7 @@ def _readable(name: str) -> Iterator[None]:
         raise unreadable from None
 
 
-def rows_of(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
+def open_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
     """Return the number of rows in a file, and an iterator that reads the rows as they are needed.
 
     Args:
@@ -53,8 +53,8 @@ def rows_of(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
     Raises:
         FlowFileError: If it cannot be read, or pyarrow is missing.
     """
-    arrow = imported()
-    with _readable(name):
+    arrow = import_pyarrow()
+    with _converting_errors(name):
         if not isinstance(source, str) and not source.seekable():
             source = arrow.BufferReader(source.read())
         # Pre-buffering would load all row groups into memory.
@@ -63,14 +63,14 @@ def rows_of(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
     twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
     if twice is not None:
         raise FlowFileError(f"{name} cannot be read: it has two columns named {twice!r}", path=name)
-    return file.metadata.num_rows, _rows(name, file)
+    return file.metadata.num_rows, _iter_rows(name, file)
 
 
-def _rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
+def _iter_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
     with file:
         batches = file.iter_batches(batch_size=_ROWS)
         while True:
-            with _readable(name):
+            with _converting_errors(name):
                 batch = next(batches, None)
                 rows = [] if batch is None else batch.to_pylist()
             if batch is None:
@@ -78,16 +78,16 @@ def _rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
             yield from rows
 
 
-def plain(value: Any) -> Any:
+def convert_value(value: Any) -> Any:
     """Return a row's value in JSON form: times as ISO 8601 text, decimals and binary text as text.
 
     Raises:
         ValueError: If it has bytes that are not text.
     """
     if isinstance(value, dict):
-        return {name: plain(each) for name, each in value.items()}
+        return {name: convert_value(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
+        return [convert_value(each) for each in value]
     if is_scalar(value):
         return encode_scalar(value)
     if isinstance(value, timedelta):

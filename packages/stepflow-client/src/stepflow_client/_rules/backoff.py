@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
-from .deadline import has_passed, within
+from .deadline import has_passed, limit_to_deadline
 
 if TYPE_CHECKING:
     import random
@@ -49,12 +49,12 @@ class Backoff:
         self.is_last = False
         """Whether the deadline has cut the last pause short."""
 
-    def next(self, least: float = 0.0) -> float:
+    def next_delay(self, least: float = 0.0) -> float:
         """Return the seconds to wait before the next attempt: at least `least`, but no longer than the deadline."""
         pause, shortest = self._next, self._share * self.elapsed
         self._next = min(max(pause * self._factor, shortest), self._longest)
         pause = max(random.uniform(pause / 2, pause) if self._jitter else pause, least)
-        left = within(self.deadline, pause)
+        left = limit_to_deadline(self.deadline, pause)
         self.is_last = left < pause
         return left
 

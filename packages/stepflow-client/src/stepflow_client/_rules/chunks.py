@@ -88,7 +88,7 @@ class ChunkSizer:
         self._fixed = fixed
         self.size = fixed or _FIRST_SIZE
 
-    def note(self, count: int, seconds: float) -> None:
+    def add_chunk(self, count: int, seconds: float) -> None:
         """Record how long a chunk took. The size at most doubles or halves in one step."""
         if self._fixed is not None or not count:
             return
@@ -108,13 +108,13 @@ class ReadAhead:
         self.max_bytes = max_bytes
         self.count = 1
 
-    def note(self, count: int, size: int) -> None:
+    def add_inputs(self, count: int, size: int) -> None:
         """Record the size of inputs that were read at once."""
         fitting = self.max_bytes // _SHARE * count // max(size, 1)
         self.count = max(1, min(fitting, 2 * self.count, _MAX_PER_REQUEST))
 
 
-def lanes_of(max_concurrency: int | None, servers: int = 1, *, single: bool = False) -> list[int | None]:
+def split_concurrency(max_concurrency: int | None, servers: int = 1, *, single: bool = False) -> list[int | None]:
     """Return the `max_concurrency` of each run in flight. Their sum is the `max_concurrency` of the batch.
 
     Args:
@@ -129,7 +129,7 @@ def lanes_of(max_concurrency: int | None, servers: int = 1, *, single: bool = Fa
     return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
 
 
-def key_of(value: Any) -> str | int | None:
+def get_input_key(value: Any) -> str | int | None:
     """Return the `id`, or else the `key`, of an input that is an object; None for other inputs."""
     if isinstance(value, dict):
         for name in ("id", "key"):

@@ -28,7 +28,7 @@ def deadline_of(timeout: float | NotGiven | None) -> float | None:
     return time.monotonic() + check_seconds(timeout, "timeout")
 
 
-def earlier(deadline: float | None, seconds: float) -> float:
+def limit_deadline(deadline: float | None, seconds: float) -> float:
     """Return a deadline, or the end of a number of seconds from now if that is earlier."""
     end = time.monotonic() + seconds
     return end if deadline is None or end < deadline else deadline
@@ -86,6 +86,6 @@ def has_passed(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() >= deadline
 
 
-def within(deadline: float | None, seconds: float) -> float:
+def limit_to_deadline(deadline: float | None, seconds: float) -> float:
     """Return a number of seconds, or the seconds left until a deadline if they are fewer."""
     return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))

@@ -18,16 +18,16 @@ from .old_responses import (
     LEVELS,
     STATUS_WORDS,
     ShapeChangedError,
-    current_components,
-    flat_run,
-    item_of,
-    started_steps,
-    step_of,
-    summary_of,
-    without_none,
+    check_flat_run,
+    convert_components,
+    convert_item,
+    convert_step,
+    convert_summary,
+    drop_none,
+    drop_waiting_steps,
 )
-from .operations import operation_of
-from .releases import Server, require
+from .operations import find_operation
+from .releases import Server, require_capability
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ def translate(server: Server, request: Request) -> Translation:
         UnsupportedByServerError: If the server does not support the request (while the generator is driven).
         ShapeChangedError: If a response already has the current format (while the generator is driven).
     """
-    operation = operation_of(request.method, request.path)
+    operation = find_operation(request.method, request.path)
     if operation is not None and operation.capability is not None:
-        require(server, operation.capability, operation.needs)
+        require_capability(server, operation.capability, operation.needs)
     name = operation.name if operation is not None else ""
     if name == "create_run" and isinstance(request.body, dict) and request.body.get("input") == []:
-        require(server, "empty_batch", "a run of no items")
+        require_capability(server, "empty_batch", "a run of no items")
     if name in _TRANSLATORS:
         reply = yield from _TRANSLATORS[name](server, request)
     else:
@@ -86,43 +86,43 @@ def translate(server: Server, request: Request) -> Translation:
     stack = [entry.get("error") for entry in body.get("stack") or [] if isinstance(entry, dict)]
     return replace(
         reply,
-        body={"error": without_none(code=reply.status, message=body["message"], status=status, stack=stack or None)},
+        body={"error": drop_none(code=reply.status, message=body["message"], status=status, stack=stack or None)},
     )
 
 
 # Responses to requests that stay unchanged
 
 
-def _created_run(body: Any) -> dict[str, Any]:
-    run = flat_run(body)
-    return {"summary": summary_of(run), "results": [item_of(item) for item in run.get("results") or []]}
+def _translate_created_run(body: Any) -> dict[str, Any]:
+    run = check_flat_run(body)
+    return {"summary": convert_summary(run), "results": [convert_item(item) for item in run.get("results") or []]}
 
 
-def _run(body: Any) -> dict[str, Any]:
-    run = flat_run(body)
+def _translate_run(body: Any) -> dict[str, Any]:
+    run = check_flat_run(body)
     details = run.get("itemDetails") or []
     steps = [
-        step_of(run, step, item["itemIndex"], index)
+        convert_step(run, step, item["itemIndex"], index)
         for item in details
-        for index, step in enumerate(started_steps(item.get("steps") or []))
+        for index, step in enumerate(drop_waiting_steps(item.get("steps") or []))
     ]
     # Current servers do not return the arguments of a run.
     ordered = sorted(details, key=lambda item: item["itemIndex"])
     inputs = [item["input"] for item in ordered] if ordered and all("input" in item for item in ordered) else None
     return {
-        "summary": summary_of(run),
+        "summary": convert_summary(run),
         "steps": steps,
         "given": {"inputs": inputs, "overrides": run.get("overrides")},
     }
 
 
-def _run_items(body: Any) -> dict[str, Any]:
+def _translate_run_items(body: Any) -> dict[str, Any]:
     if "items" not in body:
         raise ShapeChangedError
-    return {"results": [item_of(item) for item in body["items"]]}
+    return {"results": [convert_item(item) for item in body["items"]]}
 
 
-def _stored_flow(body: Any) -> dict[str, Any]:
+def _translate_stored_flow(body: Any) -> dict[str, Any]:
     report = dict(body.get("diagnostics") or {})
     report["diagnostics"] = [
         {"experimental": False, **diagnostic, "level": LEVELS.get(diagnostic["level"], diagnostic["level"])}
@@ -132,12 +132,12 @@ def _stored_flow(body: Any) -> dict[str, Any]:
 
 
 _BODIES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "create_run": _created_run,
-    "get_run": _run,
+    "create_run": _translate_created_run,
+    "get_run": _translate_run,
     "delete_run": lambda body: {},
-    "cancel_run": lambda body: {"summary": summary_of(flat_run(body))},
-    "get_run_items": _run_items,
-    "store_flow": _stored_flow,
+    "cancel_run": lambda body: {"summary": convert_summary(check_flat_run(body))},
+    "get_run_items": _translate_run_items,
+    "store_flow": _translate_stored_flow,
     # Old servers omit the field if there are no examples.
     "get_flow": lambda body: {"allExamples": [], **body},
     "delete_flow": lambda body: {},
@@ -161,7 +161,7 @@ def _list_runs(server: Server, request: Request) -> Translation:
     runs = reply.body["runs"]
     if (runs and "runId" not in runs[0]) or any(isinstance(run.get("status"), int) for run in runs):
         raise ShapeChangedError
-    return Reply(200, {"runs": [summary_of(run) for run in runs]})
+    return Reply(200, {"runs": [convert_summary(run) for run in runs]})
 
 
 def _get_run_steps(server: Server, request: Request) -> Translation:
@@ -169,7 +169,7 @@ def _get_run_steps(server: Server, request: Request) -> Translation:
     reply = yield Request("GET", f"/runs/{run_id}")
     if reply.is_error:
         return reply
-    run = flat_run(reply.body)
+    run = check_flat_run(reply.body)
     total = run["items"]["total"]
     reply = yield Request("GET", f"/runs/{run_id}/steps")
     if reply.is_error:
@@ -184,10 +184,10 @@ def _get_run_steps(server: Server, request: Request) -> Translation:
     else:
         items = [(0, list(by_id.values()))]
     steps = [
-        step_of(run, step, item_index, index)
+        convert_step(run, step, item_index, index)
         for item_index, item_steps in items
         if only_item is None or str(item_index) == only_item
-        for index, step in enumerate(started_steps(item_steps))
+        for index, step in enumerate(drop_waiting_steps(item_steps))
     ]
     return Reply(200, {"steps": steps})
 
@@ -217,7 +217,7 @@ def _get_flow_variables(server: Server, request: Request) -> Translation:
         schema = properties.get("variables") or {}
     required = schema.get("required") or []
     variables = {
-        name: without_none(
+        name: drop_none(
             required=name in required and "default" not in declared,
             defaultValue=declared.get("default"),
             envVar=declared.get("env_var"),
@@ -235,7 +235,7 @@ def _list_components(server: Server, request: Request) -> Translation:
     reply = yield replace(request, params=params)
     if reply.is_error:
         return reply
-    return Reply(200, {"complete": True, "failedPlugins": [], **current_components(reply.body)})
+    return Reply(200, {"complete": True, "failedPlugins": [], **convert_components(reply.body)})
 
 
 def _get_blob(server: Server, request: Request) -> Translation:

@@ -38,7 +38,7 @@ def is_given_up(status: ExecutionStatus, running: int) -> bool:
     return status in FAILED_STATUSES and running > 0
 
 
-def ending_of(status: ExecutionStatus, running: int, quiet: float, grace: float) -> Ending:
+def decide_ending(status: ExecutionStatus, running: int, quiet: float, grace: float) -> Ending:
     """Return whether a run has ended.
 
     Args:

@@ -60,7 +60,7 @@ class FailureGroup:
         noun = "item" if len(self.indexes) == 1 else "items"
         return f"{len(self.indexes):,} x {where}{self.message} ({noun} {listed})"
 
-    def record(self) -> FailedItems:
+    def to_failed_items(self) -> FailedItems:
         """Return the group in the form of a run's record."""
         from ..types.account import FailedItems
 
@@ -114,7 +114,7 @@ class FailureGroups:
         shape = self._known.get((code, message))
         if shape is None:
             words, shapes = (
-                [_VARYING.sub("#", word) for word in _words(error.message)],
+                [_VARYING.sub("#", word) for word in _split_words(error.message)],
                 self._shapes.setdefault(code, []),
             )
             shape = next((shape for shape in shapes if shape.fits(words)), None)
@@ -131,7 +131,9 @@ class FailureGroups:
             return
         group.indexes.append(index)
         if error.message != group.error.message:
-            group.words = _shared(group.words or _words(group.error.message), _words(error.message))
+            group.words = _keep_shared_words(
+                group.words or _split_words(group.error.message), _split_words(error.message)
+            )
 
     def groups(self) -> list[FailureGroup]:
         """Return the groups, the largest first.
@@ -148,7 +150,9 @@ class FailureGroups:
                 first = min(named, unnamed, key=lambda group: group.indexes[0])
                 words = named.words
                 if named.message != unnamed.message:
-                    words = _shared(*(group.words or _words(group.error.message) for group in (named, unnamed)))
+                    words = _keep_shared_words(
+                        *(group.words or _split_words(group.error.message) for group in (named, unnamed))
+                    )
                 indexes = sorted(named.indexes + unnamed.indexes)
                 groups.append(replace(named, error=first.error, indexes=indexes, words=words))
             else:
@@ -178,12 +182,12 @@ def failure_groups(items: Iterable[RunItem]) -> list[FailureGroup]:
     return groups.groups()
 
 
-def _words(message: str) -> list[str]:
+def _split_words(message: str) -> list[str]:
     words = _WORD.findall(message)
     return words if len(words) <= _MAX_WORDS else [*words[:_MAX_WORDS], " ".join(words[_MAX_WORDS:])]
 
 
-def _shared(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
+def _keep_shared_words(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
     if len(ours) != len(theirs):
         return ["…"]
     return [our if our == their else "…" for our, their in zip(ours, theirs, strict=True)]

@@ -47,10 +47,10 @@ class RetryRule:
                     hint = nearest_hint(text, known) or f"the codes are {', '.join(known)}"
                     raise InvalidArgumentError(f"retry_on has {text!r}, which is not an error code", hint=hint)
                 self._codes.add(ErrorCode(text))
-        self.is_on = self._max_attempts > 1
+        self.is_enabled = self._max_attempts > 1
         """Whether an input may run more than once."""
 
-    def chosen(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
+    def choose_retries(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
         """Return the outcomes of an attempt whose inputs run again.
 
         Args:

@@ -47,17 +47,17 @@ _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
 Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]
 """A blob of a key: its kind, its turn, and what else distinguishes it."""
-Sights: TypeAlias = MutableMapping[tuple[Mark, str], float]
+FirstSeen: TypeAlias = MutableMapping[tuple[Mark, str], float]
 """The times at which a process first saw marks and their names, by its monotonic clock."""
 
 
-class Read(NamedTuple):
+class ReadMark(NamedTuple):
     """Read the name of a mark: None if it does not exist."""
 
     mark: Mark
 
 
-class Store(NamedTuple):
+class StoreMark(NamedTuple):
     """Store a mark with a name."""
 
     mark: Mark
@@ -70,38 +70,38 @@ class Pause(NamedTuple):
     seconds: float
 
 
-class Find(NamedTuple):
-    """Read the recorded run of the key: a `Found`, or None."""
+class FindRecord(NamedTuple):
+    """Read the recorded run of the key: a `KeyRun`, or None."""
 
 
-class Search(NamedTuple):
-    """Search for the runs of these calls and of this caller: a list of `Found`."""
+class SearchRuns(NamedTuple):
+    """Search for the runs of these calls and of this caller: a list of `KeyRun`."""
 
-    calls: Sequence[Call]
+    calls: Sequence[PublishedCall]
 
 
-class Compare(NamedTuple):
+class CompareCall(NamedTuple):
     """Return whether a call has the arguments of this caller."""
 
-    call: Call
+    call: PublishedCall
 
 
-class Create(NamedTuple):
-    """Send one request that creates the run: a `Found`, or None if it created none and may be sent again."""
+class CreateRun(NamedTuple):
+    """Send one request that creates the run: a `KeyRun`, or None if it created none and may be sent again."""
 
 
-class Record(NamedTuple):
+class RecordRun(NamedTuple):
     """Record the run of the key."""
 
-    found: Found
+    found: KeyRun
 
 
-Step: TypeAlias = Read | Store | Pause | Find | Search | Compare | Create | Record
+Step: TypeAlias = ReadMark | StoreMark | Pause | FindRecord | SearchRuns | CompareCall | CreateRun | RecordRun
 """The next action of the caller, who resumes the protocol with its result."""
 Steps: TypeAlias = Generator[Step, Any, Value]
 
 
-class Call(NamedTuple):
+class PublishedCall(NamedTuple):
     """The call that the owner of a turn publishes as the name of a mark before it creates the run."""
 
     flow_id: str
@@ -119,7 +119,7 @@ class Call(NamedTuple):
         return f"{self.flow_id} {self.digest} {self.owner} {self.lease:.3f} {self.since:.0f}"
 
     @classmethod
-    def read(cls, name: str | None) -> Call | None:
+    def read(cls, name: str | None) -> PublishedCall | None:
         """Read the name of the mark; None if there is no mark, or if something else has stored it."""
         try:
             flow_id, digest, owner, lease, since = (name or "").split(" ")
@@ -128,7 +128,7 @@ class Call(NamedTuple):
             return None
 
 
-class Found(NamedTuple):
+class KeyRun(NamedTuple):
     """A run under the key."""
 
     run: Any
@@ -138,11 +138,11 @@ class Found(NamedTuple):
     """The digest of the arguments that it was created with."""
 
 
-class Outcome(NamedTuple):
+class KeyOutcome(NamedTuple):
     """The run of a caller."""
 
-    found: Found
-    others: Sequence[Found] = ()
+    found: KeyRun
+    others: Sequence[KeyRun] = ()
     """Younger runs under the same key: they were created although the key had a run."""
     was_recorded: bool = False
     """Whether the run was recorded before the call."""
@@ -160,7 +160,12 @@ class KeyLock:
     """
 
     def __init__(
-        self, call: Call, sights: Sights, floor: float, clock: Callable[[], float], server_time: Callable[[], float]
+        self,
+        call: PublishedCall,
+        sights: FirstSeen,
+        floor: float,
+        clock: Callable[[], float],
+        server_time: Callable[[], float],
     ) -> None:
         self._call = call
         self._sights = sights
@@ -173,9 +178,9 @@ class KeyLock:
         """Number of turns that this caller has lost."""
         self._taken: dict[int, float] = {}
         """When turns were first seen to be taken."""
-        self._rival: tuple[int, Call] | None = None
+        self._rival: tuple[int, PublishedCall] | None = None
         """The last turn whose owner is known to have published a call, and may have created a run."""
-        self._published: list[Call] = []
+        self._published: list[PublishedCall] = []
         """The calls that are known to be published, except for this caller's."""
         self._settled = 0
         """The first turn whose owner may have created a run, or may still create one."""
@@ -192,12 +197,12 @@ class KeyLock:
         """The usual time of a request in seconds: the median, so that a single slow request makes no pause longer."""
         return max(self._times[len(self._times) // 2], _MIN_ROUND_TRIP) if self._times else _MIN_ROUND_TRIP
 
-    def find(self) -> Steps[Found | None]:
+    def find_run(self) -> Steps[KeyRun | None]:
         """Return the run of the key; None if there is none."""
-        found: Found | None = yield Find()
+        found: KeyRun | None = yield FindRecord()
         return found or next(iter((yield from self._search_all(0))), None)
 
-    def obtain(self, *, has_looked: bool) -> Steps[Outcome]:
+    def obtain_run(self, *, has_looked: bool) -> Steps[KeyOutcome]:
         """Return the run of the key, or create it.
 
         Args:
@@ -210,12 +215,12 @@ class KeyLock:
                 if outcome is not None:
                     return outcome
                 turn += 1
-            elif not has_looked and (found := (yield Find())) is not None:
-                return Outcome(found, was_recorded=True)
+            elif not has_looked and (found := (yield FindRecord())) is not None:
+                return KeyOutcome(found, was_recorded=True)
             has_looked = True
             found = yield from self._wait(turn)
             if found is not None:
-                return Outcome(found)
+                return KeyOutcome(found)
             turn += 1
             self._losses += 1
 
@@ -233,23 +238,23 @@ class KeyLock:
                 return True
         return False
 
-    def _create(self, turn: int) -> Steps[Outcome | None]:
+    def _create(self, turn: int) -> Steps[KeyOutcome | None]:
         """Create a run, unless an earlier owner has done so; None if this caller has lost the turn that it owned."""
         yield from self._find_rival(turn)
         if self._rival is not None:
             yield from self._wait_until(self._lease_end(), *self._rival)
         if self._published:
-            found: Found | None = yield Find()
+            found: KeyRun | None = yield FindRecord()
             if found is not None:
-                return Outcome(found)
+                return KeyOutcome(found)
             if runs := (yield from self._search()):
                 return (yield from self._record(runs))
-            if self._rival is not None and not (yield Compare(self._rival[1])):
-                return Outcome(Found(None, self._rival[1].digest))
+            if self._rival is not None and not (yield CompareCall(self._rival[1])):
+                return KeyOutcome(KeyRun(None, self._rival[1].digest))
         lease = self._lease()
         self._call = self._call._replace(lease=lease, since=self._server_time())
-        gone, may_exist = Store(("gone", turn, self._call.owner), "gone"), False
-        created: Found | None = None
+        gone, may_exist = StoreMark(("gone", turn, self._call.owner), "gone"), False
+        created: KeyRun | None = None
         checked = self._clock()
         try:
             yield from self._store(("call", turn), self._call.name)
@@ -265,7 +270,7 @@ class KeyLock:
                         yield gone
                     return None
                 try:
-                    created = yield Create()
+                    created = yield CreateRun()
                 except StepflowClientError as error:
                     may_exist = may_exist or may_have_created(error) or isinstance(error, AmbiguousRunError)
                     raise
@@ -279,7 +284,7 @@ class KeyLock:
         if self._published or self._clock() - checked >= lease:
             # The owner of another turn may have created a run, too, if its creation took longer than its lease.
             with suppress(StepflowClientError):
-                recorded: Found | None = yield Find()
+                recorded: KeyRun | None = yield FindRecord()
                 runs = [*(yield from self._search_all(turn + 1)), *([recorded] if recorded else []), created]
                 by_id = {found.run.run_id: found for found in runs}
                 runs = [by_id[run_id] for run_id in sorted(by_id)]
@@ -292,7 +297,7 @@ class KeyLock:
         published a call has made sure before that there is no run of an earlier turn.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
-            call = Call.read((yield from self._read(("call", earlier))))
+            call = PublishedCall.read((yield from self._read(("call", earlier))))
             if call is not None:
                 self._rival = earlier, call
                 self._published.append(call)
@@ -302,24 +307,24 @@ class KeyLock:
                 break
         self._rival, self._settled = None, turn
 
-    def _record(self, runs: Sequence[Found]) -> Steps[Outcome]:
+    def _record(self, runs: Sequence[KeyRun]) -> Steps[KeyOutcome]:
         # If the run cannot be recorded, a search finds it.
         with suppress(StepflowClientError):
-            yield Record(runs[0])
-        return Outcome(runs[0], runs[1:])
+            yield RecordRun(runs[0])
+        return KeyOutcome(runs[0], runs[1:])
 
-    def _wait(self, turn: int) -> Steps[Found | None]:
+    def _wait(self, turn: int) -> Steps[KeyRun | None]:
         """Wait for the run of a turn that this caller does not own; None if it may compete for the next turn."""
         self.obstacle = "other calls compete for it"
         yield Pause(_OWNER_TIME * self.round_trip)
-        found: Found | None = yield Find()
+        found: KeyRun | None = yield FindRecord()
         if found is not None:
             return found
         # The only caller that has claimed the turn may have stopped.
         if turn not in self._taken and not (yield from self._is_taken(turn)):
             yield from self._take(turn)
         mark, has_paused = ("call", turn), False
-        while (call := Call.read(name := (yield from self._read(mark)) or "")) is None:
+        while (call := PublishedCall.read(name := (yield from self._read(mark)) or "")) is None:
             # An owner may be waiting for the end of the lease of an earlier one.
             if (end := self._lease_end()) > self._clock():
                 if (found := (yield from self._wait_until(end))) is not None:
@@ -334,38 +339,38 @@ class KeyLock:
             return None
         self.obstacle = "another call is creating its run"
         found = yield from self._wait_until(self._sight(mark, name) + call.lease * _PATIENCE)
-        if found is not None or (yield from self._is_gone(turn, call)) or (yield Compare(call)):
+        if found is not None or (yield from self._is_gone(turn, call)) or (yield CompareCall(call)):
             return found
-        return next(iter((yield from self._search())), Found(None, call.digest))
+        return next(iter((yield from self._search())), KeyRun(None, call.digest))
 
-    def _wait_until(self, end: float, turn: int = 0, call: Call | None = None) -> Steps[Found | None]:
+    def _wait_until(self, end: float, turn: int = 0, call: PublishedCall | None = None) -> Steps[KeyRun | None]:
         """Wait for the run until a time; None if it has not appeared, or if the owner of a turn is gone."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
         while (left := end - self._clock()) > 0:
-            yield Pause(min(backoff.next(), left))
-            found: Found | None = yield Find()
+            yield Pause(min(backoff.next_delay(), left))
+            found: KeyRun | None = yield FindRecord()
             if found is not None:
                 return found
             if call is not None and (yield from self._is_gone(turn, call)):
                 break
         return None
 
-    def _search_all(self, turn: int) -> Steps[list[Found]]:
+    def _search_all(self, turn: int) -> Steps[list[KeyRun]]:
         """Return the runs of all calls, also of those that were published in later turns, the oldest first.
 
         Args:
             turn: The first turn whose call is not known.
         """
         while (yield from self._is_taken(turn)):
-            call = Call.read((yield from self._read(("call", turn))))
+            call = PublishedCall.read((yield from self._read(("call", turn))))
             self._published += [] if call is None else [call]
             turn += 1
         return (yield from self._search())
 
-    def _search(self) -> Steps[list[Found]]:
+    def _search(self) -> Steps[list[KeyRun]]:
         """Return the runs of the calls that are known, the oldest first."""
-        return (yield Search(self._published)) if self._published else []
+        return (yield SearchRuns(self._published)) if self._published else []
 
     def _lease(self) -> float:
         """Return the lease to publish."""
@@ -383,7 +388,7 @@ class KeyLock:
         """Return whether the owner of a turn must not create a run any more."""
         return (yield from self._is_taken(turn + 1))
 
-    def _is_gone(self, turn: int, call: Call) -> Steps[bool]:
+    def _is_gone(self, turn: int, call: PublishedCall) -> Steps[bool]:
         """Return whether the owner of a turn will create no run."""
         if (yield from self._read(("gone", turn, call.owner))) is None:
             return False
@@ -407,13 +412,13 @@ class KeyLock:
         return self._sights.setdefault((mark, name), self._clock())
 
     def _read(self, mark: Mark) -> Steps[str | None]:
-        name: str | None = yield from self._timed(Read(mark))
+        name: str | None = yield from self._timed(ReadMark(mark))
         return name
 
     def _store(self, mark: Mark, name: str) -> Steps[None]:
-        yield from self._timed(Store(mark, name))
+        yield from self._timed(StoreMark(mark, name))
 
-    def _timed(self, step: Read | Store) -> Steps[Any]:
+    def _timed(self, step: ReadMark | StoreMark) -> Steps[Any]:
         began = self._clock()
         result = yield step
         insort(self._times, self._clock() - began)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -30,7 +30,7 @@ def may_have_created(error: StepflowClientError) -> bool:
     return isinstance(error, InvalidResponseError | ServerFaultError)
 
 
-def is_processed(error: StepflowClientError) -> bool:
+def was_processed(error: StepflowClientError) -> bool:
     """Return whether the server itself has responded with an error, so that it creates no run later.
 
     An error from a proxy (502, 503, 504) does not show whether the server processed the request.
@@ -76,7 +76,7 @@ def creation_time(run_id: str) -> float | None:
 _process = os.urandom(16).hex()
 
 
-def this_process() -> str:
+def process_token() -> str:
     """Return an id that is unique to this process; a fork has a different one."""
     return _process
 
@@ -90,7 +90,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_in_fork)
 
 
-class Call:
+class CreationCall:
     """A call that creates a run of a flow, from its first request until its run is known.
 
     Args:
@@ -118,7 +118,7 @@ class Call:
         """The creation time of the newest run that belongs to another call. The run of this call cannot be older."""
         return creation_time(self._newest) or 0.0
 
-    def pick(self, run_ids: list[str]) -> str | None:
+    def pick_run(self, run_ids: list[str]) -> str | None:
         """Return the run of this call, provided that no other call can have created any of the given runs.
 
         Args:
@@ -140,14 +140,14 @@ class RunRegistry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tag = os.urandom(16).hex()
-        self._shared: Newest[bytes, str] = Newest(_MAX_FLOWS)
+        self._shared: NewestEntries[bytes, str] = NewestEntries(_MAX_FLOWS)
         self._storing: set[bytes] = set()
-        self._ours: Newest[str, None] = Newest(_MAX_OWNED)
-        self._owned: Newest[str, None] = Newest(_MAX_OWNED)
-        self._newest: Newest[str, str] = Newest(_MAX_FLOWS)
+        self._ours: NewestEntries[str, None] = NewestEntries(_MAX_OWNED)
+        self._owned: NewestEntries[str, None] = NewestEntries(_MAX_OWNED)
+        self._newest: NewestEntries[str, str] = NewestEntries(_MAX_FLOWS)
         """The newest run of each flow that belongs to a call. (Ids of version 7 are in the order of their times.)"""
-        self._open: dict[str, set[Call]] = {}
-        self._resent: Newest[str, None] = Newest(_MAX_FLOWS)
+        self._open: dict[str, set[CreationCall]] = {}
+        self._resent: NewestEntries[str, None] = NewestEntries(_MAX_FLOWS)
         """Flows for which a repeated request may have created more runs than its call knows."""
 
     # Flows
@@ -179,13 +179,13 @@ class RunRegistry:
                 self._tag = os.urandom(16).hex()
             return self._tag
 
-    def share(self, digest: bytes, flow_id: str) -> None:
+    def share_flow(self, digest: bytes, flow_id: str) -> None:
         """Record the id of a flow that was stored with its `shared_tag`."""
         with self._lock:
             self._shared.put(digest, flow_id)
             self._ours.put(flow_id, None)
 
-    def reserve(self, flow_id: str) -> None:
+    def reserve_flow(self, flow_id: str) -> None:
         """Record the id of a flow that was stored for a single call."""
         with self._lock:
             self._ours.put(flow_id, None)
@@ -204,7 +204,7 @@ class RunRegistry:
 
     # Runs
 
-    def begin(self, flow_id: str, *, has_one_clock: bool = True) -> Call:
+    def begin_call(self, flow_id: str, *, has_one_clock: bool = True) -> CreationCall:
         """Record that a call is about to create a run, and return the call.
 
         Args:
@@ -214,11 +214,11 @@ class RunRegistry:
         """
         with self._lock:
             has_age = has_one_clock or flow_id in self._resent
-            call = Call(flow_id, self._newest.get(flow_id, "") if has_age else "")
+            call = CreationCall(flow_id, self._newest.get(flow_id, "") if has_age else "")
             self._open.setdefault(flow_id, set()).add(call)
             return call
 
-    def end(self, call: Call, *, is_settled: bool, run_id: str | None = None) -> None:
+    def end_call(self, call: CreationCall, *, is_settled: bool, run_id: str | None = None) -> None:
         """Record that a call has ended.
 
         Args:
@@ -229,7 +229,7 @@ class RunRegistry:
         """
         with self._lock:
             if run_id is not None:
-                self._own(call.flow_id, run_id)
+                self._claim_run(call.flow_id, run_id)
             if not is_settled:
                 self._ours.pop(call.flow_id, None)
             if call.sends > 1:
@@ -239,22 +239,22 @@ class RunRegistry:
             if not others:
                 del self._open[call.flow_id]
 
-    def other_calls(self, call: Call) -> set[Call]:
+    def other_calls(self, call: CreationCall) -> set[CreationCall]:
         """Return the other calls that are currently creating a run of the same flow."""
         with self._lock:
             return self._open.get(call.flow_id, set()) - {call}
 
-    def unowned(self, run_ids: Iterable[str]) -> list[str]:
+    def filter_unowned(self, run_ids: Iterable[str]) -> list[str]:
         """Return the runs that are not matched to a call of this client."""
         with self._lock:
             return [run_id for run_id in run_ids if run_id not in self._owned]
 
-    def own(self, flow_id: str, run_id: str) -> bool:
+    def claim_run(self, flow_id: str, run_id: str) -> bool:
         """Record that a run belongs to a call. Return False if it already belongs to another call."""
         with self._lock:
-            return self._own(flow_id, run_id)
+            return self._claim_run(flow_id, run_id)
 
-    def _own(self, flow_id: str, run_id: str) -> bool:
+    def _claim_run(self, flow_id: str, run_id: str) -> bool:
         if run_id in self._owned:
             return False
         self._owned.put(run_id, None)

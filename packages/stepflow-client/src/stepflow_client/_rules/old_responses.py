@@ -28,13 +28,13 @@ class ShapeChangedError(Exception):
     """The response already has the current format: the URL now leads to another server."""
 
 
-def current_health(body: dict[str, Any]) -> dict[str, Any]:
+def convert_health(body: dict[str, Any]) -> dict[str, Any]:
     """Return an older server's health with the fields of the current format; the fields of the build stay empty."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}
 
 
-def current_components(body: dict[str, Any]) -> dict[str, Any]:
+def convert_components(body: dict[str, Any]) -> dict[str, Any]:
     """Return a list of components with the current field names; 0.12 and older use different ones."""
     names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
     components = [{names.get(key, key): value for key, value in old.items()} for old in body.get("components") or []]
@@ -45,7 +45,7 @@ def current_components(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "components": components}
 
 
-def flat_run(body: Any) -> dict[str, Any]:
+def check_flat_run(body: Any) -> dict[str, Any]:
     """Return the fields of a run, which older servers do not nest."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
@@ -69,22 +69,22 @@ _SUMMARY = (
 )
 
 
-def summary_of(run: Mapping[str, Any]) -> dict[str, Any]:
+def convert_summary(run: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the summary of a run."""
     # Old servers send null for fields that the current format omits.
     fields = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
     return {"createdAtSeqno": 0, **fields, "status": STATUSES.get(run["status"], run["status"])}
 
 
-def item_of(item: Mapping[str, Any]) -> dict[str, Any]:
+def convert_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Translate an item of a run."""
     translated = {"itemIndex": item["itemIndex"], "status": STATUSES.get(item["status"], item["status"])}
     if item.get("completedAt") is not None:
         translated["completedAt"] = item["completedAt"]
-    return {**translated, **outcome_of(item.get("result"))}
+    return {**translated, **convert_result(item.get("result"))}
 
 
-def outcome_of(result: Any) -> dict[str, Any]:
+def convert_result(result: Any) -> dict[str, Any]:
     """Translate a tagged result. A null output stays different from no output."""
     if not isinstance(result, dict):
         return {}
@@ -101,22 +101,22 @@ def outcome_of(result: Any) -> dict[str, Any]:
         code = _ORCHESTRATOR
     # Before 0.11 the message only names the step; the cause is at the bottom of the stack.
     cause = causes[-1] if causes and message.startswith('step "') else message
-    data = [without_none(error=entry.get("error"), attachments=entry.get("attachments")) for entry in stack]
-    details = without_none(code=error.get("code"), message=message, stack=data or None)
-    return without_none(errorMessage=cause, errorCode=code, stepId=step, errorData=details)
+    data = [drop_none(error=entry.get("error"), attachments=entry.get("attachments")) for entry in stack]
+    details = drop_none(code=error.get("code"), message=message, stack=data or None)
+    return drop_none(errorMessage=cause, errorCode=code, stepId=step, errorData=details)
 
 
-def started_steps(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def drop_waiting_steps(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the steps without waiting ones, which current servers do not list."""
     return [step for step in steps if step.get("status") in STATUSES]
 
 
-def step_of(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
+def convert_step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
     """Translate a step.
 
     The current format has fields that older servers do not send. A `journalSeqno` of 0 marks an invented `updatedAt`.
     """
-    outcome = outcome_of(step.get("result"))
+    outcome = convert_result(step.get("result"))
     outcome.pop("stepId", None)
     return {
         "stepId": step["stepId"],
@@ -130,6 +130,6 @@ def step_of(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, st
     }
 
 
-def without_none(**values: Any) -> dict[str, Any]:
+def drop_none(**values: Any) -> dict[str, Any]:
     """Return the values that are not None, by name."""
     return {key: value for key, value in values.items() if value is not None}

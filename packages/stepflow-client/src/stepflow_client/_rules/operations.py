@@ -105,7 +105,7 @@ OPERATIONS = {each.name: each for each in tuple(globals().values()) if isinstanc
 """All operations by name."""
 
 
-def operation_of(method: str, path: str) -> Operation | None:
+def find_operation(method: str, path: str) -> Operation | None:
     """Return the operation of a request; None if the API has no such operation.
 
     Args:

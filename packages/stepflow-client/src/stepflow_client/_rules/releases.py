@@ -45,7 +45,7 @@ class Server(NamedTuple):
     """Whether it uses another wire format than the current one."""
 
 
-def recognise(url: str, health: Mapping[str, Any]) -> Server:
+def identify_server(url: str, health: Mapping[str, Any]) -> Server:
     """Identify a server from its response to GET /health.
 
     Servers up to 0.11 report their release; newer ones are recognised by the format of the response.
@@ -56,38 +56,40 @@ def recognise(url: str, health: Mapping[str, Any]) -> Server:
     """
     version, build = health.get("version"), health.get("build")
     if isinstance(version, str):
-        version = _printable(version)
-        number = release_number(version) or _CURRENT
+        version = _replace_surrogates(version)
+        number = parse_release(version) or _CURRENT
         if number < _OLDEST:
             raise UnsupportedByServerError(
                 f"{url} is Stepflow {version}, which this client does not support",
-                hint=f"the oldest supported release is {_text(_OLDEST)}: upgrade the server",
+                hint=f"the oldest supported release is {_format_release(_OLDEST)}: upgrade the server",
             )
-        return _info(url, number, release=version)
+        return _describe_server(url, number, release=version)
     if isinstance(build, Mapping):
-        commit = _printable(str(build.get("gitVersion") or "")) or None
-        return _info(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
+        commit = _replace_surrogates(str(build.get("gitVersion") or "")) or None
+        return _describe_server(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
     raise InvalidResponseError(f"{url} responds, but not like a Stepflow server", hint=ANOTHER_SERVICE)
 
 
-def _printable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Return a text with lone surrogates replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
-def pinned(url: str, release: str) -> Server:
+def describe_pinned_server(url: str, release: str) -> Server:
     """Return a description of a server of a known release, without sending a request.
 
     Raises:
         InvalidArgumentError: If `release` is not a supported release such as `0.11` or `0.13.0`.
     """
-    number = release_number(release)
+    number = parse_release(release)
     if number is None or number < _OLDEST:
-        raise wrong("server_release", f"a release since {_text(_OLDEST)}, such as '0.11' or '0.13.0'", release)
-    return _info(url, number, release=_printable(release))
+        raise wrong(
+            "server_release", f"a release since {_format_release(_OLDEST)}, such as '0.11' or '0.13.0'", release
+        )
+    return _describe_server(url, number, release=_replace_surrogates(release))
 
 
-def release_number(release: object) -> tuple[int, int] | None:
+def parse_release(release: object) -> tuple[int, int] | None:
     """Return the first two numbers of a release such as `0.13` or `v0.13.0`; None if it is none."""
     parts = release.removeprefix("v").split(".") if isinstance(release, str) else []
     try:
@@ -96,17 +98,17 @@ def release_number(release: object) -> tuple[int, int] | None:
         return None
 
 
-def target_release(release: object) -> tuple[int, int] | None:
+def parse_target_release(release: object) -> tuple[int, int] | None:
     """Return the first two numbers of a release that flows can be checked for; None if it is none of them."""
-    number = release_number(release)
+    number = parse_release(release)
     return number if number is not None and _OLDEST <= number <= NEWEST else None
 
 
-def _text(number: tuple[int, int]) -> str:
+def _format_release(number: tuple[int, int]) -> str:
     return f"{number[0]}.{number[1]}"
 
 
-def _info(url: str, number: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
+def _describe_server(url: str, number: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
     dialect = min(number, _CURRENT)
     capabilities = {
         **{name: dialect >= since for name, since in _SINCE.items()},
@@ -114,7 +116,7 @@ def _info(url: str, number: tuple[int, int], *, release: str | None, commit: str
     }
     return Server(
         url=url,
-        dialect=_text(dialect),
+        dialect=_format_release(dialect),
         release=release,
         commit=commit,
         capabilities=capabilities,
@@ -122,7 +124,7 @@ def _info(url: str, number: tuple[int, int], *, release: str | None, commit: str
     )
 
 
-def require(server: Server | ServerInfo, capability: str, what: str) -> None:
+def require_capability(server: Server | ServerInfo, capability: str, what: str) -> None:
     """Check that the server has a capability.
 
     Args:
@@ -136,5 +138,5 @@ def require(server: Server | ServerInfo, capability: str, what: str) -> None:
     if not server.capabilities[capability]:
         raise UnsupportedByServerError(
             f"{what}: not supported by this server ({server.release or server.dialect})",
-            hint=f"it needs release {_text(_SINCE[capability])} or newer",
+            hint=f"it needs release {_format_release(_SINCE[capability])} or newer",
         )

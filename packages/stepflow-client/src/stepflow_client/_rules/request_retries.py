@@ -61,7 +61,7 @@ class RetryPolicy:
                 raise wrong(name, "a number of at least 0", value)
 
 
-def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
+def resolve_retry_policy(retry: RetryPolicy | int | None) -> RetryPolicy:
     """Return the policy for a `retry` argument: a policy, a maximum number of retries, or None for the default.
 
     Raises:
@@ -76,7 +76,7 @@ def policy_of(retry: RetryPolicy | int | None) -> RetryPolicy:
     raise wrong("retry", "a RetryPolicy or a number of retries", retry)
 
 
-class Budget:
+class RetryBudget:
     """Counts the retries that a client may still make.
 
     Args:
@@ -130,7 +130,7 @@ def delay_before_retry(
         return None
     delay = random_delay(policy.first_delay, policy.max_delay, attempt)
     if isinstance(outcome, HttpResponse):
-        delay = max(delay, retry_after(outcome, now) or 0.0)
+        delay = max(delay, parse_retry_after(outcome, now) or 0.0)
     return delay if delay < time_left else None
 
 
@@ -141,7 +141,7 @@ def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     return isinstance(outcome, (ConnectFailed, CannotSend))
 
 
-def retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
+def parse_retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
     """Return the delay in seconds from the `Retry-After` header, in either of its forms; None if there is none.
 
     Args:
@@ -172,7 +172,7 @@ def parse_date(text: str) -> datetime | None:
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
-def describe(outcome: HttpError | HttpResponse) -> str:
+def describe_attempt(outcome: HttpError | HttpResponse) -> str:
     """Return a one-line description of an attempt, for the list of attempts in an error."""
     if isinstance(outcome, HttpResponse):
         return f"status {outcome.status}"

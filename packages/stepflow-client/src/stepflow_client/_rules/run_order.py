@@ -16,7 +16,7 @@ _MAX_DISORDER = 2.0
 """Maximum number of seconds by which a listed run is newer than the one before it."""
 
 
-class Window:
+class CreationWindow:
     """A period in which runs were created, by the server's clock.
 
     Args:
@@ -28,7 +28,7 @@ class Window:
     """
 
     def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
-        self._since, self._until = _timestamp(since, "since"), _timestamp(until, "until")
+        self._since, self._until = _parse_timestamp(since, "since"), _parse_timestamp(until, "until")
 
     @property
     def is_open(self) -> bool:
@@ -37,16 +37,16 @@ class Window:
 
     def __contains__(self, run: RunDetails) -> bool:
         """Return whether a run was created in the period."""
-        created = _created(run)
+        created = _creation_time(run)
         is_early = self._since is not None and created < self._since
         return not is_early and (self._until is None or created < self._until)
 
     def is_over(self, run: RunDetails) -> bool:
         """Return whether no run listed after this one can have been created in the period."""
-        return self._since is not None and _created(run) < self._since - _MAX_DISORDER
+        return self._since is not None and _creation_time(run) < self._since - _MAX_DISORDER
 
 
-def _timestamp(value: object, what: str) -> float | None:
+def _parse_timestamp(value: object, what: str) -> float | None:
     """Return a time in seconds since 1970. A time without a time zone is local time."""
     if value is None:
         return None
@@ -59,19 +59,19 @@ def _timestamp(value: object, what: str) -> float | None:
     raise wrong(what, "a datetime or a text such as 2026-11-25T14:00:00Z", value)
 
 
-def _created(run: RunDetails) -> float:
+def _creation_time(run: RunDetails) -> float:
     time = creation_time(run.run_id)
     if time is not None:
         return time
     return run.created_at.timestamp() if run.created_at is not None else 0.0
 
 
-def second(run: RunDetails) -> int:
+def creation_second(run: RunDetails) -> int:
     """Return the creation time of a run in whole seconds since 1970."""
-    return int(run.created_at.timestamp() if run.created_at is not None else _created(run))
+    return int(run.created_at.timestamp() if run.created_at is not None else _creation_time(run))
 
 
-def is_coarse(runs: Iterable[RunDetails]) -> bool:
+def has_whole_seconds(runs: Iterable[RunDetails]) -> bool:
     """Return whether the server stores only whole seconds, as it does with sqlite.
 
     Within one second, such a server may list the oldest run first.
@@ -80,6 +80,6 @@ def is_coarse(runs: Iterable[RunDetails]) -> bool:
     return bool(times) and not any(time.microsecond for time in times)
 
 
-def newest_first(runs: Iterable[RunDetails]) -> list[RunDetails]:
+def sort_newest_first(runs: Iterable[RunDetails]) -> list[RunDetails]:
     """Return runs sorted by creation time, newest first. Within a second, their ids determine the order."""
-    return sorted(runs, key=lambda run: (second(run), run.run_id), reverse=True)
+    return sorted(runs, key=lambda run: (creation_second(run), run.run_id), reverse=True)

@@ -92,7 +92,7 @@ class StepProgress:
             None if the server does not send times.
         """
         end = now if self.running else self.last
-        return _seconds(self.first, end)
+        return _seconds_between(self.first, end)
 
     def start(self, item: int, time: datetime | None, attempt: int) -> None:
         """Record that an item was started. A second attempt keeps the start time of the first."""
@@ -109,7 +109,7 @@ class StepProgress:
         self.not_run.pop(item, None)
         self.ended[item] = status
         self.last = time or self.last
-        return _seconds(started, time)
+        return _seconds_between(started, time)
 
 
 class RunProgress:
@@ -217,7 +217,7 @@ class RunProgress:
 
     def seconds(self, now: datetime) -> float | None:
         """Return the seconds that the run took, or has taken so far."""
-        return _seconds(self.created_at, self.completed_at if self.is_over else now)
+        return _seconds_between(self.created_at, self.completed_at if self.is_over else now)
 
     def of(self, event: RunEvent) -> RunProgress:
         """Return the run that an event belongs to: this one or a sub-run."""
@@ -254,7 +254,7 @@ class RunProgress:
                 return run.step_of(event).end(_of(event, "item_index", 0), event.timestamp, status)
             case "run_completed":
                 run.end(str(_of(event, "status", "completed")), event.timestamp)
-                return _seconds(run.created_at, event.timestamp)
+                return _seconds_between(run.created_at, event.timestamp)
         return None
 
     def end(self, status: str, time: datetime | None) -> None:
@@ -292,6 +292,6 @@ def _of(event: RunEvent, name: str, default: Any) -> Any:
     return getattr(event, name, default)
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
     # The times may come from different machines with different clocks.
     return None if start is None or end is None else max(0.0, (end - start).total_seconds())

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from .._http.messages import TLS_RESPONSE
 from .._http.proxies import is_loopback
 from .._http.settings import API_PATH, parse_url
-from .._http.tls import causes
+from .._http.tls import iter_causes
 from ..errors import InvalidResponseError
 
 ANOTHER_SERVICE = "another service is at this address: correct the host, port or path of the URL"
@@ -30,7 +30,7 @@ _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
 """The responses of nginx, Apache, Go and others to http on a port for https."""
 
 
-def unreachable(error: BaseException, url: str, proxy: str | None) -> str:
+def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> str:
     """Return the hint for a connection that could not be opened.
 
     Args:
@@ -41,13 +41,13 @@ def unreachable(error: BaseException, url: str, proxy: str | None) -> str:
     host = parse_url(url).host
     if proxy:
         return f"correct the proxy's URL, or set NO_PROXY={host} to connect without it"
-    chain = list(causes(error))
+    chain = list(iter_causes(error))
     text = " ".join(map(str, chain)).lower()
     if re.search(_RETURNED, text):
         return PROXY
     codes = {getattr(cause, "errno", None) for cause in chain}
     if re.search(_NO_TLS, text):
-        return f"the server speaks http: write {_with_scheme(url, 'http')}"
+        return f"the server speaks http: write {_replace_scheme(url, 'http')}"
     if "cannot be resolved" in text or "name or service not known" in text:
         return f"the host {host} is not known here: correct the URL, or connect to the network or VPN that knows it"
     if codes & _NO_ROUTE:
@@ -66,17 +66,19 @@ def refused(url: str) -> str:
     return f"nothing listens on port {root.port} of {root.host}: start the server, or correct the URL"
 
 
-def not_http(reason: str, url: str) -> str:
+def get_not_http_hint(reason: str, url: str) -> str:
     """Return the hint for a response that is not HTTP.
 
     Args:
         reason: The problem.
         url: The server's URL.
     """
-    return f"the server speaks https: write {_with_scheme(url, 'https')}" if reason == TLS_RESPONSE else ANOTHER_SERVICE
+    return (
+        f"the server speaks https: write {_replace_scheme(url, 'https')}" if reason == TLS_RESPONSE else ANOTHER_SERVICE
+    )
 
 
-def broken(reason: str, url: str) -> str | None:
+def get_broken_hint(reason: str, url: str) -> str | None:
     """Return the hint for a connection that broke; None if the response had begun.
 
     Args:
@@ -85,11 +87,11 @@ def broken(reason: str, url: str) -> str | None:
     """
     if not reason.endswith("without a response"):
         return None
-    secure = f"; if it speaks https, write {_with_scheme(url, 'https')}" if url.startswith("http://") else ""
+    secure = f"; if it speaks https, write {_replace_scheme(url, 'https')}" if url.startswith("http://") else ""
     return f"check that the server runs{secure}"
 
 
-def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
+def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
     """Return the error for a response to the health request that no Stepflow server sends.
 
     Args:
@@ -114,7 +116,7 @@ def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: byt
                 "correct the URL, or set the token that a proxy needs"
             )
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
-        hint = f"the server speaks https: write {_with_scheme(url, 'https')}"
+        hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
         # Current servers respond with application/grpc to an unknown path.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
@@ -123,5 +125,5 @@ def not_stepflow(url: str, status: int, headers: Mapping[str, str], content: byt
     )
 
 
-def _with_scheme(url: str, scheme: str) -> str:
+def _replace_scheme(url: str, scheme: str) -> str:
     return f"{scheme}://{url.partition('://')[2]}"

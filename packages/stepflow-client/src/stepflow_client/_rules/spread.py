@@ -6,13 +6,13 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from .._base.newest import Newest
-from .lost_creation import this_process
+from .._base.newest import NewestEntries
+from .lost_creation import process_token
 
 _MAX_RUNS = 50_000
 
 
-class Spread:
+class ServerLoads:
     """Counts the load of each server of a list for one client: runs being created and runs being waited for.
 
     A new run goes to the server with the lowest count, so that a slow server gets fewer runs. Servers with equal counts
@@ -23,12 +23,12 @@ class Spread:
         self._lock = threading.Lock()
         self._count = count
         self._turn = 0
-        self._process = this_process()
+        self._process = process_token()
         self._loads = [0] * count
-        self._homes: Newest[str, int] = Newest(_MAX_RUNS)
+        self._homes: NewestEntries[str, int] = NewestEntries(_MAX_RUNS)
 
     @contextmanager
-    def placed(self, servers: Collection[int]) -> Iterator[int]:
+    def place_run(self, servers: Collection[int]) -> Iterator[int]:
         """Choose one of the given servers for a new run, and count the run there until the end of the context."""
         with self._lock:
             self._leave_parent()
@@ -40,12 +40,12 @@ class Spread:
         finally:
             self._add(number, -1)
 
-    def note(self, run_id: str, number: int) -> None:
+    def remember_server(self, run_id: str, number: int) -> None:
         """Remember which server created a run."""
         with self._lock:
             self._homes.put(run_id, number)
 
-    def home(self, run_id: str | None) -> int | None:
+    def find_server(self, run_id: str | None) -> int | None:
         """Return the server that created a run; None if it is unknown.
 
         Only this server notices the end of the run immediately.
@@ -53,9 +53,9 @@ class Spread:
         return None if run_id is None else self._homes.get(run_id)
 
     @contextmanager
-    def awaiting(self, run_id: str) -> Iterator[None]:
+    def count_waiting(self, run_id: str) -> Iterator[None]:
         """Count a run on its server while the client waits for it."""
-        number = self.home(run_id)
+        number = self.find_server(run_id)
         if number is None:
             yield
             return
@@ -72,5 +72,5 @@ class Spread:
 
     def _leave_parent(self) -> None:
         """In a fork, forget the runs that the parent process waits for, because this process never counts them down."""
-        if self._process != this_process():
-            self._process, self._loads = this_process(), [0] * self._count
+        if self._process != process_token():
+            self._process, self._loads = process_token(), [0] * self._count

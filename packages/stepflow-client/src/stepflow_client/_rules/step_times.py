@@ -130,7 +130,7 @@ class StepTimes:
             return False
         return event.timestamp > self._changed_at
 
-    def applied_to(self, step: StepDetails) -> StepDetails:
+    def add_times_to(self, step: StepDetails) -> StepDetails:
         """Return a step with its known times filled in."""
         time = self._times.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
@@ -141,7 +141,7 @@ class StepTimes:
         return replace(step, **changes)
 
 
-def step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
+def collect_step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
     """Return the times of the steps of a run, in the order in which they started. Events of other runs are ignored."""
     times = StepTimes(run_id)
     for event in events:

@@ -97,7 +97,7 @@ class Timings(NamedTuple):
     cancel_limit: float = 5.0
     """How long a cancelled task or batch may take to cancel its runs."""
 
-    def creation_hold_of(self, on_cancel: str) -> int | None:
+    def get_creation_hold(self, on_cancel: str) -> int | None:
         """Return how long a server may hold a creation; None if the id must be known at once, to cancel the run."""
         return None if on_cancel == "cancel" else self.creation_hold
 

@@ -16,7 +16,7 @@ from .._http.messages import (
     Unreadable,
     WriteTimeout,
 )
-from .._http.tls import refusal
+from .._http.tls import explain_certificate_rejection
 from ..errors import (
     InvalidArgumentError,
     InvalidResponseError,
@@ -28,7 +28,7 @@ from . import server_advice
 from .request_retries import was_not_processed
 
 
-def error_from(
+def convert_error(
     error: Exception, request: HttpRequest, url: str, proxy: str | None, run_id: str | None
 ) -> TransportError | InvalidArgumentError:
     """Return the client's error for a request that got no usable response.
@@ -66,7 +66,10 @@ def _converted(
             return ServerConnectionError(message, hint=server_advice.NO_RESPONSE)
         case ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
-            reason, hint = refusal(error) or (reason, server_advice.unreachable(error, url, proxy))
+            reason, hint = explain_certificate_rejection(error) or (
+                reason,
+                server_advice.get_unreachable_hint(error, url, proxy),
+            )
             message = f"{url} cannot be reached{through}: {reason}"
             return ServerConnectionError(message, hint=hint)
         case ReadTimeout() | WriteTimeout():
@@ -80,11 +83,14 @@ def _converted(
             return InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
         case NotHttp():
             message = f"{url} does not speak HTTP: {reason}"
-            return InvalidResponseError(message, hint=server_advice.not_http(reason, url))
+            return InvalidResponseError(message, hint=server_advice.get_not_http_hint(reason, url))
         case Unreadable():
             return InvalidResponseError(f"the response to {request} cannot be read: {reason}")
         case HttpError() | OSError():
-            reason, advice = refusal(error) or (reason, server_advice.broken(reason, url))
+            reason, advice = explain_certificate_rejection(error) or (
+                reason,
+                server_advice.get_broken_hint(reason, url),
+            )
             return ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:
             return InvalidResponseError(f"the response to {request} cannot be read: {reason}")

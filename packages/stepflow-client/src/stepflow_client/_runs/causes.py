@@ -71,12 +71,12 @@ class ItemRecord:
     """The steps whose outputs a rerun keeps. The server lists only those that other steps or the output need."""
 
 
-def cause_of(record: ItemRecord) -> Cause:
+def find_cause(record: ItemRecord) -> Cause:
     """Return why an item did not succeed, and the step that failed first."""
     return ItemCauses(record).cause
 
 
-def is_bare(error: FlowError) -> bool:
+def names_only_step(error: FlowError) -> bool:
     """Return whether a message only says that a step failed."""
     return error.message == SILENT or FAILED_STEP.match(error.message) is not None
 
@@ -108,7 +108,7 @@ class ItemCauses:
         is_lost = record.error is not None and record.error.code in _LOST
         return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED_STATUSES and not is_lost)
 
-    def evaluated(self, expression: Any) -> list[Failure] | bool:
+    def evaluate(self, expression: Any) -> list[Failure] | bool:
         """Return the failures of an expression; True if it has a value, False if that is not known."""
         try:
             self.evaluation.value(expression)
@@ -130,15 +130,15 @@ class ItemCauses:
 
     def _key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
         """Return the error of a step for comparisons; None if the server does not report it."""
-        return _key_of(self.listed[step_id].error)
+        return _comparison_key(self.listed[step_id].error)
 
-    def source(self, step_id: str) -> _Source:
+    def find_source(self, step_id: str) -> _Source:
         """Return the origin of a step's failure."""
         if step_id not in self._sources:
-            self._sources[step_id] = self._trace(step_id)
+            self._sources[step_id] = self._trace_source(step_id)
         return self._sources[step_id]
 
-    def _trace(self, step_id: str) -> _Source:
+    def _trace_source(self, step_id: str) -> _Source:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
             # If the flow is not known, only the message may name another step.
@@ -148,8 +148,8 @@ class ItemCauses:
             other = named["id"]
             is_read = other != step_id and other in self.listed and self._has_failed(other)
             return _Source("read", other) if is_read else _Source("own")
-        key = _key_of(error)
-        evaluated = self.evaluated(self.definitions[step_id].get("input"))
+        key = _comparison_key(error)
+        evaluated = self.evaluate(self.definitions[step_id].get("input"))
         if evaluated is True:
             return _Source("own")
         failures = evaluated if isinstance(evaluated, list) else []
@@ -167,10 +167,10 @@ class ItemCauses:
         same = [name for name in self._failed_reads(step_id) if self._key(name) in (key, None)]
         return _Source("read", same[0]) if same else _Source("own")
 
-    def root(self, step_id: str) -> str:
+    def find_root_step(self, step_id: str) -> str:
         """Return the step at which the failure of a step began, as far as it can be traced."""
         seen = [step_id]
-        while (source := self.source(seen[-1])).step_id is not None and source.step_id not in seen:
+        while (source := self.find_source(seen[-1])).step_id is not None and source.step_id not in seen:
             seen.append(source.step_id)
         return seen[-1]
 
@@ -188,19 +188,21 @@ class ItemCauses:
             return self._cause_by_errors()
         if not record.has_steps:
             named = self._named_by_server
-            return Cause("step", named) if named else Cause("stall" if self.stalled else "unknown")
-        evaluated = self.evaluated(record.flow.get("output"))
+            return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
+        evaluated = self.evaluate(record.flow.get("output"))
         failures = evaluated if isinstance(evaluated, list) else []
-        roots = [None if failure.step is None else self.root(failure.step) for failure in failures]
+        roots = [None if failure.step is None else self.find_root_step(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == record.error.message:
-                return Cause("stall" if self.stalled else "output")
-            if root is not None and self._fits(root) and (self._key(root) is not None or self._is_expression):
+                return Cause("stall" if self.stalled_step else "output")
+            if root is not None and self._has_error_of(root) and (self._key(root) is not None or self._is_expression):
                 # The item has the error of this step: the reported one, or that of its input.
                 return self._named(root)
         # If there is only one possible step, it failed, even if the server does not report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
-        fits = {name: self._fits(name) for name in dict.fromkeys(map(self.root, self._failed_reads(None)))}
+        fits = {
+            name: self._has_error_of(name) for name in dict.fromkeys(map(self.find_root_step, self._failed_reads(None)))
+        }
         if only is not None and fits.get(only) is not False:
             return self._named(only)
         sure = [name for name, fit in fits.items() if fit]
@@ -208,12 +210,12 @@ class ItemCauses:
             return self._named(sure[0])
         if sure or None in fits.values():
             return Cause("unknown")
-        if self.stalled:
+        if self.stalled_step:
             return Cause("stall")
         return Cause("output" if self._is_expression else "unknown")
 
     def _named(self, step_id: str) -> Cause:
-        return Cause("step", step_id) if self.source(step_id).kind == "own" else Cause("unknown")
+        return Cause("step", step_id) if self.find_source(step_id).kind == "own" else Cause("unknown")
 
     @property
     def _named_by_server(self) -> str | None:
@@ -222,16 +224,16 @@ class ItemCauses:
         named = None if error is None else error.step_id
         return named if named in self.definitions and named not in self._flow_steps.inner_ids else None
 
-    def _fits(self, step_id: str) -> bool | None:
+    def _has_error_of(self, step_id: str) -> bool | None:
         """Return whether the item's error is the error of a step; None if that is not known."""
         error = self.record.error
         assert error is not None
         key = self._key(step_id)
         if key is not None:
-            return key == _key_of(error)
+            return key == _comparison_key(error)
         if self._named_by_server is not None:
             return self._named_by_server == step_id
-        failures = self.evaluated(self.definitions.get(step_id, {}).get("input"))
+        failures = self.evaluate(self.definitions.get(step_id, {}).get("input"))
         if isinstance(failures, list) and failures[0].is_sure and all(failure.step is None for failure in failures):
             return any(failure.message == error.message for failure in failures)
         # A component may fail with any message.
@@ -244,7 +246,7 @@ class ItemCauses:
         return error is not None and _EXPRESSION.match(error.message) is not None
 
     @property
-    def stalled(self) -> str | None:
+    def stalled_step(self) -> str | None:
         """The step that the output needs and the server did not start, if this is why the item failed."""
         error = self.record.error
         match = None if error is None else _STALLED.match(error.message)
@@ -254,7 +256,7 @@ class ItemCauses:
     def _cause_by_errors(self) -> Cause:
         """Return the cause if the flow is not known: the first step that has the item's error."""
         error = self.record.error
-        key = _key_of(error)
+        key = _comparison_key(error)
         failed = [name for name in self.listed if self._has_failed(name)]
         named = FAILED_STEP.match(error.message) if error is not None else None
         if named is not None and named["id"] in failed:
@@ -265,5 +267,5 @@ class ItemCauses:
         return Cause("unknown")
 
 
-def _key_of(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
+def _comparison_key(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
     return None if error is None or error.message == SILENT else (error.message, error.code)

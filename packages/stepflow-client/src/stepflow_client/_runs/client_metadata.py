@@ -41,7 +41,7 @@ class Origin(NamedTuple):
     """The indexes, in the earlier run, of the items that are run again. They are not part of the flow."""
 
 
-def tagged(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
+def add_tag(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
     """Return a copy of a flow with a tag in its metadata, which gives the copy its own flow id.
 
     In the flow of a rerun, the kept steps of its origin are pinned.
@@ -58,7 +58,7 @@ def tagged(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict
     return {**flow, "metadata": {**(metadata or {}), _KEY: added}}
 
 
-def as_written(flow: dict[str, Any]) -> dict[str, Any]:
+def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
     """Return a stored flow as its author wrote it: without the client's tag, and with the definitions of all steps."""
     metadata = flow.get("metadata")
     if not isinstance(metadata, dict) or _KEY not in metadata:
@@ -75,22 +75,24 @@ def as_written(flow: dict[str, Any]) -> dict[str, Any]:
     return written
 
 
-def origin_of(flow: Mapping[str, Any]) -> Origin | None:
+def read_origin(flow: Mapping[str, Any]) -> Origin | None:
     """Return the origin of a rerun from its stored flow; None for any other flow."""
     metadata = flow.get("metadata")
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
     definitions, steps = _definitions(added), steps_by_id(flow)
-    return Origin(added["rerun_of"], {name: pins.pinned_output(steps[name]) for name in definitions if name in steps})
+    return Origin(
+        added["rerun_of"], {name: pins.get_pinned_output(steps[name]) for name in definitions if name in steps}
+    )
 
 
-def with_kept(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
+def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
     """Return the steps of a run. Steps that a rerun keeps are marked and have the component of the author's flow."""
-    origin = origin_of(stored)
+    origin = read_origin(stored)
     if origin is None:
         return list(steps)
-    written = steps_by_id(as_written(dict(stored)))
+    written = steps_by_id(restore_flow(dict(stored)))
     kept = {name: written[name].get("component") for name in origin.kept if name in written}
     return [
         replace(step, component=kept[step.step_id], is_kept=True) if step.step_id in kept else step for step in steps

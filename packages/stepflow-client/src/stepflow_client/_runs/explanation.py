@@ -11,14 +11,14 @@ from ..flows.interpreter import flow_with
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
-from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, is_bare
+from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, names_only_step
 
 if TYPE_CHECKING:
     from ..types import RunItem, StepDetails
     from ..types.snapshot import RunSnapshot
 
 
-def account_of(
+def explain_item(
     run_id: str, item_index: int, record: ItemRecord, schemas: Mapping[str, Any] | None = None
 ) -> RunAccount:
     """Return the account of one item of a run.
@@ -29,14 +29,19 @@ def account_of(
         record: The recorded facts about the item.
         schemas: Input schemas of components by path, in addition to those of builtin components.
     """
-    item = _Item(record)
+    item = _ExplainedItem(record)
     cause = item.cause
-    steps = list(item.accounts())
+    steps = list(item.iter_accounts())
     error = record.error
     failed = item.listed.get(cause.step_id or "")
     if error is not None:
         error = replace(error, step_id=cause.step_id)
-        if failed is not None and failed.error is not None and is_bare(error) and not is_bare(failed.error):
+        if (
+            failed is not None
+            and failed.error is not None
+            and names_only_step(error)
+            and not names_only_step(failed.error)
+        ):
             error = replace(error, message=failed.error.message)
     return RunAccount(
         run_id=run_id,
@@ -47,27 +52,27 @@ def account_of(
         error=error,
         hint=item.hint(schemas or {}),
         steps=steps,
-        unknown=tuple(item.unknown(steps)),
+        unknown=tuple(item.iter_unknown_facts(steps)),
     )
 
 
-def accounts_of(
+def explain_items(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
     """Return the accounts of items of a run, by index; by default of all items."""
     return {
-        index: account_of(snapshot.run_id, index, record, schemas)
-        for index, record in records_of(snapshot, items).items()
+        index: explain_item(snapshot.run_id, index, record, schemas)
+        for index, record in collect_item_records(snapshot, items).items()
     }
 
 
-def step_accounts(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
+def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
     """Return the account of each step of the items, by item index and step id."""
-    accounts = accounts_of(snapshot, items)
+    accounts = explain_items(snapshot, items)
     return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
 
-def explained(snapshot: RunSnapshot) -> RunSnapshot:
+def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
     """Return a snapshot whose steps have their states, and whose run counts the failed items of its sub-runs."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
     is_given_up = details.status in FAILED_STATUSES and details.items.running > 0
@@ -83,13 +88,13 @@ def explained(snapshot: RunSnapshot) -> RunSnapshot:
         step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in RUNS_FLOWS
     }
     indexes = {step.item_index for step in steps if step.status in FAILED_STATUSES or step.step_id in special}
-    accounts = step_accounts(snapshot, [item for item in snapshot.items if item.index in indexes])
+    accounts = explain_steps(snapshot, [item for item in snapshot.items if item.index in indexes])
     if details.status is ExecutionStatus.COMPLETED:
         details = replace(details, failed_in_sub_runs=count_failed_in_sub_runs(accounts.values()))
-    return replace(snapshot, details=details, steps=with_states(steps, accounts))
+    return replace(snapshot, details=details, steps=add_step_states(steps, accounts))
 
 
-def with_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
+def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
     """Return steps with the states of their accounts, by item index and step id."""
     explained = []
     for step in steps:
@@ -103,10 +108,10 @@ def with_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str],
     return explained
 
 
-def records_of(
+def collect_item_records(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, *, is_masked: bool = False
 ) -> dict[int, ItemRecord]:
-    """Return the records of items of a run, by index; see `accounts_of`.
+    """Return the records of items of a run, by index; see `explain_items`.
 
     With `is_masked`, recorded arguments are used even if secrets in them are masked, for values that are only shown.
     """
@@ -139,21 +144,21 @@ def records_of(
     }
 
 
-def needs_schema(account: RunAccount) -> str | None:
+def find_needed_schema(account: RunAccount) -> str | None:
     """Return the component whose schema may explain a failure if the error does not; None if there is none."""
-    from .refusals import has_schema
+    from .refusals import has_known_schema
 
     cause = account.step(account.cause or "")
     error = account.error
-    if cause is None or cause.component is None or error is None or has_schema(cause.component):
+    if cause is None or cause.component is None or error is None or has_known_schema(cause.component):
         return None
-    return cause.component if is_bare(error) or error.code is ErrorCode.INVALID_INPUT else None
+    return cause.component if names_only_step(error) or error.code is ErrorCode.INVALID_INPUT else None
 
 
-class _Item(ItemCauses):
+class _ExplainedItem(ItemCauses):
     """An item with the accounts of its steps."""
 
-    def accounts(self) -> Iterator[StepAccount]:
+    def iter_accounts(self) -> Iterator[StepAccount]:
         """Yield the account of each step, in the order of the flow."""
         for name in dict.fromkeys([*self.definitions, *self.listed]):
             yield self._account(name, self.definitions.get(name, {}), self.listed.get(name))
@@ -170,13 +175,13 @@ class _Item(ItemCauses):
                 base,
                 state="completed",
                 is_default=not listed.is_kept and self._used_default(definition, listed),
-                failed_children=list(failed_children(component, listed.output)),
+                failed_children=list(iter_failed_children(component, listed.output)),
                 is_kept=listed.is_kept,
             )
         if listed.status in FAILED_STATUSES:
-            source = self.source(name)
+            source = self.find_source(name)
             if source.kind == "read":
-                return replace(base, state="not_run", because_of=self.root(name))
+                return replace(base, state="not_run", because_of=self.find_root_step(name))
             if source.kind == "own" or self.cause.step_id == name:
                 return replace(base, state="failed", error=listed.error)
             return replace(base, error=listed.error)
@@ -189,7 +194,7 @@ class _Item(ItemCauses):
     def _unlisted(self, name: str) -> StepState:
         if name in self.record.kept:
             return "completed"
-        if name == self.stalled:
+        if name == self.stalled_step:
             return "not_run"
         if not self.record.has_steps:
             return "failed" if name == self.cause.step_id else "unknown"
@@ -209,15 +214,17 @@ class _Item(ItemCauses):
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
         """Return what to change after the step of the cause has failed."""
-        from .refusals import failure_hint
+        from .refusals import find_failure_hint
 
         record, step_id = self.record, self.cause.step_id or ""
         failed = self.listed.get(step_id)
         error = (failed.error if failed is not None else None) or record.error
         message = error.message if error is not None else ""
-        return failure_hint(record.flow, self.definitions.get(step_id), message, record.input, self.evaluation, schemas)
+        return find_failure_hint(
+            record.flow, self.definitions.get(step_id), message, record.input, self.evaluation, schemas
+        )
 
-    def unknown(self, steps: Sequence[StepAccount]) -> Iterator[str]:
+    def iter_unknown_facts(self, steps: Sequence[StepAccount]) -> Iterator[str]:
         """Yield the facts that could not be determined."""
         record = self.record
         if not record.has_steps:
@@ -240,7 +247,7 @@ RUNS_FLOWS = ("/builtin/map", "/builtin/eval")
 """The components whose outputs contain failures of sub-runs."""
 
 
-def failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
+def iter_failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
     """Yield the failed items of the sub-runs in the output of `/builtin/map` or `/builtin/eval`."""
     if not isinstance(output, Mapping):
         return

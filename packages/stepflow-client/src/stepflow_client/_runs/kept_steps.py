@@ -24,7 +24,7 @@ _FORCE = "to keep it anyway, set force; to execute it, start from an earlier ste
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedArguments:
     """The recorded arguments of the earlier run, from the history."""
 
     has_input: bool = False
@@ -38,9 +38,9 @@ class Recorded:
     flow_file: str | None = None
     """The file of the flow."""
 
-    def only(self, inherit: Collection[str]) -> Recorded:
+    def select(self, inherit: Collection[str]) -> RecordedArguments:
         """Return the arguments that a rerun takes over. All others are known to be empty, except for the input."""
-        return Recorded(
+        return RecordedArguments(
             has_input=self.has_input and "input" in inherit,
             input=self.input,
             variables=self.variables if "variables" in inherit else {},
@@ -50,20 +50,20 @@ class Recorded:
         )
 
 
-def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded:
+def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> RecordedArguments:
     """Return the arguments of a recorded run that can be reused, without overrides of steps that the flow lacks.
 
     Values that contain secrets cannot be reused, because the history hides them.
     """
     if entry is None:
-        return Recorded()
+        return RecordedArguments()
     mark = get_hidden_mark(entry.flow)
     variables = entry.variables or {}
     hidden = {name: value for name, value in variables.items() if is_hidden(value, mark)}
     visible = {name: value for name, value in variables.items() if name not in hidden}
     steps = steps_by_id(flow)
     overrides = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
-    return Recorded(
+    return RecordedArguments(
         has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
         input=entry.input,
         variables=None if "variables" in entry.omitted else visible,
@@ -73,20 +73,20 @@ def recorded_of(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> Recorded
     )
 
 
-def hides_secrets(flow: Mapping[str, Any]) -> bool:
+def has_hidden_secrets(flow: Mapping[str, Any]) -> bool:
     """Return whether parts of a recorded flow are hidden."""
     return is_hidden(flow, get_hidden_mark(flow))
 
 
 def check_recorded_variables(
-    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: Recorded, variables: Iterable[str]
+    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: RecordedArguments, variables: Iterable[str]
 ) -> None:
     """Check that the new variables include the earlier run's secret ones that executed steps or the output read.
 
     Raises:
         InvalidArgumentError: If one of them is missing.
     """
-    read = {reference.variable for reference in _read(flow, items, "variable")}
+    read = {reference.variable for reference in _find_references(flow, items, "variable")}
     missing = sorted((recorded.hidden.keys() & read) - set(variables))
     if missing:
         names = ", ".join(map(repr, missing))
@@ -106,7 +106,7 @@ def check_items(items: Any) -> None:
         check_integer(index, "items", least=0)
 
 
-def chosen_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
+def choose_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
     """Return the indexes of the chosen items in order, or of all items if none are chosen (None).
 
     Raises:
@@ -118,7 +118,7 @@ def chosen_items(items: Iterable[int] | None, total: int, run_id: str) -> list[i
     return chosen
 
 
-def kept_outputs(
+def collect_kept_outputs(
     flow: Mapping[str, Any], steps: Iterable[StepDetails], pinned: Mapping[str, Any], again: Iterable[str]
 ) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
@@ -141,7 +141,7 @@ def kept_outputs(
     return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
 
-def executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
+def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
     """Return the steps that are executed, in the order of the flow.
 
     The inputs of kept steps are not evaluated, so a step that only kept steps read is not executed.
@@ -150,7 +150,7 @@ def executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
     return [step for step in steps_by_id(flow) if step in needed and step not in kept]
 
 
-def inputs_of_step(
+def collect_read_outputs(
     flow: Mapping[str, Any], step: str, steps: Iterable[StepDetails], pinned: Mapping[str, Any], run_id: str
 ) -> dict[str, Any]:
     """Return the outputs of the steps that a step reads, by step id.
@@ -190,7 +190,7 @@ def check_kept(old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, i
         InvalidArgumentError: If a kept step, or a step that it reads, has changed in the flow or is overridden.
     """
     kept = {step for item in items for step in item.kept}
-    changed, overridden = changed_steps(old, new), merge_overrides(overrides) or {}
+    changed, overridden = find_changed_steps(old, new), merge_overrides(overrides) or {}
     for step in steps_by_id(new):
         if step in kept & changed & overridden.keys():
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
@@ -202,28 +202,28 @@ def check_kept(old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, i
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
 
 
-def changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+def find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
     """Return the steps of a flow that are new or defined differently compared to an older version of the flow."""
     before = steps_by_id(old)
     return {
         name
         for name, step in steps_by_id(new).items()
-        if name not in before or not equal(_definition(before[name]), _definition(step))
+        if name not in before or not equal(_get_definition(before[name]), _get_definition(step))
     }
 
 
-def _definition(step: Mapping[str, Any]) -> list[Any]:
+def _get_definition(step: Mapping[str, Any]) -> list[Any]:
     """Return the parts of a step that determine its output."""
     on_error = step.get("onError") or {"action": "fail"}
     return [step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}]
 
 
-def overrides_of_executed(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return overrides without those of kept steps."""
     return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
 
 
-def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
+def _find_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
     steps = steps_by_id(flow)
     executed = {step for item in items for step in item.executed}
     inputs = [steps[step].get("input") for step in executed if step in steps]
@@ -232,11 +232,11 @@ def _read(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> lis
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     """Return whether an executed step or the output may read the flow's input."""
-    return bool(_read(flow, items, "input"))
+    return bool(_find_references(flow, items, "input"))
 
 
-def taken_from(
-    recorded: Recorded,
+def find_inherited_arguments(
+    recorded: RecordedArguments,
     flow: Mapping[str, Any],
     items: Sequence[RerunItem],
     variables: Iterable[str],
@@ -255,16 +255,16 @@ def taken_from(
     return [name for name, taken in is_taken.items() if taken]
 
 
-def unknown_of(
-    flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: Recorded
+def find_unknown_arguments(
+    flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: RecordedArguments
 ) -> list[str]:
     """Return which arguments of the earlier run (`variables`, `overrides`) are unknown and may affect the rerun."""
     is_unknown = variables is None and recorded.variables is None
-    missing = ["variables"] if is_unknown and _read(flow, items, "variable") else []
+    missing = ["variables"] if is_unknown and _find_references(flow, items, "variable") else []
     return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
 
 
-def steps_reading_changes(
+def find_steps_reading_changes(
     flow: Mapping[str, Any],
     index: int,
     arguments: Mapping[str, Any],
@@ -283,10 +283,10 @@ def steps_reading_changes(
     """
     after = dict(arguments)
     if "variables" in after:
-        after["variables"] = _defaults(flow) | dict(after["variables"])
+        after["variables"] = _get_variable_defaults(flow) | dict(after["variables"])
     changed = set()
     for name, step in steps_by_id(flow).items():
-        reads = {"input": _roots(step, "input"), "variables": _roots(step, "variable")}
+        reads = {"input": _find_read_fields(step, "input"), "variables": _find_read_fields(step, "variable")}
         if not any(reads[what] for what in after):
             continue
         executed = source(index, name)
@@ -301,13 +301,13 @@ def steps_reading_changes(
             if "input" not in entry.omitted and item < len(inputs):
                 before["input"] = inputs[item]
             if "variables" not in entry.omitted:
-                before["variables"] = _defaults(entry.flow or {}) | dict(entry.variables or {})
-        if _differ(before, after, reads, mark, cautious=cautious):
+                before["variables"] = _get_variable_defaults(entry.flow or {}) | dict(entry.variables or {})
+        if _has_changed_read(before, after, reads, mark, cautious=cautious):
             changed.add(name)
     return changed
 
 
-def executed_in(
+def find_executing_run(
     recorded: Callable[[str], HistoryEntry | None], run_id: str, index: int, step: str
 ) -> tuple[HistoryEntry, int] | None:
     """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
@@ -328,19 +328,19 @@ def executed_in(
     return None
 
 
-def _roots(step: Mapping[str, Any], kind: str) -> set[str | None]:
+def _find_read_fields(step: Mapping[str, Any], kind: str) -> set[str | None]:
     """Return the fields of the input, or the variables, that a step reads; None means all of them."""
     paths = (portable_path(read.path) for read in references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
 
-def _defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
+def _get_variable_defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return the default values of a flow's variables."""
     declared = declared_variables(flow)
     return {name: variable["default"] for name, variable in declared.items() if "default" in variable["value_schema"]}
 
 
-def _differ(
+def _has_changed_read(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     reads: Mapping[str, set[str | None]],

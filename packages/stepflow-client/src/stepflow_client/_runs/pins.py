@@ -10,7 +10,7 @@ Steps are pinned for tests without slow or paid steps, and for reruns. There are
 A step that is pinned to a failure keeps its error handling, and the steps that read it fail with it, as on the server.
 Its component is `/builtin/iterate`, whose only turn fails at once: its output is a field of the input that does not
 exist. Servers of every release quote the field's name in the message, so the name contains the wanted code and message,
-and every reader of the run gets them (`mocked_failure`).
+and every reader of the run gets them (`parse_mocked_failure`).
 
 Only steps of the flow itself can be pinned, not the steps of sub-flows that `map` and `iterate` run.
 """
@@ -73,7 +73,7 @@ class Delayed:
     """Seconds that the step takes."""
 
 
-def mocked_failure(message: str) -> tuple[str, str] | None:
+def parse_mocked_failure(message: str) -> tuple[str, str] | None:
     """Return the code and the message of a step that was pinned to a failure; None for any other error message."""
     match = _MOCKED.fullmatch(message)
     return None if match is None else (match[1].lower(), match[2])
@@ -94,7 +94,7 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
     overrides: dict[str, Any] = {}
     for step, output in check_mapping(outputs, "outputs").items():
         is_failure = isinstance(output, Fails)
-        value = _failing_input(output, 0) if is_failure else {"$literal": output}
+        value = _build_failing_input(output, 0) if is_failure else {"$literal": output}
         overrides[step] = {
             "component": _FAILING if is_failure else component,
             "input": {"$literal": None, "$if": None, "$coalesce": [value]},
@@ -123,27 +123,27 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
         if step_id not in ids:
             raise InvalidArgumentError(f"the flow has no step {step_id!r} to pin")
     pinned = [
-        _pinned_step(step, outputs[step_id]) if isinstance(step_id, str) and step_id in outputs else step
+        _pin_step(step, outputs[step_id]) if isinstance(step_id, str) and step_id in outputs else step
         for step, step_id in zip(listed, ids, strict=True)
     ]
     return {**flow, "steps": pinned}
 
 
-def _pinned_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
+def _pin_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
     """Return a step that fails at once, and returns the output as its default unless it is pinned to a failure."""
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
     outcome, seconds = (output.outcome, output.delay) if isinstance(output, Delayed) else (output, 0.0)
     if isinstance(outcome, Fails):
         handling = {"onError": step["onError"]} if "onError" in step and outcome.error_code != _NOT_CAUGHT else {}
-        return {**kept, "component": _FAILING, "input": _failing_input(outcome, seconds), **handling}
+        return {**kept, "component": _FAILING, "input": _build_failing_input(outcome, seconds), **handling}
     on_error = {"action": "useDefault", "defaultValue": outcome}
     if seconds:
-        return {**kept, "component": _FAILING, "input": _failing_input(Fails(), seconds), "onError": on_error}
+        return {**kept, "component": _FAILING, "input": _build_failing_input(Fails(), seconds), "onError": on_error}
     # It lacks the required input.
     return {**kept, "component": PIN_COMPONENT, "onError": on_error}
 
 
-def _failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
+def _build_failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
     """Return the input with which `/builtin/iterate` fails, after some seconds, with this code and message."""
     flow: dict[str, Any] = {"output": {"$input": f"mocked {fails.error_code.value.upper()}: {fails.message}"}}
     if seconds:
@@ -152,7 +152,7 @@ def _failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
     return {"flow": {"$literal": flow}, "initial_input": {}}
 
 
-def pinned_output(step: Mapping[str, Any]) -> Any:
+def get_pinned_output(step: Mapping[str, Any]) -> Any:
     """Return the output of a step that `pinned_flow` has pinned."""
     on_error = step.get("onError")
     return on_error.get("defaultValue") if isinstance(on_error, Mapping) else None

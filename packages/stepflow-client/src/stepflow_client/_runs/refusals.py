@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MAX_LENGTH = 80
 
 
-def has_schema(component: str) -> bool:
+def has_known_schema(component: str) -> bool:
     """Return whether the input schema of a component is known without a server."""
     return component in BUILTINS
 
@@ -28,7 +28,7 @@ def has_schema(component: str) -> bool:
 def may_return(component: str, value: Any) -> bool:
     """Return whether a component can have returned a value, as far as its schema is known."""
     schema = BUILTINS[component][1] if component in BUILTINS else {}
-    return _mismatch(value, schema) is None
+    return _find_mismatch(value, schema) is None
 
 
 class FailureHints:
@@ -47,14 +47,14 @@ class FailureHints:
         """Return the hint for the error of a run with an input; None if there is none."""
         evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
         step = None if error.step_id is None else self._steps.get(error.step_id)
-        return failure_hint(self._flow, step, error.message, input, evaluation)
+        return find_failure_hint(self._flow, step, error.message, input, evaluation)
 
     @cached_property
     def _steps(self) -> dict[str, Mapping[str, Any]]:
         return steps_by_id(self._flow)
 
 
-def failure_hint(
+def find_failure_hint(
     flow: Mapping[str, Any],
     step: Mapping[str, Any] | None,
     message: str,
@@ -87,9 +87,9 @@ def failure_hint(
     try:
         value = evaluation.value(step.get("input"))
     except (Failure, NotKnownError, *BROKEN):
-        return _missing_field(step, input)
+        return _find_missing_field_hint(step, input)
     schema = BUILTINS[component][0] if component in BUILTINS else (schemas or {}).get(component)
-    mismatch = _mismatch(value, schema)
+    mismatch = _find_mismatch(value, schema)
     if mismatch is None:
         return None
     # The value may be a secret.
@@ -101,7 +101,7 @@ def failure_hint(
     try:
         # If nothing but the flow is known, the rejected value is in the flow itself.
         literal = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False).value(step.get("input"))
-        is_literal = _mismatch(literal, schema) is not None
+        is_literal = _find_mismatch(literal, schema) is not None
     except (Failure, NotKnownError, *BROKEN):
         is_literal = False
     if is_literal:
@@ -109,7 +109,7 @@ def failure_hint(
     return f"{rejected}; if the flow declares a schema of its input, inputs are checked before a run"
 
 
-def _missing_field(step: Mapping[str, Any], input: Any) -> str | None:
+def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
     """Return the hint about a field that a step reads and that is missing in the input of the run."""
     if not isinstance(input, Mapping):
         return None
@@ -123,7 +123,7 @@ def _missing_field(step: Mapping[str, Any], input: Any) -> str | None:
     return None
 
 
-def _mismatch(value: Any, schema: Any) -> Mismatch | None:
+def _find_mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
     return next(iter(mismatches(value, schema, get_defs(schema))), None)

@@ -26,13 +26,13 @@ class ResolvedInput(Record):
     """Reasons why parts of it have no value, for example `Path $.card not found`, `charge_card failed`."""
 
 
-def resolved_input(item: ItemCauses, step_id: str) -> ResolvedInput:
+def resolve_input(item: ItemCauses, step_id: str) -> ResolvedInput:
     """Return the input of a step of an item, with its references resolved by the recorded outcomes of other steps."""
     definition = item.definitions.get(step_id)
     if definition is None:
         return ResolvedInput(None, ("the flow",))
     resolver = _Resolver(item.evaluation)
-    value = resolver.resolved(definition.get("input"))
+    value = resolver.resolve(definition.get("input"))
     return ResolvedInput(value, tuple(resolver.not_known), tuple(resolver.failures))
 
 
@@ -44,14 +44,14 @@ class _Resolver:
         self.not_known: dict[str, None] = {}
         self.failures: dict[str, None] = {}
 
-    def resolved(self, expression: Any) -> Any:
+    def resolve(self, expression: Any) -> Any:
         try:
             return self._evaluation.value(expression)
         except (Failure, NotKnownError, *BROKEN) as error:
             if isinstance(expression, list):
-                return [self.resolved(element) for element in expression]
+                return [self.resolve(element) for element in expression]
             if isinstance(expression, Mapping) and get_keyword(expression) is None:
-                return {key: self.resolved(value) for key, value in expression.items()}
+                return {key: self.resolve(value) for key, value in expression.items()}
             if isinstance(error, Failure):
                 self.failures[error.message if error.step is None else f"{error.step} failed"] = None
             else:

@@ -16,7 +16,7 @@ from ..flows.graph import FlowSteps, reachable, steps_by_id
 from ..flows.matching import equal
 from ..types.comparison import RunDifference
 from ..types.shown import plain_data
-from .client_metadata import origin_of
+from .client_metadata import read_origin
 
 if TYPE_CHECKING:
     from ..types import FlowError
@@ -29,7 +29,7 @@ def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     A step that was not run because of a failed one has the status `not_run` and no error of its own. Servers list only
     those kept steps of a rerun that other steps read.
     """
-    origin = origin_of(snapshot._stored or {})
+    origin = read_origin(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
     kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
     items: dict[int, dict[str, Any]] = {
@@ -37,20 +37,20 @@ def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
             "status": item.status.value,
             "steps": dict(kept),
             "output": item.output,
-            "error": _error(item.error),
+            "error": _describe_error(item.error),
         }
         for item in snapshot.items or ()
     }
     for step in snapshot.steps or ():
         steps = items.setdefault(step.item_index, {"steps": {}})["steps"]
-        status, error = step.status.value, _error(step.error)
+        status, error = step.status.value, _describe_error(step.error)
         if step.state == "not_run":
             status, error = "not_run", None
         steps[step.step_id] = {"status": status, "output": step.output, "error": error}
     return items
 
 
-def only_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
+def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
     """Return a run with one of its items, as if it were the only one.
 
     Raises:
@@ -67,12 +67,13 @@ def only_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
     )
 
 
-def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
+def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
     """Return the differences between two runs, except in ignored places: in status and flow, then item by item."""
     flows = [each.flow or {} for each in (a, b)]
-    shown = _Shown(*flows)
+    shown = _DifferenceMasker(*flows)
     before, after = (
-        {"status": each.details.status.value, "flow": _by_id(flow)} for each, flow in zip((a, b), flows, strict=True)
+        {"status": each.details.status.value, "flow": _index_steps(flow)}
+        for each, flow in zip((a, b), flows, strict=True)
     )
     found = [
         shown.difference(change) for change in value_changes(before, after) if not is_ignored(change.path, ignored)
@@ -96,15 +97,15 @@ def run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()
                 for each in (one, other)
             )
         differing = [change for change in value_changes(one, other, path) if not is_ignored(change.path, ignored)]
-        found += _item_differences(differing, len(path), index, reads, shown)
+        found += _iter_item_differences(differing, len(path), index, reads, shown)
     return found
 
 
-class _Shown:
+class _DifferenceMasker:
     """Converts changes to differences, without the secrets of the two flows."""
 
     def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-        self._flows = [{"flow": _by_id(hidden_flow(each))} for each in (a, b)]
+        self._flows = [{"flow": _index_steps(hidden_flow(each))} for each in (a, b)]
         self._secrets = [find_flow_secrets(each) for each in (a, b)]
 
     def difference(self, change: Change) -> RunDifference:
@@ -112,15 +113,15 @@ class _Shown:
         values: list[Any] = []
         for flow, value in zip(self._flows, (change.a, change.b), strict=True):
             # In the flow itself, short secrets can be distinguished from other values.
-            shown = None if value is ABSENT else _at(flow, change.path) if change.path[0] == "flow" else value
+            shown = None if value is ABSENT else _get_at(flow, change.path) if change.path[0] == "flow" else value
             for secrets in self._secrets:
                 shown = secrets.hide_in(shown)
             values.append(shown)
         return RunDifference(path=write_path(change.path), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
 
 
-def _item_differences(
-    differing: Sequence[Change], depth: int, index: int, reads: Mapping[str | None, set[str]], shown: _Shown
+def _iter_item_differences(
+    differing: Sequence[Change], depth: int, index: int, reads: Mapping[str | None, set[str]], shown: _DifferenceMasker
 ) -> Iterator[RunDifference]:
     """Yield the differences of an item, each with the earlier difference that it repeats, if any."""
     seen: dict[str, dict[str, str]] = {}
@@ -139,7 +140,7 @@ def _item_differences(
         yield replace(difference, origin=origins[0] if origins else None)
 
 
-def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
+def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with its steps by id, so that their order does not count as a difference."""
     steps, listed = steps_by_id(flow), flow.get("steps")
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
@@ -147,11 +148,11 @@ def _by_id(flow: Mapping[str, Any]) -> dict[str, Any]:
     return {**flow, "steps": {name: {**step, "id": name} for name, step in steps.items()}}
 
 
-def _error(error: FlowError | None) -> dict[str, Any] | None:
+def _describe_error(error: FlowError | None) -> dict[str, Any] | None:
     return None if error is None else {"code": plain_data(error.code), "message": error.message}
 
 
-def _at(value: Any, path: Path) -> Any:
+def _get_at(value: Any, path: Path) -> Any:
     """Return the value at a path; a path inside a hidden value is hidden."""
     for part in path:
         try:

@@ -90,10 +90,10 @@ class ResultFile(SharedFile):
             StepflowClientError: If the file cannot be changed.
         """
         check_seconds(max_age, "max_age", zero=True)
-        with self._raising("change"):
+        with self._converting_errors("change"):
             if not self.path.exists():
                 return 0
-            with self._opened() as connection:
+            with self._connected() as connection:
                 # Include results with a time in the future, stored before the clock was set back.
                 last = time.time() - max_age if max_age > 0 else math.inf
                 count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
@@ -121,7 +121,7 @@ class ResultFile(SharedFile):
         )
         with self.warning("read a result"):
             if self.path.exists():
-                with self._opened() as connection:
+                with self._connected() as connection:
                     row = connection.execute(query, [key, now - self._max_age, now, now]).fetchone()
                 if row is not None:
                     created, expires, run_id, output, digest = row
@@ -143,7 +143,7 @@ class ResultFile(SharedFile):
             now = time.time()
             expires = now + self._max_age
             row = [key, now, expires, run_id, size, text, _digest(key, now, expires, run_id, text)]
-            with self._opened() as connection:
+            with self._connected() as connection:
                 cursor = connection.execute(
                     "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",

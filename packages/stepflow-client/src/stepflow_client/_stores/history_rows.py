@@ -50,7 +50,7 @@ class DamagedRowError(ValueError):
     """The checksum of a row is wrong."""
 
 
-def without_secrets(
+def hide_secrets(
     entry: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the values to record, with each secret replaced by `***`."""
@@ -66,9 +66,9 @@ def without_secrets(
     return hidden if flow is None else find_flow_secrets(flow).hide_in(hidden)
 
 
-def row_of(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
+def encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the values of the columns."""
-    texts = {name: None if entry[name] is None else encoded(entry[name]) for name in FIELDS}
+    texts = {name: None if entry[name] is None else encode_json(entry[name]) for name in FIELDS}
     too_large = {name for name, text in texts.items() if text is not None and len(text) > _MAX_LENGTH}
     omitted = [name for name in FIELDS if name in too_large or name in entry["omitted"]]
     texts |= dict.fromkeys(omitted)
@@ -76,45 +76,45 @@ def row_of(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
         None if entry[name] is None else _PASSWORD_IN_URL.sub("", str(entry[name]))
         for name in ("server", "flow_id", "flow_file")
     ]
-    note = None if entry["note"] is None else _masked(str(entry["note"]))
+    note = None if entry["note"] is None else _hide_passwords(str(entry["note"]))
     row = (
-        *(run_id, time.time(), *plain, None, encoded(entry["labels"]), note, json.dumps(omitted), *texts.values()),
+        *(run_id, time.time(), *plain, None, encode_json(entry["labels"]), note, json.dumps(omitted), *texts.values()),
         *(entry["rerun_of"], json.dumps(entry["kept"]), json.dumps(entry["rerun_items"])),
         *(int(entry["has_more_runs"]), int(entry["is_embedded"])),
     )
-    return (*row, _checksum(row))
+    return (*row, _compute_checksum(row))
 
 
-def confirmed(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
+def confirm_row(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
     """Return the row of an unconfirmed run with the id of the run."""
     changed = (run_id, *row[1:-1])
-    return (*changed, _checksum(changed))
+    return (*changed, _compute_checksum(changed))
 
 
-def _checksum(row: tuple[Any, ...]) -> int:
+def _compute_checksum(row: tuple[Any, ...]) -> int:
     """Return a checksum of a row without its status, which is updated separately."""
     return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
 
 
-def annotated(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str]) -> tuple[Any, ...]:
+def annotate_row(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str]) -> tuple[Any, ...]:
     """Return a row with another note, unless it is None, and with labels added.
 
     Raises:
         DamagedRowError: If the row is damaged.
     """
     changed = list(row[:-1])
-    changed[_LABELS] = encoded(fields_of(row)["labels"] | labels)
+    changed[_LABELS] = encode_json(decode_row(row)["labels"] | labels)
     if note is not None:
-        changed[_LABELS + 1] = _masked(note)
-    return (*changed, _checksum(tuple(changed)))
+        changed[_LABELS + 1] = _hide_passwords(note)
+    return (*changed, _compute_checksum(tuple(changed)))
 
 
-def encoded(value: Any) -> str:
+def encode_json(value: Any) -> str:
     """Return the JSON text of a value, with the passwords of URLs hidden."""
-    return _masked(json.dumps(value, ensure_ascii=False))
+    return _hide_passwords(json.dumps(value, ensure_ascii=False))
 
 
-def _masked(text: str) -> str:
+def _hide_passwords(text: str) -> str:
     """Return a text with the users and passwords of the URLs in it hidden.
 
     They leave a mark, so that a rerun does not mistake the rest for the argument of the run.
@@ -123,14 +123,14 @@ def _masked(text: str) -> str:
     return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
 
 
-def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
+def decode_row(row: tuple[Any, ...]) -> dict[str, Any]:
     """Return the fields of the entry that a row contains.
 
     Raises:
         DamagedRowError: If the row is damaged.
     """
     try:
-        if row[-1] != _checksum(row[:-1]):
+        if row[-1] != _compute_checksum(row[:-1]):
             raise ValueError("the checksum is wrong")
         fields: dict[str, Any] = dict(zip(COLUMNS.split(", "), row[:-1], strict=False))
         for name in ("labels", "omitted", "kept", "rerun_items", *FIELDS):
@@ -147,7 +147,7 @@ def fields_of(row: tuple[Any, ...]) -> dict[str, Any]:
     return fields
 
 
-def outputs_of(content: str) -> list[dict[str, Any]] | None:
+def decode_outputs(content: str) -> list[dict[str, Any]] | None:
     """Return the outputs of the steps of each item, from their text; None if it is damaged."""
     try:
         # This raises if the value is not a text, or has bytes that are not UTF-8.

@@ -173,7 +173,7 @@ class Journal:
             file.execute("DELETE FROM entry WHERE kind = 'complete'")
         return str(batch["tag"])
 
-    def since(self, time: float) -> float:
+    def get_start_time(self, time: float) -> float:
         """Store a time before which the batch has no runs, unless one is stored; return the stored time."""
         stored = self._find("since")
         if stored is None:
@@ -201,7 +201,7 @@ class Journal:
         """Return whether all inputs had ended when the batch was last run."""
         return self._find("complete") is not None
 
-    def chunk(self, number: int, first: int) -> Chunk | None:
+    def read_chunk(self, number: int, first: int) -> Chunk | None:
         """Return a chunk without its inputs; None if it was never begun.
 
         Args:
@@ -214,10 +214,10 @@ class Journal:
             self._find(kind, number) for kind in ("begun", "repeated", "created", "ended")
         )
         try:
-            outcomes = None if ended is None else [*map(_outcome, ended)]
+            outcomes = None if ended is None else [*map(_decode_outcome, ended)]
             chunk = Chunk(number, **begun, run_id=run_id, outcomes=outcomes)
             if repeated is not None:
-                chunk.attempt, chunk.settled = int(repeated["attempt"]), [*map(_outcome, repeated["settled"])]
+                chunk.attempt, chunk.settled = int(repeated["attempt"]), [*map(_decode_outcome, repeated["settled"])]
             indexes = range(chunk.first, chunk.first + chunk.count)
             fits = chunk.first == first and {outcome.index for outcome in chunk.settled} <= {*indexes}
             fits = fits and (outcomes is None or [outcome.index for outcome in outcomes] == [*indexes])
@@ -227,45 +227,45 @@ class Journal:
             raise self._unusable(f"the outcomes of chunk {number} are not those of its inputs")
         return chunk
 
-    def has_lost(self) -> bool:
+    def has_lost_run(self) -> bool:
         """Return whether a chunk was begun whose run is unknown."""
         with self._opened() as file:
             with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
             lost = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({with_run}) LIMIT 1"  # noqa: S608
             return file.execute(lost).fetchone() is not None
 
-    def begun(self, chunk: Chunk) -> None:
+    def record_begin(self, chunk: Chunk) -> None:
         """Record a chunk whose run is about to be created."""
         if chunk.number >= self._count:
             content = {"first": chunk.first, "tag": chunk.tag, "count": chunk.count, "digest": chunk.digest}
             self._add("begun", content, chunk.number)
             self._count = chunk.number + 1
 
-    def repeated(self, chunk: Chunk) -> None:
+    def record_repeat(self, chunk: Chunk) -> None:
         """Record that a chunk has started another attempt, or has fewer inputs; its run is about to be created."""
-        content = {"attempt": chunk.attempt, "settled": [_fields(outcome) for outcome in chunk.settled]}
+        content = {"attempt": chunk.attempt, "settled": [_encode_outcome(outcome) for outcome in chunk.settled]}
         self._add("repeated", content, chunk.number, replaces="created")
 
-    def created(self, number: int, run_id: str) -> None:
+    def record_run(self, number: int, run_id: str) -> None:
         """Record the run of a chunk."""
         self._add("created", run_id, number)
 
-    def ended(self, number: int, outcomes: list[Outcome]) -> None:
+    def record_outcomes(self, number: int, outcomes: list[Outcome]) -> None:
         """Record the outcomes of a chunk."""
-        self._add("ended", [_fields(outcome) for outcome in outcomes], number)
+        self._add("ended", [_encode_outcome(outcome) for outcome in outcomes], number)
 
 
 def _digest(kind: str, number: int, content: bytes) -> bytes:
     return hashlib.sha256(b"%b %d %b" % (kind.encode(), number, content)).digest()
 
 
-def _fields(outcome: Outcome) -> list[Any]:
+def _encode_outcome(outcome: Outcome) -> list[Any]:
     error = None if outcome.error is None else outcome.error.to_dict()
     fields = [outcome.index, outcome.key, outcome.run_id, outcome.status.value, outcome.output, error]
     return [*fields, outcome.attempts, outcome.item_index]
 
 
-def _outcome(fields: list[Any]) -> Outcome:
+def _decode_outcome(fields: list[Any]) -> Outcome:
     index, key, run_id, status, output, error, attempts, item = fields
     flow_error = None if error is None else FlowError(**error)
     return Outcome(index, key, run_id, ExecutionStatus(status), output, flow_error, attempts=attempts, item_index=item)

@@ -68,7 +68,7 @@ _DIALECT = {
 
 
 @lru_cache
-def translated(statement: str) -> str:
+def translate_statement(statement: str) -> str:
     """Return a statement of the history in the dialect of PostgreSQL."""
     for pattern, text in _DIALECT.items():
         statement = re.sub(pattern, text, statement)
@@ -83,7 +83,7 @@ class _Connection:
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
         """Execute a statement and return its cursor."""
-        return self.plain.execute(translated(statement), values or None)
+        return self.plain.execute(translate_statement(statement), values or None)
 
 
 class _Job(NamedTuple):
@@ -127,7 +127,7 @@ class SharedDatabase(Reports):
                 "a history in PostgreSQL needs psycopg", hint="pip install 'stepflow-client[postgres]'"
             )
         self._url, self._schema = url, schema
-        self._location, self._secrets = _without_secrets(url)
+        self._location, self._secrets = _remove_secrets(url)
         self._reset()
 
     def _reset(self) -> None:
@@ -179,7 +179,7 @@ class SharedDatabase(Reports):
                 self._lost.append(run_id)
                 return
             self._size += size
-            self._add(job)
+            self._enqueue(job)
             is_durable = is_durable and self._failure is None
         if is_durable:
             with suppress(FutureTimeoutError):
@@ -195,7 +195,7 @@ class SharedDatabase(Reports):
         with self._locked():
             is_down = self._failure is not None and (bool(self._jobs) or time.monotonic() < self._retry_at)
             if not is_down:
-                self._add(job)
+                self._enqueue(job)
         try:
             if is_down:
                 raise ConnectionError(self._failure)
@@ -210,7 +210,7 @@ class SharedDatabase(Reports):
             job.done.cancel()
             reason = f"no response within {_MAX_WAIT:g} s"
         except Exception as error:
-            reason = self._text(error)
+            reason = self._format_error(error)
         raise StepflowClientError(f"cannot {name} the history {self._location}: {reason}") from None
 
     def close(self) -> None:
@@ -254,7 +254,7 @@ class SharedDatabase(Reports):
             self._reset()
         return self._changed
 
-    def _add(self, job: _Job) -> None:
+    def _enqueue(self, job: _Job) -> None:
         self._jobs.append(job)
         self._abandon_if_hung()
         if self._thread is None:
@@ -298,14 +298,14 @@ class SharedDatabase(Reports):
                         # Repeat them one by one, because one of them is at fault.
                         alone = len(jobs)
                         continue
-                    self._finish(jobs, error=error)
+                    self._finish_jobs(jobs, error=error)
                 elif was_open:
                     # The database may have closed an idle connection, or have been restarted.
                     with self._changed:
                         self._disconnect()
                     continue
                 else:
-                    self._down(jobs[0], error)
+                    self._handle_outage(jobs[0], error)
                     if jobs[0].run_id is not None:
                         with self._changed:
                             self._changed.wait_for(lambda: not self._jobs or self._is_closing, delay)
@@ -313,12 +313,12 @@ class SharedDatabase(Reports):
                         delay = min(2 * delay, _DELAYS[1])
                     continue
             else:
-                self._finish(jobs, results)
+                self._finish_jobs(jobs, results)
             delay, alone = _DELAYS[0], max(0, alone - 1)
 
-    def _finish(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
+    def _finish_jobs(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
         if error is not None and jobs[0].run_id is not None:
-            self.report(jobs[0].name, self._text(error))
+            self.report(jobs[0].name, self._format_error(error))
         with self._changed:
             for job, result in zip(jobs, results or [None] * len(jobs), strict=True):
                 # `close` may have given up on it.
@@ -335,11 +335,11 @@ class SharedDatabase(Reports):
         if is_empty:
             self._report_lost()
 
-    def _down(self, job: _Job, error: Exception) -> None:
+    def _handle_outage(self, job: _Job, error: Exception) -> None:
         """Close the connection, fail the reads, and report the failure unless the database was down before."""
         with self._changed:
             self._disconnect()
-            is_new, self._failure = self._failure is None, self._text(error)
+            is_new, self._failure = self._failure is None, self._format_error(error)
             self._retry_at = time.monotonic() + _DELAYS[1]
             for read in [job for job in self._jobs if job.run_id is None]:
                 self._jobs.remove(read)
@@ -400,7 +400,7 @@ class SharedDatabase(Reports):
         removed = error.sqlstate in ("25006", "3F000", "42P01")
         return is_closed or removed or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
 
-    def _text(self, error: Exception) -> str:
+    def _format_error(self, error: Exception) -> str:
         """Return the message of an error in one line, without passwords."""
         text = " ".join(str(error).partition("\nLINE ")[0].split()) or type(error).__name__
         for secret in self._secrets:
@@ -408,7 +408,7 @@ class SharedDatabase(Reports):
         return text
 
 
-def _without_secrets(url: str) -> tuple[str, tuple[str, ...]]:
+def _remove_secrets(url: str) -> tuple[str, tuple[str, ...]]:
     """Return a URL without users, passwords and parameters, and the secrets that it contains.
 
     Raises:

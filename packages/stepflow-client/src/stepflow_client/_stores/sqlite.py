@@ -35,7 +35,7 @@ _FORK_WAIT = 2.0
 """Seconds that a fork waits for each thread that is using a file."""
 
 
-def _hold() -> None:
+def _hold_locks() -> None:
     """Before a fork, wait until no thread is inside SQLite, whose locks would never be released in the fork."""
     _forking.acquire()
     with _creating:
@@ -43,13 +43,13 @@ def _hold() -> None:
     _held.extend(lock for lock in [*locks, _creating] if lock.acquire(timeout=_FORK_WAIT))
 
 
-def _release() -> None:
+def _release_locks() -> None:
     while _held:
         _held.pop().release()
     _forking.release()
 
 
-def _forked() -> None:
+def _reset_in_fork() -> None:
     global _creating, _forking
     _creating, _forking = threading.Lock(), threading.Lock()
     _held.clear()
@@ -58,7 +58,7 @@ def _forked() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forked)
+    os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_reset_in_fork)
 
 
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
@@ -147,7 +147,7 @@ class SharedFile(Reports):
             connection.close()
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection of this process, to one thread at a time."""
         with self._lock:
             is_own = self._connection is not None and self._process == os.getpid()
@@ -167,7 +167,7 @@ class SharedFile(Reports):
         return self._where if self._path is None else str(self._path)
 
     @contextmanager
-    def _raising(self, what: str) -> Iterator[None]:
+    def _converting_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except (*DATABASE_ERRORS, OSError) as error:
@@ -175,7 +175,7 @@ class SharedFile(Reports):
 
     def change(self, what: str, change: Callable[[sqlite3.Connection], object], **_: object) -> None:
         """Change the file. Errors are reported once."""
-        with self.warning(what), self._opened() as connection:
+        with self.warning(what), self._connected() as connection:
             change(connection)
 
     def call(self, what: str, action: Callable[[sqlite3.Connection], Result], *, missing: Result) -> Result:
@@ -186,7 +186,7 @@ class SharedFile(Reports):
         """
         if not self.path.exists():
             return missing
-        with self._raising(what), self._opened() as connection:
+        with self._converting_errors(what), self._connected() as connection:
             return action(connection)
 
 

@@ -77,7 +77,7 @@ def replacing(
         FileChangedError: If the content is not `unchanged_from`.
         OSError: If the file cannot be written.
     """
-    target = _resolve(path)
+    target = _resolve_target(path)
     if not target.is_replaceable:
         if unchanged_from is not NOT_GIVEN:
             raise OSError(errno.EINVAL, "it is not a regular file")
@@ -119,7 +119,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: If it cannot.
     """
-    _resolve(path)
+    _resolve_target(path)
 
 
 class _Target(NamedTuple):
@@ -131,7 +131,7 @@ class _Target(NamedTuple):
     """Whether it is a regular file, or will be one."""
 
 
-def _resolve(path: str | os.PathLike[str]) -> _Target:
+def _resolve_target(path: str | os.PathLike[str]) -> _Target:
     """Return the file that a path leads to.
 
     Raises:
@@ -155,10 +155,10 @@ def _resolve(path: str | os.PathLike[str]) -> _Target:
         # Raises if there is no such folder.
         os.stat(folder)
     if found is not None and not _has_access(name, os.W_OK):
-        raise _denied(folder, "")
+        raise _build_access_error(folder, "")
     is_replaceable = not is_open and (found is None or stat.S_ISREG(found.st_mode))
     if is_replaceable and not _has_access(folder, os.W_OK | os.X_OK):
-        raise _denied(folder, f"no file can be created in {folder}: ")
+        raise _build_access_error(folder, f"no file can be created in {folder}: ")
     return _Target(name, found, is_replaceable)
 
 
@@ -166,7 +166,7 @@ def _has_access(path: str, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _denied(folder: str, what: str) -> OSError:
+def _build_access_error(folder: str, what: str) -> OSError:
     is_fixed = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
     code = errno.EROFS if is_fixed else errno.EACCES
     return OSError(code, what + os.strerror(code))
@@ -205,21 +205,21 @@ def _rename_to_new(beside: str, target: str) -> None:
 
 def _replace_if_unchanged(beside: str, target: str, before: bytes) -> None:
     """Replace a file, unless its content has changed. Afterwards, `beside` is the file that is not needed."""
-    after = _content(beside)
-    if _content(target) != before:
+    after = _read_content(beside)
+    if _read_content(target) != before:
         raise FileChangedError
-    if not _exchange(beside, target):
+    if not _exchange_names(beside, target):
         os.replace(beside, target)
         return
-    if _content(beside, if_closed=True) != before:
-        _exchange(beside, target)
-        if _content(beside, if_closed=True) != after:
+    if _read_content(beside, if_closed=True) != before:
+        _exchange_names(beside, target)
+        if _read_content(beside, if_closed=True) != after:
             # It was saved again in the time between, which is the newest content.
-            _exchange(beside, target)
+            _exchange_names(beside, target)
         raise FileChangedError
 
 
-def _content(path: str, *, if_closed: bool = False) -> bytes | None:
+def _read_content(path: str, *, if_closed: bool = False) -> bytes | None:
     """Return the content of a regular file; None if it cannot be read, or must be closed but is open for writing."""
     flags = os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
@@ -230,7 +230,7 @@ def _content(path: str, *, if_closed: bool = False) -> bytes | None:
         return None
 
 
-def _exchange(first: str, second: str) -> bool:
+def _exchange_names(first: str, second: str) -> bool:
     """Exchange the names of two files. Return False if the system or the file system cannot do that at once.
 
     Raises:

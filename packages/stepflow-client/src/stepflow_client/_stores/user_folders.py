@@ -21,16 +21,16 @@ def user_folder(kind: str) -> Path:
     """
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
-        folder = Path(local) if local else _home() / "AppData" / "Local"
+        folder = Path(local) if local else _get_home() / "AppData" / "Local"
     elif sys.platform == "darwin":
-        folder = _home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
+        folder = _get_home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
     else:
         base = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
-        folder = base if base.is_absolute() else _home() / _LINUX[kind]
+        folder = base if base.is_absolute() else _get_home() / _LINUX[kind]
     return folder / "stepflow"
 
 
-def _home() -> Path:
+def _get_home() -> Path:
     try:
         return Path.home()
     except RuntimeError:

@@ -28,24 +28,24 @@ from .._http.messages import (
     HttpResponse,
     Timeouts,
 )
-from .._http.proxies import check_proxy, environment_proxy, shown_proxy
+from .._http.proxies import check_proxy, find_environment_proxy, format_proxy
 from .._http.settings import (
     API_PATH,
+    build_static_authorization,
     check_auth,
     check_headers,
     check_timeout,
     parse_urls,
-    static_authorization,
 )
 from .._rules import operations as api
 from .._rules import timings
 from .._rules.call_scope import current_timeouts
-from .._rules.deadline import current_deadline, earlier
+from .._rules.deadline import current_deadline, limit_deadline
 from .._rules.operations import Operation, Request
-from .._rules.releases import Server, pinned, recognise
-from .._rules.request_retries import retry_after
-from .._rules.spread import Spread
-from .._rules.transport_errors import error_from
+from .._rules.releases import Server, describe_pinned_server, identify_server
+from .._rules.request_retries import parse_retry_after
+from .._rules.spread import ServerLoads
+from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, is_untraced, trace_operation
 from .._telemetry.tracing import Operation as Span
 from ..errors import (
@@ -92,7 +92,7 @@ class Connection:
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
         """Whether there are several servers, so that a run may be on another server than the one that responds."""
-        self.spread = Spread(len(roots)) if is_spread else None
+        self.spread = ServerLoads(len(roots)) if is_spread else None
         """Chooses the server of each new run; None unless new runs are spread over several servers."""
         self.places = len(roots) if is_spread else 1
         """Number of servers that execute this client's new runs."""
@@ -104,16 +104,18 @@ class Connection:
         """Whether a server has ever responded to an operation of this client."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """The headers of each request. A request that adds some has a dict of its own."""
-        server = None if settings.server_release is None else pinned(self.url, settings.server_release)
+        server = None if settings.server_release is None else describe_pinned_server(self.url, settings.server_release)
         settings = settings._replace(proxy=check_proxy(settings.proxy))
         # Credentials in a URL are sent only to its server; they are not part of its text.
-        header = static_authorization(credentials or (root.user if len(roots) == 1 else None))
+        header = build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
         self._add_headers(check_headers(settings.headers) or {})
         senders = [build_sender(url, settings) for url in roots]
         if header is None:
             senders = [add_credentials(sender, credentials, url) for sender, url in zip(senders, roots, strict=True)]
-        self.proxy = None if settings.transport is not None else shown_proxy(settings.proxy or environment_proxy(root))
+        self.proxy = (
+            None if settings.transport is not None else format_proxy(settings.proxy or find_environment_proxy(root))
+        )
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
@@ -166,7 +168,7 @@ class Connection:
         if server is not None:
             return server
         answer = self.request_health()
-        return self.dialect.server or recognise(self.url, answer)
+        return self.dialect.server or identify_server(self.url, answer)
 
     def get_decoder(self, run_id: str | None) -> OutputDecoder:
         """Return the decoder of responses about a run."""
@@ -182,7 +184,7 @@ class Connection:
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         answer = self.call(api.health_check(), dict)
-        recognise(self.url, answer)
+        identify_server(self.url, answer)
         return answer
 
     def list_components(self, *, include_schemas: bool = True) -> ComponentList:
@@ -223,7 +225,7 @@ class Connection:
                 raise
             except (HttpError, OSError, ValueError) as error:
                 self.dialect.forget()
-                raise error_from(error, sent, self.get_failed_url(error), self.proxy, run_id) from error
+                raise convert_error(error, sent, self.get_failed_url(error), self.proxy, run_id) from error
             self.has_answered = True
             if span is not None:
                 span.note(status_code=response.status)
@@ -242,7 +244,7 @@ class Connection:
                 self.dialect.forget()
                 raise
             if self.spread is not None and response.server is not None and request.operation is api.create_run:
-                self.spread.note(cast("_HasRunId", answer).run_id, response.server)
+                self.spread.remember_server(cast("_HasRunId", answer).run_id, response.server)
             if span is not None:
                 span.note_result(answer)
             return answer
@@ -272,7 +274,7 @@ class Connection:
             return
         problem.attempts = response.attempts
         if isinstance(problem, ApiError):
-            problem.retry_after = retry_after(response)
+            problem.retry_after = parse_retry_after(response)
             if problem.retry_after and response.status in (429, 503):
                 problem.hint = f"try again in {duration_text(problem.retry_after)}"
             if response.status == 404 and problem.details is None:
@@ -316,7 +318,7 @@ class Connection:
 
     def count_waiting(self, run_id: str) -> AbstractContextManager[None]:
         """Return a context manager that counts a run towards its server's load while the run is waited for."""
-        return _NO_COUNTING if self.spread is None else self.spread.awaiting(run_id)
+        return _NO_COUNTING if self.spread is None else self.spread.count_waiting(run_id)
 
     def build_request(self, request: Request, limit: Timeouts) -> HttpRequest:
         """Return the request to send, with its headers, timeouts, size limit and deadline.
@@ -332,7 +334,7 @@ class Connection:
             raise ClientClosedError("the client is closed", hint="make a new one")
         deadline = current_deadline()
         if limit.whole != math.inf:
-            deadline = earlier(deadline, limit.whole)
+            deadline = limit_deadline(deadline, limit.whole)
         if deadline is not None:
             limit = limit.at_most(max(deadline - time.monotonic(), MIN_TIMEOUT))
         operation, parts = request.operation, request.parts
@@ -347,7 +349,7 @@ class Connection:
             operation.is_idempotent,
             deadline,
             self.max_response_bytes,
-            None if self.spread is None else self.spread.home(request.run_id),
+            None if self.spread is None else self.spread.find_server(request.run_id),
             operation.name,
             request.is_retried,
         )

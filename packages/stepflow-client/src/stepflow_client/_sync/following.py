@@ -24,7 +24,7 @@ from .._rules.backoff import Backoff
 from .._rules.cursor import Cursor
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
 from .._rules.ending import is_given_up
-from .._rules.releases import require
+from .._rules.releases import require_capability
 from .._rules.request_retries import TRANSIENT_ERRORS
 from .._telemetry.tracing import annotate
 from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
@@ -83,7 +83,7 @@ class Follower:
         """
         server = self._connection.detect_server()
         if request.needs_stream:
-            require(server, "events", "a stream of events")
+            require_capability(server, "events", "a stream of events")
         position = Cursor.parse(request.after, "s" if request.include_sub_runs else "e")
         if server.capabilities["events"]:
             followed = StreamedRun(self._connection, self._runs, request, position).follow()
@@ -105,14 +105,14 @@ class Follower:
             except TRANSIENT_ERRORS as error:
                 if not error.is_retryable or outage.elapsed > timings.event_outage:
                     raise
-                pause = outage.next()
+                pause = outage.next_delay()
             else:
                 outage.reset()
                 if ending.is_finished:
                     yield infer_run_end(run, position)
                     return
                 yield Idle(position, run)
-                pause = backoff.next()
+                pause = backoff.next_delay()
             for idle in sleep_with_idles(pause, request, position):
                 yield idle
 

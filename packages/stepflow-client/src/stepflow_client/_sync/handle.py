@@ -174,7 +174,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
             run_lines = find_run_lines(lines, self.run_id, lambda line: line.timestamp.timestamp())
             if run_lines or pauses.is_over:
                 return run_lines
-            time.sleep(pauses.next())
+            time.sleep(pauses.next_delay())
 
     def cancel(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Cancel the run. See `SyncStepflowClient.cancel_run`."""

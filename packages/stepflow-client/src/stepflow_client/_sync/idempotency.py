@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from .._base.text import duration_text
 from .._calls.run_call import RunCall
 from .._codec import requests, responses
@@ -21,28 +21,28 @@ from .._codec.idempotency_markers import RunNote, check_key, hash_arguments, mak
 from .._codec.requests import RunArguments
 from .._codec.variables import flow_variables
 from .._concurrency.input_checks import sync_run_check
-from .._rules.deadline import current_deadline, has_passed, within
+from .._rules.deadline import current_deadline, has_passed, limit_to_deadline
 from .._rules.ending import is_given_up
 from .._rules.key_lock import (
-    Call,
-    Compare,
-    Create,
-    Find,
-    Found,
+    CompareCall,
+    CreateRun,
+    FindRecord,
+    FirstSeen,
     KeyLock,
+    KeyRun,
     Mark,
     Pause,
-    Read,
-    Record,
-    Search,
-    Sights,
+    PublishedCall,
+    ReadMark,
+    RecordRun,
+    SearchRuns,
     Step,
     Steps,
-    Store,
+    StoreMark,
 )
 from .._rules.request_retries import TRANSIENT_ERRORS, parse_date
-from .._runs.client_metadata import Origin, tagged
-from .._runs.kept_steps import overrides_of_executed
+from .._runs.client_metadata import Origin, add_tag
+from .._runs.kept_steps import drop_kept_overrides
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate
 from ..errors import (
@@ -133,9 +133,9 @@ class KeyedRuns:
         """The date of the last response about a mark, by the server's clock."""
         self._was_last_key_new = False
         """Whether the key of the last call was new: the next call then does not look for a run first."""
-        self._sights: Newest[str, Sights] = Newest(_MAX_SIGHTS)
+        self._sights: NewestEntries[str, FirstSeen] = NewestEntries(_MAX_SIGHTS)
         """What calls that have failed have seen of the marks of their keys."""
-        self.older_flows: Newest[str, str] = Newest(_MAX_OLDER)
+        self.older_flows: NewestEntries[str, str] = NewestEntries(_MAX_OLDER)
         """The flows of the runs that were found and are of other versions, by run id."""
 
     def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
@@ -151,7 +151,7 @@ class KeyedRuns:
         else:
             keyed = _KeyedFlow(key, scope, {}, "")
         lock = self._make_lock(keyed, "", {})
-        found: Found | None = self._run_lock(keyed, lock, lock.find())
+        found: KeyRun | None = self._run_lock(keyed, lock, lock.find_run())
         return None if found is None else found.run
 
     def start(self, call: RunCall, wait: int | None) -> responses.Started:
@@ -177,7 +177,7 @@ class KeyedRuns:
             sync_run_check(partial(call.complete_arguments, arguments, needs))
         else:
             # A rerun has checked what it was given.
-            sent = overrides_of_executed(arguments.overrides, origin.kept)
+            sent = drop_kept_overrides(arguments.overrides, origin.kept)
             keyed_call = keyed_call._replace(sent_overrides=sent or None)
         for again in (True, False):
             keyed = self._store_keyed_flow(checked, key, scope, origin)
@@ -213,7 +213,7 @@ class KeyedRuns:
         self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None
     ) -> _KeyedFlow:
         content, digest, _ = checked
-        flow_id = self._flows.store_accepted_copy(content, tagged(content, make_tag(key, scope), origin), digest)
+        flow_id = self._flows.store_accepted_copy(content, add_tag(content, make_tag(key, scope), origin), digest)
         return _KeyedFlow(key, scope, content, flow_id)
 
     def _record_in_history(self, keyed: _KeyedFlow, run: responses.Started, keyed_call: _KeyedCall) -> None:
@@ -251,7 +251,7 @@ class KeyedRuns:
             sights = self._sights.pop(keyed.subject, {})
             lock = self._make_lock(keyed, self._compute_digest(keyed, keyed_call, keyed.flow_id), sights)
             try:
-                outcome = self._run_lock(keyed, lock, lock.obtain(has_looked=looks), keyed_call)
+                outcome = self._run_lock(keyed, lock, lock.obtain_run(has_looked=looks), keyed_call)
             except StepflowClientError:
                 self._sights.put(keyed.subject, sights)
                 raise
@@ -274,9 +274,9 @@ class KeyedRuns:
             )
         return responses.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
-    def _make_lock(self, keyed: _KeyedFlow, digest: str, sights: Sights) -> KeyLock:
+    def _make_lock(self, keyed: _KeyedFlow, digest: str, sights: FirstSeen) -> KeyLock:
         floor, server_time = self._connection.timings.key_lease, self._get_server_time
-        return KeyLock(Call(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
+        return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     def _compute_digest(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, flow_id: str) -> str:
         """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
@@ -293,16 +293,16 @@ class KeyedRuns:
             step = next(steps)
             while True:
                 try:
-                    if isinstance(step, Create) and keyed_call is not None:
+                    if isinstance(step, CreateRun) and keyed_call is not None:
                         sends += 1
                         result: Any = self._create_run(keyed, keyed_call, sends)
-                    elif isinstance(step, Compare) and keyed_call is not None:
+                    elif isinstance(step, CompareCall) and keyed_call is not None:
                         result = step.call.digest == self._compute_digest(keyed, keyed_call, step.call.flow_id)
                     else:
                         result = self._run_lock_step(keyed, step)
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
-                    if is_late and not isinstance(step, Create):
+                    if is_late and not isinstance(step, CreateRun):
                         step = steps.throw(_make_timeout_error(keyed.key, lock, error))
                     else:
                         step = steps.throw(error)
@@ -313,20 +313,20 @@ class KeyedRuns:
 
     def _run_lock_step(self, keyed: _KeyedFlow, step: Step) -> Any:
         match step:
-            case Read():
+            case ReadMark():
                 return self._read_mark(keyed, step.mark)
-            case Store():
+            case StoreMark():
                 return self._store_mark(keyed, step.mark, step.name)
-            case Find():
+            case FindRecord():
                 return self._find_recorded_run(keyed)
-            case Search():
+            case SearchRuns():
                 return self._search_runs(keyed, step.calls)
-            case Record():
+            case RecordRun():
                 note = RunNote(step.found.run.run_id, step.found.digest)
                 return self._store_mark(keyed, ("run",), note.name)
             case Pause():
                 deadline = current_deadline()
-                time.sleep(within(deadline, step.seconds))
+                time.sleep(limit_to_deadline(deadline, step.seconds))
                 if has_passed(deadline):
                     raise RequestTimeoutError("the time is over")
 
@@ -338,17 +338,17 @@ class KeyedRuns:
     def _store_mark(self, keyed: _KeyedFlow, mark: Mark, name: str) -> None:
         self._blobs.store_blob(make_marker(keyed.subject, *mark).content, filename=name)
 
-    def _find_recorded_run(self, keyed: _KeyedFlow) -> Found | None:
+    def _find_recorded_run(self, keyed: _KeyedFlow) -> KeyRun | None:
         """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
         note = RunNote.read(self._read_mark(keyed, ("run",)))
         if note is None:
             return None
         try:
-            return Found(self._runs.get_state(requests.check_run_id(note.run_id)), note.digest)
+            return KeyRun(self._runs.get_state(requests.check_run_id(note.run_id)), note.digest)
         except (NotFoundError, InvalidArgumentError):
             return None
 
-    def _search_runs(self, keyed: _KeyedFlow, calls: Sequence[Call]) -> list[Found]:
+    def _search_runs(self, keyed: _KeyedFlow, calls: Sequence[PublishedCall]) -> list[KeyRun]:
         """Return the runs that callers have created under a key, the oldest first.
 
         A flow that carries a key has no other runs.
@@ -376,25 +376,25 @@ class KeyedRuns:
         # A creation that failed may have left a run that is not executed.
         runs = [run for run in runs if not is_given_up(run.status, run.items.running)] or runs
         # The ids begin with the time of the creation, which is more precise than `created_at`.
-        return [Found(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
+        return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
     def _get_server_time(self) -> float:
         """Return the time of the last response by the server's clock, in seconds since 1970; 0 if it had no date."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
 
-    def _create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> Found | None:
+    def _create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> KeyRun | None:
         """Send one request that creates the run, and return it; None if it created none and may be sent again."""
         declared = flow_variables(keyed.flow)
-        self._flows.registries.current.reserve(keyed.flow_id)
+        self._flows.registries.current.reserve_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
         arguments = keyed_call.complete_arguments(declared)
-        call = Call(keyed.flow_id, keyed_call.compute_digest(declared))
+        call = PublishedCall(keyed.flow_id, keyed_call.compute_digest(declared))
         try:
             recorded = _make_history_record(keyed, arguments, keyed_call)
             sent = arguments._replace(overrides=keyed_call.sent_overrides)
             run = self._creator.create(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
-            return Found(run, call.digest)
+            return KeyRun(run, call.digest)
         except AmbiguousRunError as error:
             # Regardless of which call created the run: all runs of these flows belong to this key.
             oldest = self._search_runs(keyed, [call]) if error.candidates else []

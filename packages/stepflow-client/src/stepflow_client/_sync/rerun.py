@@ -18,9 +18,9 @@ from .._codec.variables import flow_variables
 from .._concurrency.background import sync_gather
 from .._concurrency.input_checks import sync_run_check
 from .._rules.deadline import deadline_of, deadline_scope
-from .._rules.releases import require
+from .._rules.releases import require_capability
 from .._runs import kept_steps as rules
-from .._runs.client_metadata import Origin, origin_of, tagged
+from .._runs.client_metadata import Origin, add_tag, read_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.interpreter import flow_with
@@ -116,11 +116,11 @@ class Rerunner:
                 raise
             earlier = recorded_one
         old = flow_with(earlier.written, earlier.recorded.overrides)
-        recorded = earlier.recorded.only(request.inherit)
+        recorded = earlier.recorded.select(request.inherit)
         earlier = earlier._replace(recorded=recorded)
         new_run = plan_new_run(request, earlier, earlier.flow if new is None else new)
         flow = new_run.effective
-        new_run = new_run._replace(changed=rules.changed_steps(old, flow))
+        new_run = new_run._replace(changed=rules.find_changed_steps(old, flow))
         items = self._select_items(new_run)
         if not (request.force or request.keep.all_except is not None):
             rules.check_kept(old, flow, request.overrides, items)
@@ -131,8 +131,10 @@ class Rerunner:
             flow=new_run.flow,
             items=items,
             total=earlier.total,
-            unknown=rules.unknown_of(flow, items, request.variables, request.overrides, recorded),
-            recorded=rules.taken_from(recorded, flow, items, new_run.given, has_input=request.input is not NOT_GIVEN),
+            unknown=rules.find_unknown_arguments(flow, items, request.variables, request.overrides, recorded),
+            recorded=rules.find_inherited_arguments(
+                recorded, flow, items, new_run.given, has_input=request.input is not NOT_GIVEN
+            ),
             outdated=find_outdated_steps(new_run, items),
         )
         return plan, new_run
@@ -152,34 +154,39 @@ class Rerunner:
         results = responses.read_results(items, status, self._connection.get_decoder(run_id))
         entries = cache(self._recorder.find_entry)
         entry = entries(run_id)
-        recorded = rules.recorded_of(entry, flow if new is None else new)
-        source = partial(rules.executed_in, entries, run_id)
+        recorded = rules.read_recorded_arguments(entry, flow if new is None else new)
+        source = partial(rules.find_executing_run, entries, run_id)
         is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
-        written = entry.flow if is_written and entry is not None and not rules.hides_secrets(entry.flow) else flow
-        origin, steps = origin_of(run._stored or {}), run.steps or ()
+        written = entry.flow if is_written and entry is not None and not rules.has_hidden_secrets(entry.flow) else flow
+        origin, steps = read_origin(run._stored or {}), run.steps or ()
         return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
 
     def _read_recorded_run(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
         """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
         entries = cache(self._recorder.find_entry)
         entry, outputs = entries(run_id), self._recorder.find_kept_outputs(run_id)
-        if entry is None or outputs is None or entry.flow is None or (new is None and rules.hides_secrets(entry.flow)):
+        if (
+            entry is None
+            or outputs is None
+            or entry.flow is None
+            or (new is None and rules.has_hidden_secrets(entry.flow))
+        ):
             return None
-        recorded = rules.recorded_of(entry, entry.flow if new is None else new)
-        source = partial(rules.executed_in, entries, run_id)
+        recorded = rules.read_recorded_arguments(entry, entry.flow if new is None else new)
+        source = partial(rules.find_executing_run, entries, run_id)
         return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
 
     def _select_items(self, new_run: NewRun) -> list[RerunItem]:
         """Return the items to run again, each with what is kept of it."""
         request, earlier = new_run.request, new_run.earlier
-        chosen = rules.chosen_items(request.items, earlier.total, earlier.run_id)
+        chosen = rules.choose_items(request.items, earlier.total, earlier.run_id)
         indexes = [
             index for index in chosen if not (request.keep.succeeded_items and earlier.results[index].is_success)
         ]
         is_known = earlier.outputs is not None
         server = self._connection.detect_server()
         if request.needs_outputs and not is_known:
-            require(server, "step_outputs", "keeping the outputs of steps")
+            require_capability(server, "step_outputs", "keeping the outputs of steps")
         readable = is_known or server.capabilities["step_outputs"]
         keeps = request.keeps_outputs and readable and bool(indexes)
         steps: dict[int, list[StepDetails]] = {index: [] for index in indexes}
@@ -188,7 +195,8 @@ class Rerunner:
                 steps[step.item_index].append(step)
         kept = {index: select_kept_outputs(new_run, index, steps[index]) if keeps else {} for index in indexes}
         return [
-            RerunItem(index, kept[index], rules.executed_steps(new_run.effective, kept[index])) for index in indexes
+            RerunItem(index, kept[index], rules.find_executed_steps(new_run.effective, kept[index]))
+            for index in indexes
         ]
 
     def _run_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
@@ -216,8 +224,8 @@ class Rerunner:
             from_env = new_run.request.variables_from_env
             call = RunCall(flow, inputs, new_run.overrides, new_run.variables, from_env, new_run.max_concurrency)
             original = self._creator.check_arguments(call)
-            copy = tagged(checked.content_with_examples, uuid4().hex, origin)
-            sent = original._replace(overrides=rules.overrides_of_executed(original.overrides, origin.kept) or None)
+            copy = add_tag(checked.content_with_examples, uuid4().hex, origin)
+            sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
             needs = find_requirements(copy, flow_variables(copy), any_variable=True)
             # Given ones were checked before.

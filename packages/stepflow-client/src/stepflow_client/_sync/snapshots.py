@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from .._base.text import no_item
 from .._codec import failed_items, requests, responses
 from .._concurrency.background import sync_gather
@@ -20,8 +20,8 @@ from .._rules import operations as api
 from .._rules.call_scope import call_scope
 from .._rules.ending import is_given_up
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
-from .._runs.client_metadata import as_written, origin_of, with_kept
-from .._runs.explanation import accounts_of, explained, needs_schema
+from .._runs.client_metadata import mark_kept_steps, read_origin, restore_flow
+from .._runs.explanation import add_explanations, explain_items, find_needed_schema
 from .._runs.initial_progress import progress_of
 from .._runs.pins import PIN_COMPONENT
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
@@ -61,7 +61,7 @@ class _RunParts:
         self,
         context: ClientContext,
         runs: RunReader,
-        flows: Newest[str, dict[str, Any]],
+        flows: NewestEntries[str, dict[str, Any]],
         state: RunDetails,
         steps: Sequence[StepDetails] | None = None,
     ) -> None:
@@ -134,7 +134,7 @@ class _RunParts:
     def read_arguments(self) -> RunArguments:
         """Return the arguments of the run: from the server if it reports them, otherwise as recorded."""
         entry = self._context.recorder.find_entry(self.state.run_id)
-        origin = origin_of(self.read_stored_flow()) if entry is None else None
+        origin = read_origin(self.read_stored_flow()) if entry is None else None
         return responses.make_run_arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
 
     def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
@@ -158,7 +158,7 @@ class _RunParts:
         if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         needs_flow = failed_items.needs_flow(listed, failed, by_item)
-        flow = as_written(self.read_stored_flow()) if needs_flow else {}
+        flow = restore_flow(self.read_stored_flow()) if needs_flow else {}
         listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
         can = (self._context.connection.detect_server()).capabilities
         return (
@@ -179,8 +179,8 @@ class SnapshotReader:
         self._context = context
         self._follower = follower
         self._runs = runs or context.runs
-        self._ended: Newest[str, _RunParts] = Newest(_MAX_RUNS)
-        self._flows: Newest[str, dict[str, Any]] = Newest(_MAX_FLOWS)
+        self._ended: NewestEntries[str, _RunParts] = NewestEntries(_MAX_RUNS)
+        self._flows: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_FLOWS)
         """Flows as they are stored, by id."""
 
     def read(
@@ -218,7 +218,7 @@ class SnapshotReader:
             items = run.explain_items(None)
             known = items if isinstance(items, types.RunItems) else types.RunItems(items)
             failed = [known[place] for place in known._places(FAILED_STATUSES.__contains__)]
-            failures = [group.record() for group in failure_groups(failed)[:MAX_GROUPS_SHOWN]]
+            failures = [group.to_failed_items() for group in failure_groups(failed)[:MAX_GROUPS_SHOWN]]
             item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
         steps = run.read_steps(index if "steps" in parts else item) if has_steps else None
@@ -230,11 +230,11 @@ class SnapshotReader:
         details = run.state
         if "counts" in parts:
             details = replace(details, items=self._count_items(run))
-        snapshot = explained(RunSnapshot(
+        snapshot = add_explanations(RunSnapshot(
             details=details,
             items=items,
-            steps=None if steps is None else with_kept(steps, stored or {}),
-            flow=None if stored is None else as_written(stored),
+            steps=None if steps is None else mark_kept_steps(steps, stored or {}),
+            flow=None if stored is None else restore_flow(stored),
             arguments=run.read_arguments() if "arguments" in parts else None,
             counts=details.items if "counts" in parts else None,
             # Older servers do not update the steps of a cancelled run.
@@ -250,7 +250,7 @@ class SnapshotReader:
         self, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
     ) -> RunComparison:
         """Return the differences between two runs, or between one item of each."""
-        from .._runs.run_differences import only_item, parse_patterns, run_differences
+        from .._runs.run_differences import find_run_differences, parse_patterns, select_item
         from ..types.comparison import RunComparison
 
         patterns = parse_patterns(ignore)
@@ -262,11 +262,11 @@ class SnapshotReader:
         can = self.get_capabilities()
         one, other = sync_gather(reads, 2)
         if pair is not None:
-            one, other = only_item(one, pair[0]), only_item(other, pair[1])
+            one, other = select_item(one, pair[0]), select_item(other, pair[1])
         return RunComparison(
             a=one.details,
             b=other.details,
-            every_difference=run_differences(one, other, patterns),
+            every_difference=find_run_differences(one, other, patterns),
             not_compared=("inputs",) if can["step_outputs"] else ("inputs", "step outputs"),
         )
 
@@ -320,7 +320,7 @@ class SnapshotReader:
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
             return state.items
         now = self._runs.get_server_time()
-        progress = progress_of(RunSnapshot(details=state, flow=as_written(run.read_stored_flow())))
+        progress = progress_of(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
         with closing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
             for seen in sequence:
                 if isinstance(seen, Idle):
@@ -336,8 +336,8 @@ class SnapshotReader:
         items = snapshot.items or ()
         if index >= len(items):
             raise InvalidArgumentError(no_item(snapshot.run_id, index, len(items)))
-        account = accounts_of(snapshot, [items[index]])[index]
-        component = needs_schema(account)
+        account = explain_items(snapshot, [items[index]])[index]
+        component = find_needed_schema(account)
         if component is None:
             return account
         schemas: dict[str, Any] = {}
@@ -348,4 +348,4 @@ class SnapshotReader:
             found = find_schemas(component, parse_components(listed) or Components())
             if found is not None:
                 schemas[component] = found[0]
-        return accounts_of(snapshot, [items[index]], schemas)[index]
+        return explain_items(snapshot, [items[index]], schemas)[index]

@@ -14,7 +14,7 @@ from .._codec import requests, responses
 from .._data.arguments import check_flag
 from .._rules import operations as api
 from .._rules.backoff import Backoff
-from .._rules.deadline import current_deadline, deadline_of, deadline_scope, within
+from .._rules.deadline import current_deadline, deadline_of, deadline_scope, limit_to_deadline
 from .._rules.ending import is_given_up
 from .._rules.request_retries import TRANSIENT_ERRORS
 from ..errors import (
@@ -84,7 +84,7 @@ class Waiter:
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
                 started = time.monotonic()
-                held = 0 if total > _LARGE else requests.get_wait_seconds(within(deadline, longest), longest)
+                held = 0 if total > _LARGE else requests.get_wait_seconds(limit_to_deadline(deadline, longest), longest)
                 try:
                     ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
@@ -102,7 +102,7 @@ class Waiter:
                     raise _make_timeout_error(run_id)
                 if not held or time.monotonic() - started < held / 2:
                     # The server responded early: it does not hold requests, or this one was not to be held.
-                    time.sleep(pauses.next(pause))
+                    time.sleep(pauses.next_delay(pause))
 
     def _read_state_if_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
         """Request the state of a run, and return it if the run has ended or is lost.
@@ -151,7 +151,7 @@ class Waiter:
                     # The server was never reachable.
                     raise
                 self._raise_if_hopeless(error, run_id, last_contact)
-                pause = backoff.next(self._get_retry_after(error))
+                pause = backoff.next_delay(self._get_retry_after(error))
                 if backoff.is_last:
                     time.sleep(pause)
                     error.run_id = run_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
 from .._codec import requests, responses
-from .._display.progress_display import progress_shown
+from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
 from .._rules.batch_count import BatchCount
 from .._rules.deadline import current_deadline, deadline_of, deadline_scope
@@ -127,7 +127,7 @@ class ProgressReporter:
             began: When the call began, by `time.monotonic()`.
             progress: How to report the progress.
         """
-        with progress_shown(progress) as report:
+        with show_progress(progress) as report:
             if not run.has_ended:
                 self._follow(run.run_id, report, began)
             result = self._waiter.wait_for_result(run)
@@ -140,7 +140,7 @@ class ProgressReporter:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         began = time.monotonic()
-        with deadline_scope(deadline_of(timeout)), progress_shown(progress) as report:
+        with deadline_scope(deadline_of(timeout)), show_progress(progress) as report:
             self._follow(run_id, report, began)
             run = self._waiter.wait_run(run_id)
             total, completed = run.items.total, run.items.completed
@@ -163,7 +163,7 @@ class ProgressReporter:
         file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
         if file is not None:
             count.expected, count.is_estimated = file.expected, file.total is None
-        with progress_shown(progress) as report:
+        with show_progress(progress) as report:
             report(count.progress())
             shown = time.monotonic()
             with closing(outcomes) as chunks:

@@ -17,7 +17,7 @@ from contextvars import ContextVar, Token
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from .._base.newest import Newest
+from .._base.newest import NewestEntries
 from .._http.settings import API_PATH
 from ..errors import StepflowClientError
 
@@ -121,7 +121,7 @@ def note_resend() -> None:
         traced.resends += 1
 
 
-_newest_runs: Newest[str, float | None] = Newest(100_000)
+_newest_runs: NewestEntries[str, float | None] = NewestEntries(100_000)
 """When this process created its newest runs, by `time.monotonic()`; None for runs whose end has been counted."""
 _newest_lock = threading.Lock()
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from html import escape
 
 from .._base.text import duration_text, visible
-from .._rules.step_times import ItemTime, ItemTimes, StepTime, step_times
+from .._rules.step_times import ItemTime, ItemTimes, StepTime, collect_step_times
 from .labels import cut, format_px
 
-__all__ = ["ItemTime", "StepTime", "step_times"]
+__all__ = ["ItemTime", "StepTime", "collect_step_times"]
 
 
 def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:

@@ -19,8 +19,8 @@ from .._data.arguments import check_instance, check_integer, check_text, wrong
 from .._data.secrets import Secrets, find_secrets, hidden_flow
 from .._rules.call_scope import call_scope
 from .._runs.causes import ItemCauses
-from .._runs.explanation import accounts_of, records_of
-from .._runs.resolving import ResolvedInput, resolved_input
+from .._runs.explanation import collect_item_records, explain_items
+from .._runs.resolving import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
 from ..types.shown import Shown
@@ -73,7 +73,7 @@ class RunReport(Shown):
     @cached_property
     def accounts(self) -> dict[int, RunAccount]:
         """The account of each item, by index: why it failed, and the state of its steps."""
-        return accounts_of(self.snapshot)
+        return explain_items(self.snapshot)
 
     @cached_property
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
@@ -91,8 +91,10 @@ class RunReport(Shown):
             items = [item for item in self.items if item.index == item_index]
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
-            self._evaluations[item_index] = ItemCauses(records_of(self.snapshot, items, is_masked=True)[item_index])
-        return resolved_input(self._evaluations[item_index], step_id)
+            self._evaluations[item_index] = ItemCauses(
+                collect_item_records(self.snapshot, items, is_masked=True)[item_index]
+            )
+        return resolve_input(self._evaluations[item_index], step_id)
 
     @cached_property
     def _evaluations(self) -> dict[int, ItemCauses]:

@@ -11,7 +11,7 @@ from .._data.arguments import check_mapping, check_text, check_texts, wrong
 from .._data.flow_declarations import declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain
 from .._records.inputs import read_inputs
-from .._rules.chunks import key_of
+from .._rules.chunks import get_input_key
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.flow_argument import FlowSource
 from ..flows.source import FlowText
@@ -122,11 +122,11 @@ def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) 
             yield _Row(row.name, row.input, row.expected, row.metadata, row.tags)
         elif isinstance(row, (dict, Mapping)):
             if "input" in row and not is_flat and row.keys() <= case_keys:
-                name = row.get("name", key_of(row["input"]))
+                name = row.get("name", get_input_key(row["input"]))
                 yield _Row(name, row["input"], row.get(expected), row.get("metadata"), row.get("tags"))
             else:
                 value = {key: field for key, field in row.items() if key != expected}
-                yield _Row(key_of(value), value, row.get(expected))
+                yield _Row(get_input_key(value), value, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
             metadata = getattr(row, "metadata", None)
             if metadata is not None and not isinstance(metadata, Mapping):

@@ -213,7 +213,7 @@ class EvaluationStore:
                 names, content = encode_cases(some)
                 yield count, names.decode(), content.decode()
                 count += len(some)
-                size.note(len(some), len(content))
+                size.add_inputs(len(some), len(content))
 
         with self._locked_file() as file, _transaction(file):
             # A call that was killed may have stored some of its cases.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._base.near_files import near_file
 from .._base.text import cut
-from .._rules.deadline import current_deadline, within
+from .._rules.deadline import current_deadline, limit_to_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _read_open_file(file: FileIO, name: str) -> bytes:
     if stat.S_ISFIFO(status.st_mode):
 
         def read_pipe(size: int) -> bytes | None:
-            seconds = within(current_deadline(), _PIPE_SECONDS)
+            seconds = limit_to_deadline(current_deadline(), _PIPE_SECONDS)
             poll = select.poll()
             poll.register(file.fileno(), select.POLLIN)
             if not poll.poll(seconds * 1000):

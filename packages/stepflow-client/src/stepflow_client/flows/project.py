@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from .._base.text import cut, nearest_hint
 from .._data.toml_reader import parse_toml
-from .._rules.releases import TARGETS, target_release
+from .._rules.releases import TARGETS, parse_target_release
 from ..errors import FlowFileError
 
 _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
@@ -153,7 +153,7 @@ class _ProjectReader:
         facts = self._table("", facts)
         test, validate = (self._table(name, facts.get(name, {})) for name in ("test", "validate"))
         target, fail_on = facts.get("target"), validate.get("fail-on")
-        if target is not None and target_release(target) is None:
+        if target is not None and parse_target_release(target) is None:
             hint = None if isinstance(target, str) else 'write it as text: "0.13"'
             raise self._wrong("target", f"a release from {TARGETS}", target, hint)
         if fail_on is not None and fail_on not in _LEVELS:

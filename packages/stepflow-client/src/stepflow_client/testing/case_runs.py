@@ -16,7 +16,7 @@ from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables, judge
 from .._cases.mock_outcomes import flow_result, parse_mock
 from .._cases.selection import find_case_steps
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
-from .._rules.releases import require
+from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
 from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.graph import inner_flow, steps_by_id
@@ -279,7 +279,7 @@ class _CaseRunner:
         server = self.client.server_info()
         if self.record is None and not server.capabilities["events"]:
             return without_steps
-        require(server, "step_outputs", "recording")
+        require_capability(server, "step_outputs", "recording")
         try:
             steps = self.client.get_run_steps(run_id, include_times=include_times)
         except StepflowClientError:

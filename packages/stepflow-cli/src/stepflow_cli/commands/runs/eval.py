@@ -35,8 +35,8 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
     """
     from stepflow_client._base.text import no_item
     from stepflow_client._command import ItemCauses
-    from stepflow_client._rules.releases import require
-    from stepflow_client._runs.explanation import records_of
+    from stepflow_client._rules.releases import require_capability
+    from stepflow_client._runs.explanation import collect_item_records
     from stepflow_client.flows.expressions import references
     from stepflow_client.flows.file import parse_yaml
     from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
@@ -46,12 +46,12 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
         hint = f"write '{{$input: {parsed}}}' or '{{$step: ID, path: ...}}'"
         raise usage(f"{parsed} is text, not an expression", hint)
     with connect_to_run(server, run_id) as (target, run_id):
-        require(target.client.server_info(), "step_outputs", "the outputs of steps")
+        require_capability(target.client.server_info(), "step_outputs", "the outputs of steps")
         run = target.client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item)
         items = run.items or ()
         if item >= len(items):
             raise usage(no_item(run_id, item, len(items)))
-        causes = ItemCauses(records_of(run, [items[item]], is_masked=True)[item])
+        causes = ItemCauses(collect_item_records(run, [items[item]], is_masked=True)[item])
         for reference in references(parsed):
             if reference.step is not None and reference.step not in causes.definitions:
                 steps = ", ".join(causes.definitions) or "none"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..._http.proxies import environment_proxy
-from ..._http.settings import PoolLimits, ServerUrl, TokenAuth, check_limits, is_httpx_auth, static_authorization
-from ..._http.tls import ssl_context
+from ..._http.proxies import find_environment_proxy
+from ..._http.settings import PoolLimits, ServerUrl, TokenAuth, build_static_authorization, check_limits, is_httpx_auth
+from ..._http.tls import build_ssl_context
 from ...errors import InvalidArgumentError
 from .base import Transport
 from .credentials import Authorization, HttpxAuth, Token
@@ -44,8 +44,8 @@ class ConnectionSettings(NamedTuple):
 def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
     limits, transport = settings.limits, settings.transport
-    tls = ssl_context(root, settings.verify, settings.cert)
-    via = settings.proxy or environment_proxy(root)
+    tls = build_ssl_context(root, settings.verify, settings.cert)
+    via = settings.proxy or find_environment_proxy(root)
     sender: Transport
     if transport is None and via is None:
         sender = Pool(root, tls, PoolLimits() if limits is None else check_limits(limits))
@@ -59,7 +59,7 @@ def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
             try:
                 if isinstance(via, str) and via.startswith("https:"):
                     # The certificate of an https proxy is verified like a server's.
-                    proxy_tls = ssl_context(root._replace(scheme="https"), settings.verify, None)
+                    proxy_tls = build_ssl_context(root._replace(scheme="https"), settings.verify, None)
                     via = httpx.Proxy(via, ssl_context=proxy_tls)
                 transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
             except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
@@ -81,5 +81,5 @@ def add_credentials(
         return Token(sender, credentials)
     if is_httpx_auth(credentials):
         return HttpxAuth(sender, credentials, root)
-    header = static_authorization(root.user)
+    header = build_static_authorization(root.user)
     return sender if header is None else Authorization(sender, header)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._base.lazy import lazy_module
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
-from ..._http.time_limit import async_limited
+from ..._http.time_limit import async_call_within
 from ..._rules.deadline import has_passed
 from ...errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -129,7 +129,7 @@ async def _request_credentials(step: Callable[[], Awaitable[Signed]], request: H
     """
     seconds = request.remaining(request.timeout.connect)
     try:
-        signed = await async_limited(step, seconds)
+        signed = await async_call_within(step, seconds)
         if has_passed(request.deadline):
             raise TimeoutError
     except StopAsyncIteration:

@@ -17,7 +17,7 @@ from ..._http.messages import (
     WriteTimeout,
 )
 from ..._rules.deadline import has_passed
-from ..._rules.spread import Spread
+from ..._rules.spread import ServerLoads
 from .base import Stream, Transport, health_request
 
 _MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.5, 30.0
@@ -38,7 +38,7 @@ class Failover(Transport):
             is available. If None, all requests go to the server that responded last.
     """
 
-    def __init__(self, servers: list[Transport], spread: Spread | None = None) -> None:
+    def __init__(self, servers: list[Transport], spread: ServerLoads | None = None) -> None:
         self._servers = servers
         self._spread = spread
         self._current = 0
@@ -121,7 +121,7 @@ class Failover(Transport):
             yield left[0]
             return
         live = [number for number in left if not self._is_resting(number)]
-        with self._spread.placed(live or left) as number:
+        with self._spread.place_run(live or left) as number:
             yield number
 
     async def _passes_health_check(self, request: HttpRequest, number: int) -> bool:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import httpx
 
-from ..._http.hooks import Hook, async_hooked
+from ..._http.hooks import Hook, async_call_hooks
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl
 from .base import Middleware, Stream, Transport
@@ -52,9 +52,9 @@ class Hooks(Middleware):
 
     async def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
         sent = to_httpx(request, self._api)
-        await async_hooked("request", self._hooks["request"], sent, request)
+        await async_call_hooks("request", self._hooks["request"], sent, request)
         return sent
 
     async def _call_response_hooks(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
         response.elapsed = timedelta(seconds=time.monotonic() - began)
-        await async_hooked("response", self._hooks["response"], response, request)
+        await async_call_hooks("response", self._hooks["response"], response, request)

@@ -17,11 +17,11 @@ from ..._http.messages import (
     HttpRequest,
     HttpResponse,
     ReadTimeout,
-    request_bytes,
+    encode_head,
 )
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.slots import AsyncSlots
-from ..._http.sockets import forks
+from ..._http.sockets import count_forks
 from ...errors import ClientClosedError
 from .base import Stream, Transport
 
@@ -59,7 +59,7 @@ class Pool(Transport):
         self._max_connections = limits.max_connections
         self._busy: set[AsyncSocket] = set()
         self._slots = AsyncSlots(self._max_connections)
-        self._forks = forks()
+        self._forks = count_forks()
         self._closed = False
         # The event loop refers to open connections, so they would outlive a pool that was not closed.
         weakref.finalize(self, _abandon_all, self._idle).atexit = False
@@ -75,10 +75,10 @@ class Pool(Transport):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return the complete response."""
-        head = request_bytes(request, self._host, self._path, self._headers)
+        head = encode_head(request, self._host, self._path, self._headers)
         connection: AsyncSocket | None = None
         done, slot = False, None
-        if self._forks != forks():
+        if self._forks != count_forks():
             self._abandon_inherited()
         slots = self._slots
         try:
@@ -115,7 +115,7 @@ class Pool(Transport):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request and return the response as it arrives; the connection is closed afterwards."""
-        head = request_bytes(request, self._host, self._path, self._headers)
+        head = encode_head(request, self._host, self._path, self._headers)
         # A stream may last for hours, so it does not occupy one of the slots for calls.
         connection = await self._connect(request)
         try:
@@ -148,7 +148,7 @@ class Pool(Transport):
 
     def _abandon_inherited(self) -> None:
         """Abandon connections inherited by a fork: parent and child would read each other's responses."""
-        self._forks = forks()
+        self._forks = count_forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()
         self._idle.clear()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._base.lazy import lazy_module
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
-from ..._http.time_limit import sync_limited
+from ..._http.time_limit import sync_call_within
 from ..._rules.deadline import has_passed
 from ...errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -131,7 +131,7 @@ def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Si
     """
     seconds = request.remaining(request.timeout.connect)
     try:
-        signed = sync_limited(step, seconds)
+        signed = sync_call_within(step, seconds)
         if has_passed(request.deadline):
             raise TimeoutError
     except StopIteration:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import httpx
 
-from ..._http.hooks import Hook, sync_hooked
+from ..._http.hooks import Hook, sync_call_hooks
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl
 from .base import Middleware, Stream, Transport
@@ -54,9 +54,9 @@ class Hooks(Middleware):
 
     def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
         sent = to_httpx(request, self._api)
-        sync_hooked("request", self._hooks["request"], sent, request)
+        sync_call_hooks("request", self._hooks["request"], sent, request)
         return sent
 
     def _call_response_hooks(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
         response.elapsed = timedelta(seconds=time.monotonic() - began)
-        sync_hooked("response", self._hooks["response"], response, request)
+        sync_call_hooks("response", self._hooks["response"], response, request)

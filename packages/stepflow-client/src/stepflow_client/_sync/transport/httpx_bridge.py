@@ -35,13 +35,13 @@ from ..._http.messages import (
     TooLarge,
     Unreadable,
     WriteTimeout,
-    lower,
+    lower_names,
 )
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, check_headers
-from ..._http.sockets import sync_home
-from ..._http.time_limit import sync_limited
+from ..._http.sockets import sync_get_owner
+from ..._http.time_limit import sync_call_within
 from ..._http.unpacking import Unpacker
-from ..._rules.operations import get_run_events, operation_of
+from ..._rules.operations import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Stream, Transport
 
@@ -70,7 +70,7 @@ class HttpxTransport(Transport):
             return self._send(request)
         with _convert_errors():
             seconds = request.remaining(math.inf) + _GRACE
-            return sync_limited(partial(self._send, request), seconds, leave=self._may_run_in_thread)
+            return sync_call_within(partial(self._send, request), seconds, leave=self._may_run_in_thread)
 
     def _send(self, request: HttpRequest) -> HttpResponse:
         with self._open_response(request, to_httpx(request, self._api)) as response:
@@ -115,7 +115,7 @@ class HttpxTransport(Transport):
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _convert_errors():
             send = partial(self._transport.handle_request, sent)
-            response = sync_limited(send, request.remaining(longest) + _GRACE)
+            response = sync_call_within(send, request.remaining(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
                 raise Unreadable(f"the transport returned {type(response).__name__}")
         try:
@@ -123,11 +123,11 @@ class HttpxTransport(Transport):
         finally:
             # An error on closing must not discard a response that has been read.
             with suppress(HttpError), _convert_errors():
-                sync_limited(response.close, _GRACE)
+                sync_call_within(response.close, _GRACE)
 
 
 def _get_headers(response: httpx.Response) -> dict[str, str]:
-    headers = lower(response.headers.multi_items())
+    headers = lower_names(response.headers.multi_items())
     if _get_loaded_content(response) is not None:
         headers.pop("content-encoding", None)
     return headers
@@ -161,7 +161,7 @@ def _iterate_raw_body(
     while True:
         with _convert_errors():
             try:
-                chunk = sync_limited(chunks.__next__, request.remaining(request.timeout.read) + _GRACE)
+                chunk = sync_call_within(chunks.__next__, request.remaining(request.timeout.read) + _GRACE)
             except StopIteration:
                 return
         check()
@@ -206,14 +206,16 @@ class TransportBridge(httpx.BaseTransport):
         """Send a request and return the response."""
         raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
         path = raw_path.removeprefix(self._root_path)
-        operation = operation_of(request.method, path)
+        operation = find_operation(request.method, path)
         phases: Mapping[str, float | None] = request.extensions.get("timeout") or {}
         ours = HttpRequest(
             method=request.method,
             path=path,
             query=query,
             headers={
-                name: value for name, value in lower(request.headers.multi_items()).items() if name not in _CONNECTION
+                name: value
+                for name, value in lower_names(request.headers.multi_items()).items()
+                if name not in _CONNECTION
             },
             content=request.read(),
             timeout=Timeouts(**{phase: MAX_TIMEOUT if limit is None else limit for phase, limit in phases.items()}),
@@ -286,7 +288,7 @@ class LocalTransport(httpx.HTTPTransport):
         super().close()
 
     def _reset_after_move(self) -> None:
-        home = sync_home()
+        home = sync_get_owner()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
         self._home = home
@@ -397,6 +399,6 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
     """
     if not isinstance(signed, httpx.Request):
         raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
-    headers = {k: v for k, v in lower(signed.headers.multi_items()).items() if k not in _CONNECTION}
+    headers = {k: v for k, v in lower_names(signed.headers.multi_items()).items() if k not in _CONNECTION}
     check_headers(headers)
     return request._replace(headers=headers)

@@ -18,11 +18,11 @@ from ..._http.messages import (
     HttpRequest,
     HttpResponse,
     ReadTimeout,
-    request_bytes,
+    encode_head,
 )
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
 from ..._http.slots import SyncSlots
-from ..._http.sockets import SyncSocket, forks
+from ..._http.sockets import SyncSocket, count_forks
 from ...errors import ClientClosedError
 from .base import Stream, Transport
 
@@ -60,7 +60,7 @@ class Pool(Transport):
         self._max_connections = limits.max_connections
         self._busy: set[SyncSocket] = set()
         self._slots = SyncSlots(self._max_connections)
-        self._forks = forks()
+        self._forks = count_forks()
         self._closed = False
         # The event loop refers to open connections, so they would outlive a pool that was not closed.
         weakref.finalize(self, _abandon_all, self._idle).atexit = False
@@ -76,10 +76,10 @@ class Pool(Transport):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return the complete response."""
-        head = request_bytes(request, self._host, self._path, self._headers)
+        head = encode_head(request, self._host, self._path, self._headers)
         connection: SyncSocket | None = None
         done, slot = False, None
-        if self._forks != forks():
+        if self._forks != count_forks():
             self._abandon_inherited()
         slots = self._slots
         try:
@@ -116,7 +116,7 @@ class Pool(Transport):
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request and return the response as it arrives; the connection is closed afterwards."""
-        head = request_bytes(request, self._host, self._path, self._headers)
+        head = encode_head(request, self._host, self._path, self._headers)
         # A stream may last for hours, so it does not occupy one of the slots for calls.
         connection = self._connect(request)
         try:
@@ -149,7 +149,7 @@ class Pool(Transport):
 
     def _abandon_inherited(self) -> None:
         """Abandon connections inherited by a fork: parent and child would read each other's responses."""
-        self._forks = forks()
+        self._forks = count_forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()
         self._idle.clear()

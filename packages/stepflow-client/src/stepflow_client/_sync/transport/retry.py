@@ -8,7 +8,7 @@ import time
 
 from ..._base.logging import logger
 from ..._http.messages import HttpError, HttpRequest, HttpResponse
-from ..._rules.request_retries import Budget, RetryPolicy, delay_before_retry, describe
+from ..._rules.request_retries import RetryBudget, RetryPolicy, delay_before_retry, describe_attempt
 from ..._telemetry.tracing import note_resend
 from .base import Middleware, Transport
 
@@ -26,7 +26,7 @@ class Retry(Middleware):
     def __init__(self, inner: Transport, policy: RetryPolicy) -> None:
         super().__init__(inner)
         self._policy = policy
-        self._budget = Budget(policy)
+        self._budget = RetryBudget(policy)
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
@@ -41,7 +41,7 @@ class Retry(Middleware):
                     return outcome
             except HttpError as error:
                 outcome = error
-            attempts.append(describe(outcome))
+            attempts.append(describe_attempt(outcome))
             left = request.remaining(request.timeout.read - (time.monotonic() - started))
             delay = delay_before_retry(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left

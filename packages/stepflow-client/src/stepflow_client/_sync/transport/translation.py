@@ -13,7 +13,7 @@ from ..._data.values import decode, encode
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._rules import dialect, old_responses, operations, releases
 from ..._rules.request_retries import is_transient_status
-from ..._rules.server_advice import not_stepflow
+from ..._rules.server_advice import build_not_stepflow_error
 from ...errors import InvalidResponseError
 from .base import Middleware, Transport, health_request
 
@@ -71,7 +71,7 @@ class Dialect(Middleware):
         if response.status == 200 and isinstance(body, dict):
             # With the field names of the current server.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
-                return response._replace(content=encode(old_responses.current_components(body)))
+                return response._replace(content=encode(old_responses.convert_components(body)))
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
@@ -80,12 +80,12 @@ class Dialect(Middleware):
         health = _parse_json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
             return response, None
-        server = self.server if self.pinned else releases.recognise(self.url, health)
+        server = self.server if self.pinned else releases.identify_server(self.url, health)
         self.server = server
         if "build" in health:
             return response, server
         try:
-            return response._replace(content=encode(old_responses.current_health(health))), server
+            return response._replace(content=encode(old_responses.convert_health(health))), server
         except (ValueError, RecursionError) as error:
             raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
 
@@ -112,7 +112,7 @@ class Dialect(Middleware):
     def _check_is_stepflow(self, response: HttpResponse, server: Server | None) -> None:
         """Raise unless a Stepflow server sent the response to the health request, or one may be behind its sender."""
         if server is None and response.status not in _UNAUTHORISED and not is_transient_status(response.status):
-            raise not_stepflow(self.url, response.status, response.headers, response.content)
+            raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
 
     def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
         body = (

@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from ..._concurrency.background import SyncSource, SyncWorkers
-from ..._display.progress_display import progress_shown
+from ..._display.progress_display import show_progress
 from ..._rules.batch_count import BatchCount
 from ..._rules.deadline import has_passed
 from ..._rules.step_times import ItemTimes
@@ -83,7 +83,7 @@ class Evaluator:
     def run(self) -> None:
         """Run what has not been run yet, and compute the scores that are missing."""
         try:
-            with progress_shown(self.progress) as report:
+            with show_progress(self.progress) as report:
                 report(self._count.progress())
                 self._start_variants()
                 while len(self._workers):
