@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import stepflow_cli
@@ -19,14 +20,20 @@ EVENTS = {"run_events", "follow", "timed", "RunWatcher", "StreamedRun"}
 
 
 @cache
-def trees() -> dict[str, ast.AST]:
-    """Return the syntax tree of each module."""
+def sources() -> dict[str, str]:
+    """Return the text of each module."""
     return {
-        path.relative_to(root.parent).as_posix(): ast.parse(path.read_text("utf-8"))
+        path.relative_to(root.parent).as_posix(): path.read_text("utf-8")
         for root in (CLIENT, COMMAND)
         for path in root.rglob("*.py")
         if root is COMMAND or "_sync" not in path.parts
     }
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module."""
+    return {module: ast.parse(source) for module, source in sources().items()}
 
 
 @cache
@@ -76,12 +83,13 @@ def test_one_place_turns_events_into_progress() -> None:
     assert users("see") == {f"{ROOM}/snapshots.py", f"{ROOM}/watching.py"}
 
 
-def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield the constants of a module with their docstrings."""
-    for node, following in zip(tree.body, tree.body[1:], strict=False):
-        has_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-        if isinstance(node, ast.Assign) and has_text:
-            yield ast.unparse(node.targets[0]), str(ast.unparse(following)).lower()
+def constants(module: str) -> Iterator[tuple[str, str]]:
+    """Yield the constants of a module with the comments above them."""
+    lines = sources()[module].splitlines()
+    for node in trees()[module].body:
+        if isinstance(node, ast.Assign):
+            above = takewhile(lambda line: line.startswith("#"), reversed(lines[: node.lineno - 1]))
+            yield ast.unparse(node.targets[0]), " ".join(above).lower()
 
 
 def test_who_reads_events_has_no_clock_for_silence() -> None:
@@ -90,7 +98,7 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
     clocks = {
         (module, name)
         for module in readers - FOLLOWER
-        for name, text in constants(trees()[module])
+        for name, text in constants(module)
         if "without an event" in text or "silen" in name.lower() + text or "quiet" in name.lower()
     }
     assert clocks == {

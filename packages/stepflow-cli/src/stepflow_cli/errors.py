@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["printable"]
 
+# Errors that are separate classes in Python but share one kind in the printed JSON.
 _NAMES = {
     "FlowFileNotFoundError": "FlowFileError",
     "NotAFlowError": "FlowFileError",
     "ServerStartTimeoutError": "ServerStartError",
 }
-"""Errors that are separate classes in Python but share one kind in the printed JSON."""
 
 
+# Click's wording for a wrong number, and ours.
 _PLAINER = (
     (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not a valid float( range)?", "is not a number"),
     (r"is not in the range x>=(\S+)", r"is less than \1"),
     (r"is not in the range (\S+)<=x<=(\S+)", r"is not between \1 and \2"),
 )
-"""Click's wording for a wrong number, and ours."""
 ARGUMENTS = {
     "RUN": "RUN is an id of 'stepflow runs list' or its beginning, or @last",
     "BLOB_ID": "'stepflow blobs put FILE' stores a blob and prints its id",
@@ -83,6 +83,7 @@ class ExitCode(IntEnum):
         return next((_EXIT_CODES[name] for name in names if name in _EXIT_CODES), cls.FAILED)
 
 
+# The exit codes of the client's errors, by the names of their classes: importing all of these takes long.
 _EXIT_CODES = {
     **dict.fromkeys(("FlowFileError", "InvalidArgumentError", "IdempotencyConflictError"), ExitCode.USAGE),
     **dict.fromkeys(("JournalError", "ServerNotInstalledError", "DrawingUnavailableError"), ExitCode.USAGE),
@@ -91,7 +92,6 @@ _EXIT_CODES = {
     "RunTimeoutError": ExitCode.TIMED_OUT,
     "AmbiguousRunError": ExitCode.AMBIGUOUS,
 }
-"""The exit codes of the client's errors, by the names of their classes: importing all of these takes long."""
 EXIT_CODES_HELP = (
     "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file or extra, malformed "
     "input, id or configuration; 3 the flow is invalid; 4 no server, a port in use, or not authorised; 5 timed out (a "
@@ -210,12 +210,12 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
     return Problem(message, kind="internal", hint="-vv shows the traceback")
 
 
+# Where to look for what a server does not have, by the first word of the message.
 _LISTS = {
     "run": "'stepflow runs list' lists the runs of the server; another server may have it: --url",
     "flow": "'stepflow flows list' lists the flows of recent runs, 'stepflow flows store FLOW' stores one",
     "blob": "'stepflow blobs put FILE' stores a blob and prints its id; another server may have it: --url",
 }
-"""Where to look for what a server does not have, by the first word of the message."""
 
 
 def _get_client_hint(error: StepflowClientError) -> str | None:

@@ -46,8 +46,8 @@ _COMMANDS = {
     "completion": "Print a shell completion script for this command.",
 }
 
+# How many files of the working folder are looked at for flows.
 _MAX_FILES = 200
-"""How many files of the working folder are looked at for flows."""
 
 SECTIONS = {
     "Run flows": ("run", "batch", "components"),

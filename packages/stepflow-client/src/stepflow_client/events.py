@@ -158,10 +158,10 @@ RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 
 
 _KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
+# The first number that is too large for a cursor.
 _LARGEST_NUMBER = 10**18
-"""The first number that is too large for a cursor."""
+# Fields that are not read from an event's data.
 _SEPARATE_FIELDS = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
-"""Fields that are not read from an event's data."""
 
 
 def check_event_types(types: object) -> frozenset[str]:

@@ -65,12 +65,12 @@ __getattr__, _ = lazy_names(__name__, {".types.history_entry": ["HistoryEntry"]}
 
 _DAY = 86_400.0
 _PRUNE_EVERY = 50
+# Maximum number of attempts to annotate a run that other processes annotate at the same time.
 _MAX_OVERLAPS = 100
-"""Maximum number of attempts to annotate a run that other processes annotate at the same time."""
+# Number of runs whose step outputs are kept: they may be large, and serve for trying the next version of a flow.
 _MAX_OUTPUTS = 20
-"""Number of runs whose step outputs are kept: they may be large, and serve for trying the next version of a flow."""
+# Maximum size of the outputs of a run, in characters of JSON.
 _LARGEST_OUTPUTS = 5_000_000
-"""Maximum size of the outputs of a run, in characters of JSON."""
 _UPDATES = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
 _INSERT = f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
 _RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_UPDATES}", f"{_INSERT} ON CONFLICT DO NOTHING"

@@ -22,17 +22,17 @@ LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
 Stream = Literal["stdout", "stderr"]
 
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+# The part of the server whose records belong to the run in their diagnostics. Records of other parts keep the run for
+# which the part was started.
 _EXECUTOR = "stepflow_execution"
-"""The part of the server whose records belong to the run in their diagnostics. Records of other parts keep the run for
-which the part was started."""
+# Lines from workers come through a different pipe than the server's; they may be read later by up to this time.
 _MAX_WORKER_DELAY = 1.0
-"""Lines from workers come through a different pipe than the server's; they may be read later by up to this time."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BACKTRACE_RULE = "━━━"  # the server draws it between an error report and its backtraces
 _WORKER_LINE = "Component stderr: "
 _BRANCHES = "│├╰─▶╴ "
+# How every release begins a line of its own.
 _RECORD = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
-"""How every release begins a line of its own."""
 _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
 
 

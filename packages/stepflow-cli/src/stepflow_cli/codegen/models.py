@@ -26,8 +26,8 @@ _CONSTRAINTS = {
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
 """Constraints that a type within another type can have only if it has a name."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
+# Greater lengths are not treated as limits.
 _MAX_SIZE = 2**31
-"""Greater lengths are not treated as limits."""
 
 
 def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
     return result
 
 
+# Types whose defaults are strings. The generator adds `_aliased` to them if a field has the same name.
 _TYPES_OF_TEXT = ("UUID", "datetime", "date")
-"""Types whose defaults are strings. The generator adds `_aliased` to them if a field has the same name."""
 
 
 def import_generator() -> Any:

@@ -15,13 +15,13 @@ from .names import UniqueNames, snake_name_or_reserved
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+# Names in annotations.
 _TYPE_WORDS = {
     "str", "int", "float", "bool", "list", "dict", "tuple", "property", "Any", "Literal", "Annotated", "Name",
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
-"""Names in annotations."""
+# Prefixes of attributes that Python and notebooks look up on their own.
 _UNREADABLE = ("__", "_repr_", "_ipython_")
-"""Prefixes of attributes that Python and notebooks look up on their own."""
 
 
 class PythonTypes:

@@ -13,8 +13,8 @@ from ..errors import Problem, usage
 
 BESIDE = ("description", "default")
 """Keywords that are allowed beside a reference."""
+# Keywords that do not change which values a schema allows.
 _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
-"""Keywords that do not change which values a schema allows."""
 
 
 @dataclass

@@ -18,14 +18,14 @@ from .references import BESIDE, SchemaDocument, unwrap_single_part
 
 PREFIX = "#/components/schemas/"
 """The prefix of references to named schemas."""
+# Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value.
 _FORMATS = ("date-time", "date", "uuid")
-"""Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value."""
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
+# Maximum nesting of named types, because pydantic before 2.11 expands them. Deeper types become Any.
 _MAX_CHAIN_LENGTH = 3
-"""Maximum nesting of named types, because pydantic before 2.11 expands them. Deeper types become Any."""
+# Size from which the target of a reference gets a name instead of being repeated.
 _MAX_INLINE = 30
-"""Size from which the target of a reference gets a name instead of being repeated."""
 
 
 class NamedSchemas:

@@ -32,8 +32,8 @@ _IMPORTS = {
     "typing": ("Annotated", "Any", "Literal", "NotRequired", "Protocol", "TypeAlias", "TypedDict"),
     "stepflow_client.authoring": ("Name", "OnError", "component"),
 }
+# The arguments of each function that configure the step.
 _OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
-"""The arguments of each function that configure the step."""
 _OPTIONS = """\
 step: str | None = None
 on_error: OnError[{output}] | None = None
@@ -42,10 +42,10 @@ metadata: Mapping[str, Any] | None = None
 """
 _RESERVED = {name for names in _IMPORTS.values() for name in names}
 _INSTALLED = ("pydantic", "stepflow_client.authoring")
+# Maximum length of an import in one line.
 _WIDTH = 88
-"""Maximum length of an import in one line."""
+# Components that are `each` and `iterate` of `stepflow_client.authoring`.
 _OF_AUTHORING = ("/builtin/map", "/builtin/iterate")
-"""Components that are `each` and `iterate` of `stepflow_client.authoring`."""
 _BUILTIN = "/builtin/"
 _MAX_NAMED = 3
 

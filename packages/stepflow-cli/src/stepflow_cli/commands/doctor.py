@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..doctor import Check
 
 _CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
+# The table for people; `found` combines the message and the hint.
 _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
-"""The table for people; `found` combines the message and the hint."""
 
 
 @click.command("doctor", cls=Command)

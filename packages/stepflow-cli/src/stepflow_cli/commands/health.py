@@ -14,8 +14,8 @@ from ..params.times import DURATION
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
+# Timeout in seconds for the check of components without --wait. Each unreachable worker adds 5 s.
 _CHECK_TIMEOUT = 10.0
-"""Timeout in seconds for the check of components without --wait. Each unreachable worker adds 5 s."""
 
 _HEALTH = View(
     columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"),

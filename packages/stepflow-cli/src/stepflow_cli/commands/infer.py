@@ -19,8 +19,8 @@ from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
+# Stands for the default file beside the flow, if --output names none.
 _BESIDE = os.path.join(os.devnull, "")
-"""Stands for the default file beside the flow, if --output names none."""
 
 
 @click.command("infer", cls=Command)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from ..settings.server_choice import ServerOptions
 
+# Maximum time in seconds that the shell waits for the server.
 _TIMEOUT = 1.0
-"""Maximum time in seconds that the shell waits for the server."""
 _NEWEST = 50
+# Number of runs offered by their position in the history.
 _PLACES = 9
-"""Number of runs offered by their position in the history."""
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 

@@ -146,8 +146,8 @@ def check_embedded_release(client: SyncStepflowClient) -> Check:
 
 
 _TIMEOUT = 5.0
+# Seconds before a certificate expires from which a warning is given.
 _SOON = 14 * 86_400.0
-"""Seconds before a certificate expires from which a warning is given."""
 
 
 def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:

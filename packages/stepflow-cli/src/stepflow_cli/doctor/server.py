@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from stepflow_client.types import HealthResponse, ServerInfo
 
 _TIMEOUT = 10.0
+# Maximum difference between the clocks in seconds.
 _SKEW = 5.0
-"""Maximum difference between the clocks in seconds."""
+# Seconds that the run lasts which measures the stream of events.
 _SLEEP = 1.5
-"""Seconds that the run lasts which measures the stream of events."""
 
 
 def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured: str | None) -> Iterator[Check]:
@@ -140,8 +140,8 @@ def _check_event_stream(client: SyncStepflowClient, info: ServerInfo) -> Check:
     return ok("events", "they arrive at once, while the run continues")
 
 
+# Seconds for listing the components; servers wait 5 s for each plugin without a worker.
 _ALL_WORKERS = 60.0
-"""Seconds for listing the components; servers wait 5 s for each plugin without a worker."""
 _HOSTS = ("localhost", "127.0.0.1", "::1")
 _HINT = "start it, or look into its log; a run that needs it waits for about 30 s, and may then fail"
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationCase, EvaluationReport, Variant
     from stepflow_client.evaluation.gates import GateRules
 
+# Maximum number of runs of the history that are cases, unless `--limit` sets another one.
 _MAX_RUNS = 1_000
-"""Maximum number of runs of the history that are cases, unless `--limit` sets another one."""
 
 
 def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:

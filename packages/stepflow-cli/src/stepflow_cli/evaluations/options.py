@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _WHERE = "the folder of an evaluation is the one that --output has named"
 _HISTORY = "history:"
+# What is written into a file, by its extension.
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
-"""What is written into a file, by its extension."""
 FAILED = "failed"
 """The share of items that did not complete: every evaluation has it."""
 

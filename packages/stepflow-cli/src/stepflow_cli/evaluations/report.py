@@ -38,8 +38,8 @@ _SCORES = View(
     ),
     name="score",
 )
+# The table of a single variant, which has no changes.
 _SINGLE = View(columns=(*_SCORES.columns[:3], _INTERVAL), name="score")
-"""The table of a single variant, which has no changes."""
 _WORST = View(
     columns=(
         Column("case"),
@@ -66,14 +66,14 @@ _TREND = View(
     name="name",
     fields=("low", "high"),
 )
+# Maximum number of characters of an input in a command that is printed.
 _MAX_INPUT_LENGTH = 500
-"""Maximum number of characters of an input in a command that is printed."""
+# The report as one record.
 _REPORT = View(
     columns=columns("name", "cases", "repeats", "variants"),
     name="name",
     fields=("means", "durations", "comparisons", "gates", "remarks", "worst"),
 )
-"""The report as one record."""
 
 
 def show_report(

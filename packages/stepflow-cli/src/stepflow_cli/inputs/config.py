@@ -9,8 +9,8 @@ from ..output.messages import note
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Maximum file size in bytes; larger files are not checked.
 _MAX_BYTES = 1024 * 1024
-"""Maximum file size in bytes; larger files are not checked."""
 _MAX_NOTES = 5
 
 

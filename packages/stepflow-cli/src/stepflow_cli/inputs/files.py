@@ -79,8 +79,8 @@ def writing(path: str) -> Iterator[None]:
         raise usage(f"{path} cannot be written: {error.strerror or error}", hint) from None
 
 
+# Seconds without a byte before a message explains what the command is waiting for.
 _SILENCE = 2.0
-"""Seconds without a byte before a message explains what the command is waiting for."""
 
 
 def is_stdin_piped() -> bool:

@@ -360,8 +360,8 @@ def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     return there
 
 
+# The keys of a step besides its id; servers silently drop other keys.
 _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
-"""The keys of a step besides its id; servers silently drop other keys."""
 
 
 def _check_overrides(given: ValueArgument, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:

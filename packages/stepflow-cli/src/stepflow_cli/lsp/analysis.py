@@ -26,8 +26,8 @@ MAX_LENGTH = 2**20
 """Maximum number of characters of a document that is analysed; it takes a few seconds."""
 
 _FLOW_KEYS = {*fields_of(schema()["$defs"]["flow"])[0]}
+# The start of an unindented line of YAML that is not a key and cannot become one.
 _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
-"""The start of an unindented line of YAML that is not a key and cannot become one."""
 
 Kind = Literal["flow", "config"]
 

@@ -26,13 +26,13 @@ from .text import DocumentText
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
 """The characters after which an editor requests completions on its own."""
+# Number of candidates after which only matches of the typed prefix are added.
 _MAX_ITEMS = 200
-"""Number of candidates after which only matches of the typed prefix are added."""
+# Maximum number of steps, and of input fields, to offer as whole expressions.
 _MAX_READS = 5
-"""Maximum number of steps, and of input fields, to offer as whole expressions."""
 _RARE = ("$schema", "schema", "version", "metadata", "configFile", "config", "stepflow_config")
+# Keys to list after all others, in this order.
 _LAST = ("$step", "$input", "$variable", "$if", "$coalesce", "$literal", *_RARE)
-"""Keys to list after all others, in this order."""
 
 
 class Candidate(NamedTuple):

@@ -10,17 +10,17 @@ from typing import NamedTuple
 from stepflow_client._command import find_open_marks
 from stepflow_client.flows.source import FlowText, Node
 
+# A placeholder for the cursor while a text is parsed.
 _CARET = "\ue000"
-"""A placeholder for the cursor while a text is parsed."""
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
+# The start of a section, after a line feed: `re` finds a pattern that starts with a fixed character far faster.
 _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
-"""The start of a section, after a line feed: `re` finds a pattern that starts with a fixed character far faster."""
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _MAX_REMOVED_LINES = 5
+# Length from which the whole text is too slow to parse for each attempt.
 _LARGE = 100_000
-"""Length from which the whole text is too slow to parse for each attempt."""
 
 
 class KeyOrValue(NamedTuple):

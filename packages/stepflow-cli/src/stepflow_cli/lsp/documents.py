@@ -18,8 +18,8 @@ from .server_checks import ServerChecks
 from .text import DocumentText
 
 log = logging.getLogger(__name__)
+# Seconds without an edit after which a document is analysed.
 _PAUSE = 0.1
-"""Seconds without an edit after which a document is analysed."""
 
 Publish = Callable[["Document", Analysis], None]
 

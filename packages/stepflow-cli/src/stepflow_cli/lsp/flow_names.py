@@ -14,8 +14,8 @@ from stepflow_client.flows.json_schema import parse_ref
 from stepflow_client.flows.nodes import Key, Node
 
 _TOKEN = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
+# Names that a path can have after a dot.
 _SIMPLE = re.compile(r"[^\W\d][\w-]*")
-"""Names that a path can have after a dot."""
 
 Kind = Literal["step", "variable", "field", "component"]
 Reads = Literal["input", "variable"]

@@ -11,8 +11,8 @@ from .bounds import MAX_ANSWER_LENGTH
 if TYPE_CHECKING:
     from stepflow_client.tools import ToolResult
 
+# Number of characters of a large output that a response has.
 _HEAD = 4_000
-"""Number of characters of a large output that a response has."""
 _OUTPUTS = ("output", "unexpected_output")
 
 

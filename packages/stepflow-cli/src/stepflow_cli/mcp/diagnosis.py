@@ -30,8 +30,8 @@ _MAX_LINES = 20
 _MAX_TRACEBACK_LINES = 8
 _MAX_INPUT = 4_000
 _MAX_LINE = 300
+# The beginning of the lines in which workers report durations.
 _MEASUREMENT = "TIMING: "
-"""The beginning of the lines in which workers report durations."""
 
 
 async def diagnose(call: Call) -> ToolResult:

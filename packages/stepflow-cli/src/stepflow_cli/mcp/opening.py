@@ -26,8 +26,8 @@ _CAPABILITIES = {
     "resources": {"listChanged": False, "subscribe": False},
     "tools": {"listChanged": True},
 }
+# Number of lines that may have been read and wait to be handled.
 _MAX_LEAD = 10
-"""Number of lines that may have been read and wait to be handled."""
 
 
 class Offer:

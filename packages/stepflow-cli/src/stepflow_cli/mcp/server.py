@@ -42,12 +42,12 @@ IDEMPOTENCY_META = "org.stepflow/idempotency-key"
 """The key of `_meta` under which an agent names a call, so that a repeated one starts no second run."""
 CLOSED = "stepflow.closed"
 """The key of an ASGI scope whose event is set when the response has been sent, or its stream was closed."""
+# Minimum number of seconds between two checks of the files.
 _MIN_INTERVAL = 1.0
-"""Minimum number of seconds between two checks of the files."""
+# The interval is at least so many times as long as a check takes.
 _INTERVAL_FACTOR = 20
-"""The interval is at least so many times as long as a check takes."""
+# Seconds that a connection may take to accept a notification.
 _NOTIFICATION_TIMEOUT = 1.0
-"""Seconds that a connection may take to accept a notification."""
 _MAX_LABEL_LENGTH = 60
 
 

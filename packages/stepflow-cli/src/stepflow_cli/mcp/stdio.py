@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from .opening import Opening
 
+# Number of digits of a number that are read to find the id of an invalid request.
 _MAX_DIGITS = 20
-"""Number of digits of a number that are read to find the id of an invalid request."""
 
 
 async def _valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:

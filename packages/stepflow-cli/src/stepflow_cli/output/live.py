@@ -107,8 +107,8 @@ def live_display(
             console.print(draw(None))
 
 
+# Seconds between updates.
 _SECONDS = 2.0
-"""Seconds between updates."""
 
 
 def check_watch(output: Output) -> None:

@@ -52,8 +52,8 @@ def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> No
         print(text, file=sys.stderr, flush=True)
 
 
+# Seconds before the line is shown; faster commands do not need it.
 _QUIET = 1.0
-"""Seconds before the line is shown; faster commands do not need it."""
 
 
 class Spinner:

@@ -112,8 +112,8 @@ def format_terminal_table(
 
 
 _RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# The width that a text column needs; the rest can be truncated.
 _TEXT_WIDTH = 12
-"""The width that a text column needs; the rest can be truncated."""
 
 _Cells = list[tuple[str, str]]
 
@@ -252,8 +252,8 @@ def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
 
 
+# Minimum number of an id's digits to show.
 _MIN_LENGTH = 8
-"""Minimum number of an id's digits to show."""
 
 
 def cell_width(text: str) -> int:

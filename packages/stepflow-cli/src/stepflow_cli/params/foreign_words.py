@@ -16,6 +16,7 @@ _EMPTY = "an embedded server would be empty here; --url URL names another server
 _EMBEDDED = "'stepflow run' starts an embedded server"
 _LIST = "'stepflow runs list' lists runs, 'stepflow flows list' flows, 'stepflow components list' components"
 
+# Options, after the command if it is about one command. A value follows the option after a blank.
 _OPTIONS = {
     "--log-destination": "logs go to standard error, or into the file that --log-file names",
     "--log-format": "logs are for people; -o json prints results and errors for programs",
@@ -42,7 +43,6 @@ _OPTIONS = {
     "--host": _URL,
     "--server": _URL,
 }
-"""Options, after the command if it is about one command. A value follows the option after a blank."""
 _BATCH = "--inputs --retry --retry-on --input-format --output-format --resume --retry-failed --skip --limit -n --sample"
 _OPTIONS |= {
     f"{command} {option}": "'stepflow batch FLOW INPUTS' runs a flow on many inputs, with --retry, --resume and --limit"
@@ -54,6 +54,7 @@ _OPTIONS |= {
     "batch --output-format": "-o FORMAT is the format of the records",
 }
 
+# Commands, without the word `stepflow`.
 _COMMANDS = {
     "run-batch": "'stepflow batch FLOW INPUTS' runs a batch",
     "submit-batch": "'stepflow batch FLOW INPUTS --url URL' runs a batch",
@@ -68,7 +69,6 @@ _COMMANDS = {
     "start": "'stepflow serve' starts a server, 'stepflow run FLOW' runs a flow",
     "status": "'stepflow health' shows the server, 'stepflow runs get RUN' a run",
 }
-"""Commands, without the word `stepflow`."""
 
 
 def command_hint(words: str) -> str | None:

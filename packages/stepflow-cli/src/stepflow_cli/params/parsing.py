@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
 _RUN_HELP = "RUN is the id of a run or its first digits; @last is the newest recorded run, @2 the one before."
+# The heading of the options that every command takes.
 _MESSAGES = Section("Messages")
-"""The heading of the options that every command takes."""
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -172,8 +172,8 @@ def get_option_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
 
+# Alternative names of commands, used by other tools.
 _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
-"""Alternative names of commands, used by other tools."""
 
 
 class LazyGroup(click.Group):

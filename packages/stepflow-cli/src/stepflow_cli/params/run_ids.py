@@ -39,8 +39,8 @@ def _parse_run_id(text: str, listing: str) -> str:
 
 
 RUN_ID = _RunId(lambda text, name: _parse_run_id(text, "runs list"))
+# Also the id of an entry in the history whose run is not confirmed.
 _RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _parse_run_id(text, "history list"))
-"""Also the id of an entry in the history whose run is not confirmed."""
 
 
 def id_type(what: str, hint: str) -> TextType:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of a run with one input; `cached_at` is present if it is from the cache."""
 
+# A server's message about a path of several parts.
 _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
-"""A server's message about a path of several parts."""
 
 BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of one input of a batch."""

@@ -99,13 +99,13 @@ def _format_not_run(not_run: object) -> str:
     return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
 
 
+# The columns of a single run that did not succeed, each with the part of its account that it shows.
 _REASONS = {
     "cause": Column("account", title="CAUSE", row=_format_cause),
     "not_run": Column("account.not_run", title="NOT RUN", show=_format_not_run),
     "hint": Column("account.hint", title="HINT"),
     "unknown": Column("account.unknown", title="NOT KNOWN"),
 }
-"""The columns of a single run that did not succeed, each with the part of its account that it shows."""
 
 
 def _format_origin(record: Mapping[str, Any]) -> str:
@@ -115,11 +115,11 @@ def _format_origin(record: Mapping[str, Any]) -> str:
 
 
 _MAX_NUMBERS = 20
+# The columns of a single run that is a rerun, or has reruns.
 _LINKS = {
     "rerun_of": Column("rerun_of", title="RERUN OF", row=_format_origin),
     "reruns": Column("reruns", title="RERUNS", show=lambda value: ", ".join(value)),
 }
-"""The columns of a single run that is a rerun, or has reruns."""
 
 
 def get_run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:

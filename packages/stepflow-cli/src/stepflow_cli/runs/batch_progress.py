@@ -15,8 +15,8 @@ from ..records.runs import duration_text
 if TYPE_CHECKING:
     from stepflow_client import Outcome
 
+# Seconds between progress updates.
 _EVERY = 0.2
-"""Seconds between progress updates."""
 
 
 class Latencies(Counter[float]):

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from stepflow_client import InputStream
     from stepflow_client._command import OutcomeFormat
 
+# Maximum number of inputs that are sent as one run, if their records are printed.
 _ONE_RUN = 400
-"""Maximum number of inputs that are sent as one run, if their records are printed."""
 
 
 class BatchRun:

@@ -15,8 +15,8 @@ from ..output.view import Output, Record
 
 Answer = TypeVar("Answer")
 
+# Exit codes of an operation on several runs; the last of these that occurs wins.
 _SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
-"""Exit codes of an operation on several runs; the last of these that occurs wins."""
 
 
 def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: list[Problem]) -> Iterator[Answer]:

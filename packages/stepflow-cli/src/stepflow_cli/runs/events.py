@@ -62,14 +62,14 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
     return f"{status}{took}" + ("" if error is None else f": {error}")
 
 
+# Maximum number of runs that are followed at once: each takes a connection.
 _MAX_FOLLOWED = 10
-"""Maximum number of runs that are followed at once: each takes a connection."""
+# Larger batches are not followed: each item takes some memory.
 _MAX_ITEMS = 10_000
-"""Larger batches are not followed: each item takes some memory."""
+# Maximum time to read the events of one run between two updates.
 _READ_SECONDS = 0.5
-"""Maximum time to read the events of one run between two updates."""
+# Seconds without an event after which the events so far count as read.
 _SILENCE = 0.02
-"""Seconds without an event after which the events so far count as read."""
 
 
 class RunningRuns:

@@ -59,8 +59,8 @@ def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
 _UNSET = "Undefined variable: "
+# Seconds to wait for the components; a plugin may not respond.
 _TIMEOUT = 5.0
-"""Seconds to wait for the components; a plugin may not respond."""
 
 
 def find_failure_hint(

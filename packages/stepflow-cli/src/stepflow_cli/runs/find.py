@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunDetails, SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
+# Number of runs listed if a prefix is ambiguous.
 _CANDIDATES = 5
-"""Number of runs listed if a prefix is ambiguous."""
+# Seconds for the response of an embedded server, which may have stopped.
 _TIMEOUT = 2.0
-"""Seconds for the response of an embedded server, which may have stopped."""
 _OTHER_RUN = "name a run of this flow: 'stepflow history list' shows the runs with their flows"
+# Positions of the dashes in a run id.
 _DASHES = (8, 13, 18, 23)
-"""Positions of the dashes in a run id."""
+# Maximum difference between the time in the id of a run and its creation time.
 _CLOCK = timedelta(seconds=2)
-"""Maximum difference between the time in the id of a run and its creation time."""
 
 
 def is_complete_id(text: str) -> bool:

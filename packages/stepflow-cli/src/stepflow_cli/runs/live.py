@@ -21,10 +21,10 @@ from ..server.connect import Target
 if TYPE_CHECKING:
     from .watch import RunWatch
 
+# Seconds before the live view is shown on a terminal; faster runs do not need it.
 _QUIET = 1.0
-"""Seconds before the live view is shown on a terminal; faster runs do not need it."""
+# Seconds between two lines if there is no terminal.
 _LINE = 10.0
-"""Seconds between two lines if there is no terminal."""
 
 
 class _Ended(Exception):

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from stepflow_client import RerunPlan
 
 _PLAN = View(columns=columns("index:number", "kept", "executed"))
+# Number of runs of a flow that are searched for one whose step outputs are available.
 _MAX_RUNS = 200
-"""Number of runs of a flow that are searched for one whose step outputs are available."""
 
 
 def resolve_earlier_run(target: Target, job: Job) -> None:

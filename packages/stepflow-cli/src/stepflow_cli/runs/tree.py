@@ -16,10 +16,10 @@ from ..output.tables import STATUS_STYLES, cut
 from ..records.runs import duration_text
 
 _WIDEST_ID = 40
+# Minimum number of steps shown, however small the terminal is.
 _MIN_ROWS = 3
-"""Minimum number of steps shown, however small the terminal is."""
+# Maximum number of sub-runs shown; further ones are only counted.
 _SUB_RUNS = 8
-"""Maximum number of sub-runs shown; further ones are only counted."""
 
 
 def build_tree(

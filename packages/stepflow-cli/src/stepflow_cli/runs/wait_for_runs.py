@@ -20,8 +20,8 @@ from .watch import find_failure
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
 
+# Timeout of the request for a run's state if the time for waiting is (nearly) over.
 _LAST_REQUEST_SECONDS = 5.0
-"""Timeout of the request for a run's state if the time for waiting is (nearly) over."""
 
 
 def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -> None:

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from stepflow_client.events import RunEvent
     from stepflow_client.types.snapshot import SnapshotPart
 
+# Seconds between updates of the display.
 _REFRESH_SECONDS = 0.2
-"""Seconds between updates of the display."""
+# For larger runs, the items are not requested to find out what failed.
 _MAX_ITEMS = 10_000
-"""For larger runs, the items are not requested to find out what failed."""
+# Maximum number of items for which skipped steps are looked up while the run is still running.
 _FEW_ITEMS = 20
-"""Maximum number of items for which skipped steps are looked up while the run is still running."""
+# Maximum number of sub-runs whose step ids are requested.
 _MAX_FLOWS = 100
-"""Maximum number of sub-runs whose step ids are requested."""
 
 Shown = Callable[["RunEvent", float | None, "str | None"], None]
 """Called with each event, the duration of what has ended, and the error of a failed step."""

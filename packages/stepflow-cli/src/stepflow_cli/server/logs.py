@@ -33,8 +33,8 @@ LEVELS = ("info", "warn", "error")
 """The kept levels, in increasing severity."""
 
 _MAX_FILES = 50
+# Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one.
 _MAX_BYTES = 10 * 2**20
-"""Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from ..inputs.values import read_scalar
 from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_profile, parse_stored_history
 from .target_release import check_target_release
 
+# The keys that do not belong to a profile.
 _TOP = ("current", "history", "target")
-"""The keys that do not belong to a profile."""
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 

@@ -35,8 +35,8 @@ _TOP = ("current", "history", "target", "profiles")
 DATABASES = ("postgresql://", "postgres://")
 """The beginnings of URLs of databases that a history can be in."""
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+# Seconds that a token command may take; it may ask a person to log in.
 _TOKEN_SECONDS = 120.0
-"""Seconds that a token command may take; it may ask a person to log in."""
 TOKEN_KEYS = ("token_env", "token_file", "token_command")
 """The keys that name the source of a token."""
 

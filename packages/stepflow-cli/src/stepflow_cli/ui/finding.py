@@ -24,8 +24,8 @@ _MAX_FLOWS = 100
 _MAX_FAILED = 60
 _MAX_KEPT = 2_000
 _CONCURRENT_READS = 4
+# The list of runs does not wait longer for errors; it shows the others when it is refreshed.
 _LIST_SECONDS = 0.5
-"""The list of runs does not wait longer for errors; it shows the others when it is refreshed."""
 
 
 @dataclass

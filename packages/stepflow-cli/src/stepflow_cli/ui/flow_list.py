@@ -18,8 +18,8 @@ _PAGE = 1_000
 _MAX_PAGES = 5
 _MAX_SUB_RUNS = 1_000
 _MAX_RECORDED = 2_000
+# Maximum number of flows whose runs are requested separately.
 _MAX_SEPARATE = 100
-"""Maximum number of flows whose runs are requested separately."""
 _MARKS = 12
 
 

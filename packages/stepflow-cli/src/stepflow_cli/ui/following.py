@@ -31,14 +31,14 @@ CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MAX_UNUSED = 64
+# Maximum number of events from which the times of steps are kept. Larger runs have only times of their items.
 _MAX_EVENTS = 4_000
-"""Maximum number of events from which the times of steps are kept. Larger runs have only times of their items."""
 _HEALTH_SECONDS = 1.0
+# Seconds without an event after which a page asks whether a worker is running; twice the longest pause before, if that
+# is longer.
 _QUIET_SECONDS = 10.0
-"""Seconds without an event after which a page asks whether a worker is running; twice the longest pause before, if that
-is longer."""
+# Maximum number of failed items of a running batch whose errors are requested; the others are read at its end.
 _MAX_READ_ERRORS = 1_000
-"""Maximum number of failed items of a running batch whose errors are requested; the others are read at its end."""
 
 
 class Health:

@@ -18,10 +18,10 @@ PAGE = 50
 """Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
 _FRESH_SECONDS = 1.0
 _MAX_LISTS = 100
+# The label that `evaluate` gives to all of its runs.
 _EVALUATION = "eval"
-"""The label that `evaluate` gives to all of its runs."""
+# Runs with the same evaluation's name that are further apart belong to different ones.
 _MAX_PAUSE = timedelta(minutes=10)
-"""Runs with the same evaluation's name that are further apart belong to different ones."""
 _MAX_ATTEMPTS = 50
 
 

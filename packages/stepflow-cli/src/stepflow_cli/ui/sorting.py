@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 _Row = TypeVar("_Row")
+# Columns that a first click sorts from the largest value.
 _NUMBERS = ("duration", "attempts")
-"""Columns that a first click sorts from the largest value."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from .reports import ItemReport
 from .sorting import Order
 
 MAX_ROWS = 100
+# How much earlier and later than a step the server's log lines about it may be.
 _AROUND = timedelta(milliseconds=200)
-"""How much earlier and later than a step the server's log lines about it may be."""
 
 
 @dataclass(frozen=True)

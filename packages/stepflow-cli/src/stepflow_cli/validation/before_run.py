@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _STEP = re.compile(r"\$\.steps\[(\d+)\]")
 _CASES = re.compile(r"\$\.(test|examples)\b")
 _OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
+# The rules for text that looks like an expression.
 _NOTED = ("unknown-keyword", "template")
-"""The rules for text that looks like an expression."""
 _MAX_REMEMBERED = 1000
 
 

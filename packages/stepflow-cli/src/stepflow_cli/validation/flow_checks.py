@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..server.connect import Target
 
+# The server's findings that the offline checks also report, by the server's kind.
 _SAME = {
     "undefinedVariable": ("undeclared-variable",),
     "undefinedRequiredVariable": ("undeclared-variable",),
@@ -43,7 +44,6 @@ _SAME = {
     "unvalidatedFieldAccess": ("unknown-output-path", "unknown-input", "variable-path"),
     "undefinedStepReference": ("undefined-step", "later-step", "cycle"),
 }
-"""The server's findings that the offline checks also report, by the server's kind."""
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from ..inputs.flow import find_flow_project
 from ..inputs.python_flow import is_python_flow, list_module_files
 from ..settings.server_choice import ServerOptions, choose_server
 
+# Minimum number of seconds between two polls.
 _SECONDS = 0.02
-"""Minimum number of seconds between two polls."""
+# Seconds without a change after which files count as complete: editors write a file in several steps.
 _SETTLED_SECONDS = 0.1
-"""Seconds without a change after which files count as complete: editors write a file in several steps."""
+# Maximum share of the time that is spent on polling.
 _SHARE = 0.05
-"""Maximum share of the time that is spent on polling."""
 _MAX_FILES = 20_000
 
 

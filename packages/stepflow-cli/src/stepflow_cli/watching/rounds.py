@@ -19,8 +19,8 @@ from ..output.color import format_diff_line, has_color
 from ..output.messages import note, print_problem
 from .files import WatchedFiles
 
+# Longer results are not compared, because the time grows with the square of their length.
 _MAX_LINES = 2000
-"""Longer results are not compared, because the time grows with the square of their length."""
 _MAX_SHOWN = 60
 _MAX_NAMES = 3
 

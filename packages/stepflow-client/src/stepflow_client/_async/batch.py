@@ -65,16 +65,16 @@ if TYPE_CHECKING:
 
 MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 """Maximum size of the inputs of one run in bytes; older servers accept bodies of up to 2 MiB."""
+# Number of inputs from which on their check is long.
 _MANY = 100
-"""Number of inputs from which on their check is long."""
+# Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more).
 _MAX_CHUNKS_AHEAD = 8
-"""Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more)."""
+# The options that cannot be combined with idempotency keys, with the value that has no effect, and why.
 _EXCLUDED_BY_KEYS = {
     "journal": (None, "the same call with the same keys finds the runs after a crash, without a journal"),
     "max_attempts": (1, "a key stands for one run, even a failed one"),
     "chunk_size": (1, "each input is a run of its own"),
 }
-"""The options that cannot be combined with idempotency keys, with the value that has no effect, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from .context import ClientContext
 
 _MAX_SENDS = 5
+# Maximum number of flows that are kept ready for their next run.
 _MAX_TEMPLATES = 1_000
-"""Maximum number of flows that are kept ready for their next run."""
 
 
+# A request that creates no run, because it names a flow that does not exist.
 _CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
-"""A request that creates no run, because it names a flow that does not exist."""
 
+# The digest of a flow, and the `max_concurrency` and `wait` of its runs.
 _Key = tuple[bytes, int | None, int | None]
-"""The digest of a flow, and the `max_concurrency` and `wait` of its runs."""
 
 
 class _RunTemplate(NamedTuple):

@@ -36,11 +36,11 @@ else:
     client_metadata = lazy_module("stepflow_client._runs.client_metadata")
     needs = lazy_module("stepflow_client.flows.needs")
 
+# Maximum number of checked flows and of stored flows that a client remembers.
 _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
-"""Maximum number of checked flows and of stored flows that a client remembers."""
 
+# The level of a diagnostic for which a server refuses a flow, as a number or a word.
 _FATAL = (1, "fatal")
-"""The level of a diagnostic for which a server refuses a flow, as a number or a word."""
 
 
 class CheckedFlow(NamedTuple):

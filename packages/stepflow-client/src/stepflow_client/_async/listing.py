@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PAGE = 100
 """Default number of runs per request."""
 _OVERLAP = 10
+# Up to this number, labelled runs are requested one by one instead of listing all runs.
 _MAX_SINGLE_REQUESTS = 50
-"""Up to this number, labelled runs are requested one by one instead of listing all runs."""
 
 
 class _ListRequest(NamedTuple):

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from .snapshots import SnapshotReader
     from .waiting import Waiter
 
+# Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs.
 _AT_ONCE = 8
-"""Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs."""
 
 
 class Rerunner:

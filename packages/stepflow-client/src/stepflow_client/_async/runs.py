@@ -43,8 +43,8 @@ MAX_ITEMS_REQUESTED = 20
 20,000 items."""
 _AT_ONCE = 4
 _MAX_FLOWS = 64
+# The steps restore the numbers in their outputs.
 _WITH_STEPS = replace(api.get_run, keeps_numbers=True)
-"""The steps restore the numbers in their outputs."""
 
 
 class RunReader:

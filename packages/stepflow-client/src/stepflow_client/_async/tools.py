@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from ..types import FlowResult
     from .handle import RunHandle
 
+# Maximum number of unfinished runs that the tools remember.
 _MAX_RUNS = 10_000
-"""Maximum number of unfinished runs that the tools remember."""
 
 
 class FlowTool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
+# As `logging.DEBUG`.
 _DEBUG = 10
-"""As `logging.DEBUG`."""
 
 
 class _Logger:

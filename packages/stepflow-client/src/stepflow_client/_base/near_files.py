@@ -8,8 +8,8 @@ from pathlib import Path
 from .text import nearest
 
 _VALUES = (".yaml", ".yml", ".json")
+# The extensions of files that are read for the same purpose.
 _KINDS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
-"""The extensions of files that are read for the same purpose."""
 _MAX_ENTRIES = 1000
 _MAX_SHOWN = 5
 

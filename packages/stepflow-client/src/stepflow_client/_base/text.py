@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import category
 
+# Maximum length of a word that is compared with names: the time grows with the square of the length, and more.
 _MAX_NAME_LENGTH = 200
-"""Maximum length of a word that is compared with names: the time grows with the square of the length, and more."""
+# Seconds after which a rate is meaningful.
 _ENOUGH = 3.0
-"""Seconds after which a rate is meaningful."""
 
 
 def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:

@@ -15,15 +15,15 @@ from typing import Any
 from ..flows.matching import is_like_matcher, is_run_id
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
+# The patterns that are written.
 _UUID, _TIME = "[0-9a-fA-F-]{36}", r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"
-"""The patterns that are written."""
 _VOLATILE = re.compile(
     r"(?<![\w-])(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-])"
     r"|(?<![\w-])(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?![\w-])",
     re.IGNORECASE,
 )
+# Times within this distance of the run vary from run to run, even if the server's clock is wrong.
 _MAX_DISTANCE = timedelta(days=1)
-"""Times within this distance of the run vary from run to run, even if the server's clock is wrong."""
 
 
 def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:

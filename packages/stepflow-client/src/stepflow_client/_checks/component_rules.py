@@ -18,8 +18,8 @@ from ..flows.source import Node
 from .declared_rules import soften_level
 from .flow_model import FlowModel, Step, get_subflow_node
 
+# Keys of a step that are rarely fields of a component's input.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
-"""Keys of a step that are rarely fields of a component's input."""
 
 
 def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> None:

@@ -28,16 +28,16 @@ _READ = rf"""
 _QUOTED = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
 _OTHER = r"\{\{[^{}]*\$[^{}]*\}\}"
 _ENVIRONMENT = r"\s*\$\{(\w+)\}\s*"
+# What to write in place of an object with this key as a condition.
 _CONDITION_HINTS = {
     "not": "write the condition without 'not', and swap 'then' and 'else'",
     **dict.fromkeys(("condition", "if", "test", "when"), "write the condition itself as the value of $if"),
 }
-"""What to write in place of an object with this key as a condition."""
 _NO_OPERATORS = "there are no operators: compare values in a component, and use its output as the condition"
 _ALIASES = {"$var": "$variable", "$vars": "$variable"}
 _ITEMS = ("$item", "$items", "$each")
+# Names for the output of a step in other workflow formats.
 _OUTPUTS = ("output", "outputs", "result")
-"""Names for the output of a step in other workflow formats."""
 
 
 def check_expression(node: Node, findings: Findings, steps: Container[str] = ()) -> None:

@@ -37,10 +37,10 @@ from .expression_types import Scope, Slot, collect_slots, infer_type
 from .flow_model import FlowModel, Step, find_subflow
 
 _MAX_DEPTH = 20
+# How often the flow of an iterate step is typed before its input counts as unknown.
 _MAX_ITERATIONS = 3
-"""How often the flow of an iterate step is typed before its input counts as unknown."""
+# Depth of nested flows from which the input of an iterate step counts as unknown.
 _MAX_ITERATION_DEPTH = 3
-"""Depth of nested flows from which the input of an iterate step counts as unknown."""
 
 
 @dataclass

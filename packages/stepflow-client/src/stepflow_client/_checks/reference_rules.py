@@ -6,10 +6,10 @@ from .._base.text import near
 from ..flows.findings import Findings
 from .flow_model import FlowModel, Read, Step
 
+# Maximum number of steps of a cycle that a message names.
 _MAX_SHOWN = 12
-"""Maximum number of steps of a cycle that a message names."""
+# Rules whose findings may be references to a step that seems to be unused.
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
-"""Rules whose findings may be references to a step that seems to be unused."""
 
 
 def check_references(model: FlowModel, findings: Findings, *, is_subflow: bool = False) -> None:

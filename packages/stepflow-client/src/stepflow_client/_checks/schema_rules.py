@@ -15,26 +15,26 @@ from ..flows.schema_keywords import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHE
 from ..flows.source import Node
 from .flow_model import FlowModel
 
+# The keywords whose loss changes what runs accept, show or use.
 _OF_RUNS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",
 })  # fmt: skip
-"""The keywords whose loss changes what runs accept, show or use."""
+# The kinds that findings name, where other tools accept more values than the standard.
 _WIDER_KINDS = {
     "a pattern": "text", "a count": "a number", "a positive number": "a number", "a limit": "", "names": "a list",
     "names by name": "a mapping", "examples": "",
 }  # fmt: skip
-"""The kinds that findings name, where other tools accept more values than the standard."""
 _HINTS = {
     "a boolean": "write true or false, without quotes",
     "a list": "write [a, b]",
     "a mapping": "write NAME: {type: ...}",
     "text": "write a string",
 }
+# Keywords that too many other words resemble.
 _SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
-"""Keywords that too many other words resemble."""
+# The other keywords by their letters and digits.
 _SIMILAR = {"".join(filter(str.isalnum, each)).lower(): each for each in KEYWORDS if each not in _SHORT}
-"""The other keywords by their letters and digits."""
 
 
 def check_schemas(model: FlowModel, findings: Findings) -> None:

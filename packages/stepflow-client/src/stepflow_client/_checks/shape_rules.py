@@ -23,8 +23,8 @@ _STEP = {
     "metadata": "an object",
 }  # fmt: skip
 _NOT_NULL = ("steps", "metadata")
+# Keys of other documents that look like misspelt keys of flows.
 _COMMON = ("apiVersion",)
-"""Keys of other documents that look like misspelt keys of flows."""
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "a list"}
 _CASE = {

@@ -21,8 +21,8 @@ from .type_mismatches import Conflict, find_conflict, fits
 from .type_text import type_noun, type_text
 
 _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
+# The field of a step's input that becomes the input of the flow inside the step, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
-"""The field of a step's input that becomes the input of the flow inside the step, by component."""
 _READS = ("$step", "$input", "$variable")
 
 

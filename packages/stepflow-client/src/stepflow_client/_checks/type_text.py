@@ -11,8 +11,8 @@ from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown
 _MAX_DEPTH = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
+# Maximum number of characters of a part.
 _MAX_LENGTH = 1_000
-"""Maximum number of characters of a part."""
 
 
 def type_text(type: Type, longest: int = 200) -> str:

@@ -25,10 +25,10 @@ from ..types.tools import ToolResult
 from .variables import flow_variables
 
 _MAX_NAME_LENGTH = 64
+# Some APIs refuse longer ones.
 _MAX_DESCRIPTION_LENGTH = 1_024
-"""Some APIs refuse longer ones."""
+# Maximum number of steps in the description of a flow that has none.
 _MAX_STEPS = 8
-"""Maximum number of steps in the description of a flow that has none."""
 _MAX_FAULTS = 20
 _MAX_VALUE_LENGTH = 80
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 else:
     hashlib = lazy_module("hashlib")
 
+# Maximum number of characters of a key and of a scope.
 _MAX_LENGTH = 512
-"""Maximum number of characters of a key and of a scope."""
 
 
 class Marker(NamedTuple):

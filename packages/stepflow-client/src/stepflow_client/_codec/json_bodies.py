@@ -15,8 +15,8 @@ from .status_errors import clean_line
 
 Answer = TypeVar("Answer")
 
+# Size in bytes above which a response counts as large.
 _LARGE = 32 * 1024
-"""Size in bytes above which a response counts as large."""
 
 
 def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:

@@ -46,8 +46,8 @@ else:
 Run = TypeVar("Run", bound="RunDetails")
 
 _INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
+# Number of items above which a run counts as large.
 _MANY = 100
-"""Number of items above which a run counts as large."""
 
 
 def parse_attachment_name(disposition: str | None) -> str | None:
@@ -302,8 +302,8 @@ def read_results(
         return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
+# The status values of completed items.
 _COMPLETED = frozenset({2, "completed"})
-"""The status values of completed items."""
 
 
 def read_completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:

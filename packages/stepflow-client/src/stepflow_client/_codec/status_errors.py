@@ -35,8 +35,8 @@ _HINTS = {
     503: PROXY,
     504: PROXY,
 }
+# Requests that name a flow or a blob; servers refuse them only for a wrong id.
 _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
-"""Requests that name a flow or a blob; servers refuse them only for a wrong id."""
 _MAX_MESSAGE_LENGTH = 500
 
 

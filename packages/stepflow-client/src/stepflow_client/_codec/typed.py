@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from ..types.outcomes import Outcome
 
 
+# Generic types whose arguments are converted.
 _GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.UnionType)
-"""Generic types whose arguments are converted."""
 
 
 def check_output_type(output_type: Any) -> None:

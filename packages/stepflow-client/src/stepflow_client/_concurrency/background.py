@@ -27,8 +27,8 @@ else:
 
 Result = TypeVar("Result")
 
+# Number of turns of the event loop in which a call sends its next request after a response has arrived.
 _TURNS = 3
-"""Number of turns of the event loop in which a call sends its next request after a response has arrived."""
 
 
 class AsyncWorkers(Generic[Result]):

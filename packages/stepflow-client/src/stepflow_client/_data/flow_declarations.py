@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from .._base.not_given import NOT_GIVEN
 from .._base.text import nearest
 
+# The values of unset variables, by the type in their schemas.
 _EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
-"""The values of unset variables, by the type in their schemas."""
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 """The keys with lists of schemas for the same value."""
 

@@ -25,13 +25,13 @@ from .flow_declarations import (
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
 """A URL whose user and password are hidden."""
+# Texts with fewer characters are hidden only as whole words, because they occur inside many words.
 _SHORT = 4
-"""Texts with fewer characters are hidden only as whole words, because they occur inside many words."""
+# Maximum length of the part of a secret that is searched for at the end of a shortened message. Messages are shortened
+# to half of this.
 _MAX_CUT_LENGTH = 1_000
-"""Maximum length of the part of a secret that is searched for at the end of a shortened message. Messages are shortened
-to half of this."""
+# The keys of a JSON schema that hold values.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
-"""The keys of a JSON schema that hold values."""
 
 
 class _Error(Protocol):

@@ -7,14 +7,14 @@ from typing import Any
 
 from .._base.basic_errors import FlowFileError
 
+# Maximum nesting of tables and lists; settings need four levels.
 _MAX_DEPTH = 20
-"""Maximum nesting of tables and lists; settings need four levels."""
+# The parser's messages for duplicate names, and what they mean.
 _TWICE = (
     ("Cannot overwrite a value", "a key is defined twice in one table"),
     ("Cannot declare", "a table is defined twice"),
     ("Duplicate inline table key", "a key is defined twice in one table"),
 )
-"""The parser's messages for duplicate names, and what they mean."""
 
 
 def parse_toml(content: bytes, name: str) -> dict[str, Any]:

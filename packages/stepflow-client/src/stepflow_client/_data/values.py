@@ -14,15 +14,15 @@ from .json_encoding import encode_fields, encode_scalar, is_data_object, is_scal
 
 LARGEST_EXACT_INTEGER = 2**53
 """Beyond this, a float cannot represent every integer. Current servers use floats for all numbers."""
+# Integers with more bits do not fit into a float; servers of all releases reject them.
 _LARGEST_BITS = 1023
-"""Integers with more bits do not fit into a float; servers of all releases reject them."""
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
 """Maximum nesting depth of a field in a request's body, of an input (an element of the field `input`), and of a value
 that is not sent. Servers of all releases accept bodies of 127 levels."""
 
 
+# Number of values in a container from which on its check is counted as part of a slice.
 _MANY = 100
-"""Number of values in a container from which on its check is counted as part of a slice."""
 
 
 def encode_plain(value: Any) -> bytes | None:

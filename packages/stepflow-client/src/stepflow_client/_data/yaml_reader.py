@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 else:
     syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
+# Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
+# limit.
 _MAX_VALUES = 1_000_000
-"""Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
-limit."""
 
 _NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
 _BOOLEANS: dict[str, bool | None] = {

@@ -9,8 +9,8 @@ import yaml
 
 from .yaml_reader import scalar_resolvers
 
+# Line separators and bidirectional controls: YAML allows them, but they change what people read.
 _UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
-"""Line separators and bidirectional controls: YAML allows them, but they change what people read."""
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -16,11 +16,11 @@ from typing import Any
 from .._data.arguments import wrong
 from ..progress import Progress, ProgressOption
 
+# Seconds between two lines if there is no terminal.
 _INTERVAL = 10.0
-"""Seconds between two lines if there is no terminal."""
 _WIDTH = 30
+# Number of units of a full bar, because some libraries only count in integers.
 _PARTS = 1_000
-"""Number of units of a full bar, because some libraries only count in integers."""
 
 
 class Display:

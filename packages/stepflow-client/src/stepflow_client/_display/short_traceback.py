@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..errors import StepflowClientError
 
 _OWN = str(Path(__file__).parents[1])
+# The default traceback mode of IPython. In another mode, the user gets the traceback of that mode.
 _DEFAULT_MODE = "Context"
-"""The default traceback mode of IPython. In another mode, the user gets the traceback of that mode."""
 _shown: WeakSet[BaseException] = WeakSet()
 
 

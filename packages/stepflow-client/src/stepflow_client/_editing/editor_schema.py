@@ -21,12 +21,12 @@ from ..flows.schema_keywords import is_valid_keyword
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
 _SUBFLOW: Schema = {"$ref": "#/$defs/subflow"}
+# Keywords that apply to a value regardless of whether parts of it are expressions.
 _KEPT = (
     "title", "description", "default", "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "multipleOf", "minLength", "maxLength", "pattern", "format", "required", "minItems", "maxItems", "minProperties",
     "maxProperties", "deprecated",
 )  # fmt: skip
-"""Keywords that apply to a value regardless of whether parts of it are expressions."""
 _MAX_DEPTH = 40
 
 

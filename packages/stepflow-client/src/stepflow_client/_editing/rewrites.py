@@ -28,8 +28,9 @@ from .text_edits import (
     write_one_line,
 )
 
+# Minimum similarity of a word and the name that it is a misspelling of, for a fix.
 _CLEAR = 0.75
-"""Minimum similarity of a word and the name that it is a misspelling of, for a fix."""
+# How to write the values of keys, by key.
 _SHAPES = {
     "steps": "write each step as '- id: NAME', with its component and its input below",
     "onError": "write onError: {action: fail}, or retry, or useDefault",
@@ -42,16 +43,15 @@ _SHAPES = {
     "$defs": "write each definition as NAME: {type: ...}",
     "maxRetries": "write maxRetries: 3",
 }
-"""How to write the values of keys, by key."""
 _IN_QUOTES = "put it in quotes"
 _BOOLEANS = {"yes": True, "true": True, "on": True, "y": True, "no": False, "false": False, "off": False, "n": False}
+# A value of each type.
 _EMPTY: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
-"""A value of each type."""
+# Values to begin with for keys that are missing.
 _VALUES: Mapping[str, Any] = {
     "component": "/builtin/noop", "action": "fail", "blob_type": "data", "outcome": "success", "input": {},
     "then": None, "result": None, "name": "unnamed",
 }  # fmt: skip
-"""Values to begin with for keys that are missing."""
 
 
 def add_rewrites(flow: FlowText, found: Sequence[Finding]) -> list[Finding]:

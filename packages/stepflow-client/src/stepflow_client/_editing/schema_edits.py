@@ -19,8 +19,8 @@ from .text_edits import (
     write_one_line,
 )
 
+# Maximum length of a line.
 _LINE = 110
-"""Maximum length of a line."""
 
 Schemas = Mapping[str, Any]
 

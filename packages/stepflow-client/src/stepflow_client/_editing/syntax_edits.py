@@ -11,8 +11,8 @@ from ..flows.findings import Finding, Fix
 from ..flows.source import FlowText
 from .text_edits import Edit, apply_edits, find_line_end
 
+# Maximum number of characters of a text that is parsed once more for each possible edit.
 _MAX_LENGTH = 100_000
-"""Maximum number of characters of a text that is parsed once more for each possible edit."""
 _QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?): (".*")')
 
 

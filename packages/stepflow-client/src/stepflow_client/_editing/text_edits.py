@@ -16,8 +16,8 @@ from ..flows.file import decode_text
 from ..flows.findings import Fix
 from ..flows.source import Key, Node, parse_tree
 
+# Texts that need no quotes: no numbers or dates.
 _PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
-"""Texts that need no quotes: no numbers or dates."""
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Edit = tuple[int, int, str]

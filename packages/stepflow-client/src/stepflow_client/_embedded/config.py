@@ -26,8 +26,8 @@ from ..flows.file import load_file, read_file
 # Current servers reject the older form of a route with this message; older ones accept the newer form and ignore it.
 REFUSED_ROUTE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
+# How much of a configuration file the runtime reads.
 _MAX_BYTES = 16 * 1024 * 1024
-"""How much of a configuration file the runtime reads."""
 _VARIABLE = re.compile(r"\$\{(\w+)")
 # Workers of these plugin types take their tasks from a queue, wherever the workers are started.
 _QUEUES = frozenset({"grpc", "nats"})
@@ -36,10 +36,10 @@ _QUEUES = frozenset({"grpc", "nats"})
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DataObject | Builder
 """A configuration: a file's path, a mapping, an object such as a `StepflowConfig` of `stepflow_py`, or a builder."""
 
+# The default of `recovery.checkIntervalSecs`, in seconds.
 _SAFE_INTERVAL = 30
-"""The default of `recovery.checkIntervalSecs`, in seconds."""
+# How many unfinished runs a server resumes at its start, and at each later check. Its defaults are 100 and 10.
 _RECOVERY_LIMITS = {"maxStartupRecovery": 10_000, "maxClaimsPerCheck": 10_000}
-"""How many unfinished runs a server resumes at its start, and at each later check. Its defaults are 100 and 10."""
 
 
 @dataclass(frozen=True, slots=True)

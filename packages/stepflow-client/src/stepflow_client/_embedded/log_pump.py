@@ -29,10 +29,10 @@ _LEVELS: dict[LogLevel, int] = {
     "error": logging.ERROR,
 }
 _PIPE_SIZE = 1_048_576
+# How much is read without pauses: the start waits for the first lines.
 _EAGER_BYTES = 65_536
-"""How much is read without pauses: the start waits for the first lines."""
+# Pause between later reads: waking up for each line costs the server and this process more than reading many.
 _PAUSE_SECONDS = 0.005
-"""Pause between later reads: waking up for each line costs the server and this process more than reading many."""
 _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50
 

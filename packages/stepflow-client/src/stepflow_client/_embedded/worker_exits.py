@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from .process import ServerProcess
 
+# A check of a server's workers takes about 3 ms.
 _CHECK_SECONDS = 2.0
-"""A check of a server's workers takes about 3 ms."""
 
 
 class EndedWorker(NamedTuple):

@@ -24,8 +24,8 @@ from .messages import (
 from .reader import ResponseReader
 from .sockets import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
+# Maximum number of unread bytes. Beyond it, reading is paused, which slows the server down.
 _MAX_UNREAD = 1024 * 1024
-"""Maximum number of unread bytes. Beyond it, reading is paused, which slows the server down."""
 
 
 class AsyncSocket(asyncio.Protocol):

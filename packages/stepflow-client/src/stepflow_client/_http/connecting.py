@@ -28,12 +28,12 @@ else:
     asyncio = lazy_module("asyncio")
     selectors = lazy_module("selectors")
 
+# Maximum seconds until the next address is tried too.
 _HEAD_START = 0.25
-"""Maximum seconds until the next address is tried too."""
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})
 
+# An entry of `socket.getaddrinfo`.
 _Address = tuple[Any, ...]
-"""An entry of `socket.getaddrinfo`."""
 _Callback = Callable[["list[_Address] | BaseException"], object]
 
 
@@ -137,8 +137,8 @@ def _resolve_addresses(host: str, port: int) -> list[_Address]:
     return [address for address in chain(*zip_longest(*families.values())) if address is not None]
 
 
+# The callbacks for the addresses of each host. Lookups of one host share a thread, so that at most one hangs.
 _running: dict[tuple[str, int], list[_Callback]] = {}
-"""The callbacks for the addresses of each host. Lookups of one host share a thread, so that at most one hangs."""
 _lock = threading.Lock()
 
 

@@ -76,8 +76,8 @@ class Unreadable(HttpError):
     """There was a response, but it cannot be decoded."""
 
 
+# Seconds after which a held response is considered lost, even if the client sets no limit.
 _MAX_OVERDUE = 600.0
-"""Seconds after which a held response is considered lost, even if the client sets no limit."""
 
 
 class Timeouts(NamedTuple):

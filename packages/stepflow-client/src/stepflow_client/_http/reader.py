@@ -18,8 +18,8 @@ MAX_FIELDS = 256
 """Maximum number of headers and trailers of a response, including those of its interim responses."""
 MAX_INTERIM = 32
 """Maximum number of interim responses (1xx) before a response."""
+# Maximum number of bytes that a message quotes of something that is not a response.
 _SHOWN = 40
-"""Maximum number of bytes that a message quotes of something that is not a response."""
 
 
 @lru_cache(maxsize=256)

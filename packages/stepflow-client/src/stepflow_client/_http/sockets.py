@@ -69,9 +69,9 @@ def sync_get_owner() -> tuple[object, ...]:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(_forks.append, None))
 
+# Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
+# (On macOS, the first is called `TCP_KEEPALIVE`.)
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
-(On macOS, the first is called `TCP_KEEPALIVE`.)"""
 TLS_CUT_OFF = "the TLS connection was cut off"
 """A server announces the end of its data (close_notify). Without it, a third party may have cut a response short."""
 CHUNK = 64 * 1024

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from .messages import Unreadable
 
+# Maximum size of a piece in bytes: a few compressed bytes may expand to gigabytes.
 _MAX_PIECE = 1024 * 1024
-"""Maximum size of a piece in bytes: a few compressed bytes may expand to gigabytes."""
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 

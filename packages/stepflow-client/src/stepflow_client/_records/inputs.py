@@ -31,8 +31,8 @@ from ..flows.flow_argument import FlowSource, load_flow
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
 _ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
+# The extensions of files that hold one value.
 _LISTS = (".yaml", ".yml", ".json")
-"""The extensions of files that hold one value."""
 GOES_ON = "to skip such lines, set on_bad_line='fail'"
 """The hint for a line at which a batch stops."""
 

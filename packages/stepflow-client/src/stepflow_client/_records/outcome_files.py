@@ -30,12 +30,12 @@ ENDINGS: dict[str, OutcomeFormat] = {
     "yml": "yaml",
 }
 _FIELDS = ("index", "key", "run_id", "status", "output")
+# In CSV and Parquet, details are JSON text.
 _ERROR_FIELDS = ("code", "message", "step_id", "details")
-"""In CSV and Parquet, details are JSON text."""
+# The types of fields that have their own columns in Parquet, by their names in schemas.
 _PLAIN_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
-"""The types of fields that have their own columns in Parquet, by their names in schemas."""
+# Number of records in a row group of Parquet.
 _GROUP = 2000
-"""Number of records in a row group of Parquet."""
 
 
 class OutcomeWriter:

@@ -11,8 +11,8 @@ from .._base.installing import install_command
 from .._data.json_encoding import encode_scalar, is_scalar
 from ..errors import FlowFileError
 
+# Maximum number of rows decoded at a time; only the needed part of a row group is held in memory.
 _ROWS = 1000
-"""Maximum number of rows decoded at a time; only the needed part of a row group is held in memory."""
 
 
 def import_pyarrow() -> Any:

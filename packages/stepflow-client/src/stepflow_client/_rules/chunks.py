@@ -8,18 +8,18 @@ from typing import Any
 from .._data.values import encode
 from ..types.outcomes import Outcome
 
+# Number of inputs of one run: the first size and the maximum. The time a server needs for a run grows
+# with the square of its number of items.
 _FIRST_SIZE, _MAX_SIZE = 32, 400
-"""Number of inputs of one run: the first size and the maximum. The time a server needs for a run grows
-with the square of its number of items."""
+# Target duration of a chunk in seconds. Longer chunks delay outcomes; shorter ones need more requests per input.
 _TARGET_SECONDS = 1.0
-"""Target duration of a chunk in seconds. Longer chunks delay outcomes; shorter ones need more requests per input."""
+# Number of chunks in flight per server, and the number if each input has its own run. (Servers execute ten items of a
+# run at a time.)
 _LANES, _SINGLE_LANES = 4, 40
-"""Number of chunks in flight per server, and the number if each input has its own run. (Servers execute ten items of a
-run at a time.)"""
+# Maximum number of inputs to read at once.
 _MAX_PER_REQUEST = 128
-"""Maximum number of inputs to read at once."""
+# The inputs read at once should take at most 1/16 of a chunk's bytes, estimated from the previous inputs.
 _SHARE = 16
-"""The inputs read at once should take at most 1/16 of a chunk's bytes, estimated from the previous inputs."""
 
 
 @dataclass(slots=True)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 MAX_GROUPS_SHOWN = 5
 """Maximum number of groups that views list; the others are only counted."""
 _MAX_INDEXES = 20
+# Number of items that the text of a group lists.
 _MAX_NAMED = 3
-"""Number of items that the text of a group lists."""
+# Number of words of a message that are compared; the rest counts as one.
 _MAX_WORDS = 50
-"""Number of words of a message that are compared; the rest counts as one."""
+# Maximum number of different messages with one code; failures that fit none of them join the last one.
 _MAX_SHAPES = 200
-"""Maximum number of different messages with one code; failures that fit none of them join the last one."""
+# The parts of a message that never distinguish causes: numbers and quoted texts.
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
-"""The parts of a message that never distinguish causes: numbers and quoted texts."""
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 
 

@@ -31,18 +31,18 @@ from ..errors import AmbiguousRunError, StepflowClientError
 from .backoff import Backoff, random_delay
 from .lost_creation import may_have_created
 
+# Minimum length of a lease in round trips; slow ones count in full.
 _LEASE = 30.0
-"""Minimum length of a lease in round trips; slow ones count in full."""
+# Shortest round trip in seconds on which pauses are based.
 _MIN_ROUND_TRIP = 0.001
-"""Shortest round trip in seconds on which pauses are based."""
+# Part of its lease for which an owner may be silent before others take the next turn.
 _PATIENCE = 1 / 3
-"""Part of its lease for which an owner may be silent before others take the next turn."""
+# Round trips that a caller waits after losing a turn before it looks for the owner's run.
 _OWNER_TIME = 3.0
-"""Round trips that a caller waits after losing a turn before it looks for the owner's run."""
+# Maximum round trips before it competes for the next turn. The first value doubles with each turn that it loses.
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
-"""Maximum round trips before it competes for the next turn. The first value doubles with each turn that it loses."""
+# Maximum time between two lookups of another caller's run: round trips, or seconds if that is longer.
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
-"""Maximum time between two lookups of another caller's run: round trips, or seconds if that is longer."""
 
 Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]

@@ -16,8 +16,8 @@ from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError
 
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
+# Maximum number of runs, and of flows shared by calls, that a client remembers as its own.
 _MAX_OWNED, _MAX_FLOWS = 50_000, 1_000
-"""Maximum number of runs, and of flows shared by calls, that a client remembers as its own."""
 
 
 def may_have_created(error: StepflowClientError) -> bool:

@@ -12,8 +12,8 @@ from .server_advice import ANOTHER_SERVICE
 if TYPE_CHECKING:
     from ..types import ServerInfo
 
+# Releases by commit: servers since 0.12 report their commit, not their release.
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
-"""Releases by commit: servers since 0.12 report their commit, not their release."""
 
 _OLDEST, _CURRENT, NEWEST = (0, 10), (0, 12), (0, 13)
 TARGETS = "0.10 to 0.13"

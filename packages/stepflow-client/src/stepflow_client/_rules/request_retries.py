@@ -24,9 +24,9 @@ from .backoff import random_delay
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
 """Response statuses after which the same request may soon succeed."""
+# Response statuses that mean that the request was not processed. (Proxies also return 408 and 503 for requests that
+# they have forwarded.)
 _UNPROCESSED = frozenset({429})
-"""Response statuses that mean that the request was not processed. (Proxies also return 408 and 503 for requests that
-they have forwarded.)"""
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
 """The classes of errors after which the same call may soon succeed, if `is_retryable` is True."""
 

@@ -12,8 +12,8 @@ from .lost_creation import creation_time
 if TYPE_CHECKING:
     from ..types import RunDetails
 
+# Maximum number of seconds by which a listed run is newer than the one before it.
 _MAX_DISORDER = 2.0
-"""Maximum number of seconds by which a listed run is newer than the one before it."""
 
 
 class CreationWindow:

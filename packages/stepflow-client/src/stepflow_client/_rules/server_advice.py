@@ -24,10 +24,10 @@ PROXY = "a proxy responds like this if the server behind it does not: check that
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
+# The client's message about a failed health request that it sent before the actual request.
 _RETURNED = r"\bit returned 5\d\d\b"
-"""The client's message about a failed health request that it sent before the actual request."""
+# The responses of nginx, Apache, Go and others to http on a port for https.
 _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
-"""The responses of nginx, Apache, Go and others to http on a port for https."""
 
 
 def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> str:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 else:
     pins = lazy_module("stepflow_client._runs.pins")
 
+# The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag.
 _KEY = "stepflow-client"
-"""The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag."""
 
 
 class Origin(NamedTuple):

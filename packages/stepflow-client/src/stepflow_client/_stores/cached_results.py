@@ -19,12 +19,12 @@ from .user_folders import user_folder
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
 
+# Part of each key, so that results in another format are not found.
 _FORMAT = 1
-"""Part of each key, so that results in another format are not found."""
+# Size of an entry in bytes without its output.
 _OVERHEAD = 200
-"""Size of an entry in bytes without its output."""
+# Old results are removed after this many new ones, and after each result larger than 1/50 of the size limit.
 _SHARE = 50
-"""Old results are removed after this many new ones, and after each result larger than 1/50 of the size limit."""
 _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS results (

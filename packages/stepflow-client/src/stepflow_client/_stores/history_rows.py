@@ -14,8 +14,8 @@ from .._data.flow_declarations import holds_secret
 from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hidden_flow
 from ..types.statuses import ExecutionStatus
 
+# Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out.
 _MAX_LENGTH = 1_000_000
-"""Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out."""
 FIELDS = ("flow", "input", "variables", "overrides")
 COLUMNS = (
     "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides, "

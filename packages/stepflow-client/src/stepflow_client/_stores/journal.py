@@ -35,10 +35,10 @@ CREATE TABLE IF NOT EXISTS entry (
 ) WITHOUT ROWID
 """
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
+# The types of entries that are not objects.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
-"""The types of entries that are not objects."""
+# The number of entries about the whole batch; entries about a chunk have the chunk's number.
 _WHOLE_BATCH = 0
-"""The number of entries about the whole batch; entries about a chunk have the chunk's number."""
 _RESUME = "to resume the batch after its last entry, start it again with this journal"
 _DAMAGED = "remove the file to run the batch from its beginning, including inputs that have already run"
 

@@ -32,29 +32,30 @@ from .reports import Reports
 Result = TypeVar("Result")
 
 _CONNECT_TIMEOUT = "5"
+# Seconds after which a statement without a response is abandoned with its connection.
 _MAX_RESPONSE = 5.0
-"""Seconds after which a statement without a response is abandoned with its connection."""
+# Seconds that a read waits, including the changes before it, and that `close` waits for the next written change.
 _MAX_WAIT = 10.0
-"""Seconds that a read waits, including the changes before it, and that `close` waits for the next written change."""
+# Seconds that `close` waits for a database that writes the changes slowly.
 _MAX_CLOSE_WAIT = 60.0
-"""Seconds that `close` waits for a database that writes the changes slowly."""
+# Seconds that `close` waits for a database that is down.
 _MAX_OUTAGE_WAIT = 2.0
-"""Seconds that `close` waits for a database that is down."""
+# Seconds that the caller waits for a change that must be written before it continues.
 _MAX_DURABLE_WAIT = 1.0
-"""Seconds that the caller waits for a change that must be written before it continues."""
+# First and maximum seconds between attempts to reach the database.
 _DELAYS = (0.1, 5.0)
-"""First and maximum seconds between attempts to reach the database."""
+# Seconds after which the thread ends if there is nothing to do.
 _IDLE = 10.0
-"""Seconds after which the thread ends if there is nothing to do."""
+# Maximum number of waiting changes, and of their characters.
 _MAX_CHANGES, _MAX_SIZE = 10_000, 100_000_000
-"""Maximum number of waiting changes, and of their characters."""
+# Maximum number of changes in one transaction.
 _MAX_AT_ONCE = 100
-"""Maximum number of changes in one transaction."""
+# Maximum number of runs that a message lists.
 _MAX_NAMED = 20
-"""Maximum number of runs that a message lists."""
+# The advisory lock held while tables are created or changed.
 _LOCK = 0x5374_6570_666C_6F77
-"""The advisory lock held while tables are created or changed."""
 
+# The differences between SQLite and PostgreSQL: patterns in the history's statements, and their replacements.
 _DIALECT = {
     r"\?": "%s",
     r"\b(runs|outputs)\b(?!_)": r"stepflow_history.\1",
@@ -64,7 +65,6 @@ _DIALECT = {
     # Both overwrite or remove the content of deleted rows.
     r"PRAGMA wal_checkpoint\(TRUNCATE\)": "VACUUM (FULL) stepflow_history.runs, stepflow_history.outputs",
 }
-"""The differences between SQLite and PostgreSQL: patterns in the history's statements, and their replacements."""
 
 
 @lru_cache
@@ -431,8 +431,8 @@ def _remove_secrets(url: str) -> tuple[str, tuple[str, ...]]:
 
 
 _running: weakref.WeakSet[SharedDatabase] = weakref.WeakSet()
+# The connections of the parent process, which must not be closed here.
 _inherited: list[object] = []
-"""The connections of the parent process, which must not be closed here."""
 
 
 @atexit.register

@@ -19,20 +19,20 @@ from .reports import Reports
 
 Result = TypeVar("Result")
 
+# Seconds to wait for other processes that are writing.
 _LOCK_WAIT = 5.0
-"""Seconds to wait for other processes that are writing."""
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
 """The exceptions of `sqlite3` for unusable files. Messages about a damaged file may quote bytes that are not UTF-8, and
 sizes and numbers in it may be too large."""
 
+# Held while a file is created.
 _creating = threading.Lock()
-"""Held while a file is created."""
 _all: weakref.WeakSet[SharedFile] = weakref.WeakSet()
 _forking = threading.Lock()
 _held: list[threading.Lock] = []
+# Seconds that a fork waits for each thread that is using a file.
 _FORK_WAIT = 2.0
-"""Seconds that a fork waits for each thread that is using a file."""
 
 
 def _hold_locks() -> None:

@@ -39,8 +39,8 @@ else:
     events = lazy_module("stepflow_client.events")
 
 _EVENTS = "text/event-stream"
+# Maximum number of bytes read from a response that is not a stream of events.
 _MAX_ERROR_LENGTH = 64 * 1024
-"""Maximum number of bytes read from a response that is not a stream of events."""
 
 
 class FollowRequest(NamedTuple):

@@ -61,12 +61,12 @@ if TYPE_CHECKING:
     from .context import ClientContext
     from .creation import RunCreator
 
+# Maximum number of runs of other versions of their flows, and of keys without a run, that a client remembers.
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
-"""Maximum number of runs of other versions of their flows, and of keys without a run, that a client remembers."""
+# Number of runs per request in a search.
 _PAGE = 500
-"""Number of runs per request in a search."""
+# Maximum difference in seconds between the clock of a server and the dates of responses, which a proxy may set.
 _CLOCK_DIFFERENCE = 60.0
-"""Maximum difference in seconds between the clock of a server and the dates of responses, which a proxy may set."""
 
 
 class _KeyedFlow(NamedTuple):

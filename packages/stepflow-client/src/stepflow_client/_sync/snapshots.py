@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     from .following import Follower
     from .runs import RunReader
 
+# Seconds to wait for the schemas of components; a plugin may not respond.
 _COMPONENTS_TIMEOUT = 5.0
-"""Seconds to wait for the schemas of components; a plugin may not respond."""
+# Maximum number of ended runs, and of flows, that are kept.
 _MAX_RUNS, _MAX_FLOWS = 16, 64
-"""Maximum number of ended runs, and of flows, that are kept."""
+# Larger runs are not kept, because their outputs may take much memory.
 _MAX_ITEMS = 1000
-"""Larger runs are not kept, because their outputs may take much memory."""
+# The items of larger running batches are not counted: they have a hundred thousand events or more.
 _MAX_COUNTED = 10_000
-"""The items of larger running batches are not counted: they have a hundred thousand events or more."""
 _AT_ONCE = 4
 _PARTS = get_args(SnapshotPart)
 _ACCOUNT_PARTS = {"items", "flow", "arguments"}

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from ..types import FlowResult
     from .handle import SyncRunHandle
 
+# Maximum number of unfinished runs that the tools remember.
 _MAX_RUNS = 10_000
-"""Maximum number of unfinished runs that the tools remember."""
 
 
 class SyncFlowTool:

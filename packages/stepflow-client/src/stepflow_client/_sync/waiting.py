@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from .context import ClientContext
     from .following import Follower
 
+# For a run with more items, only the summary is requested: servers return all steps of all items with a run.
 _LARGE = 200
-"""For a run with more items, only the summary is requested: servers return all steps of all items with a run."""
 
 _NOT_ENDED = "has not ended yet", "it continues; wait_run() waits again"
 _NO_ITEMS = "may have ended, but its result did not come in time", "call get_result() again"
 _NO_RESULT = "has ended, but its result did not come in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
+# A run that has ended: its state, or what its items show.
 _Ended = Union["RunDetails", "responses.Started"]
-"""A run that has ended: its state, or what its items show."""
+# The server's data about the items of a run, if it was requested already.
 _Items = list[dict[str, Any]] | None
-"""The server's data about the items of a run, if it was requested already."""
 _Read = Callable[[str, ExecutionStatus, _Items], Answer]
 _ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 

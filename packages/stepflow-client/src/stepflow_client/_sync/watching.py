@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from ..types.outcomes import Outcome
     from ..types.snapshot import RunSnapshot
 
+# Seconds to wait for the final status of a run: its last event may arrive earlier.
 _END_SECONDS = 5.0
-"""Seconds to wait for the final status of a run: its last event may arrive earlier."""
+# Seconds without an event after which the progress is reported again, to update the elapsed time.
 _IDLE_INTERVAL = 0.5
-"""Seconds without an event after which the progress is reported again, to update the elapsed time."""
+# Minimum seconds between reports after events, however many events there are.
 _MIN_INTERVAL = 0.2
-"""Minimum seconds between reports after events, however many events there are."""
 
 
 class RunUpdate(NamedTuple):

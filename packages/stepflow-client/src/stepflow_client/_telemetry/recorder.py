@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+# Maximum number of labelled runs that are looked for.
 _MAX_ENTRIES = 100_000
-"""Maximum number of labelled runs that are looked for."""
+# The labels of the runs that the current call creates.
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
-"""The labels of the runs that the current call creates."""
+# Seconds after which a run that is being created is expected to be confirmed.
 _MAX_CREATION = 60.0
-"""Seconds after which a run that is being created is expected to be confirmed."""
 
 
 class CreatedRun(NamedTuple):

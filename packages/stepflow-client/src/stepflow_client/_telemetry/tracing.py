@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from ..types.statuses import ExecutionStatus
 
 _NAME = "stepflow.client"
+# Histogram buckets of durations: those of the semantic conventions for HTTP, and some more for runs.
 _DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
-"""Histogram buckets of durations: those of the semantic conventions for HTTP, and some more for runs."""
+# The attributes of spans, with the names from the semantic conventions where those exist.
 _ATTRIBUTE_NAMES = {
     "operation": "stepflow.operation",
     "flow_name": "stepflow.flow.name",
@@ -43,9 +44,8 @@ _ATTRIBUTE_NAMES = {
     "resends": "http.request.resend_count",
     "error": "error.type",
 }
-"""The attributes of spans, with the names from the semantic conventions where those exist."""
+# The attributes of metrics: those with few distinct values.
 _METRIC_ATTRIBUTES = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
-"""The attributes of metrics: those with few distinct values."""
 
 
 class Operation:
@@ -121,8 +121,8 @@ def note_resend() -> None:
         traced.resends += 1
 
 
+# When this process created its newest runs, by `time.monotonic()`; None for runs whose end has been counted.
 _newest_runs: NewestEntries[str, float | None] = NewestEntries(100_000)
-"""When this process created its newest runs, by `time.monotonic()`; None for runs whose end has been counted."""
 _newest_lock = threading.Lock()
 
 

@@ -34,8 +34,8 @@ class FlowValues(dict[str, Any], Generic[P]):
     """Values of a flow's variables, as `Flow.variables` returns them."""
 
 
+# The flows whose functions are being called.
 _calls: ContextVar[tuple[Any, ...]] = ContextVar("stepflow_calls", default=())
-"""The flows whose functions are being called."""
 
 
 class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT, P]):

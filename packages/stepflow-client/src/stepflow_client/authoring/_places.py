@@ -41,8 +41,8 @@ class Place(NamedTuple):
         return f"{self.shown_file}:{self.line}"
 
 
+# Packages whose classes call code of flows.
 _OF_CLASSES = frozenset(("attr", "attrs", "msgspec", "pydantic"))
-"""Packages whose classes call code of flows."""
 
 
 def find_caller() -> FrameType:

@@ -27,8 +27,8 @@ class Probe(NamedTuple):
     is_none_check: bool
 
 
+# Functions that inspect their first argument, and the numbers of arguments with which they do so.
 _FUNCTIONS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
-"""Functions that inspect their first argument, and the numbers of arguments with which they do so."""
 _CONTENT = "has no content while the flow is written: {} cannot inspect it"
 
 

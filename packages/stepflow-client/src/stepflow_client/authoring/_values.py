@@ -262,6 +262,7 @@ _EACH = "use each(values, function) to run a sub-flow for each element, and [0] 
 _COMPARE = "flows do not compare; call a component that does, and use when() on its output"
 _NUMBER = "it can be passed on as it is, and read with when() and coalesce()"
 
+# The operations that would otherwise silently do something else or fail with an obscure message, and alternatives.
 _TRAPS = {
     ("has no truth yet: if, and, or, not and assert cannot use it", _CHOICE): ["bool"],
     ("has no text yet: str(), print() and f-strings cannot use it", _TEXT): ["str", "format", "bytes", "fspath"],
@@ -287,7 +288,6 @@ _TRAPS = {
     ],
     ("cannot be pickled: it belongs to the function of its flow", None): ["reduce_ex", "getstate"],
 }  # fmt: skip
-"""The operations that would otherwise silently do something else or fail with an obscure message, and alternatives."""
 
 
 def _make_trap(message: str, hint: str | None) -> Callable[..., NoReturn]:

@@ -59,8 +59,8 @@ class Bar:
 
 
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
+# Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days.
 _ROUND = (1, 2, 5, 10, 15, 30, *(60 * each for each in _MINUTES), *(3600 * each for each in _HOURS))
-"""Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days."""
 
 
 def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:

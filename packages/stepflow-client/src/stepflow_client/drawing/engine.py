@@ -7,10 +7,10 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+# The engine is a single WebAssembly instance; two threads in it at the same time crash the process.
 _ONE_AT_A_TIME = threading.Lock()
-"""The engine is a single WebAssembly instance; two threads in it at the same time crash the process."""
+# The engine, once it has been used.
 _started: list[Any] = []
-"""The engine, once it has been used."""
 
 
 def render(source: str) -> bytes:

@@ -10,12 +10,12 @@ from .drawn_graph import FlowGraph, GraphNode
 
 MIN_FOLDED = 5
 """Number of equal steps from which on they are one box."""
+# Number of boxes up to which the flows inside of steps are drawn.
 _MAX_UNFOLDED = 40
-"""Number of boxes up to which the flows inside of steps are drawn."""
+# States of a step or a run, from the one that any other replaces.
 _WORST = (
     "not_needed", "not_started", "completed", "cancelled", "not_run", "paused", "running", "recovery_failed", "failed",
 )  # fmt: skip
-"""States of a step or a run, from the one that any other replaces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,8 @@ overflow-wrap:anywhere;max-height:60vh;overflow:auto}
 _MAX_NODES = 300
 _MAX_CHILDREN = 50
 _MAX_TEXT_LENGTH = 20_000
+# Maximum number of characters of a text that is not folded.
 _MAX_LINE_LENGTH = 160
-"""Maximum number of characters of a text that is not folded."""
 _MAX_DEPTH = 30
 _MAX_PEEKED = 4
 _MAX_PEEK_LENGTH = 70

@@ -68,6 +68,7 @@ THEME_STYLE = f"""
 """
 """The custom properties of all pages."""
 
+# The colour and the outline of a status. A status that is not listed has a ring.
 _SHAPES = {
     "completed": ("good", "polygon(12% 50%,0 62%,36% 96%,100% 22%,87% 10%,35% 70%)"),
     "failed": (
@@ -79,7 +80,6 @@ _SHAPES = {
     "cancelled": ("soft", "inset(8%)"),
     "not_run": ("soft", "inset(40% 0)"),
 }
-"""The colour and the outline of a status. A status that is not listed has a ring."""
 
 STATUS_STYLE = (
     """

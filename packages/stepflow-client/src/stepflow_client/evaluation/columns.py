@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["number", "share", "label"]
 """The values of a column of scores: numbers; true and false, whose mean is a share; or whether an item has a label."""
 
+# Number of blocks of cases whose times are compared, if there are as many.
 _BLOCKS = 10
-"""Number of blocks of cases whose times are compared, if there are as many."""
+# Maximum number of labels of a score that are counted one by one.
 _MAX_LABELS = 20
-"""Maximum number of labels of a score that are counted one by one."""
 _OTHER_LABELS = "(other labels)"
 
 

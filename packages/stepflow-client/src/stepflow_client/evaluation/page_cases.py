@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from .report import EvaluationReport
 
 _MAX_CASES = 500
+# Maximum size of all cases on the page.
 _MAX_BYTES = 4_000_000
-"""Maximum size of all cases on the page."""
+# Number of cases that are shown before somebody asks for more.
 _FIRST = 50
-"""Number of cases that are shown before somebody asks for more."""
 _MAX_CHANGES = 20
+# Subtracted from the badness of cases of a single variant, which has no regressions.
 _NO_REGRESSION = 1e9
-"""Subtracted from the badness of cases of a single variant, which has no regressions."""
+# Maximum number of characters of a text.
 _MAX_TEXT_LENGTH = 2_000
-"""Maximum number of characters of a text."""
 
 CASES_STYLE = """
 .filter{display:flex;flex-wrap:wrap;gap:var(--space-3);align-items:center;margin-bottom:var(--space-3)}

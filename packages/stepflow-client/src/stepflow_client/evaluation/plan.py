@@ -15,8 +15,8 @@ from ..errors import InvalidArgumentError
 from ..flows.flow_argument import load_flow
 from .records import Block, Variant
 
+# Number of items of a variant for which `map` makes enough runs by itself.
 _MANY = 5_000
-"""Number of items of a variant for which `map` makes enough runs by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ else:
     # Programs that only use the blocking version do not pay for the import.
     asyncio = lazy_module("asyncio")
 
+# Target duration of the calls that are made in one go. Slow functions are called one by one.
 _SECONDS = 0.02
-"""Target duration of the calls that are made in one go. Slow functions are called one by one."""
 _MAX_CHUNK = 400
 
 

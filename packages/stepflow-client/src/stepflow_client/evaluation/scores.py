@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from .records import EvaluationCase, EvaluationItem, ScoreValue
 
 MISSING = object()
+# Maximum number of characters of a text that are compared one by one.
 _MAX_COMPARED_LENGTH = 2_000
-"""Maximum number of characters of a text that are compared one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,6 +334,7 @@ class _Usage(Score):
         return read_usage(self.part(output))
 
 
+# The keys whose sum is the number of tokens, or the cost; the first that an output has count.
 _USAGE_KEYS = {
     "tokens": (
         ("total_tokens",),
@@ -343,7 +344,6 @@ _USAGE_KEYS = {
     ),
     "cost": (("cost",), ("total_cost",)),
 }
-"""The keys whose sum is the number of tokens, or the cost; the first that an output has count."""
 
 
 def read_usage(output: Any) -> dict[str, float]:

@@ -28,12 +28,12 @@ MIN_VALUES = 5
 """Minimum number of values for an interval."""
 MIN_BLOCKS = 6
 """Minimum number of blocks for an interval of times."""
+# What the error of intervals of blocks is multiplied with: successive blocks are a little alike, because the load of a
+# machine changes slowly, so that an interval of 95% would contain the true value in 92% of the evaluations.
 _BLOCK_DOUBT = 0.4
-"""What the error of intervals of blocks is multiplied with: successive blocks are a little alike, because the load of a
-machine changes slowly, so that an interval of 95% would contain the true value in 92% of the evaluations."""
+# Maximum number of values in a resample. The interval of more values has the shape of one of these, and its own width:
+# the time that it takes is limited, and its accuracy does not suffer.
 _MAX_DRAWN = 1_000
-"""Maximum number of values in a resample. The interval of more values has the shape of one of these, and its own width:
-the time that it takes is limited, and its accuracy does not suffer."""
 SHARE = (0.0, 0.0, 1.0, 1.0)
 """The made-up values for the share of the cases in which something is true."""
 CHANGE = (-1.0, 1.0)

@@ -62,11 +62,11 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 
+# The names of the columns that are stored of items beside their outputs.
 _DETAILS = ("status", "error", "run_id", "item", "duration")
-"""The names of the columns that are stored of items beside their outputs."""
 _FILE = "evaluation.db"
+# Maximum size of the cases that are stored together, unless they become larger all at once.
 _MAX_BYTES = 8 << 20
-"""Maximum size of the cases that are stored together, unless they become larger all at once."""
 
 _Columns: TypeAlias = dict[str, list[Any]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+# Share of the time of an evaluation that reading times may take. Fast flows have many events for each second.
 _SHARE = 0.05
-"""Share of the time of an evaluation that reading times may take. Fast flows have many events for each second."""
 
 
 class DurationBudget:

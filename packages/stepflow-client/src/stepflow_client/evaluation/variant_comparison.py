@@ -32,8 +32,8 @@ Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "e
 no case differs."""
 FAILED = "failed"
 """The name of the share of items that did not complete."""
+# Number of cases below which intervals are called wide.
 _FEW = 50
-"""Number of cases below which intervals are called wide."""
 
 
 class ShownAsTable:

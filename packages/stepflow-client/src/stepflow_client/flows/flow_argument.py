@@ -30,8 +30,9 @@ FLOW_HINT = "a flow has steps: [...] and output: ..."
 
 _FLOW_ID = re.compile("[0-9a-f]{64}")
 _OWN = ("stepflow_client", "stepflow_api")
+# Keys of a flow that other documents have as well.
 _LIKE_OTHERS = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
-"""Keys of a flow that other documents have as well."""
+# Files of other tools, by keys that they have.
 _OTHER_FILES = {
     "on jobs": "a GitHub Actions workflow",
     "apiVersion kind": "a Kubernetes manifest",
@@ -41,7 +42,6 @@ _OTHER_FILES = {
     "openapi paths": "an OpenAPI description",
     "plugins routes": "the configuration of a server",
 }
-"""Files of other tools, by keys that they have."""
 
 
 def is_flow_id(flow: object) -> bool:

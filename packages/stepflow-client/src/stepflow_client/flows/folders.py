@@ -16,8 +16,8 @@ from pathlib import Path
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")
 """The suffixes of flow files."""
 
+# A flow contains at least one of these.
 _MARKS = (b"steps", b"output", b"stepflow.org")
-"""A flow contains at least one of these."""
 _BLOCK_KEY = re.compile(r"""^["']?([\w-]+)["']?[ \t]*:""", re.MULTILINE)
 _FLOW_KEY = re.compile(r"""["'{,\s]([\w-]+)["']?\s*:""")
 _DECLARED = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/schemas/\S*flow""", re.MULTILINE)

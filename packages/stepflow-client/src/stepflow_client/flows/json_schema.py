@@ -129,20 +129,20 @@ def make_key(value: Any, slices: Slices | None = None) -> Hashable:
     return frozenset((name, make_key(part, slices)) for name, part in value.items())
 
 
+# Characters of a text, times the length of a pattern, that are matched in the time of a step.
 _STEP_OF_PATTERN = 64
-"""Characters of a text, times the length of a pattern, that are matched in the time of a step."""
+# Maximum number of mismatches that are searched for.
 _MAX_MISMATCHES = 100
-"""Maximum number of mismatches that are searched for."""
+# Maximum number of allowed values that a hint lists.
 _MAX_CHOICES = 12
-"""Maximum number of allowed values that a hint lists."""
+# Maximum length of a message.
 _MAX_TEXT = 500
-"""Maximum length of a message."""
+# Maximum length of the description of a schema.
 _MAX_HINT = 1_000
-"""Maximum length of the description of a schema."""
+# Depth to which a description includes the parts of a value.
 _MAX_HINT_DEPTH = 2
-"""Depth to which a description includes the parts of a value."""
+# Maximum number of names, or pairs of names, that are compared to find a misspelt one.
 _MAX_NAMES = 200
-"""Maximum number of names, or pairs of names, that are compared to find a misspelt one."""
 
 
 def mismatches(value: Any, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Mismatches:

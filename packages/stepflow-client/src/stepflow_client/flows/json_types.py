@@ -17,8 +17,8 @@ _MAX_PATH_DEPTH = 3
 _MAX_PATHS = 200
 _MISMATCH = "mismatch"
 _MAX_VALUES = 20
+# Maximum number of different objects, and of different lists, in a union.
 _MAX_MEMBERS = 8
-"""Maximum number of different objects, and of different lists, in a union."""
 
 
 class Anything:

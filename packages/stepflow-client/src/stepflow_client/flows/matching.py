@@ -187,12 +187,12 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 
 
+# Texts that have nothing in common: a pattern found in all of them is found in every line of text.
 _SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
-"""Texts that have nothing in common: a pattern found in all of them is found in every line of text."""
 
 
+# Types that are compared directly, as most values are.
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-"""Types that are compared directly, as most values are."""
 
 
 def equal(expected: Any, actual: Any) -> bool:

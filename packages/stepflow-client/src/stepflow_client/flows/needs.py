@@ -25,8 +25,8 @@ else:
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently ignore other keys."""
+# The keys by which a schema may allow names that it does not list.
 _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
-"""The keys by which a schema may allow names that it does not list."""
 
 
 class RunRequirements(NamedTuple):

@@ -11,19 +11,19 @@ from .._base.lazy import lazy_module
 
 pydantic_core: Any = lazy_module("pydantic_core")
 
+# Maximum cost of compiling a pattern, in units of 10 microseconds.
 _MAX_COST = 2_500
-"""Maximum cost of compiling a pattern, in units of 10 microseconds."""
+# Maximum of pattern length (with repetitions) times text length. Such a match takes up to about 40 ms.
 _MAX_WORK = 1_000_000
-"""Maximum of pattern length (with repetitions) times text length. Such a match takes up to about 40 ms."""
 _TOKEN = re.compile(
     r"\\[pP]\{[^}]*\}|\\[bB]\{|\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|\{(?P<least>\d{1,9})(?:,(?P<most>\d{0,9}))?\}|.",
     re.DOTALL,
 )
+# Tokens with another meaning in other engines, such as operations on sets of characters.
 _AMBIGUOUS = re.compile(r"\\[bB]\{|\\[<>]|\[(?:\\.|[^\\])*?(?:\[|&&|--|~~)", re.DOTALL)
-"""Tokens with another meaning in other engines, such as operations on sets of characters."""
 _CLASS_COSTS = {"d": 8, "D": 8, "w": 38, "W": 38, "p": 38, "P": 38}
+# Classes that may be large, which cost more if case is ignored.
 _FOLDED = re.compile(r"\[.*(?:\\[DPSWpuUx]|[^\x00-\x7f])|\\[pP]", re.DOTALL)
-"""Classes that may be large, which cost more if case is ignored."""
 _FOLDED_COST = 1_200
 
 

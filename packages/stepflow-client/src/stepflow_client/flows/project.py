@@ -33,12 +33,12 @@ _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
 _CONFIGS = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 _MAX_BYTES = 1024 * 1024
 _MAX_COMPONENT_BYTES = 16 * 1024 * 1024
+# The keys by table.
 _KEYS = {
     "": ("flows", "components", "target", "config", "test", "validate"),
     "test": ("config",),
     "validate": ("select", "ignore", "fail-on", "type-check"),
 }
-"""The keys by table."""
 _LEVELS = ("fatal", "error", "warning")
 _OF_USERS = {"url", "server", "servers", "profile", "profiles", "token", "auth", "headers", "proxy", "command", "env"}
 

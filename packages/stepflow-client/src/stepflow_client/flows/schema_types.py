@@ -27,13 +27,13 @@ from .json_types import (
 )
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
+# Keywords by which a part of `anyOf` defines a type.
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
-"""Keywords by which a part of `anyOf` defines a type."""
 _MAX_DEPTH = 30
+# Maximum number of parts of a schema that are read. Further parts are unknown.
 _MAX_PARTS = 5_000
-"""Maximum number of parts of a schema that are read. Further parts are unknown."""
+# Maximum number of parts of a schema that is written.
 _MAX_WRITTEN = 2_000
-"""Maximum number of parts of a schema that is written."""
 _MAX_ELEMENTS = 200
 
 

@@ -19,22 +19,22 @@ from .schema_keywords import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_va
 WRAPPER = "input"
 """The field of a wrapped schema that holds the value itself."""
 _MAX_DEPTH = 60
+# Number of parts of a schema after which shared schemas are no longer repeated where they are used.
 _MAX_INLINED = 500
-"""Number of parts of a schema after which shared schemas are no longer repeated where they are used."""
 _COMBINING = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
 _TEXTS = ("title", "description", "format")
+# The keywords that hold no schema and keep their value.
 _KEPT = frozenset({
     "type", "enum", "const", "default", "examples", "pattern", "required", "dependentRequired", "multipleOf",
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems", "deprecated", "readOnly", "writeOnly",
     *COUNTS,
 })  # fmt: skip
-"""The keywords that hold no schema and keep their value."""
 
+# Keywords that `mismatches` does not decide exactly as validators do.
 _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
                         "unevaluatedItems", "patternProperties", "dependentSchemas", "dependentRequired",
                         "uniqueItems", "minProperties", "maxProperties", "minContains", "maxContains",
                         "multipleOf"})  # fmt: skip
-"""Keywords that `mismatches` does not decide exactly as validators do."""
 
 
 def inline_schema(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def iter_names(schema: Any) -> Iterator[str]:
             waiting += each
 
 
+# Keywords whose schemas apply to the same value.
 _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
-"""Keywords whose schemas apply to the same value."""
 
 
 def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
 
 _API = "/api/v1"
+# Seconds between checks of an open stream for new events.
 _POLL_SECONDS = 0.005
-"""Seconds between checks of an open stream for new events."""
+# Seconds between the comments in an open stream without new events.
 _KEEP_ALIVE_SECONDS = 0.1
-"""Seconds between the comments in an open stream without new events."""
 
 
 def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:

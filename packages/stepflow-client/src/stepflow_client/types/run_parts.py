@@ -149,8 +149,8 @@ class ListItemsResponse(Listing[RunItem]):
         return self.items
 
 
+# The statuses that are states of steps too.
 _KNOWN_STATES = ("completed", "running", "cancelled")
-"""The statuses that are states of steps too."""
 
 
 @record

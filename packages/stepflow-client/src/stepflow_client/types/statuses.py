@@ -18,8 +18,8 @@ __all__ = [
     "read_status",
 ]  # fmt: skip
 
+# Maximum number of members of an enumeration, including those added for values of newer servers.
 _MAX_MEMBERS = 1_000
-"""Maximum number of members of an enumeration, including those added for values of newer servers."""
 
 
 class _OpenEnum(StrEnum):

@@ -14,8 +14,8 @@ from ...params.run_ids import run_argument
 from ...runs.find import connect_to_run
 from ...settings.server_choice import ServerOptions
 
+# The code of the failure to read a step that was not executed.
 _NOT_RUN = 9
-"""The code of the failure to read a step that was not executed."""
 
 _VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=format_json_cell)))
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _LIMIT = 30
 _MAX_COUNTED = 10
+# Number of the newest runs that are searched for sub-runs with failed items.
 _MAX_SEARCHED = 300
-"""Number of the newest runs that are searched for sub-runs with failed items."""
 
 
 @click.command(

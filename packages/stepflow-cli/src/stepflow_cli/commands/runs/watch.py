@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from ...runs.watch import RunWatch
 
+# Events without a status, which are not shown as lines.
 _QUIET = ("run_created", "steps_needed", "step_ready")
-"""Events without a status, which are not shown as lines."""
 
 
 @click.command("watch", cls=Command)

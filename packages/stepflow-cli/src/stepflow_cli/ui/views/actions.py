@@ -16,8 +16,8 @@ from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 from ..security import get_form_fields, match_page_path
 from ..site import Site, get_site
 
+# Maximum number of runs whose state is shown.
 _MAX_RUNS = 200
-"""Maximum number of runs whose state is shown."""
 
 
 async def cancel(request: Request) -> Response:

@@ -28,8 +28,8 @@ from .runs import parse_number
 
 MAX_RERUNS = 20
 """Maximum number of reruns that a page lists."""
+# The events of thousands of items take seconds: the page is shown before, and completes itself.
 _CATCH_UP_SECONDS = 0.5
-"""The events of thousands of items take seconds: the page is shown before, and completes itself."""
 
 
 async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:

@@ -20,11 +20,11 @@ from ...params.run_query import parse_query
 from ..site import Site, get_site
 from .runs import parse_list_query, parse_number, progress_of
 
+# Minimum seconds between two messages, because thousands of events may arrive.
 _BETWEEN = 0.5
-"""Minimum seconds between two messages, because thousands of events may arrive."""
 _EVERY = 1.5
+# Seconds between two changes of a page that is still open after the last event of its run.
 _END_EVERY = 3.0
-"""Seconds between two changes of a page that is still open after the last event of its run."""
 _COMMENT_EVERY = 10
 _CHANGE = "event: change\ndata: {}\n\n"
 

@@ -22,8 +22,8 @@ from ..security import choose_first_path
 from ..site import Site, format_query, get_site, parse_index
 
 _MAX_FLOWS = 5
+# Maximum number of running batches of a list that are followed.
 _MAX_FOLLOWED = 8
-"""Maximum number of running batches of a list that are followed."""
 
 
 async def redirect_home(request: Request) -> Response:

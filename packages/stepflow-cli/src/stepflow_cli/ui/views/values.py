@@ -21,8 +21,8 @@ from ..site import get_site, parse_index
 from .run import parse_item_index, require_item
 
 _MAX_FOUND = 100
+# Maximum number of values that are searched for a text.
 _MAX_SEARCHED = 2_000_000
-"""Maximum number of values that are searched for a text."""
 _ABSENT: Any = object()
 
 
@@ -136,8 +136,8 @@ def _get_search_text(value: Any) -> str:
     return repr(value) if type(value) in (int, float) else json.dumps(value)
 
 
+# Bytes that are sent at once.
 _CHUNK = 1_000_000
-"""Bytes that are sent at once."""
 
 
 def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:

@@ -295,10 +295,10 @@ class LocalTransport(httpx.AsyncHTTPTransport):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+# Seconds that a transport gets in addition to its timeouts, so that it can report itself which one has expired.
 _GRACE = 0.2
-"""Seconds that a transport gets in addition to its timeouts, so that it can report itself which one has expired."""
+# The slowest upload that is allowed for, in bytes per second.
 _SLOWEST = 16_384
-"""The slowest upload that is allowed for, in bytes per second."""
 
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")

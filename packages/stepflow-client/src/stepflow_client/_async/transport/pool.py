@@ -28,10 +28,10 @@ from .base import Stream, Transport
 if TYPE_CHECKING:
     import ssl
 
+# Maximum size in bytes of a body that is sent in one piece with the head.
 _MAX_SINGLE_SEND = 64 * 1024
-"""Maximum size in bytes of a body that is sent in one piece with the head."""
+# Seconds to wait for a response that the server sent before the connection broke.
 _EARLY_RESPONSE_TIMEOUT = 0.5
-"""Seconds to wait for a response that the server sent before the connection broke."""
 
 
 class Pool(Transport):

@@ -23,12 +23,12 @@ from ..._rules.spread import ServerLoads
 from .base import Stream, Transport, health_request
 
 _MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.5, 30.0
+# Seconds in which a server that has failed must respond to a health check before it gets a new run.
 _TRIAL = 3.0
-"""Seconds in which a server that has failed must respond to a health check before it gets a new run."""
+# Statuses that a proxy returns for an unavailable server.
 _UNAVAILABLE = frozenset({502, 503, 504})
-"""Statuses that a proxy returns for an unavailable server."""
+# Errors of a server that is down, or does not respond.
 _FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
-"""Errors of a server that is down, or does not respond."""
 
 
 class Failover(Transport):

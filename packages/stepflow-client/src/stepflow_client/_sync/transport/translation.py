@@ -20,8 +20,8 @@ from .base import Middleware, Transport, health_request
 if TYPE_CHECKING:
     from ..._rules.releases import Server
 
+# Operations whose responses are read here, whatever the server.
 _ALWAYS_READ = frozenset({operations.health_check.name, operations.list_components.name})
-"""Operations whose responses are read here, whatever the server."""
 _UNAUTHORISED = frozenset({401, 403, 407})
 
 

@@ -29,12 +29,12 @@ from ..score_calls import AsyncScoring, ScoreFunction
 from ..store import EvaluationStore
 from ..timing import DurationBudget
 
+# Seconds between two checks for what has ended.
 _INTERVAL = 0.05
-"""Seconds between two checks for what has ended."""
+# Seconds for the threads of the synchronous twin to end, before others can use the folder.
 _GRACE = 5.0
-"""Seconds for the threads of the synchronous twin to end, before others can use the folder."""
+# Maximum number of items that wait for their scores; no further outcomes are read meanwhile.
 _MAX_WAITING = 2_000
-"""Maximum number of items that wait for their scores; no further outcomes are read meanwhile."""
 
 
 @dataclass

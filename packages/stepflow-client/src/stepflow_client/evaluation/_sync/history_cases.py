@@ -15,8 +15,8 @@ from ..._data.arguments import check_client, check_integer, wrong
 from ...errors import InvalidArgumentError, NotFoundError
 from ..records import EvaluationCase
 
+# Maximum number of runs that are read at the same time.
 _AT_ONCE = 16
-"""Maximum number of runs that are read at the same time."""
 
 
 def history_cases(
