@@ -64,7 +64,7 @@ def test_the_times_of_the_follower_are_its_own() -> None:
 
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
-    assert users("ending_of") == {f"{ROOM}/runs.py"}
+    assert users("decide_ending") == {f"{ROOM}/runs.py"}
     assert users("Ending") <= {"stepflow_client/_rules/ending.py", f"{ROOM}/runs.py", f"{ROOM}/event_stream.py"}
 
 

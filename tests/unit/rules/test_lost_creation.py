@@ -206,13 +206,13 @@ def test_rivals_are_the_other_calls_of_the_flow() -> None:
 
 
 def test_a_lone_run_is_picked() -> None:
-    call = RunRegistry().begin("f")
+    call = RunRegistry().begin_call("f")
     call.sends = 1
     assert call.pick_run([run_id(MOMENT)]) == run_id(MOMENT)
 
 
 def test_of_more_runs_than_requests_none_is_picked() -> None:
-    call = RunRegistry().begin("f")
+    call = RunRegistry().begin_call("f")
     call.sends = 1
     both = [run_id(MOMENT), run_id(MOMENT + 1)]
     assert call.pick_run(both) is None
