@@ -17,7 +17,7 @@ def test_a_stream_is_closed_after_its_module_is_gone(
     kept = io.BytesIO()
     stream = kind(kept, encoding="utf-8")
     stream.write("printed")
-    for name in ("suppress", "telling_of_lost_output"):
+    for name in ("suppress", "reporting_lost_output"):
         monkeypatch.setattr(stdio, name, None)
     stream.flush()
     assert kept.getvalue() == b"printed"

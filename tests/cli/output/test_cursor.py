@@ -11,7 +11,7 @@ from stepflow_cli.signals import TERMINATION
 
 KILLED = """
 import os, signal, sys
-from stepflow_cli.output.live import cursor_shown_when_killed
+from stepflow_cli.output.live import restoring_cursor
 
 class InTheMiddleOfAWrite:
     def fileno(self):
@@ -22,7 +22,7 @@ class InTheMiddleOfAWrite:
 
     flush = write
 
-with cursor_shown_when_killed(InTheMiddleOfAWrite()):
+with restoring_cursor(InTheMiddleOfAWrite()):
     os.kill(os.getpid(), int(sys.argv[1]))
 """
 

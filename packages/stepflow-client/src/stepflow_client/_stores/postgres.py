@@ -199,13 +199,15 @@ class SharedDatabase(Reports):
         try:
             if is_down:
                 raise ConnectionError(self._failure)
-            with suppress(FutureTimeoutError):
-                result: Result = job.done.result(_MAX_RESPONSE)
-                return result
-            with self._changed:
-                # A new connection may respond.
-                self._abandon_if_hung()
-            return job.done.result(_MAX_WAIT - _MAX_RESPONSE)  # type: ignore[no-any-return]
+            end = time.monotonic() + _MAX_WAIT
+            while (left := end - time.monotonic()) > 0:
+                with suppress(FutureTimeoutError):
+                    result: Result = job.done.result(min(left, 0.1))
+                    return result
+                with self._changed:
+                    # A new connection may respond.
+                    self._abandon_if_hung()
+            raise FutureTimeoutError
         except FutureTimeoutError:
             job.done.cancel()
             reason = f"no response within {_MAX_WAIT:g} s"
