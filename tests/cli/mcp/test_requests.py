@@ -13,7 +13,9 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import Implementation
+from stepflow_cli.mcp import diagnosis
 from stepflow_cli.mcp.bounds import MAX_ARGUMENT_BYTES, RateLimiter
+from stepflow_cli.server.logs import KeptLine
 from stepflow_client import StepflowClient
 
 from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, agent, run_of, serving, text_of, write
@@ -167,6 +169,25 @@ async def test_secrets_are_in_no_answer(url: str, tmp_path: Path, mode: str) -> 
     assert result.structured_content["output"] == {"key": "***"}
     for each in answers:
         assert "hunter2" not in each.model_dump_json()
+
+
+async def test_no_beginning_of_a_secret_is_left_where_a_diagnosis_is_cut(
+    url: str, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The input is cut after 4,000 characters, lines of the log after 300: within the secret.
+    given = {"a": "x" * 3_974, "key": {"$step": "a", "path": "key"}, "lacks": {"$step": "a", "path": "nothing"}}
+    failing = {**SECRETIVE, "steps": [*SECRETIVE["steps"], {"id": "b", "component": "/builtin/noop", "input": given}]}
+    folder = write(tmp_path / "flows", {**failing, "output": {"$step": "b"}})
+    line = KeptLine(
+        "2026-11-25T00:00:00Z", "error", "", f"{'x' * 265}hunter2-is-secret", exception=f"{'x' * 292}hunter2-is-secret"
+    )
+    monkeypatch.setattr(diagnosis, "read_run_lines", lambda _: [line])
+    async with agent(url, folder, mode, var=("key=hunter2-is-secret",), tools=["diagnose"]) as client:
+        run_id = run_of(await client.call_tool("secretive", {}))
+        told = text_of(await client.call_tool("diagnose_run", {"run_id": run_id}))
+    assert "hunt" not in told
+    assert 'xxx", "key": "***"' in told
+    assert told.count("xxx***\n") == 2
 
 
 async def test_hostile_flows_do_no_harm(url: str, tmp_path: Path, mode: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,22 +45,29 @@ async def diagnose(call: Call) -> ToolResult:
     account = snapshot.account
     assert account is not None
     lines = await asyncio.to_thread(read_run_lines, run_id)
-    text = "\n".join(_explain_failure(account, RunReport(mask_snapshot(snapshot)), list(_select_log_lines(lines))))
-    structured = snapshot.details.to_dict()
-    for secret in call.catalog.secrets:
-        text, structured = secret.hide(text), secret.hide_in(structured)
-    return ToolResult(visible_lines(text), structured, run_id)
+
+    def hide(value: Any) -> Any:
+        for secret in call.catalog.secrets:
+            value = secret.hide_in(value)
+        return value
+
+    # Secrets are hidden before lines are cut: the beginning of a secret would not be recognised.
+    log = list(_select_log_lines(lines, hide))
+    text = "\n".join(map(hide, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, hide)))
+    return ToolResult(visible_lines(text), hide(snapshot.details.to_dict()), run_id)
 
 
-def _select_log_lines(lines: Iterable[KeptLine]) -> Iterator[str]:
+def _select_log_lines(lines: Iterable[KeptLine], hide: Callable[[Any], Any]) -> Iterator[str]:
     """Yield what workers wrote, and the server's warnings; its routine lines do not explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_MEASUREMENT):
-            yield f"{line.time} {line.level} {line.message}"
-            yield from (line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
+            yield f"{line.time} {line.level} {hide(line.message)}"
+            yield from hide(line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
 
 
-def _explain_failure(account: RunAccount, report: RunReport, log: list[str]) -> Iterator[str]:
+def _explain_failure(
+    account: RunAccount, report: RunReport, log: list[str], hide: Callable[[Any], Any]
+) -> Iterator[str]:
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
     yield from (f"Failed items: {visible(failure.text)}" for failure in failures)
@@ -71,7 +78,7 @@ def _explain_failure(account: RunAccount, report: RunReport, log: list[str]) -> 
     if cause is not None:
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
         resolved = report.input_of(account.item_index, cause.step_id)
-        yield f"Its input: {visible(short_json(resolved.value, _MAX_INPUT))}"
+        yield f"Its input: {visible(short_json(hide(resolved.value), _MAX_INPUT))}"
         yield from (f"Unknown parts of it: {visible(part)}" for part in resolved.not_known)
         yield from (f"Errors in it: {visible(failure)}" for failure in resolved.failures)
     if account.hint:
