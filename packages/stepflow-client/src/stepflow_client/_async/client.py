@@ -1115,7 +1115,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 input null.
             variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
             overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the server
-                accepts, or a list of either, merge_options left to right. Servers refuse unknown steps.
+                accepts, or a list of either, merged left to right. Servers refuse unknown steps.
             debug: Must be False: no released server has a debug mode, and True is refused.
             max_concurrency: Maximum number of tasks of the run that are executed at once: steps, branches of a step and
                 items of sub-flows, counted over all items. It does not limit the number of items, and sub-flows

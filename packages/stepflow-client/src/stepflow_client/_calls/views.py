@@ -42,7 +42,7 @@ def make_view(client: Client, options: ClientOptions) -> Client:
 
 
 def merge_options(options: Mapping[str, Any], overriding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with the given ones added: mappings are merge_options, other values replace the earlier ones."""
+    """Return options with the given ones added: mappings are merged, other values replace the earlier ones."""
     result = dict(options)
     for name, value in overriding.items():
         if isinstance(value, NotGiven):

@@ -172,7 +172,7 @@ def format_message(slot: Slot, mismatch: Conflict, consumer: str) -> str:
 
 
 def _describe(expected: Type) -> str:
-    """Return a expected type as a noun. Null is not mentioned next to other types."""
+    """Return an expected type as a noun. Null is not mentioned next to other types."""
     return type_noun(without_null(expected) if len(expected.members) > 1 else expected)
 
 
