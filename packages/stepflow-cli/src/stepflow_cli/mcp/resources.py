@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -125,8 +126,13 @@ class Resources:
 
     def _render_report_of(self, run_id: str) -> str:
         from stepflow_client.drawing import gather
+        from stepflow_client.drawing.report_data import mask_snapshot
 
-        html = gather(self._reader, run_id).html()
+        report = gather(self._reader, run_id)
+        # The page has long values only in part, and escapes them: a secret would not be recognised in it.
+        for secret in self._catalog.secrets:
+            report = replace(report, snapshot=mask_snapshot(report.snapshot, secret))
+        html = report.html()
         for secret in self._catalog.secrets:
             html = secret.hide(html)
         return html

@@ -154,7 +154,10 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
 
 def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments) -> RunArguments:
     """Return the arguments of a run of this stored flow with known secret values replaced by `***`."""
-    secrets = _collect_secrets(flow)
+    return _mask_arguments(arguments, _collect_secrets(flow))
+
+
+def _mask_arguments(arguments: RunArguments, secrets: Secrets) -> RunArguments:
     hidden = {name: secrets.hide_in(getattr(arguments, name)) for name in ("inputs", "variables", "overrides")}
     return replace(arguments, **hidden)
 
@@ -168,10 +171,14 @@ def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifferenc
     ]
 
 
-def mask_snapshot(snapshot: RunSnapshot) -> RunSnapshot:
-    """Return a run with known secret values replaced by `***`: what may be shown of it.
+def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunSnapshot:
+    """Return a run with secret values replaced by `***`: what may be shown of it.
 
     A failed item without the name of the failed step gets it from the steps.
+
+    Args:
+        snapshot: The run.
+        secrets: The values; None for those that are known of its flow.
     """
     flow, steps, arguments = snapshot.flow or {}, snapshot.steps, snapshot.arguments
     items = None if snapshot.items is None else list(snapshot.items)
@@ -183,13 +190,13 @@ def mask_snapshot(snapshot: RunSnapshot) -> RunSnapshot:
             by_item[step.item_index].append(step)
         listed = ListItemsResponse(run_id="", items=items)
         items = list(failed_items.add_failed_steps(listed, places, by_item, flow).items)
-    secrets = _collect_secrets(flow)
+    secrets = _collect_secrets(flow) if secrets is None else secrets
     return replace(
         snapshot,
         flow=None if snapshot.flow is None else hidden_flow(dict(flow)),
         items=None if items is None else [_mask_part(item, secrets) for item in items],
         steps=None if steps is None else [_mask_part(step, secrets) for step in steps],
-        arguments=None if arguments is None else mask_arguments(flow, arguments),
+        arguments=None if arguments is None else _mask_arguments(arguments, secrets),
     )
 
 
