@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stepflow_client._base.near_files import near_file, nearest_file
+from stepflow_client._base.near_files import explain_missing_file, suggest_nearest_file
 
 FILES = ("below.yaml", "hello.yaml", "other.json", "flow.py", "inputs.jsonl", "notes.txt")
 
@@ -34,5 +34,5 @@ def test_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, hin
     (tmp_path / "within").mkdir()
     for name in (*FILES, *(f"within/{each}.yaml" for each in ("a", "b", "c", "d", "e", "hello"))):
         (tmp_path / name).touch()
-    assert near_file(missing) == hint
-    assert nearest_file(missing) == (hint if hint.startswith("did you mean") else None)
+    assert explain_missing_file(missing) == hint
+    assert suggest_nearest_file(missing) == (hint if hint.startswith("did you mean") else None)

@@ -36,10 +36,10 @@ def read_bytes(path: str) -> bytes:
         Problem: If it cannot be read or is larger.
     """
     from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import read_file
+    from stepflow_client.flows.file import read_file_bytes
 
     try:
-        return read_file(path)
+        return read_file_bytes(path)
     except FlowFileError as error:
         raise usage(error.message, error.hint) from None
 

@@ -44,11 +44,11 @@ def check_flow_exists(path: str) -> None:
     Raises:
         Problem: If it does not; the hint suggests the nearest name in its folder.
     """
-    from stepflow_client._command import near_file
+    from stepflow_client._command import explain_missing_file
 
     if not os.path.lexists(path):
         file, colons, case = path.partition("::")
-        hint = f"cases are chosen by an option: {file} --case {case}" if colons else near_file(path)
+        hint = f"cases are chosen by an option: {file} --case {case}" if colons else explain_missing_file(path)
         raise usage(f"{path} does not exist", hint)
     if path.lower().endswith(".py"):
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
@@ -73,7 +73,7 @@ def read_flow_content(name: str) -> tuple[bytes, str]:
     Raises:
         Problem, FlowFileError: If it cannot be read.
     """
-    from stepflow_client.flows.file import read_file
+    from stepflow_client.flows.file import read_file_bytes
 
     if is_python_flow(name):
         from stepflow_client._command import write_yaml
@@ -82,7 +82,7 @@ def read_flow_content(name: str) -> tuple[bytes, str]:
     if name == "-":
         return read_stdin_bytes(), "standard input"
     check_flow_exists(name)
-    return read_file(name), name
+    return read_file_bytes(name), name
 
 
 def load_flow_or_id(name: str) -> dict[str, Any] | str:
@@ -91,14 +91,14 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     Raises:
         Problem, FlowFileError: As for `load_flow_file`.
     """
-    from stepflow_client._command import nearest_file
+    from stepflow_client._command import suggest_nearest_file
     from stepflow_client.flows.flow_argument import is_flow_id
 
     if is_flow_id(name):
         return name
     if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
         ids = "an id has 64 hexadecimal digits; 'stepflow flows list' shows those of recent runs"
-        hint = nearest_file(name) or ids
+        hint = suggest_nearest_file(name) or ids
         raise usage(f"{name} is neither a flow file nor the id of a flow", hint)
     return load_flow_file(name)
 

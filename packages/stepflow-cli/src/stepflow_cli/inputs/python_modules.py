@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from stepflow_client import StepflowClientError
-from stepflow_client._command import near_file
+from stepflow_client._command import explain_missing_file
 
 from ..errors import printable, suggest, usage
 from .files import Signature, get_signature
@@ -59,7 +59,7 @@ class ProjectModules:
         """
         is_file = source.lower().endswith(".py")
         if is_file and not os.path.isfile(source):
-            raise usage(f"{source} does not exist", near_file(source))
+            raise usage(f"{source} does not exist", explain_missing_file(source))
         folder, name = _locate_module(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))

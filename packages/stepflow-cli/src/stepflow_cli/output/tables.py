@@ -87,7 +87,7 @@ def format_terminal_table(
         table.add_column(no_wrap=True, style="bold")
         table.add_column(overflow="fold")
         for column in view.columns:
-            table.add_row(column.heading, Text(*_rich_cell(records[0], column)))
+            table.add_row(column.heading, Text(*_styled_cell(records[0], column)))
         return _render(table, color, width)
     if wide:
         columns = [(column, [_one_line_cell(record, column) for record in records]) for column in view.columns]
@@ -124,7 +124,7 @@ def _fit_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -
     If the terminal is too narrow, times are shown only as an age, then run ids are shortened, and then optional columns
     are left out.
     """
-    cell = _rich_cell if view.folds else _one_line_cell
+    cell = _styled_cell if view.folds else _one_line_cell
     fitting = [(column, [cell(record, column) for record in records]) for column in view.columns]
     if _needed_width(fitting) > width:
         for place, column in enumerate(view.columns):
@@ -141,7 +141,7 @@ def _fit_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -
 
 
 def _one_line_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
-    text, style = _rich_cell(record, column, short=short)
+    text, style = _styled_cell(record, column, short=short)
     return text.replace("\n", "\\n").replace("\t", " "), style
 
 
@@ -242,7 +242,7 @@ def _format_cell(record: Mapping[str, Any], column: Column, value: Any) -> str:
     return column.row(record) if column.row is not None else (column.show or _format_value)(value)
 
 
-def _rich_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
+def _styled_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     value = get_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
         return printable(_format_age(value) if short else format_local_time(value)), ""

@@ -85,7 +85,7 @@ def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
         return datetime.fromisoformat(line.time).timestamp()
 
     lines: list[KeptLine] = []
-    for log in _iter_logs(run_id):
+    for log in _iter_logs_with(run_id):
         lines += logs.find_run_lines(log, run_id, seconds, others=everything)
     merged = []
     for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
@@ -96,7 +96,7 @@ def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
 
 def find_runs(text: str) -> list[str]:
     """Return the ids of runs in the kept lines that begin with a text, newest first."""
-    ids = {run_id for lines in _iter_logs(text) for line in lines for run_id in line.run_ids}
+    ids = {run_id for lines in _iter_logs_with(text) for line in lines for run_id in line.run_ids}
     # Ids begin with their creation time.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
@@ -172,7 +172,7 @@ def _list_files() -> list[Path]:
     return [path for _, path in sorted(aged)]
 
 
-def _iter_logs(text: str) -> Iterator[list[KeptLine]]:
+def _iter_logs_with(text: str) -> Iterator[list[KeptLine]]:
     """Yield the lines of each log that contains a text, including those of its rotated file."""
     files = set(_list_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):

@@ -16,7 +16,7 @@ from .._codec import json_bodies, requests, responses
 from .._codec.requests import RunArguments
 from .._concurrency.input_checks import async_run_check
 from .._data.arguments import check_flag
-from .._data.output_decoder import PLAIN, OutputDecoder, make_decoder
+from .._data.output_decoder import PLAIN, OutputDecoder, make_output_decoder
 from .._data.secrets import find_secrets
 from .._data.values import encode
 from .._rules import operations as api
@@ -231,7 +231,7 @@ class RunCreator:
         body = {name: value for name, value in fields.items() if value is not None}
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
-        decoder = make_decoder(copy.output, find_secrets(arguments.variables, copy.declared))
+        decoder = make_output_decoder(copy.output, find_secrets(arguments.variables, copy.declared))
         return _RunTemplate(copy.flow_id, request, wait, decoder)
 
     async def _create(

@@ -135,7 +135,7 @@ class StreamedRun:
         while True:
             before = self._position
             try:
-                async with aclosing(self._read_stream()) as stream:
+                async with aclosing(self._read_connection()) as stream:
                     async for seen in stream:
                         yield seen
                 if self._is_over:
@@ -184,7 +184,7 @@ class StreamedRun:
             raise _make_broken_error(self._request.run_id, "they end before the run does", self._position)
         return False
 
-    async def _read_stream(self) -> AsyncGenerator[RunEvent | Idle, None]:
+    async def _read_connection(self) -> AsyncGenerator[RunEvent | Idle, None]:
         """Yield the new events of one connection; request the state of the run beside it when it is silent.
 
         It ends with the stream, with the event of the run's end, or if the state shows that the run has ended.

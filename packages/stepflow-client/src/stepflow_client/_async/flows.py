@@ -202,7 +202,7 @@ class FlowStore:
             )
         registry = self.registries.current
         while (known := registry.shared_flow(digest)) is None:
-            is_first = registry.start_storing(digest)
+            is_first = registry.try_claim(digest)
             if is_first or has_passed(current_deadline()):
                 try:
                     copy = client_metadata.add_tag(flow.content_with_examples, registry.shared_tag(digest))
@@ -210,7 +210,7 @@ class FlowStore:
                     registry.share_flow(digest, flow_id)
                 finally:
                     if is_first:
-                        registry.stop_storing(digest)
+                        registry.release_claim(digest)
                 return self._remember_flow(flow_id, content)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             await asyncio.sleep(self._connection.timings.store_poll)

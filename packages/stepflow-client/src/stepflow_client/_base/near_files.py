@@ -14,7 +14,7 @@ _MAX_ENTRIES = 1000
 _MAX_SHOWN = 5
 
 
-def near_file(path: str) -> str:
+def explain_missing_file(path: str) -> str:
     """Return the hint for a missing file: the nearest name in its folder, or the files of its kind there.
 
     Args:
@@ -25,7 +25,7 @@ def near_file(path: str) -> str:
     folder = Path(path).parent
     if not folder.is_dir():
         return f"there is no folder {folder}"
-    hint = nearest_file(path)
+    hint = suggest_nearest_file(path)
     if hint is not None:
         return hint
     names = _list_sibling_files(path)
@@ -35,7 +35,7 @@ def near_file(path: str) -> str:
     return f"{where} has {', '.join(names[:_MAX_SHOWN])}{', ...' if len(names) > _MAX_SHOWN else ''}"
 
 
-def nearest_file(path: str) -> str | None:
+def suggest_nearest_file(path: str) -> str | None:
     """Return the hint with the nearest name in the folder of a missing file; None if none is near."""
     # Compare names without extensions, which would make every short name similar.
     folder, names = Path(path).parent, _list_sibling_files(path)

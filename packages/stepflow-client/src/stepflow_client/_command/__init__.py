@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .._base.collector import collector_paused
     from .._base.installing import install_command
     from .._base.logging import listening, logger_of
-    from .._base.near_files import near_file, nearest_file
+    from .._base.near_files import explain_missing_file, suggest_nearest_file
     from .._cases.expected_outputs import expectation_of, get_edits
     from .._cases.flow_cases import is_lost, parse_tests
     from .._cases.mock_outcomes import flow_result
@@ -117,6 +117,7 @@ __all__ = [
     "environment_settings",
     "examples_of",
     "expectation_of",
+    "explain_missing_file",
     "failure_groups",
     "find_open_marks",
     "find_subflow",
@@ -146,8 +147,6 @@ __all__ = [
     "make_result",
     "may_execute",
     "merge_overrides",
-    "near_file",
-    "nearest_file",
     "output_format_of",
     "parse_tests",
     "parse_toml",
@@ -160,6 +159,7 @@ __all__ = [
     "recovery_warnings",
     "refused",
     "run_arguments",
+    "suggest_nearest_file",
     "sync_gather",
     "type_text",
     "user_folder",
@@ -178,7 +178,7 @@ __getattr__, __dir__ = lazy_names(
         "._base.collector": ["collector_paused"],
         "._base.installing": ["install_command"],
         "._base.logging": ["listening", "logger_of"],
-        "._base.near_files": ["near_file", "nearest_file"],
+        "._base.near_files": ["explain_missing_file", "suggest_nearest_file"],
         "._cases.expected_outputs": ["get_edits", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "parse_tests"],
         "._cases.mock_outcomes": ["flow_result"],

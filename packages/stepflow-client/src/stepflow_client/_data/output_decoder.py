@@ -73,7 +73,7 @@ class OutputDecoder(NamedTuple):
 PLAIN = OutputDecoder()
 
 
-def make_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
+def make_output_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
     """Return how to read the responses about runs of a flow.
 
     Args:

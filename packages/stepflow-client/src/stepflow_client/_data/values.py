@@ -283,10 +283,10 @@ class _Checker:
             if not math.isfinite(value):
                 self.refuse(path, f"{value} is not a number that JSON can hold")
         else:
-            return self.check_object(value, path)
+            return self.convert_value(value, path)
         return value
 
-    def check_object(self, value: Any, path: tuple[str | int, ...]) -> Any:
+    def convert_value(self, value: Any, path: tuple[str | int, ...]) -> Any:
         if len(path) >= self.max_depth:
             self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
         if isinstance(value, (Mapping, list, tuple)) and len(value) > _MANY:

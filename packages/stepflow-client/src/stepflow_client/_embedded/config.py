@@ -21,7 +21,7 @@ from .._data.file_paths import file_path
 from .._data.json_encoding import Builder, DataObject, call_builder, is_data_object
 from .._data.values import check_json
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError
-from ..flows.file import load_file, read_file
+from ..flows.file import load_file, read_file_bytes
 
 # Current servers reject the older form of a route with this message; older ones accept the newer form and ignore it.
 REFUSED_ROUTE = "Invalid prefix"
@@ -264,7 +264,7 @@ def _find_database_url(store: object) -> str | None:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_file(path)[:_MAX_BYTES].decode("utf-8", "replace")
+        return read_file_bytes(path)[:_MAX_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError as error:
         missing = FlowFileNotFoundError(f"there is no configuration file {path}", path=str(path))
         missing.hint = error.hint

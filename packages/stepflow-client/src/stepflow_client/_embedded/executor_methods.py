@@ -108,7 +108,7 @@ class EmbeddedExecutor(SuggestsNames):
                 self._clients.pop(closed, None)
             self.wait_ready()
             client = self._clients[loop] = StepflowClient(self.url, history=self._history)
-            self._attach(client)
+            self._set_up_client(client)
         return client
 
     @property
@@ -127,10 +127,10 @@ class EmbeddedExecutor(SuggestsNames):
         with self._clients_lock:
             if self._sync_client is None:
                 self._sync_client = SyncStepflowClient(self.url, history=self._history)
-                self._attach(self._sync_client)
+                self._set_up_client(self._sync_client)
             return self._sync_client
 
-    def _attach(self, client: StepflowClient | SyncStepflowClient) -> None:
+    def _set_up_client(self, client: StepflowClient | SyncStepflowClient) -> None:
         client._server_logs = self.get_recent_logs
         client._connection.config = self._config_reader
         client._recorder.is_embedded = True

@@ -23,7 +23,7 @@ from ..flows.file import (
     missing_file_error,
     parse_json,
     parse_yaml,
-    read_file,
+    read_file_bytes,
     read_stream,
 )
 from ..flows.flow_argument import FlowSource, load_flow
@@ -239,12 +239,12 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
                 raise
             value = None
             with suppress(FlowFileError):
-                value = _parse_lines(decode_text(read_file(source), source), source)
+                value = _parse_lines(decode_text(read_file_bytes(source), source), source)
             if value is None:
                 raise
     else:
         # With other extensions, most files are JSON lines.
-        text = decode_text(read_file(source), name)
+        text = decode_text(read_file_bytes(source), name)
         value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
     if not isinstance(value, list):
         raise _build_error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")

@@ -141,7 +141,7 @@ class RunRegistry:
         self._lock = threading.Lock()
         self._tag = os.urandom(16).hex()
         self._shared: NewestEntries[bytes, str] = NewestEntries(_MAX_FLOWS)
-        self._storing: set[bytes] = set()
+        self._claimed: set[bytes] = set()
         self._ours: NewestEntries[str, None] = NewestEntries(_MAX_OWNED)
         self._owned: NewestEntries[str, None] = NewestEntries(_MAX_OWNED)
         self._newest: NewestEntries[str, str] = NewestEntries(_MAX_FLOWS)
@@ -158,18 +158,18 @@ class RunRegistry:
             flow_id = self._shared.get(digest)
             return flow_id if flow_id in self._ours else None
 
-    def start_storing(self, digest: bytes) -> bool:
-        """Record that a call is storing a flow for all calls. Return False if another call is already storing it."""
+    def try_claim(self, digest: bytes) -> bool:
+        """Claim a flow to store for all calls, or the turn on a key. Return False if another call has claimed it."""
         with self._lock:
-            if digest in self._storing:
+            if digest in self._claimed:
                 return False
-            self._storing.add(digest)
+            self._claimed.add(digest)
             return True
 
-    def stop_storing(self, digest: bytes) -> None:
-        """Record that a call has stopped storing a flow, whether it succeeded or not."""
+    def release_claim(self, digest: bytes) -> None:
+        """End a claim, whether the call succeeded or not."""
         with self._lock:
-            self._storing.discard(digest)
+            self._claimed.discard(digest)
 
     def shared_tag(self, digest: bytes) -> str:
         """Return the tag for storing a flow that calls share: a new one if the flow has a run without an owner."""

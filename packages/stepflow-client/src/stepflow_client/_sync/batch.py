@@ -428,7 +428,7 @@ class Batch:
         outcomes: list[Outcome] = []
         if chunk.values:
             with measure_chunk(len(chunk.values)):
-                outcomes = self._run_once(chunk, lane)
+                outcomes = self._attempt_chunk(chunk, lane)
         seconds = time.monotonic() - began
         timings = self._connection.timings
         backoff = None
@@ -449,7 +449,7 @@ class Batch:
             if self._is_closed:
                 # A thread cannot be cancelled while it sleeps.
                 raise StepflowClientError("the batch has ended")
-            outcomes = self._run_once(chunk, lane)
+            outcomes = self._attempt_chunk(chunk, lane)
         if chunk.refused or chunk.settled:
             outcomes = sorted([*outcomes, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
         if self._journal is not None:
@@ -460,7 +460,7 @@ class Batch:
         self._free_lanes.append(lane)
         return chunk
 
-    def _run_once(self, chunk: Chunk, lane: int) -> list[Outcome]:
+    def _attempt_chunk(self, chunk: Chunk, lane: int) -> list[Outcome]:
         """Run the inputs of a chunk once, and return their outcomes."""
         began = time.monotonic()
         if chunk.run_id is not None:
@@ -481,7 +481,7 @@ class Batch:
                     index, key = chunk.indexes[place], chunk.keys[place]
                     settled.append(_make_refused_outcome(index, key, message, rejection.hint))
                 self._prepare_repeat(chunk, chunk.attempt, settled)
-                return self._run_once(chunk, lane) if chunk.values else []
+                return self._attempt_chunk(chunk, lane) if chunk.values else []
             if self._journal is not None:
                 self._journal.record_run(chunk.number, run.run_id)
         run_id = self._in_flight[chunk.number] = run.run_id
@@ -502,7 +502,7 @@ class Batch:
         except NotFoundError as error:
             if self._options.on_lost == "rerun" and chunk.run_id is not None:
                 chunk.run_id = None
-                return self._run_once(chunk, lane)
+                return self._attempt_chunk(chunk, lane)
             # The server was restarted without its store.
             lost = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)

@@ -136,7 +136,7 @@ class StreamedRun:
         while True:
             before = self._position
             try:
-                with closing(self._read_stream()) as stream:
+                with closing(self._read_connection()) as stream:
                     for seen in stream:
                         yield seen
                 if self._is_over:
@@ -185,7 +185,7 @@ class StreamedRun:
             raise _make_broken_error(self._request.run_id, "they end before the run does", self._position)
         return False
 
-    def _read_stream(self) -> Generator[RunEvent | Idle, None, None]:
+    def _read_connection(self) -> Generator[RunEvent | Idle, None, None]:
         """Yield the new events of one connection; request the state of the run beside it when it is silent.
 
         It ends with the stream, with the event of the run's end, or if the state shows that the run has ended.

@@ -183,7 +183,7 @@ class KeyedRuns:
             keyed = self._store_keyed_flow(checked, key, scope, origin)
             registry = self._flows.registries.current
             turn, is_first = b"key " + keyed.subject.encode(), True
-            while not registry.start_storing(turn):
+            while not registry.try_claim(turn):
                 # Calls of one client take turns.
                 is_first = False
                 if has_passed(current_deadline()):
@@ -202,7 +202,7 @@ class KeyedRuns:
                 self._record_in_history(keyed, run, keyed_call)
                 return run
             finally:
-                registry.stop_storing(turn)
+                registry.release_claim(turn)
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
     def _resolve_scope(self, key: str, scope: str | None) -> str | None:

@@ -20,7 +20,7 @@ from os import PathLike, fsdecode
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._base.near_files import near_file
+from .._base.near_files import explain_missing_file
 from .._base.text import cut
 from .._rules.deadline import current_deadline, limit_to_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError
@@ -47,7 +47,7 @@ def load_file(path: str | PathLike[str]) -> Any:
         FlowFileError: If the file cannot be read; the message contains the path and, if known, line and column.
     """
     name = fsdecode(path)
-    return parse_content(read_file(name), name)
+    return parse_content(read_file_bytes(name), name)
 
 
 def parse_content(content: bytes, name: str) -> Any:
@@ -78,7 +78,7 @@ def decode_text(content: bytes, name: str) -> str:
         raise wrong from None
 
 
-def read_file(path: str | PathLike[str]) -> bytes:
+def read_file_bytes(path: str | PathLike[str]) -> bytes:
     """Return the bytes of a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server accepts.
 
     Devices and pipes can be read too, up to the same size. If nothing is written to a pipe for 30 seconds, or until the
@@ -98,7 +98,7 @@ def read_file(path: str | PathLike[str]) -> bytes:
         raise missing_file_error(name) from None
     except IsADirectoryError:
         directory = FlowFileError(f"{name} is a directory, not a file", path=name)
-        directory.hint = near_file(os.path.join(name, "*.yaml"))
+        directory.hint = explain_missing_file(os.path.join(name, "*.yaml"))
         raise directory from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -108,7 +108,7 @@ def read_file(path: str | PathLike[str]) -> bytes:
 def missing_file_error(name: str) -> FlowFileNotFoundError:
     """Return the error for a file that does not exist; its hint suggests the nearest name in its folder."""
     error = FlowFileNotFoundError(f"{name} does not exist", path=name)
-    error.hint = near_file(name)
+    error.hint = explain_missing_file(name)
     return error
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
-from .file import MAX_YAML_LENGTH, decode_text, parse_json, parse_yaml, read_file
+from .file import MAX_YAML_LENGTH, decode_text, parse_json, parse_yaml, read_file_bytes
 from .flow_argument import FlowSource, get_flow_path, load_flow
 from .nodes import Key, Node, NodeCopy, to_node
 from .python_places import get_component_schemas, set_places
@@ -53,7 +53,7 @@ class FlowText:
         path = get_flow_path(flow)
         if path is not None:
             name = fsdecode(path)
-            return cls.read(read_file(name), name)
+            return cls.read(read_file_bytes(name), name)
         root = to_node(check_json(load_flow(flow), "the flow"))
         made = cls(*set_places(root, flow))
         made._parsed, made._flow = root, flow

@@ -17,7 +17,7 @@ from .._data.file_paths import file_path
 from .._data.values import LOCAL_DEPTH, check_json
 from .._stores.user_files import write_text
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.file import parse_content, read_file
+from ..flows.file import parse_content, read_file_bytes
 
 _VERSION = 2
 
@@ -49,7 +49,7 @@ class Recording:
             FlowFileError: If the file cannot be read, is not a recording, or is one of an earlier version, which does
                 not contain the inputs of steps.
         """
-        content = read_file(path)
+        content = read_file_bytes(path)
         value = parse_content(content, os.fsdecode(path))
         version = value.get("stepflow_recording") if isinstance(value, Mapping) else None
         if version == 1:

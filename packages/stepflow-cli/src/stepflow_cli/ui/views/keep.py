@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, StepflowClientError
 from stepflow_client._command import write_yaml
 from stepflow_client._stores.user_files import FileChangedError
-from stepflow_client.flows.file import read_file
+from stepflow_client.flows.file import read_file_bytes
 
 from ...flow_tests.case_edits import add_case
 from ...flow_tests.item_to_save import ItemToSave, diff_lines, read_item_to_save
@@ -98,7 +98,7 @@ def _build_draft(item: ItemToSave, files: Sequence[FlowFile], form: Mapping[str,
     if file is None:
         return Draft(name, text)
     try:
-        before = read_file(str(file.path))
+        before = read_file_bytes(str(file.path))
         after = add_case(before, case, file.name)
     except StepflowClientError as error:
         return Draft(name, text, file, problem=error.message)
