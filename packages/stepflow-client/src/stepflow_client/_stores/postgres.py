@@ -15,7 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import closing, nullcontext, suppress
 from functools import lru_cache
@@ -200,14 +200,13 @@ class SharedDatabase(Reports):
             if is_down:
                 raise ConnectionError(self._failure)
             end = time.monotonic() + _MAX_WAIT
-            while (left := end - time.monotonic()) > 0:
-                with suppress(FutureTimeoutError):
-                    result: Result = job.done.result(min(left, 0.1))
-                    return result
+            while not wait([job.done], 0.1).done:
+                if time.monotonic() > end:
+                    raise FutureTimeoutError
                 with self._changed:
                     # A new connection may respond.
                     self._abandon_if_hung()
-            raise FutureTimeoutError
+            return job.done.result()  # type: ignore[no-any-return]
         except FutureTimeoutError:
             job.done.cancel()
             reason = f"no response within {_MAX_WAIT:g} s"
