@@ -91,7 +91,13 @@ def runtime_threads() -> set[threading.Thread]:
 
 
 def children() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True) if runs(child.pid)}
+    """Return the processes below this one, except the commands that other test processes fork from a shared one."""
+    found: set[int] = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "forks.py" not in " ".join(child.cmdline()):
+                found |= {each.pid for each in (child, *child.children(recursive=True)) if runs(each.pid)}
+    return found
 
 
 def descriptors() -> set[tuple[str, str]]:
