@@ -200,9 +200,9 @@ def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: O
 
     Args:
         run_id: The requested run, for an event that has no run id.
-        answer: The decoded frame.
+        response: The decoded frame.
         cursor: The event's cursor.
-        reading: How responses about the run are read. Outputs are data; the other parts of an event contain no secrets.
+        decoder: Decodes responses about the run. Outputs are data; the other parts of an event contain no secrets.
     """
     ((name, data),) = response["event"].items()
     common = {"cursor": cursor, "sequence_number": parse_sequence_number(response)}

@@ -80,7 +80,7 @@ class EvalOptions(NamedTuple):
         """Raise if options contradict each other, or a folder cannot be used, before anything runs.
 
         Args:
-            demands: The limits of the gates.
+            gate_rules: The limits of the gates.
 
         Raises:
             Problem: If so.

@@ -84,7 +84,7 @@ def show_report(
     Args:
         report: The report.
         options: The options.
-        demands: What the variants must meet.
+        gate_rules: What the variants must meet.
         output: The format.
         target: The server of the runs; None for an earlier evaluation.
 

@@ -98,8 +98,8 @@ def draw_timeline(
 
     Args:
         bars: The rows.
-        whole: The time at the right edge, in seconds, for several timelines with one scale. Default: the end of the
-            last bar.
+        right_edge: The time at the right edge, in seconds, for several timelines with one scale. Default: the end of
+            the last bar.
         span: The part of the time to show, in seconds; rows without a bar in it are left out. Default: all.
         zoom: Returns the URL of a part of the time. Default: the scale has no links.
     """
