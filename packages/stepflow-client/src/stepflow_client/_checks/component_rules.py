@@ -92,8 +92,9 @@ def _suggest_component(component: str, known: Components) -> str:
     if similar is not None:
         return did_you_mean(f"{prefix}/{similar}")
     plugin = component.strip("/").split("/", 1)[0]
-    listed = [each for each in known if each.startswith(f"/{plugin}/")] or known
-    return f"components are: {', '.join([*listed][:12])}{', ...' if len(listed) > 12 else ''}"
+    paths = sorted(each for each in known if each.startswith("/")) or [*known]
+    listed = [path for path in paths if path.startswith(f"/{plugin}/")] or paths
+    return f"components are: {', '.join(listed[:12])}{', ...' if len(listed) > 12 else ''}"
 
 
 def _check_input(step: Step, schema: Any, findings: Findings) -> None:
