@@ -94,16 +94,17 @@ def test_cleared_results_are_overwritten(path: Path) -> None:
     assert b"remove-me-please" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
 
 
-def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.exhaustive)])
+def test_processes_that_write_at_once_lose_nothing(path: Path, count: int) -> None:
     spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_write, args=(path, name, 200)) for name in range(2)]
+    workers = [spawn.Process(target=_write, args=(path, name, 200)) for name in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * 2
+    assert [worker.exitcode for worker in workers] == [0] * count
     cache = _file(path)
-    assert all(cache.find(f"{name}-{number}") for name in range(2) for number in range(200))
+    assert all(cache.find(f"{name}-{number}") for name in range(count) for number in range(200))
 
 
 def test_a_full_disk_is_one_warning(path: Path) -> None:
