@@ -75,7 +75,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
             return text
         if is_id_prefix(lower):
             return lower
-        hint = f"'stepflow {listing}' shows them; the beginning will do, of at least four digits, or @last, @2 ..."
+        hint = f"'stepflow {listing}' shows them; give at least the first four digits, or @last, @2 ..."
         raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None
 
 
