@@ -49,7 +49,7 @@ def test_texts_that_begin_no_run_id_are_refused(stepflow: Stepflow, server: str,
     done = stepflow("runs", "get", text)
     assert done.code == 2
     assert f"a run id is a UUID, not '{text}'" in done.stderr
-    assert "of at least four digits" in done.stderr
+    assert "give at least the first four digits" in done.stderr
 
 
 def test_ids_are_shortened_as_far_as_they_differ() -> None:
