@@ -34,8 +34,8 @@ def proxy(worker_runtime: StepflowRuntime) -> Iterator[FaultProxy]:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_ended_runs_are_read_once(kind: str, proxy: FaultProxy, release: str) -> None:
-    async with either(kind, proxy.url) as client:
-        run_id = await client.submit(failing("once"), {})
+    async with either(kind, proxy.url) as other, either(kind, proxy.url) as client:
+        run_id = await other.submit(failing("once"), {})
         await client.wait_run(run_id)
         sent = []
 

@@ -33,6 +33,8 @@ class Noted(SyncStepflowClient):
         self.seen = (flow, input, options)
         return "01900000-0000-7000-8000-000000000001"
 
+    start_run = submit
+
 
 def test_a_view_passes_what_a_method_has() -> None:
     client = Noted(URL)

@@ -55,7 +55,7 @@ _Key = tuple[bytes, int | None, int | None]
 class _RunTemplate(NamedTuple):
     """What creating several runs of one flow has in common: they differ only in their inputs."""
 
-    flow_id: str
+    copy: StoredCopy
     request: api.Request
     """The request without its inputs, with the body up to them as `content`."""
     wait: int | None
@@ -82,6 +82,7 @@ class RunCreator:
     def __init__(self, context: ClientContext) -> None:
         self._connection = context.connection
         self._flows = context.flows
+        self._runs = context.runs
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
         """Whether to refuse integers that the server would change."""
@@ -121,7 +122,7 @@ class RunCreator:
         for again in (self._connection.spread is None and shared is not None, False):
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
-            if prepared is None or prepared.server is not server or prepared.flow_id != shared:
+            if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
                 needs = flows.get_needs(content, digest)
                 arguments = await async_run_check(
                     partial(call.complete_arguments, await self.check_arguments(call), needs)
@@ -139,13 +140,13 @@ class RunCreator:
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
             if self._recorder.is_on:
-                flow_id, is_own = prepared.flow_id, call.private_copy
+                flow_id, is_own = prepared.copy.flow_id, call.private_copy
                 recorded = CreatedRun(flow_id, arguments, call.original_flow, content, has_own_flow=is_own)
             try:
                 return await self._create(prepared, arguments, registry, recorded)
             except NotFoundError:
                 # A server that was restarted without a persistent store has lost the flow.
-                flows.forget_flow(prepared.flow_id)
+                flows.forget_flow(prepared.copy.flow_id)
                 shared = None
                 if not again:
                     raise
@@ -159,7 +160,7 @@ class RunCreator:
         if needs is not None:
             arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
         recorded = CreatedRun(flow_id, arguments)
-        return await self.create(self._flows.get_stored_copy(flow_id), arguments, _limit_hold(wait), recorded=recorded)
+        return await self.create(self._flows.get_stored_copy(flow_id), arguments, wait, recorded=recorded)
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it; it is usually still running."""
@@ -185,11 +186,15 @@ class RunCreator:
     ) -> responses.Started:
         """Create a run exactly once and return it. If a response is lost, `on_lost` is called.
 
+        A hold of `wait` seconds is left out if the deadline might pass first.
+
         The history has an entry of `recorded`, if there is one, from before the request.
 
         If `is_single`, the request is sent only once, at once. Its error is raised if there is no run.
         """
-        prepared = self._make_template(copy, arguments, wait)._replace(on_lost=on_lost, is_single=is_single)
+        prepared = self._make_template(copy, arguments, _limit_hold(wait))._replace(
+            on_lost=on_lost, is_single=is_single
+        )
         return await self._create(prepared, arguments, self._flows.registries.current, recorded)
 
     async def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
@@ -232,7 +237,7 @@ class RunCreator:
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
         decoder = make_output_decoder(copy.output, find_secrets(arguments.variables, copy.declared))
-        return _RunTemplate(copy.flow_id, request, wait, decoder)
+        return _RunTemplate(copy, request, wait, decoder)
 
     async def _create(
         self, prepared: _RunTemplate, arguments: RunArguments, registry: RunRegistry, recorded: CreatedRun | None
@@ -259,7 +264,7 @@ class RunCreator:
         held, is_retried = prepared.wait or 0, not prepared.is_single
         request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
         entry = None if recorded is None else self._recorder.record(None, recorded)
-        call = registry.begin_call(prepared.flow_id, has_one_clock=self._connection.spread is None)
+        call = registry.begin_call(prepared.copy.flow_id, has_one_clock=self._connection.spread is None)
         run_id = made_id = None
         try:
             while True:
@@ -279,6 +284,8 @@ class RunCreator:
                     count_started_run(created.run_id, call.began)
                 if decoder is not PLAIN:
                     self._connection.decoders.note(created.run_id, decoder)
+                if prepared.copy.flow is not None:
+                    self._runs.remember_flow(created.run_id, prepared.copy.flow)
                 return created
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.

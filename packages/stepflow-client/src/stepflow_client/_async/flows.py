@@ -38,6 +38,8 @@ else:
 
 # Maximum number of checked flows and of stored flows that a client remembers.
 _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
+# Maximum number of stored flows that are kept whole, to explain failures.
+_MAX_COPIES = 64
 
 # The level of a diagnostic for which a server refuses a flow, as a number or a word.
 _FATAL = (1, "fatal")
@@ -76,6 +78,8 @@ class StoredCopy(NamedTuple):
     """The variables that it declares; None if they are unknown."""
     output: Any
     """The `output` of the flow; None if it is unknown."""
+    flow: dict[str, Any] | None = None
+    """The flow as this client has stored it; None if it has not, or long ago."""
 
 
 class FlowStore:
@@ -91,6 +95,7 @@ class FlowStore:
         """Checked flows by the stamp of their file or by the content of the flow as it was given."""
         self._declared: NewestEntries[str, Mapping[str, FlowVariable]] = NewestEntries(_MAX_FLOWS)
         self._outputs: NewestEntries[str, Any] = NewestEntries(_MAX_FLOWS)
+        self._copies: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_COPIES)
         # What runs of a flow need, by the flow's digest and by its id.
         self._needs: NewestEntries[bytes | str, RunRequirements] = NewestEntries(_MAX_FLOWS)
 
@@ -208,19 +213,20 @@ class FlowStore:
                     copy = client_metadata.add_tag(flow.content_with_examples, registry.shared_tag(digest))
                     flow_id = await self.store_accepted_copy(content, copy, digest)
                     registry.share_flow(digest, flow_id)
+                    self._copies.put(flow_id, copy)
                 finally:
                     if is_first:
                         registry.release_claim(digest)
-                return self._remember_flow(flow_id, content)
+                return self._remember_flow(flow_id, content)._replace(flow=copy)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             await asyncio.sleep(self._connection.timings.store_poll)
-        return StoredCopy(known, self._declared.get(known), content.get("output"))
+        return StoredCopy(known, self._declared.get(known), content.get("output"), self._copies.get(known))
 
     async def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only one call runs, and return it."""
         flow_id = await self.store_accepted_copy(flow.content, copy, flow.digest)
         self.registries.current.reserve_flow(flow_id)
-        return self._remember_flow(flow_id, flow.content)
+        return self._remember_flow(flow_id, flow.content)._replace(flow=copy)
 
     async def store_accepted_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
         """Store a copy of a flow after the server has accepted the flow, and return the id of the copy.

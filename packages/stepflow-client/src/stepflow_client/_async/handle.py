@@ -23,6 +23,7 @@ from ..types.shown import Shown
 
 if TYPE_CHECKING:
     from .._calls.run_options import EventOptions, RerunOptions
+    from .._codec import responses
     from ..logs import LogEntry
     from ..progress import ProgressOption
     from ..types.account import RunAccount
@@ -64,12 +65,13 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         self.output_type = output_type
         """The type of the output; None for plain JSON."""
         self._flow: Any = None
+        self._started: responses.Started | None = None
         if output_type is not None:
             typed.check_output_type(output_type)
 
-    def _remember_flow(self, flow: object) -> Self:
-        """Remember the flow, so that errors can point to its Python source; it is lost on pickling."""
-        self._flow = flow
+    def _remember_start(self, flow: object, started: responses.Started) -> Self:
+        """Remember how the run was started: errors can point to the flow's Python source. Pickling loses it."""
+        self._flow, self._started = flow, started
         return self
 
     def _add_source_location(self, result: FlowResult[OutputT]) -> FlowResult[OutputT]:
@@ -102,8 +104,9 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
             if wait and progress is not False:
                 await self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
             left = timeout if deadline is None else max(0.001, deadline - time.monotonic())
-            result: FlowResult[OutputT] = await self.client.get_result(self.run_id, wait=wait, timeout=left)
-        return typed.convert_output(self._add_source_location(result), self.output_type)
+            result: FlowResult[OutputT] = await self.client.get_result(self, wait=wait, timeout=left)
+        result = self._add_source_location(result)
+        return result if self.output_type is None else typed.convert_output(result, self.output_type)
 
     async def results(
         self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN

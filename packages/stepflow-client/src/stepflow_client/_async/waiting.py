@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .context import ClientContext
     from .following import Follower
+    from .snapshots import SnapshotReader
 
 # For a run with more items, only the summary is requested: servers return all steps of all items with a run.
 _LARGE = 200
@@ -53,13 +54,17 @@ class Waiter:
     Args:
         context: What the services of the client share.
         follower: Returns what follows runs that a server has given up.
+        snapshots: Returns what explains failed runs.
     """
 
-    def __init__(self, context: ClientContext, follower: Callable[[], Follower]) -> None:
+    def __init__(
+        self, context: ClientContext, follower: Callable[[], Follower], snapshots: Callable[[], SnapshotReader]
+    ) -> None:
         self._connection = context.connection
         self._runs = context.runs
         self._recorder = context.recorder
         self._follower = follower
+        self._snapshots = snapshots
 
     async def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait until a run ends and return it."""
@@ -166,20 +171,28 @@ class Waiter:
             await asyncio.sleep(pause)
 
     async def wait_for_results(
-        self, run_id: RunId, *, wait: bool = True, timeout: float | None = None, single: bool = False
+        self, run_id: RunId, *, wait: bool = True, timeout: float | None = None
     ) -> list[FlowResult]:
         """Return the results of a run, as the client's `get_results` does."""
-        run, listed = await self.wait_and_record(
-            "get_results", run_id, self.read_items, wait=wait, timeout=timeout, single=single
-        )
+        run, listed = await self.wait_and_record("get_results", run_id, self.read_items, wait=wait, timeout=timeout)
         return responses.read_results(listed, run.status, self._connection.get_decoder(run.run_id))
 
     async def wait_and_record(
-        self, name: str, run_id: RunId, read: _Read[Answer], *, wait: bool, timeout: float | None, single: bool
+        self,
+        name: str,
+        run_id: RunId,
+        read: _Read[Answer],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        single: bool = False,
+        started: responses.Started | None = None,
     ) -> tuple[_Ended, Answer]:
         """Return what `wait_and_read` returns, in a span of this name, and record how the run has ended."""
         with self._connection.trace(name, kind="INTERNAL") as span:
-            run, answer = await self.wait_and_read(run_id, read, wait=wait, timeout=timeout, single=single)
+            run, answer = await self.wait_and_read(
+                run_id, read, wait=wait, timeout=timeout, single=single, started=started
+            )
             span.note(run_id=run.run_id, run_status=run.status.value)
         self._recorder.record_end(run.run_id, run.status)
         return run, answer
@@ -192,6 +205,7 @@ class Waiter:
         wait: bool = True,
         timeout: float | None = None,
         single: bool = False,
+        started: responses.Started | None = None,
     ) -> tuple[_Ended, Answer]:
         """Return the state of a run that has ended, and what `read` returns for it.
 
@@ -202,6 +216,7 @@ class Waiter:
             wait: Whether to wait for the run.
             timeout: Seconds to wait; None for no limit.
             single: Whether to refuse a batch.
+            started: The response that created the run, if it may have its items; None if there is none.
 
         Raises:
             RunTimeoutError: If the run has not ended.
@@ -215,6 +230,10 @@ class Waiter:
                 if wait
                 else await self._connection.detect_server()
             )
+            if started is not None and started.answers and started.has_ended:
+                end = partial(read, run_id, started.status, started.answers)
+                return started, await self._retry_request(end, run_id, _NO_RESULT)
+            status: ExecutionStatus | None = None
             if wait and single and not server.needs_translation:
                 # Servers report the end of an item when the run ends: short runs take one request.
                 answers = await self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
@@ -224,9 +243,12 @@ class Waiter:
                     return responses.Started(run_id, status, answers), await self._retry_request(
                         end, run_id, _NO_RESULT
                     )
-            read_state = partial(self._runs.get_state, run_id)
-            # A caller that does not wait for the run does not wait for its server either.
-            run = await self._retry_request(read_state, run_id) if wait else await read_state()
+            if status is ExecutionStatus.RUNNING:
+                run = await self.wait(run_id, total=1)
+            else:
+                read_state = partial(self._runs.get_state, run_id)
+                # A caller that does not wait for the run does not wait for its server either.
+                run = await self._retry_request(read_state, run_id) if wait else await read_state()
             if single:
                 _check_single(run)
             if not wait and not (await self._runs.determine_ending(run)).is_finished:
@@ -267,7 +289,12 @@ class Waiter:
         decoder = self._connection.get_decoder(run_id)
         result = responses.read_single_result(responses.Started(run_id, status, answers), decoder)
         if result is None:
-            result = responses.get_only_result(await self.read_items(run_id, status, answers), status, decoder)
+            listed = responses.read_items(run_id, answers, decoder)
+            if [item.status for item in listed.items] == [ExecutionStatus.FAILED]:
+                listed = await self._snapshots().explain_failed_item(run_id, listed)
+            else:
+                listed = await self._runs.explain_items(listed, status)
+            result = responses.get_only_result(listed, status, decoder)
         return result
 
     async def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:

@@ -141,6 +141,7 @@ class RunFilters(TypedDict, total=False):
 OPTIONS_OF = {
     "run": frozenset(RunOptions.__annotations__),
     "submit": frozenset(SubmitOptions.__annotations__),
+    "start_run": frozenset(SubmitOptions.__annotations__),
     "find_run": frozenset({"idempotency_scope"}),
     # The others describe one batch, or mean something else in other methods.
     "map": frozenset((MapOptions.__annotations__.keys() & ClientOptions.__annotations__.keys()) - {"idempotency_key"}),

@@ -680,24 +680,23 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 expires before the run has been created.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
         """
-        check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
-        call = RunCall(
+        run = self._submit(
             flow,
             input,
             overrides,
-            variables,
-            variables_from_env,
-            max_concurrency,
-            check_input,
-            private_copy,
-            idempotency_key,
-            idempotency_scope,
-            None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
+            None,
+            variables=variables,
+            variables_from_env=variables_from_env,
+            max_concurrency=max_concurrency,
+            timeout=timeout,
+            private_copy=private_copy,
+            idempotency_key=idempotency_key,
+            idempotency_scope=idempotency_scope,
+            wait_for_components=wait_for_components,
+            check_input=check_input,
+            labels=labels,
         )
-        creator = self._services.creator if idempotency_key is None else self._services.keyed
-        start = partial(creator.start, call, None)
-        with call_scope(timeout, limits_requests=False):
-            return (self._call_in_scope("submit", None, start, labels)).run_id
+        return run.run_id
 
     def start_run(
         self,
@@ -734,7 +733,47 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
             typed.check_output_type(output_type)
-        return self.handle(self.submit(flow, input, overrides, **options), output_type)._remember_flow(flow)
+        # Without being held, the response has the result of a run that ended at once. A batch may have many items.
+        is_single = not isinstance(input, (list, tuple)) or len(input) == 1
+        run = self._submit(flow, input, overrides, 0 if is_single else None, **options)
+        return self.handle(run.run_id, output_type)._remember_start(flow, run)
+
+    def _submit(
+        self,
+        flow: FlowSource,
+        input: Any,
+        overrides: Any,
+        hold: int | None,
+        *,
+        variables: Variables | None = None,
+        variables_from_env: bool = False,
+        max_concurrency: int | None = None,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        private_copy: bool = False,
+        idempotency_key: str | None = None,
+        idempotency_scope: str | None = None,
+        wait_for_components: bool | float = False,
+        check_input: bool = True,
+        labels: Mapping[str, str] | None = None,
+    ) -> responses.Started:
+        """Start a flow and return the server's response, which may be held for a number of seconds."""
+        check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
+        call = RunCall(
+            flow,
+            input,
+            overrides,
+            variables,
+            variables_from_env,
+            max_concurrency,
+            check_input,
+            private_copy,
+            idempotency_key,
+            idempotency_scope,
+            None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
+        )
+        creator = self._services.creator if idempotency_key is None else self._services.keyed
+        with call_scope(timeout, limits_requests=False):
+            return self._call_in_scope("submit", None, partial(creator.start, call, hold), labels)
 
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
@@ -944,8 +983,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         if output_type is not None:
             typed.check_output_type(output_type)
         waiter = self._services.waiter
+        # The handle of a run that ended at once has the response with its result.
+        started = getattr(run_id, "_started", None)
         run, result = waiter.wait_and_record(
-            "get_result", run_id, waiter.read_result, wait=wait, timeout=timeout, single=True
+            "get_result", run_id, waiter.read_result, wait=wait, timeout=timeout, single=True, started=started
         )
         older = self._find_older_flow_id(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)

@@ -89,8 +89,8 @@ class Rerunner:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
         with deadline_scope(deadline_of(timeout)):
             plan, new_run = self._make_executable_plan(request)
-            calls = [partial(self._start_part, new_run, part, group) for part, group in enumerate(plan.groups)]
-            return list(sync_gather(calls, _AT_ONCE))
+            calls = [partial(self._start_part, new_run, part, group, None) for part, group in enumerate(plan.groups)]
+            return [run.run_id for run in sync_gather(calls, _AT_ONCE)]
 
     def _make_executable_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
         """Return a plan that can be executed, and the run to create."""
@@ -201,12 +201,19 @@ class Rerunner:
 
     def _run_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in one run, and return their results by index."""
-        run_id = self._start_part(new_run, part, group)
-        results = self._waiter.wait_for_results(run_id, single=len(group) == 1)
-        return {item.index: result for item, result in zip(group, results, strict=True)}
+        if len(group) > 1:
+            run = self._start_part(new_run, part, group, None)
+            results = self._waiter.wait_for_results(run.run_id)
+            return {item.index: result for item, result in zip(group, results, strict=True)}
+        run = self._start_part(new_run, part, group, self._connection.timings.creation_hold)
+        read_result = self._waiter.read_result
+        _, result = self._waiter.wait_and_record("get_result", run.run_id, read_result, single=True, started=run)
+        return {group[0].index: result}
 
-    def _start_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> str:
-        """Start a run of a copy of the flow in which the kept steps are pinned, and return its id.
+    def _start_part(
+        self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None
+    ) -> responses.Started:
+        """Start a run of a copy of the flow in which the kept steps are pinned, and return the server's response.
 
         The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
         later, by a rerun of this run, they are executed with them.
@@ -215,6 +222,7 @@ class Rerunner:
             new_run: What to run.
             part: The position of the run among those of the rerun, which share its idempotency key.
             group: The items of the run.
+            hold: Seconds that the server may hold the request until the run ends; None for an immediate response.
         """
         with self._connection.trace("submit", kind="INTERNAL"):
             origin = Origin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
@@ -233,11 +241,11 @@ class Rerunner:
             if (key := new_run.request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
-                run = self._keyed().start(call, None)
+                run = self._keyed().start(call, hold)
+                self._runs.remember_flow(run.run_id, copy)
             else:
                 stored = self._flows.store_private_copy(checked, copy)
                 arguments = sent._replace(overrides=original.overrides)
                 recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
-                run = self._creator.create(stored, sent, None, recorded=recorded)
-            self._runs.remember_flow(run.run_id, copy)
-            return run.run_id
+                run = self._creator.create(stored, sent, hold, recorded=recorded)
+            return run

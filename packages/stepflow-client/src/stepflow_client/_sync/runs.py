@@ -83,6 +83,10 @@ class RunReader:
         """Keep the flow of a new run, as it was stored, until others have been started: it explains a failure."""
         self._flows.put(run_id, flow)
 
+    def find_started_flow(self, run_id: str) -> dict[str, Any] | None:
+        """Return the flow of a run that this client has started lately, as it was stored; None for other runs."""
+        return self._flows.get(run_id)
+
     def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
         run_id = requests.check_run_id(run_id)

@@ -66,7 +66,7 @@ class Services(ClientContext):
         """Waits until runs end."""
         from .waiting import Waiter
 
-        return Waiter(self, lambda: self.follower)
+        return Waiter(self, lambda: self.follower, lambda: self.snapshots)
 
     @cached_property
     def follower(self) -> Follower:

@@ -68,7 +68,8 @@ class _RunParts:
         self._context = context
         self._runs = runs
         self._flows = flows
-        self._items: ListItemsResponse | None = None
+        self.items: ListItemsResponse | None = None
+        """The items as the server reports them; None if they were not read."""
         self._steps: dict[int | None, Sequence[StepDetails] | None] = {} if steps is None else {None: steps}
         self._stored: dict[str, Any] | None = None
         self._arguments: dict[str, Any] | None = None
@@ -85,9 +86,9 @@ class _RunParts:
 
     def read_items(self) -> ListItemsResponse:
         """Return the items as the server reports them."""
-        if self._items is None:
-            self._items = self._runs.list_items(self.state.run_id)
-        return self._items
+        if self.items is None:
+            self.items = self._runs.list_items(self.state.run_id)
+        return self.items
 
     def read_steps(self, index: int | None) -> Sequence[StepDetails] | None:
         """Return the steps that were started, of one item or of all; None if the server does not report them."""
@@ -109,7 +110,7 @@ class _RunParts:
         """Return the flow as it is stored; an empty one if the server does not have it."""
         flow_id = self.state.flow_id
         if self._stored is None:
-            self._stored = self._flows.get(flow_id)
+            self._stored = self._flows.get(flow_id) or self._runs.find_started_flow(self.state.run_id)
         if self._stored is None:
             # The blob has the integers and the paths of the flow as they were written.
             flow: Any = None
@@ -157,8 +158,11 @@ class _RunParts:
             by_item.setdefault(step.item_index, []).append(step)
         if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
-        needs_flow = failed_items.needs_flow(listed, failed, by_item)
-        flow = restore_flow(self.read_stored_flow()) if needs_flow else {}
+        flow: Mapping[str, Any] = {}
+        if failed_items.needs_flow(listed, failed, by_item):
+            # A flow that cannot be read is no failure: it only adds details.
+            with suppress(StepflowClientError):
+                flow = restore_flow(self.read_stored_flow())
         listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
         can = (self._context.connection.detect_server()).capabilities
         return (
@@ -286,6 +290,20 @@ class SnapshotReader:
     def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
         return self._runs.get_decoder(run_id)
+
+    def explain_failed_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
+        """Return the only item of a run, which has failed, with the error of its step.
+
+        If nothing more can be read, the item is returned as it is. What is read is kept: an account of the failure
+        needs no more requests.
+        """
+        try:
+            run = self._read_state(run_id, is_current=False, has_steps=True)
+            run.items = listed
+            return replace(listed, items=run.explain_items(None))
+        except StepflowClientError:
+            # It is known already that the item failed.
+            return listed
 
     def get_capabilities(self) -> Mapping[str, bool]:
         """Return what the server can do."""
