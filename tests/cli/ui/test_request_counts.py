@@ -67,7 +67,10 @@ def failed(server: str, stepflow: Stepflow) -> str:
         ("runs report RUN -O report.html", 0, 5),
         ("runs watch RUN", 1, 6),
         ("runs rerun RUN --from charge", 1, 9),
+        ('runs rerun RUN --from read --input-json {"order":{"card":1}}', 0, 9),
         ('run hello.yaml --input-json {"name":"Ada"}', 0, 5),
+        # One less if the run has ended when the server responds to its creation.
+        ('run chain.json --input-json {"order":{}}', 1, 6),
     ],
 )
 def test_requests_of_commands(

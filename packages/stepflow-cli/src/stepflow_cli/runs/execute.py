@@ -44,7 +44,7 @@ def execute(options: RunOptions) -> None:
         elif batch is not None:
             batch.run(target)
         elif options.detach:
-            run_id = start_run(target, job)
+            run_id = start_run(target, job).run_id
             with adding_run_id(target, run_id):
                 options.output.record({"run_id": run_id}, _RUN_ID, default="name")
             job.note_unread_input()

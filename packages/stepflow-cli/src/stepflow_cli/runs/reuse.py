@@ -23,7 +23,7 @@ from .job import Job
 from .run_options import Reuse
 
 if TYPE_CHECKING:
-    from stepflow_client import RerunPlan
+    from stepflow_client import RerunPlan, SyncRunHandle
 
 _PLAN = View(columns=columns("index:number", "kept", "executed"))
 # Number of runs of a flow that are searched for one whose step outputs are available.
@@ -109,8 +109,8 @@ def plan_reuse(target: Target, job: Job) -> RerunPlan:
     return target.client.plan_rerun(job.reuse.run or "", **arguments)
 
 
-def start_reusing(target: Target, job: Job) -> str:
-    """Start a job of one input that reuses outputs of an earlier run, and return the id of the new run."""
+def start_reusing(target: Target, job: Job) -> SyncRunHandle[Any]:
+    """Start a job of one input that reuses outputs of an earlier run, and return the new run."""
     plan = plan_reuse(target, job)
     if plan.total != 1:
         raise usage(
@@ -119,7 +119,7 @@ def start_reusing(target: Target, job: Job) -> str:
         )
     note_plan(plan)
     (handle,) = target.client.start_rerun(job.reuse.run or "", **_build_rerun_arguments(job))
-    return handle.run_id
+    return handle
 
 
 def keep_outputs(target: Target, job: Job, run_id: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
 from stepflow_client.flows.graph import FlowSteps
@@ -24,6 +24,8 @@ from .wait import add_view_commands, hinting_return
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from stepflow_client import SyncRunHandle
 
     from .caching import JobCache
 
@@ -55,9 +57,10 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
             complete_job(target, job)
         if cache.print_result(job):
             return
-    run_id, wait = start_run(target, job), job.options.wait
+    run, wait = start_run(target, job), job.options.wait
+    run_id = run.run_id
     with adding_run_id(target, run_id), hinting_return(target, run_id, wait), showing_progress(target, run_id):
-        result = target.client.get_result(run_id, timeout=wait.timeout)
+        result = run.result(timeout=wait.timeout)
     keep_outputs(target, job, run_id)
     if cache is not None:
         cache.store(job, result)
@@ -78,8 +81,8 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     job.note_unread_input()
 
 
-def start_run(target: Target, job: Job) -> str:
-    """Start a job's run and return the run's id.
+def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
+    """Start a job's run and return the run.
 
     Raises:
         Problem: If the request is interrupted (then it is unknown whether the run exists), or the steps form a cycle.
@@ -91,7 +94,7 @@ def start_run(target: Target, job: Job) -> str:
             with target.history.recording(flow=job.flow, **job.about):
                 if any(job.reuse):
                     return start_reusing(target, job)
-                run_id = target.client.submit(
+                run = target.client.start_run(
                     job.flow_id or job.flow,
                     # A single input that is a list would be taken for a batch.
                     [job.input] if job.batch is None else job.batch,
@@ -102,7 +105,6 @@ def start_run(target: Target, job: Job) -> str:
                     # The inputs were checked before anything was sent.
                     check_input=False,
                 )
-                older = target.client.handle(run_id).older_flow_id if options.idempotency_key is not None else None
     except InvalidFlowError as error:
         cycle = FlowSteps(job.flow).cycle()
         if not cycle:
@@ -117,9 +119,9 @@ def start_run(target: Target, job: Job) -> str:
             exit_code=ExitCode.INTERRUPTED,
             hint=f"'{target.return_command('runs list --limit', '5')}' shows the newest",
         ) from None
-    if older is not None:
-        note(f"run {run_id} has this idempotency key, and is of another version of the flow: {older}")
-    return run_id
+    if run.older_flow_id is not None:
+        note(f"run {run.run_id} has this idempotency key, and is of another version of the flow: {run.older_flow_id}")
+    return run
 
 
 def serve_page(target: Target, job: Job) -> None:
@@ -128,7 +130,7 @@ def serve_page(target: Target, job: Job) -> None:
 
     from ..ui.serving import serve_pages
 
-    run_id = start_run(target, job)
+    run_id = start_run(target, job).run_id
     printed: Future[None] = Future()
 
     def print_at_end() -> None:
