@@ -258,7 +258,6 @@ def test_any_object_is_read_or_refused(number: int) -> None:
     def check(answer: dict[str, Any]) -> None:
         for make in (
             responses.read_run,
-            responses.read_created_run,
             responses.read_started_run,
             responses.read_runs,
             component_list.read_components,

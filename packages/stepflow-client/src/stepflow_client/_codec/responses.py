@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import errors, types
 from .._base.collector import collector_paused
@@ -25,7 +25,6 @@ from .requests import RUN_ID
 if TYPE_CHECKING:
     from .._runs import client_metadata, pins
     from ..types import (
-        CreateRunResponse,
         FlowError,
         FlowResult,
         ListItemsResponse,
@@ -43,7 +42,6 @@ else:
         lazy_module("stepflow_client._runs.pins"),
     )
 
-Run = TypeVar("Run", bound="RunDetails")
 
 _INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")
 # Number of items above which a run counts as large.
@@ -72,29 +70,23 @@ def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     Raises:
         ValueError: If the summary is about another run.
     """
-    found = _read_summary(types.RunDetails, answer["summary"])
+    found = _read_summary(answer["summary"])
     if run_id is not None and found.run_id != run_id:
         raise ValueError(f"it is about another run, {found.run_id}")
     return found
 
 
-def read_created_run(answer: dict[str, Any]) -> CreateRunResponse:
-    """Read a newly created run."""
-    return _read_summary(types.CreateRunResponse, answer["summary"])
-
-
 def read_runs(answer: dict[str, Any]) -> ListRunsResponse:
     """Read a list of run summaries."""
-    return types.ListRunsResponse(runs=[_read_summary(types.RunDetails, summary) for summary in answer["runs"]])
+    return types.ListRunsResponse(runs=[_read_summary(summary) for summary in answer["runs"]])
 
 
-def _read_summary(kind: type[Run], summary: Any) -> Run:
+def _read_summary(summary: Any) -> RunDetails:
     """Read a summary, whose ids are checked: they are used in the paths of requests."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
-    return decoded(
-        kind, summary, run_id=_parse_run_id(summary["runId"]), flow_id=_check_id(summary["flowId"], "flowId")
-    )
+    ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_id(summary["flowId"], "flowId")}
+    return decoded(types.RunDetails, summary, **ids)
 
 
 def _parse_run_id(value: Any) -> str:

@@ -165,7 +165,7 @@ class RunCreator:
         """Start a run of a stored flow and return it; it is usually still running."""
         check_flag(call.variables_from_env, "variables_from_env")
         run = self._start_stored(flow_id, call, None)
-        return json_bodies.build(responses.read_created_run, {"summary": run.summary}, "POST /runs")
+        return json_bodies.build(responses.read_run, {"summary": run.summary}, "POST /runs")
 
     def check_arguments(self, call: RunCall) -> RunArguments:
         """Check the arguments of a run and return them in the format of the request."""

@@ -82,9 +82,8 @@ class RunDetails(Model, Shown):
         return state_text(self.status.value, failed_children=self.failed_in_sub_runs or 0)
 
 
-@record
-class CreateRunResponse(RunDetails):
-    """A run that was just created."""
+CreateRunResponse = RunDetails
+"""What `create_run` returns: a run that was just created."""
 
 
 @record
