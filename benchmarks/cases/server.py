@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from stepflow_client._embedded.binary import find_binary
 from stepflow_client._embedded.config import build_builtin_config
+from stepflow_client._embedded.process import find_binary
 
 from benchmarks.bench import Bench
 from benchmarks.environment import OUR_PYTHON, SCRATCH

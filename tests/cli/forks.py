@@ -335,7 +335,7 @@ def _end(code: int) -> None:
 @cache
 def _compile_layout() -> None:
     """Compile the WebAssembly that lays out pictures, once for all forks; it takes longer than most commands."""
-    from stepflow_client.drawing.engine import render
+    from stepflow_client.drawing.layout import render
 
     render("digraph {}")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.batch import choose_sample, select_positions, take_range
+from stepflow_cli.inputs.values import choose_sample, select_positions, take_range
 from stepflow_cli.output.messages import Spinner
 from stepflow_cli.params.flow import RETRY_CODES
-from stepflow_cli.runs.batch_progress import BatchProgress, Latencies
+from stepflow_cli.runs.batch_run import BatchProgress, Latencies
 from stepflow_client import ErrorCode, ExecutionStatus, Outcome, read_inputs
 
 
@@ -111,7 +111,7 @@ def outcome(index: int, seconds: float | None = 0.5) -> Outcome:
 
 def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("stepflow_cli.runs.batch_progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("stepflow_cli.runs.batch_run.time.monotonic", lambda: now)
     progress, spinner = BatchProgress(), Spinner("")
     progress.begun, progress.expected = 60, 1100
     for index in range(40):

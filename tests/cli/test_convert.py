@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import yaml
-from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows.reading import load_flow
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden

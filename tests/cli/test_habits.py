@@ -10,8 +10,8 @@ import click
 import pytest
 from stepflow_cli._version import VERSION
 from stepflow_cli.main import cli
-from stepflow_cli.params.declarations import Option
 from stepflow_cli.params.examples import EXAMPLES
+from stepflow_cli.params.options import Option
 from stepflow_cli.params.parsing import LazyGroup
 
 from tests.cli.command import Stepflow

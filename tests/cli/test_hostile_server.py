@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.context import Session
+from stepflow_cli.errors import Session
 from stepflow_cli.main import run_command_line
 from stepflow_client import StepflowRuntime
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows.reading import load_flow
 
 from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden

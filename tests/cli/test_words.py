@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from stepflow_cli.main import cli
-from stepflow_cli.params.declarations import Conflict
+from stepflow_cli.params.options import Conflict
 from stepflow_cli.params.parsing import Command
 
 from scripts.write_cli_page import walk

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ComponentInfo
-from stepflow_client._codec.component_list import add_paths
+from stepflow_client._codec.responses import add_paths
 from stepflow_client.flows import check
 from stepflow_client.flows.components import BUILTINS
 from stepflow_client.types import ComponentList, FailedPlugin

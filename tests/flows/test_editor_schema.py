@@ -15,7 +15,7 @@ from stepflow_client import ComponentInfo, FlowFileError, InvalidArgumentError
 from stepflow_client._checks.expression_rules import SCHEMA_KEYWORDS
 from stepflow_client.flows import schema
 from stepflow_client.flows.expressions import KEYWORDS
-from stepflow_client.flows.file import parse_yaml
+from stepflow_client.flows.reading import parse_yaml
 
 from tests.flows.faults import FAULTS, Fault
 from tests.flows.valid import VALID

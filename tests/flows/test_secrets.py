@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from stepflow_client._checks.type_text import type_text
+from stepflow_client._checks.type_comparison import type_text
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.file import parse_yaml
-from stepflow_client.flows.schema_types import schema_to_type, to_schema
+from stepflow_client.flows.json_types import schema_to_type, to_schema
+from stepflow_client.flows.reading import parse_yaml
 
 SECRET = {"type": "string", "is_secret": True}
 FLOW = {

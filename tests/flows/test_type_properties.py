@@ -8,9 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_client._checks.type_mismatches import find_conflict, fits
-from stepflow_client.flows.json_types import union
-from stepflow_client.flows.schema_types import schema_to_type, to_schema, value_to_type
+from stepflow_client._checks.type_comparison import find_conflict, fits
+from stepflow_client.flows.json_types import schema_to_type, to_schema, union, value_to_type
 
 _KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
 _NAMES = ["a", "b", "c"]

@@ -13,13 +13,12 @@ from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
 from stepflow_client._checks.checker import check_source
 from stepflow_client._checks.inferred_flow import infer_from_text
-from stepflow_client._checks.type_text import type_text
+from stepflow_client._checks.type_comparison import type_text
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.components import parse_components
-from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.findings import TYPE_RULES
-from stepflow_client.flows.flow_argument import load_flow
-from stepflow_client.flows.schema_types import schema_to_type
+from stepflow_client.flows.json_types import schema_to_type
+from stepflow_client.flows.reading import load_flow, parse_yaml
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.found import find_in_text

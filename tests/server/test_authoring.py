@@ -16,7 +16,7 @@ from stepflow_client._codec.requests import prepare_dry_run
 from stepflow_client._runs.client_metadata import without_cases
 from stepflow_client.authoring import builtin, each, flow
 from stepflow_client.flows import check
-from stepflow_client.flows.file import load_file
+from stepflow_client.flows.reading import load_file
 
 from tests import releases
 from tests.server.authored_programs import INPUT, VARIABLES, Program

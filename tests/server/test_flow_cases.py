@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stepflow_client import Keep, ResultCache, StepflowRuntime, SyncStepflowClient
 from stepflow_client._runs.pins import pin_overrides, pinned_flow
-from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows.reading import load_flow
 from stepflow_client.testing import Recording, StepflowMock, expectation_of, read_tests, run_cases, run_mocked
 
 from tests import releases

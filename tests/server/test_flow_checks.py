@@ -18,8 +18,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client.flows import infer
-from stepflow_client.flows.file import parse_yaml
-from stepflow_client.flows.flow_argument import explain_no_flow
+from stepflow_client.flows.reading import explain_no_flow, parse_yaml
 
 from tests.flows.faults import FAULTS
 from tests.flows.found import find_in_text

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import FlowFileError, LogConfig, StepflowClientError, StepflowRuntime, SyncStepflowClient
-from stepflow_client.flows.file import parse_yaml
+from stepflow_client.flows.reading import parse_yaml
 
 from tests import releases
 from tests.flows.found import find_in_text

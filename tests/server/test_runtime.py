@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 import pytest
 from stepflow_client import ExecutionStatus, RequestTimeoutError, RunTimeoutError, StepflowClient, StepflowExecutor
-from stepflow_client._embedded.binary import find_binary
+from stepflow_client._embedded.process import find_binary
 from stepflow_client.errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError
 from stepflow_client.logs import LogConfig
 from stepflow_client.runtime import RestartPolicy, StepflowRuntime

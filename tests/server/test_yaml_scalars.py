@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_client import StepflowRuntime
-from stepflow_client.flows.file import parse_yaml
+from stepflow_client.flows.reading import parse_yaml
 
 SCALARS = """
     .7 +.7 -.7 +5 -5 5. -5. +5. 5.e3 .5e3 1e3 1E3 1e+3 1e-3 +1e3 1.5e3 0 -0 +0 -0.0 00.5 01.5 01e3 0e0 0.1

@@ -9,5 +9,5 @@ from tests.timings import set_timings
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: 0.0)
     set_timings(monkeypatch, search_outage=0.05, arrival_delay=0.001, wait_outage=0.05)

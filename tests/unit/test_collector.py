@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from stepflow_client import ExecutionStatus
-from stepflow_client._base.collector import collector_paused
-from stepflow_client._codec import json_bodies, responses
+from stepflow_client._base.long_computations import collector_paused
+from stepflow_client._codec import responses
 from stepflow_client._data.values import decode_raw
 
 
@@ -61,8 +61,8 @@ def test_blocks_of_several_threads_overlap() -> None:
 
 FORKED = """
 import gc, os, signal, sys, threading, warnings
-from stepflow_client._base import collector as _collector
-from stepflow_client._base.collector import collector_paused
+from stepflow_client._base import long_computations as _collector
+from stepflow_client._base.long_computations import collector_paused
 
 inside, leave = threading.Event(), threading.Event()
 
@@ -106,7 +106,7 @@ def test_a_large_answer_is_read_without_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        listed = responses.read_items("r", json_bodies.parse_object(content, "GET /", decode_raw)["results"])
+        listed = responses.read_items("r", responses.parse_object(content, "GET /", decode_raw)["results"])
         results = responses.read_results(listed, ExecutionStatus.COMPLETED)
     finally:
         gc.callbacks.remove(note)

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from stepflow_client import SyncStepflowClient
 from stepflow_client._data.arguments import check_seconds
+from stepflow_client._http.connecting import build_ssl_context
 from stepflow_client._http.messages import Timeouts
-from stepflow_client._http.proxies import find_environment_proxy
 from stepflow_client._http.settings import (
     MAX_TIMEOUT,
     TokenAuth,
@@ -20,9 +20,9 @@ from stepflow_client._http.settings import (
     check_headers,
     check_timeout,
     environment_settings,
+    find_environment_proxy,
     parse_url,
 )
-from stepflow_client._http.tls import build_ssl_context
 from stepflow_client.errors import InvalidArgumentError
 
 # URLs

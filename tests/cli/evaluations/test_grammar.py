@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_cli.context import Session
-from stepflow_cli.errors import Problem
-from stepflow_cli.evaluations.options import check_gate_names, parse_limits, parse_worst
-from stepflow_cli.evaluations.scores import read_scores
-from stepflow_cli.evaluations.variants import list_flow_files, read_variants
+from stepflow_cli.errors import Problem, Session
+from stepflow_cli.evaluations.options import (
+    check_gate_names,
+    list_flow_files,
+    parse_limits,
+    parse_worst,
+    read_scores,
+    read_variants,
+)
 from stepflow_client.evaluation import FlowScore
 from stepflow_client.evaluation.gates import GateRules, Limit
 

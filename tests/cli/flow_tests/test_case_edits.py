@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.flow_tests.case_edits import add_case, build_case
+from stepflow_cli.flow_tests.saved_cases import add_case, build_case
 from stepflow_client import FlowFileError, FlowResult, InvalidArgumentError
 
 CASE = {

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import click
 import pytest
-from stepflow_cli.context import Session
-from stepflow_cli.errors import Problem
-from stepflow_cli.inputs.flow import load_flow_file, load_flow_or_id, load_flow_text
-from stepflow_cli.inputs.python_flow import import_flow, is_python_flow, list_module_files
+from stepflow_cli.errors import Problem, Session
+from stepflow_cli.inputs.flow import (
+    import_flow,
+    is_python_flow,
+    list_module_files,
+    load_flow_file,
+    load_flow_or_id,
+    load_flow_text,
+)
 from stepflow_cli.inputs.python_modules import ProjectModules
 from stepflow_cli.main import cli
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._checks.flow_model import FlowModel, Read
-from stepflow_client._checks.flow_types import infer_flow_types
+from stepflow_client._checks.type_inference import infer_flow_types
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.json_types import UNKNOWN, is_unknown
 from stepflow_client.flows.source import FlowText, Node

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 from lsprotocol import types
 from pygls.protocol import default_converter
-from stepflow_cli.lsp.analysis import analyse
-from stepflow_cli.lsp.diagnostics import build_diagnostics
+from stepflow_cli.lsp.cursor import DocumentText
+from stepflow_cli.lsp.documents import ProjectRules, analyse, build_diagnostics
 from stepflow_cli.lsp.navigation import list_symbols
-from stepflow_cli.lsp.project_rules import ProjectRules
-from stepflow_cli.lsp.text import DocumentText
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden

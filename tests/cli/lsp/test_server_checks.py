@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stepflow_cli.lsp.analysis import analyse
-from stepflow_cli.lsp.server_checks import ServerChecks
-from stepflow_cli.lsp.text import DocumentText
+from stepflow_cli.lsp.cursor import DocumentText
+from stepflow_cli.lsp.documents import ServerChecks, analyse
 from stepflow_cli.validation.flow_checks import CheckRules
 from stepflow_client import LogConfig, StepflowRuntime
 

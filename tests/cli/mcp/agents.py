@@ -11,7 +11,7 @@ from typing import Any
 from mcp import Client
 from mcp_types import CallToolResult
 from stepflow_cli.inputs.values import Values
-from stepflow_cli.mcp.bounds import Bounds
+from stepflow_cli.mcp.runs import Bounds
 from stepflow_cli.mcp.server import AgentServer
 from stepflow_cli.mcp.serving import Service, agent_server, load_catalog
 from stepflow_cli.server.connect import connect

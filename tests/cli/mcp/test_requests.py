@@ -14,7 +14,7 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import Implementation
 from stepflow_cli.mcp import diagnosis
-from stepflow_cli.mcp.bounds import MAX_ARGUMENT_BYTES, RateLimiter
+from stepflow_cli.mcp.runs import MAX_ARGUMENT_BYTES, RateLimiter
 from stepflow_cli.server.logs import KeptLine
 from stepflow_client import StepflowClient
 

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from stepflow_cli.ui.field_texts import parse_text
 from stepflow_cli.ui.forms import (
     FormError,
     build_fields,
@@ -14,6 +13,7 @@ from stepflow_cli.ui.forms import (
     fill_field,
     is_raw_input,
     list_texts,
+    parse_text,
     read_form_value,
     show_value,
 )

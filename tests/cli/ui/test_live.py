@@ -15,12 +15,11 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_cli.ui import following
-from stepflow_cli.ui.following import Followers, Health, RunFollower
-from stepflow_cli.ui.states import STATES, list_state_ranges
+from stepflow_cli.ui.following import STATES, Followers, Health, RunFollower, list_state_ranges
 from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import ItemCounts
-from stepflow_client.types.snapshot import RunSnapshot
+from stepflow_client.types.runs import RunSnapshot
 
 from tests import releases, workers
 from tests.cli.ui.process import StartUi

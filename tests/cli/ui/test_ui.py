@@ -59,7 +59,7 @@ def test_without_the_extra(stepflow: Stepflow, server: str, golden: Golden) -> N
 
 def test_other_commands_import_nothing_of_it() -> None:
     program = (
-        "import sys\nfrom stepflow_cli.main import run_command_line\nfrom stepflow_cli.context import Session\n"
+        "import sys\nfrom stepflow_cli.main import run_command_line\nfrom stepflow_cli.errors import Session\n"
         "for words in (['version'], ['--help'], ['ui', '--help']):\n  run_command_line(words, Session())\n"
         "names = {each.partition('.')[0] for each in sys.modules}\n"
         "print(names & {'starlette', 'uvicorn', 'jinja2', 'markupsafe', 'h11', 'anyio', 'asyncio'}, file=sys.stderr)\n"

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.runs.events import RunningRuns
+from stepflow_cli.runs.watch import RunningRuns
 from stepflow_client import Keep, LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
 from stepflow_client._base.text import duration_text
 from stepflow_client._rules.failure_groups import failure_groups

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stepflow_cli.watching.files import WatchedFiles
+from stepflow_cli.watching import WatchedFiles
 
 
 def watched(*paths: Path) -> WatchedFiles:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 from stepflow_client._codec.typed import make_readable
 from stepflow_client.flows import check
-from stepflow_client.flows.file import load_file, parse_yaml
+from stepflow_client.flows.reading import load_file, parse_yaml
 from stepflow_client.testing import fake_server
 
 from tests.unit.authoring.constructs import FLOWS

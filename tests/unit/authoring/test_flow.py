@@ -20,8 +20,7 @@ import pytest
 from stepflow_client import AuthoringError, FlowFileError, InvalidArgumentError
 from stepflow_client.authoring import Flow, builtin, coalesce, component, each, flow, variable, when
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.file import load_file
-from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows.reading import load_file, load_flow
 from stepflow_client.testing import Fails, InTurn, read_tests
 
 from tests.releases import ROOT

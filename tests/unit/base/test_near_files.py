@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stepflow_client._base.near_files import explain_missing_file, suggest_nearest_file
+from stepflow_client._base.suggestions import explain_missing_file, suggest_nearest_file
 
 FILES = ("below.yaml", "hello.yaml", "other.json", "flow.py", "inputs.jsonl", "notes.txt")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import MapOptions, RunOptions, StepflowClient, StepflowExecutor, StepflowRuntime, SubmitOptions
-from stepflow_client._calls import run_options
-from stepflow_client._calls.run_options import EventOptions, RerunOptions, RunFilters
+from stepflow_client._calls import call_options
+from stepflow_client._calls.call_options import EventOptions, RerunOptions, RunFilters
 from stepflow_client._embedded.executor_methods import EmbeddedExecutor
 
 
@@ -20,7 +20,7 @@ def keywords(method: Any) -> set[str]:
         if each.kind is inspect.Parameter.VAR_KEYWORD:
             # Most types of a method are imported for type checkers only.
             name = str(each.annotation).removeprefix("Unpack[").removesuffix("]")
-            names |= getattr(run_options, name).__annotations__.keys()
+            names |= getattr(call_options, name).__annotations__.keys()
     return names
 
 

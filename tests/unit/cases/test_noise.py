@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, FlowResult
-from stepflow_client._cases.expected_outputs import expectation_of
-from stepflow_client._cases.volatile_values import replace_volatile
+from stepflow_client._cases.expected_outputs import expectation_of, replace_volatile
 from stepflow_client.flows.matching import compare
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)

@@ -39,8 +39,8 @@ from stepflow_client import (
     tools,
     web,
 )
-from stepflow_client._calls import run_options as options_module
-from stepflow_client._calls.run_options import ClientOptions
+from stepflow_client._calls import call_options as options_module
+from stepflow_client._calls.call_options import ClientOptions
 from stepflow_client._data.arguments import wrong
 from stepflow_client.authoring import Flow, flow
 from stepflow_client.authoring._methods import FlowMethods

@@ -16,7 +16,7 @@ import pytest
 from pydantic import ConfigDict, Field
 from stepflow_client import InvalidArgumentError
 from stepflow_client._data.values import check_json
-from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows.reading import load_flow
 
 FLOW = {
     "name": "greet",
@@ -235,7 +235,7 @@ def test_no_library_is_imported_for_a_flow_that_does_not_come_from_it(tmp_path: 
     program = tmp_path / "program.py"
     program.write_text(
         "import sys, dataclasses\n"
-        "from stepflow_client.flows.flow_argument import load_flow\n"
+        "from stepflow_client.flows.reading import load_flow\n"
         "@dataclasses.dataclass\n"
         "class Flow:\n"
         "    output: int\n"

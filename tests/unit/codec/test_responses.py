@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client import errors
-from stepflow_client._codec import component_list, failed_items, json_bodies, responses, status_errors
+from stepflow_client._codec import failed_items, responses
+from stepflow_client._codec.requests import flow_variables
 from stepflow_client._codec.responses import Started
-from stepflow_client._codec.variables import flow_variables
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
@@ -108,7 +108,7 @@ SILENT = "the server does not say why"
 def test_the_shapes_of_errors(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
-    found = status_errors.status_error(status, kind, body, ASKED)
+    found = responses.status_error(status, kind, body, ASKED)
     assert type(found) is error
     assert found is not None
     assert found.message == message
@@ -141,42 +141,42 @@ def test_the_shapes_of_errors(
     ],
 )
 def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
-    found = status_errors.status_error(status, "", b"", ASKED)
+    found = responses.status_error(status, "", b"", ASKED)
     assert type(found) is error
     assert isinstance(found, errors.ApiError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_usable_answer_is_no_error(status: int) -> None:
-    assert status_errors.status_error(status, "application/json", b"{}", ASKED) is None
-    assert status_errors.status_error(status, "", b"", ASKED) is None
+    assert responses.status_error(status, "application/json", b"{}", ASKED) is None
+    assert responses.status_error(status, "", b"", ASKED) is None
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
 def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
-    found = status_errors.status_error(200, kind, b"", "GET /new")
+    found = responses.status_error(200, kind, b"", "GET /new")
     assert type(found) is errors.UnsupportedByServerError
     assert "GET /new" in str(found)
 
 
 def test_a_web_page_and_a_redirect_are_no_answers() -> None:
-    page = status_errors.status_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
+    page = responses.status_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
     for status in (301, 302, 307, 308, 304):
-        moved = status_errors.status_error(status, "", b"", ASKED)
+        moved = responses.status_error(status, "", b"", ASKED)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
 
 
 def test_a_part_of_a_response_is_no_answer() -> None:
-    part = status_errors.status_error(206, "application/json", b"{}", ASKED)
+    part = responses.status_error(206, "application/json", b"{}", ASKED)
     assert type(part) is errors.InvalidResponseError
     assert part.status_code == 206
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    found = status_errors.status_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
+    found = responses.status_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None
     assert found.message.startswith(f"{ASKED} returned 500 Internal Server Error: line of xxx")
     assert 500 <= len(found.message) <= 600
@@ -186,7 +186,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
 def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
-    found = status_errors.status_error(status, kind, body, ASKED)
+    found = responses.status_error(status, kind, body, ASKED)
     assert (found is None) <= (status < 300)
     assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
 
@@ -195,14 +195,14 @@ def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body:
 
 
 def test_an_answer_is_a_json_object() -> None:
-    assert json_bodies.parse_object(b'{"a": 1.0}', ASKED) == {"a": 1}
-    assert json_bodies.parse_json_value(b"[1.0]", ASKED) == [1]
+    assert responses.parse_object(b'{"a": 1.0}', ASKED) == {"a": 1}
+    assert responses.parse_json_value(b"[1.0]", ASKED) == [1]
 
 
 @pytest.mark.parametrize("content", [b"", b"OK", b"[1]", b"null", b"\xff", b'{"a": NaN}', b"[" * 100_000, b"9" * 5000])
 def test_what_is_no_json_object(content: bytes) -> None:
     with pytest.raises(errors.InvalidResponseError) as caught:
-        json_bodies.parse_object(content, ASKED)
+        responses.parse_object(content, ASKED)
     assert ASKED in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -221,7 +221,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
 )
 def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
     with pytest.raises(errors.InvalidResponseError, match="a response of an unknown shape") as caught:
-        json_bodies.build(responses.read_run, answer, ASKED)
+        responses.build(responses.read_run, answer, ASKED)
     assert reason in str(caught.value)
     assert caught.value.details == answer
 
@@ -260,14 +260,14 @@ def test_any_object_is_read_or_refused(number: int) -> None:
             responses.read_run,
             responses.read_started_run,
             responses.read_runs,
-            component_list.read_components,
+            responses.read_components,
             responses.read_diagnostics,
             responses.read_step,
             lambda each: responses.read_items(RUN_ID, each["results"]),
             lambda each: responses.read_steps(RUN_ID, each["steps"]),
         ):
             with suppress(errors.InvalidResponseError):
-                json_bodies.build(make, answer, ASKED)
+                responses.build(make, answer, ASKED)
         assert isinstance(flow_variables(answer), dict)
 
     check()
@@ -287,7 +287,7 @@ def test_a_run_just_created_may_bring_its_items() -> None:
 @pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
 def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidResponseError):
-        json_bodies.build(responses.read_started_run, {"summary": {**SUMMARY, **wrong}}, ASKED)
+        responses.build(responses.read_started_run, {"summary": {**SUMMARY, **wrong}}, ASKED)
 
 
 def test_results_are_the_same_looked_at_before_or_not() -> None:
@@ -504,7 +504,7 @@ def test_required_may_be_nonsense(required: Any) -> None:
 
 
 def test_components_by_any_of_their_names() -> None:
-    listed = component_list.read_components(
+    listed = responses.read_components(
         {
             "components": [
                 {
@@ -541,7 +541,7 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
         [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
         [FailedPlugin(plugin="q", error="e")],
     )
-    found = component_list.add_paths(listed, routes)
+    found = responses.add_paths(listed, routes)
     assert [component.path for component in found] == paths
     assert found.failed_plugins == listed.failed_plugins
 

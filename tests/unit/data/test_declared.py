@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
-from stepflow_client._codec.variables import flow_variables
+from stepflow_client._codec.requests import flow_variables
 from stepflow_client._data.flow_declarations import declared_variables, get_unset_value, is_secret
 from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, find_secrets, get_hidden_mark, hidden_flow
 from stepflow_client._stores.history_rows import hide_secrets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._data.run_query import RunQuery, quote, read_query
+from stepflow_client._rules.run_queries import RunQuery, quote, read_query
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from stepflow_client._data.yaml_reader import read_yaml
-from stepflow_client._data.yaml_writer import write_yaml
+from stepflow_client._data.yaml_format import read_yaml, write_yaml
 
 LIKE_OTHER_TYPES = [
     "1e3", "1E5", "1e-3", "12e03", "+1e3", ".5e3", "+.5", "5e+2", "6E1", "0o17", ".5", "~",

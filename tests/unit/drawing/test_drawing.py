@@ -17,7 +17,7 @@ from stepflow_client.drawing import (
     DrawingUnavailableError,
     RunReport,
     draw,
-    engine,
+    layout,
     report_page,
     to_dot,
     to_mermaid,
@@ -120,7 +120,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(engine, "_started", [])
+    monkeypatch.setattr(layout, "_started", [])
     with pytest.raises(DrawingUnavailableError, match="not installed") as caught:
         draw(FLOW).svg()
     assert caught.value.hint is not None

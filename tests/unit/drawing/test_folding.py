@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepflow_client.drawing import draw
-from stepflow_client.drawing.drawn_graph import build_graph
-from stepflow_client.drawing.folding import fold, worst_state
+from stepflow_client.drawing.drawn_graph import build_graph, fold, worst_state
 from stepflow_client.drawing.svg import Look, svg
 
 

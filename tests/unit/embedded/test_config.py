@@ -22,8 +22,8 @@ from stepflow_client._embedded.config import (
     find_workers,
     read_config,
 )
-from stepflow_client._embedded.environment import build_server_environment, collect_inherited_environment
-from stepflow_client._embedded.start_plan import RestartPolicy
+from stepflow_client._embedded.process import build_server_environment, collect_inherited_environment
+from stepflow_client._embedded.supervisor import RestartPolicy
 from stepflow_client.errors import FlowFileError, InvalidArgumentError, ServerNotInstalledError, ServerStartError
 from stepflow_client.runtime import StepflowRuntime
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stepflow_client._embedded.config import ServerConfig
-from stepflow_client._embedded.config_faults import explain_config_error
+from stepflow_client._embedded.config import ServerConfig, explain_config_error
 
 _CREATE = "Failed to create executor: Failed to create service from configuration: Configuration error: "
 _PARSE = "Failed to load configuration: Configuration error: Failed to parse config YAML: "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, StepflowRuntime
-from stepflow_client._embedded.environment import build_telemetry_environment
+from stepflow_client._embedded.process import build_telemetry_environment
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from stepflow_client._embedded import loopback
+from stepflow_client._embedded import process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do this")
 
@@ -35,7 +35,7 @@ def test_a_number_that_is_a_file_by_now_is_passed_over(
     server: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid, file, listening, port = server
-    monkeypatch.setattr(loopback, "_list_sockets", lambda pid: [file, listening])
+    monkeypatch.setattr(process, "_list_sockets", lambda pid: [file, listening])
     before = os.listdir("/dev/fd")
-    assert loopback.bind_to_loopback(pid) == {port}
+    assert process.bind_to_loopback(pid) == {port}
     assert len(os.listdir("/dev/fd")) == len(before)

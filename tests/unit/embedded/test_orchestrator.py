@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stepflow_client._embedded.orchestrator import claim_name
+from stepflow_client._embedded.supervisor import claim_name
 
 
 def test_a_name_is_kept_beside_the_store(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_two_that_live_have_two_names(tmp_path: Path) -> None:
 HOLDER = """
 import os, subprocess, sys
 from pathlib import Path
-from stepflow_client._embedded.orchestrator import claim_name
+from stepflow_client._embedded.supervisor import claim_name
 claimed = claim_name(Path(sys.argv[1]))
 server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(float(" + repr(sys.argv[2]) + "))"],
                           pass_fds=[claimed.lock], stdout=subprocess.DEVNULL)
@@ -94,7 +94,7 @@ def test_stores_have_names_of_their_own(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from stepflow_client._embedded.orchestrator import claim_name
+from stepflow_client._embedded.supervisor import claim_name
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 print([claim_name(Path(sys.argv[1])).name for _ in range(2)])
 """

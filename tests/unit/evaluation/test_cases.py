@@ -12,7 +12,7 @@ import pytest
 import yaml
 from stepflow_client import FlowFileError, InvalidArgumentError
 from stepflow_client.evaluation import EvaluationCase
-from stepflow_client.evaluation.cases import encode_cases, read_cases
+from stepflow_client.evaluation.records import encode_cases, read_cases
 
 FIELDS = {"n": {"type": "integer"}, "text": {"type": "string"}}
 FLOW: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client.evaluation import Variant
-from stepflow_client.evaluation.plan import choose_chunk_size, limit, plan_variants
+from stepflow_client.evaluation.records import choose_chunk_size, limit, plan_variants
 
 FLOW: dict[str, Any] = {
     "name": "f",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError, JournalError
 from stepflow_client.evaluation import EvaluationCase, EvaluationItem, EvaluationReport, usage
-from stepflow_client.evaluation.cases import read_cases
+from stepflow_client.evaluation.records import read_cases
 from stepflow_client.evaluation.store import EvaluationStore
 
 FLOW: dict[str, Any] = {"steps": []}

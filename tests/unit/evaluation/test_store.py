@@ -15,7 +15,7 @@ from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
 from stepflow_client.evaluation.records import Block, BlockScores, build_block
 from stepflow_client.evaluation.store import EvaluationStore, TemporaryFolder
-from stepflow_client.types.outcomes import Outcome
+from stepflow_client.types.results import Outcome
 
 COMPLETED = ExecutionStatus.COMPLETED
 CASES = [EvaluationCase(f"case {number}", {"n": number}, number % 2) for number in range(450)]

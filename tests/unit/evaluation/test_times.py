@@ -9,7 +9,7 @@ import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._data.secrets import NO_SECRETS
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
-from stepflow_client.evaluation._sync.evaluator import _Turns
+from stepflow_client.evaluation._sync.evaluate import _Turns
 
 
 def report(*, run_of: int = 5, slower: float = 1.0, cases: int = 120, timed: int | None = None) -> EvaluationReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client.evaluation.timing import DurationBudget
+from stepflow_client.evaluation.columns import DurationBudget
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -15,12 +15,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stepflow_client._checks.checker import check_source
-from stepflow_client._data import yaml_reader
-from stepflow_client._rules.deadline import deadline_scope
+from stepflow_client._data import yaml_format
+from stepflow_client._rules.timeouts import deadline_scope
 from stepflow_client.errors import FlowFileError
-from stepflow_client.flows import file
-from stepflow_client.flows.file import load_file, parse_json, parse_yaml
-from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows import reading
+from stepflow_client.flows.reading import load_file, load_flow, parse_json, parse_yaml
 from stepflow_client.flows.source import FlowText, parse_tree
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -276,13 +275,13 @@ def test_merges_take_a_time_that_grows_with_the_file(monkeypatch: pytest.MonkeyP
         f"a{each}: &a{each} {{<<: *a{each - 1}, k{each}: x}}\n" for each in range(1, number)
     )
     made = []
-    pairs = yaml_reader.YamlReader.pairs
+    pairs = yaml_format.YamlReader.pairs
 
     def counted(reader: Any, node: Any) -> Any:
         made.append(id(node) not in reader.mappings)
         return pairs(reader, node)
 
-    monkeypatch.setattr(yaml_reader.YamlReader, "pairs", counted)
+    monkeypatch.setattr(yaml_format.YamlReader, "pairs", counted)
     assert len(parse_yaml(text)[f"a{number - 1}"]) == number
     # Each mapping is put together once, whoever merges it.
     assert sum(made) == number + 1
@@ -354,14 +353,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file, "MAX_FILE_BYTES", 3 * 2**20)
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 3 * 2**20)
     for path in ("/dev/zero", Path("/dev/zero")):
         with pytest.raises(FlowFileError, match="/dev/zero holds more than 3 MiB, the most that is read"):
             load_flow(path)
 
 
 def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 2**20)
     path = tmp_path / "input.json"
     path.write_bytes(b'"' + b"x" * (2**20 - 2) + b'"')
     assert len(load_file(path)) == 2**20 - 2
@@ -375,7 +374,7 @@ def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.Mo
     text = "- x\n" * 2**23 + "- y"
     with pytest.raises(FlowFileError, match="holds more than 32 MiB of YAML; write it as JSON"):
         parse_yaml(text, "flow.yaml")
-    monkeypatch.setattr(file, "MAX_YAML_LENGTH", 10)
+    monkeypatch.setattr(reading, "MAX_YAML_LENGTH", 10)
     assert parse_yaml("- x\n- y") == ["x", "y"]
     assert parse_yaml('["xxxx", "yyyy"]') == ["xxxx", "yyyy"]
     with pytest.raises(FlowFileError, match="the key 'a' appears twice in one object"):
@@ -384,9 +383,9 @@ def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.Mo
 
 def test_a_huge_file_is_refused_by_its_size(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
-    with path.open("wb") as file:
+    with path.open("wb") as reading:
         # Sparse: nobody could wait for it to be read.
-        file.truncate(2**40)
+        reading.truncate(2**40)
     with pytest.raises(FlowFileError, match="holds more than 256 MiB"):
         load_file(path)
 
@@ -420,13 +419,13 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(
         pytest.raises(FlowFileError, match="is a pipe to which nothing was written"),
     ):
         load_flow(path)
-    monkeypatch.setattr(file, "_PIPE_SECONDS", 0.1)
+    monkeypatch.setattr(reading, "_PIPE_SECONDS", 0.1)
     with pytest.raises(FlowFileError, match="is a pipe to which nothing was written for 0"):
         load_flow(path)
 
 
 def test_a_pipe_without_end_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 2**20)
     path = tmp_path / "pipe.yaml"
     os.mkfifo(path)
 

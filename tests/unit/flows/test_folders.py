@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stepflow_client.flows.folders import find_flow_files, is_flow_file
+from stepflow_client.flows.project import find_flow_files, is_flow_file
 
 FLOWS = {
     "a.yaml": "name: a\nsteps:\n- id: x\n",

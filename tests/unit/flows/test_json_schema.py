@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.place import find_schemas
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.slices import run_in_slices
+from stepflow_client._base.long_computations import run_in_slices
 from stepflow_client.flows.json_schema import mismatches
 from stepflow_client.flows.needs import check_inputs
 

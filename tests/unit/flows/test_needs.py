@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.variables import flow_variables
+from stepflow_client._codec.requests import flow_variables
 from stepflow_client._data.values import merge_overrides
 from stepflow_client.flows.graph import FlowSteps
 from stepflow_client.flows.needs import RunRequirements, certain_reads, check_variables, find_requirements

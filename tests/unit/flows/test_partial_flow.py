@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.partial_flow import cut_flow
+from stepflow_client.flows.graph import cut_flow
 
 
 def step(name: str, *reads: str) -> dict[str, Any]:

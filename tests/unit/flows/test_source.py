@@ -11,10 +11,10 @@ import pytest
 import yaml
 from stepflow_cli.validation.flow_checks import locate_node
 from stepflow_client import FlowFileError
-from stepflow_client._base.collector import collector_paused
+from stepflow_client._base.long_computations import collector_paused
 from stepflow_client._checks.checker import check_source
-from stepflow_client._data.yaml_reader import read_yaml
-from stepflow_client.flows.file import parse_json, parse_yaml
+from stepflow_client._data.yaml_format import read_yaml
+from stepflow_client.flows.reading import parse_json, parse_yaml
 from stepflow_client.flows.source import FlowText, Node, parse_tree, to_node
 
 from tests.flows.valid import VALID

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import StepflowClientError
-from stepflow_client._http.messages import HttpError
-from stepflow_client._http.reader import ResponseReader
+from stepflow_client._http.messages import HttpError, ResponseReader
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer
 from tests.unit.both_twins import EVENT, ITEM, RUN_ID, STEP, SUMMARY, TWINS, call

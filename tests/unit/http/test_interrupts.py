@@ -12,8 +12,8 @@ import httpx
 import pytest
 import stepflow_client
 from stepflow_client import RetryPolicy, SyncStepflowClient
+from stepflow_client._http.limits import SyncSlots
 from stepflow_client._http.messages import PoolTimeout
-from stepflow_client._http.slots import SyncSlots
 
 from tests.raw_server import HEALTHY, RawServer, answers
 from tests.unit.http.test_sockets import connections
@@ -23,9 +23,9 @@ SENDING = {
     for name in (
         "_sync/transport/pool.py",
         "_http/connecting.py",
-        "_http/reader.py",
+        "_http/messages.py",
         "_http/sockets.py",
-        "_http/slots.py",
+        "_http/limits.py",
     )
 }
 

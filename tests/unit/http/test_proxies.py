@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowClient
-from stepflow_client._http.proxies import check_proxy, find_environment_proxy, format_proxy, is_loopback
-from stepflow_client._http.settings import parse_url
+from stepflow_client._http.settings import check_proxy, find_environment_proxy, format_proxy, is_loopback, parse_url
 from stepflow_client.errors import InvalidArgumentError, StepflowClientError
 
 from tests.certificates import Authority, server_context
@@ -240,7 +239,7 @@ def test_a_proxy_that_speaks_tls_is_verified_as_a_server_is(twin: str, tmp_path:
 @pytest.mark.parametrize("no_proxy", ["127.0.0.2/31", "127.0.0.2:PORT"])
 def test_a_server_is_asked_directly(twin: str, no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Any address would do: the loopback ones go around the proxy anyway, so the answer is the proxy's without it.
-    monkeypatch.setattr("stepflow_client._http.proxies.is_loopback", lambda host: False)
+    monkeypatch.setattr("stepflow_client._http.settings.is_loopback", lambda host: False)
     seen: list[bytes] = []
     with listening(proxying(seen), host="127.0.0.2") as port, listening(sending(b"")) as nowhere:
         monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{nowhere}")

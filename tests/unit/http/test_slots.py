@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from stepflow_client._http.limits import AsyncSlots
 from stepflow_client._http.messages import PoolTimeout
-from stepflow_client._http.slots import AsyncSlots
 
 
 async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:

@@ -58,14 +58,14 @@ def users(*names: str) -> set[str]:
 
 def test_the_times_of_the_follower_are_its_own() -> None:
     # The time after which a run counts as lost is passed to the rule by what reads runs.
-    timings = "stepflow_client/_rules/timings.py"
+    timings = "stepflow_client/_rules/timeouts.py"
     assert users(*TIMES) - FOLLOWER == {f"{ROOM}/runs.py", timings}
     assert users("lost_grace") == {f"{ROOM}/runs.py", timings}
 
 
 def test_one_function_decides_whether_a_run_is_lost() -> None:
     assert users("decide_ending") == {f"{ROOM}/runs.py"}
-    assert users("Ending") <= {"stepflow_client/_rules/ending.py", f"{ROOM}/runs.py", f"{ROOM}/event_stream.py"}
+    assert users("Ending") <= {"stepflow_client/types/statuses.py", f"{ROOM}/runs.py", f"{ROOM}/event_stream.py"}
 
 
 def test_only_the_follower_infers_an_end() -> None:
@@ -103,11 +103,11 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
     }
     assert clocks == {
         # How long the list of runs waits for events that are on their way.
-        ("stepflow_cli/runs/events.py", "_SILENCE"),
+        ("stepflow_cli/runs/watch.py", "_SILENCE"),
         # When the elapsed time that is shown is updated.
         (f"{ROOM}/watching.py", "_IDLE_INTERVAL"),
         # When a fast run's display appears, and which events have no line.
-        ("stepflow_cli/runs/live.py", "_QUIET"),
+        ("stepflow_cli/runs/single_run.py", "_QUIET"),
         ("stepflow_cli/commands/runs/watch.py", "_QUIET"),
         # After how long a page asks whether a worker is running.
         ("stepflow_cli/ui/following.py", "_QUIET_SECONDS"),

@@ -11,8 +11,7 @@ import pytest
 from stepflow_client import NOT_GIVEN, ConflictError, InvalidArgumentError, StepflowClient
 from stepflow_client._http.messages import Timeouts
 from stepflow_client._http.settings import MAX_TIMEOUT
-from stepflow_client._rules.call_scope import call_scope, current_timeouts
-from stepflow_client._rules.deadline import current_deadline
+from stepflow_client._rules.timeouts import call_scope, current_deadline, current_timeouts
 
 from tests.unit.both_twins import CALLS, TWINS, Server, ask
 from tests.unit.http.test_whole_calls import Limited

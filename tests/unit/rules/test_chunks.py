@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, get_input_key, split_concurrency
 from stepflow_client.types import ExecutionStatus
-from stepflow_client.types.outcomes import Outcome
+from stepflow_client.types.results import Outcome
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 10, 1000])

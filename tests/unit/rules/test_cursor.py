@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stepflow_client import InvalidArgumentError
-from stepflow_client._rules.cursor import Cursor
+from stepflow_client._rules.run_progress import Cursor
 
 numbers = st.integers(0, 10**18 - 1)
 modes = st.sampled_from("es")

@@ -7,8 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
-from stepflow_client._rules.dialect import Reply, Request, translate
-from stepflow_client._rules.old_responses import ShapeChangedError, convert_components
+from stepflow_client._rules.dialect import Reply, Request, ShapeChangedError, convert_components, translate
 from stepflow_client._rules.releases import describe_pinned_server
 
 RUN = "01900000-0000-7000-8000-000000000001"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._rules.ending import Ending, decide_ending, is_given_up
 from stepflow_client.types import ExecutionStatus
+from stepflow_client.types.statuses import Ending, decide_ending, is_given_up
 
 GRACE = 30.0
 

@@ -7,11 +7,16 @@ import os
 
 import pytest
 from stepflow_client import InvalidResponseError, ServerConnectionError, StepflowClientError
-from stepflow_client._codec.status_errors import status_error
-from stepflow_client._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, NotHttp
-from stepflow_client._http.reader import ResponseReader
-from stepflow_client._rules.server_advice import build_not_stepflow_error
-from stepflow_client._rules.transport_errors import convert_error
+from stepflow_client._codec.responses import status_error
+from stepflow_client._http.messages import (
+    ConnectFailed,
+    ConnectionBroken,
+    HttpError,
+    HttpRequest,
+    NotHttp,
+    ResponseReader,
+)
+from stepflow_client._rules.transport_errors import build_not_stepflow_error, convert_error
 
 HERE, REMOTE = "http://127.0.0.1:9", "http://server.example:81"
 

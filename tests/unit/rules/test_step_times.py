@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import ExecutionStatus, StepDetails
-from stepflow_client._rules.step_times import ItemTimes, StepTimes
+from stepflow_client._rules.run_progress import ItemTimes, StepTimes
 from stepflow_client.events import RunEvent, StepCompletedEvent, StepStartedEvent
 
 from tests.unit.both_twins import RUN_ID, STEP, TWINS, Server, ask

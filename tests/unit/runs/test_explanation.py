@@ -13,7 +13,7 @@ from stepflow_client._runs.refusals import FailureHints, may_return
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.types import RunItem
 from stepflow_client.types.account import StepAccount, state_text
-from stepflow_client.types.snapshot import RunSnapshot
+from stepflow_client.types.runs import RunSnapshot
 
 RUN = "00000000-0000-4000-8000-000000000001"
 MESSAGES = "/builtin/create_messages"

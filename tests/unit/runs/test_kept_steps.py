@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from stepflow_client._runs.kept_steps import needs_input, read_recorded_arguments
-from stepflow_client.types.history_entry import HistoryEntry
+from stepflow_client._calls.rerun_plan import needs_input, read_recorded_arguments
 from stepflow_client.types.reruns import RerunItem
+from stepflow_client.types.runs import HistoryEntry
 
 FLOW = {"steps": [{"id": "a", "component": "/x", "input": {"$input": "$"}}], "output": {"$step": "a"}}
 

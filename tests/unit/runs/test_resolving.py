@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client._runs.causes import NOT_KNOWN, ItemCauses, ItemRecord
-from stepflow_client._runs.resolving import ResolvedInput, resolve_input
+from stepflow_client._runs.refusals import ResolvedInput, resolve_input
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, StepDetails
 
 FLOW: dict[str, Any] = {

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import StepflowClientError
+from stepflow_client._calls.rerun_plan import read_recorded_arguments
 from stepflow_client._codec import responses
-from stepflow_client._runs.kept_steps import read_recorded_arguments
 from stepflow_client._stores.history_rows import COLUMNS
 from stepflow_client.history import History, HistoryEntry
 

@@ -25,7 +25,7 @@ from stepflow_client._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from stepflow_client._rules.request_retries import RetryBudget, delay_before_retry, describe_attempt, was_not_processed
+from stepflow_client._rules.retries import RetryBudget, delay_before_retry, describe_attempt, was_not_processed
 
 from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
 
@@ -128,7 +128,7 @@ def test_one_attempt_is_never_followed_by_another() -> None:
 
 
 def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: high)
     policy = RetryPolicy(max_attempts=9, first_delay=0.1, max_delay=0.5)
     found = [delay(ConnectionBroken("reset"), policy=policy, attempt=attempt) for attempt in range(1, 9)]
     assert found == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5])
@@ -138,7 +138,7 @@ def test_the_delay_doubles_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_delay_is_drawn_between_nothing_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", random.Random(7).uniform)
+    monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", random.Random(7).uniform)
     found = [delay(ConnectionBroken("reset"), attempt=3) or 0.0 for _ in range(2000)]
     assert 0 <= min(found) < 0.02
     assert 0.38 < max(found) <= 0.4
@@ -184,7 +184,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
 
 
 def test_the_longer_of_both_waits_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow_client._rules.backoff.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: high)
     policy = RetryPolicy(first_delay=4.0)
     assert delay(HttpResponse(503, {"retry-after": "1"}), policy=policy) == 4.0
     assert delay(HttpResponse(503, {"retry-after": "6"}), policy=policy) == 6.0

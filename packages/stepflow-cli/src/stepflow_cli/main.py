@@ -11,8 +11,7 @@ from pathlib import Path
 import click
 
 from ._version import VERSION
-from .context import Session
-from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, to_problem, usage, wants_json
+from .errors import EXIT_CODES_HELP, SERVER_FAILURES, ExitCode, Session, to_problem, usage, wants_json
 from .params.parsing import LazyGroup, session_options
 from .stdio import flush_quietly, prepare_streams
 
@@ -81,9 +80,9 @@ def _suggest_commands() -> None:
         return
     from itertools import islice
 
-    from stepflow_client.flows.folders import is_flow_file
+    from stepflow_client.flows.project import is_flow_file
 
-    from .output.safety import printable
+    from .output.terminal import printable
 
     try:
         found = sorted(path for path in islice(Path().iterdir(), _MAX_FILES) if is_flow_file(path))
@@ -154,7 +153,7 @@ def main(args: Sequence[str] | None = None) -> None:
     prepare_streams()
     words = sys.argv[1:] if args is None else list(args)
     if "_STEPFLOW_COMPLETE" in os.environ:
-        from .completion.shells import register_shells
+        from .completion import register_shells
 
         register_shells()
         cli.main(words, prog_name="stepflow")
@@ -201,7 +200,7 @@ def run_command_line(args: list[str], session: Session) -> int:
         if session.verbosity > 1:
             import traceback
 
-            from .output.safety import printable_traceback
+            from .output.terminal import printable_traceback
 
             print(printable_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
         print_problem(problem, as_json=session.json_errors, color=session.color)

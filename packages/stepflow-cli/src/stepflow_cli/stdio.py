@@ -89,7 +89,7 @@ def read_stdin_bytes() -> bytes:
         Problem: If there are more.
     """
     from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import read_stream
+    from stepflow_client.flows.reading import read_stream
 
     try:
         return read_stream(sys.stdin.buffer.read, "standard input")

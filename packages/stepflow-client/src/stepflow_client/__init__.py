@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._async.handle import RunHandle
     from ._async.streams import EventStream, OutcomeStream, RunPager
     from ._base.not_given import NOT_GIVEN, NotGiven
-    from ._calls.run_options import (
+    from ._calls.call_options import (
         ClientOptions,
         EventOptions,
         MapOptions,
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from ._codec.requests import FlowId, RunId, Variables
     from ._records.inputs import InputStream, read_inputs
     from ._records.outcome_files import OutcomeWriter, write_outcomes
-    from ._rules.input_retries import RetryOn
-    from ._rules.request_retries import RetryPolicy
+    from ._rules.retries import RetryOn, RetryPolicy
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
     from ._sync.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
@@ -84,7 +83,7 @@ if TYPE_CHECKING:
         UnknownEvent,
     )
     from .executor import StepflowExecutor
-    from .flows.flow_argument import FlowSource
+    from .flows.reading import FlowSource
     from .history import History
     from .logs import LogConfig, LogEntry
     from .progress import Progress, ProgressOption
@@ -117,10 +116,9 @@ if TYPE_CHECKING:
         ValidationResult,
     )
     from .types.account import FailedChild, RunAccount, StepAccount
-    from .types.comparison import RunComparison, RunDifference
-    from .types.outcomes import Outcome
-    from .types.reruns import Keep, RerunItem, RerunPlan, RerunResult
-    from .types.snapshot import RunSnapshot
+    from .types.reruns import Keep, RerunItem, RerunPlan, RerunResult, RunComparison, RunDifference
+    from .types.results import Outcome
+    from .types.runs import RunSnapshot
 
 if os.environ.get("STEPFLOW_LOG"):
     from ._base.logging import log_to_stderr
@@ -159,11 +157,10 @@ _find, _names = lazy_names(
         "_codec.requests": ["FlowId", "RunId", "Variables"],
         "_records.inputs": ["InputStream", "read_inputs"],
         "_records.outcome_files": ["OutcomeWriter", "write_outcomes"],
-        "_rules.input_retries": ["RetryOn"],
-        "_rules.request_retries": ["RetryPolicy"],
-        "_calls.run_options": [
-            "ClientOptions", "EventOptions", "MapOptions", "PlanOptions", "RerunOptions", "RunFilters",
-            "RunOptions", "SubmitOptions",
+        "_rules.retries": ["RetryOn", "RetryPolicy"],
+        "_calls.call_options": [
+            "ClientOptions", "EventOptions", "MapOptions", "PlanOptions", "RerunOptions", "RunFilters", "RunOptions",
+            "SubmitOptions",
         ],
         "_async.streams": ["EventStream", "OutcomeStream", "RunPager"],
         "_sync.streams": ["SyncEventStream", "SyncOutcomeStream", "SyncRunPager"],
@@ -172,20 +169,18 @@ _find, _names = lazy_names(
         "errors": [
             "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ClientClosedError",
             "ConflictError", "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError",
-            "IdempotencyConflictError",
-            "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
-            "NotAFlowError", "NotFoundError", "OutputTypeError", "RateLimitError", "RequestTimeoutError",
-            "RunFailedError",
-            "RunTimeoutError", "ServerConnectionError", "ServerFaultError", "ServerNotInstalledError",
-            "ServerStartError", "ServerStartTimeoutError", "StepflowClientError", "TransportError",
-            "UnsupportedByServerError",
+            "IdempotencyConflictError", "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError",
+            "InvalidResponseError", "JournalError", "NotAFlowError", "NotFoundError", "OutputTypeError",
+            "RateLimitError", "RequestTimeoutError", "RunFailedError", "RunTimeoutError", "ServerConnectionError",
+            "ServerFaultError", "ServerNotInstalledError", "ServerStartError", "ServerStartTimeoutError",
+            "StepflowClientError", "TransportError", "UnsupportedByServerError",
         ],
         "events": [
             "HeartbeatEvent", "RunCompletedEvent", "RunCreatedEvent", "RunEvent", "StepCompletedEvent",
             "StepReadyEvent", "StepStartedEvent", "StepsNeededEvent", "SubRunCreatedEvent", "UnknownEvent",
         ],
         "executor": ["StepflowExecutor"],
-        "flows.flow_argument": ["FlowSource"],
+        "flows.reading": ["FlowSource"],
         "history": ["History"],
         "logs": ["LogConfig", "LogEntry"],
         "progress": ["Progress", "ProgressOption"],
@@ -198,10 +193,9 @@ _find, _names = lazy_names(
             "ServerInfo", "StepDetails", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "ValidationResult",
         ],
         "types.account": ["FailedChild", "RunAccount", "StepAccount"],
-        "types.comparison": ["RunComparison", "RunDifference"],
-        "types.snapshot": ["RunSnapshot"],
-        "types.outcomes": ["Outcome"],
-        "types.reruns": ["Keep", "RerunItem", "RerunPlan", "RerunResult"],
+        "types.reruns": ["RunComparison", "RunDifference", "Keep", "RerunItem", "RerunPlan", "RerunResult"],
+        "types.runs": ["RunSnapshot"],
+        "types.results": ["Outcome"],
     },
 )  # fmt: skip
 

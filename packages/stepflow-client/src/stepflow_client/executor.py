@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from ._base.not_given import NOT_GIVEN, NotGiven
 from ._codec.requests import RunId, Variables
-from .flows.flow_argument import FlowSource
+from .flows.reading import FlowSource
 from .progress import ProgressOption
 from .result_cache import ResultCache
 from .types import ComponentInfo, FlowResult, ValidationResult

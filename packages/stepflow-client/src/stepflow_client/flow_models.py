@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctio
 from .authoring._methods import FlowMethods, InputT, OutputT, VariablesT
 
 if TYPE_CHECKING:
-    from .flows.flow_argument import FlowSource
+    from .flows.reading import FlowSource
 
 __all__ = ["FlowModel", "TypedFlow"]
 

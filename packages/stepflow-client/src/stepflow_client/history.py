@@ -30,9 +30,9 @@ from ._data.arguments import (
     check_seconds,
     check_text,
     check_texts,
+    file_path,
 )
-from ._data.file_paths import file_path
-from ._data.run_query import RunQuery, read_query
+from ._rules.run_queries import RunQuery, read_query
 from ._stores.history_rows import (
     COLUMNS,
     FIELDS,
@@ -55,13 +55,13 @@ from .errors import InvalidArgumentError
 if TYPE_CHECKING:
     from ._codec.requests import RunId
     from ._stores.postgres import SharedDatabase
-    from .types.history_entry import HistoryEntry
+    from .types.runs import HistoryEntry
     from .types.statuses import ExecutionStatus
 
 __all__ = ["History", "HistoryEntry", "default_path"]
 
 # Recording needs no entries, and making their class takes time.
-__getattr__, _ = lazy_names(__name__, {".types.history_entry": ["HistoryEntry"]})
+__getattr__, _ = lazy_names(__name__, {".types.runs": ["HistoryEntry"]})
 
 _DAY = 86_400.0
 _PRUNE_EVERY = 50
@@ -459,7 +459,7 @@ class History:
 
     def _read_entries(self, query: str, values: list[Any]) -> list[HistoryEntry]:
         rows = self._read_rows(query, values)
-        from .types.history_entry import HistoryEntry
+        from .types.runs import HistoryEntry
 
         entries = []
         for row in rows:

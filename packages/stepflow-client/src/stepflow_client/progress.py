@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ._base.text import counted, duration_text, estimate_seconds_left, rate_of, visible
-from .types.shown import Record
+from .types.models import Record
 
 __all__ = ["Progress", "ProgressOption"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ._base.near_names import suggests_names
+from ._base.suggestions import suggests_names
 from ._data.arguments import (
     check_choice,
     check_flag,
@@ -20,13 +20,11 @@ from ._data.arguments import (
     check_seconds,
     wrong,
 )
-from ._embedded.binary import find_binary
 from ._embedded.config import ConfigSource, build_default_config, read_config
-from ._embedded.environment import build_telemetry_environment
 from ._embedded.executor_methods import EmbeddedExecutor
-from ._embedded.start_plan import CrashCallback, LaunchPlan, RestartPolicy, adapt_crash_callback
-from ._embedded.supervisor import Supervisor
-from ._rules.deadline import deadline_of, deadline_scope
+from ._embedded.process import build_telemetry_environment, find_binary
+from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
+from ._rules.timeouts import deadline_of, deadline_scope
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
 

@@ -15,7 +15,7 @@ from stepflow_client.flows.json_schema import json_type, mismatches
 from stepflow_client.flows.patterns import compile_linear
 
 from ..errors import missing_extra_problem
-from ..output.safety import printable_lines
+from ..output.terminal import printable_lines
 
 _CONSTRAINTS = {
     "string": ("minLength", "maxLength", "pattern"),

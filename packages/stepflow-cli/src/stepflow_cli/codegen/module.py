@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import usage
-from ..inputs.flow import load_flow_file
-from ..inputs.python_flow import is_python_flow
-from .docstrings import quote_text
+from ..inputs.flow import is_python_flow, load_flow_file
 from .models import drop_invalid_defaults, write_models
-from .names import UniqueNames, camel_name, snake_name
+from .names import UniqueNames, camel_name, quote_text, snake_name
 from .schemas import NamedSchemas, list_typed_parts
 
 _HEAD = '''"""Flows, and models of their inputs, outputs and variables.

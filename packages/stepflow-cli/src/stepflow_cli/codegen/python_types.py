@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .docstrings import format_docstring, quote_text
-from .names import UniqueNames, snake_name_or_reserved
+from .names import UniqueNames, format_docstring, quote_text, snake_name_or_reserved
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}

@@ -12,11 +12,9 @@ from stepflow_client.flows.components import BUILTINS
 
 from ..errors import Problem, usage
 from ..output.messages import note
-from .docstrings import format_docstring
-from .names import RESERVED_NAMES, UniqueNames, camel_name, snake_name_or_reserved
+from .names import RESERVED_NAMES, UniqueNames, camel_name, format_docstring, snake_name_or_reserved
 from .python_types import PythonTypes, choose_python_names, literal
-from .references import LenientDocument
-from .schemas import NamedSchemas
+from .schemas import LenientDocument, NamedSchemas
 
 _HEAD = '''"""Components as functions, for flows in Python.
 

@@ -16,10 +16,9 @@ from ..inputs.files import DATA_SUFFIXES, read_bytes
 from ..inputs.flow import load_flow_file
 from ..inputs.values import ValueArgument, read_value
 from ..output.view import Output, View, columns, write_document
-from ..params.declarations import FILE, Choice, option
-from ..params.options import file_output_options, record_options, running_server_options
+from ..params.options import FILE, Choice, file_output_options, option, record_options, running_server_options
 from ..params.parsing import LazyGroup
-from ..params.run_ids import id_type
+from ..params.runs import id_type
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 from ..stdio import read_stdin_bytes

@@ -7,7 +7,7 @@ import shlex
 import click
 
 from ..errors import usage
-from ..output.generated import GeneratedFile
+from ..output.view import GeneratedFile
 from ..params.flow import flows_argument
 from ..params.options import check_needs_file, check_option, file_option
 from ..params.parsing import Command

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ..completion.shells import SHELLS, VARIABLE
+from ..completion import SHELLS, VARIABLE
 from ..main import cli
-from ..params.declarations import Choice
+from ..params.options import Choice
 from ..params.parsing import Command
 
 

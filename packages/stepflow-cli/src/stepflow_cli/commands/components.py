@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..completion.candidates import complete_components
+from ..completion import complete_components
 from ..errors import Problem, usage
 from ..inputs.flow import find_flow_project
 from ..inputs.values import Values
-from ..output.generated import GeneratedFile
 from ..output.messages import note
-from ..output.safety import escape_json
-from ..output.view import Output, View, columns, write_document
-from ..params.declarations import FILE, excludes, option
+from ..output.terminal import escape_json
+from ..output.view import GeneratedFile, Output, View, columns, write_document
 from ..params.flow import input_options, one_input
 from ..params.options import (
+    FILE,
     SERVER_NAMES,
     check_needs_file,
     check_option,
+    excludes,
     file_option,
     file_output_options,
     formatted_output,
+    option,
     server_options,
     wait_options,
 )
 from ..params.parsing import LazyGroup
 from ..runs.wait import Wait
-from ..server.advice import describe_missing
-from ..server.connect import Target, connect, fetch_components
+from ..server.connect import Target, connect, describe_missing, fetch_components
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -231,8 +231,7 @@ def _call(component: str, values: Values, server: ServerOptions, wait: Wait, out
     It is run as a flow of one step, and recorded like one. It prints what 'run' prints: the output as JSON; with -o the
     whole result, even if the call failed.
     """
-    from ..runs.job import Job
-    from ..runs.run_options import RunOptions
+    from ..runs.job import Job, RunOptions
     from ..runs.single_run import run_job
 
     if not component.startswith("/"):

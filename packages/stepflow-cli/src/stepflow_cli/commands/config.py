@@ -8,12 +8,11 @@ from typing import Any
 import click
 from stepflow_client._base.text import without_password
 
-from ..completion.candidates import complete_config_keys, complete_profiles, complete_settings
+from ..completion import complete_config_keys, complete_profiles, complete_settings
 from ..errors import Problem, printable, suggest, usage
 from ..output.messages import note
 from ..output.view import Output, View, columns
-from ..params.declarations import option
-from ..params.options import changed_profile_option, output_options, record_options, running_server_options
+from ..params.options import changed_profile_option, option, output_options, record_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..settings.profiles import load_profiles
 from ..settings.server_choice import ServerOptions

@@ -9,13 +9,11 @@ from pathlib import PurePath
 import click
 
 from ..errors import usage
-from ..inputs.flow import load_flow_file
-from ..inputs.python_flow import import_flow, is_python_flow
-from ..output.generated import GeneratedFile
-from ..output.safety import escape_json
-from ..params.declarations import OUTPUT, Choice
+from ..inputs.flow import import_flow, is_python_flow, load_flow_file
+from ..output.terminal import escape_json
+from ..output.view import GeneratedFile
 from ..params.flow import flow_argument
-from ..params.options import check_needs_file, check_option, file_option
+from ..params.options import OUTPUT, Choice, check_needs_file, check_option, file_option
 from ..params.parsing import Command
 
 _FORMATS = ("yaml", "json")

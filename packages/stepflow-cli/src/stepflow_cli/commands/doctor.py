@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..context import current_session
-from ..errors import ExitCode, Problem, to_problem
+from ..errors import ExitCode, Problem, current_session, to_problem
 from ..output.messages import waiting
 from ..output.view import Output, View, columns
-from ..params.declarations import option
-from ..params.options import output_options, server_options
+from ..params.options import option, output_options, server_options
 from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server

@@ -9,7 +9,6 @@ import click
 
 from ..evaluations.options import EvalOptions, classify_output_paths, parse_limits, parse_worst
 from ..output.view import Output
-from ..params.declarations import BATCH, FILE, HISTORY, OUTPUT, Choice, Section
 from ..params.flow import (
     INPUT_FORMATS,
     flow_argument,
@@ -19,9 +18,21 @@ from ..params.flow import (
     retry_options,
     setting_options,
 )
-from ..params.options import formatted_output, grouped, label_option, limit_option, server_options
+from ..params.options import (
+    BATCH,
+    FILE,
+    HISTORY,
+    OUTPUT,
+    Choice,
+    Section,
+    formatted_output,
+    grouped,
+    label_option,
+    limit_option,
+    server_options,
+)
 from ..params.parsing import Command
-from ..runs.run_options import Retry
+from ..runs.job import Retry
 from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]

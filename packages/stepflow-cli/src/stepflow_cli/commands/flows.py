@@ -10,27 +10,28 @@ import click
 from stepflow_client import InvalidFlowError
 from stepflow_client._data.flow_declarations import declared_variables
 from stepflow_client._data.secrets import find_flow_secrets, hidden_flow
-from stepflow_client.types.shown import plain_data
+from stepflow_client.types.models import plain_data
 
-from ..context import current_session
+from ..errors import current_session
 from ..inputs.flow import load_flow_file, load_flow_or_id
 from ..output.view import Output, View, columns
-from ..params.declarations import excludes, option
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
+    TIME,
     Confirm,
     confirm_option,
+    excludes,
     file_output_options,
     limit_option,
+    option,
     output_options,
     record_options,
     running_server_options,
     watch_option,
 )
 from ..params.parsing import LazyGroup
-from ..params.run_ids import id_type
-from ..params.times import TIME
-from ..runs.bulk import check_deletion, note_kept_objects
+from ..params.runs import id_type
+from ..runs.wait import check_deletion, note_kept_objects
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 

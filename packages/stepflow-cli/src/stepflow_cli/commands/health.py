@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import click
-from stepflow_client.types.shown import plain_data
+from stepflow_client.types.models import plain_data
 
 from ..errors import Problem
 from ..output.view import Output, View, columns
-from ..params.declarations import WAITING
-from ..params.options import record_options, server_options
+from ..params.options import DURATION, WAITING, record_options, server_options
 from ..params.parsing import Command
-from ..params.times import DURATION
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 

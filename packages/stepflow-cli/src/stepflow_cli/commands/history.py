@@ -9,13 +9,19 @@ from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
 from ..output.view import Output, View, columns
-from ..params.declarations import option
-from ..params.options import Confirm, confirm_option, label_option, limit_option, output_options, record_options
+from ..params.options import (
+    DURATION,
+    Confirm,
+    confirm_option,
+    label_option,
+    limit_option,
+    option,
+    output_options,
+    record_options,
+)
 from ..params.parsing import LazyGroup
-from ..params.run_ids import optional_recorded_run_argument, recorded_run_argument, status_option
-from ..params.run_query import query_argument
-from ..params.times import DURATION
-from ..records.history import ENTRY, ENTRY_IN_FULL, build_entry_record
+from ..params.runs import optional_recorded_run_argument, query_argument, recorded_run_argument, status_option
+from ..records.runs import ENTRY, ENTRY_IN_FULL, build_entry_record
 from ..runs.find import parse_position
 from ..settings.history import open_history
 

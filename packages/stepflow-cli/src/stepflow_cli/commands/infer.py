@@ -6,15 +6,20 @@ import os
 
 import click
 
-from ..context import current_session
-from ..errors import printable, usage
+from ..errors import current_session, printable, usage
 from ..inputs.files import write_bytes
-from ..inputs.flow import find_flow_project, read_flow_content
-from ..inputs.python_flow import import_flow, is_python_flow
+from ..inputs.flow import find_flow_project, import_flow, is_python_flow, read_flow_content
 from ..output.view import Output, write_document
-from ..params.declarations import OUTPUT, option
 from ..params.flow import flow_argument
-from ..params.options import components_option, file_option, formatted_output, offline_option, server_options
+from ..params.options import (
+    OUTPUT,
+    components_option,
+    file_option,
+    formatted_output,
+    offline_option,
+    option,
+    server_options,
+)
 from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -57,7 +62,7 @@ def command(
     'stepflow validate --type-check' reports the same beside its other findings.
     """
     from stepflow_client._command import infer_from_text
-    from stepflow_client.flows.file import decode_text
+    from stepflow_client.flows.reading import decode_text
     from stepflow_client.flows.source import FlowText
 
     from ..records.diagnostics import InvalidFlow, display_name, finding_records, format_counts, format_source_text

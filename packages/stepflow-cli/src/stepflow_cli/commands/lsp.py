@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import require_extra
-from ..params.declarations import option
-from ..params.options import components_option
+from ..params.options import components_option, option
 from ..params.parsing import Command
 
 

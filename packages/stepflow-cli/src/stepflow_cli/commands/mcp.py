@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..completion.candidates import complete_flow_files
+from ..completion import complete_flow_files
 from ..errors import require_extra, usage
 from ..inputs.values import ValueArgument, Values
-from ..mcp.bounds import Bounds
+from ..mcp.runs import Bounds
 from ..output.messages import note
-from ..params.declarations import FILE, Choice, Section, option
-from ..params.options import grouped, host_option, server_options
+from ..params.options import FILE, Choice, Section, grouped, host_option, option, server_options
 from ..params.parsing import LazyGroup
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server

@@ -15,8 +15,8 @@ import click
 from ..errors import usage
 from ..inputs.files import write_bytes, writing
 from ..output.messages import note
-from ..output.safety import printable
-from ..params.declarations import Choice, option
+from ..output.terminal import printable
+from ..params.options import Choice, option
 from ..params.parsing import Command
 
 _TEMPLATES = Path(__file__).parents[1] / "flow_templates"

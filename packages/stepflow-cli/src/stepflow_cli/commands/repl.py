@@ -16,8 +16,7 @@ import click
 from click.shell_completion import ShellComplete
 
 from .._version import VERSION
-from ..context import current_session
-from ..errors import ExitCode, to_problem, usage, wants_json
+from ..errors import ExitCode, current_session, to_problem, usage, wants_json
 from ..output.messages import print_problem
 from ..params.options import server_options
 from ..params.parsing import Command

@@ -6,11 +6,10 @@ import re
 
 import click
 
-from ..params.declarations import WAITING
 from ..params.flow import cache_options, detach_option, rounds_option, run_conflicts, run_options
-from ..params.options import file_output_options, grouped, running_server_options, server_options, wait_options
+from ..params.options import WAITING, file_output_options, grouped, running_server_options, server_options, wait_options
 from ..params.parsing import Command
-from ..runs.run_options import RunOptions
+from ..runs.job import RunOptions
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _RUN_MAIN = (
@@ -71,8 +70,7 @@ def command(options: RunOptions) -> None:
         execute(options)
         return
     from ..server.session_server import session_server
-    from ..watching.files import list_watched_files
-    from ..watching.rounds import check_no_stdin, watch_files
+    from ..watching import check_no_stdin, list_watched_files, watch_files
 
     flow, values, server = options.flow, options.values, options.server
     check_no_stdin([flow, *values.files])

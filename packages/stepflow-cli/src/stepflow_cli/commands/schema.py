@@ -6,16 +6,13 @@ import json
 
 import click
 
-from ..context import current_session
-from ..errors import usage
+from ..errors import current_session, usage
 from ..inputs.flow import find_flow_project
 from ..output.messages import note
 from ..output.view import write_document
-from ..params.declarations import Choice, excludes
-from ..params.options import SERVER_NAMES, components_option, file_option, server_options
+from ..params.options import SERVER_NAMES, Choice, components_option, excludes, file_option, server_options
 from ..params.parsing import Command
-from ..server.advice import describe_missing
-from ..server.connect import connect, fetch_components
+from ..server.connect import connect, describe_missing, fetch_components
 from ..settings.server_choice import ServerOptions
 
 

@@ -11,15 +11,12 @@ from typing import Any
 
 import click
 
-from ..context import current_session
-from ..errors import ExitCode, Problem, usage
+from ..errors import ExitCode, Problem, current_session, usage
 from ..output.messages import note, noting_warnings, waiting
-from ..output.safety import printable_lines
+from ..output.terminal import printable_lines
 from ..output.view import Output, View, columns
-from ..params.declarations import FILE, SERVER
-from ..params.options import port_option, record_options
+from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..params.parsing import Command
-from ..params.times import SECONDS
 from ..settings.server_choice import DEFAULT_PORT
 from ..signals import STOP, handling_stop_signals
 

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..completion.candidates import complete_flow_files
+from ..completion import complete_flow_files
 from ..errors import Problem, printable
 from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
 from ..output.view import Output
-from ..params.declarations import FILE, OUTPUT, Section, excludes, needs
 from ..params.flow import rounds_option
-from ..params.options import formatted_output, server_options, time_limit_option
+from ..params.options import FILE, OUTPUT, Section, excludes, formatted_output, needs, server_options, time_limit_option
 from ..params.parsing import Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from ..flow_tests.case_filter import FileCases
-    from ..flow_tests.clients import TestClients
-    from ..flow_tests.execute import CaseRunSettings, FileResults
+    from ..flow_tests.execute import CaseRunSettings, FileResults, TestClients
 
 _CASES, _FILES = map(Section, ("Cases", "Files"))
 _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
@@ -112,8 +110,7 @@ def command(
     from stepflow_client.testing import Recording
 
     from ..flow_tests.case_filter import CaseFilter, select_file_cases
-    from ..flow_tests.clients import open_clients
-    from ..flow_tests.execute import CaseRunSettings
+    from ..flow_tests.execute import CaseRunSettings, open_clients
     from ..flow_tests.report import check_coverage
 
     named = paths or list_project_flows("give at least one flow file or folder, as PATH")
@@ -167,8 +164,7 @@ def command(
         if not watch:
             once(clients)
             return
-        from ..watching.files import list_watched_files
-        from ..watching.rounds import watch_files
+        from ..watching import list_watched_files, watch_files
 
         def again() -> None:
             clients.restart_changed()
@@ -191,8 +187,8 @@ def _run_and_report(
     junit: str | None,
 ) -> list[FileResults]:
     """Run the cases. Print each file's results as soon as they are available, their coverage, and a summary."""
+    from ..flow_tests.case_filter import save_failed_cases
     from ..flow_tests.execute import run_files
-    from ..flow_tests.last_failed import save_failed_cases
     from ..flow_tests.report import (
         CASES,
         STEPS,

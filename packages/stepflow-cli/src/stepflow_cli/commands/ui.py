@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from ..errors import require_extra
-from ..params.declarations import Section
-from ..params.options import host_option, port_option, server_options
+from ..params.options import Section, host_option, port_option, server_options
 from ..params.parsing import Command
-from ..params.run_ids import RUN_ID
+from ..params.runs import RUN_ID
 from ..runs.find import connect_to_runs
 from ..settings.server_choice import ServerOptions
 

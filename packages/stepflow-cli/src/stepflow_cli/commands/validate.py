@@ -11,16 +11,23 @@ import click
 from stepflow_client._base.text import near
 
 from .._version import VERSION
-from ..context import current_session
-from ..errors import Problem, to_problem, usage
+from ..errors import Problem, current_session, to_problem, usage
 from ..inputs.files import read_bytes, write_bytes
-from ..inputs.python_flow import is_python_flow
+from ..inputs.flow import is_python_flow
 from ..output.messages import note, print_problem
-from ..output.safety import printable
+from ..output.terminal import printable
 from ..output.view import Output
-from ..params.declarations import Choice, excludes, option
 from ..params.flow import flows_argument, rounds_option
-from ..params.options import components_option, formatted_output, grouped, offline_option, server_options
+from ..params.options import (
+    Choice,
+    components_option,
+    excludes,
+    formatted_output,
+    grouped,
+    offline_option,
+    option,
+    server_options,
+)
 from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
@@ -94,8 +101,7 @@ def command(
         _validate(flows, options, output, named_server, fix=fix)
         return
     from ..server.session_server import session_server
-    from ..watching.files import list_watched_files
-    from ..watching.rounds import check_no_stdin, watch_files
+    from ..watching import check_no_stdin, list_watched_files, watch_files
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]

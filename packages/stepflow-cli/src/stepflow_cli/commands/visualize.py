@@ -11,9 +11,8 @@ from ..errors import usage
 from ..inputs.flow import load_flow_file
 from ..output.messages import note
 from ..output.view import Output, open_in_browser, write_document
-from ..params.declarations import OUTPUT, needs
 from ..params.flow import flow_argument
-from ..params.options import file_option, format_option
+from ..params.options import OUTPUT, file_option, format_option, needs
 from ..params.parsing import Command
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")

@@ -21,7 +21,7 @@ from stepflow_client._command import certificate_problem
 
 from ..errors import Problem
 from ..inputs.config import find_recovery_warnings
-from ..server.advice import name_origins
+from ..server.connect import name_origins
 from ..settings.profiles import Profiles, load_profiles
 from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, describe_origin
 from ..settings.urls import find_environment_proxy, split_url

@@ -12,7 +12,7 @@ from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.releases import NEWEST, parse_release
 
-from ..server.advice import describe_missing, name_origins
+from ..server.connect import describe_missing, name_origins
 from ..settings.server_choice import ServerChoice
 from . import Check, error, ok, skipped, warning
 from .network import is_speaking_tls

@@ -13,18 +13,16 @@ from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import merge_overrides
 
 from ..errors import ExitCode, Problem, require_extra, to_problem, usage
-from ..inputs.batch import read_inputs
 from ..inputs.flow import list_case_names, load_flow_file
+from ..inputs.values import read_inputs
 from ..output.messages import note, waiting
 from ..output.view import Output
-from ..params.run_query import parse_query
+from ..params.runs import parse_query
 from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions
-from .options import EvalOptions, check_gate_names
+from .options import EvalOptions, check_gate_names, list_flow_files, read_scores, read_variants
 from .report import print_trend, show_report
-from .scores import read_scores
-from .variants import list_flow_files, read_variants
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationCase, EvaluationReport, Variant

@@ -1,18 +1,266 @@
-"""The options of `stepflow eval`: what their words mean, and which of them contradict each other."""
+"""The options of `stepflow eval`: the variants and scores that it names, and which options contradict each other."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from inspect import isfunction
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import Problem, suggest, usage
-from ..inputs.values import Values
+from ..inputs.files import DATA_SUFFIXES
+from ..inputs.flow import get_project_modules, load_flow_file, load_flow_or_id
+from ..inputs.values import ValueArgument, Values
 
 if TYPE_CHECKING:
+    from stepflow_client.evaluation import Variant
     from stepflow_client.evaluation.gates import GateRules, Limit
+
+_NAMED = re.compile(r"(?P<name>[^\W\d][\w.-]*)=(?P<rest>.+)", re.DOTALL)
+BUILTIN = {
+    "exact": "exact[:PATH]",
+    "contains": "contains[:PATH[:TEXT]]",
+    "regex": "regex:PATH:PATTERN",
+    "json_distance": "json_distance[:PATH]",
+    "close": "close:PATH:0.01 or close:PATH:5%",
+    "schema_valid": "schema_valid:PATH:FILE",
+    "latency": "latency",
+    "output_field": "output_field:PATH[:lower]",
+    "usage": "usage[:PATH]",
+    "rubric": "rubric:TEXT",
+}
+"""The built-in scores, and how they are written."""
+
+
+def read_scores(words: Iterable[str]) -> dict[str, Any]:
+    """Return the scores by name.
+
+    Raises:
+        Problem: If a word names no score, if a file cannot be imported, or if two scores have the same name.
+        FlowFileError: If the file of a flow or of a schema cannot be read.
+    """
+    from stepflow_client.evaluation.scorers import build_scorers
+
+    scores: dict[str, Any] = {}
+    for word in words:
+        named = _NAMED.fullmatch(word)
+        name, text = (named["name"], named["rest"]) if named is not None else ("", word)
+        listed = [(own_name or build_scorers([score])[0].name, score) for own_name, score in _parse_score(text)]
+        for own_name, score in listed:
+            key = f"{name}.{own_name}" if name and len(listed) > 1 else name or own_name
+            if key in scores:
+                raise usage(f"two scores are called {key}", f"give one of them another name: --score NAME={text}")
+            scores[key] = score
+    return scores
+
+
+def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield the scores that a word names; each with its name, if it does not have one itself."""
+    from stepflow_client import InvalidArgumentError
+    from stepflow_client.evaluation import FlowScore
+
+    kind, _, rest = text.partition(":")
+    if kind in BUILTIN and not os.path.lexists(text):
+        path, colon, argument = (rest, "", "") if kind == "rubric" else rest.partition(":")
+        try:
+            score = _build_builtin(kind, path, argument if colon else None)
+        except InvalidArgumentError as error:
+            raise usage(f"--score {text}: {error.message}", error.hint) from None
+        if score is None:
+            raise usage(f"--score {text}: this score is written as {BUILTIN[kind]}")
+        yield "", score
+    elif text.lower().endswith(DATA_SUFFIXES):
+        flow = load_flow_file(text)
+        yield "", FlowScore(flow, name=None if flow.get("name") else os.path.basename(text).partition(".")[0])
+    else:
+        source, _, name = text.rpartition(":") if ":" in text else (text, "", "")
+        yield from _import_scores(source, name, text)
+
+
+def _build_builtin(kind: str, path: str, argument: str | None) -> Any:
+    """Return a built-in score; None if its argument is missing or has another form."""
+    from stepflow_client.evaluation import rubric, scores
+    from stepflow_client.flows.reading import load_file
+
+    match kind:
+        case "exact" | "json_distance" | "usage" if argument is None:
+            return getattr(scores, kind)(path)
+        case "rubric" if path:
+            return rubric(path)
+        case "contains":
+            return scores.contains(path, argument)
+        case "regex" if argument is not None:
+            return scores.regex(argument, path)
+        case "close" if argument is not None:
+            try:
+                size = float(argument.strip().removesuffix("%"))
+            except ValueError:
+                return None
+            is_relative = argument.strip().endswith("%")
+            return scores.close(path, relative=size / 100) if is_relative else scores.close(path, absolute=size)
+        case "schema_valid" if argument:
+            return scores.schema_valid(load_file(argument), path)
+        case "latency" if not path and argument is None:
+            return scores.latency()
+        case "output_field" if path and argument in (None, "lower"):
+            return scores.output_field(path, lower_is_better=argument == "lower")
+    return None
+
+
+def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
+    try:
+        module = get_project_modules().load(source)
+    except Problem as problem:
+        known = suggest(source, BUILTIN)
+        if known is None and not source.endswith(".py"):
+            known = f"built-in scores are {', '.join(BUILTIN)}; your own are functions in a file: --score scores.py"
+        problem.hint = known if "there is no module" in problem.message else problem.hint
+        problem.message = f"--score {word}: {problem.message}"
+        raise
+    if not name:
+        functions = _list_scores(module)
+        if not functions:
+            raise usage(
+                f"{source} has no score: it defines no public function",
+                "write a function of input, output and expected, whose name does not begin with _",
+            )
+        yield from functions
+        return
+    if not hasattr(module, name):
+        names = [key for key, var in vars(module).items() if _is_own_score(var, module.__name__)]
+        raise usage(f"{source} has no score {name}", suggest(name, names) or f"it has {', '.join(names) or 'none'}")
+    yield name, getattr(module, name)
+
+
+def _list_scores(module: ModuleType) -> list[tuple[str, Any]]:
+    """Return the scores of a module: those that its list `scores` names, else its public functions and scores."""
+    listed = getattr(module, "scores", None)
+    if isinstance(listed, Mapping):
+        return [(str(name), each) for name, each in listed.items()]
+    if isinstance(listed, (list, tuple)):
+        return [("", each) for each in listed]
+    return [
+        ("", var)
+        for name, var in vars(module).items()
+        if not name.startswith("_") and _is_own_score(var, module.__name__)
+    ]
+
+
+def _is_own_score(value: Any, module: str) -> bool:
+    from stepflow_client.evaluation import FlowScore
+    from stepflow_client.evaluation.scorers import is_evaluator
+    from stepflow_client.evaluation.scores import Score
+
+    if isfunction(value):
+        return value.__module__ == module
+    return isinstance(value, (Score, FlowScore)) or is_evaluator(value)
+
+
+_NAME = re.compile(r"\w[\w.\- ]*")
+_FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
+
+
+@dataclass
+class _VariantWords:
+    """The words of one variant."""
+
+    flow: str | None = None
+    variables: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+
+
+def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Variant] | None:
+    """Return the variants by name, in the order in which they are named first; None if there are none.
+
+    Args:
+        words: The values of `--variant`.
+        flow: The flow that they vary.
+
+    Raises:
+        Problem: If a word has another form, or if its flow, variable or step is invalid.
+        FlowFileError: If the file of a flow cannot be read.
+    """
+    from stepflow_client._command import merge_overrides
+    from stepflow_client.evaluation import Variant
+
+    variants = {}
+    for name, parts in _parse_words(words).items():
+        own_flow = None if parts.flow is None else _load_variant_flow(name, parts.flow)
+        varied = flow if own_flow is None else own_flow
+        values = Values(
+            single_variables=parts.variables,
+            overrides=[ValueArgument(f"--variant {name}", "set", override) for override in parts.overrides],
+        )
+        overrides = merge_overrides(values.read_overrides(varied))
+        variants[name] = Variant(flow=own_flow, variables=values.read_variables(varied), overrides=overrides)
+    return variants or None
+
+
+def list_flow_files(words: Iterable[str], flow: str) -> dict[str, str]:
+    """Return the flow of each variant as the command line names it, by the name of the variant."""
+    return {name: parts.flow or flow for name, parts in _parse_words(words).items()}
+
+
+def _parse_words(words: Iterable[str]) -> dict[str, _VariantWords]:
+    variants: dict[str, _VariantWords] = {}
+    for word in words:
+        # The name ends at the first `:` or `=`.
+        end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
+        name, sign, rest = word[:end].strip(), word[end : end + 1], word[end + 1 :]
+        if not _NAME.fullmatch(name):
+            raise usage(
+                f"--variant {word!r}: the name of a variant has letters, digits, spaces and -._, and is not {name!r}"
+                if name
+                else f"--variant {word!r} has no name",
+                f"write {_FORMS}",
+            )
+        variant = variants.setdefault(name, _VariantWords())
+        if sign == "=":
+            if not rest:
+                raise usage(
+                    f"--variant {name}= names no flow", f"{name}=FLOW is another flow, {name} alone the flow as it is"
+                )
+            if variant.flow not in (None, rest):
+                raise usage(
+                    f"variant {name} has two flows: {variant.flow} and {rest}",
+                    "give one of them another name: NAME=FLOW",
+                )
+            variant.flow = rest
+        elif sign == ":":
+            key, equals, _ = rest.partition("=")
+            if not equals or not key.strip():
+                missing = "no name before =" if equals else "no ="
+                raise usage(f"--variant {word!r} sets nothing: {rest!r} has {missing}", f"write {_FORMS}")
+            (variant.overrides if "." in key else variant.variables).append(rest)
+    return variants
+
+
+def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
+    """Return the flow of a variant.
+
+    Raises:
+        Problem: If there is none: the word may have been meant as the value of a variable.
+    """
+    try:
+        flow = load_flow_or_id(word)
+    except Problem as problem:
+        problem.message = f"variant {name}: {problem.message}"
+        if "/" not in word and "." not in word:
+            problem.hint = f"a variable is set with --variant {shlex.quote(f'NAME:{name}={word}')}"
+        raise
+    if isinstance(flow, str):
+        raise usage(
+            f"variant {name} is the id of a stored flow, not a file",
+            f"'stepflow flows get {word} -O {name}.yaml' writes it to a file",
+        )
+    return flow
+
 
 _WHERE = "the folder of an evaluation is the one that --output has named"
 _HISTORY = "history:"

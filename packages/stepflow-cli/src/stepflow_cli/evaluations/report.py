@@ -15,11 +15,11 @@ import click
 
 from ..errors import Problem, printable
 from ..inputs.files import write_bytes
-from ..output.color import is_terminal
 from ..output.columns import Column, View, columns
+from ..output.terminal import is_terminal
 from ..output.view import Output, format_json
 from ..server.connect import Target
-from .variants import list_flow_files
+from .options import list_flow_files
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, WorstCase

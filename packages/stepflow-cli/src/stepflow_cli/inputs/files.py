@@ -36,7 +36,7 @@ def read_bytes(path: str) -> bytes:
         Problem: If it cannot be read or is larger.
     """
     from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import read_file_bytes
+    from stepflow_client.flows.reading import read_file_bytes
 
     try:
         return read_file_bytes(path)
@@ -102,7 +102,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         Problem: If it cannot be parsed; the hint gives the options that read YAML, or that ignore standard input.
     """
     from stepflow_client import FlowFileError
-    from stepflow_client.flows.file import parse_json, parse_yaml
+    from stepflow_client.flows.reading import parse_json, parse_yaml
 
     if not is_stdin_piped():
         return None

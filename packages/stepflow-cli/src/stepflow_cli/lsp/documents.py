@@ -1,23 +1,369 @@
-"""The open documents. Each version is analysed in a thread, so that requests wait only for what they need."""
+"""The open documents: each version is analysed in a thread, so that requests wait only for what they need."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
+from stepflow_client import StepflowClientError, SyncStepflowClient
+from stepflow_client._base.text import cut
+from stepflow_client._command import (
+    FlowModel,
+    FlowTypes,
+    check_config,
+    collector_paused,
+    correct_flow,
+    infer_flow_types,
+    make_edit,
+)
+from stepflow_client._data.flow_declarations import fields_of
+from stepflow_client.flows import schema
+from stepflow_client.flows.components import Catalogue
+from stepflow_client.flows.findings import RULES, Finding
+from stepflow_client.flows.json_types import UNKNOWN
+from stepflow_client.flows.project import Project, find_top_level_keys, is_config_name, is_flow_text
+from stepflow_client.flows.source import FlowText, Node
 
-from ..validation.flow_checks import CheckRules
-from .analysis import Analysis, analyse
-from .project_rules import ProjectRules
-from .server_checks import ServerChecks
-from .text import DocumentText
+from ..errors import Problem
+from ..inputs.files import get_signature
+from ..inputs.flow import find_flow_project
+from ..server.connect import Target, build_client_arguments
+from ..settings.history import CommandHistory
+from ..settings.server_choice import ServerOptions, choose_server
+from ..validation.flow_checks import (
+    CheckedFlow,
+    CheckOptions,
+    CheckRules,
+    check_on_server,
+    check_with_components,
+    find_offline,
+)
+from .cursor import DocumentText, blank_invalid_lines
+from .flow_names import Mention, find_mentions
+
+MAX_LENGTH = 2**20
+"""Maximum number of characters of a document that is analysed; it takes a few seconds."""
+
+_FLOW_KEYS = {*fields_of(schema()["$defs"]["flow"])[0]}
+# The start of an unindented line of YAML that is not a key and cannot become one.
+_FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
+
+Kind = Literal["flow", "config"]
+
+
+def has_completions(analysis: Analysis, text: DocumentText) -> bool:
+    """Return whether a text gets completions: a flow, a configuration, or a text that may become a flow.
+
+    A text may become a flow if it is empty or has only keys of flows.
+    """
+    if analysis.kind is not None or len(text.text) > MAX_LENGTH:
+        return analysis.kind is not None
+    return is_flow_text(text.text) or (find_top_level_keys(text.text) <= _FLOW_KEYS and not _FOREIGN.search(text.text))
+
+
+@dataclass
+class Analysis:
+    """One version of a document."""
+
+    kind: Kind | None
+    text: DocumentText
+    name: str
+    rules: CheckRules
+    findings: Sequence[Finding] = ()
+    root: Node | None = None
+    """The tree, without the invalid lines of the text; None if the text cannot be parsed."""
+    is_mended: bool = False
+    """Whether invalid lines were left out of the tree."""
+    types: FlowTypes | None = None
+    server_findings: Sequence[Mapping[str, Any]] = ()
+    """The findings of a server, after it has checked this version."""
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The components and their types."""
+        return Catalogue(self.rules.components)
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The schema of the document."""
+        return schema(self.kind or "flow")
+
+    @cached_property
+    def mentions(self) -> list[Mention]:
+        """The mentions of steps, variables, input fields and components."""
+        return list(find_mentions(self.model, self.text.text)) if self.model is not None else []
+
+    @collector_paused()
+    def infer(self) -> Analysis:
+        """Infer the types of a flow, and return the analysis."""
+        if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
+            self.types = infer_flow_types(self.root, UNKNOWN, self.catalogue)
+        return self
+
+    def replaces(self, other: Analysis | None) -> bool:
+        """Return whether completions use this analysis from now on: not if a syntax error hides steps in it."""
+        if self.types is None or other is None or other.types is None:
+            return self.types is not None or self.kind != "flow"
+        return not self.is_mended or len(self.types.steps) >= len(other.types.steps)
+
+    @property
+    def model(self) -> FlowModel | None:
+        """The steps and their references."""
+        return self.types.model if self.types is not None else None
+
+
+@collector_paused()
+def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
+    """Return the tree and the findings of a version of a document; `infer` adds its types.
+
+    Args:
+        name: The path of the file.
+        text: The text.
+        rules: The rules for the file.
+    """
+    kind: Kind | None = None
+    if is_config_name(name.replace("\\", "/").rpartition("/")[2]):
+        kind = "config"
+    elif is_flow_text(text.text):
+        kind = "flow"
+    if kind is not None and len(text.text) > MAX_LENGTH:
+        message = f"the document has more than {MAX_LENGTH:,} characters and is not checked here"
+        hint = "stepflow validate checks files of any size"
+        return Analysis(None, text, name, rules, [Finding("too-large", "warning", message, "$", 1, 1, hint)])
+    analysis = Analysis(kind, text, name, rules)
+    if kind is None:
+        return analysis
+    flow = FlowText(text.text, name)
+    analysis.is_mended = flow.error is not None
+    tree = blank_invalid_lines(flow)
+    analysis.root = tree.root if tree.error is None else None
+    if kind == "config":
+        analysis.findings = check_config(flow)
+    else:
+        # Types are always checked; their findings are notes unless the settings ask for type checks.
+        omitted = () if rules.type_check else ("untyped-output",)
+        findings = find_offline(flow, replace(rules, type_check=True))
+        analysis.findings = [
+            finding for finding in findings if rules.reports(finding.rule) and finding.rule not in omitted
+        ]
+    return analysis
+
 
 log = logging.getLogger(__name__)
+
+
+class ProjectRules:
+    """The rules of each project, read again only after the project's file or its components have changed.
+
+    Args:
+        components: The file of the option --components, which takes precedence over that of a project.
+        type_check: Whether to check types even if a project does not ask for it.
+    """
+
+    def __init__(self, components: str | None = None, *, type_check: bool = False) -> None:
+        self._components, self._type_check = components, type_check
+        self._cache: dict[Path | None, tuple[object, CheckRules]] = {}
+
+    def rules(self, path: str) -> CheckRules:
+        """Return the rules for a file. Faults in its project are logged, and the faulty part is ignored."""
+        try:
+            project = find_flow_project(path)
+        except StepflowClientError as error:
+            log.warning("%s", error)
+            project = Project()
+        files = [str(file) for file in (project.file, self._components or project.components) if file is not None]
+        state = [(file, get_signature(file)) for file in files]
+        cached_state, rules = self._cache.get(project.file, (None, CheckRules()))
+        if cached_state != state:
+            rules = CheckRules(type_check=self._type_check)
+            for reads_components in (True, False):
+                components = self._components if reads_components else None
+                options = CheckOptions(components, reads_components=reads_components, type_check=self._type_check)
+                try:
+                    rules = options.get_project_rules(project)
+                    break
+                except (Problem, StepflowClientError) as error:
+                    log.warning("%s", error)
+            self._cache[project.file] = (state, rules)
+        return rules
+
+
+class ServerChecks:
+    """Queries the server of the environment, a profile or the editor's settings; a project cannot name a server."""
+
+    def __init__(self) -> None:
+        self.url: str | None = None
+        """The server in the editor's settings."""
+        self._is_stopped = False
+        self._clients: set[SyncStepflowClient] = set()
+        self._failure = ""
+        """The last message in the log, so that it is not repeated with each save."""
+
+    def check(self, analysis: Analysis) -> CheckedFlow | None:
+        """Return a flow with the server's findings; None without a server, or if it fails to respond, which is logged.
+
+        This waits for the server: call it in a thread.
+        """
+        if analysis.kind != "flow" or analysis.root is None:
+            return None
+        # Other threads use the tree of the analysis.
+        flow = FlowText(analysis.text.text, analysis.name)
+        checked = CheckedFlow(analysis.name, analysis.rules, flow, list(analysis.findings))
+        try:
+            choice = choose_server(ServerOptions(url=self.url))
+            if choice.is_embedded or not checked.is_readable:
+                return None
+            settings = build_client_arguments(choice)
+            with SyncStepflowClient(**settings) as client:
+                self._clients.add(client)
+                try:
+                    check_with_components([checked], Target(client, choice, CommandHistory(), arguments=settings))
+                    check_on_server(checked, client)
+                finally:
+                    self._clients.discard(client)
+        except (Problem, StepflowClientError) as error:
+            message = f"saved flows are not checked by the server: {error}"
+            if message != self._failure and not self._is_stopped:
+                self._failure = message
+                log.warning("%s", message)
+            return None
+        self._failure = ""
+        checked.findings = [finding for finding in checked.findings if checked.rules.reports(finding.rule)]
+        checked.records = [dict(record) for record in checked.filter_records(checked.records)]
+        return checked
+
+    def stop(self) -> None:
+        """Abort the requests that are waiting."""
+        self._is_stopped = True
+        for client in [*self._clients]:
+            client.close()
+
+
+SOURCE = "stepflow"
+RULES_PAGE = ""
+"""The address of the page with an anchor for each rule. It is empty as long as the documentation is not published."""
+FIX_ALL = "source.fixAll.stepflow"
+_UNUSED = ("unused-step", "unused-variable", "unused-key")
+_MAX_TITLE = 40
+
+
+def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
+    """Return the diagnostics of a document: the findings of the offline checks, then those of a server."""
+    text, diagnostics = analysis.text, [_build_diagnostic(finding, analysis) for finding in analysis.findings]
+    for record in analysis.server_findings:
+        diagnostics.append(
+            types.Diagnostic(
+                range=text.to_range(*text.rest_of_line(record["line"], record["column"])),
+                message=_format_message(record["message"], record.get("hint")),
+                severity=_get_severity(record["level"]),
+                code=record["kind"],
+                source=f"{SOURCE} server",
+            )
+        )
+    return diagnostics
+
+
+def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
+    # Types are always checked, but reported as notes unless the settings ask for type checks.
+    is_note = finding.of_types and not analysis.rules.type_check
+    page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
+    return types.Diagnostic(
+        range=analysis.text.to_range(*_get_span(finding, analysis.text)),
+        message=_format_message(finding.message, finding.hint),
+        severity=types.DiagnosticSeverity.Information if is_note else _get_severity(finding.level),
+        code=finding.rule,
+        code_description=page,
+        source=SOURCE,
+        tags=[types.DiagnosticTag.Unnecessary] if finding.rule in _UNUSED else None,
+    )
+
+
+def _format_message(message: str, hint: str | None) -> str:
+    return f"{message} ({hint})" if hint else message
+
+
+def _get_severity(level: str) -> types.DiagnosticSeverity:
+    return types.DiagnosticSeverity.Warning if level == "warning" else types.DiagnosticSeverity.Error
+
+
+def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
+    """Return the start and end of the text that a finding is about, up to the end of its first line."""
+    if finding.start < 0:
+        return text.rest_of_line(finding.line, finding.column)
+    end = min(finding.end, text.line_end(finding.start))
+    return finding.start, max(end, finding.start)
+
+
+def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
+    """Return the code actions for a range of a document: a fix for each finding, and one that fixes everything."""
+    text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
+    start, end = text.to_offset(params.range.start), text.to_offset(params.range.end)
+    actions: list[types.CodeAction] = []
+    if _is_requested(types.CodeActionKind.QuickFix, kinds):
+        for finding in analysis.findings:
+            first, last = _get_span(finding, text)
+            if first <= end and start <= last:
+                actions.extend(_quick_fix(analysis, uri, finding))
+    # Finding all corrections means checking the flow again: do it only on request.
+    if kinds is not None and _is_requested(FIX_ALL, kinds) and analysis.kind == "flow":
+        actions.extend(_fix_all(analysis, uri))
+    return actions
+
+
+def _is_requested(kind: str, kinds: Sequence[str] | None) -> bool:
+    return kinds is None or any(kind == requested or kind.startswith(f"{requested}.") for requested in kinds)
+
+
+def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.CodeAction]:
+    fix = finding.fix or finding.suggestion
+    edit = make_edit(analysis.text.text, fix) if fix is not None else None
+    if fix is None or edit is None:
+        return
+    old, new = (cut(" ".join(words.split()), _MAX_TITLE) for words in (fix.old, fix.text))
+    if not new:
+        title = f"Remove {old}"
+    elif not old:
+        title = f"Add {new.lstrip(', ')}"
+    elif "\n" in fix.old or len(fix.old) > _MAX_TITLE:
+        title = f"Write {new}"
+    else:
+        title = f"Replace {old} with {new}"
+    yield types.CodeAction(
+        title=title,
+        kind=types.CodeActionKind.QuickFix,
+        diagnostics=[_build_diagnostic(finding, analysis)],
+        is_preferred=finding.fix is not None,
+        edit=types.WorkspaceEdit({uri: [types.TextEdit(analysis.text.to_range(edit[0], edit[1]), edit[2])]}),
+    )
+
+
+def _fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
+    old = analysis.text.text
+    new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
+    if new == old:
+        return
+    # Replace only the part that differs: editors then keep the cursor and the folds elsewhere.
+    start = _common_prefix_length(old, new)
+    tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
+    change = types.TextEdit(analysis.text.to_range(start, len(old) - tail), new[start : len(new) - tail])
+    edit = types.WorkspaceEdit({uri: [change]})
+    yield types.CodeAction("Fix everything that can be fixed safely", FIX_ALL, edit=edit)
+
+
+def _common_prefix_length(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
 # Seconds without an edit after which a document is analysed.
 _PAUSE = 0.1
 

@@ -15,7 +15,7 @@ from stepflow_client.flows.json_schema import get_defs, get_list_schemas, mismat
 from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, type_at_path
 from stepflow_client.flows.source import Node
 
-from .analysis import Analysis
+from .documents import Analysis
 
 Schemas = list[Mapping[str, Any]]
 

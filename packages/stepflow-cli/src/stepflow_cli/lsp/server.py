@@ -16,14 +16,19 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from .._version import VERSION
 from . import navigation
-from .analysis import Analysis
 from .completion import TRIGGERS, list_completions
-from .diagnostics import FIX_ALL, build_diagnostics, list_code_actions
-from .documents import Document, Documents
-from .hover import describe_position
-from .project_rules import ProjectRules
-from .server_checks import ServerChecks
-from .text import DocumentText
+from .cursor import DocumentText
+from .documents import (
+    FIX_ALL,
+    Analysis,
+    Document,
+    Documents,
+    ProjectRules,
+    ServerChecks,
+    build_diagnostics,
+    list_code_actions,
+)
+from .navigation import describe_position
 
 log = logging.getLogger(__name__)
 

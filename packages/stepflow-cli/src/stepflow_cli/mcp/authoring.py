@@ -11,8 +11,7 @@ from stepflow_client._base.text import json_text, near, nearest_hint, visible
 from stepflow_client._codec.flow_tools import tool_spec
 from stepflow_client._command import async_run_check
 from stepflow_client.flows.components import BUILTINS
-from stepflow_client.flows.file import parse_yaml
-from stepflow_client.flows.flow_argument import flow_in
+from stepflow_client.flows.reading import flow_in, parse_yaml
 
 from ..server.connect import fetch_components
 

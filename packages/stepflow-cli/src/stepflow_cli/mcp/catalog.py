@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError
 from stepflow_client._command import check_json
-from stepflow_client.flows.folders import find_flow_files
+from stepflow_client.flows.project import find_flow_files
 
 from ..errors import Problem, usage
 from ..inputs.flow import load_flow_file

@@ -21,7 +21,7 @@ from ..server.logs import read_run_lines
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount
-    from stepflow_client.types.snapshot import SnapshotPart
+    from stepflow_client.types.runs import SnapshotPart
 
     from ..server.logs import KeptLine
     from .calls import Call

@@ -1,9 +1,11 @@
-"""Resources: flows, runs, outputs and reports."""
+"""Resources: flows, runs, outputs and reports; and prompts, which are the examples of flows."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -11,27 +13,69 @@ from urllib.parse import parse_qs
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
+    GetPromptRequestParams,
+    GetPromptResult,
+    ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
     PaginatedRequestParams,
+    Prompt,
+    PromptMessage,
     ReadResourceRequestParams,
     ReadResourceResult,
     Resource,
     ResourceTemplate,
+    TextContent,
     TextResourceContents,
 )
 from stepflow_client import StepflowClientError
 from stepflow_client._base.text import json_text, visible
-from stepflow_client._command import check_run_id
+from stepflow_client._command import check_run_id, examples_of
 from stepflow_client._data.secrets import hidden_flow
 
-from .answers import output_uri
+from .calls import output_uri
 from .catalog import Catalog
 from .run_tools import PAGE_LENGTH, read_output_text
 from .runs import AGENT_LABEL, AgentRuns
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
+    from stepflow_client._codec.flow_tools import FlowToolSpec
+
+
+class Prompts:
+    """Answers the requests about prompts."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListPromptsResult:
+        """List the prompts."""
+        prompts = [Prompt(name=name, description=description) for name, description, *_ in self._iterate_prompts()]
+        return ListPromptsResult(prompts=prompts)
+
+    async def get(self, _: Any, params: GetPromptRequestParams) -> GetPromptResult:
+        """Return the text of a prompt."""
+        for name, description, spec, value in self._iterate_prompts():
+            if name == params.name:
+                arguments = json.loads(json_text({"input": value} if spec.is_wrapped else value))
+                for secret in self._catalog.secrets:
+                    arguments = secret.hide_in(arguments)
+                text = (
+                    f"Call the tool {spec.name} with these arguments, and tell me the result:\n{json_text(arguments)}"
+                )
+                message = PromptMessage(role="user", content=TextContent(text=text))
+                return GetPromptResult(description=description, messages=[message])
+        raise MCPError(INVALID_PARAMS, "there is no such prompt")
+
+    def _iterate_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
+        """Yield the name and the description of each prompt, with its tool and the input of the flow."""
+        for spec in self._catalog.tools.values():
+            for example in examples_of(spec.flow):
+                description = example.get("description")
+                name = visible(f"{spec.name}.{example['name']}")
+                yield name, description and visible(description), spec, example["input"]
+
 
 _JSON, _HTML = "application/json", "text/html"
 _MAX_RUNS = 20

@@ -22,13 +22,10 @@ from stepflow_client._command import async_run_check
 
 from .._version import VERSION
 from ..output.messages import note
-from .answers import build_response
-from .bounds import MAX_ARGUMENT_BYTES, RateLimiter
-from .calls import Call
+from .calls import Call, build_response
 from .opening import Offer
-from .prompts import Prompts
-from .resources import Resources
-from .runs import AGENT_LABEL, AgentRuns
+from .resources import Prompts, Resources
+from .runs import AGENT_LABEL, MAX_ARGUMENT_BYTES, AgentRuns, RateLimiter
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext

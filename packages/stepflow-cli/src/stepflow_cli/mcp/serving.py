@@ -1,34 +1,164 @@
-"""Serving agents: over standard input and output, or over HTTP."""
+"""Serving agents: over standard input and output, or over HTTP, with a check of who may use it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import hmac
+import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from ..context import current_session
-from ..errors import usage
+from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.message import SessionMessage
+from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, JSONRPCResponse
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import current_session, usage
 from ..inputs.values import Values
-from ..output.color import is_terminal
 from ..output.messages import note
+from ..output.terminal import is_terminal
+from ..server.asgi import AcceptedAddresses, group_headers, listen
 from ..server.connect import Target
-from ..server.listening import AcceptedAddresses, listen
 from ..settings.history import get_history_setting
 from ..signals import handling_stop_signals
-from .bounds import Bounds
 from .catalog import Catalog
 from .opening import LineReader, Offer, Opening
 from .run_tools import GROUPS, TOOLS, select_tools
-from .runs import AgentRuns
+from .runs import MAX_ARGUMENT_BYTES, AgentRuns, Bounds
+from .server import CLOSED
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from .server import AgentServer
+
+# Number of digits of a number that are read to find the id of an invalid request.
+_MAX_DIGITS = 20
+
+
+async def _valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
+    """Yield the messages of an agent, and respond to lines that are not messages with an error."""
+    try:
+        async for message in messages:
+            if isinstance(message, SessionMessage):
+                yield message
+            else:
+                await responses.send(SessionMessage(_build_error(message)))
+    finally:
+        await messages.aclose()
+
+
+def _build_error(failure: ValidationError) -> JSONRPCError:
+    """Return the error response to a line that is not a message, with the id of its request if that is legible."""
+    first, *more = failure.errors(include_url=False)
+    # Without a result, an object is reported as a response that lacks one.
+    code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
+    if first["type"] == "json_invalid":
+        code = PARSE_ERROR
+        # Python reads some lines that the protocol's parser does not, such as those with a lone surrogate.
+        with suppress(ValueError, RecursionError):
+            line = json.loads(first["input"], parse_int=lambda digits: int(digits[:_MAX_DIGITS]))
+    request_id = line.get("id") if isinstance(line, dict) and "method" in line else None
+    is_legible = isinstance(request_id, str | int) and not isinstance(request_id, bool)
+    where = ".".join(map(str, first["loc"][1:]))
+    data = ErrorData(code=code, message=f"{where}: {first['msg']}" if where else first["msg"])
+    return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=data)
+
+
+class _ResponseStream:
+    """The responses to an agent, without the response to a handshake that was already sent.
+
+    Args:
+        responses: The stream to send them to.
+        handshake: The id of the handshake; None if there was none.
+    """
+
+    def __init__(self, responses: Any, handshake: Any) -> None:
+        self._responses = responses
+        self._handshake = handshake
+        self.aclose = responses.aclose
+
+    async def send(self, message: SessionMessage) -> None:
+        content = message.message
+        if self._handshake is not None and isinstance(content, JSONRPCResponse) and content.id == self._handshake:
+            self._handshake = None
+        else:
+            await self._responses.send(message)
+
+    async def __aenter__(self) -> _ResponseStream:
+        await self._responses.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._responses.__aexit__(*raised)
+
+
+@asynccontextmanager
+async def open_streams(opening: Opening) -> AsyncIterator[tuple[Any, Any]]:
+    """Yield the streams of messages that are read and written, which continue an opening."""
+    async with stdio_server(stdin=cast("Any", opening.iterate_rest())) as (messages, responses):
+        yield _valid_messages(messages, responses), _ResponseStream(responses, opening.handshake)
+
+
+PATH = "/mcp"
+
+
+Opened = AbstractAsyncContextManager["AgentServer"]
+
+
+def application(server: Callable[[], Opened], addresses: AcceptedAddresses, token: str) -> ASGIApp:
+    """Return the ASGI application; `server` creates the server, and agents send the token."""
+    managers: list[StreamableHTTPSessionManager] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with server() as opened:
+            manager = StreamableHTTPSessionManager(opened.protocol, max_request_body_size=2 * MAX_ARGUMENT_BYTES)
+            managers.append(manager)
+            async with manager.run():
+                yield
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        closed = scope[CLOSED] = asyncio.Event()
+        try:
+            await managers[0].handle_request(scope, receive, send)
+        finally:
+            closed.set()
+
+    app = Starlette(lifespan=lifespan)
+    expected = f"Bearer {token}".encode()
+
+    def refuse(scope: Scope) -> PlainTextResponse | None:
+        headers = group_headers(scope["headers"])
+        refusal = addresses.get_refusal(headers["host"], headers["origin"])
+        if refusal is not None:
+            return PlainTextResponse(f"{refusal}\n", 403)
+        if scope["path"].rstrip("/") != PATH:
+            return PlainTextResponse(f"The server is at {PATH}.\n", 404)
+        sent = headers["authorization"]
+        if len(sent) != 1 or not hmac.compare_digest(sent[0].encode("latin-1"), expected):
+            text = "Send the token that 'stepflow mcp serve' has printed, as 'Authorization: Bearer TOKEN'.\n"
+            return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
+        return None
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        # `serve` is not mounted, because mounted applications redirect requests without a slash at the end.
+        if scope["type"] == "http":
+            await (refuse(scope) or serve)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return guarded
+
 
 TOKEN_VARIABLE = "STEPFLOW_MCP_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -103,7 +233,7 @@ def _import_protocol() -> None:
     # The import creates many objects and no garbage.
     gc.disable()
     try:
-        from . import server, stdio  # noqa: F401 - imported for its time
+        from . import server  # noqa: F401 - imported for its time
     finally:
         gc.freeze()
         gc.enable()
@@ -124,7 +254,6 @@ def serve_stdio(target: Target, service: Service) -> None:
             opening = Opening(lines, service.offer(catalog))
             await opening.run(importing)
             await importing
-            from .stdio import open_streams
 
             async with agent_server(target, service, catalog) as agents, open_streams(opening) as (read, write):
                 await agents.protocol.run(read, write, agents.protocol.create_initialization_options())
@@ -142,7 +271,6 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
     with listen(host, port) as listening, target.history.recording():
         catalog = load_catalog(service)
         from ..server.asgi import serve_application
-        from .http import PATH, application
 
         addresses = AcceptedAddresses.from_socket(listening, host)
         token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(32)

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from stepflow_client import TransportError
 
-from ..context import current_session
-from ..errors import usage
+from ..errors import current_session, usage
 from ..signals import TERMINATION
-from .color import has_color, is_terminal
 from .columns import View
+from .terminal import has_color, is_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,7 +6,7 @@ import logging
 import traceback
 from typing import Any
 
-from .safety import printable, printable_traceback
+from .terminal import printable, printable_traceback
 
 
 class LineFormatter(logging.Formatter):

@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 
-from ..context import current_session
-from ..errors import Problem, printable
-from .color import has_color, is_terminal
+from ..errors import Problem, current_session, printable
+from .terminal import has_color, is_terminal
 
 
 def note(text: str) -> None:

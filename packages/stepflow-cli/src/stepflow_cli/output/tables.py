@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .color import is_terminal
 from .columns import Column, View, get_field
-from .safety import printable
+from .terminal import is_terminal, printable
 
 STATUS_STYLES = {
     "completed": "green",

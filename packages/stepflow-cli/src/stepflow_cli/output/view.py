@@ -1,12 +1,4 @@
-"""The output of a command: records of JSON values in the requested format, or documents; to standard output or a file.
-
-A command defines a `View` of its records once and passes it to `Output` with them:
-
-    RUNS = View(columns=(Column("run_id", kind="id"), Column("status", kind="status")), fields=("created_at",))
-    output.records(({"run_id": run.run_id, ...} for run in runs), RUNS)
-
-All records are written by `Output`. Documents, the bytes of blobs, help and shell scripts are not records.
-"""
+"""The output of a command: records in the requested format, documents, and generated files."""
 
 from __future__ import annotations
 
@@ -17,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..context import current_session
-from ..errors import Problem, printable, usage
+from ..errors import Problem, current_session, printable, usage
 from ..inputs.files import write_bytes, writing
 from ..stdio import reporting_lost_output
-from . import color as colors
+from . import terminal as colors
 from .columns import Column, View, columns, select_fields
-from .safety import escape_json
+from .messages import note
+from .terminal import escape_json
 
 __all__ = ["Column", "View", "columns"]
 
@@ -215,3 +207,44 @@ def open_in_browser(path: str) -> None:
     if not webbrowser.open(Path(path).resolve().as_uri()):
         hint = f"open {path} yourself"
         raise Problem("no browser could be started", kind="no_browser", hint=hint)
+
+
+class GeneratedFile:
+    """A text file that is the same whenever it is written from the same.
+
+    Args:
+        output: The file; None or `-` for standard output.
+        check: Whether to compare instead of writing.
+
+    Raises:
+        Problem: If there is no file to compare, or it cannot be written.
+    """
+
+    def __init__(self, output: str | None, *, check: bool) -> None:
+        self.path = None if output == "-" else output
+        self._is_compared = check
+        if check and Path(str(self.path)).is_dir():
+            raise usage(f"{self.path} is a directory, not a file")
+        if not check:
+            Output(path=output).check()
+
+    def write_or_compare(self, text: str, again: str) -> None:
+        """Write the file, or compare it.
+
+        Args:
+            text: Its content.
+            again: How to write it if it differs.
+
+        Raises:
+            Problem: If it differs, or cannot be written.
+        """
+        content = text.encode()
+        if not self._is_compared:
+            write_document(content, self.path)
+            return
+        file = Path(str(self.path))
+        if file.is_file() and file.read_bytes() == content:
+            note(f"{file} is up to date")
+            return
+        difference = "is out of date" if file.exists() else "does not exist"
+        raise Problem(f"{file} {difference}", kind="outdated", hint=f"write it again: {again}")

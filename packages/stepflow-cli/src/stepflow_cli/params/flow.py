@@ -6,21 +6,16 @@ from typing import Any
 
 import click
 
-from ..completion.candidates import (
-    complete_examples,
-    complete_flow_files,
-    complete_overrides,
-    complete_steps,
-    complete_variables,
-)
+from ..completion import complete_examples, complete_flow_files, complete_overrides, complete_steps, complete_variables
 from ..errors import ARGUMENTS, usage
 from ..inputs.flow import list_project_flows
 from ..inputs.values import Form, ValueArgument, Values
-from ..runs.run_options import CacheOptions, Retry, Reuse
+from ..runs.job import CacheOptions, Retry, Reuse
 from ..settings.history import require_history
-from .declarations import (
+from .options import (
     BATCH,
     CACHE,
+    DURATION,
     FILE,
     FLOW,
     HISTORY,
@@ -34,12 +29,13 @@ from .declarations import (
     Decorator,
     Section,
     excludes,
+    grouped,
+    label_option,
+    limit_option,
     needs,
 )
-from .options import grouped, label_option, limit_option
 from .parsing import get_option_order
-from .run_ids import RUN_ID
-from .times import DURATION
+from .runs import RUN_ID
 
 INPUT_FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
 """The formats of files with many inputs."""

@@ -1,33 +1,248 @@
-"""The options that commands share. Each decorator adds options and passes the command one argument for all of them:
-
-    @click.command("get", cls=Command)
-    @click.argument("run_id", metavar="RUN")
-    @running_server_options
-    @output_options
-    def command(run_id: str, server: ServerOptions, output: Output) -> None:
-
-The options of commands that run a flow are in `params.flow`.
-"""
+"""The options that commands share, and points in time as people write them: `90s`, `2 hours ago`, `yesterday`."""
 
 from __future__ import annotations
 
 import functools
+import math
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from ..completion.candidates import complete_profiles
-from ..context import current_session
-from ..errors import has_file_option, usage
-from ..output.safety import printable
+from ..completion import complete_profiles
+from ..errors import current_session, has_file_option, suggest, usage
+from ..output.terminal import printable
 from ..output.view import FORMATS, Output
 from ..runs.wait import Wait
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
-from .declarations import FILE, OPTIONS, OUTPUT, SERVER, WAITING, Choice, Decorator, Function, Section, needs, option
-from .times import SECONDS
+
+FILE = click.Path(readable=False)
+"""A file name, which the shell completes. The code that opens the file reports its errors."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """Adds parameters to a command."""
+
+    def __call__(self, function: Function, /) -> Function:
+        """Return the command with the parameters."""
+        ...
+
+
+class TextType(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
+    """What a command reads from a text.
+
+    Args:
+        parse: Receives the text and the name of the parameter, for messages.
+    """
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str, str], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value of a text."""
+        return self._parse(value, "the value" if param is None else param.opts[0])
+
+
+class Choice(click.Choice[str]):
+    """One of several words, in any case. The error for a misspelt word suggests the nearest one."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__(choices, case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the matching word."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            error.hint = suggest(str(value), self.choices)  # type: ignore[attr-defined]
+            error.value = str(value).lower()  # type: ignore[attr-defined]
+            raise
+
+
+class Option(click.Option):
+    """An option that `--help` lists under a heading.
+
+    Args:
+        section: The heading.
+        is_risky: Whether it overwrites or deletes things. Such an option is never suggested for an unknown one.
+    """
+
+    def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+        self.is_risky = is_risky
+
+
+class Section:
+    """A heading of `--help`."""
+
+    def __init__(self, heading: str) -> None:
+        self.heading = heading
+
+    def option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Decorator:
+        """Return a decorator that adds an option, described by the arguments of `parameter`, to a command."""
+        # Each command gets an option of its own.
+        return click.option(cls=lambda _: self.parameter(usage, help, to, **settings))  # type: ignore[arg-type]
+
+    def parameter(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Option:
+        """Return an option under this heading.
+
+        Args:
+            usage: Its spellings and the placeholder of its value, such as `-O, --output FILE`. Without a placeholder
+                and a `type` or `count`, it is a flag.
+            help: The description.
+            to: The argument of the command; by default, it is called like the first long spelling.
+            **settings: Further arguments of `Option`.
+        """
+        *names, last = usage.split(", ")
+        name, _, value = last.partition(" ")
+        names += [name, to] if to else [name]
+        if value:
+            settings["metavar"] = value
+        elif "type" not in settings and "count" not in settings:
+            settings["is_flag"] = True
+        return Option(names, section=self.heading, help=help, **settings)
+
+
+OPTIONS = Section("Options")
+option = OPTIONS.option
+FLOW, INPUT, VARIABLES, REUSE, CACHE, BATCH = map(Section, ("Flow", "Input", "Variables", "Reuse", "Cache", "Batch"))
+OVERRIDES = Section("Overrides (repeatable; later ones take precedence)")
+HISTORY, WAITING, SERVER, OUTPUT = map(Section, ("History", "Waiting", "Server", "Output"))
+
+
+class Conflict(NamedTuple):
+    """Options that exclude or need others. Names that a command does not have are ignored, so commands share rules."""
+
+    options: str
+    """The long names, separated by blanks."""
+    others: str
+    needs: bool
+    hint: str | None
+
+
+def excludes(options: str, others: str = "", hint: str | None = None) -> Conflict:
+    """Return the rule that the options exclude the others, by default each other."""
+    return Conflict(options, others or options, False, hint)
+
+
+def needs(options: str, other: str, hint: str | None = None) -> Conflict:
+    """Return the rule that each of the options needs the other one."""
+    return Conflict(options, other, True, hint)
+
+
+def check_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
+    """Raise if options of the command line exclude each other, or if one needs another.
+
+    Raises:
+        Problem: If so.
+    """
+    params = {name: param for param in ctx.command.params for name in param.opts}
+    given = {
+        name
+        for name, param in params.items()
+        if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        # Standard output is the default.
+        and (name != "--output" or ctx.params[param.name or ""] != "-")
+    }
+    for options, others, is_need, hint in sorted(conflicts, key=lambda conflict: conflict.needs):
+        for option, other in product(options.split(), others.split()):
+            if option == other or option not in given or is_need == (other in given):
+                continue
+            if is_need:
+                raise usage(f"{option} needs {' '.join(filter(None, (other, params[other].metavar)))}", hint)
+            raise usage(f"{option} and {other} exclude each other", hint)
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PART = re.compile(
+    r"(\d+(?:\.\d+)?) ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
+    r"(?:(?: |,|and)+(?=\d)|(?=\d|$))"
+)
+_DAYS_BEFORE = {"now": None, "today": 0, "yesterday": 1}
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """Return the duration that `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours` means; None for other text."""
+    text = " ".join(text.lower().split())
+    parts = list(_PART.finditer(text))
+    if not parts or "".join(part[0] for part in parts) != text:
+        return None
+    try:
+        return sum((timedelta(**{_UNITS[part[2][0]]: float(part[1])}) for part in parts), timedelta())
+    except OverflowError:
+        return timedelta.max
+
+
+def parse_time(text: str) -> str:
+    """Return a point in time in ISO 8601: a duration before now, a day, or a time as it is given.
+
+    Raises:
+        Problem: If it is neither, or earlier than a datetime can represent.
+    """
+    word = text.strip().lower()
+    if word in _DAYS_BEFORE:
+        return _start_of_day(_DAYS_BEFORE[word])
+    weekday = next((place for place, name in enumerate(_WEEKDAYS) if word in (name, name[:3])), None)
+    if weekday is not None:
+        return _start_of_day((datetime.now().astimezone().weekday() - weekday) % 7)
+    span = parse_duration(word.removesuffix("ago"))
+    if span is not None:
+        try:
+            return (datetime.now(UTC) - span).isoformat()
+        except OverflowError:
+            raise usage(f"{text} is too far in the past") from None
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        hint = "write 15m, 1h30m, 2d, yesterday, tuesday, 2026-11-25 or 2026-11-25T14:00"
+        raise usage(f"{text!r} is not a time", hint) from None
+    return text
+
+
+def _start_of_day(before: int | None) -> str:
+    now = datetime.now().astimezone()
+    if before is None:
+        return now.isoformat()
+    # Midnight is that of the local clock, also where the day has 23 or 25 hours.
+    return datetime.combine(now.date() - timedelta(days=before), datetime.min.time()).astimezone().isoformat()
+
+
+def _parse_duration_option(text: str, name: str) -> float:
+    span = parse_duration(text)
+    if not span:
+        raise usage(f"{name} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {text}")
+    return span.total_seconds()
+
+
+def _parse_seconds_option(text: str, name: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        span = parse_duration(text)
+        seconds = math.nan if span is None else span.total_seconds()
+    if not 0 < seconds < 1e9:
+        raise usage(f"{name} is a positive number of seconds, or a time such as 15m or 1h30m, not {text}")
+    return seconds
+
+
+TIME = TextType(lambda text, name: parse_time(text))
+"""A point in time, as ISO 8601."""
+DURATION = TextType(_parse_duration_option)
+"""Seconds, from a duration with its unit."""
+SECONDS = TextType(_parse_seconds_option)
+"""Seconds, from a duration with its unit or a number."""
 
 
 class _GroupedParameters:

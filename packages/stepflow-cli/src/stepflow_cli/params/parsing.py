@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..context import Session
-from ..errors import usage
-from .declarations import FILE, Choice, Conflict, Option, Section, check_conflicts
+from ..errors import Session, usage
+from .options import FILE, Choice, Conflict, Option, Section, check_conflicts
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

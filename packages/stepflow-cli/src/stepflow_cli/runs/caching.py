@@ -23,8 +23,7 @@ from ..settings.server_choice import ServerOptions, choose_server
 if TYPE_CHECKING:
     from stepflow_client import ResultCache
 
-    from .job import Job
-    from .run_options import CacheOptions
+    from .job import CacheOptions, Job
 
 
 def open_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCache:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import StepflowClientError
 
-from ..server.advice import describe_missing
-from ..server.connect import fetch_components
+from ..server.connect import describe_missing, fetch_components
 
 if TYPE_CHECKING:
     from stepflow_client import ComponentList, FlowResult, RunDetails, StepDetails, SyncStepflowClient

@@ -1,15 +1,102 @@
-"""Waiting for a run, and the message if the wait ends before the run does."""
+"""Waiting for runs, and operations on several of them: if one is refused, the others are still processed."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from ..errors import ExitCode, Problem, to_problem
-from ..output.color import is_terminal
+from stepflow_client import ApiError, NotFoundError, RunTimeoutError
+from stepflow_client._command import is_given_up
+
+from ..errors import ExitCode, Problem, current_session, to_problem
+from ..output.columns import View
+from ..output.messages import note, print_problem
+from ..output.terminal import is_terminal
+from ..output.view import Output, Record
+from ..records.runs import RUN
 from ..server.connect import Target
+from .watch import find_failure
+
+if TYPE_CHECKING:
+    from stepflow_client import RunDetails
+
+Answer = TypeVar("Answer")
+
+# Exit codes of an operation on several runs; the last of these that occurs wins.
+_SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
+
+
+def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: list[Problem]) -> Iterator[Answer]:
+    """Call a function for each run and yield its results.
+
+    If the server refuses one run, the others are still processed.
+
+    Args:
+        ids: The runs.
+        act: The function.
+        problems: Receives the server's refusals.
+    """
+    for run_id in ids:
+        try:
+            answer = act(run_id)
+        except ApiError as error:
+            problem = to_problem(error)
+            if problem.exit_code != ExitCode.FAILED:
+                # For example if the user is not authorised: then the other runs would fail too.
+                raise
+            problems.append(problem)
+        else:
+            yield answer
+
+
+def raise_worst(problems: Sequence[Problem]) -> None:
+    """Show all problems and exit with the code of the worst one; do nothing if there are none.
+
+    Raises:
+        Problem: The worst.
+    """
+    if not problems:
+        return
+    worst = max(reversed(problems), key=lambda problem: _SEVERITY.index(problem.exit_code))
+    for problem in problems:
+        if problem is not worst:
+            print_problem(problem, as_json=current_session().json_errors)
+    raise worst
+
+
+def print_done(output: Output, records: Iterable[Record], view: View) -> None:
+    """Print the processed runs, each as it comes if the format allows that. A table is omitted if it is empty."""
+    if output.format in (None, "table"):
+        records = list(records)
+        if not records:
+            return
+    output.records(records, view, flush=True)
+
+
+def check_deletion(look: Callable[[], object]) -> str:
+    """Return `deleted` if the server no longer finds the object, otherwise `kept`.
+
+    Args:
+        look: Requests the object from the server.
+    """
+    try:
+        look()
+    except NotFoundError:
+        return "deleted"
+    return "kept"
+
+
+def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
+    """Print a note if something still exists.
+
+    Args:
+        deletions: Records with a `status`.
+    """
+    if any(deletion["status"] == "kept" for deletion in deletions):
+        note("the server accepted the request but deleted nothing")
 
 
 class Wait(NamedTuple):
@@ -69,3 +156,57 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
         if target.runtime:
             raise
         raise to_problem(error, hint=hint) from error
+
+
+# Timeout of the request for a run's state if the time for waiting is (nearly) over.
+_LAST_REQUEST_SECONDS = 5.0
+
+
+def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -> None:
+    """Wait for runs and print those that end in time, in the given order.
+
+    Raises:
+        Problem: If a run did not complete; the worst, after the others have been shown.
+    """
+    problems: list[Problem] = []
+    late: list[str] = []
+    deadline = None if wait.timeout is None else time.monotonic() + wait.timeout
+
+    def watch_command(run_ids: list[str]) -> str:
+        return target.return_command("runs watch -q", " ".join(run_ids))
+
+    def wait_for(run_id: str) -> RunDetails | None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        with hinting_return(target, run_id, wait, watch_command(late + ids[ids.index(run_id) :])):
+            run = None
+            if left != 0:
+                with suppress(RunTimeoutError):
+                    run = target.client.wait_run(run_id, timeout=left)
+            if run is None:
+                # The time may have been (nearly) over before its turn came.
+                latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
+                if is_given_up(latest.status, latest.items.running):
+                    latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
+                run = latest if latest.is_finished else None
+            if run is None:
+                late.append(run_id)
+            elif problem := find_failure(target, run):
+                problems.append(problem)
+            return run
+
+    # Check first that the server can be reached: otherwise there is nothing to return to.
+    target.client.server_info()
+    runs = for_each_run(ids, wait_for, problems)
+    print_done(output, (run.to_dict() for run in runs if run is not None), RUN)
+    if late:
+        message = f"{len(late)} of {len(ids)} runs have not ended yet"
+        problems.append(
+            Problem(
+                f"run {late[0]} has not ended yet" if len(ids) == 1 else message,
+                kind="run_timeout",
+                exit_code=ExitCode.TIMED_OUT,
+                run_id=late[0] if len(late) == 1 else None,
+                hint=watch_command(late) if target.runtime is None else None,
+            )
+        )
+    raise_worst(problems)

@@ -1,30 +1,271 @@
-"""Following one run until it ends: turning its events into a display, and reporting how it ended."""
+"""Following one run until it ends: its events in words or as a tree, and how it ended."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+from rich.tree import Tree
 from stepflow_client import StepflowClientError
 from stepflow_client._command import deadline_of, deadline_scope, progress_of
-from stepflow_client._rules.run_progress import FlowOutline
+from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
+from stepflow_client.progress import Progress
+from stepflow_client.types.account import state_text
 from stepflow_client.types.statuses import FAILED_STATUSES
 
 from ..errors import Problem
+from ..output.tables import STATUS_STYLES, cut
+from ..output.terminal import printable, printable_lines
 from ..records.results import cancelled_run_problem, get_failure
+from ..records.runs import duration_text, get_seconds_so_far
 from ..server.connect import Target
 from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_runs
 
 if TYPE_CHECKING:
-    from rich.tree import Tree
-    from stepflow_client import RunDetails, StepAccount
+    from stepflow_client import RunDetails, StepAccount, SyncStepflowClient
+    from stepflow_client._command import RunUpdate
     from stepflow_client.events import RunEvent
-    from stepflow_client.types.snapshot import SnapshotPart
+    from stepflow_client.types.runs import SnapshotPart
+
+
+def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
+    """Return an event as one line of text.
+
+    Args:
+        event: The event; `root` has already processed it.
+        root: The run that is followed.
+        seconds: How long it took, for the end of a step, item or run.
+        error: The error of a failed step.
+    """
+    run = root.of(event)
+    below = "" if run is root else f"sub-run {run.run_id}, "
+    item = below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
+    whole_run = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
+    took = "" if seconds is None else f" in {duration_text(seconds)}"
+    match event.type:
+        case "run_created" | "sub_run_created":
+            items = "" if run.total == 1 else f", {run.total} items"
+            return f"{whole_run}: running{items}"
+        case "run_completed":
+            return f"{whole_run}: {run.status}{took}"
+        case "steps_needed":
+            return f"{item}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
+        case "step_ready" | "step_started" | "step_completed":
+            step = run.step_of(event)
+            return f"{item}step {step.step_id}: {_describe_step_state(event, step, took, error)}"
+    return f"{whole_run}: {getattr(event, 'name', event.type).replace('_', ' ')}"
+
+
+def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: str | None) -> str:
+    if event.type == "step_ready":
+        return "ready"
+    if event.type == "step_started":
+        attempt = getattr(event, "attempt", 1)
+        return f"running, attempt {attempt}" if attempt > 1 else "running"
+    cause, status = step.not_run.get(getattr(event, "item_index", 0)), getattr(event, "status", "completed")
+    if cause is not None:
+        return f"not run ({cause} failed)"
+    if step.kept and status == "completed":
+        return "kept"
+    return f"{status}{took}" + ("" if error is None else f": {error}")
+
+
+# Maximum number of runs that are followed at once: each takes a connection.
+_MAX_FOLLOWED = 10
+# Larger batches are not followed: each item takes some memory.
+_MAX_EVENT_ITEMS = 10_000
+# Maximum time to read the events of one run between two updates.
+_READ_SECONDS = 0.5
+# Seconds without an event after which the events so far count as read.
+_SILENCE = 0.02
+
+
+class RunningRuns:
+    """Follows running runs, counts their items and describes their progress. It must be closed."""
+
+    def __init__(self, client: SyncStepflowClient) -> None:
+        self._client = client
+        self._followed: dict[str, Generator[RunUpdate, None, None]] = {}
+        self._progress: dict[str, RunProgress] = {}
+
+    def close(self) -> None:
+        """Stop following."""
+        self._keep_only(set())
+
+    def add_progress(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the records of runs, with `progress` and the items that have ended so far; follow those that are new.
+
+        Args:
+            records: The newest runs. Runs that are not among them are no longer followed.
+        """
+        totals = {
+            record["run_id"]: record["items"]["total"]
+            for record in records
+            if record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_EVENT_ITEMS
+        }
+        self._keep_only(set(totals))
+        # Batches first: they take longest.
+        for run_id in sorted(totals, key=lambda run_id: totals[run_id] == 1):
+            # The list itself shows whether the server is reachable; the counts so far stay until the run has ended.
+            with suppress(StepflowClientError):
+                self._read_events(run_id)
+        return [self._add_progress(record) for record in records]
+
+    def _keep_only(self, run_ids: set[str]) -> None:
+        for run_id in self._followed.keys() - run_ids:
+            self._followed.pop(run_id).close()
+            del self._progress[run_id]
+
+    def _read_events(self, run_id: str) -> None:
+        if run_id not in self._followed:
+            if len(self._followed) >= _MAX_FOLLOWED:
+                return
+            self._progress[run_id] = progress_of(self._client.snapshot(run_id, include="flow"))
+            self._followed[run_id] = self._client._services.watcher.follow(self._progress[run_id], every=_SILENCE)
+            next(self._followed[run_id])
+        end = time.monotonic() + _READ_SECONDS
+        for update in self._followed[run_id]:
+            if update.event is None or time.monotonic() > end:
+                return
+
+    def _add_progress(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        items, seconds = record["items"], get_seconds_so_far(record) or 0.0
+        progress = self._progress.get(record["run_id"])
+        if progress is not None:
+            return {**record, "items": items | progress.counts(), "progress": str(progress.progress(seconds))}
+        failed = items["failed"] + items["cancelled"]
+        counts = Progress(total=items["total"], completed=items["completed"], failed=failed, duration=seconds)
+        return {**record, "progress": duration_text(seconds) if counts.total == 1 else str(counts)}
+
+
+_WIDEST_ID = 40
+# Minimum number of steps shown, however small the terminal is.
+_MIN_ROWS = 3
+# Maximum number of sub-runs shown; further ones are only counted.
+_SUB_RUNS = 8
+
+
+def build_tree(
+    run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None, failed_below: int = 0
+) -> Tree:
+    """Return the tree of a run's current state.
+
+    Args:
+        run: The run.
+        now: The time by the server's clock.
+        note: A further message, shown as the last line.
+        height: Maximum number of lines; inactive steps are then only counted. None for no limit.
+        failed_below: Number of failed items in sub-runs of the run, if it has completed.
+    """
+    status = (
+        state_text(run.status, failed_children=failed_below if run.status == "completed" else 0),
+        STATUS_STYLES.get(run.status, ""),
+    )
+    title = _format_line(f"run {printable(run.run_id)}\n{_format_name(run)} ", status, _format_time(run.seconds(now)))
+    if run.total != 1:
+        title.append(f"  {run.total} items")
+    tree = Tree(title)
+    shown_errors: list[str] = []
+    below = list(run.sub_runs.values())
+    if height is not None:
+        # Reserve lines for the title, the note, and a count.
+        height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
+    _add_steps(tree, run, now, height, shown_errors)
+    for sub_run in _select_sub_runs(below):
+        status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
+        title = _format_line(f"sub-run {sub_run.run_id} ", status, _format_time(sub_run.seconds(now)))
+        title.append(f"  {_format_name(sub_run)}")
+        _add_steps(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
+    if len(below) > _SUB_RUNS:
+        tree.add(_format_line(f"{len(below)} sub-runs in all: {_format_counts([sub_run.status for sub_run in below])}"))
+    if note:
+        tree.add(_format_line(note))
+    return tree
+
+
+def _select_sub_runs(below: Sequence[RunProgress]) -> list[RunProgress]:
+    """Return the running sub-runs and the newest of the others, in order of creation."""
+    places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
+    return [below[place] for place in sorted(places[:_SUB_RUNS])]
+
+
+def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, shown_errors: list[str]) -> None:
+    """Add the lines of a run's steps.
+
+    Args:
+        tree: Where to add them.
+        run: The run.
+        now: The time by the server's clock.
+        most: Maximum number of lines.
+        shown_errors: The errors that are shown already; they are not repeated. New ones are added.
+    """
+    every = run.steps
+    steps = every if most is None or len(every) <= most else _select_steps(every, run, most)
+    width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
+    widest = max((cell_len(printable(step.state(run.total, run.is_over))) for step in steps), default=0)
+    for step in steps:
+        line = _format_step(step, run, now, width, widest)
+        if step.error and step.failed > len(step.not_run) and not any(step.error in error for error in shown_errors):
+            shown_errors.append(step.error)
+            line.append(f"  {printable(step.error)}")
+        tree.add(line)
+    if len(steps) < len(every):
+        left_out = [step.state(run.total, run.is_over) for step in every if step not in steps]
+        tree.add(_format_line(f"… and {_format_counts(left_out)}"))
+
+
+def _select_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
+    """Return the most interesting steps if there is no room for all: running steps, failed ones, and the next ones."""
+    order = {"running": 0, "failed": 1, "waiting": 2}
+
+    def rank(place: int) -> tuple[int, int]:
+        status = steps[place].status(run.total, run.is_over)
+        # Prefer the last of the finished steps and the first of the waiting ones.
+        return order.get(status, 3), place if status == "waiting" else -place
+
+    return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank)[:most])]
+
+
+def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
+    name = set_cell_size(cut(printable(step.step_id), width), width)
+    status = printable(step.state(run.total, run.is_over))
+    text = _format_line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
+    is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
+    text.append(f"{_format_time(step.seconds(now) if is_run else None):>8}")
+    if run.total != 1:
+        text.append(f"  {len(step.ended) - len(step.not_run)} of {run.total} done")
+        text.append(f", {len(step.running)} running" if step.running else "")
+        failed = step.failed - len(step.not_run)
+        text.append(f", {failed} failed" if failed else "")
+        text.append(f", {len(step.not_run)} not run" if step.not_run else "")
+    elif step.attempt > 1:
+        text.append(f"  attempt {step.attempt}")
+    return Text(text.plain.rstrip(), spans=text.spans, no_wrap=True, overflow="ellipsis")
+
+
+def _format_line(*parts: str | tuple[str, str]) -> Text:
+    safe = (printable_lines(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
+    return Text.assemble(*safe, no_wrap=True, overflow="ellipsis")
+
+
+def _format_name(run: RunProgress) -> str:
+    return printable(run.flow_name or "unnamed flow")
+
+
+def _format_time(seconds: float | None) -> str:
+    return "" if seconds is None else f"  {duration_text(seconds)}"
+
+
+def _format_counts(statuses: Sequence[str]) -> str:
+    return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+
 
 # Seconds between updates of the display.
 _REFRESH_SECONDS = 0.2
@@ -69,7 +310,6 @@ class RunWatch:
 
     def tree(self, height: int | None, *messages: str) -> Tree:
         """Return the tree of the run's current state, with messages below it."""
-        from .tree import build_tree
 
         if self._message is not None:
             messages += (self._message,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from ..context import current_session
+from ..errors import current_session
 from ..inputs.config import read_config_content
 from ..settings.server_choice import ServerOptions, choose_server
 from .connect import Target, connect

@@ -10,8 +10,7 @@ from stepflow_client.flows.project import find_project
 
 from .history import get_history_setting
 from .profiles import CONFIG_VARIABLE, load_profiles
-from .server_choice import ServerOptions, Setting, choose_server
-from .target_release import get_target_setting
+from .server_choice import ServerOptions, Setting, choose_server, get_target_setting
 from .urls import find_environment_proxy
 
 

@@ -12,7 +12,7 @@ from ..errors import Problem, suggest, usage
 from ..inputs.files import writing
 from ..inputs.values import read_scalar
 from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_profile, parse_stored_history
-from .target_release import check_target_release
+from .server_choice import check_target_release
 
 # The keys that do not belong to a profile.
 _TOP = ("current", "history", "target")

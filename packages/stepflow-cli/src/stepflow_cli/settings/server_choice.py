@@ -1,8 +1,4 @@
-"""The choice of the server that a command uses.
-
-It is named by an option, the environment or a profile. Otherwise it is an embedded server, whose configuration an
-option, the project or the flow's folder names, or the server at `DEFAULT_URL`.
-"""
+"""The choice of the server that a command uses, and the release that its flows are for."""
 
 from __future__ import annotations
 
@@ -13,11 +9,57 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from stepflow_client._rules.releases import TARGETS, parse_target_release
+
 from ..errors import usage
-from .profiles import check_config_file, load_profiles, parse_history_value
+from .profiles import Profiles, check_config_file, load_profiles, parse_history_value
 
 if TYPE_CHECKING:
-    from .profiles import Profile, Profiles
+    from stepflow_client.flows.project import Project
+
+    from .profiles import Profile
+
+TARGET_VARIABLE = "STEPFLOW_TARGET"
+
+
+def get_target_setting(
+    profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
+) -> Setting:
+    """Return the release that flows are for, None for all releases, and the origin of the setting.
+
+    Args:
+        profiles: The configuration file's contents; None reads the file if it is needed.
+        flag: The value of --target.
+        project: The project of the flow.
+
+    Raises:
+        Problem: If the release is none, or the file cannot be read.
+    """
+    if flag is not None:
+        found = Setting("target", flag, "flag --target")
+    elif text := os.environ.get(TARGET_VARIABLE, "").strip():
+        found = Setting("target", text, f"environment variable {TARGET_VARIABLE}")
+    elif project is not None and project.target is not None:
+        found = Setting("target", project.target, str(project.file))
+    else:
+        profiles = load_profiles() if profiles is None else profiles
+        is_set = profiles.target is not None
+        found = Setting("target", profiles.target, str(profiles.path) if is_set else "default")
+    if found.value is not None:
+        check_target_release(found.value, found.origin.removeprefix("flag ").removeprefix("environment variable "))
+    return found
+
+
+def check_target_release(value: Any, where: str) -> None:
+    """Raise if a value is not a release; `where` is its origin.
+
+    Raises:
+        Problem: If it is none.
+    """
+    if parse_target_release(value) is None:
+        hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
+        raise usage(f"{where}: target is a release from {TARGETS}, not {value!r}", hint)
+
 
 DEFAULT_PORT = 7837
 """The port of `stepflow serve`. It equals the client's default, which would take longer to import."""

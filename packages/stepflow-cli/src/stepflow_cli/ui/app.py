@@ -19,20 +19,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stepflow_client import StepflowClient, StepflowClientError
 from stepflow_client._command import RunReader, SnapshotReader
 from stepflow_client.drawing.charts import CHART_STYLE
-from stepflow_client.drawing.html import TREE_STYLE
+from stepflow_client.drawing.html import MARK, STATUS_STYLE, THEME_STYLE, TREE_STYLE
 from stepflow_client.drawing.svg import STYLE
-from stepflow_client.drawing.theme import MARK, STATUS_STYLE, THEME_STYLE
 
-from ..server.listening import AcceptedAddresses
+from ..server.asgi import AcceptedAddresses
 from ..settings.history import CommandHistory
-from .finding import RunFinder
-from .flow_folder import FlowFolder
+from .flow_list import FlowFolder
 from .following import Followers, Health
-from .listing import RunLists
+from .listing import RunFinder, RunLists
 from .pictures import draw_flow_graph
 from .security import CHECK, FormTokens, Guard, Sessions
 from .site import Site, build_environment, get_site
-from .views import actions, change, compare, flows, keep, live, run, runs, values
+from .views import actions, change, compare, flows, live, run, runs, values
 
 _STATIC = Path(__file__).parent / "static"
 _SMALL_FLOW = {"steps": [{"id": "a", "component": "/a"}], "output": {"$step": "a"}}
@@ -78,8 +76,8 @@ _ROUTES = [
     Route("/runs/{run_id}/change", change.change_page),
     Route("/runs/{run_id}/change", change.apply_change, methods=["POST"]),
     Route("/runs/{run_id}/compare", compare.compare_page),
-    Route("/runs/{run_id}/keep", keep.keep_page),
-    Route("/runs/{run_id}/keep", keep.write_case, methods=["POST"]),
+    Route("/runs/{run_id}/keep", actions.keep_page),
+    Route("/runs/{run_id}/keep", actions.write_case, methods=["POST"]),
     Route("/reruns/{key}", actions.rerun_page),
     Route("/flows", flows.flows_page),
     Route("/flows", flows.store_flow, methods=["POST"]),

@@ -14,14 +14,15 @@ from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.flows.needs import check_inputs
 
-from .field_texts import format_json, parse_text
 from .forms import (
     Field,
     FormError,
     empty_field,
     fill_field,
+    format_json,
     is_raw_input,
     list_texts,
+    parse_text,
     read_form_value,
     refill_fields,
     show_value,

@@ -14,8 +14,7 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import write_yaml
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.charts import draw_timeline
-from stepflow_client.drawing.drawn_graph import build_graph
-from stepflow_client.drawing.folding import FoldedGraph, compact
+from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, compact
 from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_page import build_bars, collect_statuses
 from stepflow_client.drawing.svg import Look, svg

@@ -15,7 +15,7 @@ from stepflow_client._command import PLAIN, OutputDecoder, collector_paused
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.charts import StepTime
 from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
-from stepflow_client.types.snapshot import RunSnapshot
+from stepflow_client.types.runs import RunSnapshot
 
 from ..server.logs import KeptLine, read_run_lines
 from .site import Site

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from ..context import current_session
+from ..errors import current_session
+from ..server.asgi import AcceptedAddresses, listen
 from ..server.connect import Target
-from ..server.listening import AcceptedAddresses, listen
 
 EXTRA = ("jinja2", "starlette", "uvicorn")
 """The packages that the pages need."""
@@ -37,7 +37,7 @@ def serve_pages(
     """
     from ..server.asgi import serve_application
     from .app import build_application, build_link
-    from .flow_folder import FlowFolder
+    from .flow_list import FlowFolder
     from .security import Sessions
 
     is_first, is_quiet = True, current_session().quiet

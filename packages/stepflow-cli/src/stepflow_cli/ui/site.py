@@ -25,20 +25,18 @@ from stepflow_client import (
 )
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
 from stepflow_client._command import SnapshotReader
-from stepflow_client.drawing.html import json_tree
-from stepflow_client.drawing.labels import cut
-from stepflow_client.drawing.theme import STATUSES
+from stepflow_client.drawing.html import STATUSES, json_tree
+from stepflow_client.drawing.layout import cut
 from stepflow_client.history import HistoryEntry
-from stepflow_client.types.snapshot import RunSnapshot
+from stepflow_client.types.runs import RunSnapshot
 
 from ..output.tables import shorten_ids
 from ..settings.history import CommandHistory
 from .commands import Commands
-from .finding import RunFinder
-from .flow_folder import FlowFolder
+from .flow_list import FlowFolder
 from .following import Followers, Health
 from .forms import digest_texts, is_raw_edited
-from .listing import RunLists
+from .listing import RunFinder, RunLists
 from .security import FormTokens
 
 _MAX_INPUTS = 1_000

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from stepflow_client import StepflowClientError
 from stepflow_client._command import user_folder
-from stepflow_client.flows.flow_argument import flow_in
+from stepflow_client.flows.reading import flow_in
 
 from .._version import VERSION
-from ..context import current_session
-from ..inputs.flow import find_flow_project, list_step_ids, load_flow_text
-from ..inputs.python_flow import is_python_flow
+from ..errors import current_session
+from ..inputs.flow import find_flow_project, is_python_flow, list_step_ids, load_flow_text
 from ..output.messages import note
-from ..settings.target_release import get_target_setting
+from ..settings.server_choice import get_target_setting
 
 if TYPE_CHECKING:
     from stepflow_client.flows.findings import Finding

@@ -11,18 +11,16 @@ from stepflow_client import ServerConnectionError, StepflowClientError
 from stepflow_client._command import check_source, find_suppressions, make_excerpt
 from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.expressions import PathError, parse_path
-from stepflow_client.flows.file import load_file
-from stepflow_client.flows.flow_argument import is_flow_id
-from stepflow_client.flows.folders import find_flow_files as files_in
 from stepflow_client.flows.project import existing_file
+from stepflow_client.flows.project import find_flow_files as files_in
+from stepflow_client.flows.reading import is_flow_id, load_file
 
 from ..errors import usage
 from ..inputs.flow import find_flow_project, load_flow_text
 from ..output.messages import note
 from ..records.diagnostics import diagnostic_records
-from ..server.advice import describe_missing
-from ..server.connect import fetch_components
-from ..settings.target_release import get_target_setting
+from ..server.connect import describe_missing, fetch_components
+from ..settings.server_choice import get_target_setting
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient

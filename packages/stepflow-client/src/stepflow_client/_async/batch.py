@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from .. import types
-from .._calls.run_call import RunCall
+from .._calls.call_options import RunCall
 from .._codec import requests, responses, typed
 from .._codec.idempotency_markers import check_key
-from .._codec.variables import flow_variables
+from .._codec.requests import flow_variables
 from .._concurrency.background import AsyncSource, AsyncWorkers
 from .._concurrency.input_checks import async_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
-from .._rules import operations as api
-from .._rules.backoff import Backoff
+from .._rules import releases as api
 from .._rules.chunks import Chunk
-from .._rules.deadline import deadline_override, deadline_scope, has_passed
-from .._rules.input_retries import RetryOn, RetryRule
 from .._rules.lost_creation import creation_time
+from .._rules.retries import Backoff, RetryOn, RetryRule
+from .._rules.timeouts import deadline_override, deadline_scope, has_passed
 from .._runs.client_metadata import add_tag
 from .._telemetry.tracing import annotate, measure_chunk
 from ..errors import (
@@ -43,8 +42,8 @@ from ..errors import (
     StepflowClientError,
     TransportError,
 )
-from ..flows.python_places import add_place
-from ..types.outcomes import Outcome
+from ..flows.nodes import add_place
+from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
 from .flows import StoredCopy
 
@@ -53,8 +52,8 @@ if TYPE_CHECKING:
     from .._runs.refusals import FailureHints
     from .._stores.journal import Journal
     from .._telemetry.recorder import BatchRecorder
-    from ..flows.flow_argument import FlowSource
     from ..flows.needs import ValueCheck
+    from ..flows.reading import FlowSource
     from ..types import FlowVariable
     from .context import ClientContext
     from .creation import RunCreator

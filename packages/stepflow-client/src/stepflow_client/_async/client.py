@@ -12,25 +12,24 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from .. import types
 from .._base.lazy import lazy_module
-from .._base.near_names import SuggestsNames, refuse_unknown, suggests_names
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
-from .._calls.run_call import RunCall
-from .._codec import json_bodies, requests, responses, typed
+from .._base.suggestions import SuggestsNames, refuse_unknown, suggests_names
+from .._calls.call_options import RunCall
+from .._codec import requests, responses, typed
 from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import AsyncCancelled
-from .._rules.call_scope import call_scope
-from .._rules.deadline import deadline_of, deadline_override, deadline_scope
-from .._rules.request_retries import RetryPolicy, resolve_retry_policy
+from .._rules.retries import RetryPolicy, resolve_retry_policy
+from .._rules.timeouts import call_scope, deadline_of, deadline_override, deadline_scope
 from .._telemetry.recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
-from ..flows.flow_argument import flow_argument, load_flow
-from ..types.shown import show_lists
+from ..flows.reading import flow_argument, load_flow
+from ..types.models import show_lists
 from ..types.statuses import ExecutionStatus
 from .connection import Connection
 from .services import Services
@@ -44,9 +43,9 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from stepflow_api import Client
 
-    from .._calls.run_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
-    from .._rules.input_retries import RetryOn
-    from ..flows.flow_argument import FlowSource
+    from .._calls.call_options import ClientOptions, PlanOptions, RerunOptions, RunFilters, SubmitOptions
+    from .._rules.retries import RetryOn
+    from ..flows.reading import FlowSource
     from ..history import History
     from ..logs import LogEntry
     from ..progress import ProgressOption
@@ -72,9 +71,8 @@ if TYPE_CHECKING:
         ValidationResult,
     )
     from ..types.account import RunAccount
-    from ..types.comparison import RunComparison
-    from ..types.reruns import KeepOption, RerunPlan, RerunResult
-    from ..types.snapshot import RunSnapshot, SnapshotPart
+    from ..types.reruns import KeepOption, RerunPlan, RerunResult, RunComparison
+    from ..types.runs import RunSnapshot, SnapshotPart
     from . import streams
     from .handle import RunHandle
     from .streams import EventStream, OutcomeStream, RunPager
@@ -319,7 +317,7 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If there is no such option.
         """
-        from .._calls.views import make_view
+        from .._calls.call_options import make_view
 
         return make_view(self, options)
 
@@ -357,7 +355,7 @@ class StepflowClient(SuggestsNames, Picklable):
         check_flag(include_workers, "include_workers")
         with call_scope(timeout):
             found = await self._connection.request_health()
-            health = json_bodies.build(responses.read_health, found, "GET /health")
+            health = responses.build(responses.read_health, found, "GET /health")
             if not include_workers:
                 return health
             listed = await self._connection.list_components(include_schemas=False)
@@ -725,7 +723,7 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `submit` raises.
         """
-        from .._calls.run_options import OPTIONS_OF
+        from .._calls.call_options import OPTIONS_OF
 
         refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
@@ -1454,7 +1452,7 @@ class StepflowClient(SuggestsNames, Picklable):
             filters: The other filters of `list_runs`; with `since`, the iteration ends there. `timeout` limits each
                 request as a whole, in seconds; None for no limit. Default: the client's timeout.
         """
-        from .._calls.run_options import RunFilters
+        from .._calls.call_options import RunFilters
 
         refuse_unknown(filters, ("status", "page_size", *RunFilters.__annotations__))
         return streams.RunPager(self._services.lister.iter_runs(status, page_size=page_size, **filters))
@@ -1605,8 +1603,8 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `rerun` raises.
         """
+        from .._calls.call_options import PlanOptions
         from .._calls.rerun_plan import RerunRequest
-        from .._calls.run_options import PlanOptions
 
         refuse_unknown(options, ("run_id", *PlanOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
@@ -1726,8 +1724,8 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             StepflowClientError: The same errors as `rerun` raises.
         """
+        from .._calls.call_options import RerunOptions
         from .._calls.rerun_plan import RerunRequest
-        from .._calls.run_options import RerunOptions
 
         refuse_unknown(options, ("run_id", *RerunOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
@@ -1827,7 +1825,7 @@ def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, 
         return result
     from .._runs.refusals import FailureHints
     from ..flows.interpreter import NOT_KNOWN, flow_with
-    from ..flows.python_places import describe_place
+    from ..flows.nodes import describe_place
 
     given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:

@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from .. import types
 from .._base.lazy import lazy_module
 from .._base.newest import NewestEntries
-from .._codec import component_list, json_bodies, requests, responses
-from .._codec.variables import flow_variables
+from .._codec import requests, responses
+from .._codec.requests import flow_variables
 from .._concurrency.input_checks import async_run_check
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain
-from .._rules import operations as api
-from .._rules.deadline import current_deadline, has_passed
+from .._rules import releases as api
 from .._rules.lost_creation import RunRegistries
+from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidRequestError
-from ..flows.flow_argument import flow_argument, load_flow
+from ..flows.reading import flow_argument, load_flow
 from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import FlowId
     from .._runs import client_metadata
     from ..flows import needs
-    from ..flows.flow_argument import FlowSource
     from ..flows.needs import RunRequirements
+    from ..flows.reading import FlowSource
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
     client_metadata = lazy_module("stepflow_client._runs.client_metadata")
@@ -253,7 +253,7 @@ class FlowStore:
 
     def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what runs of a flow need, and how they are read."""
-        declared = json_bodies.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
+        declared = responses.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared.put(flow_id, declared)
         self._outputs.put(flow_id, flow.get("output"))
         self._needs.put(flow_id, needs.find_requirements(flow, declared))
@@ -301,7 +301,7 @@ class FlowStore:
         flow_id = requests.check_flow_id(flow_id)
         declared = dict(await self.get_declared_variables(flow_id))
         read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
-        return json_bodies.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
+        return responses.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
 
     async def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
@@ -319,7 +319,7 @@ class FlowStore:
         components = None
         if not offline:
             request = api.list_components()
-            components = await self._connection.call(request, component_list.read_components)
+            components = await self._connection.call(request, responses.read_components)
         rules = partial(check, flow, components=components, type_check=type_check, target=target)
         return await async_run_check(rules, is_long=True)
 
@@ -346,4 +346,4 @@ def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> li
 
 
 def _build_validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:
-    return json_bodies.build(responses.read_diagnostics, {"diagnostics": diagnostics}, "POST /flows")
+    return responses.build(responses.read_diagnostics, {"diagnostics": diagnostics}, "POST /flows")

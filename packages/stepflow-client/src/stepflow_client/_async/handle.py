@@ -9,20 +9,20 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
-from .._base.near_names import SuggestsNames
 from .._base.not_given import NOT_GIVEN, NotGiven
+from .._base.suggestions import SuggestsNames
 from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
-from .._rules.backoff import Backoff
-from .._rules.deadline import deadline_of, deadline_scope
+from .._rules.retries import Backoff
+from .._rules.timeouts import deadline_of, deadline_scope
 from ..errors import UnsupportedByServerError
-from ..flows.python_places import add_place
+from ..flows.nodes import add_place
+from ..types.models import Shown
 from ..types.results import OutputT
-from ..types.shown import Shown
 
 if TYPE_CHECKING:
-    from .._calls.run_options import EventOptions, RerunOptions
+    from .._calls.call_options import EventOptions, RerunOptions
     from .._codec import responses
     from ..logs import LogEntry
     from ..progress import ProgressOption
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from ..types.flows import StoredFlow
     from ..types.reruns import RerunResult
     from ..types.results import FlowResult
-    from ..types.run_parts import ListItemsResponse, ListStepsResponse, RunArguments
-    from ..types.runs import RunDetails
+    from ..types.runs import ListItemsResponse, ListStepsResponse, RunArguments, RunDetails
     from .streams import EventStream
 
 

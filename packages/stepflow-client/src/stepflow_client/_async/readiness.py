@@ -8,10 +8,8 @@ from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import wrong
-from .._rules.backoff import Backoff
-from .._rules.call_scope import call_scope
-from .._rules.deadline import current_deadline, deadline_of, deadline_scope
-from .._rules.request_retries import TRANSIENT_ERRORS
+from .._rules.retries import TRANSIENT_ERRORS, Backoff
+from .._rules.timeouts import call_scope, current_deadline, deadline_of, deadline_scope
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
 from ..flows.components import find_schemas, parse_components, with_builtins
 from ..flows.graph import FlowSteps
@@ -19,7 +17,7 @@ from .connection import Connection
 from .flows import FlowStore
 
 if TYPE_CHECKING:
-    from ..flows.flow_argument import FlowSource
+    from ..flows.reading import FlowSource
     from ..types.server import ComponentList
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
+from .._calls import rerun_plan as rules
+from .._calls.call_options import RunCall
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
-from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
-from .._codec.variables import flow_variables
+from .._codec.requests import flow_variables
 from .._concurrency.background import async_gather
 from .._concurrency.input_checks import async_run_check
-from .._rules.deadline import deadline_of, deadline_scope
 from .._rules.releases import require_capability
-from .._runs import kept_steps as rules
+from .._rules.timeouts import deadline_of, deadline_scope
 from .._runs.client_metadata import Origin, add_tag, read_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError

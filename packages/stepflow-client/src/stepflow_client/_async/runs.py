@@ -12,25 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._base.newest import NewestEntries
-from .._codec import failed_items, json_bodies, requests, responses
+from .._codec import failed_items, requests, responses
 from .._concurrency.background import async_gather
-from .._rules import operations as api
-from .._rules.ending import Ending, decide_ending, is_given_up
+from .._rules import releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..types.statuses import FAILED_STATUSES, ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_ending, is_given_up
 from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.output_decoder import OutputDecoder
     from .._runs import client_metadata, pins
-    from ..types import (
-        ListItemsResponse,
-        ListStepsResponse,
-        RunDetails,
-        StepDetails,
-        StoredFlow,
-    )
+    from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
     client_metadata = lazy_module("stepflow_client._runs.client_metadata")
     pins = lazy_module("stepflow_client._runs.pins")
@@ -123,7 +116,7 @@ class RunReader:
     async def get_server_time(self) -> datetime:
         """Return the current time by the server's clock, which also gives the times of runs and events."""
         health = await self._connection.request_health()
-        return json_bodies.build(responses.read_health, health, "GET /health").timestamp or datetime.now(UTC)
+        return responses.build(responses.read_health, health, "GET /health").timestamp or datetime.now(UTC)
 
     async def list_items(self, run_id: str) -> ListItemsResponse:
         """Return the items of a run as the server reports them."""

@@ -14,18 +14,17 @@ from .._base.text import no_item
 from .._codec import failed_items, requests, responses
 from .._concurrency.background import async_gather
 from .._data.arguments import check_choice, check_instances, check_texts, wrong
-from .._rules import operations as api
-from .._rules.call_scope import call_scope
-from .._rules.ending import is_given_up
+from .._rules import releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
+from .._rules.timeouts import call_scope
 from .._runs.client_metadata import mark_kept_steps, read_origin, restore_flow
 from .._runs.explanation import add_explanations, explain_items, find_needed_schema
 from .._runs.initial_progress import progress_of
 from .._runs.pins import PIN_COMPONENT
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, find_schemas, parse_components
-from ..types.snapshot import RunSnapshot, SnapshotPart
-from ..types.statuses import FAILED_STATUSES, ExecutionStatus
+from ..types.runs import RunSnapshot, SnapshotPart
+from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up
 from .event_stream import FollowRequest, Idle
 from .runs import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from .._data.output_decoder import OutputDecoder
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
-    from ..types.comparison import RunComparison
+    from ..types.reruns import RunComparison
     from .context import ClientContext
     from .following import Follower
     from .runs import RunReader
@@ -253,7 +252,7 @@ class SnapshotReader:
     ) -> RunComparison:
         """Return the differences between two runs, or between one item of each."""
         from .._runs.run_differences import find_run_differences, parse_patterns, select_item
-        from ..types.comparison import RunComparison
+        from ..types.reruns import RunComparison
 
         patterns = parse_patterns(ignore)
         pair = None if items is None else check_instances(items, "items", int)

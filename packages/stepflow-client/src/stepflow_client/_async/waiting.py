@@ -11,19 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 from .._base.logging import logger
 from .._codec import requests, responses
 from .._data.arguments import check_flag
-from .._rules import operations as api
-from .._rules.backoff import Backoff
-from .._rules.deadline import current_deadline, deadline_of, deadline_scope, limit_to_deadline
-from .._rules.ending import is_given_up
-from .._rules.request_retries import TRANSIENT_ERRORS
-from ..errors import (
-    ApiError,
-    InvalidArgumentError,
-    RunTimeoutError,
-    ServerConnectionError,
-    StepflowClientError,
-)
-from ..types.statuses import ExecutionStatus, read_status
+from .._rules import releases as api
+from .._rules.retries import TRANSIENT_ERRORS, Backoff
+from .._rules.timeouts import current_deadline, deadline_of, deadline_scope, limit_to_deadline
+from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
+from ..types.statuses import ExecutionStatus, is_given_up, read_status
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId

@@ -12,13 +12,12 @@ from .._base.logging import logger
 from .._codec import requests, responses
 from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
-from .._rules.batch_count import BatchCount
-from .._rules.deadline import current_deadline, deadline_of, deadline_scope
-from .._rules.ending import is_given_up
+from .._rules.run_progress import BatchCount
+from .._rules.timeouts import current_deadline, deadline_of, deadline_scope
 from .._runs.initial_progress import progress_of
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
-from ..types.statuses import FAILED_STATUSES
+from ..types.statuses import FAILED_STATUSES, is_given_up
 from .event_stream import FollowRequest, Idle
 from .following import Follower, IdleTimer
 from .snapshots import SnapshotReader
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from .._rules.run_progress import RunProgress
     from ..events import RunEvent
     from ..types import FlowResult, RunDetails
-    from ..types.outcomes import Outcome
-    from ..types.snapshot import RunSnapshot
+    from ..types.results import Outcome
+    from ..types.runs import RunSnapshot
 
 # Seconds to wait for the final status of a run: its last event may arrive earlier.
 _END_SECONDS = 5.0

@@ -1,32 +1,381 @@
-"""Decides what a rerun executes, and what it keeps of the earlier run."""
+"""Decides what a rerun executes, and which steps of the earlier run it keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .._base.not_given import NOT_GIVEN
 from .._codec import requests
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import Variables
-from .._data.arguments import check_choice, check_flags, check_texts, wrong
+from .._data.arguments import check_choice, check_flags, check_instances, check_integer, check_texts, wrong
+from .._data.flow_declarations import declared_variables
+from .._data.secrets import HIDDEN, get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
-from .._runs import kept_steps as rules
 from .._runs.client_metadata import Origin
 from ..errors import InvalidArgumentError
-from ..flows.graph import steps_behind, steps_by_id
+from ..flows.expressions import Reference, portable_path, references
+from ..flows.graph import FlowSteps, cut_flow, require_step, steps_behind, steps_by_id
 from ..flows.interpreter import flow_with
+from ..flows.matching import equal, may_be_equal
 from ..flows.needs import check_variables
-from ..flows.partial_flow import cut_flow, require_step
 from ..types.reruns import Keep
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from ..flows.flow_argument import FlowSource
+    from ..flows.reading import FlowSource
     from ..types import FlowResult, StepDetails
-    from ..types.history_entry import HistoryEntry
     from ..types.reruns import KeepOption, RerunItem
+    from ..types.runs import HistoryEntry
+
+_FORCE = "to keep it anyway, set force; to execute it, start from an earlier step"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedArguments:
+    """The recorded arguments of the earlier run, from the history."""
+
+    has_input: bool = False
+    input: Any = None
+    variables: Mapping[str, Any] | None = None
+    """The variables; None if they are unknown."""
+    hidden: Mapping[str, Any] = field(default_factory=dict)
+    """The variables whose values are hidden because they contain secrets. The values are not stored anywhere."""
+    overrides: Mapping[str, Any] | None = None
+    """The overrides; None if they are unknown."""
+    flow_file: str | None = None
+    """The file of the flow."""
+
+    def select(self, inherit: Collection[str]) -> RecordedArguments:
+        """Return the arguments that a rerun takes over. All others are known to be empty, except for the input."""
+        return RecordedArguments(
+            has_input=self.has_input and "input" in inherit,
+            input=self.input,
+            variables=self.variables if "variables" in inherit else {},
+            hidden=self.hidden if "variables" in inherit else {},
+            overrides=self.overrides if "overrides" in inherit else {},
+            flow_file=self.flow_file,
+        )
+
+
+def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> RecordedArguments:
+    """Return the arguments of a recorded run that can be reused, without overrides of steps that the flow lacks.
+
+    Values that contain secrets cannot be reused, because the history hides them.
+    """
+    if entry is None:
+        return RecordedArguments()
+    mark = get_hidden_mark(entry.flow)
+    variables = entry.variables or {}
+    hidden = {name: value for name, value in variables.items() if is_hidden(value, mark)}
+    visible = {name: value for name, value in variables.items() if name not in hidden}
+    steps = steps_by_id(flow)
+    overrides = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
+    return RecordedArguments(
+        has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
+        input=entry.input,
+        variables=None if "variables" in entry.omitted else visible,
+        hidden=hidden,
+        overrides=None if "overrides" in entry.omitted or is_hidden(overrides, mark) else overrides,
+        flow_file=entry.flow_file,
+    )
+
+
+def has_hidden_secrets(flow: Mapping[str, Any]) -> bool:
+    """Return whether parts of a recorded flow are hidden."""
+    return is_hidden(flow, get_hidden_mark(flow))
+
+
+def check_recorded_variables(
+    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: RecordedArguments, variables: Iterable[str]
+) -> None:
+    """Check that the new variables include the earlier run's secret ones that executed steps or the output read.
+
+    Raises:
+        InvalidArgumentError: If one of them is missing.
+    """
+    read = {reference.variable for reference in _find_references(flow, items, "variable")}
+    missing = sorted((recorded.hidden.keys() & read) - set(variables))
+    if missing:
+        names = ", ".join(map(repr, missing))
+        raise InvalidArgumentError(
+            f"the executed steps read the secret variable {names}, whose value is not in the history",
+            hint="pass it again, or take variables from the environment",
+        )
+
+
+def check_items(items: Any) -> None:
+    """Check the indexes of the items to run again.
+
+    Raises:
+        InvalidArgumentError: If they are not indexes.
+    """
+    for index in () if items is None else check_instances(items, "items", int):
+        check_integer(index, "items", least=0)
+
+
+def choose_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
+    """Return the indexes of the chosen items in order, or of all items if none are chosen (None).
+
+    Raises:
+        InvalidArgumentError: If the run has no such item.
+    """
+    chosen = list(range(total)) if items is None else sorted(set(items))
+    if chosen and chosen[-1] >= total:
+        raise InvalidArgumentError(f"run {run_id} has no item {chosen[-1]}", hint=f"it has {total}, counted from 0")
+    return chosen
+
+
+def collect_kept_outputs(
+    flow: Mapping[str, Any], steps: Iterable[StepDetails], pinned: Mapping[str, Any], again: Iterable[str]
+) -> dict[str, Any]:
+    """Return the outputs of the steps of an item that are kept, by step id.
+
+    A step is kept if it has completed, is none of the steps to execute again, and reads neither one of them nor a step
+    that has not completed, directly or through other steps.
+
+    Args:
+        flow: The flow to run, with its overrides.
+        steps: The steps of the item in the earlier run.
+        pinned: The outputs that the earlier run itself kept, by step id. A server does not list a kept step if no
+            executed step reads it.
+        again: The steps to execute again.
+    """
+    listed = list(steps)
+    incomplete = {step.step_id for step in listed if step.status.value != "completed"}
+    dependent = steps_behind(flow, incomplete | set(again))
+    defined = steps_by_id(flow)
+    outputs = {**pinned, **{step.step_id: step.output for step in listed}}
+    return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
+
+
+def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
+    """Return the steps that are executed, in the order of the flow.
+
+    The inputs of kept steps are not evaluated, so a step that only kept steps read is not executed.
+    """
+    needed = FlowSteps(flow).needed(unread=kept)
+    return [step for step in steps_by_id(flow) if step in needed and step not in kept]
+
+
+def collect_read_outputs(
+    flow: Mapping[str, Any], step: str, steps: Iterable[StepDetails], pinned: Mapping[str, Any], run_id: str
+) -> dict[str, Any]:
+    """Return the outputs of the steps that a step reads, by step id.
+
+    Args:
+        flow: The flow to run, with its overrides.
+        step: The step.
+        steps: The steps of the item in the earlier run.
+        pinned: The outputs that the earlier run itself kept, by step id.
+        run_id: The earlier run.
+
+    Raises:
+        InvalidArgumentError: If the earlier run does not have all of them.
+    """
+    outputs = {**pinned, **{each.step_id: each.output for each in steps if each.status.value == "completed"}}
+    reads = [name for name in steps_by_id(flow) if name in FlowSteps(flow).reads[step]]
+    for name in reads:
+        if name not in outputs:
+            raise InvalidArgumentError(
+                f"step {step!r} reads step {name!r}, for which run {run_id} has no output",
+                run_id=run_id,
+                hint=f"use a run that executes {name!r} too, or pass an input for the step",
+            )
+    return {name: outputs[name] for name in reads}
+
+
+def check_kept(old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]) -> None:
+    """Check that no step is kept whose output may have changed.
+
+    Args:
+        old: The flow of the earlier run, with its overrides.
+        new: The flow to run, with its overrides.
+        overrides: The overrides that were given.
+        items: The items to run again.
+
+    Raises:
+        InvalidArgumentError: If a kept step, or a step that it reads, has changed in the flow or is overridden.
+    """
+    kept = {step for item in items for step in item.kept}
+    changed, overridden = find_changed_steps(old, new), merge_overrides(overrides) or {}
+    for step in steps_by_id(new):
+        if step in kept & changed & overridden.keys():
+            raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
+        if step in kept & changed:
+            raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
+    dependent = steps_behind(new, changed)
+    stale = next((step for step in steps_by_id(new) if step in kept & dependent), None)
+    if stale is not None:
+        raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
+
+
+def find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Return the steps of a flow that are new or defined differently compared to an older version of the flow."""
+    before = steps_by_id(old)
+    return {
+        name
+        for name, step in steps_by_id(new).items()
+        if name not in before or not equal(_get_definition(before[name]), _get_definition(step))
+    }
+
+
+def _get_definition(step: Mapping[str, Any]) -> list[Any]:
+    """Return the parts of a step that determine its output."""
+    on_error = step.get("onError") or {"action": "fail"}
+    return [step.get("component"), step.get("input"), {k: v for k, v in on_error.items() if v is not None}]
+
+
+def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return overrides without those of kept steps."""
+    return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
+
+
+def _find_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
+    steps = steps_by_id(flow)
+    executed = {step for item in items for step in item.executed}
+    inputs = [steps[step].get("input") for step in executed if step in steps]
+    return [reference for reference in references([*inputs, flow.get("output")]) if reference.kind == kind]
+
+
+def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
+    """Return whether an executed step or the output may read the flow's input."""
+    return bool(_find_references(flow, items, "input"))
+
+
+def find_inherited_arguments(
+    recorded: RecordedArguments,
+    flow: Mapping[str, Any],
+    items: Sequence[RerunItem],
+    variables: Iterable[str],
+    *,
+    has_input: bool,
+) -> list[str]:
+    """Return which recorded arguments (`input`, `variables`, `overrides`) are used besides the new variables."""
+    if not items:
+        return []
+    overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
+    is_taken = {
+        "input": recorded.has_input and not has_input and needs_input(flow, items),
+        "variables": bool(set(recorded.variables or ()) - set(variables)),
+        "overrides": bool(overridden),
+    }
+    return [name for name, taken in is_taken.items() if taken]
+
+
+def find_unknown_arguments(
+    flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: RecordedArguments
+) -> list[str]:
+    """Return which arguments of the earlier run (`variables`, `overrides`) are unknown and may affect the rerun."""
+    is_unknown = variables is None and recorded.variables is None
+    missing = ["variables"] if is_unknown and _find_references(flow, items, "variable") else []
+    return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
+
+
+def find_steps_reading_changes(
+    flow: Mapping[str, Any],
+    index: int,
+    arguments: Mapping[str, Any],
+    source: Callable[[int, str], tuple[HistoryEntry, int] | None],
+    *,
+    cautious: bool = False,
+) -> set[str]:
+    """Return the steps of an item that read another input, or other variables, than when they were executed.
+
+    Args:
+        flow: The flow to run, with its overrides.
+        index: The index of the item in the earlier run.
+        arguments: The new `input` of the item and the new `variables`, if they differ from the earlier run's.
+        source: Returns the run that executed a step of an item, and the item's index there; None if it is unknown.
+        cautious: Whether to include steps whose earlier input or variables are unknown.
+    """
+    after = dict(arguments)
+    if "variables" in after:
+        after["variables"] = _get_variable_defaults(flow) | dict(after["variables"])
+    changed = set()
+    for name, step in steps_by_id(flow).items():
+        reads = {"input": _find_read_fields(step, "input"), "variables": _find_read_fields(step, "variable")}
+        if not any(reads[what] for what in after):
+            continue
+        executed = source(index, name)
+        if executed is None and not cautious:
+            continue
+        before: dict[str, Any] = {}
+        mark = HIDDEN
+        if executed is not None:
+            entry, item = executed
+            mark = get_hidden_mark(entry.flow)
+            inputs = entry.input if isinstance(entry.input, list) else [entry.input]
+            if "input" not in entry.omitted and item < len(inputs):
+                before["input"] = inputs[item]
+            if "variables" not in entry.omitted:
+                before["variables"] = _get_variable_defaults(entry.flow or {}) | dict(entry.variables or {})
+        if _has_changed_read(before, after, reads, mark, cautious=cautious):
+            changed.add(name)
+    return changed
+
+
+def find_executing_run(
+    recorded: Callable[[str], HistoryEntry | None], run_id: str, index: int, step: str
+) -> tuple[HistoryEntry, int] | None:
+    """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
+
+    A rerun may have kept the output of the step from an earlier run, which may have kept it too.
+    """
+    seen: set[str] = set()
+    while run_id not in seen:
+        seen.add(run_id)
+        entry = recorded(run_id)
+        if entry is None:
+            return None
+        if entry.rerun_of is None or step not in entry.kept:
+            return entry, index
+        if index >= len(entry.rerun_items):
+            return None
+        run_id, index = entry.rerun_of, entry.rerun_items[index]
+    return None
+
+
+def _find_read_fields(step: Mapping[str, Any], kind: str) -> set[str | None]:
+    """Return the fields of the input, or the variables, that a step reads; None means all of them."""
+    paths = (portable_path(read.path) for read in references(step.get("input")) if read.kind == kind)
+    return {path[0] if path and isinstance(path[0], str) else None for path in paths}
+
+
+def _get_variable_defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the default values of a flow's variables."""
+    declared = declared_variables(flow)
+    return {name: variable["default"] for name, variable in declared.items() if "default" in variable["value_schema"]}
+
+
+def _has_changed_read(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    reads: Mapping[str, set[str | None]],
+    mark: str,
+    *,
+    cautious: bool,
+) -> bool:
+    """Return whether a part that is read differs. Secrets that the history has replaced by a mark are not compared.
+
+    With `cautious`, an input in which secrets are hidden counts as different.
+    """
+    for what in after:
+        if what not in before and reads[what] and cautious:
+            return True
+        for root in reads[what] if what in before else ():
+            # Compare the whole value if the path does not begin with the name of a field.
+            old, new = (
+                value.get(root) if isinstance(value, Mapping) and root is not None else value
+                for value in (before[what], after[what])
+            )
+            # The caller may have changed a secret in the new input.
+            is_unknown = cautious and what == "input" and is_hidden(old, mark)
+            if is_unknown or not may_be_equal(old, new, mark):
+                return True
+    return False
 
 
 INHERITED = ("input", "variables", "overrides")
@@ -120,7 +469,7 @@ class EarlierRun(NamedTuple):
     """Number of its items."""
     results: Sequence[FlowResult]
     """Their results; none if the server does not have the run."""
-    recorded: rules.RecordedArguments
+    recorded: RecordedArguments
     source: Callable[[int, str], tuple[HistoryEntry, int] | None]
     """Returns the recorded run that executed a step of an item, and the index of the item in that run."""
     steps: Sequence[StepDetails] = ()
@@ -222,11 +571,11 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
         pinned = earlier.outputs[index]
     keep = request.keep
     if keep.all_except is not None:
-        return rules.collect_read_outputs(new_run.effective, keep.all_except, steps, pinned, earlier.run_id)
+        return collect_read_outputs(new_run.effective, keep.all_except, steps, pinned, earlier.run_id)
     again = set() if keep.before is None else {keep.before}
     if keep.steps == "unchanged":
         again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
-    return rules.collect_kept_outputs(new_run.effective, steps, pinned, again)
+    return collect_kept_outputs(new_run.effective, steps, pinned, again)
 
 
 def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
@@ -235,7 +584,7 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
     after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
     if new_run.given or earlier.recorded.variables is not None:
         after["variables"] = {**earlier.recorded.hidden, **new_run.variables}
-    return rules.find_steps_reading_changes(new_run.effective, index, after, earlier.source, cautious=cautious)
+    return find_steps_reading_changes(new_run.effective, index, after, earlier.source, cautious=cautious)
 
 
 def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:

@@ -6,18 +6,17 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._base.collector import collector_paused
+from .._base.long_computations import collector_paused
 from .._data.arguments import check_flag, wrong
 from .._rules.releases import TARGETS, parse_target_release
 from ..flows.components import Catalogue, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
-from ..flows.flow_argument import FlowSource
+from ..flows.reading import FlowSource
 from ..flows.source import FlowText, Node
 from .component_rules import check_component, check_output_paths, check_subflow
-from .declared_rules import check_declared
 from .expression_rules import check_expression
 from .flow_model import FlowModel
-from .reference_rules import check_references
+from .reference_rules import check_declared, check_references
 from .schema_rules import check_schemas
 from .shape_rules import check_shape, check_step_shape
 
@@ -102,7 +101,7 @@ def check_source(
 
             found = add_rewrites(flow, found)
     else:
-        from .._editing.syntax_edits import add_syntax_fix
+        from .._editing.corrections import add_syntax_fix
 
         found = [add_syntax_fix(flow, make_syntax_finding(flow.name, flow.error))]
     if not found:

@@ -12,11 +12,10 @@ from ..flows.expressions import get_keyword, portable_path, references
 from ..flows.findings import Findings
 from ..flows.graph import inner_flow
 from ..flows.json_schema import get_defs, mismatches
-from ..flows.json_types import type_at_path
-from ..flows.schema_types import schema_to_type
+from ..flows.json_types import schema_to_type, type_at_path
 from ..flows.source import Node
-from .declared_rules import soften_level
 from .flow_model import FlowModel, Step, get_subflow_node
+from .reference_rules import soften_level
 
 # Keys of a step that are rarely fields of a component's input.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}

@@ -10,14 +10,13 @@ from .._data.arguments import check_flag, check_instance, check_text
 from .._editing.schema_edits import add_schemas
 from ..flows.components import Catalogue, Components, parse_components
 from ..flows.findings import TYPE_RULES, Finding
-from ..flows.flow_argument import FlowSource, flow_in
-from ..flows.json_types import UNKNOWN, is_unknown
-from ..flows.schema_types import to_schema
+from ..flows.json_types import UNKNOWN, is_unknown, to_schema
+from ..flows.reading import FlowSource, flow_in
 from ..flows.source import FlowText, Node
-from ..types.shown import Record
+from ..types.models import Record
 from .checker import check_source, make_result
-from .flow_types import infer_flow_types, infer_input_from_uses
-from .type_text import type_text
+from .type_comparison import type_text
+from .type_inference import infer_flow_types, infer_input_from_uses
 
 if TYPE_CHECKING:
     from ..types import ValidationResult

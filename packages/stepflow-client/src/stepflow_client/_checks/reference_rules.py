@@ -1,10 +1,156 @@
-"""The graph: references to steps, ids, steps that are never needed, and runs that stall."""
+"""References: undeclared inputs and variables, missing steps, steps that are never needed, and runs that stall."""
 
 from __future__ import annotations
 
-from .._base.text import near
+from collections.abc import Mapping
+from typing import Any
+
+from .._base.not_given import NOT_GIVEN
+from .._base.text import near, short_json
+from .._data.flow_declarations import fields_of, get_unset_value
+from ..flows.expressions import portable_path, write_path
 from ..flows.findings import Findings
+from ..flows.json_types import ObjectOf, Type, schema_to_type, type_at_path
+from ..flows.source import Node
 from .flow_model import FlowModel, Read, Step
+
+
+def check_declared(model: FlowModel, findings: Findings, *, is_subflow: bool) -> None:
+    """Find reads of inputs and variables that fail, or may fail, according to the flow's own schemas."""
+    schema = model.schema("input")
+    if schema is not None:
+        type = schema_to_type(schema.value, model.defs, is_source=True)
+        _find_ineffective_defaults(schema, findings)
+        for read in model.reads:
+            if read.kind == "input":
+                _check_input(read, type, findings)
+    variables = _Variables(model, findings, is_subflow=is_subflow)
+    for read in model.reads:
+        if read.kind == "variable":
+            variables.check(read)
+    variables.check_unused()
+
+
+def soften_level(read: Read, level: str) -> str:
+    """Return the level of a wrong path, which in a condition only makes the condition false."""
+    return "warning" if read.reference.in_condition else level
+
+
+def _may_be_missing(read: Read) -> bool:
+    """Return whether a missing value does no harm: in a condition, or in a branch that has the same condition."""
+    guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
+    return read.reference.in_condition or read.reference.expression in guards
+
+
+def _check_input(read: Read, type: Type, findings: Findings) -> None:
+    parts = portable_path(read.reference.path) or ()
+    lookup = type_at_path(type, parts)
+    if lookup.problem:
+        message = f"{lookup.problem} (the flow's input schema)"
+        findings.add("unknown-input", soften_level(read, lookup.level), read.target, message, lookup.hint)
+    if _may_be_missing(read):
+        return
+    for index, part in enumerate(parts):
+        holder = type_at_path(type, parts[:index]).type
+        fields = [member.fields.get(str(part)) for member in holder.members if isinstance(member, ObjectOf)]
+        if any(field is not None and not field.is_required for field in fields):
+            shown = write_path(parts[: index + 1])
+            guarded = f"{{$if: {{$input: {shown}}}, then: {{$input: {shown}}}, else: ...}}"
+            is_alternative = any(branch.kind == "coalesce" for branch in read.reference.branches)
+            reason = ": $coalesce tries the next value only after null" if is_alternative else ""
+            findings.add("optional-input", "warning", read.target, f"without {shown} in the input, this fails{reason}",
+                         f"add {str(part)!r} to 'required', or write {guarded}: a condition that fails is "
+                         "false")  # fmt: skip
+            return
+
+
+def _find_ineffective_defaults(schema: Node, findings: Findings) -> None:
+    """Find defaults of input fields, which have no effect."""
+    properties = schema.get("properties")
+    for name, node in properties.items.items() if properties is not None else ():
+        if "default" in node.items:
+            findings.add("dead-default", "warning", node, f"this default is never used: {name!r} is not added to an "
+                         "input without it", "pass the field with each input, or read it with $if and write the "
+                         "default into 'else'", key="default")  # fmt: skip
+        _find_ineffective_defaults(node, findings)
+
+
+class _Variables:
+    """The variables of a flow. A flow inside a step has only its own: its runs get none of the outer variables."""
+
+    def __init__(self, model: FlowModel, findings: Findings, *, is_subflow: bool) -> None:
+        self.model, self.findings, self.is_subflow = model, findings, is_subflow
+        node = model.schema("variables")
+        self.properties = node.get("properties") if node is not None else None
+        self.schema: Mapping[str, Any] | None = None
+        """None if the flow does not declare its variables."""
+        if node is not None and isinstance(node.value, Mapping):
+            self.schema = node.value
+        self.declared, self.required = fields_of(self.schema)
+
+    def check(self, read: Read) -> None:
+        """Check a read of a variable."""
+        parts = portable_path(read.reference.path)
+        if not parts:
+            return
+        name, has_default = str(parts[0]), "default" in read.reference.expression
+        if name in self.declared:
+            type = schema_to_type(self.declared[name], self.model.defs, is_source=True)
+            lookup = type_at_path(type, parts[1:])
+            if lookup.problem:
+                level = soften_level(read, lookup.level)
+                self.findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
+        elif self.schema is not None and not self.is_subflow and self._is_undeclared(name):
+            # Servers pass undeclared variables on, but this client refuses them.
+            level = "warning" if has_default else "error"
+            self.findings.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
+                              near(name, self.declared, "declared are"))  # fmt: skip
+            return
+        is_required = name in self.required
+        value = get_unset_value(self.declared.get(name), is_required=is_required)
+        if value is not NOT_GIVEN:
+            if has_default and len(parts) == 1:
+                is_explicit = "default" in self.declared[name]
+                used = "the default in its schema" if is_explicit else short_json(value)
+                self.findings.add("dead-default", "warning", read.node, "this default is never used: in runs that do "
+                                  f"not set {name!r}, its value is {used}", "write the default into the schema of the "
+                                  "variable", key="default")  # fmt: skip
+        elif has_default or _may_be_missing(read):
+            return
+        elif self.is_subflow:
+            level = "error" if self.findings.in_unchecked and read.reference.is_certain else "warning"
+            schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
+            self.findings.add("unset-variable", level, read.target, "this fails: the flow inside a step gets no "
+                              f"variables of the run, and {name!r} has no default here", f"add schemas: {schemas} to "
+                              "this flow, and put $literal around its steps and its output instead of around the "
+                              "flow")  # fmt: skip
+        elif self.schema is not None and not is_required:
+            self.findings.add("unset-variable", "warning", read.target, "this fails in runs that do not set "
+                              f"{name!r}: servers derive a value for it only from a plain 'type'", "add a default to "
+                              "its schema or beside $variable, or add it to 'required'")  # fmt: skip
+
+    def _is_undeclared(self, name: str) -> bool:
+        """Return whether neither the schema nor the schemas that it refers to allow a name."""
+        schema = self.schema or {}
+        if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
+            return False
+        type = schema_to_type(schema, self.model.defs, is_source=True)
+        objects = [member for member in type.members if isinstance(member, ObjectOf)]
+        if not objects:
+            return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
+        return not any(name in each.fields or (each.is_open and each.fields) for each in objects)
+
+    def check_unused(self) -> None:
+        """Find variables that nothing reads: reads inside a step have findings of their own."""
+        reads = [read.reference for flow in self.model.flows for read in flow.reads if read.kind == "variable"]
+        if self.properties is None or any(each.path in ("", "$") for each in reads):
+            return
+        used = {each.variable for each in reads}
+        for name in self.declared:
+            if name not in used:
+                self.findings.add("unused-variable", "warning", self.properties, f"variable {name!r} is never read",
+                                  "remove it", key=name)  # fmt: skip
+
 
 # Maximum number of steps of a cycle that a message names.
 _MAX_SHOWN = 12

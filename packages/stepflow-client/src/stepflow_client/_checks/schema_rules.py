@@ -10,8 +10,8 @@ from .._base.text import did_you_mean, near, nearest
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, get_defs, mismatches, parse_ref
+from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_of_kind
 from ..flows.patterns import compile_linear
-from ..flows.schema_keywords import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_of_kind
 from ..flows.source import Node
 from .flow_model import FlowModel
 

@@ -8,7 +8,7 @@ from typing import Any
 from .._base.text import near, nearest
 from ..errors import InvalidArgumentError
 from ..flows.findings import Findings
-from ..flows.flow_argument import explain_no_flow
+from ..flows.reading import explain_no_flow
 from ..flows.source import Node
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -170,7 +170,7 @@ def _check_test(test: Node, findings: Findings) -> None:
 
 
 def _check_mock_outcome(node: Node, findings: Findings) -> None:
-    from ..flows.error_codes import parse_error_code
+    from ..flows.matching import parse_error_code
 
     outcome, error = node.get("outcome"), node.get("error")
     if outcome is not None and outcome.value == "success" and "result" in node.items:

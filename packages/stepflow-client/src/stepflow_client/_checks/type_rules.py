@@ -9,16 +9,36 @@ from .._editing.text_edits import write_one_line
 from ..flows.components import Catalogue
 from ..flows.expressions import Path, get_keyword, write_path
 from ..flows.findings import Findings
-from ..flows.json_types import UNKNOWN, ListOf, ObjectOf, Plain, Type, is_unknown, iter_paths, may_be_null, without_null
-from ..flows.schema_types import to_schema
+from ..flows.json_types import (
+    UNKNOWN,
+    ListOf,
+    ObjectOf,
+    Plain,
+    Type,
+    is_unknown,
+    iter_paths,
+    may_be_null,
+    to_schema,
+    without_null,
+)
 from ..flows.source import Node
-from .declared_rules import soften_level
-from .expression_types import Scope, Slot, collect_slots, infer_type, look_up_reference
 from .flow_model import Read
-from .flow_types import FlowTypes, InputUse, StepTypes, find_input_uses, get_element_type, infer_flow_types
+from .reference_rules import soften_level
 from .schema_rules import check_output
-from .type_mismatches import Conflict, find_conflict, fits
-from .type_text import type_noun, type_text
+from .type_comparison import Conflict, find_conflict, fits, type_noun, type_text
+from .type_inference import (
+    FlowTypes,
+    InputUse,
+    Scope,
+    Slot,
+    StepTypes,
+    collect_slots,
+    find_input_uses,
+    get_element_type,
+    infer_flow_types,
+    infer_type,
+    look_up_reference,
+)
 
 _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 # The field of a step's input that becomes the input of the flow inside the step, by component.

@@ -8,7 +8,6 @@ from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
     # Many programs need none of these; the last one needs pydantic.
-    component_list = lazy_module(f"{__name__}.component_list")
     failed_items = lazy_module(f"{__name__}.failed_items")
     responses = lazy_module(f"{__name__}.responses")
     typed = lazy_module(f"{__name__}.typed")

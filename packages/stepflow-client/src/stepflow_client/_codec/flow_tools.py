@@ -21,8 +21,8 @@ from ..flows.json_schema import Mismatch, Validator, get_defs, mismatches, short
 from ..flows.needs import RunRequirements, find_requirements, required_paths, unread_fields
 from ..flows.tool_schemas import WRAPPER, add_required, inline_schema, is_plain_object, iter_names, wrap_schema
 from ..types import FlowResult
-from ..types.tools import ToolResult
-from .variables import flow_variables
+from ..types.server import ToolResult
+from .requests import flow_variables
 
 _MAX_NAME_LENGTH = 64
 # Some APIs refuse longer ones.

@@ -11,14 +11,26 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .._data.arguments import check_flag, check_integer, check_text, wrong
+from .._data.flow_declarations import declared_variables
 from .._data.json_encoding import DataObject, is_data_object
 from .._data.values import INPUT_DEPTH, check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
-from ..flows.file import load_file, parse_json
+from ..flows.reading import load_file, parse_json
 
 if TYPE_CHECKING:
     from ..flows.needs import RunRequirements, ValueCheck
     from ..types import FlowVariable
+
+
+def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+    """Return the variables a flow declares under `schemas.properties.variables`; empty if it declares none."""
+    declared = declared_variables(flow)
+    if not declared:
+        return {}
+    from ..types import FlowVariable
+
+    return {name: FlowVariable(**fields) for name, fields in declared.items()}
+
 
 Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
 """The values of a flow's variables: a mapping or an object, or the path of a YAML or JSON file that holds one."""

@@ -1,25 +1,28 @@
-"""Converts responses of the server to the types or errors that callers get. Pure.
-
-The formats are the current server's; responses of older servers are translated first.
-"""
+"""Converts responses of the server to the types or errors that callers get. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .. import errors, types
-from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
+from .._base.long_computations import collector_paused
+from .._base.text import cut
 from .._data.output_decoder import PLAIN, OutputDecoder
-from .._data.values import restore_integers
+from .._data.values import decode, restore_integers
+from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
+from ..types import ComponentInfo, ComponentList, FailedPlugin
 from ..types.models import decoded
 from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
 from . import failed_items
-from .json_bodies import build
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
@@ -35,12 +38,221 @@ if TYPE_CHECKING:
         RunItem,
         StepDetails,
     )
-    from ..types.history_entry import HistoryEntry
+    from ..types.runs import HistoryEntry
 else:
     client_metadata, pins = (
         lazy_module("stepflow_client._runs.client_metadata"),
         lazy_module("stepflow_client._runs.pins"),
     )
+
+Answer = TypeVar("Answer")
+
+# Size in bytes above which a response counts as large.
+_LARGE = 32 * 1024
+
+
+def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
+    """Return the JSON object in the body of a response.
+
+    Args:
+        content: The body.
+        request: The request, for errors.
+        decode: How to parse the body: `decode_raw` if its parts are converted later.
+
+    Raises:
+        InvalidResponseError: If the body is not a JSON object.
+    """
+    # Small responses skip `parse_json_value`: this is the hot path.
+    try:
+        decoded = decode(content) if len(content) <= _LARGE else parse_json_value(content, request, decode)
+    except (ValueError, RecursionError):
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise _not_json_error(content, request)
+    return decoded
+
+
+def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> Any:
+    """Return the JSON value in the body of a response.
+
+    Raises:
+        InvalidResponseError: If the body is not JSON.
+    """
+    try:
+        with collector_paused() if len(content) > _LARGE else nullcontext():
+            return decode(content)
+    except (ValueError, RecursionError):
+        raise _not_json_error(content, request) from None
+
+
+def _not_json_error(content: bytes, request: object) -> errors.InvalidResponseError:
+    start = clean_line(content[:400].decode("utf-8", "replace")) or "an empty body"
+    start = cut(start, 80)
+    return errors.InvalidResponseError(
+        f"{request} returned something other than a JSON object: {start}",
+        hint=ANOTHER_SERVICE,
+    )
+
+
+def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], request: object) -> Answer:
+    """Return the value that `make` builds from a response.
+
+    Raises:
+        InvalidResponseError: If a required field of the response is missing or has the wrong type.
+    """
+    try:
+        return make(answer)
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        reason = str(error)
+    raise errors.InvalidResponseError(
+        f"{request} returned a response of an unknown shape: {clean_line(reason)}",
+        details=answer,
+        hint="the server may be of a newer release",
+    )
+
+
+def read_components(answer: dict[str, Any]) -> ComponentList:
+    """Read the components of a server."""
+    failed = [decoded(FailedPlugin, each) for each in answer.get("failedPlugins") or []]
+    listed = [
+        ComponentInfo(
+            name=str(component.get("path") or component.get("componentId") or component["component"]).strip("/"),
+            plugin=component.get("plugin") or None,
+            description=component.get("description"),
+            input_schema=component.get("inputSchema"),
+            output_schema=component.get("outputSchema"),
+        )
+        for component in answer["components"]
+    ]
+    return ComponentList(listed, failed)
+
+
+def add_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
+    """Return the components with the path that flows use for each, if the configured routes determine it.
+
+    Args:
+        listed: The components.
+        routes: The `routes` of the configuration: from a prefix such as `/builtin` or a pattern such as
+            `/builtin/{*component}` (before) to its rules, each with its plugin.
+    """
+    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for route, rules in routes.items():
+        for rule in rules if isinstance(rules, list) else []:
+            if isinstance(rule, Mapping) and isinstance(rule.get("plugin"), str):
+                found.setdefault(rule["plugin"], []).append((route.partition("{")[0].rstrip("/"), rule))
+    only = next(iter(found.values())) if len(found) == 1 else []
+
+    def placed(component: ComponentInfo) -> ComponentInfo:
+        # Older servers do not report the plugin; with a single plugin, the prefix is clear anyway.
+        for prefix, rule in only if component.plugin is None else found.get(component.plugin, []):
+            name, path = f"/{component.name}", f"{prefix}/{component.name}"
+            allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
+            if isinstance(allowed, list) and not any(fnmatchcase(name, str(each)) for each in allowed):
+                continue
+            if isinstance(denied, list) and any(fnmatchcase(name, str(each)) for each in denied):
+                continue
+            # A route of its own without rules removes a component.
+            if routes.get(path) != []:
+                return replace(component, path=path)
+        return component
+
+    return ComponentList(map(placed, listed), listed.failed_plugins)
+
+
+_ERRORS: dict[int, type[errors.ApiError]] = {
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.NotFoundError,
+    407: errors.AuthenticationError,
+    409: errors.ConflictError,
+    410: errors.NotFoundError,
+    412: errors.ConflictError,
+    429: errors.RateLimitError,
+}
+_CREDENTIALS = "give one by STEPFLOW_TOKEN, or by auth= in Python"
+_HINTS = {
+    401: f"the token is missing, has expired or is for another server: {_CREDENTIALS}",
+    403: f"the credentials do not allow this, or a proxy refuses it: {_CREDENTIALS}",
+    407: "write the user and password into the proxy's URL: http://USER:PASSWORD@HOST:PORT",
+    413: "the server, or a proxy in front of it, limits the size of requests; blobs hold large values",
+    429: "send fewer requests at once, or wait",
+    500: "the server's log has the reason",
+    502: PROXY,
+    503: PROXY,
+    504: PROXY,
+}
+# Requests that name a flow or a blob; servers refuse them only for a wrong id.
+_BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
+_MAX_MESSAGE_LENGTH = 500
+
+
+def status_error(status: int, content_type: str, content: bytes, request: str) -> errors.StepflowClientError | None:
+    """Return the error that a response represents, or None if the response is usable.
+
+    Args:
+        status: The HTTP status.
+        content_type: The content type; older servers send JSON errors as text/plain.
+        content: The body.
+        request: The request, such as `GET /runs/0190...`.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if status < 300:
+        if kind == "application/grpc":
+            # The response of current servers to a path they do not know.
+            return errors.UnsupportedByServerError(f"this server does not know {request}", status_code=status)
+        if kind == "text/html":
+            return errors.InvalidResponseError(
+                f"{request} returned a web page", status_code=status, hint=ANOTHER_SERVICE
+            )
+        if status == 206:
+            return errors.InvalidResponseError(f"{request} returned a part of a response", status_code=status)
+        return None
+    if status < 400:
+        return errors.InvalidResponseError(
+            f"{request} returned a redirect ({status})", status_code=status, hint="use the address that it leads to"
+        )
+    message, details = _parse_message(kind, content)
+    if status == 408:
+        return errors.RequestTimeoutError(message or f"{request} returned 408", status_code=408)
+    from http import HTTPStatus
+
+    phrase = next((each.phrase for each in HTTPStatus if each == status), "")
+    answered = f"{request} returned {status} {phrase}".rstrip()
+    kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
+    # Otherwise the response may come from a proxy.
+    is_by_server = isinstance(details, dict) and message is not None
+    if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
+        message = f"{answered}: {message}" if message else answered
+    hint = None if status >= 500 and is_by_server else _HINTS.get(status)
+    if status == 400 and _BY_CONTENT.search(request):
+        hint = "the id of a flow or blob has 64 hexadecimal digits"
+    return kinds(message, status_code=status, details=details, hint=hint)
+
+
+def _parse_message(kind: str, content: bytes) -> tuple[str | None, Any]:
+    text = content.decode("utf-8", "replace").strip()
+    if kind == "text/html" or text[:1] == "<":
+        return None, text[:_MAX_MESSAGE_LENGTH] or None
+    try:
+        details = json.loads(text) if text[:1] == "{" else None
+    except (ValueError, RecursionError):
+        details = None
+    if not isinstance(details, dict):
+        return clean_line(text) or None, text or None
+    inner = details.get("error")
+    message = (inner if isinstance(inner, dict) else details).get("message")
+    if not isinstance(message, str):
+        message = inner if isinstance(inner, str) else None
+    return (clean_line(message) or None) if message else None, details
+
+
+def clean_line(text: str) -> str:
+    """Return a text of a server as one printable line of limited length."""
+    # A lone surrogate can neither be printed nor stored in a model.
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return cut(line, _MAX_MESSAGE_LENGTH)
 
 
 _INDEX_OF, _STATUS_OF = itemgetter("itemIndex"), itemgetter("status")

@@ -32,7 +32,7 @@ from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 from ..types.results import OutputTypeError
 
 if TYPE_CHECKING:
-    from ..types.outcomes import Outcome
+    from ..types.results import Outcome
 
 
 # Generic types whose arguments are converted.

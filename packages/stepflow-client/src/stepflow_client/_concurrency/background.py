@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._base.lazy import lazy_module
-from .._rules.deadline import seconds_until
+from .._rules.timeouts import seconds_until
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from .._base.collector import collector_paused
 from .._base.lazy import lazy_module
-from .._base.slices import Slices, run_in_slices, slices
-from .._rules.deadline import current_deadline, has_passed
+from .._base.long_computations import Slices, collector_paused, run_in_slices, slices
+from .._rules.timeouts import current_deadline, has_passed
 from ..errors import RequestTimeoutError
 
 if TYPE_CHECKING:

@@ -1,15 +1,13 @@
-"""Checks of arguments: one for each kind of value, with one form of message. Pure.
-
-Every public function checks what it is given with these before it uses it, so that a wrong value is an
-InvalidArgumentError that names the argument, whatever the value is.
-"""
+"""Checks of arguments: one for each kind of value, with one form of message. Pure."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .._base.basic_errors import InvalidArgumentError
@@ -211,4 +209,22 @@ def check_labels(value: object) -> Mapping[str, str]:
     found = check_mapping(value, "labels")
     for name, label in found.items():
         check_text(label, f"labels[{name!r}]")
+    return found
+
+
+def file_path(path: str | os.PathLike[str], what: str) -> Path:
+    """Return the path of a file as a Path.
+
+    Raises:
+        InvalidArgumentError: If it cannot be the path of a file.
+    """
+    try:
+        found = Path(path)
+        # Raises a ValueError for text that no file system can hold.
+        name = os.fsencode(found)
+    except (TypeError, ValueError):
+        raise wrong(what, "the path of a file", path) from None
+    # An empty text would be the working folder.
+    if b"\0" in name or name == b":memory:" or not os.fspath(path):
+        raise wrong(what, "the path of a file", str(path))
     return found

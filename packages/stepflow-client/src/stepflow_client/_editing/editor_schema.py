@@ -16,7 +16,7 @@ from .._data.arguments import wrong
 from ..flows.components import Components, parse_components, with_builtins
 from ..flows.graph import SUBFLOW_INPUTS
 from ..flows.json_schema import parse_ref
-from ..flows.schema_keywords import is_valid_keyword
+from ..flows.json_types import is_valid_keyword
 
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}

@@ -11,9 +11,9 @@ from typing import Any
 from .._base.text import nearest, suggested_name
 from ..errors import FlowFileError
 from ..flows.expressions import get_keyword
-from ..flows.file import parse_yaml
 from ..flows.findings import Finding, Fix
 from ..flows.json_schema import JSON_TYPES
+from ..flows.reading import parse_yaml
 from ..flows.source import FlowText, Key, Node
 from .text_edits import (
     Edit,

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import FlowFileError
-from ..flows.file import decode_text
 from ..flows.findings import Fix
+from ..flows.reading import decode_text
 from ..flows.source import Key, Node, parse_tree
 
 # Texts that need no quotes: no numbers or dates.
@@ -121,7 +121,7 @@ def write_one_line(value: Any) -> str:
 
 def write_plain(value: Any) -> str:
     """Return a value as YAML, without the line ending."""
-    from .._data.yaml_writer import write_yaml
+    from .._data.yaml_format import write_yaml
 
     return write_yaml(value).rstrip("\n")
 

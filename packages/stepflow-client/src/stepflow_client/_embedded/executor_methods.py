@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
-from .._base.near_names import SuggestsNames
-from .._rules.deadline import deadline_of
+from .._base.suggestions import SuggestsNames
+from .._rules.timeouts import deadline_of
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
 
 if TYPE_CHECKING:
-    from .._calls.run_options import ClientOptions
+    from .._calls.call_options import ClientOptions
     from ..history import History
     from ..logs import LogEntry
 

@@ -1,35 +1,413 @@
-"""Supervises one embedded server: starts, watches, restarts and stops it.
-
-A separate thread does all of this except the first start and the signals of `stop`. Callers wait for the results that
-this thread publishes. The supervisor holds no reference to the `StepflowRuntime`, so that an unused runtime can be
-garbage-collected.
-"""
+"""Supervises one embedded server: starts, watches, restarts and stops it."""
 
 from __future__ import annotations
 
 import atexit
+import http.client
+import inspect
+import json
 import logging
 import os
+import selectors
 import signal
 import threading
+import time
 import uuid
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger_of
-from ..errors import EmbeddedServerError, ServerStartError, ServerStartTimeoutError, StepflowClientError
-from ..logs import LogEntry, find_failure_reason, find_worker_message
+from .._data.arguments import check_function
+from ..errors import (
+    EmbeddedServerError,
+    InvalidArgumentError,
+    ServerStartError,
+    ServerStartTimeoutError,
+    StepflowClientError,
+)
+from ..logs import LogConfig, LogEntry, find_failure_reason, find_worker_message
 from . import watchdog
-from .config import REFUSED_ROUTE, ServerConfig, find_store_path, find_workers, recovery_warnings
-from .config_faults import explain_config_error
-from .environment import build_server_environment, collect_inherited_environment
+from .config import (
+    REFUSED_ROUTE,
+    ServerConfig,
+    Workers,
+    explain_config_error,
+    find_store_path,
+    find_workers,
+    recovery_warnings,
+)
 from .log_pump import LogStore
-from .orchestrator import OrchestratorName, claim_name
-from .process import ServerProcess
-from .start_plan import LaunchPlan
-from .startup import NotReadyError, StartupWait
-from .worker_exits import EndedWorker, find_worker_name, watch_workers
+from .process import ServerProcess, build_server_environment, collect_inherited_environment
+
+if TYPE_CHECKING:
+    import psutil
+
+CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
+
+
+class RestartPolicy(Enum):
+    """Whether to restart a server that ended by itself, on the same port."""
+
+    NEVER = "never"
+    """Do not restart it."""
+
+    ON_FAILURE = "on_failure"
+    """Restart it after an exit code other than 0, or a signal."""
+
+    ALWAYS = "always"
+    """Restart it after exit code 0 too."""
+
+    def covers(self, exit_code: int) -> bool:
+        """Return whether a server that ended with this exit code is restarted."""
+        return self is RestartPolicy.ALWAYS or (self is RestartPolicy.ON_FAILURE and exit_code != 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """The checked arguments with which a server is started and restarted."""
+
+    binary: Path
+    config: ServerConfig
+    port: int | None
+    env: Mapping[str, str] = field(repr=False)
+    inherit_env: bool
+    log_config: LogConfig
+    restart_policy: RestartPolicy
+    max_restarts: int
+    startup_timeout: float
+    worker_timeout: float | None
+    all_interfaces: bool
+    on_crash: Callable[[int, list[str]], object] | None
+
+
+def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
+    """Return the callback as a function of the exit code and the last lines of the log."""
+    function = check_function(callback, "on_crash")
+    if function is None:
+        return None
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        # Some functions written in C have no signature.
+        return function
+    for count in (2, 1):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return function if count == 2 else lambda exit_code, log_tail: function(exit_code)
+    raise InvalidArgumentError("on_crash takes the exit code, or the exit code and the last lines of the log")
+
+
+_MAX_SERVERS = 64
+# If a process is killed, its watchdog stops its server within this time.
+_ORPHAN_SECONDS = 5.0
+_LEASE_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class OrchestratorName:
+    """A name, and the descriptor of the locked file that reserves it for this server."""
+
+    name: str
+    lock: int | None = None
+    is_first: bool = True
+    """Whether no other server on this machine is using the store."""
+
+    def close(self) -> None:
+        """Release the name. Call it after the server has ended."""
+        if self.lock is not None:
+            import fcntl
+
+            # Unlock explicitly: a fork of this process may also hold the descriptor.
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
+            os.close(self.lock)
+
+
+def claim_name(store: Path | None) -> OrchestratorName:
+    """Return a name that no running server has, preferably the name of the store's previous server.
+
+    Args:
+        store: The file of the store; None for any other store, whose servers get new names.
+    """
+    name = f"stepflow-{uuid.uuid4()}"
+    # OSError: the folder is not writable, the disk is full, or the file system does not support locks.
+    with suppress(OSError):
+        for number in range(_MAX_SERVERS if store is not None else 0):
+            assert store is not None
+            path = store.with_name(f"{store.name}.orchestrator-{number}")
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if _lock_file(lock):
+                    # The file contains the name and the id of the process that last took the lock.
+                    reserved = (_read_holder(lock) or [name])[0]
+                    os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
+                    return OrchestratorName(reserved, lock, is_first=number == 0)
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+    return OrchestratorName(name)
+
+
+def _lock_file(lock: int) -> bool:
+    """Lock a file, and return whether that succeeded.
+
+    If the process that took the lock has ended and only its server is left, wait for the server to end.
+    """
+    import fcntl
+
+    end = time.monotonic() + _ORPHAN_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end or _is_holder_alive(_read_holder(lock)):
+                return False
+            time.sleep(_LEASE_POLL_SECONDS)
+        else:
+            return True
+
+
+def _read_holder(lock: int) -> list[str]:
+    return os.pread(lock, 200, 0).decode("ascii", "replace").split()
+
+
+def _is_holder_alive(content: list[str]) -> bool:
+    """Return whether the process that wrote the file is running; True if it has not written the file yet."""
+    if len(content) != 2 or not content[1].isdigit():
+        return True
+    try:
+        os.kill(int(content[1]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+_POLL_SECONDS = 0.005
+_HEALTH_SECONDS = 1.0
+# Listing the components may take 5 s for each worker that is not connected.
+_COMPONENTS_SECONDS = 30.0
+_WORKER_CHECK_SECONDS = 0.2
+
+
+class NotReadyError(Exception):
+    """The server or one of its workers cannot be used.
+
+    The message says why. It is empty if the process has ended or the wait was cancelled.
+    """
+
+    def __init__(self, message: str = "", *, worker: EndedWorker | None = None) -> None:
+        super().__init__(message)
+        self.worker = worker
+        """The worker that has ended, if that is the reason."""
+
+
+@dataclass(slots=True)
+class StartupWait:
+    """Waits for a started server and its workers."""
+
+    process: ServerProcess
+    workers: Workers
+    is_cancelled: Callable[[], bool]
+
+    def until_ready(self, timeout: float, worker_timeout: float | None) -> None:
+        """Wait until the server and its workers can be used.
+
+        Wait for the line with the port first: it proves that this process, and no other, listens on the port.
+
+        Args:
+            timeout: Seconds to wait for the server and the workers that it starts.
+            worker_timeout: Additional seconds to wait for workers started elsewhere; None to not wait for them.
+
+        Raises:
+            NotReadyError: If the process or a worker ends, the timeout expires, or the wait is cancelled.
+        """
+        deadline = time.monotonic() + timeout
+        late = f"The server was not ready within {timeout:g} s"
+        self._until(lambda: self.process.port is not None, deadline, late)
+        health = _PolledRequest(self.process, "/api/v1/health", _HEALTH_SECONDS)
+        self._until(lambda: health.response() is not None, deadline, late)
+        external = self.workers.external
+        if self.workers.started or not external:
+            # Older servers do not report the state of workers: they count as ready once they are healthy.
+            self._until(self._connected(ignored=external), deadline, late)
+        if external and worker_timeout is not None:
+            late = f"No worker of {', '.join(sorted(external))} connected within {worker_timeout:g} s"
+            self._until(self._connected(), time.monotonic() + worker_timeout, late)
+
+    def _until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
+        """Poll a condition until a deadline, and fail early if it can no longer be met."""
+        process = self.process
+        next_check = time.monotonic() + _WORKER_CHECK_SECONDS
+        while True:
+            # Before the condition, so that a server that is ready is already confined.
+            process.confine()
+            if condition():
+                return
+            now = time.monotonic()
+            if self.is_cancelled() or process.poll() is not None:
+                raise NotReadyError
+            if now >= next_check:
+                next_check = now + _WORKER_CHECK_SECONDS
+                # A worker that ended with exit code 0 may have started another one.
+                failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
+                # An older server itself ends in this case, with a more detailed message.
+                if failed is not None and not process.ends_within(0.5):
+                    raise NotReadyError(f"ended {failed.how} before it was ready", worker=failed)
+            if now >= deadline:
+                raise NotReadyError(late)
+            process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
+
+    def _connected(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
+        """Return a condition: whether all workers are connected, except those of the ignored plugins."""
+        components = _PolledRequest(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
+
+        def connected() -> bool:
+            response = components.response()
+            if response is None:
+                return False
+            failed = response.get("failedPlugins")
+            if not failed or response.get("complete", True):
+                return True
+            return all(isinstance(plugin, dict) and plugin.get("plugin") in ignored for plugin in failed)
+
+        return connected
+
+
+class _PolledRequest:
+    """A GET request to the local server, without proxies or a pool, that is repeated without blocking."""
+
+    def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:
+        self._process, self._path, self._timeout = process, path, timeout
+        self._connection: http.client.HTTPConnection | None = None
+        self._sent_at = 0.0
+
+    def response(self) -> dict[str, Any] | None:
+        """Return the response if it has arrived and is a JSON object; send or repeat the request as needed."""
+        value = None
+        try:
+            if self._connection is None:
+                self._sent_at = time.monotonic()
+                self._connection = http.client.HTTPConnection("127.0.0.1", self._process.port, timeout=_HEALTH_SECONDS)
+                self._connection.request("GET", self._path, headers={"Connection": "close"})
+            # Not select.select, which does not support descriptors above 1023.
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._connection.sock, selectors.EVENT_READ)
+                is_readable = bool(selector.select(0))
+            if not is_readable and time.monotonic() <= self._sent_at + self._timeout:
+                return None
+            if is_readable:
+                response = self._connection.getresponse()
+                value = json.loads(response.read()) if response.status == 200 else None
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+        self._close()
+        return value if isinstance(value, dict) and value else None
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.close()
+
+    def __del__(self) -> None:
+        self._close()
+
+
+# A check of a server's workers takes about 3 ms.
+_CHECK_SECONDS = 2.0
+
+
+class EndedWorker(NamedTuple):
+    """A worker that has ended and was not restarted."""
+
+    pid: int
+    exit_code: int | None
+    """Negative for a signal; None if the system does not provide it (macOS)."""
+
+    @property
+    def how(self) -> str:
+        """The way it ended, as a phrase."""
+        return "by itself" if self.exit_code is None else f"with exit code {self.exit_code}"
+
+
+def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
+    """Return the workers of a server that have ended and were not restarted.
+
+    A worker whose process group still exists has moved to the background and does not count.
+    """
+    import psutil
+
+    ended = []
+    with suppress(psutil.Error, OSError):
+        for child in server.children():
+            if child.status() != psutil.STATUS_ZOMBIE or _is_group_alive(child.pid, server.pid):
+                continue
+            exit_code = None
+            with suppress(OSError, ValueError), open(f"/proc/{child.pid}/stat", "rb") as file:
+                exit_code = os.waitstatus_to_exitcode(int(file.read().rpartition(b" ")[2]))
+            ended.append(EndedWorker(child.pid, exit_code))
+    return ended
+
+
+def watch_workers(process: ServerProcess, stopping: threading.Event, report: Callable[[EndedWorker], object]) -> None:
+    """Report each worker of a server that ends, until the server ends or is stopped."""
+    reported: set[int] = set()
+    while not stopping.wait(_CHECK_SECONDS):
+        ended = find_ended_workers(process.leader)
+        if process.poll() is not None:
+            # Its workers end with it.
+            return
+        for worker in ended:
+            if worker.pid not in reported:
+                report(worker)
+        reported = {worker.pid for worker in ended}
+
+
+def find_worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
+    """Return the name of a worker in messages: with its plugin if the server has logged its start.
+
+    Args:
+        pid: The worker's process.
+        logs: The log of the server.
+        workers: The plugins that have workers.
+    """
+    line = logs.find(b"subprocess spawned (pid=Some(%d), queue=" % pid)
+    if line is None:
+        # Servers log the start only of workers that have a queue, and only at level info.
+        is_logged = not workers.started or logs.find(b"subprocess spawned (pid=Some(") is not None
+        return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
+    queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
+    return f"The worker of {workers.queues.get(queue, queue)}"
+
+
+def _is_group_alive(pid: int, leader: int) -> bool:
+    """Return whether another process of an ended process's group is running.
+
+    Args:
+        pid: The process that has ended and has not been reaped yet.
+        leader: The id of the server; its own group does not count.
+    """
+    import psutil
+
+    group = os.getpgid(pid)
+    if group == leader:
+        return False
+    for process in psutil.process_iter(["status"]):
+        with suppress(OSError):
+            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group:
+                return True
+    return False
+
 
 _LOGGER = logger_of("runtime")
 _TAIL_ENTRIES = 20

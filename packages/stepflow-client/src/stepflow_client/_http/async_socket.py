@@ -19,9 +19,9 @@ from .messages import (
     HttpError,
     HttpRequest,
     ReadTimeout,
+    ResponseReader,
     WriteTimeout,
 )
-from .reader import ResponseReader
 from .sockets import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
 # Maximum number of unread bytes. Beyond it, reading is paused, which slows the server down.

@@ -24,9 +24,9 @@ from .messages import (
     ConnectTimeout,
     HttpRequest,
     ReadTimeout,
+    ResponseReader,
     WriteTimeout,
 )
-from .reader import ResponseReader
 
 if TYPE_CHECKING:
     import ssl

@@ -15,18 +15,19 @@ from .._data.arguments import check_choice, wrong
 from .._data.flow_declarations import declared_schema, fields_of
 from .._data.syntax_faults import explain_json_error
 from ..errors import FlowFileError
-from ..flows.file import (
+from ..flows.reading import (
     MAX_FILE_BYTES,
+    FlowSource,
     decode_text,
     format_too_long,
     load_file,
+    load_flow,
     missing_file_error,
     parse_json,
     parse_yaml,
     read_file_bytes,
     read_stream,
 )
-from ..flows.flow_argument import FlowSource, load_flow
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 

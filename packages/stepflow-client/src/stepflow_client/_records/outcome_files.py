@@ -12,10 +12,10 @@ from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, check_mapping, wrong
 from .._data.flow_declarations import declared_schema, fields_of
-from .._data.yaml_writer import write_yaml
+from .._data.yaml_format import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.flow_argument import FlowSource, load_flow
-from ..types.outcomes import Outcome
+from ..flows.reading import FlowSource, load_flow
+from ..types.results import Outcome
 
 OutcomeFormat = Literal["jsonl", "csv", "parquet", "json", "yaml"]
 Record = Mapping[str, Any]

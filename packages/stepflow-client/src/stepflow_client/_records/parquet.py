@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from .._base.installing import install_command
+from .._base.suggestions import install_command
 from .._data.json_encoding import encode_scalar, is_scalar
 from ..errors import FlowFileError
 

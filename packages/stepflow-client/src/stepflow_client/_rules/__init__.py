@@ -10,4 +10,3 @@ if not TYPE_CHECKING:
     # Many programs need none of these.
     chunks = lazy_module(f"{__name__}.chunks")
     dialect = lazy_module(f"{__name__}.dialect")
-    old_responses = lazy_module(f"{__name__}.old_responses")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._data.values import encode
-from ..types.outcomes import Outcome
+from ..types.results import Outcome
 
 # Number of inputs of one run: the first size and the maximum. The time a server needs for a run grows
 # with the square of its number of items.

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 from ..errors import AmbiguousRunError, StepflowClientError
-from .backoff import Backoff, random_delay
 from .lost_creation import may_have_created
+from .retries import Backoff, random_delay
 
 # Minimum length of a lease in round trips; slow ones count in full.
 _LEASE = 30.0

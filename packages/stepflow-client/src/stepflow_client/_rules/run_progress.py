@@ -1,17 +1,253 @@
-"""Collects the progress of a run from its events. Pure: no requests, no output."""
+"""What the events of a run tell: positions, progress, counts, and the times of steps and items.
+
+Pure: no requests, no output.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._data.arguments import wrong
+from ..errors import InvalidArgumentError
 from ..progress import Progress
+from ..types.models import Record
 
 if TYPE_CHECKING:
     from ..events import RunEvent
-    from ..types import ItemCounts
+    from ..types import ItemCounts, StepDetails
+    from ..types.results import Outcome
+
+_TEXT = re.compile(r"(?P<mode>[es])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
+
+
+class Cursor(NamedTuple):
+    """A position in the events of a run."""
+
+    mode: str = "e"
+    """`e` for the run's own events, `s` if the events of sub-runs are included. Each mode counts separately."""
+    number: int = 0
+    handled: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.mode}{self.number}.{self.handled}"
+
+    @classmethod
+    def parse(cls, after: str | int | None, mode: str) -> Cursor:
+        """Parse the `after` argument of a caller: the cursor of an event, or the sequence number to start with.
+
+        Raises:
+            InvalidArgumentError: If it is neither, or if the cursor comes from events that were requested in another
+                mode.
+        """
+        if after is None:
+            return cls(mode)
+        if isinstance(after, int) and not isinstance(after, bool) and after >= 0:
+            return cls(mode, after)
+        match = _TEXT.fullmatch(after) if isinstance(after, str) else None
+        if match is None:
+            raise wrong("after", "the cursor of an event or a sequence number", after)
+        if match["mode"] != mode:
+            raise InvalidArgumentError(
+                f"the cursor {after!r} comes from a request with another include_sub_runs",
+                hint="pass the same include_sub_runs as before",
+            )
+        return cls(mode, int(match["number"]), int(match["handled"]))
+
+    def after(self, number: int) -> Cursor:
+        """Return the cursor after one more event with the given sequence number."""
+        return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)
+
+
+class BatchCount:
+    """Counts the inputs of a batch and their outcomes.
+
+    Args:
+        expected: Total number of inputs, if known.
+    """
+
+    def __init__(self, expected: int | None = None) -> None:
+        self.expected = expected
+        """Total number of inputs, if known or estimated."""
+        self.is_estimated = False
+        """Whether it is an estimate."""
+        self.begun = self.done = self.failed = 0
+        """Number of inputs that were read, that ended, and that ended without success."""
+        self.known = 0
+        """Number of ended inputs whose outcome came from a journal."""
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since counting started."""
+        return max(time.monotonic() - self._began, 1e-6)
+
+    def note(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        self.done += 1
+        self.failed += not outcome.is_success
+        # An outcome from the journal is available immediately, so it must not count towards the rate.
+        self.known += outcome.duration is None and outcome.run_id is not None
+
+    def skip(self, known: int) -> None:
+        """Count items that ended before counting started."""
+        self.done += known
+        self.known += known
+
+    def progress(self, *, is_over: bool = False) -> Progress:
+        """Return the progress of the batch."""
+        total = self.done if is_over else self.expected
+        status = "running" if not is_over else "failed" if self.failed else "completed"
+        return Progress(
+            None,
+            status,
+            total,
+            self.done - self.failed,
+            self.failed,
+            self.known,
+            duration=self.seconds,
+            is_estimated=self.is_estimated and not is_over,
+        )
+
+
+@dataclass(slots=True)
+class StepTime(Record):
+    """The times at which one step of one item ran."""
+
+    item_index: int
+    step_id: str
+    attempts: list[datetime] = field(default_factory=list)
+    """When each attempt started, from the `step_started` events. For a retry, the event comes before the delay."""
+    end: datetime | None = None
+    status: str = "running"
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the first attempt to the end; None while the step is running."""
+        return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTime:
+    """The time an item took, from the start of its first step to the end of its last step."""
+
+    index: int
+    start: datetime
+    end: datetime
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the start to the end."""
+        return (self.end - self.start).total_seconds()
+
+
+class ItemTimes:
+    """Collects the times of the items of a run from events. It stores two times per item, however many steps it has.
+
+    Args:
+        run_id: The id of the run. Events of other runs are ignored.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._starts: dict[int, datetime] = {}
+        self._ends: dict[int, datetime] = {}
+
+    @property
+    def times(self) -> list[ItemTime]:
+        """The times of the items with at least one step that has ended, sorted by index."""
+        indexes = sorted(self._ends.keys() & self._starts.keys())
+        return [ItemTime(index, self._starts[index], self._ends[index]) for index in indexes]
+
+    def note(self, event: RunEvent) -> None:
+        """Process an event."""
+        if event.run_id != self._run_id or event.timestamp is None:
+            return
+        if event.type == "step_started":
+            self.start(event.item_index, event.timestamp)
+        elif event.type == "step_completed":
+            self.end(event.item_index, event.timestamp)
+
+    def start(self, index: int, time: datetime) -> None:
+        """Record that a step of an item has started."""
+        self._starts[index] = min(self._starts.get(index, time), time)
+
+    def end(self, index: int, time: datetime) -> None:
+        """Record that a step of an item has ended."""
+        self._ends[index] = max(self._ends.get(index, time), time)
+
+
+class StepTimes:
+    """Collects the times of steps from events, and tracks whether the events cover all listed steps.
+
+    Args:
+        run_id: The id of the run. Events of other runs are ignored.
+        listed: The steps as the server listed them before the first event was read.
+    """
+
+    def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
+        self._run_id = run_id
+        self._times: dict[tuple[int, str], StepTime] = {}
+        listed = list(listed)
+        self._uncovered = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
+        """The listed steps that no event has covered so far, and whether they have ended."""
+        self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
+
+    @property
+    def times(self) -> list[StepTime]:
+        """The times of the steps, in the order of their first events."""
+        return list(self._times.values())
+
+    def note(self, event: RunEvent) -> None:
+        """Process an event."""
+        if event.run_id != self._run_id or event.timestamp is None:
+            return
+        if event.type == "step_started" and event.step_id is not None:
+            self._time(event.item_index, event.step_id, has_ended=False).attempts.append(event.timestamp)
+        elif event.type == "step_completed" and event.step_id is not None:
+            time = self._time(event.item_index, event.step_id, has_ended=True)
+            time.end, time.status = event.timestamp, event.status.value
+
+    def _time(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
+        key = (item_index, step_id)
+        if has_ended or self._uncovered.get(key) is False:
+            self._uncovered.pop(key, None)
+        return self._times.setdefault(key, StepTime(*key))
+
+    def is_past(self, event: RunEvent) -> bool:
+        """Return whether all listed steps are covered and an event is newer than the list.
+
+        A step that fails repeatedly has several end events; the list shows the last end.
+
+        Args:
+            event: An event that was passed to `note` before.
+        """
+        if self._uncovered or self._changed_at is None or event.timestamp is None:
+            return False
+        return event.timestamp > self._changed_at
+
+    def add_times_to(self, step: StepDetails) -> StepDetails:
+        """Return a step with its known times filled in."""
+        time = self._times.get((step.item_index, step.step_id))
+        if time is None or not time.attempts:
+            return step
+        changes: dict[str, Any] = {"started_at": time.attempts[0], "attempts": len(time.attempts)}
+        if step.status.is_finished and time.end is not None:
+            changes |= {"completed_at": time.end, "duration": time.duration}
+        return replace(step, **changes)
+
+
+def collect_step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
+    """Return the times of the steps of a run, in the order in which they started. Events of other runs are ignored."""
+    times = StepTimes(run_id)
+    for event in events:
+        times.note(event)
+    return times.times
+
 
 FlowOutline = tuple[str | None, Mapping[int, str]]
 """The name of a flow, and the ids of its steps by their position, as far as they are known."""

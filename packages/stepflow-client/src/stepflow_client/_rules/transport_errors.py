@@ -1,8 +1,15 @@
-"""Converts the failure of a request that got no usable response to an error of the client. Pure."""
+"""Converts the failure of a request that got no usable response to an error of the client, with a hint. Pure."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from errno import ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH
+from urllib.parse import urlsplit
+
+from .._http.connecting import explain_certificate_rejection, iter_causes
 from .._http.messages import (
+    TLS_RESPONSE,
     CannotSend,
     ConnectFailed,
     ConnectTimeout,
@@ -16,7 +23,7 @@ from .._http.messages import (
     Unreadable,
     WriteTimeout,
 )
-from .._http.tls import explain_certificate_rejection
+from .._http.settings import API_PATH, is_loopback, parse_url
 from ..errors import (
     InvalidArgumentError,
     InvalidResponseError,
@@ -24,8 +31,119 @@ from ..errors import (
     ServerConnectionError,
     TransportError,
 )
-from . import server_advice
-from .request_retries import was_not_processed
+from .retries import was_not_processed
+
+ANOTHER_SERVICE = "another service is at this address: correct the host, port or path of the URL"
+NO_RESPONSE = "the host may be down, or a firewall or VPN in the way; otherwise correct the URL"
+NO_NAME_SERVER = "the name server does not respond: check the network or VPN of this machine"
+SLOW = "the server may be overloaded; timeout= in Python, or STEPFLOW_TIMEOUT, waits longer"
+PROXY = "a proxy responds like this if the server behind it does not: check that the server runs, then try again"
+_SERVE_PORT, _DEFAULT_PORT = 7837, 80
+_NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
+_NO_TLS = "wrong version number|record layer|packet length too long|http request"
+# The client's message about a failed health request that it sent before the actual request.
+_RETURNED = r"\bit returned 5\d\d\b"
+# The responses of nginx, Apache, Go and others to http on a port for https.
+_WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
+
+
+def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> str:
+    """Return the hint for a connection that could not be opened.
+
+    Args:
+        error: The error of the connection; its causes are examined too.
+        url: The server's URL.
+        proxy: The URL of the proxy in use; None if there is none.
+    """
+    host = parse_url(url).host
+    if proxy:
+        return f"correct the proxy's URL, or set NO_PROXY={host} to connect without it"
+    chain = list(iter_causes(error))
+    text = " ".join(map(str, chain)).lower()
+    if re.search(_RETURNED, text):
+        return PROXY
+    codes = {getattr(cause, "errno", None) for cause in chain}
+    if re.search(_NO_TLS, text):
+        return f"the server speaks http: write {_replace_scheme(url, 'http')}"
+    if "cannot be resolved" in text or "name or service not known" in text:
+        return f"the host {host} is not known here: correct the URL, or connect to the network or VPN that knows it"
+    if codes & _NO_ROUTE:
+        return f"there is no route to {host}: check the network or VPN of this machine, or correct the URL"
+    return refused(url) if ECONNREFUSED in codes else NO_RESPONSE
+
+
+def refused(url: str) -> str:
+    """Return the hint for a refused connection: how to start a server there, if it is this machine."""
+    root = parse_url(url)
+    if root.scheme == "http" and not root.path and is_loopback(root.host):
+        if root.port == _DEFAULT_PORT:
+            return f"nothing listens on port 80: servers of 'stepflow serve' are at http://{root.host}:{_SERVE_PORT}"
+        port = "" if root.port == _SERVE_PORT else f" --port {root.port}"
+        return f"nothing listens on port {root.port}: 'stepflow serve{port}' starts a server there, or correct the URL"
+    return f"nothing listens on port {root.port} of {root.host}: start the server, or correct the URL"
+
+
+def get_not_http_hint(reason: str, url: str) -> str:
+    """Return the hint for a response that is not HTTP.
+
+    Args:
+        reason: The problem.
+        url: The server's URL.
+    """
+    return (
+        f"the server speaks https: write {_replace_scheme(url, 'https')}" if reason == TLS_RESPONSE else ANOTHER_SERVICE
+    )
+
+
+def get_broken_hint(reason: str, url: str) -> str | None:
+    """Return the hint for a connection that broke; None if the response had begun.
+
+    Args:
+        reason: Why it broke.
+        url: The server's URL.
+    """
+    if not reason.endswith("without a response"):
+        return None
+    secure = f"; if it speaks https, write {_replace_scheme(url, 'https')}" if url.startswith("http://") else ""
+    return f"check that the server runs{secure}"
+
+
+def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
+    """Return the error for a response to the health request that no Stepflow server sends.
+
+    Args:
+        url: The server's URL.
+        status: The status of the response.
+        headers: Its headers, with names in lower case.
+        content: Its body.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    summary, hint = f"({status}, {kind or 'no content type'})", ANOTHER_SERVICE
+    path = urlsplit(url).path
+    location = headers.get("location", "")
+    if 300 <= status < 400 and location:
+        # A query may contain secrets.
+        shown, target = location.partition("?")[0][:200], urlsplit(location)
+        summary = f"({status}, it redirects to {shown})"
+        if target.netloc and target.path == f"{path}{API_PATH}/health":
+            hint = f"write {shown.removesuffix(f'{API_PATH}/health')}"
+        else:
+            hint = (
+                "a login page or another service is at this address: "
+                "correct the URL, or set the token that a proxy needs"
+            )
+    elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
+        hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"
+    elif path and (kind == "application/grpc" or status == 404):
+        # Current servers respond with application/grpc to an unknown path.
+        hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
+    return InvalidResponseError(
+        f"{url} responds, but not like a Stepflow server {summary}", status_code=status, hint=hint
+    )
+
+
+def _replace_scheme(url: str, scheme: str) -> str:
+    return f"{scheme}://{url.partition('://')[2]}"
 
 
 def convert_error(
@@ -60,22 +178,22 @@ def _converted(
             return RequestTimeoutError(message, hint="to allow more connections, set limits=")
         case NameTimeout():
             message = f"the name of {url} was not resolved within {limit.connect:.3g} s"
-            return ServerConnectionError(message, hint=server_advice.NO_NAME_SERVER)
+            return ServerConnectionError(message, hint=NO_NAME_SERVER)
         case ConnectTimeout():
             message = f"{url} did not accept a connection within {limit.connect:.3g} s"
-            return ServerConnectionError(message, hint=server_advice.NO_RESPONSE)
+            return ServerConnectionError(message, hint=NO_RESPONSE)
         case ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
             reason, hint = explain_certificate_rejection(error) or (
                 reason,
-                server_advice.get_unreachable_hint(error, url, proxy),
+                get_unreachable_hint(error, url, proxy),
             )
             message = f"{url} cannot be reached{through}: {reason}"
             return ServerConnectionError(message, hint=hint)
         case ReadTimeout() | WriteTimeout():
             seconds = limit.write if isinstance(error, WriteTimeout) else limit.read
             message = f"{request} got no response from {url} within {seconds:.3g} s"
-            return RequestTimeoutError(message, hint=server_advice.SLOW)
+            return RequestTimeoutError(message, hint=SLOW)
         case CannotSend():
             return InvalidArgumentError(f"{request} cannot be sent: {reason}")
         case TooLarge():
@@ -83,13 +201,13 @@ def _converted(
             return InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
         case NotHttp():
             message = f"{url} does not speak HTTP: {reason}"
-            return InvalidResponseError(message, hint=server_advice.get_not_http_hint(reason, url))
+            return InvalidResponseError(message, hint=get_not_http_hint(reason, url))
         case Unreadable():
             return InvalidResponseError(f"the response to {request} cannot be read: {reason}")
         case HttpError() | OSError():
             reason, advice = explain_certificate_rejection(error) or (
                 reason,
-                server_advice.get_broken_hint(reason, url),
+                get_broken_hint(reason, url),
             )
             return ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:

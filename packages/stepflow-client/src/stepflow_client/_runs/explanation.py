@@ -15,7 +15,7 @@ from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, name
 
 if TYPE_CHECKING:
     from ..types import RunItem, StepDetails
-    from ..types.snapshot import RunSnapshot
+    from ..types.runs import RunSnapshot
 
 
 def explain_item(

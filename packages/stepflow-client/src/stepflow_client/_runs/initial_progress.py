@@ -8,7 +8,7 @@ from .._rules.run_progress import RunProgress
 from ..flows.graph import steps_by_id
 
 if TYPE_CHECKING:
-    from ..types.snapshot import RunSnapshot
+    from ..types.runs import RunSnapshot
 
 
 def progress_of(snapshot: RunSnapshot, **more: Any) -> RunProgress:

@@ -59,7 +59,7 @@ class Fails:
     @property
     def error_code(self) -> ErrorCode:
         """The code in the form of errors."""
-        from ..flows.error_codes import parse_error_code
+        from ..flows.matching import parse_error_code
 
         return parse_error_code(self.code)
 

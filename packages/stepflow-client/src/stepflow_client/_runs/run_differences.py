@@ -14,13 +14,13 @@ from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.graph import FlowSteps, reachable, steps_by_id
 from ..flows.matching import equal
-from ..types.comparison import RunDifference
-from ..types.shown import plain_data
+from ..types.models import plain_data
+from ..types.reruns import RunDifference
 from .client_metadata import read_origin
 
 if TYPE_CHECKING:
     from ..types import FlowError
-    from ..types.snapshot import RunSnapshot
+    from ..types.runs import RunSnapshot
 
 
 def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:

@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from .._data.file_paths import file_path
+from .._data.arguments import file_path
 from .._rules.chunks import Chunk
 from ..errors import JournalError
 from ..types import ExecutionStatus, FlowError
-from ..types.outcomes import Outcome
+from ..types.results import Outcome
 from .sqlite import DATABASE_ERRORS, open_private
 
 # One b-tree without an index beside it, so that an entry is either found or missing.

@@ -27,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 from .._base.logging import logger
 from ..errors import InvalidArgumentError, StepflowClientError
 from .history_rows import PENDING
-from .reports import Reports
+from .sqlite import Reports
 
 Result = TypeVar("Result")
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._data.file_paths import file_path
+from .._data.arguments import file_path
 from ..errors import FlowFileError
 
 _MAX_LINKS = 40

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import types
-from .._codec import json_bodies, requests, responses
+from .._codec import requests, responses
 from .._data.arguments import check_text, wrong
 from .._data.values import check_json
-from .._rules import operations as api
+from .._rules import releases as api
 from ..types.models import decoded
 from .connection import Connection
 
@@ -55,7 +55,7 @@ class BlobStore:
             blob_id=blob_id,
             blob_type=blob_type,
             filename=responses.parse_attachment_name(response.headers.get("content-disposition")),
-            data=data if blob_type == "binary" else json_bodies.parse_json_value(data, f"GET /blobs/{blob_id}"),
+            data=data if blob_type == "binary" else responses.parse_json_value(data, f"GET /blobs/{blob_id}"),
         )
 
     def find_name(self, blob_id: str) -> tuple[str | None, str]:

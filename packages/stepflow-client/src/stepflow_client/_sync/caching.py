@@ -14,13 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
-from .._calls.run_call import RunCall
+from .._calls.call_options import RunCall
 from .._codec import requests
-from .._codec.variables import flow_variables
+from .._codec.requests import flow_variables
 from .._concurrency.background import sync_wait_until_done
 from .._concurrency.input_checks import sync_run_check
 from .._data.secrets import quotes_secret
-from .._rules.deadline import current_deadline, has_passed
+from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..result_cache import ResultCache
 from ..types.statuses import ExecutionStatus

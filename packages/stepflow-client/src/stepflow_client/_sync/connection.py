@@ -16,49 +16,35 @@ from urllib.parse import urlencode
 
 from .._base.logging import logger
 from .._base.text import duration_text
-from .._codec import component_list, json_bodies, status_errors
+from .._codec import responses
 from .._data.arguments import check_choice, check_integer
 from .._data.output_decoder import PLAIN, PLAIN_UNORDERED, DecoderCache, OutputDecoder
 from .._data.values import decode, decode_raw, encode
-from .._http.messages import (
-    MIN_TIMEOUT,
-    HeaderItems,
-    HttpError,
-    HttpRequest,
-    HttpResponse,
-    Timeouts,
-)
-from .._http.proxies import check_proxy, find_environment_proxy, format_proxy
+from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse, Timeouts
 from .._http.settings import (
     API_PATH,
     build_static_authorization,
     check_auth,
     check_headers,
+    check_proxy,
     check_timeout,
+    find_environment_proxy,
+    format_proxy,
     parse_urls,
 )
-from .._rules import operations as api
-from .._rules import timings
-from .._rules.call_scope import current_timeouts
-from .._rules.deadline import current_deadline, limit_deadline
-from .._rules.operations import Operation, Request
-from .._rules.releases import Server, describe_pinned_server, identify_server
-from .._rules.request_retries import parse_retry_after
+from .._rules import releases as api
+from .._rules import timeouts
+from .._rules.releases import Operation, Request, Server, describe_pinned_server, identify_server
+from .._rules.retries import parse_retry_after
 from .._rules.spread import ServerLoads
+from .._rules.timeouts import current_deadline, current_timeouts, limit_deadline
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, is_untraced, trace_operation
 from .._telemetry.tracing import Operation as Span
-from ..errors import (
-    ApiError,
-    ClientClosedError,
-    InvalidResponseError,
-    NotFoundError,
-    StepflowClientError,
-)
+from ..errors import ApiError, ClientClosedError, InvalidResponseError, NotFoundError, StepflowClientError
 from .transport.assembly import ConnectionSettings, add_credentials, build_sender
 from .transport.failover import Failover
-from .transport.retry import Retry
-from .transport.translation import Dialect
+from .transport.layers import Dialect, Retry
 
 if TYPE_CHECKING:
     from stepflow_api import Client
@@ -96,7 +82,7 @@ class Connection:
         """Chooses the server of each new run; None unless new runs are spread over several servers."""
         self.places = len(roots) if is_spread else 1
         """Number of servers that execute this client's new runs."""
-        self.timings = timings.DEFAULT
+        self.timings = timeouts.DEFAULT
         """How long the client waits, and how far it searches."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
         """Returns the configuration of the server; None if it is not known. That of an embedded server is."""
@@ -190,8 +176,8 @@ class Connection:
     def list_components(self, *, include_schemas: bool = True) -> ComponentList:
         """Return the components that flows may use, with their paths if the configuration of the server is known."""
         request = api.list_components(exclude_schemas=None if include_schemas else True)
-        listed = self.call(request, component_list.read_components)
-        return listed if self.config is None else component_list.add_paths(listed, self.config().get("routes") or {})
+        listed = self.call(request, responses.read_components)
+        return listed if self.config is None else responses.add_paths(listed, self.config().get("routes") or {})
 
     def call(
         self,
@@ -238,7 +224,7 @@ class Connection:
                 return cast("Answer", response)
             parse = decode_raw if request.operation.keeps_numbers else decode
             try:
-                answer = json_bodies.build(make, json_bodies.parse_object(response.content, sent, parse), sent)
+                answer = responses.build(make, responses.parse_object(response.content, sent, parse), sent)
             except InvalidResponseError:
                 # The URL may now lead to another server.
                 self.dialect.forget()
@@ -269,7 +255,7 @@ class Connection:
 
     def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
         """Raise the error that a response represents, if any."""
-        problem = status_errors.status_error(response.status, response.content_type, response.content, str(sent))
+        problem = responses.status_error(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
         problem.attempts = response.attempts

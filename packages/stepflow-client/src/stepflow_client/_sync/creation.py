@@ -1,45 +1,189 @@
 # Written from _async/creation.py by `make generate`. Change that file instead.
 
-"""Creating a run exactly once, even if the response is lost."""
+"""Creating a run exactly once: if the response is lost, the run that the request created is found."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import logger
 from .._base.newest import NewestEntries
-from .._calls.run_call import RunCall
-from .._codec import json_bodies, requests, responses
+from .._calls.call_options import RunCall
+from .._codec import requests, responses
 from .._codec.requests import RunArguments
 from .._concurrency.input_checks import sync_run_check
 from .._data.arguments import check_flag
 from .._data.output_decoder import PLAIN, OutputDecoder, make_output_decoder
 from .._data.secrets import find_secrets
 from .._data.values import encode
-from .._rules import operations as api
-from .._rules.backoff import random_delay
-from .._rules.deadline import current_deadline, limit_to_deadline
-from .._rules.lost_creation import RunRegistry, may_have_created
+from .._rules import releases as api
+from .._rules.lost_creation import (
+    CreationCall,
+    RunRegistry,
+    creation_time,
+    may_arrive_later,
+    may_have_created,
+    was_processed,
+)
 from .._rules.releases import Server
+from .._rules.retries import Backoff, random_delay
+from .._rules.timeouts import current_deadline, deadline_override, has_passed, limit_to_deadline
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate, count_started_run, is_untraced
 from ..errors import (
+    AmbiguousRunError,
     ApiError,
     InvalidArgumentError,
     InvalidRequestError,
     NotFoundError,
     StepflowClientError,
 )
+from ..types.statuses import is_given_up
+from .connection import Connection
 from .flows import StoredCopy
-from .lost_runs import LostRunSearch
 
 if TYPE_CHECKING:
     from ..types import CreateRunResponse
     from .context import ClientContext
+
+_SHARED_FLOW_HINT = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
+
+
+class LostRunSearch:
+    """The search for the run of a request whose response was lost. A run of another program is never taken for it.
+
+    Args:
+        connection: The connection.
+        registry: The client's flows, runs and open calls.
+        call: The call that sent the request.
+        error: How its last request failed.
+    """
+
+    def __init__(
+        self, connection: Connection, registry: RunRegistry, call: CreationCall, error: StepflowClientError
+    ) -> None:
+        self._connection = connection
+        self._registry, self.call, self.error = registry, call, error
+        self._is_ours = registry.is_ours(call.flow_id)
+        timings, now, deadline = connection.timings, time.monotonic(), current_deadline()
+        # All times are by `time.monotonic()`. The server has received the request by now, or never will.
+        end = now + timings.search_outage
+        self._give_up_at = end if deadline is None else min(end, deadline)
+        """When the search ends if the server does not respond."""
+        self._last_request = max(self._give_up_at, now + timings.last_search)
+        """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
+        # The server may still be processing the request: search for the run for as long as the response was waited for.
+        processing = min(now - call.sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
+        self.is_processed = was_processed(error)
+        """Whether the server has finished processing the request."""
+        # Otherwise it may still be on its way to the server.
+        end = now if self.is_processed else now + max(timings.arrival_delay, processing)
+        self._search_until = min(end, self._give_up_at)
+        """When a run that has not appeared is considered not created, or impossible to identify."""
+        self._may_appear_later = bool(processing) or self._give_up_at < end
+
+    def find(self) -> dict[str, Any] | None:
+        """Return the summary of the run that the request created; None if it created none.
+
+        Raises:
+            AmbiguousRunError: If the run cannot be identified.
+        """
+        self.call.is_lost = True
+        timings = self._connection.timings
+        pauses = Backoff(timings.arrival_delay, timings.resend_longest_pause, deadline=self._search_until)
+        try:
+            while True:
+                began = time.monotonic()
+                try:
+                    with deadline_override(self._last_request):
+                        runs = self._read_runs()
+                except StepflowClientError as failure:
+                    if not failure.is_retryable or has_passed(self._give_up_at):
+                        raise self._make_ambiguous_error([]) from failure
+                    time.sleep(timings.arrival_delay)
+                    continue
+                run_id = self._pick_run(runs)
+                if run_id is not None:
+                    return runs[run_id]
+                if began >= self._search_until:
+                    if self._may_appear_later:
+                        raise self._make_ambiguous_error([]) from self.error
+                    return None
+                time.sleep(max(0.001, pauses.next_delay()))
+        finally:
+            self.call.is_lost = False
+
+    def _read_runs(self) -> dict[str, dict[str, Any]]:
+        """Return the summaries of the flow's runs that the call may have created, by run id."""
+        timings, call = self._connection.timings, self.call
+        limit = timings.searched_runs
+        while True:
+            runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_summaries)
+            times = [time for time in map(creation_time, runs) if time is not None]
+            # A run that the call created is no older than the call. Ages are relative to the newest run of all.
+            oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
+            if len(runs) < limit or (times and min(times) < oldest):
+                break
+            # All listed runs are newer than the call: the run may be further down the list.
+            limit *= 4
+        own_runs = {}
+        for run_id, summary in runs.items():
+            if summary["flowId"] != call.flow_id or (creation_time(run_id) or oldest) < oldest:
+                continue
+            if self.is_processed:
+                run = responses.read_run({"summary": summary})
+                # A server whose store has failed may have stored a run that it does not execute.
+                if not run.items.total or is_given_up(run.status, run.items.running):
+                    continue
+            own_runs[run_id] = summary
+        return own_runs
+
+    def _pick_run(self, runs: Mapping[str, object]) -> str | None:
+        """Return the id of the run that the call created; None if all runs belong to other calls.
+
+        Raises:
+            AmbiguousRunError: If the run cannot be identified.
+        """
+        registry, call = self._registry, self.call
+        # Calls that begin later cannot have created any of these runs.
+        other_calls = registry.other_calls(call)
+        while True:
+            other_calls &= registry.other_calls(call)
+            candidates = registry.filter_unowned(runs)
+            if not candidates:
+                return None
+            # Checked anew: a call that ended without its run may have left one of these behind.
+            if not other_calls and registry.is_ours(call.flow_id):
+                run_id = call.pick_run(candidates)
+                if run_id is not None and registry.claim_run(call.flow_id, run_id):
+                    return run_id
+            if all(other.is_lost for other in other_calls) or has_passed(self._give_up_at):
+                raise self._make_ambiguous_error(candidates) from self.error
+            # The response to the other call will show whether one of the runs belongs to that call.
+            time.sleep(self._connection.timings.arrival_delay / 6)
+
+    def _make_ambiguous_error(self, candidates: Sequence[str]) -> AmbiguousRunError:
+        names = ", ".join(candidates[:5]) or "none was seen"
+        flow = f"{self.call.flow_id[:12]}…"
+        exact = "private_copy=True makes this exact"
+        return AmbiguousRunError(
+            f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
+            candidates=list(candidates),
+            hint=f"look at the candidates before you start it again; {exact if self._is_ours else _SHARED_FLOW_HINT}",
+        )
+
+
+def _get_summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the summaries in a list of runs, by run id."""
+    summaries = {run["runId"]: run for run in response["runs"]}
+    if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
+        raise TypeError("a run has no runId or no flowId")
+    return summaries
+
 
 _MAX_SENDS = 5
 # Maximum number of flows that are kept ready for their next run.
@@ -165,7 +309,7 @@ class RunCreator:
         """Start a run of a stored flow and return it; it is usually still running."""
         check_flag(call.variables_from_env, "variables_from_env")
         run = self._start_stored(flow_id, call, None)
-        return json_bodies.build(responses.read_run, {"summary": run.summary}, "POST /runs")
+        return responses.build(responses.read_run, {"summary": run.summary}, "POST /runs")
 
     def check_arguments(self, call: RunCall) -> RunArguments:
         """Check the arguments of a run and return them in the format of the request."""
@@ -307,7 +451,7 @@ class RunCreator:
             found = search.find()
             call.is_settled = True
             if found is not None:
-                return json_bodies.build(responses.read_started_run, {"summary": found}, "GET /runs")
+                return responses.build(responses.read_started_run, {"summary": found}, "GET /runs")
             if prepared.is_single or search.is_processed:
                 raise error
             self.pause_before_resend(call.flow_id, error, call.sends)

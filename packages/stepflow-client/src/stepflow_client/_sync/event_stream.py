@@ -14,19 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._codec import json_bodies, status_errors
-from .._http.messages import MIN_TIMEOUT, HttpError, HttpRequest
-from .._http.sse import EventDecoder
-from .._rules import operations as api
-from .._rules.backoff import Backoff
-from .._rules.cursor import Cursor
-from .._rules.deadline import has_passed
-from .._rules.ending import Ending
-from .._rules.operations import Request
-from .._rules.request_retries import TRANSIENT_ERRORS
+from .._codec import responses
+from .._http.messages import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
+from .._rules import releases as api
+from .._rules.releases import Request
+from .._rules.retries import TRANSIENT_ERRORS, Backoff
+from .._rules.run_progress import Cursor
+from .._rules.timeouts import has_passed
 from .._rules.transport_errors import convert_error
 from ..errors import InvalidResponseError, ServerConnectionError, StepflowClientError
-from ..types.statuses import ExecutionStatus
+from ..types.statuses import Ending, ExecutionStatus
 from .connection import Connection
 from .runs import RunReader
 from .transport.base import Stream
@@ -209,13 +206,13 @@ class StreamedRun:
         with closing(frames):
             for frame in frames:
                 if frame is not None:
-                    number = json_bodies.build(events.parse_sequence_number, frame, "an event")
+                    number = responses.build(events.parse_sequence_number, frame, "an event")
                     is_repeated = number == self._position.number and skip > 0
                     skip = skip - 1 if is_repeated else 0
                     position = self._position if is_repeated else self._position.after(number)
                     decoder = self._connection.get_decoder(run_id)
                     read = partial(events.read_event, run_id, cursor=str(position), decoder=decoder)
-                    event = json_bodies.build(read, frame, "an event")
+                    event = responses.build(read, frame, "an event")
                     self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
                     self._position = position
                     if not is_repeated:
@@ -324,7 +321,7 @@ def read_event_stream(
                     for chunk in chunks:
                         events = decoder.feed(chunk)
                         for event in events:
-                            yield json_bodies.parse_object(event, str(sent))
+                            yield responses.parse_object(event, str(sent))
                             last_event = time.monotonic()
                         left = silence - (time.monotonic() - last_event)
                         if not events:
@@ -355,5 +352,5 @@ def _read_error(sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limi
         if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
             break
     content_type = stream.headers.get("content-type", "")
-    problem = status_errors.status_error(stream.status, content_type, content, str(sent))
+    problem = responses.status_error(stream.status, content_type, content, str(sent))
     return problem or InvalidResponseError(f"{sent} did not return a stream of events")

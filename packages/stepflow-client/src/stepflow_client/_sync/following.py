@@ -20,21 +20,20 @@ from .._base.logging import logger
 from .._base.not_given import NotGiven
 from .._codec import requests
 from .._data.arguments import check_flag, check_seconds
-from .._rules.backoff import Backoff
-from .._rules.cursor import Cursor
-from .._rules.deadline import current_deadline, deadline_of, deadline_scope, has_passed
-from .._rules.ending import is_given_up
 from .._rules.releases import require_capability
-from .._rules.request_retries import TRANSIENT_ERRORS
+from .._rules.retries import TRANSIENT_ERRORS, Backoff
+from .._rules.run_progress import Cursor
+from .._rules.timeouts import current_deadline, deadline_of, deadline_scope, has_passed
 from .._telemetry.tracing import annotate
 from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
+from ..types.statuses import is_given_up
 from .event_stream import FollowRequest, Idle, StreamedRun, infer_run_end, sleep_with_idles
 
 if TYPE_CHECKING:
     from .. import events
-    from .._calls.run_options import EventOptions
+    from .._calls.call_options import EventOptions
     from .._codec.requests import RunId
-    from .._rules.step_times import StepTimes
+    from .._rules.run_progress import StepTimes
     from ..events import RunEvent
     from ..types import RunDetails, StepDetails
     from .context import ClientContext
@@ -210,7 +209,7 @@ class Follower:
         Raises:
             RequestTimeoutError: If the timeout expires.
         """
-        from .._rules.step_times import StepTimes
+        from .._rules.run_progress import StepTimes
 
         times = StepTimes(run_id, steps)
         deadline = deadline_of(timeout)

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.logging import logger
 from .._base.newest import NewestEntries
 from .._base.text import duration_text
-from .._calls.run_call import RunCall
+from .._calls.call_options import RunCall
+from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import requests, responses
 from .._codec.idempotency_markers import RunNote, check_key, hash_arguments, make_marker, make_scoped_key, make_tag
-from .._codec.requests import RunArguments
-from .._codec.variables import flow_variables
+from .._codec.requests import RunArguments, flow_variables
 from .._concurrency.input_checks import sync_run_check
-from .._rules.deadline import current_deadline, has_passed, limit_to_deadline
-from .._rules.ending import is_given_up
 from .._rules.key_lock import (
     CompareCall,
     CreateRun,
@@ -40,9 +38,9 @@ from .._rules.key_lock import (
     Steps,
     StoreMark,
 )
-from .._rules.request_retries import TRANSIENT_ERRORS, parse_date
+from .._rules.retries import TRANSIENT_ERRORS, parse_date
+from .._rules.timeouts import current_deadline, has_passed, limit_to_deadline
 from .._runs.client_metadata import Origin, add_tag
-from .._runs.kept_steps import drop_kept_overrides
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate
 from ..errors import (
@@ -53,10 +51,11 @@ from ..errors import (
     RequestTimeoutError,
     StepflowClientError,
 )
+from ..types.statuses import is_given_up
 from .flows import CheckedFlow, StoredCopy
 
 if TYPE_CHECKING:
-    from ..flows.flow_argument import FlowSource
+    from ..flows.reading import FlowSource
     from ..types import FlowVariable, RunDetails
     from .context import ClientContext
     from .creation import RunCreator

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
-from .._rules import operations as api
-from .._rules.call_scope import call_scope
-from .._rules.run_order import CreationWindow, creation_second, has_whole_seconds, sort_newest_first
+from .._rules import releases as api
+from .._rules.run_queries import CreationWindow, creation_second, has_whole_seconds, sort_newest_first
+from .._rules.timeouts import call_scope
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, get_status_number
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .._calls.run_options import RunFilters
+    from .._calls.call_options import RunFilters
     from .._telemetry.recorder import LabelledRuns, Recorder
     from ..types import RunDetails
 

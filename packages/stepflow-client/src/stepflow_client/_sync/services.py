@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .context import ClientContext
 
 if TYPE_CHECKING:
-    from ..flows.flow_argument import FlowSource
+    from ..flows.reading import FlowSource
     from .batch import Batch, BatchInputs, BatchOptions
     from .caching import CachedRuns
     from .creation import RunCreator

@@ -9,10 +9,9 @@ from collections.abc import Generator, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from ..events import RunEvent
-from ..types.outcomes import Outcome
-from ..types.results import OutputT
+from ..types.models import find_data_frame_type
+from ..types.results import Outcome, OutputT
 from ..types.runs import RunDetails
-from ..types.shown import find_data_frame_type
 
 Item = TypeVar("Item")
 

@@ -30,18 +30,11 @@ from .._codec.flow_tools import (
 )
 from .._codec.requests import Variables, run_variables
 from .._concurrency.input_checks import sync_run_check
-from .._data.arguments import (
-    check_choice,
-    check_client,
-    check_instance,
-    check_labels,
-    check_mapping,
-    check_seconds,
-)
+from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
-from ..flows.flow_argument import FlowSource, explain_no_flow, get_flow_path, load_flow
-from ..types.tools import ToolResult
+from ..flows.reading import FlowSource, explain_no_flow, get_flow_path, load_flow
+from ..types.server import ToolResult
 
 if TYPE_CHECKING:
     from ..progress import ProgressOption

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .._base.logging import logger
 from .._data.arguments import check_labels
 from ..errors import InvalidArgumentError, StepflowClientError
-from ..flows.flow_argument import get_flow_path
+from ..flows.reading import get_flow_path
 from .tracing import count_ended_run
 
 if TYPE_CHECKING:

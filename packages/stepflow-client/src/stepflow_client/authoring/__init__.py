@@ -28,10 +28,10 @@ from .._base.lazy import lazy_names
 if TYPE_CHECKING:
     from .._data.field_names import Name
     from . import on_error
+    from ._building import ItemResult, Iterated, MapOutput
     from ._choices import coalesce, construct, exists, if_unset, item, literal, when
     from ._components import Component, component
     from ._flow import Flow, FlowValues, flow
-    from ._outputs import ItemResult, Iterated, MapOutput
     from ._places import Place
     from ._subflows import Turn, again, done, each, iterate
     from ._variables import variable
@@ -50,7 +50,7 @@ __getattr__, __dir__ = lazy_names(
         "_choices": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when"],
         "_components": ["Component", "component"],
         "_flow": ["Flow", "FlowValues", "flow"],
-        "_outputs": ["ItemResult", "Iterated", "MapOutput"],
+        "_building": ["ItemResult", "Iterated", "MapOutput"],
         "_places": ["Place"],
         "_subflows": ["Turn", "again", "done", "each", "iterate"],
         "_variables": ["variable"],

@@ -134,7 +134,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Raises:
             AuthoringError: If its function does what a flow cannot do.
         """
-        from .._data.yaml_writer import write_yaml
+        from .._data.yaml_format import write_yaml
 
         parts = []
         for key, content in self.to_dict().items():
@@ -169,7 +169,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             FlowFileError: If the file cannot be written.
             InvalidArgumentError: If the path is invalid.
         """
-        from .._data.file_paths import file_path
+        from .._data.arguments import file_path
         from .._stores.user_files import write_text
 
         is_json = file_path(path, "path").suffix.lower() == ".json"
@@ -267,7 +267,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if variables:
             more["variables"] = encode_data(variables, "the variables of a test case")
         if mocks:
-            from .._cases.mock_outcomes import format_mock
+            from .._cases.flow_cases import format_mock
 
             written = {step: format_mock(value) for step, value in arguments.check_mapping(mocks, "mocks").items()}
             more["mocks"] = encode_data(written, "the mocks of a test case")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .._async.client import StepflowClient
     from .._async.handle import RunHandle
     from .._async.streams import OutcomeStream
-    from .._calls.run_options import MapOptions, RunOptions, SubmitOptions
+    from .._calls.call_options import MapOptions, RunOptions, SubmitOptions
     from .._codec.requests import RunId
     from .._sync.client import SyncStepflowClient
     from .._sync.handle import SyncRunHandle

@@ -14,10 +14,10 @@ from ._values import Given, Read, Record, Value, refuse
 from .on_error import OnError
 
 if TYPE_CHECKING:
-    from . import _outputs as outputs
-    from ._outputs import Iterated, MapOutput
+    from . import _building as outputs
+    from ._building import Iterated, MapOutput
 else:
-    outputs = lazy_module("stepflow_client.authoring._outputs")
+    outputs = lazy_module("stepflow_client.authoring._building")
 
 T = TypeVar("T")
 R = TypeVar("R")

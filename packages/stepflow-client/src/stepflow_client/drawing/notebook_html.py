@@ -14,15 +14,22 @@ from .._base.text import cut, duration_text, short_json
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
 from .._sync.handle import SyncRunHandle
 from ..types.account import RunAccount
-from ..types.comparison import RunComparison
 from ..types.flows import StoredFlow, ValidationResult
 from ..types.models import Listing
-from ..types.outcomes import Outcome
-from ..types.results import FlowResult
-from ..types.run_parts import ITEM_COLUMNS, ListStepsResponse, RunArguments, RunItem, RunItems, StepDetails
-from ..types.runs import ListRunsResponse, RunDetails
+from ..types.reruns import RunComparison
+from ..types.results import FlowResult, Outcome
+from ..types.runs import (
+    ITEM_COLUMNS,
+    ListRunsResponse,
+    ListStepsResponse,
+    RunArguments,
+    RunDetails,
+    RunItem,
+    RunItems,
+    RunSnapshot,
+    StepDetails,
+)
 from ..types.server import ComponentInfo, ComponentList
-from ..types.snapshot import RunSnapshot
 from ..types.statuses import ExecutionStatus
 from . import draw
 from .html import TREE_STYLE, json_tree

@@ -13,24 +13,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
-from .._codec.requests import RunId, add_env_variables
-from .._codec.variables import flow_variables
+from .._codec.requests import RunId, add_env_variables, flow_variables
 from .._data.arguments import check_instance, check_integer, check_text, wrong
 from .._data.secrets import Secrets, find_secrets, hidden_flow
-from .._rules.call_scope import call_scope
+from .._rules.timeouts import call_scope
 from .._runs.causes import ItemCauses
 from .._runs.explanation import collect_item_records, explain_items
-from .._runs.resolving import ResolvedInput, resolve_input
+from .._runs.refusals import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
-from ..types.shown import Shown
-from ..types.snapshot import RunSnapshot
+from ..types.models import Shown
+from ..types.runs import RunSnapshot
 from .charts import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
     from ..types.account import RunAccount, StepAccount
-    from ..types.comparison import RunDifference
+    from ..types.reruns import RunDifference
 
 # Looked up by name: it imports this module.
 _page = lazy_module("stepflow_client.drawing.report_page")

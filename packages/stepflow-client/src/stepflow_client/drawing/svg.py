@@ -7,12 +7,25 @@ from collections.abc import Mapping
 from html import escape
 from typing import NamedTuple
 
-from .._base.installing import install_command
+from .._base.suggestions import install_command
 from .._base.text import visible
 from .drawn_graph import FlowGraph, GraphEdge, GraphNode
-from .labels import count_columns, cut, edge_label, format_px, node_lines, node_title
-from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
-from .theme import DARK, LIGHT, MONO, css_properties
+from .html import DARK, LIGHT, MONO, css_properties
+from .layout import (
+    COLUMN,
+    LINE,
+    Box,
+    DrawingUnavailableError,
+    Layout,
+    Route,
+    count_columns,
+    cut,
+    edge_label,
+    format_px,
+    lay_out,
+    node_lines,
+    node_title,
+)
 
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 

@@ -13,16 +13,26 @@ Example:
 
 from __future__ import annotations
 
-from ._async.evaluate import evaluate
-from ._async.history_cases import history_cases
+from ._async.evaluate import evaluate, history_cases
 from ._sync.evaluate import evaluate as sync_evaluate
-from ._sync.history_cases import history_cases as sync_history_cases
-from .flow_score import FlowScore, rubric
+from ._sync.evaluate import history_cases as sync_history_cases
 from .gates import Gate
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant, WorstCase
 from .report import EvaluationReport
-from .scores import Score, close, contains, exact, json_distance, latency, output_field, regex, schema_valid, usage
-from .slices import SliceScore
+from .scores import (
+    FlowScore,
+    Score,
+    close,
+    contains,
+    exact,
+    json_distance,
+    latency,
+    output_field,
+    regex,
+    rubric,
+    schema_valid,
+    usage,
+)
 from .trends import TrendPoint, trend
 from .variant_comparison import (
     Comparison,
@@ -30,6 +40,7 @@ from .variant_comparison import (
     EvaluationSummary,
     ScoreChange,
     ScoreMean,
+    SliceScore,
     VariantDurations,
     Verdict,
 )

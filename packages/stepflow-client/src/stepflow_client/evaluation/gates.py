@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from ..types.shown import Record
+from ..types.models import Record
 from .report_text import format_change
 from .statistics import apply_holm
 from .variant_comparison import FAILED, ScoreChange

@@ -1,15 +1,33 @@
-"""Evaluations as HTML: pages, and what notebooks show."""
+"""Evaluations as HTML: pages, the outputs of all variants side by side, and what notebooks show."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from heapq import nlargest
+from html import escape
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from .._base.text import duration_text
-from ..drawing.charts import CHART_STYLE
-from ..drawing.html import PAGE_STYLE, TREE_STYLE, page
-from ..drawing.report_parts import (
+from .._base.text import duration_text, short_json
+from .._runs.run_differences import ABSENT, value_changes
+from ..drawing.charts import CHART_STYLE, SCORE_STYLE, Estimate, change_chart, histograms, share_chart
+from ..drawing.html import (
+    DARK,
+    HIDDEN_MARK,
+    LIGHT,
+    PAGE_STYLE,
+    STATUS_STYLE,
+    TREE_STYLE,
+    css_properties,
+    json_tree,
+    page,
+)
+from ..drawing.report_page import (
     NUMBER,
     REPORT_STYLE,
     facts_list,
@@ -21,9 +39,8 @@ from ..drawing.report_parts import (
     table,
     to_html,
 )
-from ..drawing.score_charts import SCORE_STYLE, Estimate, change_chart, histograms, share_chart
-from ..drawing.theme import DARK, HIDDEN_MARK, LIGHT, STATUS_STYLE, css_properties
-from .page_cases import CASES_SCRIPT, CASES_STYLE, CasesSection
+from ..flows.expressions import write_path
+from .columns import Column
 from .report_text import (
     SLICE_HEADS,
     comparison_rows,
@@ -35,12 +52,300 @@ from .report_text import (
     summary_rows,
 )
 from .trends import TREND_HEADS, TrendPoint, trend_cells
-from .variant_comparison import Comparison, EvaluationSummary
+from .variant_comparison import Comparison, EvaluationSummary, is_named
 
 if TYPE_CHECKING:
     from .gates import Gate
+    from .records import EvaluationItem
     from .report import EvaluationReport
-    from .slices import SliceScore
+    from .variant_comparison import SliceScore
+
+_MAX_CASES = 500
+# Maximum size of all cases on the page.
+_MAX_BYTES = 4_000_000
+# Number of cases that are shown before somebody asks for more.
+_FIRST = 50
+_MAX_CHANGES = 20
+# Subtracted from the badness of cases of a single variant, which has no regressions.
+_NO_REGRESSION = 1e9
+# Maximum number of characters of a text.
+_MAX_TEXT_LENGTH = 2_000
+
+CASES_STYLE = """
+.filter{display:flex;flex-wrap:wrap;gap:var(--space-3);align-items:center;margin-bottom:var(--space-3)}
+.filter input[type=search]{font:inherit;color:inherit;background:var(--bg);border:1px solid var(--edge);
+border-radius:var(--radius);padding:5px 8px;min-width:0;width:16em}
+.filter[hidden],.case[hidden],.more[hidden]{display:none}
+.case{border-top:1px solid var(--line);padding:4px 0}.case>summary{display:flex;flex-wrap:wrap;
+gap:2px var(--space-3);align-items:baseline;padding:5px 0}.case>summary>b{overflow-wrap:anywhere}
+.case>summary::before{content:"\\25b8";color:var(--soft)}.case[open]>summary::before{content:"\\25be"}
+.case>summary::-webkit-details-marker{display:none}
+.case .values{color:var(--soft);font-size:var(--text-2)}.case .values.worse{color:var(--bad)}
+.case .values.better{color:var(--good)}
+.sides{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:var(--space-3);
+margin:var(--space-2) 0 var(--space-4)}
+.side{border:1px solid var(--line);border-radius:var(--radius);padding:var(--space-3);min-width:0;
+overflow-wrap:anywhere}.side h3{margin:0 0 var(--space-2);font-size:var(--text-2)}
+.repeat{border-top:1px solid var(--line);padding:4px 0}.repeat>summary{padding:3px 0;font-size:var(--text-2)}
+.side h4{margin:var(--space-3) 0 2px;font-size:var(--text-1);
+color:var(--soft);font-weight:500}.side p{margin:0 0 var(--space-1)}
+ins{text-decoration:none;background:var(--good-soft);color:var(--good)}
+del{background:var(--bad-soft);color:var(--bad)}a{color:var(--link)}
+.more{font:inherit;color:var(--link);background:var(--panel);border:1px solid var(--line);border-radius:var(--radius);
+padding:6px 12px;margin-top:var(--space-3);cursor:pointer}
+"""
+
+CASES_SCRIPT = f"""
+const cases=[...document.querySelectorAll(".case")],filter=document.querySelector(".filter"),
+more=document.querySelector(".more"),text=filter&&filter.querySelector("[type=search]"),
+only=filter&&filter.querySelector("[type=checkbox]"),count=document.getElementById("count");
+let most={_FIRST};
+function show(){{
+const words=text.value.toLowerCase();let matched=0;
+for(const item of cases){{
+const fits=(!only||!only.checked||!!item.dataset.worse)&&(!words||item.textContent.toLowerCase().includes(words));
+matched+=fits;item.hidden=!fits||matched>most;
+}}
+count.textContent=matched+(matched===1?" case":" cases");
+more.hidden=matched<=most;more.textContent=Math.min({_FIRST},matched-most)+" more";
+}}
+if(filter){{
+filter.hidden=false;
+text.addEventListener("input",()=>{{most={_FIRST};show()}});
+if(only)only.addEventListener("change",()=>{{most={_FIRST};show()}});
+more.addEventListener("click",()=>{{most+={_FIRST};show()}});
+show();
+}}
+"""
+
+
+class CasesSection:
+    """The cases of a report, the worst first, up to a total size."""
+
+    def __init__(self, report: EvaluationReport, ui_url: str | None) -> None:
+        self._report = report
+        self._variants = report._columns.variants
+        self._kinds = report._columns.kinds
+        self._secrets = report._secrets
+        self._ui_url = ui_url
+        self._pairs = [(self._variants[before], self._variants[after]) for after, before in report.baselines.items()]
+
+    def html(self) -> str:
+        """Return the cases, and the fields that filter them."""
+        report = self._report
+        badness = self._rate_cases()
+        order = nlargest(_MAX_CASES, badness, key=badness.__getitem__)
+        items: dict[str, dict[str, list[EvaluationItem]]] = {case: {} for case in order}
+        for item in report:
+            if item.case in items:
+                items[item.case].setdefault(item.variant, []).append(item)
+        cases: list[str] = []
+        size = 0
+        for name in order:
+            case = self._case_html(name, items[name], is_worse=badness[name] > 0)
+            size += len(case)
+            if size > _MAX_BYTES and cases:
+                break
+            cases.append(case)
+        only = '<label><input type="checkbox"> only regressions</label>' if len(report.variants) > 1 else ""
+        search = '<input type="search" placeholder="filter" aria-label="filter the cases by a text">'
+        count = '<span class="soft" id="count" role="status"></span>'
+        rest = '<button class="more" type="button" hidden>more</button>'
+        if left := len(report.cases) - len(cases):
+            hint = "<code>to_dicts(include_outputs=True)</code> of the report has all of them"
+            rest += f'<p class="soft">{left:,} more cases are not on this page, the best ones; {hint}.</p>'
+        return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
+
+    def _rate_cases(self) -> dict[str, float]:
+        """Return how much worse each case has become, as a part of the range of a score; of one variant, how bad it is.
+
+        A failure is worse than any score. A failure of the baseline is no regression, but comes before other cases.
+        """
+        ranges: dict[str, float] = {}
+        for score, kind in self._kinds.items():
+            columns = [variant.scores[score] for variant in self._variants.values() if score in variant.scores]
+            values = [value for column in columns for value in column.means()]
+            if kind != "label" and values:
+                ranges[score] = (max(values) - min(values)) or 1.0
+        pairs = self._pairs or [(variant, variant) for variant in islice(self._variants.values(), 1)]
+        badness: dict[str, float] = {}
+        for name, number in self._report._columns.cases.items():
+            marks = [-math.inf]
+            for before, after in pairs:
+                was_failed = before.failures.mean(number) or 0.0
+                marks += [-0.5] if was_failed else []
+                marks += [2.0] if (after.failures.mean(number) or 0.0) > was_failed else []
+            for score, width in ranges.items():
+                marks += [change / width for change in self._measure_worsening(score, number)]
+                value = pairs[0][1].scores.get(score, Column()).mean(number)
+                if not self._pairs and value is not None:
+                    # The cases of a single variant are no regressions.
+                    marks.append(self._badness_sign(score) * value / width - _NO_REGRESSION)
+            badness[name] = max(marks)
+        return badness
+
+    def _badness_sign(self, score: str) -> float:
+        return 1.0 if is_named(score, self._report._rules.lower) else -1.0
+
+    def _measure_worsening(self, score: str, case: int) -> list[float]:
+        """Return by how much a score becomes worse in a case, for the pairs of variants that both have it."""
+        changes = []
+        for pair in self._pairs:
+            before, after = (variant.scores.get(score, Column()).mean(case) for variant in pair)
+            if before is not None and after is not None:
+                changes.append(self._badness_sign(score) * (after - before))
+        return changes
+
+    def _case_html(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
+        number = self._report._columns.cases[name]
+        values = "".join(self._score_changes_html(score, number) for score in self._report.scores)
+        sides = []
+        for first, *_ in islice(items.values(), 1):
+            sides.append(f"<h3>case</h3><h4>input</h4>{self._tree_html(first.input)}")
+            if first.expected is not None:
+                sides[0] += f"<h4>expected</h4>{self._tree_html(first.expected)}"
+        for variant in self._report.variants:
+            if variant in items:
+                before, *_ = items.get(self._report.baselines.get(variant, ""), [None])
+                sides.append(self._variant_html(items[variant], before))
+        body = "".join(f'<div class="side">{side}</div>' for side in sides)
+        title = f"<summary><b>{to_html(name)}</b>{values}</summary>"
+        worse = ' data-worse="1"' if is_worse else ""
+        return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
+
+    def _score_changes_html(self, score: str, case: int) -> str:
+        """Return the values of a score in one case: of a single variant, or of all if they differ."""
+        means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
+        if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
+            return ""
+        texts = {name: "none" if value is None else format_number(value) for name, value in means.items()}
+        # Variants with the same baseline are shown in a row.
+        rows: dict[str, list[str]] = {}
+        for after, before in self._report.baselines.items():
+            rows.setdefault(before, [texts[before]]).append(texts[after])
+        shown = ", ".join(" → ".join(row) for row in rows.values()) or ", ".join(texts.values())
+        changes = self._measure_worsening(score, case)
+        kind = " worse" if max(changes, default=0) > 0 else " better" if min(changes, default=0) < 0 else ""
+        return f'<span class="values{kind}">{to_html(score)} {shown}</span>'
+
+    def _tree_html(self, value: Any) -> str:
+        return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
+
+    def _variant_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+        """Return the repeats of a case with one variant: those with the same output and scores together.
+
+        Args:
+            items: The repeats.
+            before: The first repeat with the variant that this one is compared with.
+        """
+        groups: dict[str, list[EvaluationItem]] = {}
+        for item in items:
+            key = [item.status, item.output, item.error, item.scores, item.score_errors]
+            groups.setdefault(json.dumps(key, default=repr), []).append(item)
+        mark = status_mark(items[0].status) if len(groups) == 1 else ""
+        parts = [f"<h3>{to_html(items[0].variant)} {mark}</h3>"]
+        if len(items) > 1:
+            parts.append(f'<p class="soft">{to_html(self._secrets.hide(", ".join(_describe_spread(items))))}</p>')
+        for place, group in enumerate(groups.values()):
+            body = self._repeats_html(group, before)
+            if len(groups) > 1:
+                numbers = ", ".join(str(item.repeat + 1) for item in group)
+                title = f"<summary>repeat {numbers} {status_mark(group[0].status)}</summary>"
+                body = f'<details class="repeat"{"" if place else " open"}>{title}{body}</details>'
+            parts.append(body)
+        return "".join(parts)
+
+    def _repeats_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+        """Return what repeats with the same output and scores have in common, and their runs."""
+        hide, item = self._secrets.hide, items[0]
+        parts = []
+        for repeat in items:
+            time = f' <span class="soft">{duration_text(repeat.duration)}</span>' if repeat.duration else ""
+            parts.append(f"<p>{self._run_link(repeat)}{time}</p>")
+        for name, value in item.scores.items():
+            parts.append(f"<p>{to_html(name)} <b>{to_html(hide(_format_score(value)))}</b></p>")
+        parts += [f"<p>{to_html(name)}: {message(hide(text))}</p>" for name, text in item.score_errors.items()]
+        if item.error is not None:
+            parts.append(f'<p class="problem">{message(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
+        if item.is_success:
+            parts.append(f"<h4>output</h4>{self._tree_html(item.output)}")
+        if before is not None and before.is_success and item.is_success:
+            outputs = (self._secrets.hide_in(shown.output) for shown in (before, item))
+            differences = "".join(_differences_html(*outputs))
+            if differences:
+                parts.append(f"<h4>differences from {to_html(before.variant)}</h4>{differences}")
+        return "".join(parts)
+
+    def _run_link(self, item: EvaluationItem) -> str:
+        if item.run_id is None:
+            return ""
+        text, path = f"run {item.run_id}", f"/runs/{item.run_id}"
+        if item.item_index is not None:
+            text, path = f"{text} item {item.item_index}", f"{path}/items/{item.item_index}"
+        if self._ui_url is None:
+            return f'<span class="soft">{to_html(text)}</span>'
+        return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{to_html(text)}</a>'
+
+
+def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
+    """Yield how the repeats of a case differ."""
+    yield f"{len(items)} repeats"
+    failed = sum(not item.is_success for item in items)
+    if failed:
+        yield f"{failed} failed"
+    for name in dict.fromkeys(name for item in items for name in item.scores):
+        values = [item.scores[name] for item in items if name in item.scores]
+        if any(isinstance(value, str) for value in values):
+            counts = Counter(map(_format_score, values)).most_common()
+            yield f"{name} {' and '.join(f'{count} x {label}' for label, count in counts)}"
+        elif all(isinstance(value, bool) for value in values):
+            yield f"{name} {sum(map(bool, values))} of {len(values)}"
+        else:
+            yield f"{name} {_format_range([float(value) for value in values], format_number)}"
+    times = [item.duration for item in items if item.duration is not None]
+    if times:
+        yield _format_range(times, duration_text)
+
+
+def _format_range(values: Sequence[float], text: Callable[[float], str]) -> str:
+    low, high = text(min(values)), text(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _format_score(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format_number(value) if isinstance(value, (int, float)) else str(value)
+
+
+def _differences_html(before: Any, after: Any) -> Iterator[str]:
+    """Yield the places where two outputs differ."""
+    changes = list(value_changes(before, after))
+    for change in changes[:_MAX_CHANGES]:
+        path = f"<code>{to_html(write_path(change.path))}</code> "
+        if isinstance(change.a, str) and isinstance(change.b, str):
+            yield f"<p>{path}{_mark_changed_words(change.a[:_MAX_TEXT_LENGTH], change.b[:_MAX_TEXT_LENGTH])}</p>"
+        else:
+            old = "" if change.a is ABSENT else f"<del>{to_html(short_json(change.a, 200))}</del> "
+            new = "" if change.b is ABSENT else f"<ins>{to_html(short_json(change.b, 200))}</ins>"
+            yield f"<p>{path}{old}{new}</p>"
+    if len(changes) > _MAX_CHANGES:
+        yield f'<p class="soft">{len(changes) - _MAX_CHANGES} more</p>'
+
+
+def _mark_changed_words(before: str, after: str) -> str:
+    """Return two texts as one, with the words that are only in one of them marked."""
+    old, new = (re.findall(r"\s+|[^\s]+", text) for text in (before, after))
+    parts = []
+    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        removed, added = message("".join(old[a:b])), message("".join(new[c:d]))
+        if kind == "equal":
+            parts.append(removed)
+            continue
+        parts.append(f"<del>{removed}</del>" if removed else "")
+        parts.append(f"<ins>{added}</ins>" if added else "")
+    return "".join(parts)
+
 
 _STYLE = """
 .charts{display:flex;flex-wrap:wrap;gap:var(--space-4) var(--space-6)}.charts>*{min-width:0}

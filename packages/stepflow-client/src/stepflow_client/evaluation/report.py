@@ -30,13 +30,12 @@ from .._data.values import encode
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
-from ..types.shown import find_data_frame_type
+from ..types.models import find_data_frame_type
 from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_decided, tolerated_change
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
 from .report_text import format_change, format_number
 from .scores import read_usage
-from .slices import SliceScore, group_cases_by, slice_scores
 from .store import StoredItems
 from .variant_comparison import (
     FAILED,
@@ -45,11 +44,14 @@ from .variant_comparison import (
     EvaluationSummary,
     ScoreChange,
     ShownAsTable,
+    SliceScore,
     VariantPair,
     collect_remarks,
     compare_variants,
     compute_score_mean,
+    group_cases_by,
     is_named,
+    slice_scores,
     summarize_durations,
 )
 

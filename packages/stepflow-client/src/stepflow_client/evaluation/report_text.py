@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .._base.text import duration_text, visible
-from ..drawing.labels import count_columns as width
+from ..drawing.layout import count_columns as width
 from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange
 
 if TYPE_CHECKING:
-    from .slices import SliceScore
+    from .variant_comparison import SliceScore
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
 SLICE_HEADS = ("slice", "score", "variant", "cases", "mean", "change", "95% interval", "verdict")

@@ -18,7 +18,7 @@ from importlib import import_module
 from statistics import NormalDist
 from typing import Any, TypeVar
 
-from .._base.installing import install_command
+from .._base.suggestions import install_command
 from ..errors import InvalidArgumentError
 
 CONFIDENCE = 0.95

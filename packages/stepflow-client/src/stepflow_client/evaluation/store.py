@@ -35,15 +35,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
-from .._data.file_paths import file_path
+from .._data.arguments import file_path
 from .._data.secrets import NO_SECRETS, Secrets, find_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..drawing.report_data import read_flow_environment
 from ..errors import InvalidArgumentError, JournalError
-from .cases import decode_case, encode_cases
-from .records import Block, BlockScores, EvaluationCase, EvaluationItem, ItemResults
+from .records import Block, BlockScores, EvaluationCase, EvaluationItem, ItemResults, decode_case, encode_cases
 
 _VERSION = 1
 _TABLES = """

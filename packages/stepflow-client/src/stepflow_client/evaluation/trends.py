@@ -6,10 +6,9 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 
-from .._data.arguments import check_integer
-from .._data.file_paths import file_path
+from .._data.arguments import check_integer, file_path
 from ..errors import InvalidArgumentError
-from ..types.shown import Record
+from ..types.models import Record
 from .report import EvaluationReport
 from .report_text import format_interval, format_number
 from .store import EvaluationStore

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .._checks.checker import check
     from .._checks.inferred_flow import InferredFlow, InferredStep, infer
     from .._editing.editor_schema import schema
-    from .partial_flow import flow_of_step
+    from .graph import flow_of_step
 
 __all__ = ["InferredFlow", "InferredStep", "check", "flow_of_step", "infer", "schema"]
 
@@ -19,7 +19,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "._checks.inferred_flow": ["InferredFlow", "InferredStep", "infer"],
         "._checks.checker": ["check"],
-        "partial_flow": ["flow_of_step"],
+        "graph": ["flow_of_step"],
         "._editing.editor_schema": ["schema"],
     },
 )

@@ -232,7 +232,7 @@ class Catalogue:
     def types(self, component: str) -> tuple[Type, Type] | None:
         """Return the input and output types of a component; None if it is unknown."""
         if component not in self._types:
-            from .schema_types import schema_to_type
+            from .json_types import schema_to_type
 
             schemas = self.schemas(component)
             if schemas in (None, ({}, {})):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._data.flow_declarations import declared_schema
-from .._data.merge_patch import apply_patch
+from .._data.values import apply_patch
 from .expressions import PathError, get_keyword, parse_path, references
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from .._base.lazy import lazy_module
-from .._base.slices import SLICE, Slices, slices
+from .._base.long_computations import SLICE, Slices, slices
 from .._base.text import cut, near, nearest, nearest_hint
 from .._data.flow_declarations import fields_of
 from .._data.flow_declarations import get_defs as get_defs

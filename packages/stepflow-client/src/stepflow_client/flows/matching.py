@@ -1,24 +1,4 @@
-"""Compares expected and actual values, as Stepflow's tests do, with matchers for values that vary between runs.
-
-Objects are compared in part: the actual value may have more keys; but an empty object expects an empty one. Lists must
-have the same length and are compared element by element. All other values must be equal: `3` equals `3.0`, because
-current servers send every number as a float; `true` does not equal `1`.
-
-A matcher is an object with exactly one of these keys, in place of an expected value:
-
-    $any: true                    any value, including null; `$any: false` is an error
-    $contains: x                  a string with this part, an object with this key (x is a string), or a list with an
-                                  element that matches x
-    $range: [low, high]           a number from low to high, both included; null for an open end
-    $regex: pattern               a string in which the pattern is found (Python's `re.search`; anchor it with ^ and $)
-    $type: name                   null, boolean, integer, number, string, array or object
-    $equals: value                exactly this value: it contains no matchers, and objects have no more keys
-
-An object whose only key is a misspelt matcher is an error. A UUID under the key `run_id` matches any other, because
-each run has an id of its own.
-
-Use `$equals` as an escape: `{$equals: {$any: true}}` expects the object `{"$any": true}` itself.
-"""
+"""Compares values and error codes, as Stepflow's tests do, with matchers for values that vary between runs."""
 
 from __future__ import annotations
 
@@ -27,14 +7,48 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._base.text import nearest, short_json
+from .._base.text import near, nearest, short_json
 from .._data.arguments import check_text
 from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
-from ..types.shown import Record
+from ..types import ErrorCode, FlowError
+from ..types.models import Record
 from .expressions import write_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
+
+WORDS = {
+    "TIMEOUT": ErrorCode.TIMEOUT,
+    "INVALID_INPUT": ErrorCode.INVALID_INPUT,
+    "COMPONENT_FAILED": ErrorCode.COMPONENT_FAILED,
+    "CANCELLED": ErrorCode.CANCELLED,
+    "UNREACHABLE": ErrorCode.UNREACHABLE,
+    "COMPONENT_NOT_FOUND": ErrorCode.COMPONENT_NOT_FOUND,
+    "RESOURCE_UNAVAILABLE": ErrorCode.RESOURCE_UNAVAILABLE,
+    "EXPRESSION_FAILURE": ErrorCode.EXPRESSION_FAILED,
+    "ORCHESTRATOR_ERROR": ErrorCode.ORCHESTRATOR,
+    "WORKER_ERROR": ErrorCode.WORKER,
+}
+"""The codes by their words, in the order of their numbers on the wire, which begin with 1."""
+
+
+def parse_error_code(code: ErrorCode | str) -> ErrorCode:
+    """Return the code of a word: of flow files (`COMPONENT_FAILED`) or of this package, in upper or lower case.
+
+    Raises:
+        InvalidArgumentError: If there is no such code.
+    """
+    known = {**WORDS, **{known_code.value.upper(): known_code for known_code in WORDS.values()}}
+    word = check_text(code.value if isinstance(code, ErrorCode) else code, "the error code")
+    if word.upper() not in known:
+        raise InvalidArgumentError(f"there is no error code {word!r}", hint=near(word, WORDS, "the codes"))
+    return known[word.upper()]
+
+
+def get_code_word(error: FlowError) -> str:
+    """Return the word for an error's code in flow files; `UNSPECIFIED` without a code."""
+    return next((word for word, code in WORDS.items() if code == error.code), "UNSPECIFIED")
+
 
 MATCHERS = {
     "$any": "true: any value, including null",

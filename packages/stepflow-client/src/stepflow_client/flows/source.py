@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
-from .file import MAX_YAML_LENGTH, decode_text, parse_json, parse_yaml, read_file_bytes
-from .flow_argument import FlowSource, get_flow_path, load_flow
-from .nodes import Key, Node, NodeCopy, to_node
-from .python_places import get_component_schemas, set_places
+from .nodes import Key, Node, NodeCopy, get_component_schemas, set_places, to_node
+from .reading import (
+    MAX_YAML_LENGTH,
+    FlowSource,
+    decode_text,
+    get_flow_path,
+    load_flow,
+    parse_json,
+    parse_yaml,
+    read_file_bytes,
+)
 
 if TYPE_CHECKING:
     import yaml
 
-    from .._data import yaml_reader
+    from .._data import yaml_format
 else:
     # Flows in JSON are checked without PyYAML, unless there is something to report.
     yaml = lazy_module("yaml")
-    yaml_reader = lazy_module("stepflow_client._data.yaml_reader")
+    yaml_format = lazy_module("stepflow_client._data.yaml_format")
 
 __all__ = ["Key", "Node", "to_node"]
 
@@ -132,7 +139,7 @@ def parse_tree(text: str, source: str) -> Node:
         # JSON is YAML, except for tabs between its tokens and for escaped surrogates. Only positions are read from it.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
     try:
-        root: Node = yaml_reader.read_yaml(
+        root: Node = yaml_format.read_yaml(
             text, source, lambda reader, node: node and _Tree(text, reader, value).node(node, value, None)
         )
         return root or Node(None, 1, 1)
@@ -161,13 +168,13 @@ _MERGE = "tag:yaml.org,2002:merge"
 class _Tree:
     """Converts PyYAML's nodes to a tree. The values of JSON are known already; YAML values are read on the way."""
 
-    def __init__(self, text: str, reader: yaml_reader.YamlReader, value: Any) -> None:
+    def __init__(self, text: str, reader: yaml_format.YamlReader, value: Any) -> None:
         self.text = text
         self.reader = reader
         self.value = value
         self.is_json = value is not _UNREAD
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
-        self.aliases = yaml_reader.find_aliases(text) if self.is_shared else iter(())
+        self.aliases = yaml_format.find_aliases(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
         """The nodes so far, if an alias or a merge may repeat them, by the id of PyYAML's node."""
 

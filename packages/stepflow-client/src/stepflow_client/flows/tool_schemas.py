@@ -14,7 +14,7 @@ from .._base.text import visible_lines
 from .._data.flow_declarations import fields_of, is_secret
 from .graph import reachable
 from .json_schema import get_list_schemas, get_type_names, parse_ref
-from .schema_keywords import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
+from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
 WRAPPER = "input"
 """The field of a wrapped schema that holds the value itself."""

@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .._cases.coverage import FlowCoverage, StepCoverage
     from .._cases.expected_outputs import expectation_of, update_expected
-    from .._cases.flow_cases import FlowCase, FlowTests, collect_tests, read_tests
-    from .._cases.mock_outcomes import InTurn
-    from .._cases.selection import select_cases, touching
+    from .._cases.flow_cases import FlowCase, FlowTests, InTurn, collect_tests, read_tests
+    from .._cases.selection import FlowCoverage, StepCoverage, select_cases, touching
     from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
     from ..flows.matching import Difference, compare
     from .case_runs import CaseResult, StepRecord, failure_text, run_cases
     from .fake import FakeServer, fake_server
-    from .mocks import StepflowMock, run_mocked
-    from .recordings import Recording
+    from .mocks import Recording, StepflowMock, run_mocked
     from .servers import Servers, TestConfig, config_of
 
 __all__ = [
@@ -37,17 +34,14 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "._cases.flow_cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests"],
-        "._cases.selection": ["select_cases", "touching"],
-        "._cases.coverage": ["FlowCoverage", "StepCoverage"],
+        "._cases.flow_cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests", "InTurn"],
+        "._cases.selection": ["select_cases", "touching", "FlowCoverage", "StepCoverage"],
         ".flows.matching": ["Difference", "compare"],
         "._runs.pins": ["Delayed", "Fails", "pin_overrides", "pinned_flow"],
         "._cases.expected_outputs": ["expectation_of", "update_expected"],
         "case_runs": ["CaseResult", "StepRecord", "failure_text", "run_cases"],
         "fake": ["FakeServer", "fake_server"],
-        "mocks": ["StepflowMock", "run_mocked"],
-        "._cases.mock_outcomes": ["InTurn"],
-        "recordings": ["Recording"],
+        "mocks": ["StepflowMock", "run_mocked", "Recording"],
         "servers": ["Servers", "TestConfig", "config_of"],
     },
 )

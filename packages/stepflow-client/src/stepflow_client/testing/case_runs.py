@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from .._cases.coverage import Execution, FlowCoverage, StepCoverage
-from .._cases.flow_cases import FlowCase, FlowTests, get_case_variables, judge
-from .._cases.mock_outcomes import flow_result, parse_mock
-from .._cases.selection import find_case_steps
+from .._cases.flow_cases import FlowCase, FlowTests, flow_result, get_case_variables, judge, parse_mock
+from .._cases.selection import Execution, FlowCoverage, StepCoverage, find_case_steps
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
 from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.graph import inner_flow, steps_by_id
 from ..flows.matching import Difference
-from ..types.shown import Record
-from .mocks import NO_MOCK, MockedFlow, MockedRun, make_mock_finder
-from .recordings import Recording
+from ..types.models import Record
+from .mocks import NO_MOCK, MockedFlow, MockedRun, Recording, make_mock_finder
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .._cases.coverage import FlowCoverage
     from .._cases.flow_cases import FlowCase, FlowTests
+    from .._cases.selection import FlowCoverage
     from .._sync.client import SyncStepflowClient
     from ..evaluation import EvaluationReport
     from ..runtime import StepflowRuntime
@@ -134,7 +134,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile |
     """Collect flow files, if `--stepflow` is given."""
     if not parent.config.getoption("--stepflow"):
         return None
-    from ..flows.folders import is_flow_file
+    from ..flows.project import is_flow_file
 
     if not is_flow_file(file_path):
         return None
@@ -169,9 +169,9 @@ class FlowFile(pytest.File):
         return self.done.pop(item.case.index)
 
     def _run(self, cases: list[FlowCase]) -> list[CaseResult]:
-        from .._cases.coverage import FlowCoverage
+        from .._cases.selection import FlowCoverage
         from .case_runs import CaseResult, run_cases
-        from .recordings import Recording
+        from .mocks import Recording
         from .servers import Servers, config_of
 
         if all(case.fault for case in cases):

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._cases.flow_cases import FlowTests
-from .._data.arguments import check_instance
-from .._data.file_paths import file_path
+from .._data.arguments import check_instance, file_path
 from ..errors import FlowFileError
 from ..flows.project import existing_file, find_config, find_project
 

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from .._async.tools import FlowTool, FlowTools
 from .._sync.tools import SyncFlowTool, SyncFlowTools
-from ..types.tools import ToolResult
+from ..types.server import ToolResult
 
 __all__ = ["FlowTool", "FlowTools", "SyncFlowTool", "SyncFlowTools", "ToolResult"]

@@ -11,7 +11,6 @@ from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .account import FailedChild, FailedItems, RunAccount, StepAccount
-    from .comparison import RunComparison, RunDifference
     from .flows import (
         Diagnostic,
         DiagnosticLevel,
@@ -22,11 +21,21 @@ if TYPE_CHECKING:
         StoreFlowResponse,
         ValidationResult,
     )
-    from .outcomes import Outcome
-    from .reruns import Keep, RerunItem, RerunPlan, RerunResult
-    from .results import ErrorCode, FlowError, FlowResult, OutputT
-    from .run_parts import ListItemsResponse, ListStepsResponse, RunArguments, RunItem, RunItems, StepDetails
-    from .runs import CreateRunResponse, ItemCounts, ListRunsResponse, RunDetails
+    from .reruns import Keep, RerunItem, RerunPlan, RerunResult, RunComparison, RunDifference
+    from .results import ErrorCode, FlowError, FlowResult, Outcome, OutputT
+    from .runs import (
+        CreateRunResponse,
+        ItemCounts,
+        ListItemsResponse,
+        ListRunsResponse,
+        ListStepsResponse,
+        RunArguments,
+        RunDetails,
+        RunItem,
+        RunItems,
+        RunSnapshot,
+        StepDetails,
+    )
     from .server import (
         BlobContent,
         ComponentInfo,
@@ -36,7 +45,6 @@ if TYPE_CHECKING:
         ServerInfo,
         StoreBlobResponse,
     )
-    from .snapshot import RunSnapshot
     from .statuses import ExecutionStatus
 
 __all__ = [
@@ -52,23 +60,20 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "account": ["FailedChild", "FailedItems", "RunAccount", "StepAccount"],
-        "comparison": ["RunComparison", "RunDifference"],
+        "reruns": ["RunComparison", "RunDifference", "Keep", "RerunItem", "RerunPlan", "RerunResult"],
         "flows": [
             "Diagnostic", "DiagnosticLevel", "FlowExample", "FlowVariable", "FlowVariables", "StoreFlowResponse",
             "StoredFlow", "ValidationResult",
         ],
-        "outcomes": ["Outcome"],
-        "reruns": ["Keep", "RerunItem", "RerunPlan", "RerunResult"],
-        "results": ["ErrorCode", "FlowError", "FlowResult", "OutputT"],
-        "run_parts": [
+        "results": ["Outcome", "ErrorCode", "FlowError", "FlowResult", "OutputT"],
+        "runs": [
             "ListItemsResponse", "ListStepsResponse", "RunArguments", "RunItem", "RunItems", "StepDetails",
+            "CreateRunResponse", "ItemCounts", "ListRunsResponse", "RunDetails", "RunSnapshot",
         ],
-        "runs": ["CreateRunResponse", "ItemCounts", "ListRunsResponse", "RunDetails"],
         "server": [
             "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
             "StoreBlobResponse",
         ],
-        "snapshot": ["RunSnapshot"],
         "statuses": ["ExecutionStatus"],
     },
 )  # fmt: skip

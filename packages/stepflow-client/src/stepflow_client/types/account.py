@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
-from .models import Model, field, record
+from .models import Model, Shown, field, record
 from .results import FlowErrorOrNone
-from .shown import Shown
 from .statuses import ErrorCode, ExecutionStatus
 
 __all__ = ["FailedChild", "FailedItems", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]

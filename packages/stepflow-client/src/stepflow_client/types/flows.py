@@ -10,8 +10,7 @@ from .._base.basic_errors import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
 from .._data.secrets import HIDDEN, hidden_flow, hide_schema
 from .._data.values import restore_order
-from .models import LOCAL, Model, field, record
-from .shown import Shown
+from .models import LOCAL, Model, Shown, field, record
 from .statuses import DiagnosticLevel
 
 __all__ = [

@@ -1,17 +1,16 @@
-"""A server, its components, and its blobs."""
+"""A server, its components, its blobs, and what a tool returns to a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .models import Model, field, record
-from .shown import Records, Shown
+from .models import Model, Records, Shown, field, record
 
 __all__ = [
     "BlobContent", "ComponentInfo", "ComponentList", "FailedPlugin", "HealthResponse", "ServerInfo",
-    "StoreBlobResponse",
+    "StoreBlobResponse", "ToolResult",
 ]  # fmt: skip
 
 
@@ -107,3 +106,19 @@ class ServerInfo(Model):
     """The commit that the server was built from, if it reports it."""
     capabilities: dict[str, bool] = field(default_factory=dict)
     """What the server can do by itself: `events`, `step_outputs`, `exact_numbers` and so on."""
+
+
+@record(kw_only=False)
+class ToolResult(Model):
+    """What a call of a tool returns to a model: a text, and the same as JSON."""
+
+    text: str
+    """What the model reads. Outputs are in it as JSON, and messages of components on one line, so that neither can be
+    mistaken for other parts of it."""
+    structured: Mapping[str, Any] | None = None
+    """The same as a JSON object: `run_id`, `status`, and `output`, `error` or `next`. None if no run was started."""
+    run_id: str | None = None
+    """The run; None if none was started."""
+    is_error: bool = False
+    """Whether the call failed: because of its arguments, or because the run did not succeed. A run that has not ended
+    yet is no error."""

@@ -1,4 +1,4 @@
-"""The enumerations of the public types, by name and by the number on the wire. Pure."""
+"""The enumerations of the public types, by name and by the number on the wire, and which status ends a run. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ from enum import Enum, StrEnum
 from typing import Any
 
 __all__ = [
-    "ENUMS",
-    "FAILED_STATUSES",
-    "STATUS_NUMBERS",
-    "UNSUCCESSFUL_STATUSES",
-    "DiagnosticLevel",
-    "ErrorCode",
-    "ExecutionStatus",
-    "get_status_number",
-    "read_enum",
-    "read_status",
+    "ENUMS", "FAILED_STATUSES", "STATUS_NUMBERS", "UNSUCCESSFUL_STATUSES", "DiagnosticLevel", "ErrorCode",
+    "ExecutionStatus", "get_status_number", "read_enum", "read_status",
 ]  # fmt: skip
 
 # Maximum number of members of an enumeration, including those added for values of newer servers.
@@ -142,3 +134,45 @@ def get_status_number(status: ExecutionStatus | str) -> int | None:
             return number
     prefix, _, digits = str(status).rpartition("_")
     return int(digits) if prefix == "unknown" and digits.isdecimal() and len(digits) < 10 else None
+
+
+class Ending(Enum):
+    """Whether a run has ended."""
+
+    NOT_ENDED = "not ended"
+    UNSETTLED = "unsettled"
+    """The server has given the run up; it may still be executed."""
+    LOST = "lost"
+    """The server has given the run up, and nothing shows that it is still executed: its items never end."""
+    ENDED = "ended"
+
+    @property
+    def is_finished(self) -> bool:
+        """True if nothing more is expected of the run."""
+        return self in (Ending.LOST, Ending.ENDED)
+
+
+def is_given_up(status: ExecutionStatus, running: int) -> bool:
+    """Return whether a server has given a run up.
+
+    Args:
+        status: The status of the run.
+        running: The number of its items that count as running. It is zero in runs that have ended, on every release.
+    """
+    return status in FAILED_STATUSES and running > 0
+
+
+def decide_ending(status: ExecutionStatus, running: int, quiet: float, grace: float) -> Ending:
+    """Return whether a run has ended.
+
+    Args:
+        status: The status of the run.
+        running: The number of its items that count as running.
+        quiet: Seconds since the last sign of life: an event, the end of a step, or the change to this status.
+        grace: Seconds without a sign of life after which a run that was given up counts as lost.
+    """
+    if not status.is_finished:
+        return Ending.NOT_ENDED
+    if not is_given_up(status, running):
+        return Ending.ENDED
+    return Ending.LOST if quiet >= grace else Ending.UNSETTLED

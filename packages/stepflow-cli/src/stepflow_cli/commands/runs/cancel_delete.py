@@ -14,10 +14,10 @@ from ...output.messages import note
 from ...output.view import Output, View, columns
 from ...params.options import Confirm, confirm_option, output_options, running_server_options
 from ...params.parsing import Command
-from ...params.run_ids import describe_runs, runs_argument
+from ...params.runs import describe_runs, runs_argument
 from ...records.runs import RUN
-from ...runs.bulk import check_deletion, for_each_run, note_kept_objects, print_done, raise_worst
 from ...runs.find import connect_to_runs
+from ...runs.wait import check_deletion, for_each_run, note_kept_objects, print_done, raise_worst
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ import click
 from ...errors import ExitCode, usage
 from ...output.messages import note
 from ...output.view import Output
-from ...params.declarations import TextType, option
-from ...params.options import output_options, running_server_options
+from ...params.options import TextType, option, output_options, running_server_options
 from ...params.parsing import Command
-from ...params.run_ids import RUN_ID
+from ...params.runs import RUN_ID
 from ...records.runs import DIFFERENCE, duration_text
 from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions

@@ -7,10 +7,9 @@ import click
 from ...errors import Problem, suggest, usage
 from ...output.columns import format_json_cell
 from ...output.view import Column, Output, View, columns
-from ...params.declarations import option
-from ...params.options import file_output_options, running_server_options
+from ...params.options import file_output_options, option, running_server_options
 from ...params.parsing import Command
-from ...params.run_ids import run_argument
+from ...params.runs import run_argument
 from ...runs.find import connect_to_run
 from ...settings.server_choice import ServerOptions
 
@@ -38,8 +37,8 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
     from stepflow_client._rules.releases import require_capability
     from stepflow_client._runs.explanation import collect_item_records
     from stepflow_client.flows.expressions import references
-    from stepflow_client.flows.file import parse_yaml
     from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
+    from stepflow_client.flows.reading import parse_yaml
 
     parsed = parse_yaml(expression, "the expression")
     if isinstance(parsed, str) and parsed.startswith("$"):

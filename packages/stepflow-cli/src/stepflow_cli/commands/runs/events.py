@@ -11,14 +11,12 @@ import click
 from stepflow_client import StepflowClientError, TransportError
 
 from ...errors import ExitCode, Problem, printable, to_problem
-from ...output.color import is_terminal
 from ...output.tables import format_line_time
+from ...output.terminal import is_terminal
 from ...output.view import Output
-from ...params.declarations import Choice, option
-from ...params.options import grouped, output_options, running_server_options
+from ...params.options import SECONDS, Choice, grouped, option, output_options, running_server_options
 from ...params.parsing import Command
-from ...params.run_ids import run_argument
-from ...params.times import SECONDS
+from ...params.runs import run_argument
 from ...records.runs import EVENT, build_event_record
 from ...runs.find import connect_to_run
 from ...server.connect import Target

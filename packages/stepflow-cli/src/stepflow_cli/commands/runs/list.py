@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 from stepflow_client._command import quote, sync_gather
 
-from ...output.color import is_terminal
 from ...output.messages import note
+from ...output.terminal import is_terminal
 from ...output.view import Output
-from ...params.declarations import excludes, option
-from ...params.options import label_option, limit_option, output_options, running_server_options, watch_option
+from ...params.options import (
+    TIME,
+    excludes,
+    label_option,
+    limit_option,
+    option,
+    output_options,
+    running_server_options,
+    watch_option,
+)
 from ...params.parsing import Command
-from ...params.run_ids import RUN_ID, status_option
-from ...params.run_query import query_argument
-from ...params.times import TIME
+from ...params.runs import RUN_ID, query_argument, status_option
 from ...records.runs import RUN, WATCHED_RUN
 from ...runs.failures import add_failed_sub_runs
 from ...runs.find import connect_to_runs, is_matching
@@ -104,7 +110,7 @@ def command(
             return
         if watch:
             from ...output.live import watch_records
-            from ...runs.events import RunningRuns
+            from ...runs.watch import RunningRuns
 
             def fetch() -> list[Mapping[str, Any]]:
                 runs = _list_newest_runs(client, query.words, status, filters, limit)

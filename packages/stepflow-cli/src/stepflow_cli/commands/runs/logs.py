@@ -8,10 +8,9 @@ from ...errors import Problem, printable, usage
 from ...output.messages import note
 from ...output.tables import format_line_time
 from ...output.view import Output, View, columns
-from ...params.declarations import Choice, option
-from ...params.options import limit_option, output_options
+from ...params.options import Choice, limit_option, option, output_options
 from ...params.parsing import Command
-from ...params.run_ids import recorded_run_argument
+from ...params.runs import recorded_run_argument
 from ...runs.find import find_recorded_run, is_complete_id
 from ...server.logs import LEVELS, KeptLine, find_runs, read_run_lines
 from ...settings.history import get_history_setting

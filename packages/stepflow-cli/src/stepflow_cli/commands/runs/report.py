@@ -8,10 +8,9 @@ import click
 
 from ...errors import usage
 from ...output.view import Output, open_in_browser, write_document
-from ...params.declarations import OUTPUT, needs
-from ...params.options import file_option, running_server_options
+from ...params.options import OUTPUT, file_option, needs, running_server_options
 from ...params.parsing import Command
-from ...params.run_ids import runs_argument
+from ...params.runs import runs_argument
 from ...runs.find import connect_to_runs
 from ...settings.server_choice import ServerOptions
 

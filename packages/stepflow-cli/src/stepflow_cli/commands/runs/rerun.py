@@ -6,18 +6,24 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
-from ...completion.candidates import complete_flow_files
+from ...completion import complete_flow_files
 from ...errors import Problem
-from ...inputs.batch import read_all_inputs
 from ...inputs.flow import load_flow_or_id
-from ...inputs.values import Values
+from ...inputs.values import Values, read_all_inputs
 from ...output.messages import waiting
 from ...output.view import Output
-from ...params.declarations import FILE, Section, excludes
 from ...params.flow import history_options, one_input, one_mapping, value_options
-from ...params.options import file_output_options, grouped, running_server_options, timeout_option
+from ...params.options import (
+    FILE,
+    Section,
+    excludes,
+    file_output_options,
+    grouped,
+    running_server_options,
+    timeout_option,
+)
 from ...params.parsing import Command
-from ...params.run_ids import run_argument
+from ...params.runs import run_argument
 from ...records.results import print_result, print_results, to_outcomes
 from ...runs.failures import find_failure_hint
 from ...runs.find import check_same_flow, connect_to_run
@@ -28,7 +34,7 @@ from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
     from stepflow_client import Keep
-    from stepflow_client.types.snapshot import SnapshotPart
+    from stepflow_client.types.runs import SnapshotPart
 
 _RERUN = Section("Rerun")
 

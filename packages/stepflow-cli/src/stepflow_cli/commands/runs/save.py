@@ -10,27 +10,25 @@ from typing import TYPE_CHECKING
 
 import click
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.flow_argument import load_flow
+from stepflow_client.flows.reading import load_flow
 
-from ...completion.candidates import complete_flow_files, complete_steps_of_run
-from ...context import current_session
-from ...errors import suggest, usage
+from ...completion import complete_flow_files, complete_steps_of_run
+from ...errors import current_session, suggest, usage
 from ...inputs.files import read_bytes, write_bytes
 from ...inputs.flow import check_flow_exists
 from ...inputs.values import ValueArgument, read_value
-from ...output.color import format_diff_line, has_color
 from ...output.messages import note
-from ...params.declarations import OUTPUT, Section
-from ...params.options import running_server_options
+from ...output.terminal import format_diff_line, has_color
+from ...params.options import OUTPUT, Section, running_server_options
 from ...params.parsing import Command
-from ...params.run_ids import run_argument
+from ...params.runs import run_argument
 from ...runs.find import check_same_flow, connect_to_run
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
-    from stepflow_client.types.snapshot import SnapshotPart
+    from stepflow_client.types.runs import SnapshotPart
 
-    from ...flow_tests.item_to_save import ItemToSave
+    from ...flow_tests.saved_cases import ItemToSave
 
 _CASE = Section("Case")
 
@@ -77,8 +75,7 @@ def command(
         raise usage("--as needs a name")
     if flow is not None:
         check_flow_exists(flow)
-    from ...flow_tests.case_edits import add_case
-    from ...flow_tests.item_to_save import diff_lines, rate_match, read_item_to_save
+    from ...flow_tests.saved_cases import add_case, diff_lines, rate_match, read_item_to_save
 
     with connect_to_run(server, run_id, says=True) as (target, run_id):
         parts: list[SnapshotPart] = ["items", "flow", "arguments"]

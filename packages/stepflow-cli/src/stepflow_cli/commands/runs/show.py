@@ -8,23 +8,23 @@ from typing import Any, TypeVar
 import click
 from stepflow_client import NotFoundError, StepflowClientError
 
-from ...completion.candidates import complete_steps_of_run
+from ...completion import complete_steps_of_run
 from ...errors import Problem, suggest, to_problem
 from ...output.messages import note, waiting
 from ...output.view import Output
-from ...params.declarations import excludes, option
 from ...params.options import (
+    excludes,
     file_output_options,
+    option,
     output_options,
     record_options,
     running_server_options,
     timeout_option,
 )
 from ...params.parsing import Command
-from ...params.run_ids import run_argument, status_option
-from ...records.history import ENTRY_IN_FULL, build_entry_record
+from ...params.runs import run_argument, status_option
 from ...records.results import print_result, print_results, to_outcomes
-from ...records.runs import ITEM, STEP, TIMED_STEP, get_run_view
+from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_entry_record, get_run_view
 from ...runs.failures import explain_run, explain_steps
 from ...runs.find import EndedRunError, connect_to_run
 from ...runs.wait import Wait, hinting_return

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...context import current_session
-from ...errors import printable, usage
-from ...output.color import is_terminal
+from ...errors import current_session, printable, usage
 from ...output.messages import outages_reported_by, waiting
+from ...output.terminal import is_terminal
 from ...output.view import Output
 from ...params.options import output_options, running_server_options, wait_options
 from ...params.parsing import Command
-from ...params.run_ids import runs_argument
+from ...params.runs import runs_argument
 from ...records.runs import EVENT, build_event_record, get_run_view
 from ...runs.failures import explain_run
 from ...runs.find import connect_to_runs
@@ -51,7 +50,7 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
         raise usage("--on-interrupt cancel takes one run")
     with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
-            from ...runs.wait_for_runs import wait_and_print
+            from ...runs.wait import wait_and_print
 
             wait_and_print(target, ids, wait, output)
             return
@@ -81,7 +80,7 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
 
 
 def _print_lines(watch: RunWatch, output: Output) -> None:
-    from ...runs.events import describe_event
+    from ...runs.watch import describe_event
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):

@@ -13,9 +13,9 @@ from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import write_path
 
-from ..relations import item_path
 from ..reports import PARTS, build_report
 from ..site import Site, get_site, parse_index
+from ..steps import item_path
 
 _MAX_STEPS = 500
 

@@ -10,13 +10,23 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError, StoredFlow
 from stepflow_client._command import check_source
 from stepflow_client._data.flow_declarations import is_secret
-from stepflow_client.flows.file import parse_yaml
 from stepflow_client.flows.needs import check_inputs
+from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.source import FlowText
 
-from ..field_texts import format_json, parse_text
 from ..flow_list import list_flows
-from ..forms import Field, FormError, build_fields, fill_field, is_raw_input, read_form_value, refill_fields, show_value
+from ..forms import (
+    Field,
+    FormError,
+    build_fields,
+    fill_field,
+    format_json,
+    is_raw_input,
+    parse_text,
+    read_form_value,
+    refill_fields,
+    show_value,
+)
 from ..pictures import draw_flow_graph, format_flow_lines
 from ..security import get_form_fields
 from ..site import Site, get_site

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import StepflowClientError
 
-from ...params.run_query import parse_query
+from ...params.runs import parse_query
 from ..site import Site, get_site
 from .runs import parse_list_query, parse_number, progress_of
 

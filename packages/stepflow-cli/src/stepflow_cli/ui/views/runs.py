@@ -14,10 +14,9 @@ from stepflow_client.progress import Progress
 
 from ...errors import Problem
 from ...output.tables import shorten_ids
-from ...params.run_query import parse_query
+from ...params.runs import parse_query
 from ...records.runs import STATUSES
-from ..finding import SearchResult
-from ..listing import PAGE, build_run_rows
+from ..listing import PAGE, SearchResult, build_run_rows
 from ..security import choose_first_path
 from ..site import Site, format_query, get_site, parse_index
 

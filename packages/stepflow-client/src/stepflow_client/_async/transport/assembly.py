@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..._http.proxies import find_environment_proxy
-from ..._http.settings import PoolLimits, ServerUrl, TokenAuth, build_static_authorization, check_limits, is_httpx_auth
-from ..._http.tls import build_ssl_context
+from ..._http.connecting import build_ssl_context
+from ..._http.settings import (
+    PoolLimits,
+    ServerUrl,
+    TokenAuth,
+    build_static_authorization,
+    check_limits,
+    find_environment_proxy,
+    is_httpx_auth,
+)
 from ...errors import InvalidArgumentError
 from .base import Transport
-from .credentials import Authorization, HttpxAuth, Token
+from .layers import Authorization, HttpxAuth, Token
 from .pool import Pool
 
 if TYPE_CHECKING:
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ..._http.settings import Token as BearerToken
-    from ..._rules.request_retries import RetryPolicy
+    from ..._rules.retries import RetryPolicy
 
 
 class ConnectionSettings(NamedTuple):
@@ -67,7 +74,7 @@ def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
         sender = HttpxTransport(transport, root)
     if settings.event_hooks is None:
         return sender
-    from ..._http.hooks import check_hooks
+    from ..._http.limits import check_hooks
     from .hooks import Hooks
 
     return Hooks(sender, check_hooks(settings.event_hooks), root)

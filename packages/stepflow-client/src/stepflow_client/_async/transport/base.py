@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from ..._http.messages import HttpRequest, HttpResponse, Timeouts
-from ..._rules.operations import health_check
+from ..._rules.releases import health_check
 
 
 class Stream:

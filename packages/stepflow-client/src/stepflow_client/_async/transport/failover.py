@@ -16,8 +16,8 @@ from ..._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from ..._rules.deadline import has_passed
 from ..._rules.spread import ServerLoads
+from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, health_request
 
 _MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.5, 30.0

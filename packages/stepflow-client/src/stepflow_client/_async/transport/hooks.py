@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import httpx
 
-from ..._http.hooks import Hook, async_call_hooks
+from ..._http.limits import Hook, async_call_hooks
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl
 from .base import Middleware, Stream, Transport

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from ..._data.arguments import check_instance
+from ..._http.limits import async_call_within
 from ..._http.messages import (
     MAX_BYTES,
     CannotSend,
@@ -39,9 +40,8 @@ from ..._http.messages import (
 )
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, check_headers
 from ..._http.sockets import async_get_owner
-from ..._http.time_limit import async_call_within
 from ..._http.unpacking import Unpacker
-from ..._rules.operations import find_operation, get_run_events
+from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Stream, Transport
 

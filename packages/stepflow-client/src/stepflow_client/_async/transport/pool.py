@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._http.async_socket import AsyncSocket
+from ..._http.limits import AsyncSlots
 from ..._http.messages import (
     ConnectionBroken,
     HeaderItems,
@@ -20,7 +21,6 @@ from ..._http.messages import (
     encode_head,
 )
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
-from ..._http.slots import AsyncSlots
 from ..._http.sockets import count_forks
 from ...errors import ClientClosedError
 from .base import Stream, Transport

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 
 from ..._http.messages import HttpRequest, HttpResponse, Timeouts
-from ..._rules.operations import health_check
+from ..._rules.releases import health_check
 
 
 class Stream:

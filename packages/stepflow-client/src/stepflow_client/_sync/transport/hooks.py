@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import httpx
 
-from ..._http.hooks import Hook, sync_call_hooks
+from ..._http.limits import Hook, sync_call_hooks
 from ..._http.messages import HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl
 from .base import Middleware, Stream, Transport

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..._http.limits import SyncSlots
 from ..._http.messages import (
     ConnectionBroken,
     HeaderItems,
@@ -21,7 +22,6 @@ from ..._http.messages import (
     encode_head,
 )
 from ..._http.settings import API_PATH, PoolLimits, ServerUrl
-from ..._http.slots import SyncSlots
 from ..._http.sockets import SyncSocket, count_forks
 from ...errors import ClientClosedError
 from .base import Stream, Transport

@@ -1,15 +1,26 @@
-"""Running the variants of a flow on cases, and scoring what they return."""
+"""Runs the variants of a flow side by side on cases, which may be runs of the past, and scores what they return."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
-from collections.abc import Mapping
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from random import Random
 from typing import Any, Literal
 from uuid import uuid4
 
 from ..._base.logging import logger
-from ..._codec.requests import Variables, check_concurrency
+from ..._codec.requests import Variables, check_concurrency, run_variables
+from ..._concurrency.background import AsyncSource, AsyncWorkers, async_gather
 from ..._data.arguments import (
     check_choice,
     check_client,
@@ -18,23 +29,355 @@ from ..._data.arguments import (
     check_integer,
     check_labels,
     check_text,
+    file_path,
     wrong,
 )
-from ..._data.file_paths import file_path
-from ..._display.progress_display import check_progress
-from ..._rules.input_retries import RetryOn, RetryRule
-from ...errors import InvalidArgumentError
-from ...flows.flow_argument import FlowSource, load_flow
+from ..._display.progress_display import check_progress, show_progress
+from ..._rules.retries import RetryOn, RetryRule
+from ..._rules.run_progress import BatchCount, ItemTimes
+from ..._rules.timeouts import has_passed
+from ...errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError
+from ...flows.reading import FlowSource, load_flow
 from ...progress import ProgressOption
-from ..cases import read_cases
-from ..plan import RunLabels, choose_chunk_size, limit, plan_variants
-from ..records import Variant
+from ...types.results import Outcome
+from ..columns import DurationBudget
+from ..records import (
+    Block,
+    EvaluationCase,
+    EvaluationItem,
+    PlannedVariant,
+    RunLabels,
+    Variant,
+    build_block,
+    choose_chunk_size,
+    limit,
+    plan_variants,
+    read_cases,
+)
 from ..report import EvaluationReport
-from ..score_calls import ScoreFunction
-from ..scorers import build_scorers
+from ..scorers import AsyncScoring, ScoreFunction, build_scorers
 from ..statistics import import_numpy
 from ..store import EvaluationStore, StoredItems, TemporaryFolder, collect_secrets
-from .evaluator import Evaluator
+
+# Seconds between two checks for what has ended.
+_INTERVAL = 0.05
+# Seconds for the threads of the synchronous twin to end, before others can use the folder.
+_GRACE = 5.0
+# Maximum number of items that wait for their scores; no further outcomes are read meanwhile.
+_MAX_WAITING = 2_000
+
+
+@dataclass
+class Evaluator:
+    """Runs the variants of one evaluation, and scores their outputs."""
+
+    client: Any
+    store: EvaluationStore
+    """The folder of the evaluation, which has its cases and variants."""
+    variants: Sequence[PlannedVariant]
+    functions: Sequence[ScoreFunction]
+    labels: RunLabels
+    include_durations: bool | None
+    """Whether to read the times of the items."""
+    repeat: int
+    total: int
+    """Number of items of each variant."""
+    max_scores: int
+    progress: ProgressOption
+    map_options: Mapping[str, Any]
+    """The options of `map` that are the same for all variants."""
+
+    def __post_init__(self) -> None:
+        self._turns = _Turns(len(self.variants))
+        self._by_number: dict[int, PlannedVariant] = {}
+        self._times = DurationBudget(self.include_durations)
+        self._ended: deque[Block] = deque()
+        """The items that are not stored yet."""
+        self._timed: deque[Block] = deque()
+        """The items whose times have been read."""
+        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {
+            function.key: deque() for function in self.functions
+        }
+        """The items that wait for a score: blocks with the places of the items, by the key of the function."""
+        self._unscored: dict[str, Iterator[tuple[Block, list[int]]]] = {}
+        """The items of earlier calls that have no score, by the key of its function."""
+        self._workers: AsyncWorkers[int] = AsyncWorkers()
+        self._scoring = AsyncScoring(self.max_scores)
+        self._scores_running = 0
+        self._count = BatchCount(self.total * len(self.variants))
+        self._room = _MAX_WAITING
+        """Number of outcomes that may be read before the next step."""
+        self._is_over = False
+
+    async def run(self) -> None:
+        """Run what has not been run yet, and compute the scores that are missing."""
+        try:
+            with show_progress(self.progress) as report:
+                report(self._count.progress())
+                await self._start_variants()
+                while len(self._workers):
+                    await self._process_ended()
+                    report(self._count.progress())
+                self.labels.end()
+                report(self._count.progress(is_over=True))
+        finally:
+            self._is_over = True
+            self._turns.is_over = True
+            self._scoring.close()
+            await self._workers.aclose(grace=_GRACE)
+
+    def _journal(self, number: int) -> Path | None:
+        return None if self.store.id is None else self.store.journal(number)
+
+    async def _start_variants(self) -> None:
+        numbers, total = self.store.variants, self.total
+        self._by_number = {numbers[variant.name]: variant for variant in self.variants}
+        ended = {number: self.store.read_ended(number) for number in numbers.values()}
+        for function in self.functions:
+            self._unscored[function.key] = self.store.iterate_unscored(function.key, ended)
+        for place, (number, variant) in enumerate(self._by_number.items()):
+            if sum(ended[number].values()) == total:
+                self._turns.read[place] = math.inf
+                self._count.skip(total)
+                continue
+            journal = self._journal(number)
+            if ended[number] and journal is not None and not journal.exists():
+                raise JournalError(
+                    f"{journal} is missing, without which the evaluation cannot be continued",
+                    hint="restore it, or evaluate in a new folder",
+                )
+            inputs = _Inputs(self.store, self._turns, place, self.repeat)
+            await self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
+        await self._start_scores()
+
+    async def _process_ended(self) -> None:
+        """Wait a moment for something to end, store what has ended, and start to score it."""
+        until = time.monotonic() + _INTERVAL
+        try:
+            self._scores_running -= await self._workers.wait_for_result(until)
+        except TimeoutError:
+            # Also the errors of requests.
+            if not has_passed(until):
+                raise
+        blocks = [self._timed.popleft() for _ in range(len(self._timed))]
+        for block in [self._ended.popleft() for _ in range(len(self._ended))]:
+            if self.labels.common is not None:
+                self.labels.record(self._by_number[block.variant], block)
+            if self._times.should_read(block.first):
+                await self._workers.start(partial(self._read_durations, block))
+            else:
+                blocks.append(block)
+        if blocks:
+            self.store.store_blocks(blocks)
+        for waiting in self._waiting.values():
+            waiting.extend((block, places) for block in blocks if (places := block.successes))
+        await self._start_scores()
+        left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
+        self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
+
+    def _build_item(self, block: Block, place: int) -> EvaluationItem:
+        return block.item(place, self._by_number[block.variant].name, self.repeat)
+
+    async def _read_durations(self, block: Block) -> int:
+        """Read the times of the items of a block, and return the number of score functions that have ended: none."""
+        began = time.monotonic()
+        for run_id, places in block.runs.items():
+            times = ItemTimes(run_id)
+            # Without them, an item has no duration.
+            with suppress(StepflowClientError):
+                async with self.client.run_events(run_id) as events:
+                    async for event in events:
+                        times.note(event)
+            durations: dict[int | None, float] = {item.index: item.duration for item in times.times}
+            for place in places:
+                block.durations[place] = durations.get(block.indexes[place])
+        self._timed.append(block)
+        self._times.note(time.monotonic() - began)
+        return 0
+
+    async def _run_variant(
+        self, variant: PlannedVariant, number: int, inputs: _Inputs, stored: Mapping[int, int]
+    ) -> int:
+        """Run a variant on the cases, and return the number of score functions that have ended: none."""
+        stream = self.client.map(
+            inputs=inputs,
+            journal=self._journal(number),
+            labels=self.labels.of(variant),
+            **variant.arguments,
+            **self.map_options,
+        )
+        async with stream as outcomes:
+            async for chunk in outcomes.chunks():
+                for outcome in chunk:
+                    self._count.note(outcome)
+                cases = inputs.take_cases(chunk)
+                # The journal has the same chunks.
+                if chunk[0].index not in stored:
+                    self._ended.append(build_block(number, cases, chunk))
+                self._room -= len(chunk)
+                # Too many items wait for their scores.
+                while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
+                    await asyncio.sleep(_INTERVAL / 10)
+                if self._is_over:
+                    break
+        return 0
+
+    async def _start_scores(self) -> None:
+        for function in self.functions:
+            waiting, iterate_unscored = self._waiting[function.key], self._unscored[function.key]
+            while self._scores_running < self.max_scores:
+                if not waiting:
+                    waiting.extend(islice(iterate_unscored, 1))
+                if not waiting:
+                    break
+                block, places = waiting.popleft()
+                some, left = places[: function.chunk_size], places[function.chunk_size :]
+                if left:
+                    waiting.appendleft((block, left))
+                self._scores_running += 1
+                await self._workers.start(partial(self._score, function, block, some))
+
+    async def _score(self, function: ScoreFunction, block: Block, places: list[int]) -> int:
+        """Score some items of a block, and return the number of score functions that have ended."""
+        may_continue = lambda: not self._is_over  # noqa: E731
+        call = partial(function.apply, block, places, self._build_item, self.client, self.store, may_continue)
+        await self._scoring.run(function, call)
+        return 1
+
+
+class _Turns:
+    """How many inputs each variant has read. The one that has read fewest is next; of several, a random one."""
+
+    def __init__(self, count: int) -> None:
+        self._order = list(range(count))
+        self._random = Random(0)
+        self._round = 0.0
+        self.read: list[float] = [0] * count
+        """By the place of the variant; infinite once it needs no more inputs."""
+        self.is_over = False
+        """Whether the variants are to stop."""
+
+    async def wait(self, place: int) -> bool:
+        """Wait until it is a variant's turn. Return False if the variants are to stop."""
+        while self.next() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
+            await asyncio.sleep(_INTERVAL / 10)
+        return not self.is_over
+
+    def next(self) -> int:
+        """Return the place of the variant whose turn it is."""
+        fewest = min(self.read)
+        if fewest != self._round:
+            # The variant that comes first finds the server idle more often than the others.
+            self._round = fewest
+            self._random.shuffle(self._order)
+        return next(place for place in self._order if self.read[place] == fewest)
+
+
+class _Inputs(AsyncSource):
+    """The inputs of a variant: each case as often as it is repeated, one after the other.
+
+    Args:
+        store: The folder of the evaluation.
+        turns: The turns of the variants.
+        place: The place of the variant among them.
+        repeat: The number of repeats.
+    """
+
+    def __init__(self, store: EvaluationStore, turns: _Turns, place: int, repeat: int) -> None:
+        super().__init__(())
+        self.place = place
+        self._turns = turns
+        self._cases = chain.from_iterable([case] * repeat for case in store.cases())
+        self._open: dict[int, EvaluationCase] = {}
+        """The cases of the inputs without an outcome, by the index of the input."""
+        self._index = 0
+
+    async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `max_count`, in this variant's turn."""
+        if not await self._turns.wait(self.place):
+            # An end without an error would mean that all inputs have been read.
+            return [], StepflowClientError("the evaluation has ended")
+        cases = list(islice(self._cases, max_count))
+        self._open.update(enumerate(cases, self._index))
+        self._index += len(cases)
+        self.ended = len(cases) < max_count
+        self._turns.read[self.place] = math.inf if self.ended else self._index
+        return [case.input for case in cases], None
+
+    def take_cases(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
+        """Return the cases of inputs that have ended."""
+        return [self._open.pop(outcome.index) for outcome in outcomes]
+
+
+# Maximum number of runs that are read at the same time.
+_AT_ONCE = 16
+
+
+async def history_cases(
+    client: Any, query: str | None = None, *, variables: Variables | None = None, limit: int = 1_000
+) -> list[EvaluationCase]:
+    """Return completed runs of a client's server as cases, with their outputs as expected ones, the oldest first.
+
+    A case has the labels of its run as metadata. Runs are left out that had other variables, or overrides, that kept
+    outputs of earlier runs, or that the server no longer has; a warning in the log has their number.
+
+    Example:
+        ```python
+        cases = await history_cases(client, "customer=42 since:2026-11-23")
+        report = await evaluate(client, "ticket_v2.yaml", cases, scores=[exact()])
+        ```
+
+    Args:
+        client: A client with a history.
+        query: Which runs, as for `History.search`. None, the default: all.
+        variables: The values of variables that the cases will be run with. Default: none.
+        limit: Maximum number of runs, of the newest. Default 1,000.
+
+    Raises:
+        InvalidArgumentError: If the client has no history, or if there is no such run.
+        TransportError: If the server cannot be reached.
+    """
+    if not hasattr(check_client(client, "client", awaited=True), "snapshot"):
+        raise wrong("client", "a StepflowClient", client)
+    if client.history is None:
+        raise InvalidArgumentError("the client has no history", hint="make it with history=History()")
+    check_integer(limit, "limit", least=1)
+    entries = client.history.search(query, status="completed", server=client.url, limit=limit)
+    values = run_variables(variables)
+    calls = [partial(_read_run_cases, client, entry.run_id, values) for entry in reversed(entries)]
+    cases_by_run = await async_gather(calls, _AT_ONCE)
+    left_out = sum(not run_cases for run_cases in cases_by_run)
+    if left_out:
+        why = "they had other variables, overrides or kept steps, or the server no longer has them"
+        logger.warning("%d of %d runs of the history are no cases: %s", left_out, len(entries), why)
+    cases = [case for run_cases in cases_by_run for case in run_cases]
+    if not cases:
+        raise InvalidArgumentError(f"the history has no runs on {client.url} that can be cases")
+    return cases
+
+
+async def _read_run_cases(client: Any, run_id: str, variables: Mapping[str, Any]) -> list[EvaluationCase]:
+    """Return the items of a run as cases; none if another run would differ for another reason than the flow."""
+    try:
+        snapshot = await client.snapshot(run_id, include=("items", "arguments"))
+    except NotFoundError:
+        return []
+    arguments, items = snapshot.arguments, snapshot.items or ()
+    if arguments is None or arguments.overrides or arguments.kept or "inputs" in arguments.hidden:
+        return []
+    secret = {name.removeprefix("variables.") for name in arguments.hidden}
+    recorded, expected = (
+        {name: value for name, value in values.items() if name not in secret}
+        for values in (arguments.variables or {}, variables)
+    )
+    if recorded != expected or arguments.inputs is None or len(arguments.inputs) != len(items):
+        return []
+    metadata = arguments.labels
+    return [
+        EvaluationCase(f"{run_id} {item.index}" if len(items) > 1 else run_id, value, item.result.output, metadata)
+        for item, value in zip(items, arguments.inputs, strict=True)
+        if item.result is not None and item.result.is_success
+    ]
 
 
 async def evaluate(

@@ -1,0 +1,372 @@
+"""Completion in the supported shells, based on click's. Errors cannot be shown, so nothing is offered instead."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+)
+
+from .errors import printable
+from .inputs.files import DATA_SUFFIXES
+
+if TYPE_CHECKING:
+    from stepflow_client import SyncStepflowClient
+    from stepflow_client.history import HistoryEntry
+
+    from .settings.server_choice import ServerOptions
+
+# Maximum time in seconds that the shell waits for the server.
+_TIMEOUT = 1.0
+_NEWEST = 50
+# Number of runs offered by their position in the history.
+_PLACES = 9
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _completer(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
+    """Return a completer that filters the items by the word's beginning and returns none if anything fails."""
+
+    @functools.wraps(offer)
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            items = [item for item in offer(ctx, incomplete) if item.value.startswith(incomplete)]
+        except Exception:
+            return []
+        for item in items:
+            # One line, without control characters: run names come from the server.
+            item.help = item.help and " ".join(printable(str(item.help)).split())
+        return [item for item in items if item.value == printable(item.value) and "\n" not in item.value]
+
+    return complete
+
+
+def _get_argument(ctx: click.Context, name: str) -> object:
+    """Return the command's first argument, if it comes before the word to complete."""
+    # If the word is the value of an option, click has not parsed the arguments before it.
+    return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
+
+
+# The server
+
+
+@_completer
+def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the newest runs of the server that the command line or the settings name, with descriptions.
+
+    After `@`, return runs of the history by their positions instead.
+    """
+    if incomplete.startswith("@"):
+        return _list_positions(_list_recorded_runs(ctx))
+    listed = _query_server(ctx, lambda client: client.list_runs(limit=_NEWEST, timeout=_TIMEOUT).runs)
+    return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
+
+
+@_completer
+def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the paths of the builtin components: servers do not report the paths of others."""
+    from stepflow_client.flows.components import BUILTINS
+
+    return [CompletionItem(path) for path in BUILTINS]
+
+
+@_completer
+def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the newest runs of the history, by their positions and ids."""
+    from .settings.history import open_history
+
+    entries = open_history().search(limit=_NEWEST)
+    return [
+        *_list_positions(entries),
+        *(CompletionItem(entry.run_id, help=_describe_entry(entry)) for entry in entries),
+    ]
+
+
+def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
+    """Return the newest recorded runs, only of one server if the command line names it."""
+    from .settings.history import open_history
+    from .settings.server_choice import choose_server, list_server_urls
+
+    options = _read_server_options(ctx)
+    url = choose_server(options).url.value if options.is_named else None
+    return open_history().search(server=None if url is None else list_server_urls(url), limit=_PLACES)
+
+
+def _list_positions(entries: list[HistoryEntry]) -> list[CompletionItem]:
+    return [
+        CompletionItem("@last" if number == 1 else f"@{number}", help=_describe_entry(entry))
+        for number, entry in enumerate(entries[:_PLACES], start=1)
+    ]
+
+
+def _describe_entry(entry: HistoryEntry) -> str:
+    name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
+    return ", ".join(part for part in (entry.status or "started", name or "unnamed flow", entry.note) if part)
+
+
+@_completer
+def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the steps of the run that the command line names."""
+    from .inputs.flow import list_step_ids
+    from .runs.find import parse_position, resolve_run_id
+
+    run = str(_get_argument(ctx, "run_id"))
+    if run.startswith("@"):
+        return [
+            CompletionItem(step)
+            for entry in _list_recorded_runs(ctx)[parse_position(run) :][:1]
+            for step in list_step_ids(entry.flow)
+        ]
+    flows = _query_server(ctx, lambda client: [client.get_run_flow(resolve_run_id(client, run), timeout=_TIMEOUT).flow])
+    return [CompletionItem(step) for flow in flows for step in list_step_ids(flow)]
+
+
+def _read_server_options(ctx: click.Context) -> ServerOptions:
+    """Return the server options of the command line."""
+    from .settings.server_choice import ServerOptions
+
+    names = ("url", "profile", "local", "config")
+    return ServerOptions(**{name: ctx.params[name] for name in names if ctx.params.get(name)}, default="server")
+
+
+def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
+    """Return the server's responses that arrive within the timeout."""
+    from .errors import Session
+    from .server.connect import connect, get_kept_server
+    from .settings.server_choice import choose_server
+
+    options = _read_server_options(ctx)
+    choice = choose_server(options)
+    # A token command may prompt on the terminal, which the shell is using.
+    asks = choice.profile is not None and bool(choice.profile.token_command)
+    # Determined here because the thread below has no click context.
+    session = ctx.find_root().obj
+    kept = get_kept_server(options, session if isinstance(session, Session) else None)
+    if (choice.is_embedded or asks) and kept is None:
+        return ()
+    # Imported before the timeout starts, which is for the server only.
+    import stepflow_client.types  # noqa: F401
+
+    found: list[Any] = []
+
+    def ask() -> None:
+        with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
+            found.extend(question(target.client))
+
+    # A request's timeout limits each read, not the whole request.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_TIMEOUT)
+    return tuple(found)
+
+
+# Files
+
+
+@_completer
+def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the YAML and JSON files and the folders in the folder of the word to complete."""
+    folder, slash, start = incomplete.rpartition("/")
+    entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith(".") and not start.startswith("."):
+            continue
+        if entry.is_dir():
+            yield CompletionItem(f"{folder}{slash}{entry.name}/", type="part")
+        elif entry.name.lower().endswith(DATA_SUFFIXES):
+            yield CompletionItem(f"{folder}{slash}{entry.name}")
+
+
+def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
+    """Return the flow that the command line names before the word to complete."""
+    from .inputs.flow import is_python_flow, load_flow_file
+
+    name = _get_argument(ctx, "flow") or ctx.params.get("flow_option")
+    # Standard input belongs to the shell, and completing a word executes no module.
+    is_file = isinstance(name, str) and name != "-" and not is_python_flow(name)
+    return load_flow_file(os.path.expanduser(str(name))) if is_file else {}
+
+
+@_completer
+def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the names of the flow's examples and test cases."""
+    from .inputs.flow import list_case_names
+
+    return [CompletionItem(name) for name in list_case_names(_load_named_flow(ctx))]
+
+
+@_completer
+def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the ids of the flow's steps."""
+    from .inputs.flow import list_step_ids
+
+    return [CompletionItem(step) for step in list_step_ids(_load_named_flow(ctx))]
+
+
+@_completer
+def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the flow's variables as `name=`."""
+    from stepflow_client._data.flow_declarations import declared_variables
+
+    declared = {} if "=" in incomplete else declared_variables(_load_named_flow(ctx))
+    return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]
+
+
+@_completer
+def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the flow's steps, then the keys of a step's input (`step.input.key=`)."""
+    steps = _load_named_flow(ctx).get("steps")
+    for step in steps if isinstance(steps, list) else []:
+        before = f"{_escape_dots(str(step['id']))}.input."
+        keys = step.get("input")
+        if not incomplete.startswith(before) or not isinstance(keys, Mapping):
+            yield CompletionItem(before, type="part", help=step.get("component"))
+            continue
+        for key in () if "=" in incomplete else keys:
+            yield CompletionItem(f"{before}{_escape_dots(str(key))}=", type="part")
+
+
+def _escape_dots(name: str) -> str:
+    return name.replace(".", "\\.")
+
+
+# Settings
+
+
+@_completer
+def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the profiles with their servers."""
+    from .settings.profiles import load_profiles
+
+    return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load_profiles().tables.items()]
+
+
+@_completer
+def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the keys that `config set` and `config unset` accept."""
+    return [CompletionItem(key) for key in _list_config_keys()]
+
+
+@_completer
+def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
+    """Return the keys that `config get` accepts."""
+    connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")
+    names = ["url", "profile", "token", "timeout", *connection, "history", "target", "profiles", "file"]
+    return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_config_keys(short=False)])]
+
+
+def _list_config_keys(*, short: bool = True) -> Iterable[str]:
+    from .settings.profiles import KEYS, load_profiles
+
+    yield from ("current", "history", "target")
+    if short:
+        yield from KEYS
+    for name in load_profiles().tables:
+        yield f"profiles.{name}"
+        yield from (f"profiles.{name}.{key}" for key in KEYS)
+
+
+VARIABLE = "_STEPFLOW_COMPLETE"
+"""The environment variable that the shell sets when it calls the command to complete."""
+
+
+def _replace_texts(template: str, changes: Mapping[str, str]) -> str:
+    """Return a script of click in which texts are replaced."""
+    for old, new in changes.items():
+        template = template.replace(old, new)
+    return template
+
+
+class _Bash(BashComplete):
+    source_template = _replace_texts(
+        BashComplete.source_template,
+        {
+            "read type value": "read -r type value",
+            "        elif [[ $type == 'plain' ]]": "        elif [[ $type == 'part' ]]; then\n"
+            "            COMPREPLY+=($value)\n            compopt -o nospace 2>/dev/null\n"
+            "        elif [[ $type == 'plain' ]]",
+            # bash 3 and 4.3, as on macOS, sort what is offered.
+            "complete -o nosort -F %(complete_func)s %(prog_name)s": "complete -o nosort -F %(complete_func)s "
+            "%(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s",
+        },
+    )
+
+    def source(self) -> str:
+        """Return the script. The local bash version is not checked, because the script may be for another one."""
+        return ShellComplete.source(self)
+
+    _is_behind_at = False
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words and the word to complete; bash splits `@la` into the two words `@` and `la`."""
+        args, incomplete = super().get_completion_args()
+        self._is_behind_at = bool(args) and args[-1] == "@"
+        return (args[:-1], f"@{incomplete}") if self._is_behind_at else (args, incomplete)
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return an item in the form that the script reads. Bash inserts it unchanged, so it must be quoted."""
+        if self._is_behind_at and item.value.startswith("@"):
+            item = CompletionItem(item.value[1:], type=item.type)
+        # The colon and the equals sign are not quoted: bash itself treats them as word ends.
+        quoted = re.sub(r"([^\w@%+=:,./~-])", r"\\\1", item.value)
+        return f"{item.type},{quoted}"
+
+
+class _Zsh(ZshComplete):
+    source_template = _replace_texts(
+        ZshComplete.source_template,
+        {
+            '        elif [[ "$type" == "dir" ]]': '        elif [[ "$type" == "part" ]]; then\n'
+            '            compadd -U -V unsorted -S \'\' -- "$key"\n        elif [[ "$type" == "dir" ]]'
+        },
+    )
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return an item in the form that the script reads; an item of type `part` has no description."""
+        if item.type == "part":
+            return f"part\n{item.value}\n_"
+        return super().format_completion(item)
+
+
+class _Fish(FishComplete):
+    # A list of fields has commas, and a word with a quote that is still open is one word.
+    source_template = _replace_texts(
+        FishComplete.source_template,
+        {
+            'split ","': 'split -m 1 ","',
+            "(commandline -cp)": "(commandline -cp | string collect)",
+            "(commandline -t)": "(commandline -t | string collect)",
+        },
+    )
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return an item in the form that the script reads; fish itself recognises partial words."""
+        if item.type == "part":
+            item = CompletionItem(item.value, help=item.help)
+        return super().format_completion(item)
+
+
+SHELLS: dict[str, Any] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
+"""The supported shells by name."""
+
+
+def register_shells() -> None:
+    """Register these shells with click, and print no messages: they would be in the middle of the line being typed."""
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for name, shell in SHELLS.items():
+        add_completion_class(shell, name)

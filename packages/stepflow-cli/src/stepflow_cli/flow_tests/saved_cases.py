@@ -1,0 +1,321 @@
+"""Turns an item of a run into a test case, and adds it to its flow file without changing any other byte."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from difflib import unified_diff
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stepflow_client import FlowResult, InvalidArgumentError, NotFoundError
+from stepflow_client._command import (
+    check_instance,
+    check_mapping,
+    check_text,
+    expectation_of,
+    get_edits,
+    is_lost,
+    without_cases,
+)
+from stepflow_client._data.secrets import is_hidden
+from stepflow_client._editing.text_edits import (
+    Edit,
+    NotEditableError,
+    detect_json_indent,
+    detect_newline,
+    edit_file,
+    find_line_end,
+    make_addition,
+    write_block,
+    write_json,
+)
+from stepflow_client.flows.expressions import PathError, parse_path, write_path
+from stepflow_client.flows.graph import steps_by_id
+from stepflow_client.flows.source import Node
+
+if TYPE_CHECKING:
+    from stepflow_client import RunArguments, RunDetails
+    from stepflow_client.types.runs import RunSnapshot
+
+
+def build_case(
+    name: str,
+    input: Any,
+    result: FlowResult,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    mocks: Mapping[str, Any] | None = None,
+    flow: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
+    """Return a test case from a finished item, which expects its output or its error.
+
+    Args:
+        name: The name of the case.
+        input: The input of the item.
+        result: The result of the item.
+        variables: The variables of the run. Default: none.
+        mocks: Outcomes of steps, as flow results, by step id. None, the default, executes all steps.
+        flow: The flow, whose texts do not vary between runs. None, the default: unknown.
+        at: When the run was executed. None, the default, is now.
+
+    Raises:
+        InvalidArgumentError: If the item was cancelled or lost by the server.
+    """
+    check_text(name, "name")
+    if check_instance(result, "result", FlowResult).is_cancelled:
+        raise InvalidArgumentError("a cancelled run is no test case: it has neither an output nor an error")
+    if is_lost(result):
+        raise InvalidArgumentError("a run that the server lost is no test case: it has neither an output nor an error")
+    pinned = {name: dict(each) for name, each in (("variables", variables), ("mocks", mocks)) if each}
+    given = (input, pinned, without_cases(flow or {}))
+    return {"name": name, "input": input, **pinned, "output": expectation_of(result, given=given, at=at)}
+
+
+def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: bool = False) -> bytes:
+    """Return the content of a flow file with a case added at the end of `test.cases`.
+
+    Args:
+        content: The content of the file, YAML or JSON in UTF-8.
+        case: The case, as `build_case` returns it.
+        source: The name of the file.
+        replace: Whether to update an existing case with this name: its input, variables, mocks and expected output;
+            other keys are kept. Default False.
+
+    Raises:
+        InvalidArgumentError: If the file has a case of the same name, and `replace` is False.
+        FlowFileError: If the case cannot be added without changing more, for example because the cases are an alias.
+    """
+    check_instance(content, "content", bytes)
+    added = dict(check_mapping(case, "case"))
+
+    def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
+        changed = copy.deepcopy(root.value)
+        test = (changed.get("test") or {}) if isinstance(changed, dict) else None
+        cases = (test.get("cases") or []) if isinstance(test, dict) else None
+        if test is None or not isinstance(cases, list):
+            return [], added
+        same = [at for at, each in enumerate(cases) if isinstance(each, dict) and each.get("name") == added.get("name")]
+        if same and not replace:
+            raise InvalidArgumentError(f"{source} has a test case {added['name']!r} already")
+        if same:
+            # Remove variables and mocks that the new case does not have.
+            dropped = {"variables", "mocks"} - added.keys()
+            old = {key: value for key, value in cases[same[0]].items() if key not in dropped}
+            cases[same[0]] = old | added
+            return _replace_case(text, root, same[0], cases[same[0]]), changed
+        changed["test"] = {**test, "cases": [*cases, added]}
+        # Pass an iterator: errors are reported only while the edits are read.
+        return map(partial(_append_case, text, root), [added]), changed
+
+    problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
+    return edit_file(content, source, change, problem)
+
+
+def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
+    node = root.at("test", "cases", index)
+    around = [root.at("test"), root.at("test", "cases"), node]
+    if node is None or any(part is None or part.original is not None or part.merges for part in around):
+        raise NotEditableError
+    if not case.keys() >= node.items.keys():
+        # A key is removed: write the whole case.
+        if node.is_flow:
+            yield node.start, node.end, write_json(case)
+        else:
+            indent, written = _format_element(text, node, case)
+            yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
+        return
+    for name, part in node.items.items():
+        yield from get_edits(text, node, node.keys[name], part, case[name])
+    new = {name: value for name, value in case.items() if name not in node.items}
+    if new:
+        yield make_addition(text, node, new)
+
+
+def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
+    test = root.get("test")
+    if not root.written:
+        # JSON that is not valid YAML, for example because of very long keys, has no positions.
+        raise NotEditableError
+    if test is None:
+        return make_addition(text, root, {"test": {"cases": [case]}})
+    if test.value in (None, {}):
+        return _fill_empty(text, root, "test", {"cases": [case]})
+    if not isinstance(test.value, dict) or test.original is not None:
+        raise NotEditableError
+    cases = test.get("cases")
+    if cases is None:
+        return make_addition(text, test, {"cases": [case]})
+    if cases.value in (None, []):
+        return _fill_empty(text, test, "cases", [case])
+    if cases.original is not None or not cases.elements:
+        raise NotEditableError
+    last, newline = cases.elements[-1], detect_newline(text)
+    if not cases.is_flow:
+        end = find_line_end(text, cases.last)
+        return end, end, newline + _format_element(text, last, case)[1]
+    start = text.rfind("\n", 0, last.start) + 1
+    before = text[start : last.start]
+    between = ", " if before.strip() else f",{newline}{before}"
+    lines = write_json(case, None if before.strip() else detect_json_indent(text)).split("\n")
+    return last.end, last.end, between + (newline + before).join(lines)
+
+
+def _fill_empty(text: str, parent: Node, name: str, value: Any) -> Edit:
+    """Return the edit that replaces null or an empty collection."""
+    key, node, newline = parent.keys[name], parent.items[name], detect_newline(text)
+    if key.start < 0 or node.original is not None:
+        raise NotEditableError
+    colon = text.index(":", key.end) + 1
+    end = max(colon, node.end)
+    if parent.is_flow:
+        return colon, end, f" {write_json(value)}"
+    if "#" in text[colon : find_line_end(text, end)]:
+        raise NotEditableError
+    return colon, end, newline + write_block(value, key.column + 1, newline)
+
+
+def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the indent of an element of a list in block style, and a case as such an element."""
+    before = text[: sibling.start].rstrip()
+    if not before.endswith("-"):
+        raise NotEditableError
+    indent = len(before) - 1 - (before.rfind("\n") + 1)
+    written = write_block([case], indent, detect_newline(text))
+    if written.lstrip().startswith("["):
+        # A text in it cannot be written in block style.
+        written = f"{' ' * indent}- {write_json(case)}"
+    return indent, written
+
+
+@dataclass(frozen=True)
+class ItemToSave:
+    """An item of a run with its input and result, in which known secrets are masked as `***`."""
+
+    run: RunDetails
+    index: int
+    total: int
+    """Number of items of the run."""
+    flow: Mapping[str, Any]
+    """The flow of the run; empty if it is unknown."""
+    arguments: RunArguments
+    input: Any
+    result: FlowResult
+    outcomes: Mapping[str, Any] = field(default_factory=dict)
+    """The outcomes of its steps, as flow results, if they were read."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """The reasons why the case may not pass without changes."""
+        error, warnings = self.result.error, list[str]()
+        if self.arguments.overrides:
+            warnings.append("the run had overrides of steps; a test case has none, so its result may differ")
+        secret = [name for name, value in (self.arguments.variables or {}).items() if is_hidden(value)]
+        if secret:
+            ways = " ".join(f"--var {name}=VALUE" for name in secret)
+            warnings.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
+        if is_hidden([self.input, self.result.output, *([error.message, error.details] if error else [])]):
+            warnings.append("secrets are ***: write their values, or other ones, into the case")
+        return warnings
+
+    @property
+    def name(self) -> str:
+        """A name for the case: unique, because it has the id of the run."""
+        what = "works" if self.result.is_success else "fails"
+        return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
+
+    def to_case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the test case, with mocks for some of the steps.
+
+        Raises:
+            InvalidArgumentError: If the item was cancelled or lost.
+        """
+
+        mocks = {step_id: self.outcomes[step_id] for step_id in mocked}
+        variables = self.arguments.variables or {}
+        variables = {name: value for name, value in variables.items() if not is_hidden(value)}
+        known: dict[str, Any] = {"variables": variables, "mocks": mocks, "flow": self.flow}
+        return build_case(name, self.input, self.result, **known, at=self.run.created_at)
+
+
+def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
+    """Return an item of a run to keep.
+
+    Args:
+        snapshot: The run with its items, its flow, its arguments, and its steps if their outcomes may be kept too.
+        index: The index of the item.
+
+    Raises:
+        NotFoundError: If the run has no such item.
+        InvalidArgumentError: If the item has not ended, or its input is not known.
+    """
+    from stepflow_client._command import flow_result
+    from stepflow_client._runs.explanation import explain_items
+    from stepflow_client.drawing.report_data import mask_snapshot
+
+    run, items = snapshot.details, snapshot.items or ()
+    if not 0 <= index < len(items):
+        raise NotFoundError(f"run {run.run_id} has no item {index}", status_code=404)
+    shown = mask_snapshot(replace(snapshot, items=[items[index]]))
+    item, arguments = next(iter(shown.items or ())), shown.arguments
+    if item.result is None:
+        raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")
+    if arguments is None or arguments.inputs is None or len(arguments.inputs) != len(items):
+        hint = "runs that were started on this machine are in the history, if it is on"
+        raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
+    account = explain_items(shown)[item.index]
+    # Other steps did not run because a step that they read failed.
+    ended = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
+    outcomes = {
+        step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ended
+    }
+    input, flow = arguments.inputs[index], snapshot.flow or {}
+    return ItemToSave(run, index, len(items), flow, arguments, input, item.result, outcomes)
+
+
+def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
+    """Return the changed lines of a file and some around them, in the format of `diff -u`, without the file names."""
+    was, now = (content.decode("utf-8", "replace").splitlines() for content in (before, after))
+    return tuple(unified_diff(was, now, lineterm=""))[2:]
+
+
+def rate_match(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
+    """Return how well a flow matches a flow in a file, from 0 (different) to 4 (the same)."""
+    from stepflow_client.flows.matching import equal
+
+    if equal(_normalize_flow(without_cases(written)), _normalize_flow(without_cases(flow))):
+        return 4
+    if flow.get("name") and written.get("name") == flow["name"]:
+        return 3 if [*steps_by_id(written)] == [*steps_by_id(flow)] else 2
+    return 0
+
+
+def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flow with the changes that servers make when they store it: defaults, and the spelling of paths."""
+    result = {key: each for key, each in flow.items() if each not in (None, [], {})}
+    if isinstance(result.get("schemas"), Mapping):
+        result["schemas"] = {"type": "object", **result["schemas"]}
+    if isinstance(result.get("steps"), list):
+        result["steps"] = [
+            {key: each for key, each in step.items() if each is not None and each is not False}
+            if isinstance(step, Mapping)
+            else step
+            for step in result["steps"]
+        ]
+    return {key: _normalize_paths(each) for key, each in result.items()}
+
+
+def _normalize_paths(value: Any, key: object = None) -> Any:
+    """Return a value with the paths of its expressions in one spelling."""
+    if isinstance(value, list):
+        return [_normalize_paths(element) for element in value]
+    if isinstance(value, Mapping):
+        return {name: _normalize_paths(each, name) for name, each in value.items()}
+    if isinstance(value, str) and key in ("path", "$input", "$variable"):
+        with suppress(PathError):
+            return write_path(parse_path(value))
+    return value

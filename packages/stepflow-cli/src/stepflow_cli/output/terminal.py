@@ -1,0 +1,83 @@
+"""The terminal: colours, and escaping of text from servers, workers and files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TextIO
+
+import click
+
+_DIFFERENCES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal that can do more than print lines."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_color(stream: TextIO, when: str = "auto") -> bool:
+    """Return whether to use colours.
+
+    Args:
+        stream: The stream to write to.
+        when: auto, always or never.
+    """
+    return when == "always" or (when == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR"))
+
+
+def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
+    """Return a line of a difference, as `diff -u` prints it, for a stream: coloured if that has colours.
+
+    Args:
+        line: The line, without its end.
+        stream: The stream to write to.
+        when: auto, always or never.
+    """
+    color = _DIFFERENCES.get(line[:1]) if has_color(stream, when) else None
+    return click.style(printable(line), fg=color) if color else printable(line)
+
+
+_UNSAFE = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
+_UNSAFE_IN_DOCUMENT = _UNSAFE.replace("\x0a-\x1f", "\x0b-\x1f")
+_SHORT = {"\n": "\\n", "\r": "\\r"}
+
+
+def printable(text: str) -> str:
+    """Return text as one line, with escapes for what a terminal would interpret; tabs are kept."""
+    return text if _is_plain(text) else re.sub(_UNSAFE, _escape, text)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines, with escapes for what a terminal would interpret except line feeds."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def printable_traceback(chunks: Iterable[str]) -> str:
+    """Return a traceback in which each exception message is on one line.
+
+    Args:
+        chunks: The pieces of `traceback.format_exception`: frames are indented, messages are not.
+    """
+    return "".join(
+        printable_lines(chunk) if chunk[:1].isspace() else f"{printable(chunk.removesuffix(chr(10)))}\n"
+        for chunk in chunks
+    )
+
+
+def escape_json(document: str) -> str:
+    """Return a JSON document with `\\uXXXX` escapes."""
+    if _is_plain(document.replace("\n", "")):
+        return document
+    return re.sub(_UNSAFE_IN_DOCUMENT, lambda match: f"\\u{ord(match[0]):04x}", document)
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether text is printable ASCII. Most text is, and then no pattern needs to be compiled."""
+    return text.isascii() and text.isprintable()
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")

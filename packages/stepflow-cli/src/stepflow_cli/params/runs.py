@@ -1,0 +1,167 @@
+"""The runs named on a command line: RUN, RUN... where `-` reads ids from standard input, and QUERY."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+from stepflow_client._command import RunQuery, read_query
+
+from ..completion import complete_recorded_runs, complete_run_ids
+from ..errors import usage
+from ..records.runs import STATUSES
+from ..runs.find import is_id_prefix
+from ..stdio import read_stdin
+from .options import Choice, Decorator, TextType, grouped, option, parse_time
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class _RunId(TextType):
+    """A run id as servers write it, its prefix, or `@N`."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the newest runs of the server."""
+        return complete_run_ids(ctx, param, incomplete)
+
+
+def _parse_run_id(text: str, listing: str) -> str:
+    # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
+    return "@last" if text == "-" else parse_run_id(text, listing=listing)
+
+
+RUN_ID = _RunId(lambda text, name: _parse_run_id(text, "runs list"))
+# Also the id of an entry in the history whose run is not confirmed.
+_RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _parse_run_id(text, "history list"))
+
+
+def id_type(what: str, hint: str) -> TextType:
+    """Return the type of the id of a stored flow or blob: a digest of its content."""
+
+    def parse(text: str, name: str) -> str:
+        if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
+            raise usage(f"a {what} id has 64 hexadecimal digits, unlike {text!r}", hint)
+        return text
+
+    return TextType(parse)
+
+
+def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
+    """Return a run id as servers write it, its prefix, or `@N`.
+
+    Args:
+        text: The text.
+        where: The beginning of the message.
+        listing: The command that lists the ids, for a hint.
+
+    Raises:
+        Problem: If the text is not one of these.
+    """
+    try:
+        return str(UUID(text))
+    except ValueError:
+        lower = text.lower()
+        if lower == "@last":
+            return lower
+        if re.fullmatch(r"@[1-9][0-9]{0,5}", text):
+            return text
+        if is_id_prefix(lower):
+            return lower
+        hint = f"'stepflow {listing}' shows them; give at least the first four digits, or @last, @2 ..."
+        raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None
+
+
+run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
+"""Adds RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
+_recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=complete_recorded_runs)
+recorded_run_argument = _recorded(metavar="RUN")
+"""Adds RUN like `run_argument`; the shell completes it with runs of the history."""
+optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
+"""Adds RUN, which need not be there: `run_id` is None then."""
+
+
+def status_option(what: str) -> Decorator:
+    """Return a decorator that adds -s/--status; the command gets `status`, the given words.
+
+    Args:
+        what: The objects that have the status, for the help.
+    """
+    from ..records.runs import STATUSES
+
+    text = f"Only {what} of this status, or of these, with commas between: {', '.join(STATUSES)}."
+    return option("-s, --status STATUS", text, type=_Statuses(STATUSES), default="")
+
+
+class _Statuses(Choice):
+    """Several statuses separated by commas, in any case."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the statuses as a tuple without duplicates."""
+        if isinstance(value, tuple):
+            return value
+        words = [word.strip().lower() for word in value.split(",")] if value else []
+        single = super().convert
+        return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the completions of the last status."""
+        before, comma, last = incomplete.rpartition(",")
+        items = super().shell_complete(ctx, param, last)
+        for item in items:
+            item.value = f"{before}{comma}{item.value}"
+        return items
+
+
+def _parse_run_ids(runs: Sequence[str]) -> list[str]:
+    ids: list[str] = []
+    for run in runs:
+        if run != "-":
+            ids.append(parse_run_id(run))
+            continue
+        for number, line in enumerate(read_stdin().splitlines(), start=1):
+            if line.strip():
+                ids.append(parse_run_id(line.strip(), f"standard input, line {number}: "))
+    return list(dict.fromkeys(ids))
+
+
+runs_argument = grouped(
+    "ids",
+    _parse_run_ids,
+    click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids),
+)
+"""Adds RUN...; the command gets `ids`, without duplicates. For `-`, they are read from standard input."""
+
+
+def describe_runs(ids: Sequence[str]) -> str:
+    """Return the runs as part of a sentence."""
+    return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"
+
+
+def parse_query(text: str) -> RunQuery:
+    """Return the query that a person has written, with its times in ISO 8601.
+
+    Raises:
+        Problem: If a value of a field is invalid.
+    """
+    words, given = read_query(text)
+    fields = dict(given)
+    for name in ("since", "until"):
+        if name in fields:
+            fields[name] = parse_time(fields[name])
+    status, include = fields.get("status", ""), fields.get("include", "sub-runs")
+    if status and status not in STATUSES:
+        raise usage(f"status:{status} is not a status", f"write {', '.join(STATUSES)}")
+    if include != "sub-runs":
+        raise usage(f"include:{include} has no meaning", "write include:sub-runs")
+    return RunQuery(words, fields)
+
+
+query_argument = click.argument(
+    "query", nargs=-1, metavar="[QUERY]...", callback=lambda ctx, param, words: parse_query(" ".join(words))
+)
+"""Adds QUERY; the command gets `query`."""

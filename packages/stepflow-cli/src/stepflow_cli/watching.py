@@ -1,0 +1,223 @@
+"""Runs a command again after each change of its files, and prints the differences from the previous result."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout, suppress
+from typing import Any
+
+import click
+from stepflow_client.flows.reading import is_flow_id
+
+from .errors import current_session, to_problem, usage
+from .inputs.files import DATA_SUFFIXES, Signature, get_signature
+from .inputs.flow import find_flow_project, is_python_flow, list_module_files
+from .output.messages import note, print_problem
+from .output.terminal import format_diff_line, has_color
+from .settings.server_choice import ServerOptions, choose_server
+
+# Minimum number of seconds between two polls.
+_SECONDS = 0.02
+# Seconds without a change after which files count as complete: editors write a file in several steps.
+_SETTLED_SECONDS = 0.1
+# Maximum share of the time that is spent on polling.
+_SHARE = 0.05
+_MAX_FILES = 20_000
+
+
+class WatchedFiles:
+    """Files and their last known state.
+
+    Args:
+        find: Returns the files, and the folders whose files are watched.
+    """
+
+    def __init__(self, find: Callable[[], Iterable[str]]) -> None:
+        """Read the times and sizes of the files."""
+        self._find = find
+        self._paths = list(find())
+        self._known: dict[str, Signature] = {}
+        self._known = self._poll()
+
+    @property
+    def count(self) -> int:
+        """The number of files."""
+        return len(self._known)
+
+    def wait(self) -> list[str]:
+        """Wait until files have changed since the last call, and are no longer being written. Return their names."""
+        while (now := self._poll()) == self._known:
+            self._pause()
+        since = time.monotonic()
+        while time.monotonic() - since < _SETTLED_SECONDS:
+            self._pause()
+            later = self._poll()
+            if later != now:
+                now, since = later, time.monotonic()
+        before, self._known = self._known, now
+        return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+    def refresh(self) -> None:
+        """Update the list of files, because changed files may refer to others. Pending changes are kept."""
+        paths = list(self._find())
+        if paths != self._paths:
+            self._paths = paths
+            self._known = {name: self._known.get(name, each) for name, each in self._poll().items()}
+
+    def _poll(self) -> dict[str, Signature]:
+        started = time.monotonic()
+        signatures: dict[str, Signature] = {}
+        for path in self._paths:
+            for name in _iter_data_files(path) if os.path.isdir(path) else (path,):
+                now = get_signature(name)
+                if now is None or now[1]:
+                    signatures[name] = now
+                elif name in self._known:
+                    # An empty file is still being written.
+                    signatures[name] = self._known[name]
+                if len(signatures) >= _MAX_FILES:
+                    break
+        self._cost = time.monotonic() - started
+        return signatures
+
+    def _pause(self) -> None:
+        time.sleep(max(_SECONDS, self._cost / _SHARE))
+
+
+def _iter_data_files(folder: str) -> Iterable[str]:
+    for inside, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
+        yield from (os.path.join(inside, name) for name in names if os.path.splitext(name)[1].lower() in DATA_SUFFIXES)
+
+
+def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
+    """Yield a flow's files or folder, and the files that configure how it is checked and run.
+
+    Args:
+        flow: The flow's file, a folder of flows, or the id of a stored flow.
+        server: The server options; with an embedded server, its configuration is included.
+
+    Raises:
+        Problem, FlowFileError: If the settings of the project are invalid.
+    """
+    if is_python_flow(flow):
+        yield from list_module_files(flow)
+    elif not is_flow_id(flow):
+        yield flow
+    project = find_flow_project(flow)
+    for path in (project.file, project.components, project.test_config):
+        if path is not None:
+            yield str(path)
+    if project.file is None and not is_flow_id(flow):
+        # The file may be created while the command is watching.
+        yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
+    choice = None if server is None else choose_server(server, flow)
+    if choice is not None and choice.is_embedded and choice.config.value is not None:
+        yield choice.config.value
+
+
+# Longer results are not compared, because the time grows with the square of their length.
+_MAX_LINES = 2000
+_MAX_SHOWN = 60
+_MAX_NAMES = 3
+
+
+def check_no_stdin(flows: Iterable[str]) -> None:
+    """Raise a Problem if one of the flows is standard input."""
+    if "-" in flows:
+        raise usage("--watch needs files: standard input can be read only once")
+
+
+def watch_files(
+    command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
+) -> None:
+    """Run a command now, and again whenever a file changes, until Ctrl-C, which is not a failure here.
+
+    Args:
+        command: Prints its result on standard output. An exception is printed and does not end the loop.
+        find_files: Returns the files that it reads, and folders of such files.
+        noise: Parts of the result to ignore in comparisons.
+    """
+    files = WatchedFiles(find_files)
+    before: str | None = None
+    with suppress(KeyboardInterrupt):
+        while True:
+            result = _run_and_capture(command)
+            result = result if noise is None else noise.sub("", result)
+            if before is not None:
+                _show_difference(before, result)
+            before = result
+            # Keep the list of files if one of them cannot be read.
+            with suppress(Exception):
+                files.refresh()
+            noun = "file" if files.count == 1 else "files"
+            note(f"watching {files.count} {noun}; Ctrl-C stops")
+            changed = files.wait()
+            more = f" and {len(changed) - _MAX_NAMES} more" if len(changed) > _MAX_NAMES else ""
+            note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMES])}{more} changed")
+
+
+class _CopyingStream(io.RawIOBase):
+    """Standard output, with a copy of what is written."""
+
+    def __init__(self) -> None:
+        self._real = sys.stdout
+        self.copy = bytearray()
+
+    def write(self, data: Any) -> int:
+        self.copy += data
+        written = self._real.buffer.write(data)
+        self._real.flush()
+        return written
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._real.isatty()
+
+    def fileno(self) -> int:
+        return self._real.fileno()
+
+
+def _run_and_capture(command: Callable[[], None]) -> str:
+    """Run a command, and return what it printed as its result, with its failure."""
+    copied = _CopyingStream()
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+    printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
+    failure = None
+    with redirect_stdout(printed):
+        try:
+            command()
+        except Exception as error:
+            failure = to_problem(error)
+        printed.flush()
+    text = click.unstyle(copied.copy.decode(encoding, "replace"))
+    if failure is None:
+        return text
+    session = current_session()
+    print_problem(failure, as_json=session.json_errors, color=session.color)
+    return f"{text}{failure.message}\n"
+
+
+def _show_difference(before: str, after: str) -> None:
+    if before == after:
+        note("the result is the same as before")
+        return
+    one, other = before.splitlines(), after.splitlines()
+    if max(len(one), len(other)) > _MAX_LINES:
+        note(f"the result differs from the one before; with more than {_MAX_LINES} lines they are not compared")
+        return
+    lines = list(difflib.unified_diff(one, other, "before", "now", lineterm="", n=1))[2:]
+    session = current_session()
+    for line in lines[:_MAX_SHOWN] if not session.json_errors and not session.quiet else ():
+        text = format_diff_line(line, sys.stderr, session.color)
+        click.echo(text, err=True, color=has_color(sys.stderr, session.color))
+    if len(lines) > _MAX_SHOWN:
+        note(f"{len(lines) - _MAX_SHOWN} more lines differ")

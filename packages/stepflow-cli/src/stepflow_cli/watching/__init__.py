@@ -1,1 +1,0 @@
-"""Running a command again whenever a file that it reads changes."""

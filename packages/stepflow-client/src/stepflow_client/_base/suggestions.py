@@ -1,0 +1,143 @@
+"""Hints for unknown attributes, arguments, files and packages: a similar name, or what to install."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from functools import wraps
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+from .text import near, nearest
+
+
+def install_command(package: str, extra: str) -> str:
+    """Return the command that installs an extra of a package.
+
+    A package that was installed from a folder, such as a checkout, is installed from there: an index may not have it.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    what = f"'{package}[{extra}]'"
+    with suppress(PackageNotFoundError, ValueError, OSError):
+        origin = json.loads(distribution(package).read_text("direct_url.json") or "{}")
+        if "dir_info" in origin:
+            editable = "-e " if origin["dir_info"].get("editable") else ""
+            what = editable + shlex.quote(f"{unquote(urlsplit(origin['url']).path)}[{extra}]")
+    # Environments of uv have no pip, and the pip of another one would install into that.
+    tool = "pip install" if find_spec("pip") else f"uv pip install --python {shlex.quote(sys.executable)}"
+    return f"{tool} {what}"
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _WrongWithError(AttributeError, TypeError):
+    """The error of a `with` statement. As an AttributeError, it does not affect `hasattr` and `mock`."""
+
+
+class _NeedsAsyncWith:
+    """The `__enter__` of a class that only supports `async with`."""
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        hint = "; use `async with`" if hasattr(owner, "__aenter__") else ""
+        message = f"{owner.__name__!r} object does not support the context manager protocol{hint}"
+        raise _WrongWithError(message, name="__enter__")
+
+
+class SuggestsNames:
+    """An object whose error for an unknown attribute suggests the nearest one."""
+
+    if not TYPE_CHECKING:
+        __enter__ = _NeedsAsyncWith()
+
+        def __getattr__(self, name: str) -> Any:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_"):
+                message += f" ({near(name, [each for each in dir(type(self)) if not each.startswith('_')])})"
+            raise AttributeError(message, name=name)
+
+
+def suggests_names(function: Function) -> Function:
+    """Return a function whose error for an unknown argument suggests the nearest one."""
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        refuse_unknown(kwargs, known)
+        return function(*args, **kwargs)
+
+    return cast("Function", call)
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
+    """Check that a function has arguments of these names.
+
+    Raises:
+        TypeError: If it lacks one; the message suggests the nearest name.
+    """
+    for name in names:
+        if name not in known:
+            raise TypeError(f"there is no argument {name!r} ({near(name, known)})")
+
+
+_VALUES = (".yaml", ".yml", ".json")
+# The extensions of files that are read for the same purpose.
+_KINDS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
+_MAX_ENTRIES = 1000
+_MAX_SHOWN = 5
+
+
+def explain_missing_file(path: str) -> str:
+    """Return the hint for a missing file: the nearest name in its folder, or the files of its kind there.
+
+    Args:
+        path: The path of the file; without an extension, it counts as YAML or JSON.
+    """
+    if "://" in path:
+        return "only files can be read: download it and pass the path of the file"
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    hint = suggest_nearest_file(path)
+    if hint is not None:
+        return hint
+    names = _list_sibling_files(path)
+    where = "the working folder" if folder == Path() else f"the folder {folder}"
+    if not names:
+        return f"{where} has no file that ends in {' or '.join(_get_similar_endings(path))}"
+    return f"{where} has {', '.join(names[:_MAX_SHOWN])}{', ...' if len(names) > _MAX_SHOWN else ''}"
+
+
+def suggest_nearest_file(path: str) -> str | None:
+    """Return the hint with the nearest name in the folder of a missing file; None if none is near."""
+    # Compare names without extensions, which would make every short name similar.
+    folder, names = Path(path).parent, _list_sibling_files(path)
+    stem = nearest(Path(path).stem, (Path(name).stem for name in names))
+    if stem is None:
+        return None
+    candidates = [name for name in names if Path(name).stem.lower() == stem.lower()]
+    name = nearest(Path(path).name, candidates) or candidates[0]
+    return f"did you mean {name if folder == Path() else folder / name}?"
+
+
+def _list_sibling_files(path: str) -> list[str]:
+    """Return the names of the files of the same kind in the folder of a file."""
+    endings = _get_similar_endings(path)
+    try:
+        entries = list(islice(Path(path).parent.iterdir(), _MAX_ENTRIES))
+    except (OSError, ValueError):
+        return []
+    return sorted(entry.name for entry in entries if entry.suffix.lower() in endings)
+
+
+def _get_similar_endings(path: str) -> tuple[str, ...]:
+    ending = Path(path).suffix.lower()
+    return next((each for each in _KINDS if ending in each), (ending,) if ending else _VALUES)

@@ -1,0 +1,200 @@
+"""Types side by side: whether the values of one match another, and types as readable text. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from .._base.text import cut
+from ..flows.json_schema import is_json_type, make_key
+from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widen
+
+_MAX_COMPARED_DEPTH = 20
+
+
+class Conflict(NamedTuple):
+    """The reason why values of one type do not match another type."""
+
+    expected: Type
+    actual: Type
+    path: tuple[str | int, ...] = ()
+    """The place in the value."""
+    missing: str | None = None
+    """The name of the missing field, if that is the reason."""
+    is_certain: bool = True
+    """Whether no value matches; if False, some values may match."""
+
+
+def fits(actual: Type, expected: Type) -> bool:
+    """Return whether there is no known conflict between a type and the expected type."""
+    return find_conflict(actual, expected) is None
+
+
+def find_conflict(actual: Type, expected: Type) -> Conflict | None:
+    """Return why values of a type do not match the expected type; None if they match or if that is unknown."""
+    return _Comparison().conflict(actual, expected, 0)
+
+
+class _Comparison:
+    """Compares two types. Parts that occur more than once are compared once."""
+
+    def __init__(self) -> None:
+        self._results: dict[tuple[int, int], Conflict | None] = {}
+
+    def conflict(self, actual: Type, expected: Type, depth: int) -> Conflict | None:
+        """Return the conflict between two types, or None."""
+        if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
+            return None
+        key = (id(actual), id(expected))
+        if key not in self._results:
+            reasons = [self._closest(member, expected, depth) for member in actual.members]
+            conflicts = [reason for reason in reasons if reason is not None]
+            result = conflicts[0] if len(conflicts) == 1 else None
+            if len(conflicts) > 1:
+                members = zip(actual.members, reasons, strict=True)
+                result = Conflict(expected, Type(tuple(each for each, reason in members if reason is not None)))
+            if result is not None:
+                is_certain = len(conflicts) == len(reasons) and all(conflict.is_certain for conflict in conflicts)
+                result = result._replace(is_certain=is_certain)
+            self._results[key] = result
+        return self._results[key]
+
+    def _closest(self, member: Member, expected: Type, depth: int) -> Conflict | None:
+        """Return the conflict with the most similar member of the expected type; None if one matches."""
+        conflicts = list[Conflict]()
+        for each in expected.members:
+            if type(each) is type(member):
+                found = self._member_conflicts(member, each, depth)
+                if not found:
+                    return None
+                # Certain conflicts come first.
+                conflicts.append(min(found, key=lambda each: not each.is_certain))
+        whole = Conflict(expected, Type((member,)))
+        near = [conflict for conflict in conflicts if conflict.path or conflict.missing or not conflict.is_certain]
+        if len(near) == 1:
+            # No other member of the expected type is more similar.
+            return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
+        return whole._replace(is_certain=all(each.is_certain for each in conflicts))
+
+    def _member_conflicts(self, actual: Any, expected: Any, depth: int) -> list[Conflict]:
+        found = list[Conflict]()
+        match actual:
+            case Plain():
+                conflict = _find_plain_conflict(actual, expected)
+                return [] if conflict is None else [conflict]
+            case ListOf():
+                for index, part in enumerate(actual.first if actual.elements is None else actual.elements):
+                    element = expected.first[index] if index < len(expected.first) else expected.items
+                    reason = self.conflict(part, element, depth + 1)
+                    if reason is not None:
+                        # A schema of the second element does not apply to lists with one element.
+                        is_certain = reason.is_certain and (not index or actual.elements is not None)
+                        found.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
+                if actual.elements is None and not actual.first:
+                    reason = self.conflict(actual.items, expected.items, depth + 1)
+                    if reason is not None:
+                        found.append(reason._replace(path=(0, *reason.path)))
+            case ObjectOf():
+                for name, field in expected.fields.items():
+                    given = actual.fields.get(name)
+                    if given is not None:
+                        reason = self.conflict(given.type, field.type, depth + 1)
+                        if reason is not None:
+                            is_certain = reason.is_certain and given.is_required
+                            found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
+                    # Most schemas with fields list all of them.
+                    elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
+                        is_certain = actual.extra is None
+                        found.append(Conflict(Type((expected,)), Type((actual,)), missing=name, is_certain=is_certain))
+        return found
+
+
+def _find_plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:
+    numbers = ("integer", "number")
+    if actual.kind != expected.kind and not (actual.kind in numbers and expected.kind in numbers):
+        return Conflict(Type((expected,)), Type((actual,)))
+    if actual.values is None:
+        is_wider = actual.kind == "number" and expected.kind == "integer"
+        return Conflict(Type((expected,)), Type((actual,)), is_certain=False) if is_wider else None
+    if expected.values is None:
+        wrong = [value for value in actual.values if not is_json_type(value, expected.kind)]
+    else:
+        allowed = set(map(make_key, expected.values))
+        wrong = [value for value in actual.values if make_key(value) not in allowed]
+    if not wrong:
+        return None
+    left = actual._replace(values=tuple(wrong), is_literal=False)
+    return Conflict(Type((expected,)), Type((left,)), is_certain=len(wrong) == len(actual.values))
+
+
+_MAX_DEPTH = 8
+_SHOWN_FIELDS = 12
+_SHOWN_VALUES = 5
+# Maximum number of characters of a part.
+_MAX_LENGTH = 1_000
+
+
+def type_text(type: Type, longest: int = 200) -> str:
+    """Return a type as one line of text, cut to a length; unknown parts are `unknown`."""
+    return cut(_Writer().text(type, 0), longest)
+
+
+def type_noun(type: Type) -> str:
+    """Return a type as a noun for a sentence: `a string or null`; as in `type_text` if there is no such noun."""
+    nouns = []
+    for member in type.members:
+        match member:
+            case Plain("null"):
+                nouns.append("null")
+            case Plain(kind, values, is_literal) if values is None or is_literal:
+                nouns.append(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}")
+            case ListOf(items) if is_unknown(items) or not items.members:
+                nouns.append("a list")
+            case ObjectOf(fields, extra) if not fields and extra is not None:
+                nouns.append("an object")
+            case _:
+                return type_text(type, 80)
+    return " or ".join(nouns) if 0 < len(nouns) <= 3 else type_text(type, 80)
+
+
+class _Writer:
+    """Writes a type as text. The text of parts that occur more than once is computed once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[int, int], str] = {}
+
+    def text(self, type: Type, depth: int) -> str:
+        """Return a type as one line of text."""
+        mark = " [secret]" if type.is_secret else ""
+        if is_unknown(type):
+            return f"unknown{mark}"
+        if not type.members:
+            return "nothing"
+        key = (id(type), depth)
+        if key not in self._texts:
+            members = union([widen(type)]).members
+            text = " | ".join(dict.fromkeys(self._member(member, depth) for member in members))
+            self._texts[key] = cut(text, _MAX_LENGTH) + mark
+        return self._texts[key]
+
+    def _member(self, member: Member, depth: int) -> str:
+        match member:
+            case Plain(kind, None):
+                return kind
+            case Plain(_, values):
+                shown = " | ".join(json.dumps(value, ensure_ascii=False) for value in (values or ())[:_SHOWN_VALUES])
+                return f"{shown} | …" if len(values or ()) > _SHOWN_VALUES else shown
+            case ListOf(items):
+                if is_unknown(items) or not items.members or depth >= _MAX_DEPTH:
+                    return "array"
+                return f"[{self.text(items, depth + 1)}]"
+            case ObjectOf(fields, extra):
+                if not fields or depth >= _MAX_DEPTH:
+                    return "object" if fields or extra is not None else "{}"
+                texts = []
+                for name, field in [*fields.items()][:_SHOWN_FIELDS]:
+                    shown = name if re.fullmatch(r"[\w-]+", name) else json.dumps(name, ensure_ascii=False)
+                    texts.append(f"{shown}{'' if field.is_required else '?'}: {self.text(field.type, depth + 1)}")
+                return f"{{{', '.join(texts)}{', …' if len(fields) > _SHOWN_FIELDS else ''}}}"
+        return "unknown"

@@ -1,0 +1,482 @@
+"""Infers the types of a flow: of its input, its expressions, the inputs and outputs of its steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from .._base.not_given import NOT_GIVEN
+from .._data.flow_declarations import declared_schema, fields_of, get_unset_value
+from ..flows.components import Catalogue
+from ..flows.expressions import Path, get_keyword, is_expression, portable_path
+from ..flows.json_types import (
+    BOOLEAN,
+    INTEGER,
+    NEVER,
+    NULL,
+    TEXT,
+    UNKNOWN,
+    Blob,
+    Field,
+    ListOf,
+    Lookup,
+    ObjectOf,
+    Plain,
+    Type,
+    is_unknown,
+    make_object,
+    may_be_false,
+    may_be_null,
+    schema_to_type,
+    type_at_path,
+    union,
+    value_to_type,
+    widen,
+    without_null,
+)
+from ..flows.source import Node
+from .flow_model import FlowModel, Step, find_subflow
+
+_MAX_EXPRESSION_DEPTH = 60
+_MAX_ELEMENTS = 200
+
+
+@dataclass
+class Scope:
+    """The types that the expressions of a flow can read."""
+
+    input: Type = UNKNOWN
+    steps: dict[str, Type] = field(default_factory=dict)
+    """The output types of the steps, as far as they are known."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """The schemas of the variables that the flow declares."""
+    required: Collection[str] = ()
+    """The variables that each run must set."""
+    defs: Mapping[str, Any] = field(default_factory=dict)
+    true_conditions: tuple[Any, ...] = ()
+    """The conditions of the branches around, which are neither null nor false in these branches."""
+
+    def assuming(self, condition: Node) -> Scope:
+        """Return the scope of a branch that is evaluated only if a condition is true."""
+        return replace(self, true_conditions=(*self.true_conditions, condition.value))
+
+
+class Slot(NamedTuple):
+    """A part of an expression."""
+
+    node: Node
+    actual: Type
+    """The type of its value."""
+    expected: Type
+    is_certain: bool
+    """Whether it is evaluated in each run; False if it is in a branch."""
+    where: str = ""
+    """The field in the whole value: `to.zip`, `skus[1]`; empty for the whole value."""
+    is_missing: bool = False
+    """Whether it is a missing `else`."""
+
+
+def infer_type(
+    node: Node | None,
+    scope: Scope,
+    expected: Type = UNKNOWN,
+    slots: list[Slot] | None = None,
+    where: str = "",
+    is_certain: bool = True,
+    depth: int = 0,
+) -> Type:
+    """Return the type of an expression, or null if there is no expression.
+
+    Its parts, down to references and plain values, are added to `slots` with the types expected there.
+    """
+    if node is None:
+        return NULL
+    if depth > _MAX_EXPRESSION_DEPTH:
+        return UNKNOWN
+    slots = [] if slots is None else slots
+
+    def infer_part(part: Node | None, expected: Type, where: str, is_certain: bool, inner: Scope = scope) -> Type:
+        return infer_type(part, inner, expected, slots, where, is_certain, depth + 1)
+
+    keyword = get_keyword(node.items)
+    match keyword:
+        case "$if":
+            condition = infer_part(node.items["$if"], UNKNOWN, where, is_certain)
+            branches = _find_possible_branches(node, condition, scope)
+            types = []
+            for name, branch in branches:
+                if branch is None:
+                    slots.append(Slot(node, NULL, expected, False, where, is_missing=True))
+                inner = scope.assuming(node.items["$if"]) if name == "then" else scope
+                types.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, inner))
+            return union(types)
+        case "$coalesce" if isinstance(node.items["$coalesce"].value, (list, tuple)):
+            alternatives = node.items["$coalesce"].elements
+            types = [NEVER]
+            for index, alternative in enumerate(alternatives):
+                accepted = expected if index == len(alternatives) - 1 else union([expected, NULL])
+                type = infer_part(alternative, accepted, where, is_certain and not index)
+                types.append(without_null(type))
+                if not may_be_null(type):
+                    return union(types)
+            return union([*types, NULL])
+        case None if isinstance(node.value, dict):
+            objects = [member for member in expected.members if isinstance(member, ObjectOf)]
+            known = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
+            if len(objects) < 2 and not is_unknown(expected):
+                # The fields have slots of their own.
+                shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
+                slots.append(Slot(node, shallow, expected, is_certain, where))
+            fields = {}
+            for name, item in node.items.items():
+                part = known.fields.get(name, Field(known.extra or UNKNOWN))
+                fields[name] = Field(infer_part(item, part.type, f"{where}.{name}" if where else name, is_certain))
+            type = Type((ObjectOf(fields, None),))
+            if len(objects) > 1:
+                slots.append(Slot(node, type, expected, is_certain, where))
+            return type
+        case None if isinstance(node.value, (list, tuple)):
+            lists = [member for member in expected.members if isinstance(member, ListOf)]
+            items = lists[0].items if len(lists) == 1 else UNKNOWN
+            if not is_unknown(expected):
+                slots.append(Slot(node, Type((ListOf(UNKNOWN),)), expected, is_certain, where))
+            elements = tuple(
+                infer_part(element, items, f"{where}[{index}]", is_certain)
+                for index, element in enumerate(node.elements)
+            )
+            return Type((ListOf(union(elements), elements) if len(elements) <= _MAX_ELEMENTS else ListOf(UNKNOWN),))
+        case "$step" | "$input" | "$variable":
+            has_default = keyword == "$variable" and "default" in node.items
+            default = infer_part(node.items["default"], UNKNOWN, where, False) if has_default else UNKNOWN
+            type = look_up_reference(node, keyword, scope, default).type
+            type = _remove_false(type) if node.value in scope.true_conditions else type
+        case "$literal" | None:
+            type = value_to_type(node.value if keyword is None else node.items[keyword].value)
+        case _:
+            type = UNKNOWN
+    slots.append(Slot(node, type, expected, is_certain, where))
+    return type
+
+
+def collect_slots(node: Node | None, expected: Type, scope: Scope) -> list[Slot]:
+    """Return the parts of an expression with the types expected there, given the expected type of the whole."""
+    slots = list[Slot]()
+    infer_type(node, scope, expected, slots)
+    return slots
+
+
+def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[tuple[str, Node | None]]:
+    """Return the branches of an `$if` that may be taken; None for a missing `else`.
+
+    A condition whose path may not exist can be false, but one whose step may fail cannot.
+    """
+    keyword = get_keyword(node.items["$if"].items)
+    is_reference = keyword in ("$step", "$input", "$variable")
+    may_fail = is_reference and look_up_reference(node.items["$if"], str(keyword), scope, UNKNOWN).may_be_missing
+    is_false = bool(condition.members) and all(
+        isinstance(member, Plain)
+        and (member.kind == "null" or (member.kind == "boolean" and member.values == (False,)))
+        for member in condition.members
+    )
+    branches = [] if is_false or "then" not in node.items else [("then", node.items.get("then"))]
+    if is_false or may_fail or may_be_false(condition):
+        branches.append(("else", node.get("else")))
+    return branches
+
+
+def _remove_false(type: Type) -> Type:
+    """Return the type of a value that is neither null nor false."""
+    members = [Plain("boolean", (True,)) if isinstance(member, Plain) and member.kind == "boolean" else member
+               for member in without_null(type).members]  # fmt: skip
+    return type._replace(members=tuple(members)) if members else type
+
+
+def look_up_reference(node: Node, keyword: str, scope: Scope, default: Type | None = None) -> Lookup:
+    """Return the type of a `$step`, `$input` or `$variable` reference, and the problem with its path, if any.
+
+    `default` is the type of the default of a `$variable`; None if it has not been inferred yet.
+    """
+    target = node.items[keyword].value
+    if keyword == "$step":
+        whole = scope.steps.get(target, UNKNOWN) if isinstance(target, str) else UNKNOWN
+        path = node.get("path")
+        parts = portable_path(path.value if path is not None else None)
+        return Lookup(UNKNOWN) if parts is None else type_at_path(whole, parts, keeps_null=True)
+    parts = portable_path(target)
+    if parts is None:
+        return Lookup(UNKNOWN)
+    if keyword == "$input":
+        return type_at_path(scope.input, parts)
+    if not parts or not isinstance(parts[0], str) or parts[0] not in scope.variables:
+        return Lookup(UNKNOWN)
+    schema, is_required = scope.variables[parts[0]], parts[0] in scope.required
+    lookup = type_at_path(infer_variable_type(schema, scope.defs, is_required=is_required), parts[1:])
+    has_value = get_unset_value(schema, is_required=is_required) is not NOT_GIVEN
+    if "default" not in node.items:
+        return lookup if has_value or is_required else lookup._replace(may_be_missing=True)
+    # Servers use the default only if a part is missing, or if the variable has no value.
+    if has_value and len(parts) == 1:
+        return lookup
+    return Lookup(union([lookup.type, infer_type(node.items["default"], scope) if default is None else default]))
+
+
+def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
+    """Return the type of a variable from its schema, including the type of its value in runs that do not set it."""
+    type, value = schema_to_type(schema, defs, is_source=True), get_unset_value(schema, is_required=is_required)
+    # The value of an expression belongs to the outer flow.
+    return type if value is NOT_GIVEN or is_expression(value) else union([type, value_to_type(value, is_literal=False)])
+
+
+_MAX_DEPTH = 20
+# How often the flow of an iterate step is typed before its input counts as unknown.
+_MAX_ITERATIONS = 3
+# Depth of nested flows from which the input of an iterate step counts as unknown.
+_MAX_ITERATION_DEPTH = 3
+
+
+@dataclass
+class StepTypes:
+    """The types of a step."""
+
+    step: Step
+    input: Type
+    """The type of its input expression."""
+    expected_input: Type
+    """The input type of the component."""
+    returned: Type
+    """The output type of the component."""
+    output: Type
+    """The type that other steps read: from the flow's own schema of the step if it has one, otherwise the output type
+    of the component, or of the default."""
+    source: Literal["flow", "component", "unknown"]
+    """The source of the output type."""
+    is_known: bool = True
+    """Whether anything is known about the component."""
+    inner: FlowTypes | None = None
+    """The types of the flow that the step runs for each element or iteration, or stores."""
+
+
+@dataclass
+class FlowTypes:
+    """The types of a flow."""
+
+    model: FlowModel
+    scope: Scope
+    steps: dict[str, StepTypes] = field(default_factory=dict)
+    """The types of the steps by step id, in the order of the file."""
+    output: Type = UNKNOWN
+    """The type of the output expression."""
+    declared_input: Type | None = None
+    declared_output: Type | None = None
+    given_input: Type = UNKNOWN
+    """The type of the input that the enclosing flow passes to it."""
+
+
+def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
+    """Return the types of a flow to which an input of the given type is passed; `depth` is its nesting depth."""
+    model = FlowModel(root)
+
+    def declared_type(name: str, *, is_source: bool) -> Type | None:
+        schema = model.schema(name)
+        if schema is None or schema.value is None:
+            return None
+        return schema_to_type(schema.value, model.defs, is_source=is_source)
+
+    declared = declared_type("input", is_source=True)
+    variables = model.schema("variables", "properties")
+    scope = Scope(
+        input=given if declared is None or is_unknown(declared) else declared,
+        variables=variables.value if variables is not None and isinstance(variables.value, dict) else {},
+        required=fields_of(declared_schema(model.root.value, "variables"))[1],
+        defs=model.defs,
+    )
+    types = FlowTypes(model, scope, declared_input=declared, given_input=given)
+    if depth > _MAX_DEPTH:
+        return types
+    for step in model.steps:
+        if step.id not in types.steps:
+            types.steps[step.id] = typed = _infer_step_types(step, model, scope, known, depth)
+            scope.steps[step.id] = typed.output
+    types.output = infer_type(root.get("output"), scope)
+    types.declared_output = declared_type("output", is_source=False)
+    return types
+
+
+def _infer_step_types(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
+    types = known.types(step.component) if step.component is not None else None
+    expected_input, returned = types or (UNKNOWN, UNKNOWN)
+    returned, inner = _infer_builtin_output(step, scope, known, depth) or (returned, None)
+    own = model.schema("steps", "properties", step.id)
+    source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
+    output = schema_to_type(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
+    if not is_unknown(output):
+        source = "flow"
+    elif step.uses_default:
+        default = step.node.at("onError", "defaultValue")
+        output = union([returned, NULL if default is None else value_to_type(default.value)])
+    else:
+        output = returned
+    input = infer_type(step.node.get("input"), scope)
+    return StepTypes(step, input, expected_input, returned, output, source, is_known=types is not None, inner=inner)
+
+
+def _infer_builtin_output(
+    step: Step, scope: Scope, known: Catalogue, depth: int
+) -> tuple[Type, FlowTypes | None] | None:
+    """Return the output type of a builtin component, and the types of the flow inside the step.
+
+    None if only the schema of the component is known.
+    """
+
+    def type_at(*path: str) -> Type:
+        node = step.node.at("input", *path)
+        return UNKNOWN if node is None else infer_type(node, scope)
+
+    flow, inner = find_subflow(step.node), None
+    match step.component:
+        case "/builtin/map":
+            if flow is not None:
+                item = widen(get_element_type(type_at("items")))
+                inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
+            results = Type((ListOf(_build_result_type(inner)),))
+            return make_object({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
+        case "/builtin/iterate":
+            result = UNKNOWN
+            if flow is not None:
+                inner = _infer_iteration_types(flow, widen(type_at("initial_input")), known, depth)
+                result, following = _split_iteration_output(inner.output)
+                # Without a result, only the limit of iterations ends it.
+                result = result if result.members else following if following.members else UNKNOWN
+            return make_object({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
+        case "/builtin/eval":
+            blob = _find_blob(type_at("flow_id"))
+            if blob is not None and blob.flow is not None:
+                inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
+            return make_object({"result": _build_result_type(inner), "run_id": TEXT}), inner
+        case "/builtin/put_blob":
+            kind = step.node.at("input", "blob_type")
+            if flow is not None:
+                inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
+            content = widen(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
+            return make_object({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))}), inner
+        case "/builtin/get_blob":
+            blob = _find_blob(type_at("blob_id"))
+            return (make_object({"data": blob.content}), None) if blob else None
+        case "/builtin/noop":
+            return widen(infer_type(step.node.get("input"), scope)), None
+        case "/builtin/sleep":
+            return make_object({"duration_ms": INTEGER}, {"passthrough": widen(type_at("passthrough"))}), None
+    return None
+
+
+def get_element_type(type: Type) -> Type:
+    """Return the type of the elements of a list."""
+    if is_unknown(type):
+        return UNKNOWN
+    return union(member.items for member in type.members if isinstance(member, ListOf))
+
+
+def _build_result_type(inner: FlowTypes | None) -> Type:
+    output = UNKNOWN if inner is None else inner.output
+    done = {"outcome": value_to_type("success", is_literal=False), "result": output}
+    error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
+    failed = {"outcome": value_to_type("failed", is_literal=False), "error": Type((error,))}
+    return union([make_object(done), make_object(failed)])
+
+
+def _infer_iteration_types(flow: Node, given: Type, known: Catalogue, depth: int) -> FlowTypes:
+    """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
+    for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
+        types = infer_flow_types(flow, given, known, depth + 1)
+        wider = widen(union([given, _split_iteration_output(types.output)[1]]))
+        if wider == given:
+            return types
+        given = wider
+    return infer_flow_types(flow, UNKNOWN, known, depth + 1)
+
+
+def _split_iteration_output(output: Type) -> tuple[Type, Type]:
+    """Return the types of `result` and of `next` that an iteration may return."""
+    if is_unknown(output):
+        return UNKNOWN, UNKNOWN
+    results, following = [NEVER], [NEVER]
+    for member in output.members:
+        if not isinstance(member, ObjectOf):
+            continue
+        result, other = member.fields.get("result"), member.fields.get("next")
+        if result is not None:
+            results.append(result.type)
+        if other is not None and (result is None or not result.is_required):
+            following.append(other.type)
+        if member.extra is not None and result is None and other is None:
+            return UNKNOWN, UNKNOWN
+    return union(results), union(following)
+
+
+def _find_blob(type: Type) -> Blob | None:
+    member = type.members[0] if len(type.members) == 1 else None
+    return member.blob if isinstance(member, Plain) else None
+
+
+class InputUse(NamedTuple):
+    """A place where the flow's input or a part of it is used."""
+
+    slot: Slot
+    user: str
+    parts: Path
+
+
+@dataclass
+class _Part:
+    """A part of the flow's input."""
+
+    expected: Type = UNKNOWN
+    is_required: bool = False
+    fields: dict[str, _Part] = field(default_factory=dict)
+    items: _Part | None = None
+
+
+def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
+    """Yield the places where the flow's own input is used."""
+    steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
+    users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
+    users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
+    for user, node, expected in users:
+        for slot in collect_slots(node, expected, types.scope):
+            if get_keyword(slot.node.items) == "$input" and not slot.is_missing:
+                parts = portable_path(slot.node.items["$input"].value)
+                if parts is not None:
+                    yield InputUse(slot, user, parts)
+
+
+def infer_input_from_uses(types: FlowTypes) -> Type:
+    """Return the type of a flow's input, inferred from its uses."""
+    root = _Part()
+    for use in find_input_uses(types):
+        part = root
+        for key in use.parts:
+            if isinstance(key, int):
+                part.items = part.items or _Part()
+                part = part.items
+            else:
+                part = part.fields.setdefault(key, _Part())
+            part.is_required = part.is_required or use.slot.is_certain
+        if is_unknown(part.expected):
+            part.expected = use.slot.expected
+    return _build_part_type(root)
+
+
+def _build_part_type(part: _Part) -> Type:
+    if part.fields and part.items is None:
+        own = next((member for member in part.expected.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
+        fields = dict(own.fields)
+        for name, child in part.fields.items():
+            type = _build_part_type(child)
+            field = fields.get(name, Field(type, is_required=False))
+            is_required = child.is_required or field.is_required
+            fields[name] = Field(field.type if is_unknown(type) else type, is_required)
+        return Type((ObjectOf(fields, UNKNOWN if own.extra is None else own.extra),), part.expected.is_secret)
+    if part.items is not None and not part.fields:
+        return Type((ListOf(_build_part_type(part.items)),), part.expected.is_secret)
+    return part.expected

@@ -1,0 +1,319 @@
+"""Reads YAML as plain JSON values, or reports what JSON cannot represent, and writes it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+import yaml.composer
+
+from .._base.basic_errors import FlowFileError
+from .._base.lazy import lazy_module
+from .._base.text import cut
+
+if TYPE_CHECKING:
+    from . import syntax_faults
+else:
+    syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
+
+# Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
+# limit.
+_MAX_VALUES = 1_000_000
+
+_NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
+_BOOLEANS: dict[str, bool | None] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+_BASED = re.compile(r"[-+]?0[xob]")
+
+_Pairs = dict[str, yaml.Node]
+
+if TYPE_CHECKING:
+    _BASE = yaml.SafeLoader
+else:
+    _BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):
+    """PyYAML's loader with Stepflow's interpretation of plain scalars."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)", list("-+0123456789")),
+    ("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?[0-9]+[eE][-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", list("-+.")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+class _Composer(yaml.composer.Composer):
+    """PyYAML's slower composer, in which an anchor may be defined again, as YAML allows. The loader parses for it."""
+
+    def __init__(self, loader: Any) -> None:
+        super().__init__()
+        for name in ("check_event", "get_event", "peek_event", "resolve", "descend_resolver", "ascend_resolver"):
+            setattr(self, name, getattr(loader, name))
+        self.peek: Callable[[], yaml.Event] = loader.peek_event
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek()
+        if isinstance(event, yaml.NodeEvent) and not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+
+def scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """Return the patterns of plain scalars that are not text, by first character, in PyYAML's format."""
+    resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
+    return resolvers
+
+
+def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node | None], Any] | None = None) -> Any:
+    """Return the value of a YAML document.
+
+    Args:
+        text: The YAML text.
+        source: The name of the file in error messages.
+        convert: A function that converts the document's node, which is None for an empty text; by default to its value.
+
+    Raises:
+        FlowFileError: If it is not YAML, or contains a value that JSON cannot represent.
+    """
+    try:
+        try:
+            node = yaml.compose(text, Loader=_Loader)
+        except yaml.composer.ComposerError as error:
+            if error.problem != "second occurrence":
+                raise
+            node = _Composer(_Loader(text)).get_single_node()
+        reader = YamlReader(source)
+        if node is not None and "*" in text:
+            # Only with aliases can a text expand to more values than it contains.
+            reader.size(node)
+        if convert is not None:
+            return convert(reader, node)
+        return None if node is None else reader.value(node)
+    except yaml.MarkedYAMLError as error:
+        raise syntax_faults.explain_yaml_error(text, error, _Loader).error(source, "is not YAML") from None
+    except yaml.reader.ReaderError as error:
+        wrong = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
+        wrong.hint = "remove the character, or name a text file"
+        raise wrong from None
+    except UnicodeEncodeError as error:
+        reason = "half of a surrogate pair is not a character"
+        raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None
+    except RecursionError:
+        raise FlowFileError(f"{source} is nested too deeply", path=source) from None
+
+
+def find_aliases(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the aliases of a YAML document begin and end; a node has only the position of its anchor."""
+    for token in yaml.scan(text, Loader=_Loader) if "*" in text else ():
+        if isinstance(token, yaml.AliasToken):
+            yield token.start_mark.index, token.end_mark.index
+
+
+def find_open_marks(text: str) -> list[str]:
+    """Return the brackets that are open at the end of a YAML or JSON text, and the quote, if one is open."""
+    marks: list[str] = []
+    try:
+        for token in yaml.scan(text.replace("\t", " "), Loader=_Loader):
+            if isinstance(token, (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)):
+                marks.append(text[token.start_mark.index])
+            elif isinstance(token, (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)) and marks:
+                marks.pop()
+    except yaml.MarkedYAMLError as error:
+        if error.context_mark is not None and "quoted scalar" in (error.context or ""):
+            # The scanner keeps tokens back that may be keys, and does not give them after an error.
+            start = error.context_mark.index
+            return [*find_open_marks(text[:start]), text[start]]
+    except yaml.reader.ReaderError:
+        pass
+    return marks
+
+
+class YamlReader:
+    """Converts YAML nodes to values, after counting how many there will be: aliases and merges repeat values."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.distinct = 0
+        self.merged = 0
+        self.open: set[int] = set()
+        self.sizes: dict[int, int] = {}
+        self.mappings: dict[int, _Pairs] = {}
+        """The keys and value nodes of each mapping that was read, after merges."""
+
+    def size(self, node: yaml.Node) -> int:
+        """Return the number of values that a node expands to. Each node is visited once, even if it is repeated."""
+        if isinstance(node, yaml.ScalarNode) or id(node) in self.sizes:
+            return self.sizes.get(id(node), 1)
+        total = 1
+        self.enter(node)
+        children = list(self.pairs(node).values()) if isinstance(node, yaml.MappingNode) else node.value
+        self.distinct += 1 + len(children)
+        for child in children:
+            total += self.size(child)
+        self.open.discard(id(node))
+        if total - self.distinct > _MAX_VALUES:
+            self.fail(node, f"its aliases unfold to more than {_MAX_VALUES:,} values")
+        self.sizes[id(node)] = total
+        return total
+
+    def value(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            read = _SCALARS.get(node.tag)
+            if read is not None:
+                return read(self, node)
+        elif isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self.value(child) for child in node.value]
+        elif isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return {key: self.value(child) for key, child in self.pairs(node).items()}
+        self.refuse_tag(node)
+
+    def refuse_tag(self, node: yaml.Node) -> NoReturn:
+        self.fail(node, f"the tag {node.tag} has no JSON counterpart")
+
+    def pairs(self, node: yaml.MappingNode) -> _Pairs:
+        """Return the keys of a mapping and the nodes of their values, after merges. Computed once for each mapping."""
+        if id(node) in self.mappings:
+            return self.mappings[id(node)]
+        own: _Pairs = {}
+        merged: _Pairs = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                self.merge(value_node, merged)
+                continue
+            key = self.key(key_node)
+            if key in own:
+                self.fail(key_node, f"the key {key!r} appears twice in one mapping", _suggest_duplicate_fix(node, key))
+            own[key] = value_node
+        # The mapping's own values override merged ones; merged keys come first, as in PyYAML.
+        self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
+        return pairs
+
+    def key(self, node: yaml.Node) -> str:
+        """Return a key as it is written: `200` and `true` are the keys '200' and 'true'."""
+        if not isinstance(node, yaml.ScalarNode):
+            hint = "put text with { } or [ ] in quotes"
+            if isinstance(node, yaml.MappingNode):
+                hint += "; flows have no {{ }}: write {$input: name} or {$step: id}"
+            self.fail(node, "a key must be a string, not a list or a mapping", hint)
+        if node.tag not in _SCALARS:
+            self.refuse_tag(node)
+        key: str = node.value
+        return key
+
+    def merge(self, node: yaml.Node, merged: _Pairs) -> None:
+        """Add the keys of another mapping, or of a list of mappings, that are not merged yet."""
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(each, yaml.MappingNode):
+                self.fail(each, "only mappings can be merged with <<")
+            self.enter(each)
+            source = self.pairs(each)
+            self.open.discard(id(each))
+            self.merged += len(source)
+            if self.merged > _MAX_VALUES:
+                self.fail(each, f"its merges unfold to more than {_MAX_VALUES:,} values")
+            for key, child in source.items():
+                merged.setdefault(key, child)
+
+    def enter(self, node: yaml.Node) -> None:
+        if id(node) in self.open:
+            self.fail(node, "an alias is inside of the value that it refers to")
+        self.open.add(id(node))
+
+    def constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
+        if node.value not in known:
+            self.fail(node, f"{cut(node.value, 41)!r} is not what its tag {node.tag} says")
+        return known[node.value]
+
+    def integer(self, node: yaml.ScalarNode) -> int:
+        try:
+            # A leading zero does not mean another base: `!!int 017` is 17.
+            return int(node.value, 0 if _BASED.match(node.value) else 10)
+        except ValueError:
+            self.fail(node, f"{cut(node.value, 41)} is not an integer that can be read")
+
+    def number(self, node: yaml.ScalarNode) -> float:
+        try:
+            number = float(node.value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(node, f"{cut(node.value, 41)} is not a number that JSON can hold")
+        return number
+
+    def fail(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
+        mark = node.start_mark
+        fault = syntax_faults.Fault(reason, hint, mark.line + 1, mark.column + 1)
+        raise fault.error(self.source, "cannot be used") from None
+
+
+# Outside of the reader: with its own methods in it, the reader and all nodes would be left to the garbage collector.
+_SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
+    "tag:yaml.org,2002:null": lambda reader, node: reader.constant(node, _NULLS),
+    "tag:yaml.org,2002:bool": lambda reader, node: reader.constant(node, _BOOLEANS),
+    "tag:yaml.org,2002:int": YamlReader.integer,
+    "tag:yaml.org,2002:float": YamlReader.number,
+    "tag:yaml.org,2002:str": lambda reader, node: node.value,
+}
+
+
+def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
+    """Return a hint for a key that a mapping has twice: a second first key is a new element without its dash."""
+    first = next(name for name, _ in node.value if name.value == key)
+    line = first.start_mark.line + 1
+    if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
+        return f"the first is in line {line}; if a new element begins here, '- ' is missing before it"
+    return f"the first is in line {line}; remove one of them"
+
+
+# Line separators and bidirectional controls: YAML allows them, but they change what people read.
+_UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """PyYAML's dumper. A text is quoted if either PyYAML or Stepflow would parse it as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Return True, so that a value that occurs twice is written twice."""
+        return True
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    if not text.isascii():
+        # UTF-8 has no halves of surrogate pairs.
+        text = text.encode("utf-8", "backslashreplace").decode()
+    # Escapes are valid only in double quotes.
+    style = '"' if _UNSAFE.search(text) else None
+    node: yaml.Node = dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+    return node
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.yaml_implicit_resolvers = {
+    first: [
+        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, ()),
+        *scalar_resolvers().get(first, ()),
+    ]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *scalar_resolvers()}
+}
+
+
+def write_yaml(value: Any) -> str:
+    """Return a value as a YAML document in block style. Keys keep their order, and lines are not folded."""
+    text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=2**31 - 1)
+    text = text.removesuffix("...\n") if text.endswith("\n...\n") else text
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,0 +1,276 @@
+"""Limits and hooks: the number of concurrent requests, and the caller's functions with a time limit."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import queue
+import threading
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .._base.lazy import lazy_module
+from .._data.arguments import check_choice, check_mapping, shown, wrong
+from .._http.messages import HttpRequest
+from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
+from .messages import PoolTimeout
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    # The blocking client does not need asyncio.
+    asyncio = lazy_module("asyncio")
+
+Hook = Callable[[Any], Any]
+_KINDS = ("request", "response")
+
+
+def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
+    """Return the functions of `event_hooks` for requests and for responses.
+
+    Raises:
+        InvalidArgumentError: If the hooks are not a mapping of these to lists of functions.
+    """
+    checked: dict[str, tuple[Hook, ...]] = dict.fromkeys(_KINDS, ())
+    for name, functions in check_mapping(hooks, "event_hooks").items():
+        check_choice(name, "a key of event_hooks", _KINDS)
+        if not isinstance(functions, Sequence) or not all(map(callable, functions)):
+            raise wrong(f"event_hooks[{name!r}]", "a list of functions", functions)
+        checked[name] = tuple(functions)
+    return checked
+
+
+async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
+    """Call hooks with a request or a response, one after the other; they may be coroutine functions.
+
+    Raises:
+        RequestTimeoutError: If they take longer than the call.
+        StepflowClientError: If one of them fails.
+    """
+    for hook in hooks:
+        try:
+            await async_call_within(partial(_call, kind, hook, value), request.remaining(request.timeout.read))
+        except StepflowClientError:
+            raise
+        except TimeoutError as error:
+            raise RequestTimeoutError(f"{request}: the {kind} hook {shown(hook)} did not return in time") from error
+
+
+async def _call(kind: str, hook: Hook, value: object) -> None:
+    try:
+        if inspect.isawaitable(called := hook(value)):
+            await called
+    except Exception as error:
+        raise _convert_hook_error(kind, hook, error) from error
+
+
+def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
+    """Call hooks with a request or a response, one after the other.
+
+    Raises:
+        StepflowClientError: If one of them fails, or is a coroutine function.
+    """
+    for hook in hooks:
+        try:
+            called = hook(value)
+        except Exception as error:
+            raise _convert_hook_error(kind, hook, error) from error
+        if inspect.iscoroutine(called):
+            called.close()
+            raise InvalidArgumentError(
+                f"the {kind} hook {shown(hook)} is a coroutine function",
+                hint="give SyncStepflowClient plain functions",
+            )
+
+
+def _convert_hook_error(kind: str, hook: Hook, error: Exception) -> Exception:
+    """Return the error for a hook that failed; errors of this package and failed assertions stay unchanged."""
+    if isinstance(error, (StepflowClientError, AssertionError)):
+        return error
+    return StepflowClientError(f"the {kind} hook {shown(hook)} failed: {type(error).__name__}: {error}")
+
+
+class _LoopSlots:
+    """The free slots of one event loop, and the calls that wait for one."""
+
+    def __init__(self, free: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.free = free
+        self.loop = loop
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
+class AsyncSlots:
+    """Limits the number of concurrent requests in an event loop.
+
+    Args:
+        limit: Maximum number; None for no limit.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = math.inf if limit is None else limit
+        self._slots: _LoopSlots | None = None
+
+    def take(self) -> _LoopSlots | None:
+        """Take a slot if one is free; pass it to `release` afterwards."""
+        slots, loop = self._slots, asyncio.get_running_loop()
+        if slots is None or slots.loop is not loop:
+            # The futures of waiting calls belong to their event loop.
+            slots = self._slots = _LoopSlots(self._limit, loop)
+        if not slots.free:
+            return None
+        slots.free -= 1
+        return slots
+
+    async def wait(self, timeout: float) -> _LoopSlots:
+        """Wait up to `timeout` seconds for a slot after `take` returned none, and take it. Calls take turns.
+
+        Raises:
+            PoolTimeout: If no slot becomes free in time.
+        """
+        slots = self._slots
+        assert slots is not None
+        waiter = slots.loop.create_future()
+        slots.waiting.append(waiter)
+        timer = slots.loop.call_later(timeout, self._expire, waiter, timeout)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # It got the slot at the moment it was cancelled.
+                self.release(slots)
+            raise
+        finally:
+            timer.cancel()
+        return slots
+
+    @staticmethod
+    def _expire(waiter: asyncio.Future[None], timeout: float) -> None:
+        if not waiter.done():
+            waiter.set_exception(PoolTimeout(f"no connection was free within {timeout:g} s"))
+
+    @staticmethod
+    def release(slots: _LoopSlots | None) -> None:
+        """Release a slot: the call that has waited longest gets it."""
+        if slots is None:
+            return
+        while slots.waiting:
+            waiter = slots.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        slots.free += 1
+
+
+class SyncSlots:
+    """Limits the number of concurrent requests in threads.
+
+    A slot that is no longer referenced is replaced, so a KeyboardInterrupt never costs a slot, whichever line it hits.
+
+    Args:
+        limit: Maximum number; None for no limit.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        # Not a semaphore, which is written in Python: a KeyboardInterrupt can leave it locked.
+        self._free: queue.SimpleQueue[_Slot] | None = None if limit is None else queue.SimpleQueue()
+        for _ in range(limit or 0):
+            self.add()
+
+    def add(self) -> None:
+        """Add a slot."""
+        if self._free is not None:
+            self._free.put(_Slot(weakref.ref(self)))
+
+    def take(self) -> _Slot | None:
+        """Take a slot if one is free; pass it to `release` afterwards."""
+        try:
+            return _UNLIMITED if self._free is None else self._free.get_nowait()
+        except queue.Empty:
+            return None
+
+    def wait(self, timeout: float) -> _Slot:
+        """Wait up to `timeout` seconds for a slot after `take` returned none, and take it.
+
+        Raises:
+            PoolTimeout: If no slot becomes free in time.
+        """
+        assert self._free is not None
+        try:
+            return self._free.get(timeout=min(timeout, threading.TIMEOUT_MAX))
+        except queue.Empty:
+            raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
+
+    def release(self, slot: _Slot | None) -> None:
+        """Release a slot."""
+        if self._free is not None and slot is not None:
+            self._free.put(slot)
+
+
+class _Slot:
+    """A slot. When it is deleted, a new one replaces it."""
+
+    def __init__(self, slots: Callable[[], SyncSlots | None]) -> None:
+        self._slots = slots
+
+    def __del__(self) -> None:
+        slots = self._slots()
+        if slots is not None:
+            slots.add()
+
+
+_UNLIMITED = _Slot(lambda: None)
+
+
+Result = TypeVar("Result")
+
+
+async def async_call_within(call: Callable[[], Awaitable[Result]], seconds: float, *, leave: bool = False) -> Result:
+    """Return the result of a call; cancel it if it takes too long.
+
+    Args:
+        call: The call.
+        seconds: Maximum number of seconds it may take.
+        leave: Only used by `sync_call_within`.
+
+    Raises:
+        TimeoutError: If it takes longer.
+    """
+    async with asyncio.timeout(seconds):
+        return await call()
+
+
+def sync_call_within(call: Callable[[], Result], seconds: float, *, leave: bool = False) -> Result:
+    """Return the result of a call. Its time is only limited with `leave`.
+
+    Args:
+        call: The call.
+        seconds: Maximum number of seconds it may take.
+        leave: Whether to make the call in a thread, which is left running after the timeout.
+
+    Raises:
+        TimeoutError: If it takes longer and `leave` is True.
+    """
+    if not leave:
+        return call()
+    context = copy_context()
+    outcomes: queue.SimpleQueue[tuple[list[Result], BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcomes.put(([context.run(call)], None))
+        except BaseException as error:
+            outcomes.put(([], error))
+
+    # A daemon thread does not keep the process from ending.
+    threading.Thread(target=work, name="stepflow-request", daemon=True).start()
+    try:
+        results, error = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return results[0]

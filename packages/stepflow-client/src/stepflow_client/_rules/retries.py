@@ -1,0 +1,306 @@
+"""Retries: which failed requests and inputs run again, and after which delay, within a deadline.
+
+Pure, except for random jitter.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .._base.lazy import lazy_module
+from .._base.text import nearest_hint
+from .._data.arguments import check_function, check_integer, check_texts, wrong
+from .._http.messages import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, NotHttp, PoolTimeout
+from ..errors import InvalidArgumentError, RateLimitError, ServerFaultError, TransportError
+from ..types.results import ErrorCode
+from .timeouts import has_passed, limit_to_deadline
+
+if TYPE_CHECKING:
+    import random
+
+    from ..types.results import Outcome
+else:
+    # Only needed after a failure.
+    random = lazy_module("random")
+
+
+def random_delay(first: float, max_delay: float, attempt: int) -> float:
+    """Return a random delay after an attempt, numbered from 1; the maximum doubles each time ("full jitter")."""
+    return random.uniform(0, min(max_delay, first * 2 ** (attempt - 1)))
+
+
+class Backoff:
+    """Pauses between attempts, each longer than the previous one.
+
+    Args:
+        first: Seconds to wait after the first attempt.
+        longest: Maximum number of seconds. By default, all pauses are as long as the first one.
+        factor: The factor by which each pause is longer than the previous one.
+        share: Minimum length of a pause, except the first, as a share of the time since the start. Default 0.
+        deadline: The time that no pause exceeds, by `time.monotonic()`. It may be changed. Default None: no limit.
+        jitter: Whether each pause is random, between half of it and all of it, so that what failed at the same time is
+            not repeated at the same time. Default False.
+    """
+
+    def __init__(
+        self,
+        first: float,
+        longest: float | None = None,
+        factor: float = 2.0,
+        *,
+        share: float = 0.0,
+        deadline: float | None = None,
+        jitter: bool = False,
+    ) -> None:
+        self._first, self._longest, self._factor = first, first if longest is None else longest, factor
+        self._share, self._jitter, self.deadline = share, jitter, deadline
+        self._next, self._started = first, time.monotonic()
+        self.is_last = False
+        """Whether the deadline has cut the last pause short."""
+
+    def next_delay(self, least: float = 0.0) -> float:
+        """Return the seconds to wait before the next attempt: at least `least`, but no longer than the deadline."""
+        pause, shortest = self._next, self._share * self.elapsed
+        self._next = min(max(pause * self._factor, shortest), self._longest)
+        pause = max(random.uniform(pause / 2, pause) if self._jitter else pause, least)
+        left = limit_to_deadline(self.deadline, pause)
+        self.is_last = left < pause
+        return left
+
+    def reset(self) -> None:
+        """Start again with the first pause, after an attempt that succeeded."""
+        self._next, self._started = self._first, time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return has_passed(self.deadline)
+
+
+TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
+"""Response statuses after which the same request may soon succeed."""
+# Response statuses that mean that the request was not processed. (Proxies also return 408 and 503 for requests that
+# they have forwarded.)
+_UNPROCESSED = frozenset({429})
+TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
+"""The classes of errors after which the same call may soon succeed, if `is_retryable` is True."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how fast requests are retried.
+
+    Only requests that are safe to repeat are retried: reading, storing (content-addressed), cancelling, deleting, and
+    creating a run if the server certainly did not process the request.
+
+    Attributes:
+        max_attempts: Maximum number of attempts for a request, including the first one. 1 disables retries. Default 5.
+        first_delay: Maximum seconds before the second attempt. The actual delay is random between 0 and this ("full
+            jitter"), so that clients do not all retry at the same time. Default 0.1.
+        max_delay: The maximum delay doubles with each attempt, up to this number of seconds. Default 5.
+        budget: Maximum average number of retries for each request. If it is used up, requests fail without retries, so
+            that a server that is down does not receive a multiple of its usual load. Default 0.5.
+    """
+
+    max_attempts: int = 5
+    first_delay: float = 0.1
+    max_delay: float = 5.0
+    budget: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_integer(self.max_attempts, "max_attempts", least=1)
+        for name in ("first_delay", "max_delay", "budget"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+                raise wrong(name, "a number of at least 0", value)
+
+
+def resolve_retry_policy(retry: RetryPolicy | int | None) -> RetryPolicy:
+    """Return the policy for a `retry` argument: a policy, a maximum number of retries, or None for the default.
+
+    Raises:
+        InvalidArgumentError: If it is something else.
+    """
+    if retry is None:
+        return RetryPolicy()
+    if isinstance(retry, RetryPolicy):
+        return retry
+    if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
+        return RetryPolicy(max_attempts=retry + 1)
+    raise wrong("retry", "a RetryPolicy or a number of retries", retry)
+
+
+class RetryBudget:
+    """Counts the retries that a client may still make.
+
+    Args:
+        policy: The retry policy.
+        start: Number of retries available at the start. Up to ten times as many can accumulate.
+    """
+
+    def __init__(self, policy: RetryPolicy, start: float = 20.0) -> None:
+        self._share = policy.budget
+        self._max = start * 10
+        self._left = start if policy.budget else 0.0
+        self.requests = 0
+        """Number of requests since the last retry that were not retries: each earns a share of one."""
+
+    def spend(self) -> bool:
+        """Use one retry. Return False if none is left."""
+        self._left = min(self._max, self._left + self.requests * self._share)
+        self.requests = 0
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def delay_before_retry(
+    policy: RetryPolicy,
+    attempt: int,
+    outcome: HttpError | HttpResponse,
+    *,
+    idempotent: bool,
+    time_left: float,
+    now: datetime | None = None,
+) -> float | None:
+    """Return the seconds to wait before a request is retried, or None if it must not be retried.
+
+    Args:
+        policy: The retry policy.
+        attempt: The number of the failed attempt, from 1.
+        outcome: The outcome of this attempt.
+        idempotent: Whether sending the request twice has the same effect as sending it once.
+        time_left: Seconds left until the caller's deadline.
+        now: The current time, for dates in `Retry-After`.
+    """
+    if isinstance(outcome, HttpResponse):
+        is_transient = outcome.status in TRANSIENT_STATUSES
+    else:
+        # A peer that does not speak HTTP will not start to, and a timeout has used up the caller's time.
+        is_transient = isinstance(outcome, (ConnectFailed, ConnectionBroken))
+        is_transient = is_transient and not isinstance(outcome, (PoolTimeout, NotHttp))
+    if attempt >= policy.max_attempts or not is_transient or not (idempotent or was_not_processed(outcome)):
+        return None
+    delay = random_delay(policy.first_delay, policy.max_delay, attempt)
+    if isinstance(outcome, HttpResponse):
+        delay = max(delay, parse_retry_after(outcome, now) or 0.0)
+    return delay if delay < time_left else None
+
+
+def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
+    """Return whether it is certain that the server did not process the request."""
+    if isinstance(outcome, HttpResponse):
+        return outcome.status in _UNPROCESSED
+    return isinstance(outcome, (ConnectFailed, CannotSend))
+
+
+def parse_retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
+    """Return the delay in seconds from the `Retry-After` header, in either of its forms; None if there is none.
+
+    Args:
+        response: The response. A date in `Retry-After` is compared with the `Date` header, as both come from the same
+            clock.
+        now: The time to use if the response has no `Date`; the current time by default.
+    """
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    date = parse_date(text)
+    if date is None:
+        return None
+    written = parse_date(response.headers.get("date", "")) or now or datetime.now(UTC)
+    return max(0.0, (date - written).total_seconds())
+
+
+def parse_date(text: str) -> datetime | None:
+    """Return the time in a header, such as `Date`; None if it contains none."""
+    if not text:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
+def describe_attempt(outcome: HttpError | HttpResponse) -> str:
+    """Return a one-line description of an attempt, for the list of attempts in an error."""
+    if isinstance(outcome, HttpResponse):
+        return f"status {outcome.status}"
+    return str(outcome) or type(outcome).__name__
+
+
+def is_transient_status(status: int) -> bool:
+    """Return whether any server, or a proxy, may send this status in response to any request."""
+    return status in TRANSIENT_STATUSES or status >= 500
+
+
+RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]"
+"""The codes of the errors after which an input runs again, or a function of its outcome."""
+
+_NEWER_CODE = re.compile(r"unknown_\d+")
+
+
+class RetryRule:
+    """Chooses the inputs that run again.
+
+    Args:
+        max_attempts: Maximum number of runs of an input; None for 1.
+        retry_on: The codes of the errors after which an input runs again, or a function of the outcome; None for all
+            retryable errors.
+
+    Raises:
+        InvalidArgumentError: If an argument is invalid, or only `retry_on` is given.
+    """
+
+    def __init__(self, max_attempts: int | None, retry_on: RetryOn | None) -> None:
+        if max_attempts is None and retry_on is not None:
+            raise InvalidArgumentError("retry_on needs max_attempts", hint="max_attempts=3 runs an input up to 3 times")
+        self._max_attempts = 1 if max_attempts is None else check_integer(max_attempts, "max_attempts", least=1)
+        self._function = check_function(retry_on, "retry_on") if callable(retry_on) else None
+        self._codes: set[ErrorCode] | None = None
+        if retry_on is not None and self._function is None:
+            self._codes = set()
+            known = [code.value for code in ErrorCode]
+            texts: Any = retry_on
+            for text in check_texts(texts, "retry_on"):
+                if text not in known and not _NEWER_CODE.fullmatch(text):
+                    hint = nearest_hint(text, known) or f"the codes are {', '.join(known)}"
+                    raise InvalidArgumentError(f"retry_on has {text!r}, which is not an error code", hint=hint)
+                self._codes.add(ErrorCode(text))
+        self.is_enabled = self._max_attempts > 1
+        """Whether an input may run more than once."""
+
+    def choose_retries(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
+        """Return the outcomes of an attempt whose inputs run again.
+
+        Args:
+            outcomes: The outcomes of inputs that were run.
+            attempt: The number of the attempt, from 1.
+        """
+        if attempt >= self._max_attempts:
+            return []
+        return [outcome for outcome in outcomes if not outcome.is_success and self._is_retried(outcome)]
+
+    def _is_retried(self, outcome: Outcome[Any]) -> bool:
+        if self._function is not None:
+            return bool(self._function(outcome))
+        error = outcome.error
+        if self._codes is None:
+            return error is not None and error.is_retryable
+        code = error.code if error is not None else ErrorCode.CANCELLED if outcome.is_cancelled else None
+        return code in self._codes

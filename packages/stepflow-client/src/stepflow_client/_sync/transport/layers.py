@@ -1,0 +1,373 @@
+# Written from _async/transport/layers.py by `make generate`. Change that file instead.
+
+"""Transports around another one: retries, credentials, and the dialects of older servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from ..._base.lazy import lazy_module
+from ..._base.logging import logger
+from ..._data.values import decode, encode
+from ..._http.limits import sync_call_within
+from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
+from ..._http.settings import API_PATH, ServerUrl, TokenAuth
+from ..._rules import dialect, releases
+from ..._rules.retries import RetryBudget, RetryPolicy, delay_before_retry, describe_attempt, is_transient_status
+from ..._rules.timeouts import has_passed
+from ..._rules.transport_errors import build_not_stepflow_error
+from ..._telemetry.tracing import note_resend
+from ...errors import InvalidArgumentError, InvalidResponseError, RequestTimeoutError, StepflowClientError
+from .base import Middleware, Stream, Transport, health_request
+
+if TYPE_CHECKING:
+    import httpx
+
+    from ..._rules.releases import Server
+else:
+    httpx = lazy_module("httpx")
+
+
+class Retry(Middleware):
+    """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.
+
+    A stream is opened only once: its reader decides how to resume it.
+
+    Args:
+        inner: The transport that sends each attempt.
+        policy: When to retry, and how often.
+    """
+
+    def __init__(self, inner: Transport, policy: RetryPolicy) -> None:
+        super().__init__(inner)
+        self._policy = policy
+        self._budget = RetryBudget(policy)
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
+        started = time.monotonic()
+        attempts: list[str] = []
+        self._budget.requests += 1
+        outcome: HttpError | HttpResponse
+        while True:
+            try:
+                outcome = self.inner.send(request)
+                if outcome.status < 400:
+                    return outcome
+            except HttpError as error:
+                outcome = error
+            attempts.append(describe_attempt(outcome))
+            left = request.remaining(request.timeout.read - (time.monotonic() - started))
+            delay = delay_before_retry(
+                self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
+            )
+            if delay is None or not request.is_retried or not self._budget.spend():
+                break
+            logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
+            note_resend()
+            time.sleep(delay)
+        if isinstance(outcome, HttpResponse):
+            return outcome._replace(attempts=attempts)
+        outcome.attempts = attempts
+        raise outcome
+
+
+Signed = TypeVar("Signed")
+
+
+class Authorization(Middleware):
+    """Adds the credentials of one server, which are sent to no other server."""
+
+    def __init__(self, inner: Transport, header: str) -> None:
+        super().__init__(inner)
+        self._header = header
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the credentials."""
+        return self.inner.send(self._sign(request))
+
+    def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
+        """Send a request with the credentials and return the response as it arrives."""
+        return self.inner.stream(self._sign(request))
+
+    def _sign(self, request: HttpRequest) -> HttpRequest:
+        return request._replace(headers={**request.headers, "authorization": self._header})
+
+
+class Token(Middleware):
+    """Adds a bearer token, which is requested from the caller's code before each request.
+
+    Args:
+        inner: The transport that sends the requests.
+        auth: The source of the token.
+    """
+
+    def __init__(self, inner: Transport, auth: TokenAuth) -> None:
+        super().__init__(inner)
+        self._auth = auth
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the token."""
+        return self.inner.send(self._sign(request))
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request with the token and return the response as it arrives."""
+        with self.inner.stream(self._sign(request)) as stream:
+            yield stream
+
+    def _sign(self, request: HttpRequest) -> HttpRequest:
+        signed = request._replace(headers=dict(request.headers))
+        flow = self._auth.sync_auth_flow(signed)
+        with closing(flow):
+            _request_credentials(flow.__next__, request)
+        return signed
+
+
+class HttpxAuth(Middleware):
+    """Adds credentials with an `httpx.Auth`, which may need to see responses.
+
+    Args:
+        inner: The transport that sends the requests.
+        auth: The credentials.
+        root: The server's URL, without `/api/v1`.
+    """
+
+    def __init__(self, inner: Transport, auth: httpx.Auth, root: ServerUrl) -> None:
+        super().__init__(inner)
+        self._auth = auth
+        self._api = str(root) + API_PATH
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request as often as the `httpx.Auth` requires."""
+        from .httpx_bridge import copy_headers_from, to_httpx
+
+        flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
+        with closing(flow):
+            signed = _request_credentials(flow.__next__, request)
+            while True:
+                response = self.inner.send(copy_headers_from(request, signed))
+                answer = httpx.Response(
+                    response.status, headers=response.headers, content=response.content, request=signed
+                )
+                following = _request_credentials(partial(flow.send, answer), request)
+                if following is None:
+                    return response
+                signed = following
+
+    @contextmanager
+    def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
+        """Send a request with the first credentials of the `httpx.Auth`; it does not see the response."""
+        from .httpx_bridge import copy_headers_from, to_httpx
+
+        flow = self._auth.sync_auth_flow(to_httpx(request, self._api))
+        with closing(flow):
+            signed = _request_credentials(flow.__next__, request)
+        with self.inner.stream(copy_headers_from(request, signed)) as stream:
+            yield stream
+
+
+def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
+    """Return the request with credentials from the caller's code; None if it has no further request.
+
+    Args:
+        step: The next step of the caller's code: of a callable that returns a token, or of an `httpx.Auth`.
+        request: The request; waiting for credentials counts towards its time.
+
+    Raises:
+        RequestTimeoutError: If it takes longer than the connect timeout; the sync client only detects a passed
+            deadline.
+        InvalidArgumentError: If the caller's code fails.
+    """
+    seconds = request.remaining(request.timeout.connect)
+    try:
+        signed = sync_call_within(step, seconds)
+        if has_passed(request.deadline):
+            raise TimeoutError
+    except StopIteration:
+        return None
+    except TimeoutError as error:
+        late = RequestTimeoutError(f"{request} was not sent: the credentials given as auth did not come in time")
+        late.was_sent = False
+        raise late from error
+    except (StepflowClientError, AssertionError):
+        raise
+    except Exception as error:
+        # The error's message may quote the credentials.
+        raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
+    return signed
+
+
+# Operations whose responses are read here, whatever the server.
+_ALWAYS_READ = frozenset({releases.health_check.name, releases.list_components.name})
+_UNAUTHORISED = frozenset({401, 403, 407})
+
+
+class Dialect(Middleware):
+    """Detects the server's release once, from its health response, and translates for older servers.
+
+    Args:
+        inner: The transport that sends the requests.
+        url: The server's URL, for errors.
+        server: The server's release and capabilities, if known; they are not requested then.
+    """
+
+    def __init__(self, inner: Transport, url: str, server: Server | None = None) -> None:
+        super().__init__(inner)
+        self.url = url
+        self.server = server
+        self.pinned = server is not None
+        self.closed = False
+        """Whether the client was closed, or another one on the same connections."""
+
+    def forget(self) -> None:
+        """Detect the server again before the next request: it may have been replaced by one of another release."""
+        if not self.pinned:
+            self.server = None
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request in the current format and return a response in the current format."""
+        server = self.server
+        if server is None or request.operation in _ALWAYS_READ or server.needs_translation:
+            return self._detect_and_send(request)
+        return self.inner.send(request)
+
+    def _detect_and_send(self, request: HttpRequest) -> HttpResponse:
+        if request.operation == releases.health_check.name:
+            response, server = self._request_health(request)
+            self._check_is_stepflow(response, server)
+            return response
+        server = self.server
+        if server is None:
+            refusal, server = self._detect_server(request)
+            if server is None:
+                return refusal
+        if server.needs_translation:
+            return self._send_translated(server, request)
+        response = self.inner.send(request)
+        body = _parse_json(response.content) if request.operation == releases.list_components.name else None
+        if response.status == 200 and isinstance(body, dict):
+            # With the field names of the current server.
+            with suppress(TypeError, AttributeError, ValueError, RecursionError):
+                return response._replace(content=encode(dialect.convert_components(body)))
+        return response
+
+    def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
+        """Return the response and the server it describes; other threads may reset `self.server` in the meantime."""
+        response = self.inner.send(request)
+        health = _parse_json(response.content) if response.status == 200 else None
+        if not isinstance(health, dict) or not ("version" in health or "build" in health):
+            return response, None
+        server = self.server if self.pinned else releases.identify_server(self.url, health)
+        self.server = server
+        if "build" in health:
+            return response, server
+        try:
+            return response._replace(content=encode(dialect.convert_health(health))), server
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
+
+    def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
+        """Request the server's health and return the response, and the server it describes.
+
+        If the server is None, the response also serves as the response to `request`.
+
+        Raises:
+            InvalidResponseError: If the response is not from a Stepflow server.
+        """
+        try:
+            response, server = self._request_health(health_request(request, request.timeout))
+        except HttpError as error:
+            if request.idempotent:
+                raise
+            # Whatever happened to the health request, the request itself was not sent.
+            raise _make_not_sent_error(str(error), error.attempts) from error
+        self._check_is_stepflow(response, server)
+        if server is None and not request.idempotent and is_transient_status(response.status):
+            raise _make_not_sent_error(f"it returned {response.status}", response.attempts)
+        return response, server
+
+    def _check_is_stepflow(self, response: HttpResponse, server: Server | None) -> None:
+        """Raise unless a Stepflow server sent the response to the health request, or one may be behind its sender."""
+        if server is None and response.status not in _UNAUTHORISED and not is_transient_status(response.status):
+            raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
+
+    def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
+        body = (
+            _parse_json(request.content)
+            if request.headers.get("content-type", "").startswith("application/json")
+            else None
+        )
+        current = dialect.Request(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
+        translation = dialect.translate(server, current)
+        response: HttpResponse | None = None
+        reply: dialect.Reply | None = None
+        try:
+            translated = next(translation)
+            while True:
+                response = self.inner.send(_build_request(request, current, translated))
+                reply = dialect.Reply(response.status, _parse_json(response.content))
+                translated = translation.send(reply)
+        except StopIteration as done:
+            final: dialect.Reply = done.value
+        except HttpError as error:
+            if request.idempotent or response is None:
+                raise
+            # There was a response to the request itself; a follow-up request failed.
+            raise ConnectionBroken(str(error)) from error
+        except dialect.ShapeChangedError:
+            self.forget()
+            assert response is not None
+            return response
+        except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+            self.forget()
+            raise InvalidResponseError(
+                f"{request} returned a response whose shape is not that of {server.release or server.dialect}",
+                details=str(error),
+            ) from None
+        if response is not None and (final is reply or final.body is None):
+            return response
+        headers = {"content-type": "application/json"}
+        try:
+            content = encode(final.body)
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
+        if response is None:
+            return HttpResponse(final.status, headers, content)
+        headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
+        return HttpResponse(final.status, headers, content, response.attempts, response.server)
+
+
+def _build_request(request: HttpRequest, current: dialect.Request, translated: dialect.Request) -> HttpRequest:
+    """Return the translated request to send, with the headers and limits of the original one."""
+    if translated.body is current.body and translated.method == current.method:
+        content, headers = request.content, request.headers
+    else:
+        content = encode(translated.body) if translated.body is not None else b""
+        headers = {k: v for k, v in request.headers.items() if content or k != "content-type"}
+    return request._replace(
+        method=translated.method,
+        path=quote(translated.path),
+        query=urlencode(dict(translated.params)),
+        headers=headers,
+        content=content,
+        idempotent=request.idempotent or translated.method == "GET",
+    )
+
+
+def _make_not_sent_error(reason: str, attempts: Sequence[str]) -> ConnectFailed:
+    error = ConnectFailed(reason)
+    error.attempts = attempts
+    return error
+
+
+def _parse_json(content: bytes) -> Any:
+    try:
+        return decode(content) if content.lstrip()[:1] in (b"{", b"[") else None
+    except (ValueError, RecursionError):
+        return None

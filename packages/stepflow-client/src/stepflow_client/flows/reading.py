@@ -1,0 +1,409 @@
+"""Reading flows: which values count as one, and the files of flows, inputs and variables."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import select
+import stat
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from io import FileIO
+from os import PathLike, fsdecode
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .._base.lazy import lazy_module
+from .._base.suggestions import explain_missing_file
+from .._base.text import cut
+from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
+from .._data.values import check_json
+from .._rules.timeouts import current_deadline, limit_to_deadline
+from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError, NotAFlowError
+
+if TYPE_CHECKING:
+    from .._data import syntax_faults
+else:
+    syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
+
+MAX_FILE_BYTES = 256 * 2**20
+"""Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, older ones of up to 2 MiB."""
+MAX_YAML_LENGTH = 32 * 2**20
+"""Maximum length of a YAML text in characters: parsing takes up to 150 times its size in memory, and minutes."""
+_PIPE_SECONDS = 30.0
+_CHUNK = 2**20
+
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+
+
+def load_file(path: str | PathLike[str]) -> Any:
+    """Return the value in a YAML or JSON file. Files with the extension `.json` are parsed as JSON, others as YAML.
+
+    Raises:
+        FlowFileError: If the file cannot be read; the message contains the path and, if known, line and column.
+    """
+    name = fsdecode(path)
+    return parse_content(read_file_bytes(name), name)
+
+
+def parse_content(content: bytes, name: str) -> Any:
+    """Return the value in the content of a file of this name, as `load_file` does.
+
+    Raises:
+        FlowFileError: If it cannot be parsed.
+    """
+    parse = parse_json if name.lower().endswith(".json") else parse_yaml
+    return parse(decode_text(content, name), name)
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """Return the content of a file as text.
+
+    Raises:
+        FlowFileError: If it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8").split("\n")
+        wrong = FlowFileError(
+            f"{name} is not UTF-8 text (byte {error.start})", path=name, line=len(before), column=len(before[-1]) + 1
+        )
+        is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        wrong.hint = "it is UTF-16 text: save it as UTF-8" if is_utf_16 else "save it as UTF-8"
+        raise wrong from None
+
+
+def read_file_bytes(path: str | PathLike[str]) -> bytes:
+    """Return the bytes of a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server accepts.
+
+    Devices and pipes can be read too, up to the same size. If nothing is written to a pipe for 30 seconds, or until the
+    deadline of the call, this is an error.
+
+    Raises:
+        FlowFileNotFoundError: If the file does not exist.
+        FlowFileError: If the file is larger, or cannot be read.
+    """
+    name = fsdecode(path)
+    try:
+        # Without O_NONBLOCK, opening a pipe without a writer would block forever.
+        descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return _read_open_file(file, name)
+    except FileNotFoundError:
+        raise missing_file_error(name) from None
+    except IsADirectoryError:
+        directory = FlowFileError(f"{name} is a directory, not a file", path=name)
+        directory.hint = explain_missing_file(os.path.join(name, "*.yaml"))
+        raise directory from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None
+
+
+def missing_file_error(name: str) -> FlowFileNotFoundError:
+    """Return the error for a file that does not exist; its hint suggests the nearest name in its folder."""
+    error = FlowFileNotFoundError(f"{name} does not exist", path=name)
+    error.hint = explain_missing_file(name)
+    return error
+
+
+def _read_open_file(file: FileIO, name: str) -> bytes:
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_BYTES:
+        raise FlowFileError(format_too_long(name), path=name)
+    if stat.S_ISFIFO(status.st_mode):
+
+        def read_pipe(size: int) -> bytes | None:
+            seconds = limit_to_deadline(current_deadline(), _PIPE_SECONDS)
+            poll = select.poll()
+            poll.register(file.fileno(), select.POLLIN)
+            if not poll.poll(seconds * 1000):
+                raise FlowFileError(f"{name} is a pipe to which nothing was written for {seconds:.3g} s", path=name)
+            return file.read(size)
+
+        return read_stream(read_pipe, name)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(file.fileno(), True)
+    return read_stream(file.read, name)
+
+
+def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
+    """Return the content of a stream, up to 256 MiB (`MAX_FILE_BYTES`).
+
+    `read` returns up to the given number of bytes, and none at the end of the stream.
+
+    Raises:
+        FlowFileError: If the content is larger.
+    """
+    chunks: list[bytes] = []
+    left = MAX_FILE_BYTES
+    while chunk := read(_CHUNK):
+        left -= len(chunk)
+        if left < 0:
+            raise FlowFileError(format_too_long(name), path=name)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def format_too_long(name: str) -> str:
+    """Return the message about a file that is too large."""
+    return f"{name} holds more than {MAX_FILE_BYTES >> 20} MiB, the most that is read"
+
+
+def parse_yaml(text: str, source: str = "the YAML text") -> Any:
+    """Return the value of a YAML text (JSON is YAML too).
+
+    Args:
+        text: One YAML document.
+        source: The name of the text in errors.
+
+    Raises:
+        FlowFileError: If the text is not YAML, contains values that JSON cannot represent, or has more than 32 MiB and
+            is not JSON either.
+    """
+    if text.lstrip()[:1] in ("{", "[", '"'):
+        # Parse JSON as JSON: YAML supports neither escaped surrogate pairs nor keys of more than 1,024 characters.
+        with suppress(ValueError, RecursionError):
+            return _parse_strict_json(text)
+    if len(text) > MAX_YAML_LENGTH:
+        longest = MAX_YAML_LENGTH >> 20
+        raise FlowFileError(f"{source} holds more than {longest} MiB of YAML; write it as JSON", path=source)
+    from .._data.yaml_format import read_yaml
+
+    return read_yaml(text, source)
+
+
+def parse_json(text: str, source: str = "the JSON text") -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        FlowFileError: If the text is not JSON, or has a duplicate key in an object.
+    """
+    try:
+        return _parse_strict_json(text)
+    except json.JSONDecodeError as error:
+        raise syntax_faults.explain_json_error(error).error(source, "is not JSON") from None
+    except RecursionError:
+        raise FlowFileError(f"{source} is nested too deeply", path=source) from None
+    except ValueError as error:
+        reason = str(error)
+    # json does not report the position. Constants can be searched for; the YAML parser finds the rest, as JSON is YAML.
+    for token in _STRING_OR_CONSTANT.finditer(text):
+        if token[1]:
+            fault = syntax_faults.fault_at(text, token.start(), reason, "write null, or a text in double quotes")
+            raise fault.error(source, "is not JSON")
+    from .._data.yaml_format import read_yaml
+
+    if len(text) <= MAX_YAML_LENGTH:
+        try:
+            read_yaml(text, source)
+        except FlowFileError as error:
+            if "is not YAML" not in error.message:
+                raise
+    raise FlowFileError(f"{source} is not JSON: {reason}", path=source)
+
+
+def _parse_strict_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_check_unique, parse_constant=_parse_finite, parse_float=_parse_finite)
+
+
+def _check_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"the key {twice!r} appears twice in one object")
+    return value
+
+
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{cut(text, 40)} is not a number that JSON can hold")
+    return number
+
+
+FlowSource: TypeAlias = str | PathLike[str] | Mapping[str, Any] | FlowLike | HasSteps | Builder
+"""A flow: the path of a YAML or JSON file, the flow itself, or a stored flow.
+
+The flow itself is a mapping with `steps` or `output`; an object with `steps`: a pydantic model, a dataclass, an attrs
+object or a msgspec struct; a flow of `stepflow_client.authoring` or `stepflow codegen`; or a builder, whose method
+`build` returns one of these. A stored flow is what `get_flow` or `get_run_flow` returned, or, if the method accepts a
+flow that is only on the server, what `store_flow` returned, or the text of its id.
+
+An object with a method `__flow__` stands for the flow that the method returns.
+"""
+
+FLOW_HINT = "a flow has steps: [...] and output: ..."
+"""The hint of errors about something that is not a flow."""
+
+_FLOW_ID = re.compile("[0-9a-f]{64}")
+_OWN = ("stepflow_client", "stepflow_api")
+# Keys of a flow that other documents have as well.
+_LIKE_OTHERS = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
+# Files of other tools, by keys that they have.
+_OTHER_FILES = {
+    "on jobs": "a GitHub Actions workflow",
+    "apiVersion kind": "a Kubernetes manifest",
+    "services": "a Docker Compose file",
+    "nodes connections": "an n8n workflow",
+    "graphs dependencies": "a LangGraph configuration",
+    "openapi paths": "an OpenAPI description",
+    "plugins routes": "the configuration of a server",
+}
+
+
+def is_flow_id(flow: object) -> bool:
+    """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that is not a file name.
+
+    All releases use such ids. If a file has such a name, the name means the file; a path that is not a
+    str always means a file. (A name that begins with `./` is always a path.)
+    """
+    return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
+
+
+def flow_argument(flow: FlowSource) -> FlowSource:
+    """Return the flow that an argument means: a `StoredFlowId`, the path of a file, a mapping, or a data object.
+
+    Raises:
+        FlowFileError: If the function of a flow in Python is invalid.
+        InvalidArgumentError: If the argument is not a flow.
+    """
+    # The usual arguments need no further checks: this is the hot path.
+    if type(flow) is dict:
+        return flow
+    stands_for = getattr(type(flow), "__flow__", None)
+    try:
+        if stands_for is not None:
+            source = flow_argument(stands_for(flow))
+        else:
+            source = flow if isinstance(flow, str) else call_builder(flow)
+    except (FlowFileError, InvalidArgumentError):
+        # For example, an error that says where the function of a flow in Python is wrong.
+        raise
+    except Exception as error:
+        raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}", hint=FLOW_HINT) from error
+    if isinstance(source, str):
+        if "\n" in source:
+            raise InvalidArgumentError("a flow given as text is taken for a path; parse it first and pass the mapping")
+        return StoredFlowId(source) if _FLOW_ID.fullmatch(source) and is_flow_id(source) else source
+    if isinstance(source, (PathLike, Mapping)):
+        return source
+    # Results, for example, have an output, and lists of a run's steps have steps.
+    if is_data_object(source) and type(source).__module__.partition(".")[0] not in _OWN:
+        return source
+    raise InvalidArgumentError(
+        f"a flow is a path, a mapping, a builder, or an object with steps, not {type(source).__name__}", hint=FLOW_HINT
+    )
+
+
+def get_flow_path(flow: FlowSource) -> str | PathLike[str] | None:
+    """Return the path of a flow; None if the flow is not in a file of its own.
+
+    Raises:
+        FlowFileError, InvalidArgumentError: As for `flow_argument`.
+    """
+    source = flow_argument(flow)
+    return source if isinstance(source, (str, PathLike)) and not isinstance(source, StoredFlowId) else None
+
+
+def load_flow(flow: FlowSource) -> dict[str, Any]:
+    """Return a flow as a dict. Optional fields of objects that have no value are left out.
+
+    Raises:
+        FlowFileError: If the file cannot be read, or contains no flow (a NotAFlowError).
+        InvalidArgumentError: If the argument is not a flow, or is the id of a stored one.
+    """
+    source = flow_argument(flow)
+    if isinstance(source, StoredFlowId):
+        raise InvalidArgumentError(
+            "the id of a stored flow is not the flow itself", hint="pass what get_flow() returns for the id"
+        )
+    if isinstance(source, (str, PathLike)):
+        return flow_in(load_file(source), fsdecode(source))
+    content: Any = source
+    if not isinstance(source, Mapping):
+        content = check_json(source, "the flow")
+        if not isinstance(content, dict):
+            raise InvalidArgumentError(
+                f"{type(source).__name__} is not a flow: it gives {_name_kind(content)}, not a mapping", hint=FLOW_HINT
+            )
+        content = _drop_nulls(content)
+    reason = explain_no_flow(content)
+    if reason is not None:
+        name = "" if isinstance(source, Mapping) else f"{type(source).__name__}: "
+        raise InvalidArgumentError(f"{name}{reason[0]}", hint=reason[1])
+    return dict(content)
+
+
+def flow_in(content: Any, name: str) -> dict[str, Any]:
+    """Return the content of a file, which must be a flow.
+
+    Args:
+        content: The parsed content.
+        name: The path of the file, or another name for it in the error.
+
+    Raises:
+        NotAFlowError: If it is not.
+    """
+    if not isinstance(content, dict):
+        message, hint = f"{name} is not a flow: it holds {_name_kind(content)}, not a mapping", FLOW_HINT
+    elif (reason := explain_no_flow(content)) is not None:
+        message, hint = f"{name}: {reason[0]}", reason[1]
+    else:
+        return content
+    error = NotAFlowError(message, path=name)
+    error.hint = hint
+    raise error
+
+
+def explain_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return why a mapping is not a flow, although servers run it as an empty flow, and a hint; None if it is one."""
+    if "steps" in document or "output" in document:
+        return None
+    if isinstance(document.get("flow"), Mapping):
+        return "the flow is below the key 'flow'", f"remove the key 'flow': {FLOW_HINT}"
+    keys = [key for key in document if key not in _LIKE_OTHERS] or list(document)
+    has = ", ".join(cut(repr(key), 40) for key in keys[:4])
+    what = next((name for marks, name in _OTHER_FILES.items() if document.keys() >= {*marks.split()}), None)
+    found = f"has {has}, but neither steps nor output" if keys else "is empty"
+    return f"this is {f'{what}, not a flow' if what else 'not a flow'}: it {found}", FLOW_HINT
+
+
+def _name_kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return {str: "text", list: "a list", bool: "a boolean"}.get(type(value), "a number")
+
+
+def _drop_nulls(flow: dict[str, Any]) -> dict[str, Any]:
+    """Return a flow without optional keys that are null.
+
+    Servers treat null like a missing key, but those before 0.11 reject some nulls. Values inside inputs and outputs are
+    not changed.
+    """
+    whole: dict[str, Any] = _drop_null_keys(flow)
+    for key, inner in (("steps", "onError"), ("examples", None)):
+        if isinstance(whole.get(key), list):
+            whole[key] = [_drop_null_keys(each, inner) for each in whole[key]]
+    for key, inner in (("schemas", "properties"), ("test", None)):
+        if key in whole:
+            whole[key] = _drop_null_keys(whole[key], inner)
+    test = whole.get("test")
+    if isinstance(test, dict) and isinstance(test.get("cases"), list):
+        test["cases"] = [_drop_null_keys(case) for case in test["cases"]]
+    return whole
+
+
+def _drop_null_keys(value: Any, inner: str | None = None) -> Any:
+    if not isinstance(value, dict):
+        return value
+    # Servers reject an example without an input, but not one whose input is null.
+    kept = {key: part for key, part in value.items() if part is not None or key == "input"}
+    if inner in kept:
+        kept[inner] = _drop_null_keys(kept[inner])
+    return kept
