@@ -127,20 +127,22 @@ class Stepflow:
         line = shlex.join(["stepflow", *args])
         whole = {**self.environment, **environment}
         if self._forks is None or not self._forks.can(args, whole):
-            return self._run([str(STEPFLOW), *args], line, stdin, environment)
+            return self._run([str(STEPFLOW), *args], line, stdin, of_new_process(whole))
         code, out, err = self._forks.run(args, whole, self.folder, (stdin or "").encode(), 60)
         return Done(line, code, _text(out), _text(err))
 
     def shell(self, line: str, **environment: str) -> Done:
         """Run a line in bash. The exit code is that of the last command that failed, or 0."""
-        path = {} if self._forks is None else {"PATH": forked()["PATH"]}
-        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, {**path, **environment})
+        whole = {**self.environment, **environment}
+        # The command on that path is a fork if it can be one, and sets up a new process itself if not.
+        whole = of_new_process(whole) if self._forks is None else {**whole, "PATH": forked()["PATH"], **environment}
+        return self._run(["bash", "-o", "pipefail", "-c", line], line, None, whole)
 
     def _run(self, command: list[str], line: str, stdin: str | None, environment: Mapping[str, str]) -> Done:
         done = subprocess.run(
             command,
             input=stdin or "",
-            env=of_new_process({**self.environment, **environment}),
+            env=environment,
             cwd=self.folder,
             capture_output=True,
             text=True,

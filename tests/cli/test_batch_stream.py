@@ -22,7 +22,7 @@ import yaml
 from stepflow_client import SyncStepflowClient
 
 from tests import releases
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, STEPFLOW, Stepflow
 from tests.durable import DurableServer
 
 FLOW = "schemas: {properties: {input: {properties: {n: {type: integer}}}}}\nsteps: []\noutput: {$input: n}\n"
@@ -197,7 +197,7 @@ def test_a_run_of_one_input_names_batch(command: Stepflow) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_it_goes_on_after_it_was_stopped(command: Stepflow, sent: signal.Signals) -> None:
     write_inputs(command.folder / "in.jsonl", 1000)
-    line = [str(STEPFLOW), *RUN]
+    line = [str(FORKED), *RUN]
     journal = command.folder / "out.jsonl.journal"
     for turn in range(2):
         # It is there again once the batch has begun; the journal alone is what a batch goes on with.
@@ -226,7 +226,7 @@ def test_an_interrupted_batch_without_a_file_is_watched_as_the_last_run(command:
         "steps: [{id: a, component: /builtin/sleep, input: {duration_ms: {$input: ms}}}]\noutput: {$step: a}\n"
     )
     (command.folder / "ms.jsonl").write_text('{"ms": 3000}\n{"ms": 4000}\n')
-    line = [str(STEPFLOW), "batch", "slow.yaml", "ms.jsonl"]
+    line = [str(FORKED), "batch", "slow.yaml", "ms.jsonl"]
     with subprocess.Popen(
         line, cwd=command.folder, env=command.environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -464,7 +464,7 @@ class TestCrashes:
         for turn in range(3):
             (command.folder / "out.jsonl").unlink(missing_ok=True)
             process = subprocess.Popen(
-                [str(STEPFLOW), *RUN, *["--resume"] * (turn > 0)],
+                [str(FORKED), *RUN, *["--resume"] * (turn > 0)],
                 cwd=command.folder,
                 env=command.environment,
                 stderr=subprocess.PIPE,

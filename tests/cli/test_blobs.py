@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
@@ -78,7 +78,7 @@ def test_bytes_come_back_as_they_were(blobs: Stepflow) -> None:
     assert (blobs.folder / "back.bin").read_bytes() == BYTES
     for args in ((), ("--output", "-")):
         piped = subprocess.run(
-            [STEPFLOW, "blobs", "get", raw, *args], capture_output=True, env=blobs.environment, timeout=60
+            [FORKED, "blobs", "get", raw, *args], capture_output=True, env=blobs.environment, timeout=60
         )
         assert (piped.returncode, piped.stdout) == (0, BYTES)
     assert blobs("blobs", "get", raw, "--output", "no/folder").code == 2

@@ -17,7 +17,7 @@ from stepflow_cli.main import cli
 from stepflow_cli.params.parsing import Command, LazyGroup, get_full_help, get_summary
 
 from scripts.write_cli_page import walk
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, Stepflow
 from tests.cli.gateway import Gateway
 from tests.cli.terminal import Terminal
 from tests.fault_proxy import FaultProxy, Script
@@ -209,7 +209,7 @@ def test_an_outage_is_told(stepflow: Stepflow, server: str) -> None:
     run_id = stepflow("submit", "--detach", "steps.yaml", "--input-json", '{"ms": 600000}').stdout.strip()
     is_over = threading.Event()
     with FaultProxy(server) as proxy:
-        command = [str(STEPFLOW), "runs", "result", run_id, "--url", proxy.url, "-o", "name"]
+        command = [str(FORKED), "runs", "result", run_id, "--url", proxy.url, "-o", "name"]
         waiting = subprocess.Popen(
             command, env=stepflow.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -49,3 +49,12 @@ def test_where_a_fork_cannot_do_the_same_there_is_none(stepflow: Stepflow) -> No
         assert (done.code, done.stdout) == (0, stepflow("version").stdout), done
     assert stepflow.shell("stepflow version", PYTHONVERBOSE="1").stderr.startswith("import ")
     assert stepflow.shell("stepflow run no-such.yaml; exit $?").code == 2
+
+
+def test_a_command_of_a_shell_is_a_fork_if_it_can_be_one(stepflow: Stepflow) -> None:
+    path = stepflow.folder / "is_fork"
+    # This code is run before a new process imports the command.
+    stepflow.at_start(f"with open({str(path)!r}, 'w') as f: f.write(str('stepflow_cli.main' in sys.modules))")
+    for line, is_fork in (("stepflow version", True), ("stepflow version <&-", False)):
+        assert stepflow.shell(line).code == 0
+        assert path.read_text() == str(is_fork)

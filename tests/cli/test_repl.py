@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
@@ -120,7 +120,7 @@ def test_each_line_logs_once(stepflow: Stepflow) -> None:
 
 def test_a_reader_that_leaves(stepflow: Stepflow) -> None:
     (stepflow.folder / "lines").write_text(script("health -o name") * 50)
-    done = stepflow.shell(f"{STEPFLOW} repl < lines | head -1")
+    done = stepflow.shell("stepflow repl < lines | head -1")
     assert (done.code, done.stdout.startswith("http://127.0.0.1:"), done.stderr) == (0, True, "")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 from tests.cli.test_runs_watch import UNKNOWN, submit
@@ -79,7 +79,7 @@ def test_events_come_while_the_run_goes_on(terminal: Callable[..., Terminal], st
 
 
 def test_a_reader_that_leaves(stepflow: Stepflow, ended: str) -> None:
-    done = stepflow.shell(f"{STEPFLOW} runs events {ended} | head -1")
+    done = stepflow.shell(f"stepflow runs events {ended} | head -1")
     assert (done.code, done.stderr) == (0, "")
     assert json.loads(done.stdout)["type"] == "run_created"
 

@@ -329,7 +329,7 @@ def test_a_folder_that_cannot_be_made_is_a_warning(stepflow: Stepflow, folder: P
     folder.parent.mkdir(parents=True)
     folder.write_text("no folder")
     if command == "serve":
-        done = stepflow.shell(f"timeout --signal INT 10 {STEPFLOW} serve --port 0 --config /dev/null")
+        done = stepflow.shell("timeout --signal INT 10 stepflow serve --port 0 --config /dev/null")
     else:
         done = stepflow("run", "hello.yaml", "--local", "--input-json", '{"name": "Ada"}')
         assert done.code == 0

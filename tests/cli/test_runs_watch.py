@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.command import STEPFLOW, Done, Stepflow
+from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 from tests.fault_proxy import FaultProxy, Script
@@ -228,5 +228,5 @@ def test_no_color(terminal: Callable[..., Terminal], stepflow: Stepflow, server:
 @pytest.mark.usefixtures("server")
 def test_a_reader_that_leaves(stepflow: Stepflow) -> None:
     run_id = submit(stepflow, "steps.yaml", 300)
-    done = stepflow.shell(f"{STEPFLOW} runs watch {run_id} | head -1")
+    done = stepflow.shell(f"stepflow runs watch {run_id} | head -1")
     assert (done.code, done.stdout, done.stderr) == (0, f"run {run_id}: running\n", "")

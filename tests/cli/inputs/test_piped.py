@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import STEPFLOW, Stepflow
+from tests.cli.command import FORKED, Stepflow
 from tests.cli.terminal import Terminal
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -68,7 +68,7 @@ def test_what_is_piped_and_is_no_json(stepflow: Stepflow) -> None:
 
 
 def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
-    command = [str(STEPFLOW), "run", "hello.yaml"]
+    command = [str(FORKED), "run", "hello.yaml"]
     with subprocess.Popen(
         command,
         cwd=stepflow.folder,
