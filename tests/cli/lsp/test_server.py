@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from lsprotocol import types
-from pygls.protocol import default_converter
 from stepflow_cli.lsp.cursor import DocumentText
 from stepflow_cli.lsp.documents import ProjectRules, analyse, build_diagnostics
 from stepflow_cli.lsp.navigation import list_symbols
@@ -37,6 +36,8 @@ PIECES = (
 
 def wanted(name: str, text: str) -> tuple[Any, Any]:
     """Return the diagnostics and the outline of a text by a full check, as they are sent."""
+    from pygls.protocol import default_converter
+
     analysis = analyse(name, DocumentText(text), ProjectRules().rules(name)).infer()
     convert = default_converter().unstructure
     return convert(build_diagnostics(analysis)), convert(list_symbols(analysis))

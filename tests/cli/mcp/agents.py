@@ -6,16 +6,20 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mcp import Client
-from mcp_types import CallToolResult
+import pytest
 from stepflow_cli.inputs.values import Values
 from stepflow_cli.mcp.runs import Bounds
-from stepflow_cli.mcp.server import AgentServer
 from stepflow_cli.mcp.serving import Service, agent_server, load_catalog
 from stepflow_cli.server.connect import connect
 from stepflow_cli.settings.server_choice import ServerOptions
+
+# Importing mcp takes a second, and every process of a test run collects these tests: only functions import it.
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp_types import CallToolResult
+    from stepflow_cli.mcp.server import AgentServer
 
 WHO = {"type": "object", "properties": {"who": {"type": "string"}}, "required": ["who"], "additionalProperties": False}
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
@@ -83,8 +87,17 @@ async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **option
 @asynccontextmanager
 async def agent(url: str, folder: Path, mode: str = "legacy", **options: Any) -> AsyncIterator[Client]:
     """An agent that is connected to what `serving` serves."""
+    from mcp import Client
+
     async with serving(url, folder, **options) as made, Client(made.protocol, mode=mode) as client:
         yield client
+
+
+def protocol_error(match: str | None = None) -> pytest.RaisesExc[Exception]:
+    """Expect an error of the protocol."""
+    from mcp.shared.exceptions import MCPError
+
+    return pytest.raises(MCPError, match=match)
 
 
 def text_of(result: CallToolResult) -> str:

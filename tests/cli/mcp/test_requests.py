@@ -6,19 +6,19 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from mcp import Client
-from mcp.shared.exceptions import MCPError
-from mcp_types import Implementation
 from stepflow_cli.mcp import diagnosis
 from stepflow_cli.mcp.runs import MAX_ARGUMENT_BYTES, RateLimiter
 from stepflow_cli.server.logs import KeptLine
 from stepflow_client import StepflowClient
 
-from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, agent, run_of, serving, text_of, write
+from tests.cli.mcp.agents import GREET, SECRETIVE, SLOW, agent, protocol_error, run_of, serving, text_of, write
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 pytestmark = pytest.mark.anyio
 Recorded = Callable[[], list[Any]]
@@ -34,6 +34,9 @@ async def until(check: Callable[[], Any]) -> Any:
 
 
 async def test_runs_have_the_labels_of_their_agent(url: str, folder: Path, recorded: Recorded, mode: str) -> None:
+    from mcp import Client
+    from mcp_types import Implementation
+
     info = Implementation(name="desk\x1b[2J", version="1")
     async with serving(url, folder) as made, Client(made.protocol, mode=mode, client_info=info) as client:
         await client.call_tool("greet", {"who": "Ada"})
@@ -63,7 +66,7 @@ async def test_a_repeated_call_runs_once(url: str, folder: Path, recorded: Recor
 
 async def test_a_cancelled_call_leaves_its_run(url: str, folder: Path, recorded: Recorded, mode: str) -> None:
     async with agent(url, folder, mode) as client:
-        with pytest.raises(MCPError, match=r"(?i)timed out"):
+        with protocol_error(r"(?i)timed out"):
             await client.call_tool("slow", {"ms": 2_000}, read_timeout_seconds=1)
         (entry,) = recorded()
         assert entry.labels["via"] == "mcp"

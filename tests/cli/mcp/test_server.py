@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from mcp import Client
-from mcp.shared.exceptions import MCPError
 from stepflow_client import SyncStepflowClient
 
-from tests.cli.mcp.agents import GREET, SLOW, agent, run_of, serving, text_of, write
+from tests.cli.mcp.agents import GREET, SLOW, agent, protocol_error, run_of, serving, text_of, write
 
 pytestmark = pytest.mark.anyio
 OTHERS = [pytest.param(each, marks=pytest.mark.exhaustive) for each in ("2025-11-25", "2026-07-28")]
@@ -147,7 +145,7 @@ async def test_agents_see_only_runs_of_agents(url: str, folder: Path) -> None:
         assert foreign not in listed
         for tool in ("get_run", "cancel_run", "wait_run"):
             assert "was not started by an agent" in text_of(await client.call_tool(tool, {"run_id": foreign}))
-        with pytest.raises(MCPError, match="no such run"):
+        with protocol_error("no such run"):
             await client.read_resource(f"stepflow://runs/{foreign}")
     async with agent(url, folder, all_runs=True) as client:
         assert foreign in text_of(await client.call_tool("list_runs", {"limit": 100}))
@@ -190,7 +188,7 @@ async def test_flows_runs_and_reports_are_resources(url: str, folder: Path, mode
             "file:///etc/passwd",
             f"stepflow://runs/{run_id}/x",
         ):
-            with pytest.raises(MCPError):
+            with protocol_error():
                 await client.read_resource(wrong)
 
 
@@ -200,12 +198,13 @@ async def test_examples_are_prompts(url: str, folder: Path, mode: str) -> None:
         assert (prompt.name, prompt.description) == ("greet.ada", "Greets Ada.")
         (message,) = (await client.get_prompt("greet.ada")).messages
         assert message.content.text.endswith('{"who": "Ada"}')  # type: ignore[union-attr]
-        with pytest.raises(MCPError):
+        with protocol_error():
             await client.get_prompt("other")
 
 
 async def test_changed_files_change_the_tools(url: str, folder: Path, mode: str) -> None:
     import anyio
+    from mcp import Client
 
     changed = anyio.Event()
 

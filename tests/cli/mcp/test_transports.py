@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import httpx2
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
 from stepflow_cli.mcp.opening import VERSIONS
 from stepflow_cli.signals import STOP
 from stepflow_client import SyncStepflowClient
@@ -148,6 +145,8 @@ def test_a_signal_stops_it_while_the_agent_waits(start: Start, number: signal.Si
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_the_official_client_starts_it(stepflow: Stepflow, server: str, mode: str) -> None:
+    from mcp import Client, StdioServerParameters
+
     folder = write(stepflow.folder / "tools", GREET)
     command = StdioServerParameters(
         command=str(STEPFLOW), args=["mcp", "serve", str(folder)], env=stepflow.environment, cwd=str(stepflow.folder)
@@ -160,6 +159,10 @@ async def test_the_official_client_starts_it(stepflow: Stepflow, server: str, mo
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_the_official_client_reaches_it_over_http(start: Start, mode: str) -> None:
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     url = start("--http", "0", "--max-wait", "0.5").url()
     heads = {"authorization": f"Bearer {TOKEN}"}
     seen: list[float] = []
