@@ -24,6 +24,7 @@ from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
 PAGES = {path.removeprefix("stepflow").strip(): context for path, context in walk("stepflow", cli)}
+FLOWS = Path(__file__).parent / "flows"
 CODES = {"runs diff": (0, 1), "codegen": (0, 1), "components lock": (0, 1), "convert": (0, 1)}
 """What commands exit with, but for 0."""
 
@@ -46,8 +47,18 @@ def test_a_page_begins_with_them() -> None:
         assert rest.startswith(f"Examples:\n{shown}\n"), page
 
 
+@pytest.fixture(scope="module")
+def ids(newest_server: StepflowRuntime) -> dict[str, str]:
+    """The ids of what the examples name on a server; none of them changes it, except for runs of their own."""
+    client = newest_server.sync_client
+    flow = FLOWS / "hello.yaml"
+    run, other = (client.run(flow, {"name": name}).run_id for name in ("Ada", "Grace"))
+    flow_id, blob_id = client.store_flow(flow).flow_id, client.store_blob({"a": 1}).blob_id
+    return {"RUN": run, "OTHER": other, "FLOW_ID": flow_id, "BLOB_ID": blob_id}
+
+
 @pytest.fixture
-def prepared(stepflow: Stepflow, newest_server: StepflowRuntime, server: str, start: Start, ada: str) -> Stepflow:
+def prepared(stepflow: Stepflow, server: str, ids: dict[str, str]) -> Stepflow:
     """A folder and a server with all that the examples name."""
     folder = stepflow.folder
     (folder / "names.jsonl").write_text('{"name": "Ada"}\n{"name": "Grace"}\n')
@@ -58,22 +69,15 @@ def prepared(stepflow: Stepflow, newest_server: StepflowRuntime, server: str, st
     (folder / "hello.py").write_text("hello = {'name': 'hello', 'output': 1}\n")
     (folder / "flows").mkdir()
     shutil.copy(folder / "hello.yaml", folder / "flows")
-    other = start("hello.yaml", [{"name": "Grace"}])
     profile = stepflow.home / ".config" / "stepflow" / "config.toml"
     profile.parent.mkdir(parents=True)
     profile.write_text('current = "dev"\n[profiles.dev]\nurl = "http://dev:7837"\ntimeout = 5\n')
     # As a server of this user leaves it: that of the tests was started by another program.
     logs = Path(stepflow.environment["XDG_STATE_HOME"]) / "stepflow" / "logs"
     logs.mkdir(parents=True)
-    line = {"time": "2026-11-25T00:00:00Z", "level": "warn", "target": "", "message": f"slow: run_id={ada}"}
+    line = {"time": "2026-11-25T00:00:00Z", "level": "warn", "target": "", "message": f"slow: run_id={ids['RUN']}"}
     (logs / "a.jsonl").write_text(json.dumps(line) + "\n")
-    client = newest_server.sync_client
-    stepflow.environment |= {
-        "FLOW_ID": client.store_flow(folder / "hello.yaml").flow_id,
-        "BLOB_ID": client.store_blob({"a": 1}).blob_id,
-        "RUN": ada,
-        "OTHER": other,
-    }
+    stepflow.environment |= ids
     return stepflow
 
 
