@@ -41,8 +41,9 @@ USING = (
 )
 """The commands of `stepflow runs` with a run."""
 SAMPLE = ("run", "submit", "get", "rerun")
-"""The commands that are tried in the situations that `THOROUGH` does not name: all of them choose by one function."""
-THOROUGH = ("nothing", "last on another server", "the named server is down", "embedded", "project")
+"""The commands that are tried in the situations that are not named below: all of them choose by one function."""
+ALL_CHOOSING = ("nothing", "the named server is down", "project")
+ALL_USING = ("last on another server", "embedded")
 KNOWN_WITHOUT_SERVER = ("get", "result", "logs")
 """Those that show what is kept of a run whose embedded server has stopped."""
 
@@ -149,7 +150,7 @@ def test_all_commands_agree(
     options = situation.options.format(**urls)
     is_embedded = situation.chosen.startswith("embedded")
     for command, line in CHOOSING.items():
-        if name not in THOROUGH and command not in SAMPLE:
+        if name not in ALL_CHOOSING and command not in SAMPLE:
             continue
         # The runs of an evaluation would become `@last`.
         history = {"STEPFLOW_HISTORY": "off"} if command in ("test", "eval") else {}
@@ -181,7 +182,7 @@ def test_all_commands_agree(
     stopped = {}
     for line in USING:
         command = line.split()[0]
-        if name not in THOROUGH and command not in SAMPLE:
+        if name not in ALL_USING and command not in SAMPLE:
             continue
         more = options if command != "logs" else ""
         done = stepflow(*shlex.split(f"runs {line.format(run='@last')} -v {more}"), **environment)
