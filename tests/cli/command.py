@@ -7,10 +7,14 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 from tests.cli.forks import SITE, Forks
 
@@ -130,6 +134,33 @@ class Stepflow:
             return self._run([str(STEPFLOW), *args], line, stdin, of_new_process(whole))
         code, out, err = self._forks.run(args, whole, self.folder, (stdin or "").encode(), 60)
         return Done(line, code, _text(out), _text(err))
+
+    def here(self, *args: str, **environment: str) -> Done:
+        """Run `stepflow ARGS` in this process, as its prompt runs a line: for tests of dozens of messages.
+
+        A fork takes several times as long. Nobody can interrupt this command, and it must not use the default server.
+        """
+        from stepflow_cli.main import main
+
+        whole = {**self.environment, **environment}
+        code = 0
+        with ExitStack() as files:
+            streams = [files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(3)]
+            with pytest.MonkeyPatch.context() as patch, redirect_stdout(streams[1]), redirect_stderr(streams[2]):
+                patch.setattr(sys, "stdin", streams[0])
+                patch.chdir(self.folder)
+                for name in os.environ.keys() - whole.keys():
+                    patch.delenv(name)
+                for name, value in whole.items():
+                    patch.setenv(name, value)
+                try:
+                    main(args)
+                except SystemExit as end:
+                    code = int(end.code or 0)
+            for each in streams:
+                each.seek(0)
+            _, out, err = (each.read() for each in streams)
+        return Done(shlex.join(["stepflow", *args]), code, out, err)
 
     def shell(self, line: str, **environment: str) -> Done:
         """Run a line in bash. The exit code is that of the last command that failed, or 0."""

@@ -45,7 +45,7 @@ def compare(stepflow: Stepflow, golden: Golden, sections: dict[str, list[tuple[s
     for title, rows in sections.items():
         texts.append(f"# {title}\n")
         for line, *parts in rows:
-            done = stepflow(*shlex.split(line))
+            done = stepflow.here(*shlex.split(line))
             texts.append(told(done))
             if (missing := without(done, *parts)) is not None:
                 lacking.append(f"{line}: without {missing}\n{done}")
