@@ -74,6 +74,7 @@ class Gateway:
     def __init__(self, upstream: str | None, change: Change | None = None, certificate: Path | None = None) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def log_message(self, *args: object) -> None:
                 return

@@ -15,8 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 import yaml
 from stepflow_client import SyncStepflowClient
@@ -271,7 +269,9 @@ def written(command: Stepflow, name: str) -> list[dict[str, Any]]:
     path = command.folder / name
     text = "" if name.endswith("parquet") else path.read_text()
     if name.endswith("parquet"):
-        found = pyarrow.parquet.read_table(path).to_pylist()
+        from pyarrow import parquet
+
+        found = parquet.read_table(path).to_pylist()
         for each in found:
             each["output"] = None if each["output"] is None else json.loads(each["output"])
     elif name.endswith("csv"):
@@ -408,7 +408,9 @@ def test_parquet_in_and_out(command: Stepflow) -> None:
         }
         for number in range(150)
     ]
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), command.folder / "in.parquet", row_group_size=50)
+    from pyarrow import Table, parquet
+
+    parquet.write_table(Table.from_pylist(rows), command.folder / "in.parquet", row_group_size=50)
     (command.folder / "flow.yaml").write_text(
         "schemas: {properties: {input: {properties: {json: {type: object}}}}}\nsteps: []\noutput: {$input: $}\n"
     )

@@ -84,6 +84,7 @@ class Proxy(BaseHTTPRequestHandler):
     """Passes requests on and changes the answers; the header x-future names the numbers that become unknown."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     port: int
 
     def log_message(self, *args: Any) -> None:

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lsprotocol import types
-from stepflow_cli.lsp.cursor import DocumentText
-from stepflow_cli.lsp.documents import ProjectRules, analyse, build_diagnostics
-from stepflow_cli.lsp.navigation import list_symbols
 
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
@@ -36,7 +32,11 @@ PIECES = (
 
 def wanted(name: str, text: str) -> tuple[Any, Any]:
     """Return the diagnostics and the outline of a text by a full check, as they are sent."""
+    # Importing these takes half a second, and every process of a test run collects these tests.
     from pygls.protocol import default_converter
+    from stepflow_cli.lsp.cursor import DocumentText
+    from stepflow_cli.lsp.documents import ProjectRules, analyse, build_diagnostics
+    from stepflow_cli.lsp.navigation import list_symbols
 
     analysis = analyse(name, DocumentText(text), ProjectRules().rules(name)).infer()
     convert = default_converter().unstructure
@@ -193,6 +193,9 @@ def test_the_encoding_that_is_agreed_on(folder: Path, command: Stepflow, offered
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
 def test_positions_and_offsets(encoding: str) -> None:
+    from lsprotocol import types
+    from stepflow_cli.lsp.cursor import DocumentText
+
     text = DocumentText("a\N{ROCKET}\u00fc\r\nb\rc\u2028d\n", encoding)
     for offset in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11):
         assert text.to_offset(text.to_position(offset)) == offset
