@@ -155,7 +155,7 @@ def is_record(member: Any) -> bool:
 
 @cache
 def given() -> SimpleNamespace:
-    """Return a client of an in-memory server, and right values by the names of parameters."""
+    """Return a client of an in-memory server, and right values by the names of parameters; there is a file of tests."""
     server = testing.fake_server()
     client = server.sync_client()
     run_id = client.submit(FLOW, {"n": 1})
@@ -163,12 +163,15 @@ def given() -> SimpleNamespace:
     values["flows"] = [FLOW]
     values |= {"run_id": run_id, "a": run_id, "b": run_id, "idempotency_key": "k", "client": client, "mock": 1}
     values |= {"flow_id": client.store_flow(FLOW).flow_id, "blob_id": client.store_blob({"a": 1}).blob_id}
+    tests = testing.read_tests("a.yaml")
+    done = testing.run_cases(client, tests, tests.cases)[0]
+    values |= {"tests": tests, "cases": list(tests.cases), "done": done, "result": done.result}
     values |= {"outputs": {"a": 1}, "mocks": {"a": 1}, "expected": {}, "actual": 2, "content": b"", "source": "a.yaml"}
     return SimpleNamespace(server=server, client=client, values=values)
 
 
 @pytest.fixture(autouse=True)
-def tests_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tests_in_a_file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make right values of files; nothing is written elsewhere, and no server is started."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -176,11 +179,9 @@ def tests_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFLOW_SERVER_BINARY", str(tmp_path / "no such binary"))
     monkeypatch.setattr(logging.getLogger("stepflow"), "disabled", True)
     (tmp_path / "a.yaml").write_text(TESTS, "utf-8")
-    # A server that kept the runs of all tests would list ever more of them.
-    given.cache_clear()
-    tests = testing.read_tests("a.yaml")
-    done = testing.run_cases(given().client, tests, tests.cases)[0]
-    given().values |= {"tests": tests, "cases": list(tests.cases), "done": done, "result": done.result}
+    # A server that kept the runs of all tests would list ever more of them. Few functions start any.
+    if request.function is not test_functions_and_classes:
+        given.cache_clear()
 
 
 def parameters(function: Any) -> list[inspect.Parameter]:
