@@ -156,18 +156,19 @@ def url(request: pytest.FixtureRequest, release: str, tmp_path: Path) -> Iterato
         server.kill()
 
 
-callers = pytest.mark.parametrize(
-    ("twin", "url", "flows_of"),
-    [
-        ("async", "memory", same_flow),
-        ("async", "memory", versions),
-        pytest.param("sync", "memory", versions, marks=pytest.mark.exhaustive),
-        # Only the server differs, for which both twins and all flows are the same.
-        pytest.param("async", "sqlite", same_flow, marks=pytest.mark.exhaustive),
-    ],
-    indirect=["url"],
-)
-"""Three callers, with one flow or with versions of it under a key with a scope."""
+VERSIONS, SAME_FLOW = ("async", "memory", versions), ("async", "memory", same_flow)
+OTHERS = [
+    ("sync", "memory", versions),
+    # Only the server differs, for which both twins and all flows are the same.
+    ("async", "sqlite", same_flow),
+]
+
+
+def callers(*chosen: tuple[str, str, FlowsOf]) -> pytest.MarkDecorator:
+    """Try three callers, with one flow or with versions of it under a key with a scope: more in test-exhaustive."""
+    others = [each for each in (VERSIONS, SAME_FLOW, *OTHERS) if each not in chosen]
+    values = [*chosen, *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in others)]
+    return pytest.mark.parametrize(("twin", "url", "flows_of"), values, indirect=["url"])
 
 
 def points(twin: str, url: str, flows_of: FlowsOf) -> list[str]:
@@ -186,12 +187,23 @@ def at_every_point(twin: str, url: str, flows_of: FlowsOf, check: Callable[[int,
         list(pool.map(check, range(len(names)), names))
 
 
-@callers
-@pytest.mark.parametrize("number", [1, 2])
+@callers(VERSIONS, SAME_FLOW)
 def test_a_caller_that_is_held_anywhere(
-    twin: str, url: str, flows_of: FlowsOf, number: int, caplog: pytest.LogCaptureFixture
+    twin: str, url: str, flows_of: FlowsOf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the first caller is held, the second one, with the same (1) or another input (2), runs to its end."""
+    """While the first caller is held, the second one runs to its end."""
+    while_one_is_held(1, twin, url, flows_of, caplog)
+
+
+@callers(VERSIONS)
+def test_a_caller_with_another_input_is_held_anywhere(
+    twin: str, url: str, flows_of: FlowsOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    while_one_is_held(2, twin, url, flows_of, caplog)
+
+
+def while_one_is_held(number: int, twin: str, url: str, flows_of: FlowsOf, caplog: pytest.LogCaptureFixture) -> None:
+    """Hold the first caller at each point, and let a second one, with the same (1) or another input (2), end."""
 
     def check(point: int, name: str) -> None:
         flows, hold, told = flows_of(), Hold(point), list[str]()
@@ -218,7 +230,7 @@ def test_a_caller_that_is_held_anywhere(
     at_every_point(twin, url, flows_of, check)
 
 
-@callers
+@callers(VERSIONS)
 def test_a_caller_that_is_killed_anywhere(twin: str, url: str, flows_of: FlowsOf) -> None:
     def check(point: int, name: str) -> None:
         flows = flows_of()
@@ -231,7 +243,7 @@ def test_a_caller_that_is_killed_anywhere(twin: str, url: str, flows_of: FlowsOf
     at_every_point(twin, url, flows_of, check)
 
 
-@callers
+@callers(VERSIONS)
 def test_a_call_that_runs_out_of_time_says_whom_it_waited_for(
     twin: str, url: str, flows_of: FlowsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,7 +301,7 @@ class Turns:
                     self._waiting.pop(self._random.randrange(len(self._waiting))).set()
 
 
-@callers
+@callers(VERSIONS, SAME_FLOW)
 @pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 18), marks=pytest.mark.exhaustive)], ids=str)
 def test_callers_whose_requests_interleave_at_random(twin: str, url: str, flows_of: FlowsOf, seeds: range) -> None:
     def check(seed: int) -> None:
