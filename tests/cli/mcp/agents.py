@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from stepflow_cli.inputs.values import Values
 from stepflow_cli.mcp.runs import Bounds
-from stepflow_cli.mcp.serving import Service, agent_server, load_catalog
 from stepflow_cli.server.connect import connect
 from stepflow_cli.settings.server_choice import ServerOptions
 
@@ -76,6 +75,8 @@ def write(folder: Path, *flows: Mapping[str, Any]) -> Path:
 @asynccontextmanager
 async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **options: Any) -> AsyncIterator[AgentServer]:
     """Serve the flows of a folder, on a server."""
+    from stepflow_cli.mcp.serving import Service, agent_server, load_catalog
+
     options["bounds"] = Bounds(**options.get("bounds", {}))
     service = Service([str(folder)], Values(single_variables=var), **options)
     with connect(ServerOptions(url=url, default="server")) as target, target.history.recording():
