@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,6 +69,15 @@ def test_an_end_after_the_list_is_not_told() -> None:
     assert times.add_times_to(steps[0]) == steps[0], "there is no start"
     times, _ = read(steps, [started(0.0), ended(1.0)])
     assert times.add_times_to(steps[0]).completed_at is None
+
+
+@pytest.mark.parametrize("step_id", [None, "another"])
+def test_steps_of_sub_runs_are_known_by_position(step_id: str | None) -> None:
+    step = replace(listed("b", "completed", 1.0), step_index=1)
+    begin = StepStartedEvent(step_id=step_id, step_index=1, **common(0.0))
+    end = StepCompletedEvent(step_id=step_id, step_index=1, status=ExecutionStatus.COMPLETED, **common(1.0))
+    times, _ = read([step], [begin, end])
+    assert times.add_times_to(step).duration == 1.0
 
 
 def test_an_item_lasts_from_its_first_start_to_its_last_end() -> None:

@@ -24,6 +24,7 @@ from stepflow_client._command import (
 )  # fmt: skip
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import RunEvent
+from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.progress import Progress
 from stepflow_client.types.statuses import FAILED_STATUSES
 
@@ -253,7 +254,10 @@ class RunFollower:
             self._announce_change()
 
     async def _read_events(self) -> None:
-        self._progress = self._progress or progress_of(await self._snapshots.read(self._run_id, "flow"))
+        if self._progress is None:
+            snapshot = await self._snapshots.read(self._run_id, "flow")
+            self._progress = progress_of(snapshot)
+            self._steps.step_ids = dict(enumerate(steps_by_id(snapshot.flow or {})))
         status: str | None = None
         async with aclosing(self._watcher.follow(self._progress, after=self._cursor)) as followed:
             async for update in followed:

@@ -195,6 +195,8 @@ class StepTimes:
         listed = list(listed)
         self._uncovered = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
         """The listed steps that no event has covered so far, and whether they have ended."""
+        self.step_ids: Mapping[int | None, str] = {step.step_index: step.step_id for step in listed}
+        """The ids of the steps by position: with events of sub-runs, servers send the id of another step or none."""
         self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
 
     @property
@@ -206,11 +208,18 @@ class StepTimes:
         """Process an event."""
         if event.run_id != self._run_id or event.timestamp is None:
             return
-        if event.type == "step_started" and event.step_id is not None:
-            self._time(event.item_index, event.step_id, has_ended=False).attempts.append(event.timestamp)
-        elif event.type == "step_completed" and event.step_id is not None:
-            time = self._time(event.item_index, event.step_id, has_ended=True)
-            time.end, time.status = event.timestamp, event.status.value
+        if event.type == "step_started":
+            step_id = self._find_step_id(event.step_index, event.step_id)
+            if step_id is not None:
+                self._time(event.item_index, step_id, has_ended=False).attempts.append(event.timestamp)
+        elif event.type == "step_completed":
+            step_id = self._find_step_id(event.step_index, event.step_id)
+            if step_id is not None:
+                time = self._time(event.item_index, step_id, has_ended=True)
+                time.end, time.status = event.timestamp, event.status.value
+
+    def _find_step_id(self, step_index: int | None, step_id: str | None) -> str | None:
+        return step_id if step_index is None else self.step_ids.get(step_index, step_id)
 
     def _time(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
         key = (item_index, step_id)
