@@ -63,6 +63,17 @@ async def test_ended_runs_are_read_once(kind: str, proxy: FaultProxy, release: s
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_a_failed_run_is_explained_from_what_its_result_took(kind: str, proxy: FaultProxy, release: str) -> None:
+    async with either(kind, proxy.url) as client:
+        result = await client.run(failing("explained"), {})
+        before = proxy.requests
+        account = await client.explain_run(result.run_id)
+        assert (account.error.message, account.cause) == (result.error.message, result.error.step_id)
+        if has(release, "step_outputs"):
+            assert proxy.requests == before
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_running_runs_are_read_again(kind: str, worker_runtime: StepflowRuntime) -> None:
     step = {"id": "a", "component": "/python/sleep", "input": {"seconds": 0.5}}
     flow = {"name": unique("again"), "steps": [step], "output": {"$step": "a"}}
