@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_client._checks.type_comparison import find_conflict, fits
 from stepflow_client.flows.json_types import schema_to_type, to_schema, union, value_to_type

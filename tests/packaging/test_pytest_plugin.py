@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from stepflow_client.testing import Recording
 
-from tests.packaging.test_wheels import clean_environment, uv, wheel
-from tests.packaging.test_wheels import wheels as wheels  # the fixture
+from tests.packaging.test_wheels import (
+    clean_environment,
+    uv,
+    wheel,
+    wheels as wheels,  # the fixture
+)
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -11,8 +11,7 @@ from stepflow_client._rules.failure_groups import failure_groups
 from stepflow_client.history import History
 
 from tests.pages.conftest import WIDTHS, check_pages, shot
-from tests.pages.test_loop import folder
-from tests.pages.test_loop import tab as tab_with_folder
+from tests.pages.test_loop import folder, tab as tab_with_folder
 from tests.pages.test_ui import Seen, server
 
 __all__ = ["folder", "server", "tab_with_folder"]

@@ -7,8 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from stepflow_client import ErrorCode, ExecutionStatus, InvalidArgumentError, RunTimeoutError, SyncStepflowClient
-from stepflow_client import StepflowRuntime as Runtime
+from stepflow_client import (
+    ErrorCode,
+    ExecutionStatus,
+    InvalidArgumentError,
+    RunTimeoutError,
+    StepflowRuntime as Runtime,
+    SyncStepflowClient,
+)
 from stepflow_client.testing import Delayed, Fails, InTurn, StepflowMock, run_mocked
 
 from tests import releases

@@ -13,8 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from stepflow_client import FlowResult, InvalidArgumentError, StepflowRuntime, SyncStepflowClient
 
 from tests.differences import has

@@ -22,8 +22,8 @@ from stepflow_client import (
     InvalidResponseError,
     StepflowClient,
     StepflowClientError,
+    SyncStepflowClient as SyncClient,
 )
-from stepflow_client import SyncStepflowClient as SyncClient
 
 from tests.timings import set_timings
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, Server, ask, call

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from stepflow_client._data.values import apply_patch, make_merge_patch
 
 SCALARS = st.booleans() | st.integers(-2, 2) | st.text("ab$", max_size=2)

@@ -6,8 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
 from stepflow_client._codec.requests import flow_variables

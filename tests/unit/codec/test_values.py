@@ -15,8 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
 from stepflow_client._data.output_decoder import OutputDecoder
 from stepflow_client._data.values import (

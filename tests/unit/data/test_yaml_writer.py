@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from stepflow_client._data.yaml_format import read_yaml, write_yaml
 
 LIKE_OTHER_TYPES = [

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from stepflow_client._checks.checker import check_source
 from stepflow_client._data import yaml_format
 from stepflow_client._rules.timeouts import deadline_scope

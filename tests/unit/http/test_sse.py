@@ -6,8 +6,7 @@ import collections
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from stepflow_client._http.messages import EventDecoder, TooLarge
 
 STREAM = (

@@ -27,8 +27,8 @@ from stepflow_client._rules.key_lock import (
     SearchRuns,
     Step,
     Steps,
+    StoreMark as Put,
 )
-from stepflow_client._rules.key_lock import StoreMark as Put
 from stepflow_client.errors import AmbiguousRunError, InvalidRequestError, ServerConnectionError, StepflowClientError
 
 SLOW_SENDS, SLOWDOWN = 0.03, 25

@@ -6,8 +6,7 @@ from collections import Counter
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from stepflow_client._rules.spread import ServerLoads
 
 

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
 from stepflow_client._runs.causes import NOT_KNOWN, SILENT, ItemRecord
-from stepflow_client._runs.explanation import add_explanations as with_states
-from stepflow_client._runs.explanation import explain_item, explain_items, find_needed_schema
+from stepflow_client._runs.explanation import (
+    add_explanations as with_states,
+    explain_item,
+    explain_items,
+    find_needed_schema,
+)
 from stepflow_client._runs.refusals import FailureHints, may_return
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.types import RunItem

@@ -11,8 +11,7 @@ from stepflow_client import ServerConnectionError, StepflowClientError
 from stepflow_client._command import check_source, find_suppressions, make_excerpt
 from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.expressions import PathError, parse_path
-from stepflow_client.flows.project import existing_file
-from stepflow_client.flows.project import find_flow_files as files_in
+from stepflow_client.flows.project import existing_file, find_flow_files as files_in
 from stepflow_client.flows.reading import is_flow_id, load_file
 
 from ..errors import usage

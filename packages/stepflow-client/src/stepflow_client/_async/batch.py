@@ -22,8 +22,7 @@ from .._concurrency.background import AsyncSource, AsyncWorkers
 from .._concurrency.input_checks import async_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
-from .._rules import chunks
-from .._rules import releases as api
+from .._rules import chunks, releases as api
 from .._rules.chunks import Chunk
 from .._rules.lost_creation import creation_time
 from .._rules.retries import Backoff, RetryOn, RetryRule

@@ -30,15 +30,13 @@ from .._http.settings import (
     format_proxy,
     parse_urls,
 )
-from .._rules import releases as api
-from .._rules import timeouts
+from .._rules import releases as api, timeouts
 from .._rules.releases import Operation, Request, Server, describe_pinned_server, identify_server
 from .._rules.retries import parse_retry_after
 from .._rules.spread import ServerLoads
 from .._rules.timeouts import current_deadline, current_timeouts, limit_deadline
 from .._rules.transport_errors import convert_error
-from .._telemetry.tracing import Kind, is_untraced, trace_operation
-from .._telemetry.tracing import Operation as Span
+from .._telemetry.tracing import Kind, Operation as Span, is_untraced, trace_operation
 from ..errors import ApiError, ClientClosedError, InvalidResponseError, NotFoundError, StepflowClientError
 from .transport.assembly import ConnectionSettings, add_credentials, build_sender
 from .transport.failover import Failover

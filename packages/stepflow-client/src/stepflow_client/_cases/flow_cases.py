@@ -14,8 +14,7 @@ from .._data.arguments import file_path
 from .._runs.client_metadata import without_cases
 from .._runs.pins import Delayed, Fails
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.expressions import Path as Place
-from ..flows.expressions import parse_path
+from ..flows.expressions import Path as Place, parse_path
 from ..flows.findings import Findings
 from ..flows.graph import SUBFLOW_INPUTS
 from ..flows.interpreter import RETRIED, get_max_attempts

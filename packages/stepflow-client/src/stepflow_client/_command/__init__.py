@@ -7,165 +7,124 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .._async.runs import RunReader
-    from .._async.snapshots import SnapshotReader
-    from .._async.tools import add_hint
-    from .._async.watching import RunWatcher
-    from .._base.logging import listening, logger_of
-    from .._base.long_computations import collector_paused
-    from .._base.suggestions import explain_missing_file, install_command, suggest_nearest_file
-    from .._cases.expected_outputs import expectation_of, get_edits
-    from .._cases.flow_cases import flow_result, is_lost, parse_tests
-    from .._cases.selection import list_names
-    from .._checks.checker import check_config, check_source, find_suppressions, make_excerpt, make_result
-    from .._checks.flow_model import FlowModel, Read, find_subflow, get_subflow_node
-    from .._checks.inferred_flow import infer_from_text
-    from .._checks.type_comparison import type_text
-    from .._checks.type_inference import (
-        FlowTypes,
-        StepTypes,
-        infer_flow_types,
-        infer_input_from_uses,
-        infer_variable_type,
-        look_up_reference,
+    from .._async.runs import RunReader as RunReader
+    from .._async.snapshots import SnapshotReader as SnapshotReader
+    from .._async.tools import add_hint as add_hint
+    from .._async.watching import RunWatcher as RunWatcher
+    from .._base.logging import listening as listening, logger_of as logger_of
+    from .._base.long_computations import collector_paused as collector_paused
+    from .._base.suggestions import (
+        explain_missing_file as explain_missing_file,
+        install_command as install_command,
+        suggest_nearest_file as suggest_nearest_file,
     )
-    from .._codec.requests import add_env_variables, check_run_id, complete_arguments, flow_variables, run_arguments
-    from .._concurrency.background import sync_gather
-    from .._concurrency.input_checks import async_run_check
-    from .._data.arguments import check_instance, check_mapping, check_text
-    from .._data.json_encoding import is_data_object
-    from .._data.output_decoder import PLAIN, OutputDecoder
-    from .._data.toml_reader import parse_toml
-    from .._data.values import apply_patch, check_json, encode, make_merge_patch, merge_overrides
-    from .._data.yaml_format import find_open_marks, write_yaml
-    from .._editing.corrections import correct_flow, make_edit
-    from .._embedded.config import ServerConfig, is_read_once, recovery_warnings
-    from .._embedded.log_pump import passing_lines
-    from .._http.connecting import certificate_problem
-    from .._http.settings import check_timeout, environment_settings, parse_url
-    from .._records.inputs import GOES_ON
-    from .._records.junit_xml import junit_xml
-    from .._records.outcome_files import OutcomeFormat, output_format_of, read_outcomes
-    from .._rules.failure_groups import MAX_GROUPS_SHOWN, FailureGroup, FailureGroups, failure_groups
-    from .._rules.run_progress import BatchCount, ItemTime, ItemTimes, StepTime, StepTimes
-    from .._rules.run_queries import QUERY_FIELDS, RunQuery, quote, read_query
-    from .._rules.timeouts import deadline_of, deadline_scope
-    from .._rules.transport_errors import ANOTHER_SERVICE, refused
-    from .._runs.causes import ItemCauses
-    from .._runs.client_metadata import as_stored, examples_of, without_cases
-    from .._runs.initial_progress import progress_of
-    from .._runs.refusals import FailureHints, ResolvedInput
-    from .._runs.run_differences import ABSENT, value_changes
-    from .._stores.journal import Journal
-    from .._stores.user_folders import user_folder
-    from .._sync.watching import RunUpdate
-    from .._telemetry.recorder import list_server_aliases
-    from ..testing.case_runs import may_execute
-    from ..types.statuses import is_given_up
-
-__all__ = [
-    "ABSENT",
-    "ANOTHER_SERVICE",
-    "GOES_ON",
-    "MAX_GROUPS_SHOWN",
-    "PLAIN",
-    "QUERY_FIELDS",
-    "BatchCount",
-    "FailureGroup",
-    "FailureGroups",
-    "FailureHints",
-    "FlowModel",
-    "FlowTypes",
-    "ItemCauses",
-    "ItemTime",
-    "ItemTimes",
-    "Journal",
-    "OutcomeFormat",
-    "OutputDecoder",
-    "Read",
-    "ResolvedInput",
-    "RunQuery",
-    "RunReader",
-    "RunUpdate",
-    "RunWatcher",
-    "ServerConfig",
-    "SnapshotReader",
-    "StepTime",
-    "StepTimes",
-    "StepTypes",
-    "add_env_variables",
-    "add_hint",
-    "apply_patch",
-    "as_stored",
-    "async_run_check",
-    "certificate_problem",
-    "check_config",
-    "check_instance",
-    "check_json",
-    "check_mapping",
-    "check_run_id",
-    "check_source",
-    "check_text",
-    "check_timeout",
-    "collector_paused",
-    "complete_arguments",
-    "correct_flow",
-    "deadline_of",
-    "deadline_scope",
-    "encode",
-    "environment_settings",
-    "examples_of",
-    "expectation_of",
-    "explain_missing_file",
-    "failure_groups",
-    "find_open_marks",
-    "find_subflow",
-    "find_suppressions",
-    "flow_result",
-    "flow_variables",
-    "get_edits",
-    "get_subflow_node",
-    "infer_flow_types",
-    "infer_from_text",
-    "infer_input_from_uses",
-    "infer_variable_type",
-    "install_command",
-    "is_data_object",
-    "is_given_up",
-    "is_lost",
-    "is_read_once",
-    "junit_xml",
-    "list_names",
-    "list_server_aliases",
-    "listening",
-    "logger_of",
-    "look_up_reference",
-    "make_edit",
-    "make_excerpt",
-    "make_merge_patch",
-    "make_result",
-    "may_execute",
-    "merge_overrides",
-    "output_format_of",
-    "parse_tests",
-    "parse_toml",
-    "parse_url",
-    "passing_lines",
-    "progress_of",
-    "quote",
-    "read_outcomes",
-    "read_query",
-    "recovery_warnings",
-    "refused",
-    "run_arguments",
-    "suggest_nearest_file",
-    "sync_gather",
-    "type_text",
-    "user_folder",
-    "value_changes",
-    "without_cases",
-    "write_yaml",
-]  # fmt: skip
+    from .._cases.expected_outputs import expectation_of as expectation_of, get_edits as get_edits
+    from .._cases.flow_cases import flow_result as flow_result, is_lost as is_lost, parse_tests as parse_tests
+    from .._cases.selection import list_names as list_names
+    from .._checks.checker import (
+        check_config as check_config,
+        check_source as check_source,
+        find_suppressions as find_suppressions,
+        make_excerpt as make_excerpt,
+        make_result as make_result,
+    )
+    from .._checks.flow_model import (
+        FlowModel as FlowModel,
+        Read as Read,
+        find_subflow as find_subflow,
+        get_subflow_node as get_subflow_node,
+    )
+    from .._checks.inferred_flow import infer_from_text as infer_from_text
+    from .._checks.type_comparison import type_text as type_text
+    from .._checks.type_inference import (
+        FlowTypes as FlowTypes,
+        StepTypes as StepTypes,
+        infer_flow_types as infer_flow_types,
+        infer_input_from_uses as infer_input_from_uses,
+        infer_variable_type as infer_variable_type,
+        look_up_reference as look_up_reference,
+    )
+    from .._codec.requests import (
+        add_env_variables as add_env_variables,
+        check_run_id as check_run_id,
+        complete_arguments as complete_arguments,
+        flow_variables as flow_variables,
+        run_arguments as run_arguments,
+    )
+    from .._concurrency.background import sync_gather as sync_gather
+    from .._concurrency.input_checks import async_run_check as async_run_check
+    from .._data.arguments import (
+        check_instance as check_instance,
+        check_mapping as check_mapping,
+        check_text as check_text,
+    )
+    from .._data.json_encoding import is_data_object as is_data_object
+    from .._data.output_decoder import PLAIN as PLAIN, OutputDecoder as OutputDecoder
+    from .._data.toml_reader import parse_toml as parse_toml
+    from .._data.values import (
+        apply_patch as apply_patch,
+        check_json as check_json,
+        encode as encode,
+        make_merge_patch as make_merge_patch,
+        merge_overrides as merge_overrides,
+    )
+    from .._data.yaml_format import find_open_marks as find_open_marks, write_yaml as write_yaml
+    from .._editing.corrections import correct_flow as correct_flow, make_edit as make_edit
+    from .._embedded.config import (
+        ServerConfig as ServerConfig,
+        is_read_once as is_read_once,
+        recovery_warnings as recovery_warnings,
+    )
+    from .._embedded.log_pump import passing_lines as passing_lines
+    from .._http.connecting import certificate_problem as certificate_problem
+    from .._http.settings import (
+        check_timeout as check_timeout,
+        environment_settings as environment_settings,
+        parse_url as parse_url,
+    )
+    from .._records.inputs import GOES_ON as GOES_ON
+    from .._records.junit_xml import junit_xml as junit_xml
+    from .._records.outcome_files import (
+        OutcomeFormat as OutcomeFormat,
+        output_format_of as output_format_of,
+        read_outcomes as read_outcomes,
+    )
+    from .._rules.failure_groups import (
+        MAX_GROUPS_SHOWN as MAX_GROUPS_SHOWN,
+        FailureGroup as FailureGroup,
+        FailureGroups as FailureGroups,
+        failure_groups as failure_groups,
+    )
+    from .._rules.run_progress import (
+        BatchCount as BatchCount,
+        ItemTime as ItemTime,
+        ItemTimes as ItemTimes,
+        StepTime as StepTime,
+        StepTimes as StepTimes,
+    )
+    from .._rules.run_queries import (
+        QUERY_FIELDS as QUERY_FIELDS,
+        RunQuery as RunQuery,
+        quote as quote,
+        read_query as read_query,
+    )
+    from .._rules.timeouts import deadline_of as deadline_of, deadline_scope as deadline_scope
+    from .._rules.transport_errors import ANOTHER_SERVICE as ANOTHER_SERVICE, refused as refused
+    from .._runs.causes import ItemCauses as ItemCauses
+    from .._runs.client_metadata import (
+        as_stored as as_stored,
+        examples_of as examples_of,
+        without_cases as without_cases,
+    )
+    from .._runs.initial_progress import progress_of as progress_of
+    from .._runs.refusals import FailureHints as FailureHints, ResolvedInput as ResolvedInput
+    from .._runs.run_differences import ABSENT as ABSENT, value_changes as value_changes
+    from .._stores.journal import Journal as Journal
+    from .._stores.user_folders import user_folder as user_folder
+    from .._sync.watching import RunUpdate as RunUpdate
+    from .._telemetry.recorder import list_server_aliases as list_server_aliases
+    from ..testing.case_runs import may_execute as may_execute
+    from ..types.statuses import is_given_up as is_given_up
 
 __getattr__, __dir__ = lazy_names(
     __name__,

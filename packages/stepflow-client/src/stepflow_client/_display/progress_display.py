@@ -173,8 +173,7 @@ class _Rich(Display):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Bars
+        from rich.progress import BarColumn, Progress as Bars, TextColumn
 
         name, text = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[text]}", markup=False)
         self._bars = Bars(name, BarColumn(), text, console=Console(stderr=True))

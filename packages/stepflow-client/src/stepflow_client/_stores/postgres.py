@@ -15,8 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, TimeoutError as FutureTimeoutError, wait
 from contextlib import closing, nullcontext, suppress
 from functools import lru_cache
 from importlib.util import find_spec

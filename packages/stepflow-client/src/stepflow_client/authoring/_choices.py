@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from ._lazy import arguments, near
-from ._lazy import fields as field_types
+from ._lazy import arguments, fields as field_types, near
 from ._objects import encode_data
 from ._scopes import get_current_scope
 from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, get_expression, read_part, refuse

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from ._lazy import arguments as checks
-from ._lazy import field_names, inspect
-from ._lazy import fields as field_types
+from ._lazy import arguments as checks, field_names, fields as field_types, inspect
 from ._objects import check_function, encode_data
 from ._scopes import Scope, Step, get_current_scope
 from ._values import Given, Read, Value, refuse, unwatched

@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
 from .._base.text import near
-from .._data.field_names import field_names
-from .._data.field_names import get_json_name as get_json_name
+from .._data.field_names import field_names, get_json_name as get_json_name
 
 _TEXTS = (str, bytes)
 

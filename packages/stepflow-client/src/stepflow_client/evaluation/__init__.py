@@ -14,8 +14,7 @@ Example:
 from __future__ import annotations
 
 from ._async.evaluate import evaluate, history_cases
-from ._sync.evaluate import evaluate as sync_evaluate
-from ._sync.evaluate import history_cases as sync_history_cases
+from ._sync.evaluate import evaluate as sync_evaluate, history_cases as sync_history_cases
 from .gates import Gate
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant, WorstCase
 from .report import EvaluationReport

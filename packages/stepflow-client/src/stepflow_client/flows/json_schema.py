@@ -13,8 +13,7 @@ from urllib.parse import unquote
 from .._base.lazy import lazy_module
 from .._base.long_computations import SLICE, Slices, slices
 from .._base.text import cut, near, nearest, nearest_hint
-from .._data.flow_declarations import fields_of
-from .._data.flow_declarations import get_defs as get_defs
+from .._data.flow_declarations import fields_of, get_defs as get_defs
 from .expressions import is_expression, write_path
 
 if TYPE_CHECKING:
