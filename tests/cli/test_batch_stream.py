@@ -180,7 +180,7 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
     ],
 )
 def test_what_contradicts_is_refused(command: Stepflow, options: tuple[str, ...], message: str) -> None:
-    done = command("batch", "flow.yaml", "in.jsonl", *options)
+    done = command.here("batch", "flow.yaml", "in.jsonl", *options)
     assert done.code == 2, done
     assert message in done.stderr
 

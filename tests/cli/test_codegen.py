@@ -124,6 +124,14 @@ def written(stepflow: Stepflow, *names: str, output: str = "flows.py") -> list[s
     return files
 
 
+@pytest.fixture(scope="module")
+def all_flows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The module of all flows."""
+    folder = tmp_path_factory.mktemp("all")
+    written(Stepflow(folder, tmp_path_factory.mktemp("home")), *FLOWS)
+    return folder / "flows.py"
+
+
 def imported(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"written_{path.parent.parent.name}", path)
     assert spec is not None
@@ -158,18 +166,16 @@ def test_type_checkers_accept_what_is_written_and_refuse_wrong_calls(stepflow: S
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_values_survive_their_types(stepflow: Stepflow) -> None:
-    written(stepflow, *FLOWS)
-    module = imported(stepflow.folder / "flows.py")
+def test_values_survive_their_types(all_flows: Path) -> None:
+    module = imported(all_flows)
     for name, (_, values) in FLOWS.items():
         kind = TypeAdapter(getattr(module, f"{camel_name(snake_name(name))}Input", Any))
         for value in values:
             assert check_json(kind.validate_python(value), name) == value, name
 
 
-def test_what_a_model_refuses_and_fills_in(stepflow: Stepflow) -> None:
-    written(stepflow, "defaults", "enums", "limits", "maps", "all_of", "ranges", "patterns")
-    module = imported(stepflow.folder / "flows.py")
+def test_what_a_model_refuses_and_fills_in(all_flows: Path) -> None:
+    module = imported(all_flows)
     filled = check_json(module.DefaultsInput(), "defaults")
     assert filled == {
         "n": 5, "list": ["a"], "to": {"street": "here"}, "many": [{"street": "there"}], "color": "green",
@@ -347,9 +353,8 @@ def test_what_cannot_be_done(stepflow: Stepflow, words: list[str], said: str) ->
     assert (done.code, said in done.stderr) == (2, True), done
 
 
-def test_no_name_is_taken_twice(stepflow: Stepflow) -> None:
-    written(stepflow, *FLOWS)
-    tree = ast.parse((stepflow.folder / "flows.py").read_text())
+def test_no_name_is_taken_twice(all_flows: Path) -> None:
+    tree = ast.parse(all_flows.read_text())
     imports = [
         name.asname or name.name for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names
     ]
@@ -358,7 +363,7 @@ def test_no_name_is_taken_twice(stepflow: Stepflow) -> None:
     names = [*imports, *classes, *(node.id for node in targets if isinstance(node, ast.Name))]
     assert len(names) == len(set(names)) > 3 * len(FLOWS)
     assert not set(names) & set(dir(builtins))
-    module = imported(stepflow.folder / "flows.py")
+    module = imported(all_flows)
     flows = [each for each in vars(module).values() if isinstance(each, TypedFlow)]
     assert len(flows) == len(FLOWS)
     # Everything imported is reserved, also if no field of these flows renames it.

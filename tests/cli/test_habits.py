@@ -21,15 +21,15 @@ from tests.cli.terminal import Terminal
 
 @pytest.mark.parametrize("words", [["version"], ["-V"], ["--version"], ["version", "-v"]])
 def test_the_version(stepflow: Stepflow, words: list[str]) -> None:
-    done = stepflow(*words)
+    done = stepflow.here(*words)
     assert (done.code, done.stdout, done.stderr) == (0, f"stepflow {VERSION}\n", "")
 
 
 @pytest.mark.parametrize("words", [[], ["run"], ["runs"], ["runs", "list"], ["runs", "ls"], ["components"]])
 def test_help_of_a_command(stepflow: Stepflow, words: list[str]) -> None:
-    done = stepflow("help", *words)
+    done = stepflow.here("help", *words)
     assert (done.code, done.stderr) == (0, "")
-    assert done.stdout == stepflow(*words, "--help").stdout
+    assert done.stdout == stepflow.here(*words, "--help").stdout
 
 
 def test_help_of_no_command(stepflow: Stepflow) -> None:
@@ -54,8 +54,8 @@ def test_help_of_no_command(stepflow: Stepflow) -> None:
     ],
 )
 def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> None:
-    helped = stepflow(*typed.split(), "--help").stdout
-    assert helped == stepflow(*meant.split(), "--help").stdout
+    helped = stepflow.here(*typed.split(), "--help").stdout
+    assert helped == stepflow.here(*meant.split(), "--help").stdout
     assert helped.startswith(f"Usage: stepflow {meant}")
 
 
@@ -76,7 +76,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("typed", "hint"), WRONG)
 def test_a_wrong_word(stepflow: Stepflow, typed: str, hint: str) -> None:
-    done = stepflow(*typed.split())
+    done = stepflow.here(*typed.split())
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == f"stepflow: there is no command stepflow {typed}\nhint: {hint}\n"
 
@@ -173,6 +173,6 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("typed", "hint"), OPTIONS)
 def test_an_unknown_option(stepflow: Stepflow, typed: str, hint: str) -> None:
-    done = stepflow(*typed.split())
+    done = stepflow.here(*typed.split())
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"hint: {hint}"), done.stderr

@@ -181,13 +181,13 @@ def test_a_run_is_named_by_its_place(stepflow: Stepflow, server: str) -> None:
     ]
     for words in ("get", "result", "steps", "items", "flow", "watch", "events"):
         for run_id, places in ((ids[1], ["@last", "@1", *([] if words == "watch" else ["-"])]), (ids[0], ["@2"])):
-            whole = stepflow("runs", words, run_id, "-o", "json")
+            whole = stepflow.here("runs", words, run_id, "-o", "json")
             for place in places:
-                named = stepflow("runs", words, place, "-o", "json")
+                named = stepflow.here("runs", words, place, "-o", "json")
                 assert (named.code, named.stdout, named.stderr) == (whole.code, whole.stdout, whole.stderr)
-        absent = stepflow("runs", words, "@3")
+        absent = stepflow.here("runs", words, "@3")
         assert (absent.code, "the history has no run @3\n" in absent.stderr) == (1, True)
-        assert stepflow("runs", words, "@0").code == 2
+        assert stepflow.here("runs", words, "@0").code == 2
 
 
 def test_two_runs_and_a_root_are_named_by_their_places(stepflow: Stepflow, server: str) -> None:
@@ -223,12 +223,12 @@ def test_runs_are_found_by_label_text_and_status(stepflow: Stepflow, server: str
     ):
         assert [entry["run_id"] for entry in recorded(stepflow, *query)] == found
         for every in ((), ("--all",)):
-            listed = stepflow("runs", "list", *query, *every, "-o", "name").stdout.split()
+            listed = stepflow.here("runs", "list", *query, *every, "-o", "name").stdout.split()
             # The server has runs of other tests, too.
             assert listed[: len(found)] == found
             assert listed == found or "status:failed" in query
     for wrong in ("status:nonsense", "since:never", "include:all"):
-        refused = stepflow("history", "list", wrong)
+        refused = stepflow.here("history", "list", wrong)
         assert (refused.code, wrong.partition(":")[2] in refused.stderr) == (2, True)
     listed = ("runs", "list", "--label", "env=dev", "-o", "name")
     assert stepflow(*listed).stdout.split() == [third, first]

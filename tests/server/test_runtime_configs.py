@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from stepflow_client import ExecutionStatus, StepflowRuntime, SyncStepflowClient
+from stepflow_client._embedded.config import recovery_warnings
 from stepflow_client.runtime import RestartPolicy
 
 from tests import releases, workers
@@ -273,13 +274,18 @@ def test_settings_that_endanger_the_recovery_of_runs_are_warned_of(
     warnings: list[str],
     release: str,
     durable: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = {**(durable if is_lasting else releases.builtin_config(release)), "recovery": recovery}
-    with StepflowRuntime.start(config=config):
-        found = [record.getMessage() for record in caplog.records if "recovery" in record.getMessage()]
+    found = [message for message, _ in recovery_warnings(config)]
     assert len(found) == len(warnings)
-    assert all(message.startswith(each) for message, each in zip(found, warnings, strict=True))
+    assert all(warning in message for message, warning in zip(found, warnings, strict=True))
+
+
+def test_a_server_with_such_settings_warns_once(durable: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    config = {**durable, "recovery": {"checkIntervalSecs": 29, "maxStartupRecovery": 9, "maxClaimsPerCheck": 9}}
+    with StepflowRuntime.start(config=config):
+        (found,) = [record.getMessage() for record in caplog.records if "recovery" in record.getMessage()]
+    assert found.startswith("recovery.checkIntervalSecs is 29")
 
 
 def test_the_default_config_has_no_store_in_a_file() -> None:

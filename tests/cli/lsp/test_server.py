@@ -309,17 +309,17 @@ def test_other_commands_do_not_load_it(stepflow: Stepflow) -> None:
 
 
 def test_a_large_flow_is_completed_while_it_is_checked(editor: Editor) -> None:
-    """Completions do not wait for the check of 400 steps, and know steps that were there before."""
+    """Completions do not wait for the check of 200 steps, and know steps that were there before."""
     steps = "".join(
         f"  - id: step{i}\n    component: /builtin/noop\n    input: {{x: {{$step: step{max(i - 1, 0)}}}}}\n"
-        for i in range(400)
+        for i in range(200)
     )
-    text = f"name: large\ndescription: x\nsteps:\n{steps}output: {{$step: step399}}\n"
+    text = f"name: large\ndescription: x\nsteps:\n{steps}output: {{$step: step199}}\n"
     editor.open("large.yaml", text)
     editor.diagnostics("large.yaml")
-    start = text.rindex("$step: step398") + len("$step: ")
-    for typed in ("s", "st", "ste", "step39", "step3"):
-        editor.edit("large.yaml", start, start + len("step398"), typed)
-        assert "step397" in editor.labels("large.yaml", start + len(typed))
-        editor.edit("large.yaml", start, start + len(typed), "step398")
+    start = text.rindex("$step: step198") + len("$step: ")
+    for typed in ("s", "ste", "step19"):
+        editor.edit("large.yaml", start, start + len("step198"), typed)
+        assert "step197" in editor.labels("large.yaml", start + len(typed))
+        editor.edit("large.yaml", start, start + len(typed), "step198")
     assert editor.rules("large.yaml") == ["self-reference"]

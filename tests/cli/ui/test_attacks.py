@@ -260,7 +260,7 @@ def test_the_headers_of_every_response(session: httpx.Client) -> None:
 
 HOSTILE = [
     "<script>document.title='stolen'</script>", "\"><img src=x onerror=alert(1)>", "'\"`=<>&", "</pre></details><b>",
-    "{{ 7*7 }}", "{% raw %}", "javascript:alert(1)", "\u202egnp.exe", "\x1b[31mred", "<!--", "]]>", "&lt;b&gt;",
+    "{{ 1234*5678 }}", "{% raw %}", "javascript:alert(1)", "\u202egnp.exe", "\x1b[31mred", "<!--", "]]>", "&lt;b&gt;",
     "宽" * 300,
 ]  # fmt: skip
 
@@ -327,7 +327,7 @@ def check_plain(text: str) -> None:
     # What a form sends back is as it is, or as it was typed.
     shown = re.sub(r' value="[^"]*"|<textarea[^>]*>[^<]*</textarea>', "", text)
     assert not {"\u202e", "\x1b"} & set(shown)
-    assert seen.texts.isdisjoint({"49"})
+    assert seen.texts.isdisjoint({"7006652"})
 
 
 @pytest.fixture(scope="module")
