@@ -15,7 +15,7 @@ from stepflow_client.flows import check
 
 from tests.cli.command import Done, Stepflow
 from tests.cli.mcp import agents
-from tests.cli.runs import Start
+from tests.cli.runs import SLEEPING, Start
 
 SCHEMAS = json.loads((Path(__file__).parents[2] / "docs/reference/schemas.json").read_text())
 RUN, ITEM, STEP, RESULT = "RunDetails", "RunItem", "StepDetails", "FlowResult"
@@ -52,11 +52,28 @@ def records(done: Done) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
-@pytest.fixture
-def runs(start: Start, ada: str, failed: str, batch: str, running: str, cancelled: str) -> dict[str, str]:
-    return {"ada": ada, "failed": failed, "batch": batch, "running": running, "cancelled": cancelled} | {
-        "mapped": start(MAP)
+@pytest.fixture(scope="module")
+def ids(newest_server: StepflowRuntime) -> dict[str, str]:
+    client, flows = newest_server.sync_client, Path(__file__).parent / "flows"
+    ended: dict[str, tuple[Any, list[Any]]] = {
+        "ada": (flows / "hello.yaml", [{"name": "Ada"}]),
+        "failed": (flows / "fails.yaml", [{"nam": "Ada"}]),
+        "batch": (flows / "fails.yaml", [{"nam": "Ada"}, {"name": "Ada"}, {"name": None}]),
+        "mapped": (MAP, [None]),
     }
+    long = {"name": "long", "steps": [SLEEPING], "output": {"$step": "sleeping"}}
+    made = {name: client.submit(flow, inputs) for name, (flow, inputs) in ended.items()}
+    for run_id in made.values():
+        client.wait_run(run_id, timeout=60)
+    made |= {name: client.submit(long, [None]) for name in ("running", "cancelled")}
+    client.cancel_run(made["cancelled"])
+    return made
+
+
+@pytest.fixture
+def runs(ids: dict[str, str], server: str) -> dict[str, str]:
+    """The ids of runs on the server of the commands, by what became of them."""
+    return ids
 
 
 @pytest.mark.parametrize(
@@ -67,7 +84,6 @@ def runs(start: Start, ada: str, failed: str, batch: str, running: str, cancelle
         (RUN, "", "runs list --all -o jsonl"),
         *((RUN, name, f"runs watch {name}") for name in ("ada", "failed", "batch")),
         (RUN, "ada", "runs watch -q ada failed"),
-        (RUN, "running", "runs cancel running --yes"),
         *((ITEM, name, f"runs items {name}") for name in ("ada", "batch", "running")),
         *((STEP, name, f"runs steps {name}") for name in ("ada", "failed", "batch", "mapped", "running")),
         (STEP, "batch", "runs steps batch --include-times"),
@@ -84,6 +100,8 @@ def runs(start: Start, ada: str, failed: str, batch: str, running: str, cancelle
         ("Outcome", "", "batch fails.yaml inputs.jsonl --retry 1"),
         ("Diagnostic", "", "validate faulty.yaml"),
         ("Diagnostic", "", "validate faulty.yaml hello.yaml --offline"),
+        # The last one, because it changes a run.
+        (RUN, "running", "runs cancel running --yes"),
     ],
 )
 def test_what_commands_print(stepflow: Stepflow, runs: dict[str, str], shape: str, run: str, arguments: str) -> None:

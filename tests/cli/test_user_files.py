@@ -40,11 +40,12 @@ def content(folder: Path) -> dict[str, bytes]:
     "line",
     [
         "validate --offline --fix big.yaml",
-        "infer --offline big.yaml -O big.yaml",
-        "convert big.yaml -O old.json",
         "convert big.yaml -O new.json",
         "config set timeout 5",
-        "visualize big.yaml -O old.mmd",
+        # They write as these do.
+        pytest.param("infer --offline big.yaml -O big.yaml", marks=pytest.mark.exhaustive),
+        pytest.param("convert big.yaml -O old.json", marks=pytest.mark.exhaustive),
+        pytest.param("visualize big.yaml -O old.mmd", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_full_disk_leaves_the_file(stepflow: Stepflow, big: Path, line: str) -> None:

@@ -258,7 +258,7 @@ def chained(given: Any, levels: int) -> Any:
         (lambda given, levels: authoring.literal(nested(levels)), 250),
         (lambda given, levels: authoring.coalesce(given, nested(levels)), 250),
         (lambda given, levels: builtin.noop(a=Line(nested(levels))), 250),
-        (chained, 2_000),
+        (chained, 600),
     ],
 )
 def test_a_value_is_nested_too_deeply(body: Any, levels: int) -> None:

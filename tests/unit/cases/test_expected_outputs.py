@@ -144,7 +144,7 @@ JSON = strategies.recursive(
 )
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(50, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("number", [6, pytest.param(50, marks=pytest.mark.exhaustive)])
 def test_any_value_is_written_and_replaced(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))

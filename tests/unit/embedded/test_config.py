@@ -221,7 +221,7 @@ def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Pat
     assert config.find_variables() == {"STEPFLOW_KEY"}
 
 
-@pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 1_500, b"a: 1\n---\nb: 2"])
+@pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 1_100, b"a: 1\n---\nb: 2"])
 def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.yml").write_bytes(content)
     config = read_config(tmp_path / "c.yml")
