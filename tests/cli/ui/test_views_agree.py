@@ -61,6 +61,17 @@ SLOW: dict[str, Any] = {
     ],
     "output": {"$step": "last"},
 }
+MAP: dict[str, Any] = {
+    "name": "map",
+    "steps": [
+        {
+            "id": "each",
+            "component": "/builtin/map",
+            "input": {"items": {"$input": "items"}, "workflow": {"$literal": CHAIN}},
+        }
+    ],
+    "output": {"$step": "each"},
+}
 
 
 class Runs:
@@ -90,9 +101,11 @@ class Runs:
         self.ended("all failed", CHAIN, [bad] * 3)
         mapped = PLANTED["map with failed items"]
         self.ended("batch of maps", {"steps": mapped.steps, "output": mapped.output}, [INPUT, INPUT])
-        for child in self.client.list_runs(root_run_id=self.ids["map with failed items"]):
-            if child.parent_run_id is not None:
-                self.ids["sub-run"] = child.run_id
+        self.ended("map of steps of a worker", MAP, {"items": [good, anonymous, good]})
+        for name in ("map with failed items", "map of steps of a worker"):
+            for child in self.client.list_runs(root_run_id=self.ids[name]):
+                if child.parent_run_id is not None:
+                    self.ids[f"sub-run of {name}"] = child.run_id
         again = {"rerun of failed": self.client.start_rerun(several, keep="succeeded")}
         if self.client.server_info().capabilities["step_outputs"]:
             again["kept"] = self.client.start_rerun(failed, keep=Keep(before="charge"), input=good)
@@ -173,7 +186,12 @@ def from_python(world: World, run_id: str) -> Facts:
     run = snapshot.details
     accounts = [world.client.explain_run(run_id, item_index=each.index) for each in snapshot.items]
     listed = {(step.item_index, step.step_id) for step in snapshot.steps or ()}
-    steps = {(each.item_index, step.step_id): step.text for each in accounts for step in each.steps}
+    # Without its flow, which servers do not have for some sub-runs, only the status of a step may be known.
+    steps = {
+        (each.item_index, step.step_id): step.text if step.state != "unknown" or not step.status else step.status.value
+        for each in accounts
+        for step in each.steps
+    }
     in_list = {key: words for key, words in steps.items() if key in listed}
     failed = next((each for each in accounts if each.error is not None), None)
     groups = failure_groups(snapshot.items)
@@ -241,14 +259,12 @@ def from_steps(world: World, run_id: str) -> Facts:
     done = world.stepflow("runs", "steps", run_id, "-o", "json")
     if done.code:
         return {}
-    return {
-        "listed": {
-            (each["item_index"], each["step_id"]): state_text(
-                each["state"], each["because_of"], len(each["failed_children"]), is_kept=each["is_kept"]
-            )
-            for each in json.loads(done.stdout)
-        }
-    }
+    listed = {}
+    for step in json.loads(done.stdout):
+        state = step["status"] if step["state"] == "unknown" else step["state"]
+        words = state_text(state, step["because_of"], len(step["failed_children"]), is_kept=step["is_kept"])
+        listed[step["item_index"], step["step_id"]] = words
+    return {"listed": listed}
 
 
 def from_watch(world: World, run_id: str) -> Facts:
