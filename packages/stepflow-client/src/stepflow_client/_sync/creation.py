@@ -42,7 +42,7 @@ from ..errors import (
     NotFoundError,
     StepflowClientError,
 )
-from ..types.statuses import is_given_up
+from ..types.statuses import ExecutionStatus, is_given_up
 from .connection import Connection
 from .flows import StoredCopy
 
@@ -427,7 +427,8 @@ class RunCreator:
                     count_started_run(created.run_id, call.began)
                 if decoder is not PLAIN:
                     self._connection.decoders.note(created.run_id, decoder)
-                if prepared.copy.flow is not None:
+                if prepared.copy.flow is not None and created.status is not ExecutionStatus.COMPLETED:
+                    # It explains the failure, without a request.
                     self._runs.remember_flow(created.run_id, prepared.copy.flow)
                 return created
         finally:
