@@ -8,7 +8,7 @@ from ..output.view import FORMATS
 from ..params.flow import INPUT_FORMATS, batch_conflicts, batch_options, detach_option
 from ..params.options import file_output, grouped, server_options, wait_options
 from ..params.parsing import Command
-from ..runs.job import RunOptions
+from ..runs.run_options import RunOptions
 
 _MAIN = (
     "--output --format --retry --resume --retry-failed --limit --sample --input-format --on-bad-line --var --set "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..completion import complete_components
 from ..errors import Problem, usage
 from ..inputs.flow import find_flow_project
 from ..inputs.values import Values
@@ -20,8 +19,10 @@ from ..params.flow import input_options, one_input
 from ..params.options import (
     FILE,
     SERVER_NAMES,
+    Wait,
     check_needs_file,
     check_option,
+    complete_with,
     excludes,
     file_option,
     file_output_options,
@@ -31,7 +32,6 @@ from ..params.options import (
     wait_options,
 )
 from ..params.parsing import LazyGroup
-from ..runs.wait import Wait
 from ..server.connect import Target, connect, describe_missing, fetch_components
 from ..settings.server_choice import ServerOptions
 
@@ -217,7 +217,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
 
 
 @command.command("call", conflicts=[one_input])
-@click.argument("component", metavar="PATH", shell_complete=complete_components)
+@click.argument("component", metavar="PATH", shell_complete=complete_with("components"))
 @input_options
 @server_options(default="embedded", reads_project=True)
 @wait_options
@@ -231,7 +231,8 @@ def _call(component: str, values: Values, server: ServerOptions, wait: Wait, out
     It is run as a flow of one step, and recorded like one. It prints what 'run' prints: the output as JSON; with -o the
     whole result, even if the call failed.
     """
-    from ..runs.job import Job, RunOptions
+    from ..runs.job import Job
+    from ..runs.run_options import RunOptions
     from ..runs.single_run import run_job
 
     if not component.startswith("/"):

@@ -8,11 +8,17 @@ from typing import Any
 import click
 from stepflow_client._base.text import without_password
 
-from ..completion import complete_config_keys, complete_profiles, complete_settings
 from ..errors import Problem, printable, suggest, usage
 from ..output.messages import note
 from ..output.view import Output, View, columns
-from ..params.options import changed_profile_option, option, output_options, record_options, running_server_options
+from ..params.options import (
+    changed_profile_option,
+    complete_with,
+    option,
+    output_options,
+    record_options,
+    running_server_options,
+)
 from ..params.parsing import LazyGroup
 from ..settings.profiles import load_profiles
 from ..settings.server_choice import ServerOptions
@@ -68,7 +74,7 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
 
 
 @command.command("get")
-@click.argument("key", metavar="KEY", shell_complete=complete_settings)
+@click.argument("key", metavar="KEY", shell_complete=complete_with("settings"))
 @running_server_options
 @record_options
 def _get(key: str, server: ServerOptions, output: Output) -> None:
@@ -116,7 +122,7 @@ _CHANGED = View(columns=columns("name", "value", "file"), name="name")
 
 
 @command.command("set")
-@click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
+@click.argument("key", metavar="KEY", shell_complete=complete_with("config_keys"))
 @click.argument("value", metavar="VALUE")
 @changed_profile_option
 @record_options
@@ -146,7 +152,7 @@ _REMOVED = View(columns=columns("name", "file"), name="name")
 
 
 @command.command("unset")
-@click.argument("key", metavar="KEY", shell_complete=complete_config_keys)
+@click.argument("key", metavar="KEY", shell_complete=complete_with("config_keys"))
 @changed_profile_option
 @record_options
 def _unset(key: str, profile: str | None, output: Output) -> None:
@@ -168,7 +174,7 @@ _USED = View(columns=columns("profile", "url", "file"), name="profile")
 
 
 @command.command("use")
-@click.argument("name", metavar="NAME", shell_complete=complete_profiles)
+@click.argument("name", metavar="NAME", shell_complete=complete_with("profiles"))
 @record_options
 def _use(name: str, output: Output) -> None:
     """Make a profile the current one.

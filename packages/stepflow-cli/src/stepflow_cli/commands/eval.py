@@ -32,7 +32,7 @@ from ..params.options import (
     server_options,
 )
 from ..params.parsing import Command
-from ..runs.job import Retry
+from ..runs.run_options import Retry
 from ..settings.server_choice import ServerOptions
 
 __all__ = ["command"]

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..completion import complete_flow_files
 from ..errors import require_extra, usage
 from ..inputs.values import ValueArgument, Values
 from ..mcp.runs import Bounds
 from ..output.messages import note
-from ..params.options import FILE, Choice, Section, grouped, host_option, option, server_options
+from ..params.options import FILE, Choice, Section, complete_with, grouped, host_option, option, server_options
 from ..params.parsing import LazyGroup
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
@@ -77,7 +76,7 @@ def _build_service(tools: str, **options: Any) -> Service:
 @grouped(
     "service",
     _build_service,
-    click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_flow_files),
+    click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_with("flow_files")),
     grouped(
         "values",
         _build_values,

@@ -9,7 +9,7 @@ import click
 from ..params.flow import cache_options, detach_option, rounds_option, run_conflicts, run_options
 from ..params.options import WAITING, file_output_options, grouped, running_server_options, server_options, wait_options
 from ..params.parsing import Command
-from ..runs.job import RunOptions
+from ..runs.run_options import RunOptions
 
 _RUN_ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _RUN_MAIN = (

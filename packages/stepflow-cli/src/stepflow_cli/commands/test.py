@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..completion import complete_flow_files
 from ..errors import Problem, printable
 from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
 from ..output.view import Output
 from ..params.flow import rounds_option
-from ..params.options import FILE, OUTPUT, Section, excludes, formatted_output, needs, server_options, time_limit_option
+from ..params.options import (
+    FILE,
+    OUTPUT,
+    Section,
+    complete_with,
+    excludes,
+    formatted_output,
+    needs,
+    server_options,
+    time_limit_option,
+)
 from ..params.parsing import Command
 from ..settings.server_choice import ServerOptions
 
@@ -38,7 +47,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
         excludes("--watch", "--update --record"),
     ),
 )
-@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_flow_files)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_with("flow_files"))
 @_CASES.option("--case GLOB", "Cases by name; repeatable.", to="patterns", multiple=True)
 @_CASES.option("--tag TAG", "Cases with this tag; repeatable.", to="tags", multiple=True)
 @_CASES.option(

@@ -12,8 +12,6 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from stepflow_client import FlowFileError
-
 from ..errors import suggest, usage
 from ..output.messages import note
 from ..stdio import read_stdin
@@ -413,6 +411,8 @@ def read_all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None)
     Raises:
         Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
     """
+    from stepflow_client import FlowFileError
+
     try:
         with read_inputs(path, form, flow) as inputs:
             values = list(inputs)

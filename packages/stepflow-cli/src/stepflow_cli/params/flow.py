@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from ..completion import complete_examples, complete_flow_files, complete_overrides, complete_steps, complete_variables
 from ..errors import ARGUMENTS, usage
 from ..inputs.flow import list_project_flows
 from ..inputs.values import Form, ValueArgument, Values
-from ..runs.job import CacheOptions, Retry, Reuse
+from ..runs.run_options import CacheOptions, Retry, Reuse
 from ..settings.history import require_history
 from .options import (
     BATCH,
@@ -28,6 +27,7 @@ from .options import (
     Choice,
     Decorator,
     Section,
+    complete_with,
     excludes,
     grouped,
     label_option,
@@ -103,10 +103,14 @@ def _choose_flow(flow: str | None, flow_option: str | None) -> str:
 flow_argument = grouped(
     "flow",
     _choose_flow,
-    click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_flow_files),
+    click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_with("flow_files")),
     # As in the upstream command.
     FLOW.option(
-        "--flow FILE", "The flow, instead of FLOW.", to="flow_option", shell_complete=complete_flow_files, hidden=True
+        "--flow FILE",
+        "The flow, instead of FLOW.",
+        to="flow_option",
+        shell_complete=complete_with("flow_files"),
+        hidden=True,
     ),
 )
 """Adds `FLOW`, and a hidden `--flow FILE`; the command gets `flow`: a file name, `-` or a flow id."""
@@ -134,14 +138,14 @@ def flows_argument(*, of_project: bool) -> Decorator:
     return grouped(
         "flows",
         build,
-        click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_flow_files),
+        click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_with("flow_files")),
         FLOW.option(
             "--flow FILE",
             "A flow, like FLOW; repeatable.",
             to="flow_option",
             multiple=True,
             hidden=True,
-            shell_complete=complete_flow_files,
+            shell_complete=complete_with("flow_files"),
         ),
     )
 
@@ -155,7 +159,7 @@ _INPUT = (
 _EXAMPLE = INPUT.option(
     "--example NAME",
     "The input of an example of the flow, or the input and variables of a test case.",
-    shell_complete=complete_examples,
+    shell_complete=complete_with("examples"),
 )
 _STDIN = (
     INPUT.option(
@@ -177,7 +181,7 @@ _VARIABLES = (
         "--var NAME=VALUE",
         "One variable; takes precedence over the others; repeatable.",
         multiple=True,
-        shell_complete=complete_variables,
+        shell_complete=complete_with("variables"),
     ),
     VARIABLES.option(
         "--variables-from-env",
@@ -195,7 +199,7 @@ _OVERRIDES = (
         "Override one value: JSON, a YAML scalar, or else text; a dot in a name is written \\.",
         to="set_",
         multiple=True,
-        shell_complete=complete_overrides,
+        shell_complete=complete_with("overrides"),
     ),
 )
 
@@ -316,21 +320,21 @@ _REUSE = (
         "--from STEP",
         "Execute this step and all that depend on it, also if they have not changed. [default: --reuse @last]",
         to="from_step",
-        shell_complete=complete_steps,
+        shell_complete=complete_with("steps"),
     ),
     REUSE.option(
         "--step STEP",
         "Execute this step alone and print its output. The outputs that it reads are those of the run of "
         "--reuse, by default @last. If an input is given, it is that of the step, and no run is needed.",
         to="only_step",
-        shell_complete=complete_steps,
+        shell_complete=complete_with("steps"),
     ),
 )
 _DRY_RUN = FLOW.option("--dry-run", "Validate the flow and print what would be sent, without secrets; run nothing.")
 _UP_TO = FLOW.option(
     "--up-to STEP",
     "Run only this step and those it depends on; its output is the result.",
-    shell_complete=complete_steps,
+    shell_complete=complete_with("steps"),
 )
 _CONCURRENCY = "--max-concurrency N", "Maximum number of steps to execute at once. [default: the server decides]"
 run_options = (
@@ -359,7 +363,7 @@ run_options = (
 )
 """The options of `run` and `submit`, except those of the cache, for `RunOptions`."""
 batch_options = (
-    click.argument("flow", metavar="FLOW", shell_complete=complete_flow_files),
+    click.argument("flow", metavar="FLOW", shell_complete=complete_with("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
     grouped("retry", Retry, *retry_options),
     *stream_options,

@@ -10,17 +10,18 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from ..completion import complete_profiles
 from ..errors import current_session, has_file_option, suggest, usage
 from ..output.terminal import printable
 from ..output.view import FORMATS, Output
-from ..runs.wait import Wait
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 FILE = click.Path(readable=False)
 """A file name, which the shell completes. The code that opens the file reports its errors."""
@@ -112,6 +113,18 @@ class Section:
         elif "type" not in settings and "count" not in settings:
             settings["is_flag"] = True
         return Option(names, section=self.heading, help=help, **settings)
+
+
+def complete_with(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return the function `complete_NAME` of `completion`, which is imported once a shell asks for words."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from .. import completion
+
+        items: list[CompletionItem] = getattr(completion, f"complete_{name}")(ctx, param, incomplete)
+        return items
+
+    return complete
 
 
 OPTIONS = Section("Options")
@@ -291,7 +304,11 @@ def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Decor
     profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return (
         SERVER.option("--url URL", f"The server's URL, or local for the server started by 'stepflow serve'.{url}"),
-        SERVER.option("--profile NAME", f"Use the server of this profile.{profile}", shell_complete=complete_profiles),
+        SERVER.option(
+            "--profile NAME",
+            f"Use the server of this profile.{profile}",
+            shell_complete=complete_with("profiles"),
+        ),
     )
 
 
@@ -324,7 +341,9 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
 
 
 changed_profile_option = SERVER.option(
-    "--profile NAME", "The profile to change. [default: the current one]", shell_complete=complete_profiles
+    "--profile NAME",
+    "The profile to change. [default: the current one]",
+    shell_complete=complete_with("profiles"),
 )
 """Adds --profile for commands that change a profile; the command gets `profile`, its name or None."""
 
@@ -491,17 +510,26 @@ def time_limit_option(help: str, section: Section = WAITING) -> Decorator:
 _TIMEOUT = time_limit_option(
     "How long to wait for the run to end; a run on a server continues after that. [default: no limit]"
 )
+
+
+class Wait(NamedTuple):
+    """How a command waits for a run."""
+
+    timeout: float | None = None
+    """Seconds; None for no limit."""
+    on_interrupt: Literal["detach", "cancel"] = "detach"
+    """The effect of Ctrl-C on the run: it continues, or it is cancelled."""
+
+
 timeout_option = grouped("wait", Wait, _TIMEOUT)
 """Adds --timeout; the command gets `wait`, a `Wait`. Ctrl-C ends the wait but not the run."""
-
-
 wait_options = grouped(
     "wait",
     Wait,
     _TIMEOUT,
     WAITING.option(
         "--on-interrupt",
-        "What Ctrl-C does to a run on a server: it continues, or is cancelled. [default: detach]",
+        "On Ctrl-C, leave a run on a server running (detach) or cancel it (cancel). [default: detach]",
         type=Choice(["detach", "cancel"]),
         default="detach",
     ),

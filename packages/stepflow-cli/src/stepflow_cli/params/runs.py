@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
-from stepflow_client._command import RunQuery, read_query
 
-from ..completion import complete_recorded_runs, complete_run_ids
 from ..errors import usage
-from ..records.runs import STATUSES
 from ..runs.find import is_id_prefix
 from ..stdio import read_stdin
-from .options import Choice, Decorator, TextType, grouped, option, parse_time
+from .options import Choice, Decorator, TextType, complete_with, grouped, option, parse_time
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+    from stepflow_client._command import RunQuery
 
 
 class _RunId(TextType):
@@ -27,7 +25,7 @@ class _RunId(TextType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the newest runs of the server."""
-        return complete_run_ids(ctx, param, incomplete)
+        return complete_with("run_ids")(ctx, param, incomplete)
 
 
 def _parse_run_id(text: str, listing: str) -> str:
@@ -78,7 +76,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
 """Adds RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
-_recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=complete_recorded_runs)
+_recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=complete_with("recorded_runs"))
 recorded_run_argument = _recorded(metavar="RUN")
 """Adds RUN like `run_argument`; the shell completes it with runs of the history."""
 optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
@@ -132,7 +130,7 @@ def _parse_run_ids(runs: Sequence[str]) -> list[str]:
 runs_argument = grouped(
     "ids",
     _parse_run_ids,
-    click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run_ids),
+    click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_with("run_ids")),
 )
 """Adds RUN...; the command gets `ids`, without duplicates. For `-`, they are read from standard input."""
 
@@ -148,6 +146,10 @@ def parse_query(text: str) -> RunQuery:
     Raises:
         Problem: If a value of a field is invalid.
     """
+    from stepflow_client._command import RunQuery, read_query
+
+    from ..records.runs import STATUSES
+
     words, given = read_query(text)
     fields = dict(given)
     for name in ("since", "until"):

@@ -23,7 +23,8 @@ from ..settings.server_choice import ServerOptions, choose_server
 if TYPE_CHECKING:
     from stepflow_client import ResultCache
 
-    from .job import CacheOptions, Job
+    from .job import Job
+    from .run_options import CacheOptions
 
 
 def open_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCache:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..errors import require_extra
 from ..output.view import Column, View
 from ..server.connect import connect
-from .job import RunOptions, read_job
+from .job import read_job
+from .run_options import RunOptions
 from .single_run import adding_run_id, run_job, serve_page, start_run
 
 _RUN_ID = View(columns=(Column("run_id", kind="id"),))

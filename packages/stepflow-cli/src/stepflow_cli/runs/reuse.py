@@ -19,7 +19,8 @@ from ..output.view import Output, View, columns
 from ..server.connect import Target
 from ..settings.history import open_history
 from .find import is_complete_id, parse_position, resolve_run_id
-from .job import Job, Reuse
+from .job import Job
+from .run_options import Reuse
 
 if TYPE_CHECKING:
     from stepflow_client import RerunPlan, SyncRunHandle

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stepflow_client import ApiError, NotFoundError, RunTimeoutError
 from stepflow_client._command import is_given_up
@@ -16,9 +16,9 @@ from ..output.columns import View
 from ..output.messages import note, print_problem
 from ..output.terminal import is_terminal
 from ..output.view import Output, Record
+from ..params.options import Wait
 from ..records.runs import RUN
 from ..server.connect import Target
-from .watch import find_failure
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
@@ -99,15 +99,6 @@ def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
         note("the server accepted the request but deleted nothing")
 
 
-class Wait(NamedTuple):
-    """How a command waits for a run."""
-
-    timeout: float | None = None
-    """Seconds; None for no limit."""
-    on_interrupt: Literal["detach", "cancel"] = "detach"
-    """The effect of Ctrl-C on the run: it continues, or it is cancelled."""
-
-
 def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
     """Add to the problem of a failed run, on a terminal, the commands that show the run."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
@@ -168,6 +159,9 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
     Raises:
         Problem: If a run did not complete; the worst, after the others have been shown.
     """
+    # Imports rich, which the commands that only wait for one run do not need.
+    from .watch import find_failure
+
     problems: list[Problem] = []
     late: list[str] = []
     deadline = None if wait.timeout is None else time.monotonic() + wait.timeout

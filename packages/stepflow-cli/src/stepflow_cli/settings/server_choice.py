@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from stepflow_client._rules.releases import TARGETS, parse_target_release
-
 from ..errors import usage
 from .profiles import Profiles, check_config_file, load_profiles, parse_history_value
 
@@ -56,6 +54,8 @@ def check_target_release(value: Any, where: str) -> None:
     Raises:
         Problem: If it is none.
     """
+    from stepflow_client._rules.releases import TARGETS, parse_target_release
+
     if parse_target_release(value) is None:
         hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
         raise usage(f"{where}: target is a release from {TARGETS}, not {value!r}", hint)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
-from ...completion import complete_flow_files
 from ...errors import Problem
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values, read_all_inputs
@@ -16,6 +15,8 @@ from ...params.flow import history_options, one_input, one_mapping, value_option
 from ...params.options import (
     FILE,
     Section,
+    Wait,
+    complete_with,
     excludes,
     file_output_options,
     grouped,
@@ -28,7 +29,7 @@ from ...records.results import print_result, print_results, to_outcomes
 from ...runs.failures import find_failure_hint
 from ...runs.find import check_same_flow, connect_to_run
 from ...runs.reuse import count_attempts, note_plan, print_plan
-from ...runs.wait import Wait, hinting_return
+from ...runs.wait import hinting_return
 from ...server.connect import Target
 from ...settings.server_choice import ServerOptions
 
@@ -100,7 +101,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         type=click.IntRange(min=0),
         multiple=True,
     ),
-    _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_flow_files),
+    _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_with("flow_files")),
     _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
     _RERUN.option(

@@ -12,14 +12,13 @@ import click
 from stepflow_client import InvalidArgumentError
 from stepflow_client.flows.reading import load_flow
 
-from ...completion import complete_flow_files, complete_steps_of_run
 from ...errors import current_session, suggest, usage
 from ...inputs.files import read_bytes, write_bytes
 from ...inputs.flow import check_flow_exists
 from ...inputs.values import ValueArgument, read_value
 from ...output.messages import note
 from ...output.terminal import format_diff_line, has_color
-from ...params.options import OUTPUT, Section, running_server_options
+from ...params.options import OUTPUT, Section, complete_with, running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
 from ...runs.find import check_same_flow, connect_to_run
@@ -35,7 +34,7 @@ _CASE = Section("Case")
 
 @click.command("save", cls=Command)
 @run_argument
-@click.argument("flow", required=False, metavar="[FLOW]", shell_complete=complete_flow_files)
+@click.argument("flow", required=False, metavar="[FLOW]", shell_complete=complete_with("flow_files"))
 @_CASE.option("--as NAME", "The name of the case. [default: 'works as in' or 'fails as in', and the run]", to="name")
 @_CASE.option("--item N", "The item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
 @_CASE.option(
@@ -48,7 +47,7 @@ _CASE = Section("Case")
     "but those that only mocked steps read.",
     to="mocked",
     multiple=True,
-    shell_complete=complete_steps_of_run,
+    shell_complete=complete_with("steps_of_run"),
 )
 @_CASE.option("--replace", "Change the case of this name if there is one.", to="replaces", is_risky=True)
 @OUTPUT.option("--dry-run", "Write nothing: only show the change.")

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import click
 from stepflow_client import NotFoundError, StepflowClientError
 
-from ...completion import complete_steps_of_run
 from ...errors import Problem, suggest, to_problem
 from ...output.messages import note, waiting
 from ...output.view import Output
 from ...params.options import (
+    Wait,
+    complete_with,
     excludes,
     file_output_options,
     option,
@@ -27,7 +28,7 @@ from ...records.results import print_result, print_results, to_outcomes
 from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_entry_record, get_run_view
 from ...runs.failures import explain_run, explain_steps
 from ...runs.find import EndedRunError, connect_to_run
-from ...runs.wait import Wait, hinting_return
+from ...runs.wait import hinting_return
 from ...settings.server_choice import ServerOptions
 
 Each = TypeVar("Each")
@@ -103,7 +104,9 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 @run_argument
 @option("--item N", "Only steps of this item, counted from 0.", type=click.IntRange(min=0))
 @option(
-    "--step ID", "Only this step; of the first item, unless --item names another.", shell_complete=complete_steps_of_run
+    "--step ID",
+    "Only this step; of the first item, unless --item names another.",
+    shell_complete=complete_with("steps_of_run"),
 )
 @option("--include-times", "Add start, duration and attempts, from the run's events.")
 @running_server_options

@@ -11,13 +11,13 @@ from ...errors import current_session, printable, usage
 from ...output.messages import outages_reported_by, waiting
 from ...output.terminal import is_terminal
 from ...output.view import Output
-from ...params.options import output_options, running_server_options, wait_options
+from ...params.options import Wait, output_options, running_server_options, wait_options
 from ...params.parsing import Command
 from ...params.runs import runs_argument
 from ...records.runs import EVENT, build_event_record, get_run_view
 from ...runs.failures import explain_run
 from ...runs.find import connect_to_runs
-from ...runs.wait import Wait, add_view_commands, hinting_return
+from ...runs.wait import add_view_commands, hinting_return
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
