@@ -26,7 +26,7 @@ from tests.differences import has
 from tests.server.conftest import either
 from tests.server.flows import SLEEP, one_step
 
-MAX_CALLS = 55
+MAX_CALLS, MAX_FILES = 55, 18
 FLOW: dict[str, Any] = {"steps": [], "output": {"$input": "$"}}
 INPUT = {"name": "World", "n": 1}
 SECRET = {
@@ -52,13 +52,14 @@ from stepflow_client import StepflowClient, SyncStepflowClient
 
 ours = tuple(str(Path(package.__file__).parent) for package in (stepflow_client, stepflow_api))
 kind, url, flow, input = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
-calls = 0
+calls, files = 0, set()
 
 def profile(frame, event, argument):
     # A coroutine that is resumed counts as well; the callbacks of the HTTP parser, one per header, do not.
     global calls
     if event == "call" and frame.f_code.co_filename.startswith(ours) and not frame.f_code.co_name.startswith("on_"):
         calls += 1
+        files.add(frame.f_code.co_filename)
 
 async def main():
     global calls
@@ -66,6 +67,7 @@ async def main():
     counts = []
     for _ in range(25):
         calls = 0
+        files.clear()
         sys.setprofile(profile)
         running = client.run(flow, input)
         result = await running if inspect.isawaitable(running) else running
@@ -75,26 +77,29 @@ async def main():
     closing = client.aclose() if kind == "async" else client.close()
     if inspect.isawaitable(closing):
         await closing
-    print(statistics.median(counts))
+    print(statistics.median(counts), len(files))
 
 asyncio.run(main())
 """
 
 
-def counted(kind: str, url: str, flow: Any) -> float:
-    """Return the number of calls of this package's functions in a warm run."""
+def counted(kind: str, url: str, flow: Any) -> tuple[float, int]:
+    """Return the number of calls of this package's functions in a warm run, and of the files that have them."""
     command = [sys.executable, "-c", COUNT, kind, url, json.dumps(flow), json.dumps(INPUT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    return float(done.stdout)
+    calls, files = done.stdout.split()
+    return float(calls), int(files)
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("is_file", [True, False], ids=["a file", "a mapping"])
 def test_a_warm_run_takes_few_calls(kind: str, is_file: bool, file: Path, server_url: str, release: str) -> None:
     # Older servers take translation.
-    limit = MAX_CALLS if has(release, "events") else 1_000
-    assert 20 < counted(kind, server_url, str(file) if is_file else FLOW) <= limit
+    max_calls, max_files = (MAX_CALLS, MAX_FILES) if has(release, "events") else (1_000, 100)
+    calls, files = counted(kind, server_url, str(file) if is_file else FLOW)
+    assert 20 < calls <= max_calls
+    assert 5 < files <= max_files
 
 
 def test_a_run_imports_only_what_it_needs(server_url: str) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
-from stepflow_client._data.output_decoder import OutputDecoder
 from stepflow_client._data.values import (
     FIELD_DEPTH,
     INPUT_DEPTH,
     LOCAL_DEPTH,
+    OutputDecoder,
     check_json,
     decode,
     decode_raw,

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvloop
-from stepflow_client._concurrency.background import AsyncWorkers, async_gather, sync_gather
+from stepflow_client._concurrency import AsyncWorkers, async_gather, sync_gather
 
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError, RequestTimeoutError
-from stepflow_client._concurrency.input_checks import async_run_check, sync_run_check
+from stepflow_client._concurrency import async_run_check, sync_run_check
 from stepflow_client._rules.timeouts import deadline_scope
 from stepflow_client.flows.json_schema import mismatches
 

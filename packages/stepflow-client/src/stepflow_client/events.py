@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 from ._base.basic_errors import InvalidArgumentError
 from ._base.text import near
 from ._data.arguments import check_texts
-from ._data.output_decoder import PLAIN, OutputDecoder
+from ._data.values import PLAIN, OutputDecoder
 from .types.models import Model, decoded, field, record
 from .types.statuses import ExecutionStatus
 

@@ -19,7 +19,7 @@ from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import requests, responses
 from .._codec.idempotency_markers import RunNote, check_key, hash_arguments, make_marker, make_scoped_key, make_tag
 from .._codec.requests import RunArguments, flow_variables
-from .._concurrency.input_checks import async_run_check
+from .._concurrency import async_run_check
 from .._rules.key_lock import (
     CompareCall,
     CreateRun,

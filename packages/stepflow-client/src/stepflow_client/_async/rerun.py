@@ -14,8 +14,7 @@ from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import flow_variables
-from .._concurrency.background import async_gather
-from .._concurrency.input_checks import async_run_check
+from .._concurrency import async_gather, async_run_check
 from .._rules.releases import require_capability
 from .._rules.timeouts import deadline_of, deadline_scope
 from .._runs.client_metadata import Origin, add_tag, read_origin
@@ -240,7 +239,7 @@ class Rerunner:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
                 run = await self._keyed().start(call, hold)
-                self._runs.remember_flow(run.run_id, copy)
+                self._runs.started_flows.append((run.run_id, copy))
             else:
                 stored = await self._flows.store_private_copy(checked, copy)
                 arguments = sent._replace(overrides=original.overrides)

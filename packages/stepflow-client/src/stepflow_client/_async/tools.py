@@ -27,7 +27,7 @@ from .._codec.flow_tools import (
     unknown_tool,
 )
 from .._codec.requests import Variables, run_variables
-from .._concurrency.input_checks import async_run_check
+from .._concurrency import async_run_check
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError

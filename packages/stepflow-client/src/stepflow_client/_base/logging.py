@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
-# As `logging.DEBUG`.
-_DEBUG = 10
-
 
 class _Logger:
     """The logger `stepflow.client`. It does not import `logging`: a program that reads the log has imported it."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], None]] = []
-
-    @property
-    def writes_debug(self) -> bool:
-        """Whether debug messages, such as one for each request, are enabled."""
-        return "logging" in sys.modules and logger_of("client").isEnabledFor(_DEBUG)
 
     def debug(self, message: str, *args: object) -> None:
         if "logging" in sys.modules:

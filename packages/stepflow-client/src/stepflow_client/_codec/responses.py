@@ -16,8 +16,7 @@ from .. import errors, types
 from .._base.lazy import lazy_module
 from .._base.long_computations import collector_paused
 from .._base.text import cut
-from .._data.output_decoder import PLAIN, OutputDecoder
-from .._data.values import decode, restore_integers
+from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types import ComponentInfo, ComponentList, FailedPlugin
 from ..types.models import decoded

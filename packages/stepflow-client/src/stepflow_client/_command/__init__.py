@@ -51,17 +51,17 @@ if TYPE_CHECKING:
         flow_variables as flow_variables,
         run_arguments as run_arguments,
     )
-    from .._concurrency.background import sync_gather as sync_gather
-    from .._concurrency.input_checks import async_run_check as async_run_check
+    from .._concurrency import async_run_check as async_run_check, sync_gather as sync_gather
     from .._data.arguments import (
         check_instance as check_instance,
         check_mapping as check_mapping,
         check_text as check_text,
     )
     from .._data.json_encoding import is_data_object as is_data_object
-    from .._data.output_decoder import PLAIN as PLAIN, OutputDecoder as OutputDecoder
     from .._data.toml_reader import parse_toml as parse_toml
     from .._data.values import (
+        PLAIN as PLAIN,
+        OutputDecoder as OutputDecoder,
         apply_patch as apply_patch,
         check_json as check_json,
         encode as encode,
@@ -158,12 +158,18 @@ __getattr__, __dir__ = lazy_names(
             "run_arguments",
             "flow_variables",
         ],
-        "._concurrency.background": ["sync_gather"],
-        "._concurrency.input_checks": ["async_run_check"],
+        "._concurrency": ["async_run_check", "sync_gather"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],
-        "._data.values": ["make_merge_patch", "apply_patch", "check_json", "encode", "merge_overrides"],
+        "._data.values": [
+            "make_merge_patch",
+            "apply_patch",
+            "check_json",
+            "encode",
+            "merge_overrides",
+            "PLAIN",
+            "OutputDecoder",
+        ],
         "._data.json_encoding": ["is_data_object"],
-        "._data.output_decoder": ["PLAIN", "OutputDecoder"],
         "._rules.run_queries": ["QUERY_FIELDS", "RunQuery", "quote", "read_query"],
         "._data.toml_reader": ["parse_toml"],
         "._data.yaml_format": ["find_open_marks", "write_yaml"],

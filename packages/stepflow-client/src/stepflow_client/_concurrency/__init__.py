@@ -1,1 +1,315 @@
-"""Concurrent calls and long loops, asynchronous and blocking. Both versions are written by hand."""
+"""Concurrent calls, background calls, lazy inputs and long checks, asynchronous and blocking.
+
+Both versions are written by hand, like those of the sockets.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+from .._base.lazy import lazy_module
+from .._base.long_computations import Slices, collector_paused, run_in_slices, slices
+from .._rules.timeouts import current_deadline, has_passed, seconds_until
+from ..errors import InvalidArgumentError, RequestTimeoutError
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
+else:
+    # Programs that only use the blocking version do not pay for the import.
+    asyncio = lazy_module("asyncio")
+
+Result = TypeVar("Result")
+
+# Number of turns of the event loop in which a call sends its next request after a response has arrived.
+_TURNS = 3
+
+
+class AsyncWorkers(Generic[Result]):
+    """Calls that run in the background, as tasks."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Result]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def start(self, call: Callable[[], Awaitable[Result]]) -> None:
+        """Start a call, and let all calls send their next request if they can."""
+
+        async def run() -> Result:
+            return await call()
+
+        self._tasks.add(asyncio.create_task(run()))
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    async def wait_for_result(self, deadline: float | None = None) -> Result:
+        """Wait until one of the calls ends and return its result, or raise its error.
+
+        Raises:
+            TimeoutError: If none ends until the deadline, by `time.monotonic()`.
+        """
+        done: set[asyncio.Task[Result]] = set()
+        left = seconds_until(deadline)
+        while not done:
+            done, _ = await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not done and left == 0:
+                raise TimeoutError
+            # uvloop counts milliseconds, and wakes up before the deadline.
+            left = seconds_until(deadline)
+        task = done.pop()
+        self._tasks.discard(task)
+        return task.result()
+
+    async def aclose(self, grace: float = 0.0) -> None:
+        """Cancel the calls that are still running, and wait until they have ended.
+
+        Args:
+            grace: Seconds that threads are given to end; tasks need none.
+        """
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class SyncWorkers(Generic[Result]):
+    """Calls that run in the background, as daemon threads, so that they do not keep the process from exiting."""
+
+    def __init__(self) -> None:
+        self._ended: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+        self._running = 0
+
+    def __len__(self) -> int:
+        return self._running
+
+    def start(self, call: Callable[[], Result]) -> None:
+        """Start a call."""
+        context = copy_context()
+
+        def run() -> None:
+            try:
+                self._ended.put((context.run(call), None))
+            except BaseException as error:
+                self._ended.put((None, error))
+
+        self._running += 1
+        threading.Thread(target=run, name="stepflow-client-map", daemon=True).start()
+
+    def wait_for_result(self, deadline: float | None = None) -> Result:
+        """Wait until one of the calls ends and return its result, or raise its error.
+
+        Raises:
+            TimeoutError: If none ends until the deadline, by `time.monotonic()`.
+        """
+        try:
+            result, error = self._ended.get(timeout=seconds_until(deadline))
+        except queue.Empty:
+            raise TimeoutError from None
+        self._running -= 1
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
+
+    def close(self, grace: float = 0.0) -> None:
+        """Wait until the calls that are still running have ended. Threads cannot be cancelled.
+
+        Args:
+            grace: Maximum number of seconds to wait. Default 0: they continue.
+        """
+        until = time.monotonic() + grace
+        while self._running and time.monotonic() < until:
+            with suppress(queue.Empty):
+                self._ended.get(timeout=seconds_until(until))
+                self._running -= 1
+
+
+_END = object()
+
+
+class AsyncSource:
+    """Inputs that are read one by one when they are needed.
+
+    Raises:
+        InvalidArgumentError: If they are not iterable.
+    """
+
+    def __init__(self, inputs: Any) -> None:
+        """Store the inputs. None is read yet."""
+        self._async: AsyncIterator[Any] | None = None
+        self._sync: Iterator[Any] = iter(())
+        if isinstance(inputs, AsyncIterable):
+            self._async = aiter(inputs)
+        else:
+            self._sync = _make_iterator(inputs)
+        self.ended = False
+
+    async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `max_count`, and the exception raised after them, if any.
+
+        Fewer than `max_count` inputs mean that there are no more.
+        """
+        if self._async is None:
+            values, failure = _take_inputs(self._sync, max_count)
+        else:
+            values, failure = [], None
+            try:
+                while len(values) < max_count and (value := await anext(self._async, _END)) is not _END:
+                    values.append(value)
+            except Exception as error:
+                failure = error
+        self.ended = len(values) < max_count
+        return values, failure
+
+
+class SyncSource:
+    """Inputs that are read one by one when they are needed.
+
+    Raises:
+        InvalidArgumentError: If they are not iterable.
+    """
+
+    def __init__(self, inputs: Any) -> None:
+        """Store the inputs. None is read yet."""
+        self._sync = _make_iterator(inputs)
+        self.ended = False
+
+    def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
+        """Return the next inputs, with a maximum of `max_count`, and the exception raised after them, if any.
+
+        Fewer than `max_count` inputs mean that there are no more.
+        """
+        values, failure = _take_inputs(self._sync, max_count)
+        self.ended = len(values) < max_count
+        return values, failure
+
+
+def _take_inputs(inputs: Iterator[Any], max_count: int) -> tuple[list[Any], Exception | None]:
+    values: list[Any] = []
+    try:
+        # One by one, so that the inputs before a failure are kept.
+        for value in islice(inputs, max_count):
+            values.append(value)
+    except Exception as error:
+        return values, error
+    return values, None
+
+
+def _make_iterator(inputs: Any) -> Iterator[Any]:
+    if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
+        raise InvalidArgumentError(f"inputs are an iterable of inputs, not {type(inputs).__name__}")
+    return iter(inputs)
+
+
+async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], at_once: int) -> list[Result]:
+    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
+    free = asyncio.Semaphore(at_once)
+
+    async def limited(call: Callable[[], Awaitable[Result]]) -> Result:
+        async with free:
+            return await call()
+
+    return await asyncio.gather(*map(limited, calls))
+
+
+def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Result]:
+    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    # The context contains the caller's deadline.
+    contexts = [copy_context() for _ in calls]
+    with ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client") as threads:
+        try:
+            return list(threads.map(lambda context, call: context.run(call), contexts, calls))
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+async def async_wait_until_done(future: Future[Any], deadline: float | None) -> None:
+    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    await asyncio.wait([asyncio.wrap_future(future)], timeout=seconds_until(deadline))
+
+
+def sync_wait_until_done(future: Future[Any], deadline: float | None) -> None:
+    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    from concurrent.futures import wait
+
+    wait([future], timeout=seconds_until(deadline))
+
+
+class _LongCheck(BaseException):
+    """A check takes longer than a slice, or its caller has stopped waiting."""
+
+    # No Exception, because checks report those that the code of a value raises.
+
+
+async def async_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
+    """Return the result of a check. A long one is made in a thread, so that it does not block the event loop.
+
+    Args:
+        check: Makes the check; it is called again in the thread if it turns out to be long.
+        is_long: Whether the check is known to be long.
+
+    Raises:
+        RequestTimeoutError: If the deadline of the call passes.
+    """
+    if not is_long:
+        # As `run_in_slices`, without a call: every run comes here.
+        before = slices.set(Slices(_raise_long_check))
+        try:
+            return check()
+        except _LongCheck:
+            pass
+        finally:
+            slices.reset(before)
+    stopped, deadline = threading.Event(), current_deadline()
+    try:
+        left = None if deadline is None else deadline - time.monotonic()
+        # The collector would stop all threads to look at a large input again and again.
+        paused = collector_paused()(run_in_slices)
+        return await asyncio.wait_for(
+            asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check()), left
+        )
+    except TimeoutError:
+        raise _make_timeout_error() from None
+    finally:
+        stopped.set()
+
+
+def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
+    """Return the result of a check.
+
+    Args:
+        check: Makes the check.
+        is_long: Means nothing here.
+
+    Raises:
+        RequestTimeoutError: If the deadline of the call passes.
+    """
+    deadline = current_deadline()
+
+    def stop() -> None:
+        if has_passed(deadline):
+            raise _make_timeout_error()
+
+    return check() if deadline is None else run_in_slices(check, stop)
+
+
+def _raise_long_check() -> NoReturn:
+    raise _LongCheck
+
+
+def _make_timeout_error() -> RequestTimeoutError:
+    return RequestTimeoutError(
+        "the time was over before a check of the flow or its input ended", hint="check_input=False skips that of inputs"
+    )

@@ -1,16 +1,18 @@
-"""JSON values: checks those of requests, restores numbers and the order of keys, merges overrides. Pure."""
+"""JSON values: checks those of requests, reads those of responses, merges overrides. Pure."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple, NoReturn
 
 from .._base.basic_errors import InvalidArgumentError, StepflowClientError
 from .._base.long_computations import slices
 from ..flows.expressions import is_expression, write_path
 from .json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
+from .secrets import NO_SECRETS, Secrets
 
 
 def apply_patch(value: Any, patch: Any) -> Any:
@@ -407,3 +409,69 @@ def _merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
         old = both.get(key)
         both[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return both
+
+
+class OutputDecoder(NamedTuple):
+    """How the responses about a run are read."""
+
+    like: Any = None
+    """The `output` of its flow, whose keys define the order of the keys in the run's outputs; None if it is unknown."""
+    secrets: Secrets = NO_SECRETS
+    keeps_order: bool = True
+    """Whether the server returns keys in the order of the flow, as older servers do."""
+    as_sent: bool = False
+    """Whether outputs stay as the server sent them, for callers who show a small part of a large one: `entries` and
+    `whole` read that part."""
+
+    def flow_output(self, value: Any) -> Any:
+        """Return the output of the flow with its numbers and the order of its keys as the author wrote them."""
+        if self.as_sent:
+            return value
+        return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
+
+    def step_output(self, value: Any) -> Any:
+        """Return the output of a step. Its keys are sorted if the server returns them in an arbitrary order."""
+        return value if self.as_sent else self.of_step.whole(value)
+
+    @property
+    def of_step(self) -> OutputDecoder:
+        """How outputs of steps are read: the flow does not define the order of their keys."""
+        return self._replace(like=None)
+
+    def whole(self, value: Any) -> Any:
+        """Return a value as the server sent it with its numbers and the order of its keys."""
+        return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
+
+    def entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
+        """Yield entries of an object or a list as the server sent it, and how each is read.
+
+        Entries without entries of their own are read; objects and lists in them are as the server sent them.
+        """
+        entries: Iterable[tuple[str | int, Any, Any]]
+        if self.keeps_order and isinstance(value, dict):
+            entries = islice(((key, part, None) for key, part in value.items()), start, end)
+        else:
+            entries = iter_in_order(value, self.like, start, end)
+        for key, part, like in entries:
+            decoder = self if like is self.like else self._replace(like=like)
+            yield key, part if isinstance(part, (dict, list)) else restore_integers(part), decoder
+
+    def at(self, path: Iterable[str | int]) -> OutputDecoder:
+        """Return how the part of a value at a path is read."""
+        like = self.like
+        for key in path:
+            like = get_shape_at(like, key)
+        return self._replace(like=like)
+
+
+PLAIN, PLAIN_UNORDERED = OutputDecoder(), OutputDecoder(keeps_order=False)
+
+
+def make_output_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
+    """Return how to read the responses about runs of a flow.
+
+    Args:
+        output: The `output` of the flow; None if it is unknown.
+        secrets: The secrets of the runs.
+    """
+    return OutputDecoder(output if fixes_order(output) else None, secrets) if secrets or fixes_order(output) else PLAIN

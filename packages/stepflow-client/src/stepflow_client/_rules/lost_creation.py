@@ -9,6 +9,7 @@ import os
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from .._base.newest import NewestEntries
@@ -143,7 +144,7 @@ class RunRegistry:
         self._shared: NewestEntries[bytes, str] = NewestEntries(_MAX_FLOWS)
         self._claimed: set[bytes] = set()
         self._ours: NewestEntries[str, None] = NewestEntries(_MAX_OWNED)
-        self._owned: NewestEntries[str, None] = NewestEntries(_MAX_OWNED)
+        self._owned: OrderedDict[str, None] = OrderedDict()
         self._newest: NewestEntries[str, str] = NewestEntries(_MAX_FLOWS)
         """The newest run of each flow that belongs to a call. (Ids of version 7 are in the order of their times.)"""
         self._open: dict[str, set[CreationCall]] = {}
@@ -257,7 +258,9 @@ class RunRegistry:
     def _claim_run(self, flow_id: str, run_id: str) -> bool:
         if run_id in self._owned:
             return False
-        self._owned.put(run_id, None)
+        self._owned[run_id] = None
+        if len(self._owned) > _MAX_OWNED:
+            self._owned.popitem(last=False)
         newest = self._newest.get(flow_id)
         if newest is None:
             self._newest.put(flow_id, run_id)

@@ -19,8 +19,7 @@ from .._calls.call_options import RunCall
 from .._codec import requests, responses, typed
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import flow_variables
-from .._concurrency.background import SyncSource, SyncWorkers
-from .._concurrency.input_checks import sync_run_check
+from .._concurrency import SyncSource, SyncWorkers, sync_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks

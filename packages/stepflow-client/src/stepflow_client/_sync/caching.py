@@ -17,8 +17,7 @@ from .. import types
 from .._calls.call_options import RunCall
 from .._codec import requests
 from .._codec.requests import flow_variables
-from .._concurrency.background import sync_wait_until_done
-from .._concurrency.input_checks import sync_run_check
+from .._concurrency import sync_run_check, sync_wait_until_done
 from .._data.secrets import quotes_secret
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError

@@ -33,9 +33,8 @@ from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import flow_argument, load_flow
 from ..types.models import show_lists
 from ..types.statuses import ExecutionStatus
-from .connection import Connection
+from .connection import Connection, ConnectionSettings
 from .services import Services
-from .transport.assembly import ConnectionSettings
 
 if TYPE_CHECKING:
     import ssl

@@ -8,28 +8,34 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.logging import logger
+from .._base.newest import NewestEntries
 from .._base.text import duration_text
 from .._codec import responses
 from .._data.arguments import check_choice, check_integer
-from .._data.output_decoder import PLAIN, PLAIN_UNORDERED, DecoderCache, OutputDecoder
-from .._data.values import decode, decode_raw, encode
+from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_raw, encode
+from .._http.connecting import build_ssl_context
 from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse, Timeouts
 from .._http.settings import (
     API_PATH,
+    PoolLimits,
+    ServerUrl,
+    TokenAuth,
     build_static_authorization,
     check_auth,
     check_headers,
+    check_limits,
     check_proxy,
     check_timeout,
     find_environment_proxy,
     format_proxy,
+    is_httpx_auth,
     parse_urls,
 )
 from .._rules import releases as api
@@ -41,19 +47,54 @@ from .._rules.timeouts import current_deadline, current_timeouts, limit_deadline
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, is_untraced, trace_operation
 from .._telemetry.tracing import Operation as Span
-from ..errors import ApiError, ClientClosedError, InvalidResponseError, NotFoundError, StepflowClientError
-from .transport.assembly import ConnectionSettings, add_credentials, build_sender
+from ..errors import (
+    ApiError,
+    ClientClosedError,
+    InvalidArgumentError,
+    InvalidResponseError,
+    NotFoundError,
+    StepflowClientError,
+)
+from .transport.base import Transport
 from .transport.failover import Failover
-from .transport.layers import Dialect, Retry
+from .transport.layers import Authorization, Dialect, HttpxAuth, Retry, Token
+from .transport.pool import Pool
 
 if TYPE_CHECKING:
+    import ssl
+
+    import httpx
     from stepflow_api import Client
 
+    from .._http.settings import Token as BearerToken
+    from .._rules.retries import RetryPolicy
     from ..types import ComponentList
+
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 _NO_COUNTING = nullcontext()
+# Maximum number of runs of which a client knows how to read the responses.
+_MAX_DECODERS = 10_000
+
+
+class ConnectionSettings(NamedTuple):
+    """The settings of a client's connection, with the meaning that they have in `SyncStepflowClient`."""
+
+    base_url: str | httpx.URL | Sequence[str | httpx.URL]
+    timeout: float | httpx.Timeout | None
+    headers: Mapping[str, str] | None
+    auth: httpx.Auth | BearerToken | tuple[str, str] | None
+    verify: bool | str | ssl.SSLContext
+    cert: str | tuple[str, ...] | None
+    proxy: str | httpx.URL | httpx.Proxy | None
+    limits: httpx.Limits | None
+    transport: httpx.BaseTransport | None
+    server_release: str | None
+    strategy: str
+    retry: RetryPolicy
+    max_response_bytes: int
+    event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None
 
 
 class _HasRunId(Protocol):
@@ -105,7 +146,8 @@ class Connection:
         """The URL of the proxy for the (first) server, without its password; None if there is none."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
-        self.decoders = DecoderCache()
+        self.decoders: NewestEntries[str | None, OutputDecoder] = NewestEntries(_MAX_DECODERS)
+        """How to read the responses about the newest runs of this client, by run id."""
         self._api: Client | None = None
 
     @property
@@ -158,7 +200,7 @@ class Connection:
 
     def get_decoder(self, run_id: str | None) -> OutputDecoder:
         """Return the decoder of responses about a run."""
-        decoder, server = self.decoders.known.get(run_id, PLAIN), self.dialect.server
+        decoder, server = self.decoders.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
             return decoder
         return PLAIN_UNORDERED if decoder is PLAIN else decoder._replace(keeps_order=False)
@@ -215,8 +257,7 @@ class Connection:
             self.has_answered = True
             if span is not None:
                 span.note(status_code=response.status)
-            if logger.writes_debug:
-                logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
+            logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
             is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
             if not (is_usual or (may_be_missing and response.status == 404)):
                 self._raise_for_error(request.operation, sent, response)
@@ -237,7 +278,7 @@ class Connection:
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             # A response may quote the inputs of the run.
-            self.decoders.known.get(run_id, PLAIN).secrets.clean(error)
+            self.decoders.get(run_id, PLAIN).secrets.clean(error)
             raise
 
     def send(self, request: Request, *, may_be_missing: bool = False) -> HttpResponse:
@@ -347,3 +388,47 @@ def _merge_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, s
 
 def _format_parameter(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
+    """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
+    limits, transport = settings.limits, settings.transport
+    tls = build_ssl_context(root, settings.verify, settings.cert)
+    via = settings.proxy or find_environment_proxy(root)
+    sender: Transport
+    if transport is None and via is None:
+        sender = Pool(root, tls, PoolLimits() if limits is None else check_limits(limits))
+    else:
+        import httpx
+
+        from .transport.httpx_bridge import HttpxTransport, LocalTransport
+
+        if transport is None:
+            bounds = limits or httpx.Limits(**PoolLimits()._asdict())
+            try:
+                if isinstance(via, str) and via.startswith("https:"):
+                    # The certificate of an https proxy is verified like a server's.
+                    proxy_tls = build_ssl_context(root._replace(scheme="https"), settings.verify, None)
+                    via = httpx.Proxy(via, ssl_context=proxy_tls)
+                transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
+            except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
+                raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
+        sender = HttpxTransport(transport, root)
+    if settings.event_hooks is None:
+        return sender
+    from .._http.limits import check_hooks
+    from .transport.httpx_bridge import Hooks
+
+    return Hooks(sender, check_hooks(settings.event_hooks), root)
+
+
+def add_credentials(
+    sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
+) -> Transport:
+    """Return a transport that adds the credentials for a server: the client's, or those in the server's URL."""
+    if isinstance(credentials, TokenAuth):
+        return Token(sender, credentials)
+    if is_httpx_auth(credentials):
+        return HttpxAuth(sender, credentials, root)
+    header = build_static_authorization(root.user)
+    return sender if header is None else Authorization(sender, header)

@@ -15,11 +15,10 @@ from .._base.newest import NewestEntries
 from .._calls.call_options import RunCall
 from .._codec import requests, responses
 from .._codec.requests import RunArguments
-from .._concurrency.input_checks import sync_run_check
+from .._concurrency import sync_run_check
 from .._data.arguments import check_flag
-from .._data.output_decoder import PLAIN, OutputDecoder, make_output_decoder
 from .._data.secrets import find_secrets
-from .._data.values import encode
+from .._data.values import PLAIN, OutputDecoder, encode, make_output_decoder
 from .._rules import releases as api
 from .._rules.lost_creation import (
     CreationCall,
@@ -426,10 +425,10 @@ class RunCreator:
                 if not is_untraced():
                     count_started_run(created.run_id, call.began)
                 if decoder is not PLAIN:
-                    self._connection.decoders.note(created.run_id, decoder)
+                    self._connection.decoders.put(created.run_id, decoder)
                 if prepared.copy.flow is not None and created.status is not ExecutionStatus.COMPLETED:
                     # It explains the failure, without a request.
-                    self._runs.remember_flow(created.run_id, prepared.copy.flow)
+                    self._runs.started_flows.append((created.run_id, prepared.copy.flow))
                 return created
         finally:
             # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.

@@ -16,7 +16,7 @@ from .._base.lazy import lazy_module
 from .._base.newest import NewestEntries
 from .._codec import requests, responses
 from .._codec.requests import flow_variables
-from .._concurrency.input_checks import sync_run_check
+from .._concurrency import sync_run_check
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
 from .._data.values import FIELD_DEPTH, check_json, is_plain

@@ -16,8 +16,7 @@ from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import flow_variables
-from .._concurrency.background import sync_gather
-from .._concurrency.input_checks import sync_run_check
+from .._concurrency import sync_gather, sync_run_check
 from .._rules.releases import require_capability
 from .._rules.timeouts import deadline_of, deadline_scope
 from .._runs.client_metadata import Origin, add_tag, read_origin
@@ -242,7 +241,7 @@ class Rerunner:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
                 run = self._keyed().start(call, hold)
-                self._runs.remember_flow(run.run_id, copy)
+                self._runs.started_flows.append((run.run_id, copy))
             else:
                 stored = self._flows.store_private_copy(checked, copy)
                 arguments = sent._replace(overrides=original.overrides)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,9 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._base.newest import NewestEntries
 from .._codec import failed_items, requests, responses
-from .._concurrency.background import sync_gather
+from .._concurrency import sync_gather
 from .._rules import releases as api
 from ..errors import ConflictError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..types.statuses import FAILED_STATUSES, Ending, ExecutionStatus, decide_ending, is_given_up
@@ -23,7 +23,7 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._data.output_decoder import OutputDecoder
+    from .._data.values import OutputDecoder
     from .._runs import client_metadata, pins
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
@@ -49,7 +49,8 @@ class RunReader:
         """Store the connection. With `as_sent`, outputs are left as the server sent them; see `OutputDecoder`."""
         self._connection = connection
         self._as_sent = as_sent
-        self._flows: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_FLOWS)
+        self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_FLOWS)
+        """The newest runs that this client has created, with their flows as stored: these explain failures."""
 
     def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
@@ -72,13 +73,9 @@ class RunReader:
             ),
         )
 
-    def remember_flow(self, run_id: str, flow: dict[str, Any]) -> None:
-        """Keep the flow of a new run, as it was stored, until others have been started: it explains a failure."""
-        self._flows.put(run_id, flow)
-
     def find_started_flow(self, run_id: str) -> dict[str, Any] | None:
         """Return the flow of a run that this client has started lately, as it was stored; None for other runs."""
-        return self._flows.get(run_id)
+        return dict(self.started_flows.copy()).get(run_id)
 
     def get_run_items(self, run_id: RunId) -> ListItemsResponse:
         """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
@@ -153,9 +150,9 @@ class RunReader:
             if steps and failed_items.needs_flow(listed, failed, steps):
                 # A flow that cannot be read is no failure: it only adds details.
                 with suppress(StepflowClientError):
-                    started = self._flows.get(listed.run_id)
-                    own = None if started is None else client_metadata.restore_flow(started)
-                    flow = own or (self.get_run_flow(listed.run_id)).flow
+                    started = self.find_started_flow(listed.run_id)
+                    written = None if started is None else client_metadata.restore_flow(started)
+                    flow = written or (self.get_run_flow(listed.run_id)).flow
             listed = failed_items.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
             by_item = self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}

@@ -14,7 +14,7 @@ from .. import types
 from .._base.newest import NewestEntries
 from .._base.text import no_item
 from .._codec import failed_items, requests, responses
-from .._concurrency.background import sync_gather
+from .._concurrency import sync_gather
 from .._data.arguments import check_choice, check_instances, check_texts, wrong
 from .._rules import releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
@@ -32,7 +32,7 @@ from .runs import ENDS_ITEMS, MAX_ITEMS_FOR_STEPS, MAX_ITEMS_REQUESTED
 
 if TYPE_CHECKING:
     from .._codec.requests import RunId
-    from .._data.output_decoder import OutputDecoder
+    from .._data.values import OutputDecoder
     from ..types import FailedItems, ItemCounts, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
     from ..types.account import RunAccount
     from ..types.reruns import RunComparison

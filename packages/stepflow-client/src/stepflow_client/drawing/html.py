@@ -15,7 +15,7 @@ from .._base.text import cut, short_json, visible, visible_lines
 from ..flows.expressions import Path
 
 if TYPE_CHECKING:
-    from .._data.output_decoder import OutputDecoder
+    from .._data.values import OutputDecoder
 
 LIGHT: Mapping[str, str] = {
     "bg": "#f5f6f8",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._base.text import cut, short_json
 from .._codec.requests import Variables, run_variables
-from .._concurrency.input_checks import async_run_check
+from .._concurrency import async_run_check
 from .._data.arguments import check_flag, check_text, wrong
 from .._data.values import check_json, encode
 from .._runs.client_metadata import without_cases

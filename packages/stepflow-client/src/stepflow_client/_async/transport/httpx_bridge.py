@@ -1,10 +1,11 @@
-"""Adapters between our transports and httpx: any httpx transport as one of ours, and ours as an httpx transport."""
+"""Requests through httpx: transports and hooks of the caller, and the generated client over our connections."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -13,13 +14,14 @@ from contextlib import (
     contextmanager,
     suppress,
 )
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import httpx
 
 from ..._data.arguments import check_instance
-from ..._http.limits import async_call_within
+from ..._http.limits import Hook, async_call_hooks, async_call_within
 from ..._http.messages import (
     MAX_BYTES,
     CannotSend,
@@ -43,7 +45,7 @@ from ..._http.sockets import async_get_owner
 from ..._http.unpacking import Unpacker
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
-from .base import Stream, Transport
+from .base import Middleware, Stream, Transport
 
 
 class HttpxTransport(Transport):
@@ -402,3 +404,47 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
     headers = {k: v for k, v in lower_names(signed.headers.multi_items()).items() if k not in _CONNECTION}
     check_headers(headers)
     return request._replace(headers=headers)
+
+
+class Hooks(Middleware):
+    """Calls functions with each request before it is sent, and with each response.
+
+    Args:
+        inner: The transport that sends the requests.
+        hooks: The functions, by `request` and `response`.
+        root: The server's URL, without `/api/v1`.
+    """
+
+    def __init__(self, inner: Transport, hooks: Mapping[str, Sequence[Hook]], root: ServerUrl) -> None:
+        super().__init__(inner)
+        self._hooks = hooks
+        self._api = str(root) + API_PATH
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send a request with the headers that the hooks have set."""
+        began = time.monotonic()
+        sent = await self._call_request_hooks(request)
+        response = await self.inner.send(copy_headers_from(request, sent))
+        seen = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
+        await self._call_response_hooks(request, seen, began)
+        return response
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
+        """Send a request with the headers that the hooks have set; they see the head of the response."""
+        began = time.monotonic()
+        sent = await self._call_request_hooks(request)
+        async with self.inner.stream(copy_headers_from(request, sent)) as stream:
+            await self._call_response_hooks(
+                request, httpx.Response(stream.status, headers=stream.headers, request=sent), began
+            )
+            yield stream
+
+    async def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
+        sent = to_httpx(request, self._api)
+        await async_call_hooks("request", self._hooks["request"], sent, request)
+        return sent
+
+    async def _call_response_hooks(self, request: HttpRequest, response: httpx.Response, began: float) -> None:
+        response.elapsed = timedelta(seconds=time.monotonic() - began)
+        await async_call_hooks("response", self._hooks["response"], response, request)

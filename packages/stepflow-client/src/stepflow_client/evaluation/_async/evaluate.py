@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from ..._base.logging import logger
 from ..._codec.requests import Variables, check_concurrency, run_variables
-from ..._concurrency.background import AsyncSource, AsyncWorkers, async_gather
+from ..._concurrency import AsyncSource, AsyncWorkers, async_gather
 from ..._data.arguments import (
     check_choice,
     check_client,
