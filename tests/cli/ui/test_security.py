@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_cli.server.asgi import AcceptedAddresses
+from stepflow_cli.server.listening import AcceptedAddresses
 from stepflow_cli.ui.security import HEADERS, FormTokens, Sessions
 
 

@@ -26,8 +26,8 @@ from ..errors import current_session, usage
 from ..inputs.values import Values
 from ..output.messages import note
 from ..output.terminal import is_terminal
-from ..server.asgi import AcceptedAddresses, group_headers, listen
 from ..server.connect import Target
+from ..server.listening import AcceptedAddresses, group_headers, listen
 from ..settings.history import get_history_setting
 from ..signals import handling_stop_signals
 from .catalog import Catalog

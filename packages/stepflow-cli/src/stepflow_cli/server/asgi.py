@@ -1,20 +1,16 @@
-"""Serving an ASGI application until a signal: the port, and which requests are addressed to it."""
+"""Serving an ASGI application until a signal ends the command."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 
-from ..errors import ExitCode, Problem, usage
 from ..signals import handling_stop_signals
 
 _GRACE_SECONDS = 2
@@ -65,94 +61,3 @@ class _Server(uvicorn.Server):
         self.should_exit = True
         if self.stopping is not None:
             self.stopping.set()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Raises:
-        Problem: If the port is in use, or the host is not an address of this machine.
-    """
-    import errno
-
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with ExitStack() as stack:
-            listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(128)
-            # It stays open if all of this succeeds.
-            stack.pop_all()
-        return listening
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            hint = "--host takes an address of this machine"
-            raise usage(f"cannot listen on {host}: {error.strerror or error}", hint) from None
-        state = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
-        code, hint = ExitCode.NO_SERVER, "choose another one with --port, or 0 for a free one"
-        raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
-
-
-def group_headers(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
-    """Return the values of each header of a request, by its name in lower case."""
-    heads: defaultdict[str, list[str]] = defaultdict(list)
-    for name, value in headers:
-        heads[name.decode("latin-1").lower()].append(value.decode("latin-1"))
-    return heads
-
-
-class AcceptedAddresses:
-    """The values of `Host` and `Origin` that belong to this server.
-
-    A malicious site can make its own name resolve to this machine (DNS rebinding), but the browser still sends that
-    name. Therefore names must be known ones; IP addresses cannot be rebound.
-
-    Args:
-        port: The port that the server listens on.
-        names: Further host names; `localhost` is always accepted.
-        is_exposed: Whether other machines can reach the port. If so, any IP address is accepted as a host, otherwise
-            only loopback addresses.
-    """
-
-    def __init__(self, port: int, names: Collection[str] = (), *, is_exposed: bool = False) -> None:
-        self.port = port
-        self._names = {"localhost", *(name.lower() for name in names)}
-        self.is_exposed = is_exposed
-
-    @classmethod
-    def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
-        """Return those of a listening socket, which was opened for a host."""
-        address, port = listening.getsockname()[:2]
-        is_exposed = not ipaddress.ip_address(address).is_loopback
-        return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
-
-    def get_refusal(self, hosts: list[str], origins: list[str]) -> str | None:
-        """Return why a request with these `Host` and `Origin` headers is refused; None if it is not."""
-        host = hosts[0] if len(hosts) == 1 else ""
-        if not self.accepts_host(host):
-            return "This server does not have the requested address."
-        if len(origins) > 1 or not self.accepts_origin(origins[0] if origins else None, host):
-            return "Pages of other origins are not served."
-        return None
-
-    def accepts_host(self, host: str | None) -> bool:
-        """Return whether a request with this `Host` is addressed to this server."""
-        if not host or any(letter in host for letter in "/@?#\\ ,\t"):
-            return False
-        try:
-            parts = urlsplit(f"//{host}")
-            port = parts.port or 80
-        except ValueError:
-            return False
-        if port != self.port or not parts.hostname:
-            return False
-        try:
-            address = ipaddress.ip_address(parts.hostname)
-        except ValueError:
-            return parts.hostname in self._names
-        return self.is_exposed or address.is_loopback
-
-    def accepts_origin(self, origin: str | None, host: str) -> bool:
-        """Return whether a request with this `Origin`, or with none, may come from a page of this server."""
-        return origin is None or origin.lower() == f"http://{host.lower()}"

@@ -22,7 +22,7 @@ from stepflow_client.drawing.charts import CHART_STYLE
 from stepflow_client.drawing.html import MARK, STATUS_STYLE, THEME_STYLE, TREE_STYLE
 from stepflow_client.drawing.svg import STYLE
 
-from ..server.asgi import AcceptedAddresses
+from ..server.listening import AcceptedAddresses
 from ..settings.history import CommandHistory
 from .flow_list import FlowFolder
 from .following import Followers, Health

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..server.asgi import AcceptedAddresses, group_headers
+from ..server.listening import AcceptedAddresses, group_headers
 
 CHECK = "/flows/check"
 """The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""

@@ -6,8 +6,8 @@ import asyncio
 import sys
 
 from ..errors import current_session
-from ..server.asgi import AcceptedAddresses, listen
 from ..server.connect import Target
+from ..server.listening import AcceptedAddresses, listen
 
 EXTRA = ("jinja2", "starlette", "uvicorn")
 """The packages that the pages need."""
