@@ -1,13 +1,14 @@
-"""Change the pure modules at random places and look whether a test fails: `python -m tests.mutants --count 30`.
+"""Change the pure modules at random places and check that a test fails: `python -m tests.mutants --count 30`.
 
-Each change is made in a copy of the client, which shadows the installed one. The tests beside a module run first, then
-those of its callers. The exit code is 1 if less than 95 % of the changes are noticed.
+Each change is made in a copy of the client, which shadows the installed one. The tests of the module run first, then
+those of its callers. The exit code is 1 if the tests notice less than 95 % of the changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import os
 import random
 import re
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "packages/stepflow-client/src"
@@ -43,7 +46,7 @@ TESTS = {
     "_cases": ("tests/unit/cases", "tests/unit/testing"),
     "evaluation/statistics.py": ("tests/unit/evaluation",),
 }
-"""The pure modules, and the tests that prove them: the nearest first."""
+"""The pure modules and their tests, nearest first."""
 TIME_LIMIT = 300
 KILLED = 0.95
 PAIRS = ((ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn))
@@ -123,7 +126,17 @@ def changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
         yield node.test, f"(not ({ast.unparse(node.test)}))"
 
 
+def check_paths() -> None:
+    """Raise FileNotFoundError if a module or a test was moved: it would be left out."""
+    for part, tests in TESTS.items():
+        for path in (PACKAGE / part, *(ROOT / test for test in tests)):
+            path.stat()
+            if path.is_dir() and not any(path.rglob("*.py")):
+                raise FileNotFoundError(f"{path} contains no Python files")
+
+
 def all_mutants() -> list[Mutant]:
+    check_paths()
     files = [file for part in TESTS for file in sorted((PACKAGE / part).rglob("*.py")) or [PACKAGE / part]]
     return [
         Mutant(file.relative_to(PACKAGE), *change)
@@ -133,47 +146,55 @@ def all_mutants() -> list[Mutant]:
     ]
 
 
-def rings(file: Path) -> list[list[str]]:
-    """Return the tests of a module: those that import it, then its folder, then callers and tests with its name."""
+def group_tests(file: Path) -> list[list[str]]:
+    """Return the tests of a module in groups: those that import it, its folder, its callers and tests with its name."""
     folder, *callers = next(tests for part, tests in TESTS.items() if file.is_relative_to(part))
     name = file.stem.strip("_")
     imported = re.compile(rf"\bimport .*\b{file.stem}\b|\.{file.stem} import")
     tests = (ROOT / "tests/unit").rglob("test_*.py")
     near = [path for path in tests if name in path.stem or imported.search(path.read_text("utf-8"))]
     named = [path for path in (ROOT / "tests").glob(f"*/test_*{name}.py") if folder not in str(path)]
-    found = [near, [ROOT / folder], [ROOT / each for each in callers] + named]
-    return [sorted(str(each.relative_to(ROOT)) for each in ring) for ring in found if ring]
+    groups = [near, [ROOT / folder], [ROOT / caller for caller in callers] + named]
+    return [sorted(str(path.relative_to(ROOT)) for path in group) for group in groups if group]
 
 
-def run_tests(copy: Path, tests: list[str], *options: str, limit: float | None = TIME_LIMIT) -> str:
-    """Return "survived", "killed" or "timeout"."""
+def run_tests(copy: Path, tests: list[str], limit: float | None = TIME_LIMIT) -> tuple[str, list[str]]:
+    """Return "survived", "killed" or "timeout", and the tests or files that failed."""
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "ci"]
+    cache = copy.with_name(f"{copy.name}-cache")
+    shutil.rmtree(cache, ignore_errors=True)
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-o", f"cache_dir={cache}", "--hypothesis-profile", "ci"]
     try:
         run = subprocess.run(
-            [*command, "-m", "not exhaustive", *options, *tests],
+            [*command, "-m", "not exhaustive", *tests],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit, text=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return "timeout"
-    if run.returncode == 5:
+        return "timeout", []
+    if run.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise RuntimeError(run.stdout)
-    return "killed" if run.returncode else "survived"
+    if run.returncode == pytest.ExitCode.OK:
+        return "survived", []
+    failed = cache / "v/cache/lastfailed"
+    # Without it, pytest could not start.
+    return "killed", list(json.loads(failed.read_text("utf-8"))) if failed.exists() else tests
 
 
-def examine(mutant: Mutant, copies: SimpleQueue[Path]) -> str:
-    copy, result = copies.get(), "survived"
+def examine(mutant: Mutant, copies: SimpleQueue[Path]) -> tuple[str, list[str]]:
+    copy = copies.get()
+    result, failed = "survived", list[str]()
     original, changed = PACKAGE / mutant.file, copy / "stepflow_client" / mutant.file
     changed.write_text(mutant.text(), encoding="utf-8")
     try:
-        for tests in rings(mutant.file):
-            if (result := run_tests(copy, tests)) != "survived":
+        for tests in group_tests(mutant.file):
+            result, failed = run_tests(copy, tests)
+            if result != "survived":
                 break
     finally:
         shutil.copy2(original, changed)
         copies.put(copy)
-    print(f"{result:8}  {mutant}", flush=True)
-    return result
+    print(f"{result:8}  {mutant}  {' '.join(failed)}", flush=True)
+    return result, failed
 
 
 def main() -> int:
@@ -187,15 +208,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         for number in range(options.jobs):
             copies.put(Path(shutil.copytree(SOURCE, Path(folder, str(number)))))
-        # A test that fails anyway would kill every mutant.
-        used = sorted({test for mutant in chosen for tests in rings(mutant.file) for test in tests})
-        if (unchanged := run_tests(SOURCE, used, "-n", str(options.jobs), limit=None)) != "survived":
-            print(f"mutants: the tests of the unchanged modules fail ({unchanged}): {' '.join(used)}", file=sys.stderr)
-            return 2
-        results = list(pool.map(lambda mutant: examine(mutant, copies), chosen))
+        results, failed = zip(*pool.map(lambda mutant: examine(mutant, copies), chosen), strict=True)
+        # A test that also fails for the unchanged modules kills every mutant.
+        killers = sorted({test for tests in failed for test in tests})
+        unchanged, failing = run_tests(copies.get(), killers, limit=None) if killers else ("survived", [])
+    if unchanged != "survived":
+        print(f"mutants: the unchanged modules fail, too: {' '.join(failing)}", file=sys.stderr)
+        return 2
     # A test that hangs fails by its own time limit; all tests together take too long on a busy machine only.
     share = results.count("killed") / len(results)
-    counts = ", ".join(f"{results.count(each)} {each}" for each in ("killed", "survived", "timeout"))
+    counts = ", ".join(f"{results.count(result)} {result}" for result in ("killed", "survived", "timeout"))
     print(f"{counts}: {share:.0%} killed (--seed {options.seed})")
     return share < KILLED
 
